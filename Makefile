@@ -1,4 +1,4 @@
-# Tandem. `make help` lists what there is.
+# Tandem. `make help` lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -11,34 +11,34 @@ export TANDEM_SHARED ?= $(abspath $(CURDIR)/../shared)
 UI := control-api/ui
 BROWSER := tests/browser
 
-# Judge of how calls sound (tests/sound): PESQ in a Python of its own.
+# PESQ for the audio tests (tests/sound), in its own Python environment.
 export TANDEM_PESQ ?= $(HOME)/.cache/tandem/pesq
 
-# What asks the API for what its description forbids (tests/e2e/openapi.rs): schemathesis in a Python of its own.
+# schemathesis for the API tests (tests/e2e/openapi.rs), in its own Python environment.
 export TANDEM_SCHEMATHESIS ?= $(HOME)/.cache/tandem/schemathesis
 
 .PHONY: help run build setup setup-test setup-bench ui pesq schemathesis test soak bench fmt lint
 
-help: ## This list
+help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-run: build ## Install what is missing, build, and show a translated call (Ctrl-C ends)
+run: build ## Install missing packages, build, and show a translated call (Ctrl-C stops)
 	@exec bin/tandem demo $(ARGS)
 
-build: setup ui ## Release binaries at bin/tandem and bin/tandem-local-speech
+build: setup ui ## Build release binaries bin/tandem and bin/tandem-local-speech
 	@echo "build: release binaries (the first time takes some minutes)"
 	@cargo build --release --locked -p control-api -p tandem-local-speech
 	@mkdir -p bin
 	@install -m 755 "$(CARGO_TARGET_DIR)/release/tandem" "$(CARGO_TARGET_DIR)/release/tandem-local-speech" bin/
 	@echo "build: bin/tandem, bin/tandem-local-speech"
 
-setup: ## Install what building and running needs
+setup: ## Install the packages for building and running
 	@scripts/setup.sh run
 
-setup-test: ## Install what the tests need
+setup-test: ## Install the packages for the tests
 	@scripts/setup.sh test
 
-# The pages are built again only when a source of theirs changed.
+# The pages are rebuilt only when one of their sources has changed.
 ui: $(UI)/dist/.built
 $(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json
 	@echo "ui: installing its packages"
@@ -53,38 +53,38 @@ $(BROWSER)/node_modules/.installed: $(BROWSER)/package.json $(BROWSER)/package-l
 	@cd $(BROWSER) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-pesq: setup-test $(TANDEM_PESQ)/requirements.txt ## Install the judge of sound (Python packages, pinned)
-# Made again only when a pinned version changed.
+pesq: setup-test $(TANDEM_PESQ)/requirements.txt ## Install PESQ, which scores audio quality (Python packages, pinned)
+# Reinstalled only when a pinned version has changed.
 $(TANDEM_PESQ)/requirements.txt: tests/sound/requirements.txt
-	@echo "pesq: installing the judge of sound"
+	@echo "pesq: installing the Python packages"
 	@python3 -m venv "$(TANDEM_PESQ)"
 	@"$(TANDEM_PESQ)/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
-schemathesis: setup-test $(TANDEM_SCHEMATHESIS)/requirements.txt ## Install what tests the API by its description (Python packages, pinned)
+schemathesis: setup-test $(TANDEM_SCHEMATHESIS)/requirements.txt ## Install schemathesis, which tests the API by its description (Python packages, pinned)
 $(TANDEM_SCHEMATHESIS)/requirements.txt: tests/openapi/requirements.txt
-	@echo "schemathesis: installing it"
+	@echo "schemathesis: installing the Python packages"
 	@python3 -m venv "$(TANDEM_SCHEMATHESIS)"
 	@"$(TANDEM_SCHEMATHESIS)/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
-test: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## All tests, real peers included
+test: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Run all tests, including those with real peers
 	@echo "test: pages"
 	@cd $(UI) && npm test --silent
 	@echo "test: binaries for the end-to-end tests"
 	@cargo build --locked -p control-api -p tandem-local-speech --bins
-	@echo "test: everything else"
+	@echo "test: the Rust tests"
 	@cargo nextest run --locked --workspace --no-fail-fast
 	@cargo test --locked --workspace --doc --quiet
 
-soak: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Every check that takes longer than 30 s, at full length
+soak: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Run every check that takes longer than 30 s, at full length
 	@cargo build --locked -p control-api -p tandem-local-speech --bins
 	@TANDEM_SOAK=1 cargo nextest run --locked --workspace --profile soak --run-ignored all
 
-setup-bench: ## Install what measuring needs
+setup-bench: ## Install the packages for the benchmarks
 	@scripts/setup.sh bench
 
-bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside rtpengine and Kamailio (some 30 min); writes benches/RESULTS.md and benches/results.json
+bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Compare Tandem with rtpengine and Kamailio (about 30 min); writes benches/RESULTS.md and benches/results.json
 	@echo "bench: building (the first time takes some minutes)"
 	@cargo build --release --locked -p benches -p control-api
 	@cargo build --release --locked -p tests --bin sound-table
@@ -95,13 +95,13 @@ bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside r
 	@"$(CARGO_TARGET_DIR)/release/benches" control --out benches
 	@echo "bench: supervisors, conferences and verbs"
 	@"$(CARGO_TARGET_DIR)/release/benches" verbs --out benches
-	@echo "bench: how calls sound"
+	@echo "bench: audio quality of calls"
 	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
 
 fmt: ## Format the Rust sources
 	@cargo fmt
 
-lint: setup ui ## Formatting, clippy, and the pure half without tokio
+lint: setup ui ## Check formatting, clippy, licences, and that the pure half of the engine needs no tokio
 	@cargo fmt --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo clippy --locked -p media-engine --no-default-features -- -D warnings

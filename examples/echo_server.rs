@@ -1,6 +1,6 @@
-//! The engine alone, without a control plane: every call from this machine hears itself.
+//! The engine without a control plane: every call from this machine gets its audio back.
 //!
-//! `cargo run -p examples --bin echo_server`, then call `sip:anything@127.0.0.1:5060` with a SIP phone.
+//! Run `cargo run -p examples --bin echo_server`, then call `sip:anything@127.0.0.1:5060` with a SIP phone.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
         tokio::select! {
             Some(event) = events.recv() => match (event.call, event.kind) {
                 (Some(call), EventKind::CallIncoming { .. }) => {
-                    // Nothing is recorded or translated unless the settings say so.
+                    // By default a call is neither recorded nor translated.
                     engine.command(Command::CallProceed { call, settings: CallSettings::default() }).await?;
                 }
                 (Some(call), EventKind::CallStatus { status, cause }) => println!("{call} {status:?} {cause:?}"),

@@ -19,7 +19,7 @@ async fn main() -> Result<()> {
     loop {
         let mut request = http.get(&url).bearer_auth(&key);
         if let Some(id) = &last_id {
-            // The server goes on after this event: nothing is lost, nothing comes twice.
+            // The server continues after this event, so none is lost or repeated.
             request = request.header("Last-Event-ID", id);
         }
         let mut bytes = request.send().await?.error_for_status()?.bytes_stream();

@@ -15,7 +15,7 @@ async fn main() -> Result<()> {
     let key = std::env::var("TANDEM_KEY").context("set TANDEM_KEY to an API key")?;
     let http = reqwest::Client::new();
 
-    // Subscribe first: no event of the call can be missed.
+    // Subscribe first, so that no event of the call is missed.
     let events = http.get(format!("{base}/api/events")).bearer_auth(&key).send().await?.error_for_status()?;
     let answer = http
         .post(format!("{base}/api/calls"))

@@ -1,4 +1,4 @@
-//! A party of your own: calls a number at Tandem, sends a tone for two seconds and tells what it heard.
+//! A SIP party of your own: calls a number at Tandem, sends a tone for two seconds and reports the audio that it received.
 //!
 //! `cargo run -p examples --bin scripted_caller -- 127.0.0.1:5060 echo`
 

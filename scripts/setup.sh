@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what Tandem needs on Debian 12 and prints what it does. Safe to repeat.
-#   scripts/setup.sh run    what building and running needs
-#   scripts/setup.sh test   that, and what the tests need
-#   scripts/setup.sh bench  that of run, and the peers that `make bench` measures beside Tandem
+# Installs the packages that Tandem needs on Debian 12 and prints each step. Safe to repeat.
+#   scripts/setup.sh run    packages for building and running
+#   scripts/setup.sh test   those of run, and packages for the tests
+#   scripts/setup.sh bench  those of run, and the peers that `make bench` compares with Tandem
 set -euo pipefail
 
 for_run=(build-essential cmake pkg-config libpocketsphinx-dev pocketsphinx-en-us espeak-ng apertium-eng-spa)
@@ -29,7 +29,7 @@ for package in "${wanted[@]}"; do
 done
 
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "setup: all Debian packages are there (${#wanted[@]} checked)"
+    echo "setup: all Debian packages are installed (${#wanted[@]} checked)"
 elif [ "$(id -u)" -ne 0 ]; then
     echo "setup: ${#missing[@]} Debian packages are missing. Run this line as root, then try again:" >&2
     echo "    apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
@@ -38,7 +38,7 @@ else
     echo "setup: installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
     log=$(mktemp)
-    # A daemon among the packages is wanted as a program only: nothing is started while they are installed.
+    # Daemons among the packages are only used as programs, so none is started during the installation.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
@@ -47,11 +47,11 @@ else
     fi
     if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
         tail -n 20 "$log" >&2
-        echo "setup: the packages could not be installed; the lines above say why." >&2
+        echo "setup: the packages could not be installed; the lines above show the reason." >&2
         exit 1
     fi
     rm -f "$log"
-    # Nor does it start with the machine.
+    # Daemons do not start with the machine either.
     for daemon in rtpengine-daemon kamailio coturn postgresql; do
         if [[ " ${missing[*]} " == *" $daemon "* ]] && command -v systemctl >/dev/null; then
             systemctl disable --quiet "$daemon" 2>/dev/null || true

@@ -1,4 +1,4 @@
-//! Codecs by the frame of 20 ms: one direction of one stream, over a second of something like speech.
+//! Codecs by the frame of 20 ms: one direction of one stream, over a second of speech-like audio.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
@@ -16,7 +16,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 const FRAMES: usize = 50;
 
-/// Harmonics of a voice under syllables, four a second.
+/// Harmonics of a voice with four syllables a second.
 fn voice(rate: SampleRate) -> Vec<i16> {
     let count = rate.samples_in_ms(20) * FRAMES;
     let mut sum = vec![0_f32; count];
@@ -31,7 +31,7 @@ fn voice(rate: SampleRate) -> Vec<i16> {
     sum.into_iter().map(|sample| sample as i16).collect()
 }
 
-/// Both directions of one codec; every call does the next frame.
+/// Benchmarks both directions of one codec; every iteration processes the next frame.
 fn both_ways(bench: &mut Criterion, name: &str, encoder: &mut dyn Encoder, decoder: &mut dyn Decoder) {
     let pcm = voice(encoder.sample_rate());
     let frames: Vec<&[i16]> = pcm.chunks_exact(encoder.sample_rate().samples_in_ms(20)).collect();

@@ -29,7 +29,7 @@ fn audio(codec: Codec, port: u16) -> Audio {
     Audio::plain(codec, SocketAddr::from(([192, 0, 2, 1], port)))
 }
 
-/// A second of payloads.
+/// One second of payloads.
 fn payloads(codec: Codec) -> Vec<Vec<u8>> {
     let mut sine = Sine::new(SampleRate::HZ_48000, 440.0, -12.0);
     let mut encoder = OpusEncoder::new(SampleRate::HZ_48000, OpusSettings::default()).expect("known settings");
@@ -46,7 +46,7 @@ fn payloads(codec: Codec) -> Vec<Vec<u8>> {
     (0..50).map(&mut one).collect()
 }
 
-/// Two joined legs and what they say.
+/// Two bridged legs and their payloads.
 struct Call {
     switch: Switch,
     slots: [Slot; 2],
@@ -97,7 +97,7 @@ impl Call {
         }
     }
 
-    /// One packet from A, given on to B.
+    /// Sends one packet from A, which is forwarded to B.
     fn one_way(&mut self) {
         self.speak(0);
         self.drain();
@@ -105,7 +105,7 @@ impl Call {
         self.now += PACKET;
     }
 
-    /// 20 ms in which both speak.
+    /// Runs 20 ms in which both parties talk.
     fn both_ways(&mut self) {
         let end = self.now + PACKET;
         self.speak(0);

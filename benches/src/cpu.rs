@@ -1,4 +1,4 @@
-//! What a process costs: the time its threads ran, and the memory it holds. And where threads run.
+//! Cost of a process: run time of its threads and memory. Also the placement of threads on CPUs.
 
 #![allow(unsafe_code, reason = "scheduling calls are syscalls")]
 
@@ -7,17 +7,17 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, ensure};
 
-/// CPUs that this process may use.
+/// Number of CPUs that this process may use.
 pub(crate) fn count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Pins the calling thread and those it starts. A CPU that is not there leaves the thread where it is.
+/// Pins the calling thread and its later children to a CPU. If the CPU does not exist, the thread is not pinned.
 pub(crate) fn pin(cpu: usize) {
     if cpu >= libc::CPU_SETSIZE as usize {
         return;
     }
-    // SAFETY: an all-zero set is valid, `cpu` was checked to be in it, and the set outlives the call.
+    // SAFETY: an all-zero set is valid, `cpu` was checked to be in range, and the set outlives the call.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
@@ -25,15 +25,16 @@ pub(crate) fn pin(cpu: usize) {
     }
 }
 
-/// Pins all threads of a process, and those they start later; `realtime`: they run before all others that did not ask for it.
+/// Pins all threads of a process, and those that they start later. With `realtime` they run before all threads without that
+/// priority.
 pub(crate) fn place(pid: u32, cpu: usize, realtime: bool) -> Result<()> {
-    ensure!(cpu < libc::CPU_SETSIZE as usize, "there is no CPU {cpu}");
+    ensure!(cpu < libc::CPU_SETSIZE as usize, "CPU {cpu} does not exist");
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let name = task?.file_name();
         let thread: libc::pid_t = name.to_str().context("a thread without a number")?.parse()?;
         let parameters = libc::sched_param { sched_priority: 1 };
-        // SAFETY: an all-zero set is valid, `cpu` was checked to be in it; set and parameters outlive the calls. A thread that has
-        // ended meanwhile is refused, and another one is not placed in its stead: numbers are not used again so soon.
+        // SAFETY: an all-zero set is valid, `cpu` was checked to be in range; set and parameters outlive the calls. A thread that
+        // has ended meanwhile is refused, and no other one is placed instead: thread ids are not reused that soon.
         unsafe {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
             libc::CPU_SET(cpu, &mut set);
@@ -46,21 +47,21 @@ pub(crate) fn place(pid: u32, cpu: usize, realtime: bool) -> Result<()> {
     Ok(())
 }
 
-/// Lets the calling thread, and the threads and processes it starts, run before all others that did not ask for it.
+/// Gives the calling thread, and the threads and processes that it starts, priority over all that did not request it.
 pub(crate) fn run_before_others() -> Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };
-    // SAFETY: `parameters` outlives the call; 0 names the calling thread.
+    // SAFETY: `parameters` outlives the call; 0 means the calling thread.
     let refused = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameters) } < 0;
     if refused { Err(std::io::Error::last_os_error().into()) } else { Ok(()) }
 }
 
-/// Whether this process may run before others.
+/// Returns whether the system permits this process real-time priority.
 pub(crate) fn may_run_before_others() -> bool {
-    // A thread of its own: the caller's scheduling stays as it is.
+    // A separate thread, so that the caller's scheduling does not change.
     std::thread::spawn(run_before_others).join().is_ok_and(|tried| tried.is_ok())
 }
 
-/// Nanoseconds that the calling thread ran.
+/// Nanoseconds for which the calling thread has run.
 pub(crate) fn own_run_time_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` outlives the call.
@@ -68,20 +69,20 @@ pub(crate) fn own_run_time_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Asks a process to end.
+/// Sends SIGTERM to a process.
 pub(crate) fn terminate(pid: u32) {
     let Ok(pid) = libc::pid_t::try_from(pid) else { return };
-    // SAFETY: no memory is involved; a process that has ended is not waited for yet, so its number is not another's.
+    // SAFETY: no memory is involved; a process that has ended is not reaped yet, so its id is not reused.
     unsafe { libc::kill(pid, libc::SIGTERM) };
 }
 
-/// Reads how long all threads of a process ran: the sum of the first fields of `/proc/PID/task/*/schedstat`.
+/// Reader of the run time of a process's threads: the sum of the first fields of `/proc/PID/task/*/schedstat`.
 pub(crate) struct RunTime {
     threads: Vec<File>,
 }
 
 impl RunTime {
-    /// Opens the files of the threads that there are now, so that a reading costs some microseconds only.
+    /// Opens the files of the current threads, so that a reading takes only some microseconds.
     pub(crate) fn of(pid: u32) -> Result<RunTime> {
         let mut threads = Vec::new();
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -94,12 +95,12 @@ impl RunTime {
         Ok(RunTime { threads })
     }
 
-    /// The same for a process and its children.
+    /// Like [`RunTime::of`], for a process and its children.
     pub(crate) fn of_family(pid: u32) -> Result<RunTime> {
         let mut family = RunTime::of(pid)?;
         for entry in fs::read_dir("/proc")? {
             let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            // The parent is the second field behind the name, which may hold anything. Others may end meanwhile.
+            // The parent is the second field after the name, which may contain any characters. Other processes may end meanwhile.
             let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
             let parent = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(1)?.parse().ok());
             if parent == Some(pid) {
@@ -109,15 +110,15 @@ impl RunTime {
         Ok(family)
     }
 
-    /// Nanoseconds since the threads began.
+    /// Run time in nanoseconds since the threads began.
     pub(crate) fn read_ns(&self) -> Result<u64> {
         let mut sum = 0;
         for thread in &self.threads {
             let mut bytes = [0; 96];
-            // A thread that ended is read as an error: what it ran is lost, and nothing here ends threads.
+            // Reading an ended thread fails: its run time is lost. No thread ends during a measurement.
             let Ok(length) = thread.read_at(&mut bytes, 0) else { continue };
             let text = std::str::from_utf8(&bytes[..length])?;
-            let field = text.split_whitespace().next().context("the kernel gives no schedstat")?;
+            let field = text.split_whitespace().next().context("the kernel provides no schedstat")?;
             sum += field.parse::<u64>().context("unknown schedstat")?;
         }
         Ok(sum)
@@ -127,6 +128,6 @@ impl RunTime {
 /// Resident memory of a process in kB.
 pub(crate) fn resident_kb(pid: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel tells no VmRSS")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel reports no VmRSS")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }

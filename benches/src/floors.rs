@@ -1,10 +1,10 @@
-//! Bare codec work (and SRTP's where there is SRTP and nothing to encode) of one call during one second, on the peer's CPU.
+//! Bare codec work of one call during one second, on the peer's CPU; bare SRTP work in the case with SRTP and no encoding.
 //!
-//! 50 frames of 20 ms in each direction, of the sound that the generator plays, at the settings of case and peer. Two figures:
-//! *hot*, one call's frames one after another, everything in the caches, the best of some rounds: no transcoder that decodes and
-//! encodes by these codecs can go below it. *Paced*, Opus only: as many calls as the case has, one frame each way per call every 20 ms and a rest
-//! in between, as packets come: state and tables of the codec have then left the nearest caches, and other work on the machine
-//! shows as it does in a relay.
+//! 50 frames of 20 ms in each direction, of the audio that the generator plays, with the settings of case and peer. Two figures:
+//! *hot* is one call's frames in sequence, with everything in the caches, the best of some rounds: no transcoder that decodes and
+//! encodes with these codecs can be faster. *Paced*, for Opus only, processes as many calls as the case has, one frame each way
+//! per call every 20 ms with a rest in between, as packets arrive: state and tables of the codec have then left the nearest
+//! caches, and other work on the machine has the same effect as in a relay.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,24 +24,24 @@ use crate::sound::{PHRASE, Recordings};
 
 /// Rounds of the hot measurement, each a phrase of 2 s.
 const ROUNDS: usize = 5;
-/// Length of the paced measurement.
+/// Duration of the paced measurement.
 const PACED: Duration = Duration::from_millis(1_500);
-/// Time of a frame.
+/// Duration of a frame.
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Milliseconds per call-second.
+/// Codec work in milliseconds per call-second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Floors {
-    /// `None` where nothing is encoded.
+    /// Hot measurement; `None` if nothing is encoded.
     pub(crate) hot_ms: Option<f64>,
-    /// Opus only.
+    /// Paced measurement; for Opus only.
     pub(crate) paced_ms: Option<f64>,
 }
 
-/// One call's codecs: does frame `n` of both directions.
+/// Codecs of one call: processes frame `n` of both directions.
 type Call = Box<dyn FnMut(usize) -> Result<()>>;
 
-/// Measures both.
+/// Measures both figures of a case.
 pub(crate) fn codec_floors(entry: Entry, place: Place, sounds: &Arc<Recordings>) -> Result<Floors> {
     let sounds = Arc::clone(sounds);
     let measure = move || -> Result<Floors> {
@@ -54,7 +54,7 @@ pub(crate) fn codec_floors(entry: Entry, place: Place, sounds: &Arc<Recordings>)
         let paced_ms = if entry.case.codecs()[1] == Codec::Opus { Some(paced(entry, &sounds)?) } else { None };
         Ok(Floors { hot_ms, paced_ms })
     };
-    std::thread::spawn(measure).join().map_err(|_| anyhow::anyhow!("a codec ended by a fault"))?
+    std::thread::spawn(measure).join().map_err(|_| anyhow::anyhow!("a codec thread panicked"))?
 }
 
 fn call(entry: Entry, sounds: &Arc<Recordings>) -> Result<Option<Call>> {
@@ -118,7 +118,7 @@ fn g711(sounds: Arc<Recordings>) -> Call {
     })
 }
 
-/// PCMU protected in one direction and opened in the other.
+/// PCMU protected in one direction and decrypted in the other.
 fn srtp() -> Result<Call> {
     let key = MasterKey::new(SUITE, &[7; 30]).context("30 bytes are the suite's")?;
     let (mut ours, mut theirs, mut open) = (Protect::new(&key), Protect::new(&key), Unprotect::new(&key));
@@ -139,7 +139,7 @@ fn srtp() -> Result<Call> {
     }))
 }
 
-/// As the engine does: 8 kHz samples on both sides.
+/// Opus as the engine uses it: 8 kHz samples on both sides.
 fn opus_of_tandem(sounds: Arc<Recordings>, settings: OpusSettings) -> Result<Call> {
     let mut encoder = OpusEncoder::new(SampleRate::HZ_8000, settings)?;
     let mut decoder = OpusDecoder::new(SampleRate::HZ_8000)?;
@@ -153,7 +153,7 @@ fn opus_of_tandem(sounds: Arc<Recordings>, settings: OpusSettings) -> Result<Cal
     }))
 }
 
-/// As libavcodec's libopus encoder is set by default: 48 kHz samples, application "audio", complexity 10, no redundancy.
+/// Opus as libavcodec's libopus encoder by default: 48 kHz samples, application "audio", complexity 10, no redundancy.
 fn opus_of_rtpengine(sounds: Arc<Recordings>, channels: opus::Channels, bitrate: i32) -> Result<Call> {
     let mut encoder = opus::Encoder::new(48_000, channels, opus::Application::Audio)?;
     encoder.set_bitrate(opus::Bitrate::Bits(bitrate))?;

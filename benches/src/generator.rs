@@ -1,16 +1,17 @@
-//! Sends every leg's stream and records what comes back, in one thread.
+//! Sends the stream of every leg and records the received packets, in one thread.
 //!
 //! ```text
 //! due ─▶ stamp ─▶ send ─▶ peer under test ─▶ queued here, stamped by the kernel ─▶ taken in batches ─▶ recorded
 //! |◀── warm-up: 2.4 s ──▶|◀────────── window: what is measured ──────────▶|◀── 0.5 s: followers of the last ──▶|
 //! ```
 //!
-//! Between packets the generator sleeps where there is time to: the kernel takes 50 ms of every second from a thread that never
-//! rests, real-time scheduling or not, if others wait for its CPU. A thread that leaves them a twentieth is left alone.
+//! Between packets the generator sleeps if the time suffices: the kernel takes 50 ms of every second from a thread that never
+//! rests, real-time scheduling or not, if others wait for its CPU. A thread that leaves them a twentieth of the time is not
+//! interrupted.
 //!
-//! Streams are spread evenly over 20 ms. Every packet is stamped right before its own send call, so lateness of the generator
-//! is never taken for delay of the peer; it is told beside the results all the same, since packets sent late come in bursts.
-//! Nothing is decoded while packets flow: see `score` for what is made of the record.
+//! Streams are spread evenly over 20 ms. Every packet is stamped right before its own send call, so that lateness of the generator
+//! is never counted as delay of the peer. The lateness is reported beside the results all the same, since packets sent late come
+//! in bursts. No packet is decoded during the measurement: see `score` for the evaluation of the record.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -29,88 +30,88 @@ use crate::plan::{Entry, Link};
 use crate::sound::{self, PHRASE, Recordings};
 use crate::wire::{self, Batch, Watch};
 
-/// Time between a leg's packets.
+/// Interval between a leg's packets.
 const TICK_NS: u64 = 20_000_000;
-/// Packets before the window.
+/// Number of packets per leg before the window.
 const WARM_UP: usize = 120;
-/// Packets after it.
+/// Number of packets per leg after the window.
 const FOLLOWERS: usize = 25;
-/// A wait longer than this is slept through but for the end, which is spun through.
+/// A longer wait is slept through except for its end, which is spun through.
 const SLEEP_NS: u64 = 40_000;
-/// How much of a wait is spun through: what waking up takes.
+/// Part of a wait that is spun through: the time that waking up takes.
 const SPIN_NS: u64 = 15_000;
-/// Where waits are shorter, every so often ...
+/// Interval between two rests where waits are shorter.
 const REST_EVERY_NS: u64 = 1_000_000;
-/// ... the generator rests so long all the same: at least a twentieth of the time.
+/// Duration of such a rest: at least a twentieth of the time.
 const REST: Duration = Duration::from_micros(60);
-/// How often browsers are asked what is due.
+/// Interval between two timer calls of the browsers.
 const BROWSER_TICK_NS: u64 = 2_000_000;
-/// How long browsers may take to connect.
+/// Deadline for the browsers to connect.
 const CONNECT: Duration = Duration::from_secs(20);
-/// How long the generator listens after its last packet.
+/// Time for which the generator receives after its last packet.
 const DRAIN_NS: u64 = 300_000_000;
-/// Most bytes of one datagram that is sent.
+/// Maximum size of a sent datagram, in bytes.
 const ROOM: usize = 512;
-/// Bytes at the end of a relayed payload that say which packet of which leg it is.
+/// Bytes at the end of a relayed payload that identify the packet and its leg.
 const MARK: usize = 8;
 
-/// One leg's far end: what it says and what it hears.
+/// Far end of one leg, with its sent and received stream.
 pub(crate) struct Leg {
     pub(crate) codec: Codec,
     far: Far,
     payload_type: u8,
-    /// Where in the recording its stream begins.
+    /// Start of its stream in the recording.
     pub(crate) shift: usize,
-    /// When each packet was sent.
+    /// Send time of each packet.
     pub(crate) sent_at: Vec<u64>,
-    /// Whether what it hears are the payloads of its neighbour.
+    /// Whether it receives the payloads of its neighbour unchanged.
     relayed: bool,
     pub(crate) ear: Ear,
 }
 
-/// What a far end got of the other.
+/// Packets that a far end received from its neighbour.
 pub(crate) struct Ear {
-    /// Relayed: when each packet came; 0: not.
+    /// Relayed streams: arrival time of each packet; 0 if it did not arrive.
     pub(crate) arrived_at: Vec<u64>,
-    /// Transcoded: all that came.
+    /// Transcoded streams: all received packets.
     pub(crate) heard: Vec<Heard>,
-    /// The payloads of `heard`, one after another.
+    /// Concatenated payloads of `heard`.
     payloads: Vec<u8>,
 }
 
-/// How a far end reaches its leg.
+/// Transport between a far end and its leg.
 enum Far {
     /// Plain RTP to this address.
     Plain(SocketAddr),
-    /// SRTP.
+    /// SRTP keyed by SDES.
     Sdes(Box<Sdes>),
     /// A browser on its own socket.
     Browser(Box<Browser>),
 }
 
-/// A packet that a far end got.
+/// A packet that a far end received.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard {
-    /// When the kernel queued it.
+    /// Time at which the kernel queued it.
     pub(crate) at: u64,
-    /// RTP timestamp.
+    /// Timestamp of its RTP header.
     pub(crate) timestamp: u32,
-    /// Where its payload begins among all.
+    /// Start of its payload in `payloads`.
     begin: usize,
-    /// And its length.
+    /// Length of its payload.
     length: usize,
 }
 
-/// All that one run gave.
+/// Complete record of one run.
 pub(crate) struct Record {
     pub(crate) entry: Entry,
     pub(crate) legs: Vec<Leg>,
     pub(crate) recordings: Arc<Recordings>,
-    /// First packet of the window, and the first after it.
+    /// Numbers of the first packet of the window and of the first one after it.
     pub(crate) window: (usize, usize),
-    /// Run time of the peer's threads, and the time of the reading, at the window's begin and end.
+    /// Run time of the peer's threads, and the time of the reading, at the start and the end of the window.
     pub(crate) run_time: [(u64, u64); 2],
-    /// How late each packet of the window was sent.
+    /// Lateness of each packet of the window when it was sent.
     pub(crate) lags_ns: Vec<u64>,
 }
 
@@ -118,9 +119,9 @@ pub(crate) struct Record {
 pub(crate) struct Generator {
     entry: Entry,
     socket: UdpSocket,
-    /// Takes RTCP and is not read.
+    /// Receives RTCP and is never read.
     rtcp: UdpSocket,
-    /// Browsers until their legs are known, and what they offer.
+    /// Browsers, with their offers, until their legs are known.
     browsers: Vec<Option<(Browser, String)>>,
     watch: Watch,
     legs: Vec<Leg>,
@@ -131,18 +132,18 @@ pub(crate) struct Generator {
     lags_ns: Vec<u64>,
 }
 
-/// First packet of the window, and the first after it.
+/// Numbers of the first packet of the window and of the first one after it.
 fn window(span: Duration) -> (usize, usize) {
     (WARM_UP, WARM_UP + (span.as_nanos() as u64 / TICK_NS) as usize)
 }
 
-/// Packets of sound that a run of `span` takes.
+/// Number of packets of recorded audio that a run of `span` needs.
 pub(crate) fn recorded_packets(span: Duration) -> usize {
     window(span).1 + FOLLOWERS + PHRASE
 }
 
 impl Generator {
-    /// Sockets and room for `span` of measured time; `recordings` are of at least [`recorded_packets`].
+    /// Opens sockets and allocates buffers for a measured time of `span`; `recordings` contain at least [`recorded_packets`].
     pub(crate) fn new(entry: Entry, span: Duration, recordings: Arc<Recordings>) -> Result<Generator> {
         let window = window(span);
         let packets = window.1 + FOLLOWERS;
@@ -169,7 +170,7 @@ impl Generator {
         })
     }
 
-    /// What the peer is to set up.
+    /// Returns the description of the legs that the peer must open.
     pub(crate) fn setup(&self) -> Result<Setup> {
         Ok(Setup {
             case: self.entry.case,
@@ -179,7 +180,7 @@ impl Generator {
         })
     }
 
-    /// Takes what the peer answered.
+    /// Applies the peer's answer.
     pub(crate) fn connect(&mut self, ends: &[FarEnd]) -> Result<()> {
         ensure!(ends.len() == self.entry.legs(), "the peer set up {} legs", ends.len());
         for (index, end) in ends.iter().enumerate() {
@@ -218,7 +219,7 @@ impl Generator {
         Ok(())
     }
 
-    /// Runs the measurement on `cpu`; the CPU time of process `pid` is what counts.
+    /// Runs the measurement on `cpu`, with the CPU time of process `pid`.
     pub(crate) fn run(self, pid: u32, cpu: usize, realtime: bool) -> Result<Record> {
         let worker = std::thread::Builder::new().name("generator".into()).spawn(move || {
             cpu::pin(cpu);
@@ -227,7 +228,7 @@ impl Generator {
             }
             self.measure(&RunTime::of(pid)?)
         })?;
-        worker.join().map_err(|_| anyhow::anyhow!("the generator ended by a fault"))?
+        worker.join().map_err(|_| anyhow::anyhow!("the generator panicked"))?
     }
 
     fn measure(mut self, run_time: &RunTime) -> Result<Record> {
@@ -307,7 +308,7 @@ impl Generator {
         Ok(())
     }
 
-    /// Lets all browsers connect.
+    /// Waits until all browsers are connected.
     fn connect_browsers(&mut self, batch: &mut Batch) -> Result<()> {
         let end = Instant::now() + CONNECT;
         loop {
@@ -326,7 +327,7 @@ impl Generator {
         }
     }
 
-    /// Lets time pass for browsers.
+    /// Processes the timers of the browsers.
     fn tick_browsers(&mut self) {
         let now = Instant::now();
         for leg in &mut self.legs {
@@ -336,7 +337,7 @@ impl Generator {
         }
     }
 
-    /// Takes a batch of what has come.
+    /// Processes a batch of received datagrams.
     fn receive(&mut self, batch: &mut Batch) {
         for index in 0..batch.receive(&self.socket) {
             let (port, at, bytes) = batch.datagram(index);
@@ -365,10 +366,10 @@ impl Generator {
 }
 
 impl Ear {
-    /// Notes what came from leg `speaker`.
+    /// Records a packet from leg `speaker`.
     fn hear(&mut self, timestamp: u32, payload: &[u8], at: u64, relayed: bool, speaker: usize) {
         if relayed {
-            // Silence from before the bridge carries no mark. Of copies the first counts.
+            // Silence from before the bridge has no mark. Of duplicates, the first counts.
             let place = marked(payload, speaker as u32).and_then(|number| self.arrived_at.get_mut(number as usize));
             if let Some(place) = place
                 && *place == 0
@@ -382,13 +383,13 @@ impl Ear {
         }
     }
 
-    /// Payload of one of `heard`.
+    /// Returns the payload of an entry of `heard`.
     pub(crate) fn payload(&self, heard: &Heard) -> &[u8] {
         &self.payloads[heard.begin..heard.begin + heard.length]
     }
 }
 
-/// Writes leg and packet number over the payload's end: the codec's first byte stays what it is.
+/// Writes leg and packet number over the end of a payload; the codec's first byte is unchanged.
 fn mark(payload: &mut [u8], leg: u32, packet: u32) {
     if let Some(at) = payload.len().checked_sub(MARK) {
         payload[at..at + 4].copy_from_slice(&leg.to_be_bytes());
@@ -396,7 +397,7 @@ fn mark(payload: &mut [u8], leg: u32, packet: u32) {
     }
 }
 
-/// The packet number in a payload that leg `leg` marked.
+/// Returns the packet number in a payload that was marked for leg `leg`.
 fn marked(payload: &[u8], leg: u32) -> Option<u32> {
     let words = payload.last_chunk::<MARK>()?;
     let [leg_word, packet_word] = [words[..4].try_into().ok()?, words[4..].try_into().ok()?];
@@ -408,7 +409,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mark_tells_packet_and_leg() {
+    fn mark_names_the_packet_and_its_leg() {
         let mut payload = [0xff; 160];
         mark(&mut payload, 5, 321);
         assert_eq!((marked(&payload, 5), marked(&payload, 4)), (Some(321), None));

@@ -1,4 +1,4 @@
-//! How long things took, and percentiles of that.
+//! Latencies and their percentiles.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// By nearest rank; 0 of nothing.
+    /// Percentile by the nearest rank; 0 if there are no latencies.
     pub(crate) fn percentile(&mut self, percent: f64) -> f64 {
         self.0.sort_by(f64::total_cmp);
         let rank = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_by_nearest_rank() {
+    fn percentiles_use_the_nearest_rank() {
         let mut latencies = Latencies::default();
         (1..=200).rev().for_each(|ms| latencies.add(Duration::from_millis(ms)));
         assert_eq!(

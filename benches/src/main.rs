@@ -5,12 +5,12 @@
 //!           ◀───────────────────────────────────────────── relayed or transcoded
 //! ```
 //!
-//! plan: cases and peers. peer: Tandem's worker, rtpengine (spoken to by `ng`), a bare forwarder. generator, far, wire, sound:
-//! far ends of all legs. score: what a record amounts to. floors: bare codecs. report, page: what is kept and shown. signalling: SIP alone. control: HTTP, events and the
-//! store. verbs: supervisors, conferences, and how soon a verb is heard.
+//! plan: cases and peers. peer: Tandem's worker, rtpengine (controlled through `ng`), a bare forwarder. generator, far, wire,
+//! sound: far ends of all legs. score: evaluation of a record. floors: bare codecs. report, page: output. signalling: SIP only.
+//! control: HTTP, events and the store. verbs: supervisors, conferences, and the time until a verb is heard.
 //!
-//! Every measurement starts its peer anew. Repetitions run the whole plan in turn, so that a disturbance of the machine does
-//! not fall on one peer alone.
+//! Every measurement starts its peer anew. Repetitions run the whole plan in turn, so that a disturbance of the machine does not
+//! affect one peer only.
 
 mod control;
 mod cpu;
@@ -45,9 +45,9 @@ use report::Row;
 use score::Measured;
 use sound::Recordings;
 
-/// A measurement whose generator was later than this at its 99.9th percentile says more about the machine: it is done again.
+/// Lateness of the generator at its 99.9th percentile above which a measurement is repeated, because it measures the machine.
 const TOLERATED_LAG_US: f64 = 2_000.0;
-/// At most so often.
+/// Maximum number of attempts for one measurement.
 const ATTEMPTS: usize = 3;
 
 /// Measures CPU, delay, loss and memory of the media path.
@@ -55,22 +55,23 @@ const ATTEMPTS: usize = 3;
 struct Arguments {
     #[command(subcommand)]
     process: Option<Process>,
-    /// Folder for results.json and RESULTS.md; without it results are printed only.
+    /// Folder for results.json and RESULTS.md; without it results are only printed.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// How often each case is measured.
+    /// Number of repetitions of each case.
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
-    /// Length of one measurement.
+    /// Duration of one measurement, in seconds.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
-    /// Only what is listed as `case peer calls` and contains one of these (several with commas).
+    /// Only entries whose `case peer calls` contains one of these (several with commas).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// One repetition of 3 s.
     #[arg(long)]
     quick: bool,
-    /// Run generator and peer before everything else on the machine (SCHED_RR); by default where the system permits it.
+    /// Run generator and peer with priority over everything else on the machine (SCHED_RR); by default where the system permits
+    /// it.
     #[arg(long)]
     realtime: Option<bool>,
     /// CPU of the peer under test.
@@ -83,19 +84,19 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Process {
-    /// The process of a peer under test; the meter starts it.
+    /// The process of a peer under test, started by the meter.
     #[command(hide = true)]
     Peer {
-        /// Which.
+        /// Name of the peer.
         name: String,
-        /// What for.
+        /// Name of the case.
         case: String,
     },
     /// Measures the control plane instead, on both databases.
     Control(control::Arguments),
     /// Measures signalling instead, beside Kamailio.
     Signalling(signalling::Arguments),
-    /// Measures calls of more than two instead, and how soon a verb is heard.
+    /// Measures calls of more than two parties instead, and the time until a verb is heard.
     Verbs(verbs::Arguments),
 }
 
@@ -103,7 +104,7 @@ fn main() -> Result<()> {
     let mut arguments = Arguments::parse();
     match &arguments.process {
         Some(Process::Peer { name, case }) => {
-            let (peer, case) = plan::known(name, case).context("no such peer and case")?;
+            let (peer, case) = plan::known(name, case).context("unknown peer or case")?;
             return peer::run(peer, case);
         }
         Some(Process::Control(arguments)) => return control::run(arguments),
@@ -136,25 +137,26 @@ fn main() -> Result<()> {
 }
 
 impl Arguments {
-    /// Length of one measurement.
+    /// Duration of one measurement.
     fn span(&self) -> Duration {
         Duration::from_secs(self.seconds.max(1))
     }
 }
 
-/// How the media path is measured.
+/// Settings of measurements of the media path.
 #[derive(Clone, Copy, Debug)]
 struct Terms {
-    /// Length of one measurement.
+    /// Duration of one measurement.
     span: Duration,
     peer: Place,
     generator_cpu: usize,
 }
 
-/// Whether peer and generator run before everything else, as asked for or where the system permits it; says what spoils figures.
+/// Returns whether peer and generator run with priority, as requested or where the system permits it; prints conditions that
+/// distort figures.
 fn realtime(asked: Option<bool>) -> bool {
     if cpu::count() < 2 {
-        eprintln!("only one CPU: generator and peer share it, and the numbers say little");
+        eprintln!("only one CPU: generator and peer share it, so the figures mean little");
     }
     let realtime = asked.unwrap_or_else(cpu::may_run_before_others);
     if !realtime {
@@ -163,7 +165,7 @@ fn realtime(asked: Option<bool>) -> bool {
     realtime
 }
 
-/// Waits until no other run measures on this machine: two would take turns on the same CPUs, and neither would be right.
+/// Waits until no other run measures on this machine: two would share the same CPUs, and both would be wrong.
 fn alone() -> Result<File> {
     let path = std::env::temp_dir().join("tandem-benches.lock");
     let file = File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
@@ -174,7 +176,7 @@ fn alone() -> Result<File> {
     Ok(file)
 }
 
-/// What of the plan is asked for and can be done here.
+/// Returns the entries of the plan that are selected and possible on this machine.
 fn chosen(only: &[String]) -> Result<Vec<Entry>> {
     let mut plan = plan::plan();
     plan.retain(|entry| only.is_empty() || only.iter().any(|part| entry.to_string().contains(part.as_str())));
@@ -191,7 +193,7 @@ fn listed(plan: &[Entry]) -> String {
     plan.iter().map(|entry| format!("  {entry}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Measures until the generator kept its times, a few times at most; what the last attempt gave counts.
+/// Repeats a measurement until the generator was punctual, up to a limit; the last attempt counts.
 fn measure_calmly(entry: Entry, terms: Terms, sounds: &Arc<Recordings>) -> Result<(Measured, f64, Floors)> {
     let mut attempt = 1;
     loop {
@@ -205,7 +207,7 @@ fn measure_calmly(entry: Entry, terms: Terms, sounds: &Arc<Recordings>) -> Resul
     }
 }
 
-/// One measurement: what was scored, kB per call, bare codec work.
+/// Runs one measurement: score, kB per call, bare codec work.
 fn measure(entry: Entry, terms: Terms, sounds: &Arc<Recordings>) -> Result<(Measured, f64, Floors)> {
     let floors = floors::codec_floors(entry, terms.peer, sounds)?;
     let mut generator = Generator::new(entry, terms.span, Arc::clone(sounds))?;

@@ -1,7 +1,7 @@
 //! The control protocol of rtpengine: a cookie and a bencoded dictionary in one datagram each way.
 //!
-//! Only what the meter says and reads: text, lists of text, dictionaries. Source: rtpengine's README, "The NG control
-//! protocol"; bencode as in BEP 3.
+//! Only the parts that the meter uses: text, lists of text, dictionaries. Source: rtpengine's README, "The NG control protocol";
+//! bencode as in BEP 3.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -31,7 +31,7 @@ impl Value {
         Value::Dictionary(entries.into_iter().map(|(key, value)| (key.as_bytes().to_vec(), value)).collect())
     }
 
-    /// Appends the value's bytes.
+    /// Appends the encoded value.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         match self {
             Value::Integer(number) => out.extend_from_slice(format!("i{number}e").as_bytes()),
@@ -52,7 +52,7 @@ impl Value {
         }
     }
 
-    /// Reads one value; what follows it is returned with it. `None`: malformed, or nested deeper than any answer is.
+    /// Parses one value and returns it with the remaining bytes; `None` when it is malformed, or nested deeper than any answer is.
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Value, &[u8])> {
         Value::parse_within(bytes, 8)
     }
@@ -88,7 +88,7 @@ impl Value {
         }
     }
 
-    /// The text under `key` of a dictionary.
+    /// Returns the text under `key` of a dictionary.
     pub(crate) fn text_of(&self, key: &str) -> Option<String> {
         let Value::Dictionary(entries) = self else { return None };
         let Value::Text(text) = entries.get(key.as_bytes())? else { return None };
@@ -108,7 +108,7 @@ fn parse_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (end <= bytes.len()).then(|| (&bytes[colon + 1..end], &bytes[end..]))
 }
 
-/// Speaks to one rtpengine.
+/// Control client of one rtpengine.
 pub(crate) struct Client {
     socket: UdpSocket,
     cookie: u64,
@@ -122,7 +122,7 @@ impl Client {
         Ok(Client { socket, cookie: 0 })
     }
 
-    /// Asks until there is an answer, for at most `span`; the daemon repeats its answer to a repeated cookie.
+    /// Repeats a request until it is answered, for at most `span`; the daemon repeats its answer to a repeated cookie.
     pub(crate) fn ask(&mut self, question: &Value, span: Duration) -> Result<Value> {
         self.cookie += 1;
         let cookie = format!("tandem{} ", self.cookie);
@@ -130,7 +130,7 @@ impl Client {
         question.write_to(&mut datagram);
         let (mut bytes, end) = (vec![0; 16_384], Instant::now() + span);
         while Instant::now() < end {
-            // Refused while the daemon starts, which shows at the next read.
+            // While the daemon starts the datagram is refused, which shows at the next read.
             let _ = self.socket.send(&datagram);
             while let Ok(length) = self.socket.recv(&mut bytes) {
                 let Some(body) = bytes[..length].strip_prefix(cookie.as_bytes()) else { continue };
@@ -140,13 +140,13 @@ impl Client {
                 }
                 return Ok(answer);
             }
-            // A refusal comes at once, and a starting daemon gives no sign to wait for.
+            // The refusal arrives at once, and a starting daemon gives no sign to wait for.
             std::thread::sleep(Duration::from_millis(10));
         }
         bail!("rtpengine did not answer within {span:?}")
     }
 
-    /// Asks for something that is answered with SDP.
+    /// Sends a request that is answered with SDP.
     pub(crate) fn ask_for_sdp(&mut self, question: &Value) -> Result<String> {
         let answer = self.ask(question, Duration::from_secs(5))?;
         let sdp = answer.text_of("sdp");
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn encoded_messages_decode_to_the_same_value() {
         let value = Value::dictionary([
             ("sdp", Value::text("v=0\r\n:e1:")),
             ("flags", Value::list(&["a", ""])),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cut_of_an_answer_is_taken_for_a_whole_one() {
+    fn truncated_answers_are_rejected() {
         let whole = b"d6:result2:ok3:sdp4:v=0\n5:totald2:rtl1:ai5eeee";
         assert!(Value::parse(whole).is_some_and(|(_, rest)| rest.is_empty()));
         for end in 0..whole.len() {

@@ -1,4 +1,11 @@
-//! The page `RESULTS.md`: medians beside rtpengine's and beside what is to be reached, the machine, and what every column means.
+//! The page `RESULTS.md`: medians beside rtpengine's and beside the targets, the machine, and the meaning of every column.
+//!
+//! Rows of `results.json` are grouped by case, peer and number of calls. Tables show the median and the range of each group; a
+//! share is the median of the shares within each run. Targets are judged by medians, loss by the worst run. The texts of the page
+//! are here.
+//!
+//! Invariant: the page follows from the rows and the arguments only, except for date, commit and machine. Not here: the sections
+//! of control plane, signalling and verbs, which have their own `page` modules.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,7 +13,7 @@ use std::fs;
 use crate::report::Row;
 use crate::{Arguments, peer};
 
-/// What is asked of a row.
+/// Target of a row.
 struct Target {
     case: &'static str,
     peer: &'static str,
@@ -18,15 +25,15 @@ struct Target {
 enum What {
     /// CPU, as a share of rtpengine's in the same run.
     ShareOfRtpengine(f64),
-    /// CPU, as bare codec work and so many ms, and below rtpengine's.
+    /// CPU: bare codec work plus this many ms, and below rtpengine's.
     FloorPlus(f64),
-    /// CPU in ms.
+    /// CPU in ms per call-second.
     Cpu(f64),
-    /// Delay in µs at p50, p99, p99.9; infinite: not asked.
+    /// Delay in µs at p50, p99, p99.9; infinite means no bound.
     Delay([f64; 3]),
-    /// Audio delay of the slower direction, ms.
+    /// Audio delay of the slower direction, in ms.
     Audio(f64),
-    /// Memory, kB.
+    /// Memory in kB per call.
     Memory(f64),
 }
 
@@ -81,7 +88,7 @@ impl<'a> Group<'a> {
         median(&self.values(pick))
     }
 
-    /// Median with the range behind it, where there is one.
+    /// Median, followed by the range if there is one.
     fn spread(&self, digits: usize, pick: impl Fn(&Row) -> f64) -> String {
         let values = self.values(pick);
         let (low, high) = (values[0], values[values.len() - 1]);
@@ -92,7 +99,7 @@ impl<'a> Group<'a> {
         format!("{middle:.digits$} ({low:.digits$}–{high:.digits$})")
     }
 
-    /// Median over runs of this group's CPU divided by the other's in the same run.
+    /// Median over runs of this group's CPU divided by the other group's in the same run.
     fn share_of(&self, other: &Group<'_>) -> Option<f64> {
         let mut shares: Vec<f64> = self
             .rows
@@ -107,12 +114,12 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Of sorted values, of which there is at least one; the upper one of two middles.
+/// Median of sorted values, of which there is at least one; the upper one of two middle values.
 fn median(sorted: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// Both tables.
+/// Formats both tables.
 pub(crate) fn tables(rows: &[Row]) -> String {
     format!("{}\n{}", measurements(rows), reached(rows))
 }
@@ -160,9 +167,9 @@ fn measurements(rows: &[Row]) -> String {
     text
 }
 
-/// Every target whose row was measured.
+/// Table of every target whose row was measured.
 fn reached(rows: &[Row]) -> String {
-    let mut text = String::from("| case | calls | peer | to be reached | measured | |\n|---|---:|---|---|---|---|\n");
+    let mut text = String::from("| case | calls | peer | target | measured | |\n|---|---:|---|---|---|---|\n");
     let mut line = |place: String, asked: String, measured: String, good: bool| {
         let verdict = if good { "reached" } else { "**not reached**" };
         // Writing into a String cannot fail.
@@ -184,7 +191,7 @@ fn reached(rows: &[Row]) -> String {
     text
 }
 
-/// What is asked, what was measured, and whether that is enough; `None` when the rival was not measured.
+/// Returns target, measured value and verdict; `None` when the rival was not measured.
 fn judge(what: &What, group: &Group<'_>, rtpengine: Option<&Group<'_>>) -> Option<(String, String, bool)> {
     let cpu = group.median(|row| row.cpu_ms_per_call_s);
     Some(match *what {
@@ -222,58 +229,61 @@ fn judge(what: &What, group: &Group<'_>, rtpengine: Option<&Group<'_>>) -> Optio
 const MEANING: &str = "\
 ## What is measured
 
-A call is two legs; each leg's far end sends and gets 50 packets of 20 ms a second. Every measurement starts its peer anew as a \
-process of its own, pinned to one CPU with all its threads; the generator runs on another CPU and sleeps between packets where there is time to. Repetitions run the whole list in \
-turn. Figures are medians over the repetitions, the CPU's with its range; every measurement that counts is a row of `results.json`.
+A call is two legs; the far end of each leg sends and receives 50 packets of 20 ms a second. Every measurement starts its peer anew as \
+a separate process, pinned to one CPU with all its threads; the generator runs on another CPU and sleeps between packets if the time \
+suffices. Repetitions run the whole list in turn. Figures are medians over the repetitions, with the range for the CPU; every \
+measurement that counts is a row of `results.json`.
 
-- **CPU**: the time that all threads of the peer's process ran (`/proc/PID/task/*/schedstat`) during the window, per call and second. \
+- **CPU**: run time of all threads of the peer's process (`/proc/PID/task/*/schedstat`) during the window, per call and second. \
 Sockets are on loopback, where a packet is delivered in its sender's time: every peer pays for its own deliveries.
 - **of rtpengine's**: the median over repetitions of the CPU divided by rtpengine's in the same repetition.
-- **codec floor**: bare codec work of the call (of SRTP in `pcmu-srtp`) at the settings of case and peer, measured on the peer's CPU \
-right before: one call's frames one after another, the best of five rounds. **paced**: the same for all calls of the case at the rhythm \
-of packets, resting in between, so that caches are as cold as a relay finds them. Opus floors are of the libopus named above, those \
-of SRTP of Tandem's own code; rtpengine itself runs Debian's libraries.
-- **p50, p99, p99.9**: delay of packets through the peer, both passes of the loopback interface included. From the stamp taken right \
-before a packet's own send call to the kernel's stamp of the output packet's arrival (`SO_TIMESTAMPNS`), so the generator's own \
-slowness is not in it. Relayed: of the packet with the same payload. Transcoded: see audio delay; packets between onsets are matched \
-by RTP timestamp.
-- **audio delay**: sound of speech kind sets in out of silence every 2 s. From the moment when the packet that carries the onset's \
-first loud sample was sent to the moment when the packet that carries it in the output was received, plus the place of the onset in \
-the output packet, minus its place in the input packet. The onsets are found by decoding bare what was sent and what was received. \
-A transcoder that takes no time has 0: the 20 ms that it takes to fill a packet are not in it, an encoder's look-ahead is. \
-→ from leg A to leg B, ← back; the target is for the slower.
+- **codec floor**: bare codec work of the call (SRTP work in `pcmu-srtp`) with the settings of case and peer, measured on the peer's \
+CPU right before: the frames of one call in sequence, the best of five rounds. **paced**: the same for all calls of the case at the \
+rhythm of packets, with rests in between, so that caches are as cold as in a relay. Opus floors are those of the libopus named above, \
+SRTP floors those of Tandem's own code; rtpengine itself uses Debian's libraries.
+- **p50, p99, p99.9**: delay of packets through the peer, including both passes of the loopback interface, from the timestamp taken \
+right before a packet's send call to the kernel's timestamp of the output packet's arrival (`SO_TIMESTAMPNS`); delays of the generator \
+itself are not included. Relayed: delay of the packet with the same payload. Transcoded: see audio delay; packets between onsets are \
+matched by RTP timestamp.
+- **audio delay**: speech-like sound begins after silence every 2 s. The delay is the time from sending the packet with the first loud \
+sample of such an onset to receiving the packet with the same onset in the output, plus the position of the onset in the output \
+packet, minus its position in the input packet. Onsets are found by decoding the sent and the received packets with the bare codec. A \
+transcoder that takes no time has 0: the 20 ms that it takes to fill a packet are not included, an encoder's look-ahead is. → is from \
+leg A to leg B, ← the way back; the target applies to the slower direction.
 - **loss**: packets of the window without an output. Transcoded: output packets missing from one every 20 ms.
-- **memory**: resident memory of the peer's process at the end of the window less that of the idle process, divided by calls.
-- **generator late**: how late packets were sent. Lateness is in no delay, but late packets come in bursts, which are harder on the \
-peer; a measurement whose generator was later than 2 ms at p99.9 is done again, at most twice, and the last attempt counts \
+- **memory**: resident memory of the peer's process at the end of the window minus that of the idle process, divided by calls.
+- **generator late**: lateness of sent packets. It is not included in any delay, but late packets come in bursts, which are harder on \
+the peer; a measurement whose generator was later than 2 ms at p99.9 is repeated, at most twice, and the last attempt counts \
 (`attempts` and `generator_lag_p999_us` of its row).
 
 Peers: `tandem`, the engine's worker pool with one thread and profile `throughput`; `tandem-low-delay`, the same with that profile; \
-`rtpengine`, Debian's, in user space (`--table=-1 --num-threads=1`, else by default), set up by its ng protocol; `floor`, a bare epoll \
-forwarder, woken per packet, that parses and changes nothing. Tandem's process holds the media path alone: no SIP, no call tasks, no \
-store; rtpengine's holds the signalling state of its calls as well. The kernel's timer interrupts are in nobody's CPU.
+`rtpengine`, Debian's, in user space (`--table=-1 --num-threads=1`, otherwise defaults), controlled by its ng protocol; `floor`, a \
+bare epoll forwarder, woken for each packet, that parses and changes nothing. Tandem's process contains only the media path: no SIP, \
+no call tasks, no store; rtpengine's also contains the signalling state of its calls. The kernel's timer interrupts are not part of \
+any peer's CPU.
 
-Cases: `pcmu-pcma`: Tandem changes each byte by a table as it relays, rtpengine decodes and encodes; the codec floor of both is to \
-decode and encode. `pcmu-srtp`: leg B is SRTP, AES_CM_128_HMAC_SHA1_80, keyed by SDES. `pcmu-opus`: every peer encodes as by default (Tandem: \
-8 kHz narrowband, 24 kbit/s, complexity 5, in-band redundancy while loss is seen; rtpengine: 48 kHz stereo, 32 kbit/s, complexity 10). `pcmu-opus-equal`: \
-mono, 24 kbit/s, complexity 10, no redundancy (rtpengine by the codec string `opus/48000/1`; it still encodes 48 kHz samples, Tandem 8 kHz \
-ones). `pcmu-webrtc`: leg B is Opus over SRTP; Tandem's is a browser leg (ICE, DTLS), rtpengine's keyed by SDES. `webrtc-webrtc`: two \
-browser legs, relayed. Cases at 100 calls beside 18 are there for memory.
+Cases: `pcmu-pcma`: Tandem converts each byte by a table while it relays, rtpengine decodes and encodes; the codec floor of both is to \
+decode and encode. `pcmu-srtp`: leg B is SRTP, AES_CM_128_HMAC_SHA1_80, keyed by SDES. `pcmu-opus`: every peer encodes with its \
+defaults (Tandem: 8 kHz narrowband, 24 kbit/s, complexity 5, in-band redundancy while there is loss; rtpengine: 48 kHz stereo, 32 \
+kbit/s, complexity 10). `pcmu-opus-equal`: mono, 24 kbit/s, complexity 10, no redundancy (rtpengine by the codec string \
+`opus/48000/1`; it still encodes 48 kHz samples, Tandem 8 kHz samples). `pcmu-webrtc`: leg B is Opus over SRTP; Tandem's is a browser \
+leg (ICE, DTLS), rtpengine's is keyed by SDES. `webrtc-webrtc`: two browser legs, relayed. Cases with 100 calls in addition to 18 \
+measure memory.
 ";
 
-/// The whole page.
+/// Formats the whole page.
 pub(crate) fn page(tables: &str, rows: &[Row], arguments: &Arguments, realtime: bool) -> String {
     let scheduling = if realtime {
-        "generator and peer run before all else (SCHED_RR)"
+        "generator and peer have real-time priority (SCHED_RR)"
     } else {
-        "without real-time scheduling: other work on the machine shows"
+        "without real-time scheduling: other work on the machine affects the figures"
     };
     let rtpengine = peer::rtpengine_version().unwrap_or_else(|| "not installed".into());
     let commit = rows.first().map_or("unknown", |row| row.commit.as_str());
     format!(
         "# The packet path beside rtpengine's\n\n\
          {}. {}. Commit {commit}. rtpengine: {rtpengine}. Codec: {}. {} measurements of {} s each, {} repetitions; {scheduling}. \
-         Command: `{}`; `make bench` installs what is missing and runs `benches --out benches`.\n\n{tables}\n{MEANING}",
+         Command: `{}`; `make bench` installs missing packages and runs `benches --out benches`.\n\n{tables}\n{MEANING}",
         date(),
         machine(),
         opus::version(),
@@ -284,7 +294,7 @@ pub(crate) fn page(tables: &str, rows: &[Row], arguments: &Arguments, realtime: 
     )
 }
 
-/// How this run was started.
+/// Command line of this run.
 fn command() -> String {
     std::iter::once("benches".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
@@ -356,16 +366,16 @@ mod tests {
     }
 
     #[test]
-    fn days_become_dates() {
+    fn days_since_the_epoch_become_dates() {
         assert_eq!(civil(0), (1970, 1, 1));
         assert_eq!(civil(11_016), (2000, 2, 29));
         assert_eq!(civil(20_778), (2026, 11, 21));
     }
 
     #[test]
-    fn rows_become_one_line_of_medians_and_the_share_of_the_same_run() {
+    fn rows_become_one_line_of_medians_with_the_share_of_the_same_run() {
         let mut rows = Vec::new();
-        // The second run was disturbed: both needed twice as much.
+        // The second run was disturbed: both peers needed twice as much.
         for (run, factor) in [(1, 1.0), (2, 2.0), (3, 1.0)] {
             rows.push(row("rtpengine", run, 2.0 * factor, 0.0));
             rows.push(row("tandem", run, 1.0 * factor, 0.0));
@@ -376,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_judged_by_medians_and_loss_by_the_worst() {
+    fn targets_are_judged_by_the_median_and_loss_by_the_worst_run() {
         let mut rows: Vec<Row> = (1..=3).map(|run| row("rtpengine", run, 2.0, 0.0)).collect();
         rows.extend((1..=3).map(|run| row("tandem", run, 1.3, 0.0)));
         rows.extend((1..=3).map(|run| row("tandem-low-delay", run, 1.3, if run == 2 { 0.01 } else { 0.0 })));

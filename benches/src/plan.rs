@@ -1,4 +1,4 @@
-//! What is measured: cases, peers, how many calls each.
+//! Plan of the measurements: cases, peers, and the number of calls of each.
 //!
 //! Legs of a measurement, in their order:
 //! ```text
@@ -12,55 +12,55 @@ use std::fmt;
 use media_engine::sdp::Codec;
 use serde::{Deserialize, Serialize};
 
-/// Legs that are joined.
+/// Codecs and topology of a call's legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Case {
-    /// Both legs PCMU.
+    /// Two PCMU legs.
     PcmuPcmu,
-    /// PCMU and PCMA.
+    /// A PCMU leg and a PCMA leg.
     PcmuPcma,
-    /// PCMU and PCMU over SRTP keyed by SDES.
+    /// Two PCMU legs, one over SRTP keyed by SDES.
     PcmuSrtp,
-    /// PCMU and Opus, each peer as it is by default.
+    /// PCMU and Opus, with each peer's default settings.
     PcmuOpus,
-    /// PCMU and Opus, set alike: mono, 24 kbit/s, complexity 10, no redundancy.
+    /// PCMU and Opus with equal settings: mono, 24 kbit/s, complexity 10, no redundancy.
     PcmuOpusEqual,
-    /// PCMU and Opus over SRTP: keyed by DTLS where the peer has browser legs, else by SDES.
+    /// PCMU and Opus over SRTP: keyed by DTLS where the peer has browser legs, otherwise by SDES.
     PcmuWebrtc,
-    /// Two browser legs, Opus.
+    /// Two browser legs with Opus.
     WebrtcWebrtc,
-    /// Both legs PCMU, and a supervisor, PCMU too, who overhears them.
+    /// Two PCMU legs, and a PCMU supervisor who overhears them.
     PcmuOverheard,
-    /// Three legs that are mixed, PCMU.
+    /// A conference of three PCMU legs.
     Conference3,
-    /// Eight legs that are mixed, PCMU.
+    /// A conference of eight PCMU legs.
     Conference8,
-    /// Fifty legs that are mixed, PCMU.
+    /// A conference of fifty PCMU legs.
     Conference50,
-    /// Eight legs that are mixed, Opus.
+    /// A conference of eight Opus legs.
     ConferenceOpus8,
 }
 
-/// How the legs of a call are joined.
+/// Topology of the legs of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Two hear each other.
+    /// Two parties hear each other.
     Bridge,
-    /// Two hear each other, and a third overhears both.
+    /// Two parties hear each other, and a third overhears both.
     Overheard,
-    /// So many hear one another.
+    /// This number of parties hear one another.
     Conference(usize),
 }
 
-/// How a leg's far end reaches it.
+/// Transport between a leg and its far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
-    /// Plain RTP.
+    /// RTP without encryption.
     Rtp,
     /// SRTP keyed by SDES.
     Sdes,
-    /// ICE, DTLS, SRTP.
+    /// WebRTC: ICE, DTLS, SRTP.
     Browser,
 }
 
@@ -92,7 +92,7 @@ impl Case {
         }
     }
 
-    /// Legs of a call.
+    /// Number of legs of a call.
     pub(crate) fn legs(self) -> usize {
         match self.shape() {
             Shape::Bridge => 2,
@@ -116,7 +116,7 @@ impl Case {
         }
     }
 
-    /// Links of legs with even and with odd numbers with this peer.
+    /// Links of legs with even and with odd numbers for this peer.
     pub(crate) fn links(self, peer: Peer) -> [Link; 2] {
         match self {
             Case::PcmuSrtp => [Link::Rtp, Link::Sdes],
@@ -127,19 +127,19 @@ impl Case {
         }
     }
 
-    /// Whether the payloads of legs that are bridged reach the other unaltered.
+    /// Returns whether payloads pass between bridged legs unaltered.
     pub(crate) fn relayed(self) -> bool {
         self.codecs()[0] == self.codecs()[1] && !matches!(self.shape(), Shape::Conference(_))
     }
 }
 
-/// Who joins them.
+/// Program that joins the legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Peer {
     /// Tandem's media worker, profile `throughput`.
     Tandem,
-    /// The same, profile `low-delay`.
+    /// Tandem's media worker, profile `low-delay`.
     TandemLowDelay,
     /// rtpengine in user space.
     Rtpengine,
@@ -167,12 +167,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Legs of all calls.
+    /// Number of legs of all calls.
     pub(crate) fn legs(self) -> usize {
         self.calls * self.case.legs()
     }
 
-    /// Whether what leg `index` hears are the payloads of the leg `index ^ 1`.
+    /// Returns whether leg `index` receives the payloads of leg `index ^ 1`.
     pub(crate) fn is_relayed(self, index: usize) -> bool {
         self.case.relayed() && index < self.calls * 2
     }
@@ -184,14 +184,14 @@ impl fmt::Display for Entry {
     }
 }
 
-/// What a peer's process is started for.
+/// Parses the arguments of a peer's process.
 pub(crate) fn known(peer: &str, case: &str) -> Option<(Peer, Case)> {
     let mut all = plan().into_iter().chain(more_than_two());
     all.find(|entry| entry.peer.name() == peer && entry.case.name() == case).map(|entry| (entry.peer, entry.case))
 }
 
-/// All measurements of calls with more than two legs, in their order; the relay of as many calls without supervisors beside the
-/// one with them.
+/// Returns all measurements of calls with more than two legs, in order; the relay of the same number of calls without supervisors
+/// comes next to the one with them.
 pub(crate) fn more_than_two() -> Vec<Entry> {
     use Case::{Conference3, Conference8, Conference50, ConferenceOpus8, PcmuOverheard, PcmuPcmu};
     use Peer::{Tandem, TandemLowDelay};
@@ -212,7 +212,7 @@ pub(crate) fn more_than_two() -> Vec<Entry> {
     .collect()
 }
 
-/// All measurements of a repetition of calls with two legs, in their order. Rivals in a case follow one another.
+/// Returns all measurements of calls with two legs, in order. Rivals in a case are adjacent.
 pub(crate) fn plan() -> Vec<Entry> {
     use Case::{PcmuOpus, PcmuOpusEqual, PcmuPcma, PcmuPcmu, PcmuSrtp, PcmuWebrtc, WebrtcWebrtc};
     use Peer::{Floor, Rtpengine, Tandem, TandemLowDelay};
@@ -225,7 +225,7 @@ pub(crate) fn plan() -> Vec<Entry> {
         (PcmuOpusEqual, 18, &[Rtpengine, Tandem]),
         (PcmuWebrtc, 18, &[Rtpengine, Tandem]),
         (WebrtcWebrtc, 100, &[Tandem]),
-        // For the memory of a call: rtpengine would need more than one CPU for so many.
+        // For the memory of a call: rtpengine would need more than one CPU for so many calls.
         (PcmuOpus, 100, &[Tandem]),
         (PcmuWebrtc, 100, &[Tandem]),
     ];

@@ -1,4 +1,4 @@
-//! What is printed and kept: `results.json`, one row per measurement, and `RESULTS.md` beside it.
+//! Output: `results.json`, one row per measurement, and `RESULTS.md` beside it.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::plan::Entry;
 use crate::score::Measured;
 use crate::{Arguments, page};
 
-/// One measurement. Units are in the names; `page` says what each means.
+/// One measurement. Names contain the units; `page` explains the columns.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) case: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct Row {
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
     pub(crate) audio_delay_us: Option<f64>,
-    /// The directions apart: A to B, B to A.
+    /// Delays of both directions: A to B, B to A.
     pub(crate) audio_delays_us: Option<[f64; 2]>,
     pub(crate) loss_pct: f64,
     pub(crate) rss_kb_per_call: f64,
@@ -91,7 +91,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// Prints the tables, and writes both files where that was asked for.
+/// Prints the tables and, if requested, writes both files.
 pub(crate) fn write(arguments: &Arguments, realtime: bool, rows: &[Row]) -> Result<()> {
     let tables = page::tables(rows);
     println!("\n{tables}");
@@ -104,7 +104,7 @@ pub(crate) fn write(arguments: &Arguments, realtime: bool, rows: &[Row]) -> Resu
     Ok(())
 }
 
-/// The commit that is checked out here, with a `+` when files differ from it.
+/// The checked-out commit, with a `+` when files differ from it.
 pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
@@ -123,7 +123,7 @@ pub(crate) fn commit() -> String {
     if changed.is_some_and(|files| !files.is_empty()) { commit + "+" } else { commit }
 }
 
-/// The rows of cases that are not `own`, as they are written.
+/// Returns the unchanged rows of cases that are not `own`.
 pub(crate) fn others(text: &str, own: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
     struct Case {
@@ -140,14 +140,14 @@ pub(crate) fn others(text: &str, own: impl Fn(&str) -> bool) -> Result<Vec<Strin
     Ok(others)
 }
 
-/// `results.json` of the rows that are kept and new ones, each printed for itself.
+/// `results.json` of kept rows and new ones, one row per line.
 pub(crate) fn joined(kept: Vec<String>, new: Vec<String>) -> String {
     let new = new.iter().map(|row| row.replace('\n', "\n  "));
     let all: Vec<String> = kept.into_iter().chain(new).map(|row| format!("  {row}")).collect();
     format!("[\n{}\n]\n", all.join(",\n"))
 }
 
-/// The page with the part under `heading` anew: in its old place, or at the end.
+/// Returns the page with a new section under `heading`, in its old place or at the end.
 pub(crate) fn with_part(page: &str, heading: &str, part: &str) -> String {
     let Some(start) = page.find(heading) else { return format!("{}\n\n{part}", page.trim_end()) };
     let after = page[start + heading.len()..].find("\n## ").map(|end| start + heading.len() + end + 1);
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_other_cases_stay_as_they_are_written() {
+    fn rows_of_other_cases_stay_unchanged() {
         let text = "[\n  {\n    \"z\": 1.50,\n    \"case\": \"pcmu\"\n  },\n  { \"case\": \"sip-b2bua\" }\n]\n";
         assert_eq!(
             others(text, |case| case.starts_with("sip-")).unwrap(),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn our_part_is_replaced_in_its_place_and_nothing_else_is_touched() {
+    fn own_section_is_replaced_in_place_and_the_rest_stays_unchanged() {
         let page = "# Results\n\ntext\n\n## Signalling\n\nold\n\n## Sound\n\nmore\n";
         assert_eq!(
             with_part(page, "## Signalling", "## Signalling\n\nnew\n"),

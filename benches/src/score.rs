@@ -1,4 +1,4 @@
-//! What a record amounts to: CPU, delays, loss.
+//! Evaluation of a record: CPU, delays, loss.
 //!
 //! Relayed: an output packet carries its input packet's mark, and its delay is the time from that packet's send to its receipt.
 //!
@@ -8,11 +8,11 @@
 //! output              |── packet n, received at R ────O──|     O: the same onset in the output, decoded bare
 //! audio delay = (R + offset of O) − (S + offset of o)
 //! ```
-//! A transcoder that takes no time gives 0: the 20 ms that it takes to fill a packet are not in it. Between two onsets, packets
-//! are matched by RTP timestamp, so every output packet has a delay, of which the percentiles are taken.
+//! A transcoder that takes no time has a delay of 0: the 20 ms that it takes to fill a packet are not included. Between two
+//! onsets, packets are matched by RTP timestamp, so every output packet has a delay, of which the percentiles are computed.
 //!
-//! Mixed: what is said cannot be told apart in what is heard. Instead of delays there is how far from 20 ms each output packet comes
-//! after the one before; every listener must have heard something loud.
+//! Mixed: inputs cannot be identified in the output. Instead of delays, the deviation of the interval between output packets from
+//! 20 ms is measured, and every listener must have received something loud.
 
 use anyhow::{Result, ensure};
 
@@ -20,32 +20,32 @@ use crate::generator::{Leg, Record};
 use crate::plan::Shape;
 use crate::sound::{self, Onset, OnsetFinder};
 
-/// An output onset is looked for from so much before its input's send on (clocks and thresholds are not exact) ...
+/// Start of the search for an output onset, relative to its input's send time (clocks and thresholds are not exact).
 const EARLIEST_NS: i64 = -5_000_000;
-/// ... to so much after it.
+/// End of the search for an output onset.
 const LATEST_NS: i64 = 500_000_000;
-/// After the window's first packet was sent, its output is there within this time.
+/// Time after the window's first packet within which its output arrives.
 const SETTLED_NS: u64 = 150_000_000;
 
-/// What one measurement gave.
+/// Result of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) cpu_ms_per_call_s: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
-    /// Transcoded cases: of the slower direction.
+    /// Transcoded cases: audio delay of the slower direction.
     pub(crate) audio_delay_us: Option<f64>,
-    /// From leg A to B, and from B to A.
+    /// Audio delay from leg A to B, and from B to A.
     pub(crate) audio_delays_us: Option<[f64; 2]>,
     pub(crate) loss_pct: f64,
     pub(crate) lag_p99_us: f64,
     pub(crate) lag_p999_us: f64,
-    /// How often it was measured until the generator kept its times, or was given up on.
+    /// Number of attempts until the generator was punctual, or until the limit.
     pub(crate) attempts: usize,
 }
 
-/// Scores a record.
+/// Evaluates a record.
 pub(crate) fn score(record: &mut Record) -> Result<Measured> {
     let shape = record.entry.case.shape();
     let heard = match shape {
@@ -55,7 +55,7 @@ pub(crate) fn score(record: &mut Record) -> Result<Measured> {
         Shape::Bridge => transcoded(record)?,
     };
     let Heard { mut delays_ns, mut audio_ns, expected, got } = heard;
-    ensure!(!delays_ns.is_empty(), "nothing came through");
+    ensure!(!delays_ns.is_empty(), "no packet arrived");
     delays_ns.sort_unstable();
     record.lags_ns.sort_unstable();
     let [(ran_before, from), (ran_after, to)] = record.run_time;
@@ -79,13 +79,13 @@ pub(crate) fn score(record: &mut Record) -> Result<Measured> {
     })
 }
 
-/// Microseconds at a share of sorted nanoseconds.
+/// Value at a share of sorted nanoseconds, in microseconds.
 fn at<T: Copy + Into<i128>>(sorted: &[T], share: f64) -> f64 {
     let index = (sorted.len().max(1) - 1) as f64 * share;
     sorted.get(index.round() as usize).map_or(f64::NAN, |&value| value.into() as f64 / 1e3)
 }
 
-/// What the listeners got of the window.
+/// Packets and delays of the listeners within the window.
 struct Heard {
     delays_ns: Vec<i64>,
     /// Delays of onsets, by direction: A to B, B to A.
@@ -94,7 +94,7 @@ struct Heard {
     got: u64,
 }
 
-/// The first `count` legs, which hear their neighbours.
+/// Results of the first `count` legs, which receive their neighbours' payloads.
 fn relayed(record: &Record, count: usize) -> Heard {
     let mut heard = Heard { delays_ns: Vec::new(), audio_ns: Default::default(), expected: 0, got: 0 };
     for (index, speaker) in record.legs[..count].iter().enumerate() {
@@ -111,7 +111,7 @@ fn relayed(record: &Record, count: usize) -> Heard {
     heard
 }
 
-/// Delays of the parties; the loss is the supervisors' too.
+/// Delays of the parties; the loss includes the supervisors.
 fn overheard(record: &Record) -> Result<Heard> {
     let parties = record.entry.calls * 2;
     let mut heard = relayed(record, parties);
@@ -124,7 +124,7 @@ fn overheard(record: &Record) -> Result<Heard> {
     Ok(heard)
 }
 
-/// How far from 20 ms packets come after one another.
+/// Deviation of packet intervals from 20 ms.
 fn mixed(record: &Record) -> Result<Heard> {
     let mut heard = Heard { delays_ns: Vec::new(), audio_ns: Default::default(), expected: 0, got: 0 };
     for leg in &record.legs {
@@ -142,7 +142,7 @@ fn mixed(record: &Record) -> Result<Heard> {
 fn hears_something(leg: &Leg) -> Result<()> {
     let mut finder = OnsetFinder::new(leg.codec)?;
     let loud = leg.ear.heard.iter().any(|heard| finder.is_loud(leg.ear.payload(heard)));
-    ensure!(loud, "a listener heard nothing");
+    ensure!(loud, "a listener received nothing");
     Ok(())
 }
 
@@ -159,7 +159,7 @@ fn transcoded(record: &Record) -> Result<Heard> {
         heard.expected += expected;
         heard.got += got;
     }
-    ensure!(silent == 0, "{silent} of {} streams never came through", record.legs.len());
+    ensure!(silent == 0, "{silent} of {} streams never arrived", record.legs.len());
     Ok(heard)
 }
 
@@ -172,7 +172,7 @@ fn direction(
     delays_ns: &mut Vec<i64>,
     audio_ns: &mut Vec<i64>,
 ) -> Result<()> {
-    // Recordings begin elsewhere in every stream.
+    // Every stream begins at a different place of the recording.
     let said: Vec<Onset> = onsets
         .iter()
         .filter_map(|onset| Some(Onset { packet: onset.packet.checked_sub(speaker.shift)?, ..*onset }))
@@ -180,7 +180,7 @@ fn direction(
         .collect();
     let ticks = sound::packet_ticks(listener.codec);
     let mut finder = OnsetFinder::new(listener.codec)?;
-    // The latest onset's: output timestamp, input packet, offsets' difference.
+    // Latest onset: output timestamp, input packet, and difference of the offsets.
     let mut anchor: Option<(u32, usize, i64)> = None;
     for heard in &listener.ear.heard {
         if let Some(offset) = finder.look(listener.ear.payload(heard)) {
@@ -206,7 +206,7 @@ fn direction(
     Ok(())
 }
 
-/// Packets that a listener should have got in the window's time, and those it got.
+/// Number of packets that a listener should have received during the window, and number that it received.
 fn throughput(speaker: &Leg, listener: &Leg, window: (usize, usize)) -> (u64, u64) {
     let (from, to) = (speaker.sent_at[window.0] + SETTLED_NS, speaker.sent_at[window.1] + SETTLED_NS);
     let came: Vec<u64> = listener.ear.heard.iter().map(|heard| heard.at).filter(|at| (from..to).contains(at)).collect();
@@ -215,8 +215,8 @@ fn throughput(speaker: &Leg, listener: &Leg, window: (usize, usize)) -> (u64, u6
     (expected, (came.len() as u64).min(expected))
 }
 
-/// Packets that there should be, one every 20 ms, where the first comes `before` ns after the window's begin, the last
-/// `between` after it, and `after` before its end.
+/// Expected number of packets, one every 20 ms, where the first arrives `before` ns after the window's start, the last `between`
+/// after it, and `after` before its end.
 fn expected(before: u64, between: u64, after: u64) -> u64 {
     let periods = |span: u64| (span + 10_000_000) / 20_000_000;
     periods(between) + 1 + periods(before).saturating_sub(1) + periods(after).saturating_sub(1)

@@ -1,4 +1,4 @@
-//! What the generator says: something like speech, and where in it, and in what comes back, sound sets in.
+//! Audio of the generator: speech-like sound, and the detection of its onsets in sent and received streams.
 //!
 //! ```text
 //! |◀──────────────── phrase: 2 s ────────────────▶|
@@ -6,8 +6,8 @@
 //!     onset, 7 ms into a packet            pause: 300 ms
 //! ```
 //!
-//! Every phrase sets in with a glottal pulse at full strength out of digital silence, so its onset is sharp in every codec's
-//! output. Streams begin at different places of the same long recording, which is encoded once by one encoder without a break.
+//! Every phrase begins with a glottal pulse at full strength after digital silence, so that its onset is sharp in every codec's
+//! output. Streams begin at different places of the same long recording, which one encoder encodes once without a break.
 
 use std::f32::consts::TAU;
 
@@ -19,16 +19,16 @@ use media_engine::sdp::Codec;
 
 /// Packets of 20 ms in a phrase.
 pub(crate) const PHRASE: usize = 100;
-/// Where the phrase's sound begins and ends, in seconds from the phrase's begin.
+/// Start and end of the sound within the phrase, in seconds.
 const SOUND: (f32, f32) = (0.007, 1.707);
-/// A sample beyond this is loud. Pauses stay far below it in every codec.
+/// Magnitude above which a sample is loud. Pauses stay far below it in every codec.
 const LOUD: i16 = 2_000;
-/// An onset comes after at least so much quiet.
+/// Minimum silence before an onset, in milliseconds.
 const QUIET_MS: u32 = 150;
-/// RTP payload type of Opus; G.711 has its static ones.
+/// RTP payload type of Opus; G.711 has static types.
 const OPUS_PAYLOAD_TYPE: u8 = 111;
 
-/// Payload type that all peers and the generator use for a codec.
+/// Payload type of a codec for all peers and the generator.
 pub(crate) fn payload_type(codec: Codec) -> u8 {
     codec.static_payload_type().unwrap_or(OPUS_PAYLOAD_TYPE)
 }
@@ -38,23 +38,23 @@ pub(crate) fn packet_ticks(codec: Codec) -> u32 {
     codec.clock().0 / 50
 }
 
-/// A place where sound sets in.
+/// Position at which sound begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Onset {
-    /// Which packet.
+    /// Number of the packet.
     pub(crate) packet: usize,
-    /// How far into it.
+    /// Offset within the packet, in nanoseconds.
     pub(crate) offset_ns: u64,
 }
 
-/// The payloads of one codec, packet by packet, and their onsets.
+/// Payloads of one codec, packet by packet, and their onsets.
 pub(crate) struct Recording {
     pub(crate) payloads: Vec<Vec<u8>>,
     pub(crate) onsets: Vec<Onset>,
 }
 
 impl Recording {
-    /// `packets` packets of 20 ms.
+    /// Encodes `packets` packets of 20 ms.
     fn new(codec: Codec, packets: usize) -> Result<Recording> {
         let payloads = match codec {
             Codec::Opus => opus_payloads(packets)?,
@@ -72,18 +72,18 @@ impl Recording {
     }
 }
 
-/// All that is ever said, made once.
+/// Recordings in every codec, created once.
 pub(crate) struct Recordings {
     pcmu: Recording,
     pcma: Recording,
     opus: Recording,
-    /// The samples of one phrase, for what encodes them.
+    /// Samples of one phrase, for encoders.
     pub(crate) phrase_8k: Vec<i16>,
     pub(crate) phrase_48k: Vec<i16>,
 }
 
 impl Recordings {
-    /// `packets` packets of 20 ms in every codec.
+    /// Creates recordings of `packets` packets of 20 ms in every codec.
     pub(crate) fn new(packets: usize) -> Result<Recordings> {
         Ok(Recordings {
             pcmu: Recording::new(Codec::Pcmu, packets)?,
@@ -103,7 +103,7 @@ impl Recordings {
     }
 }
 
-/// Finds onsets in a stream of payloads, by the bare codec.
+/// Detector of onsets in a stream of payloads, with the bare codec.
 pub(crate) struct OnsetFinder {
     codec: Codec,
     opus: Option<OpusDecoder>,
@@ -117,7 +117,7 @@ impl OnsetFinder {
         Ok(OnsetFinder { codec, opus, pcm: vec![0; 5_760], quiet: 0 })
     }
 
-    /// Takes the next payload; tells how far into it sound sets in, if it does.
+    /// Processes the next payload; returns the offset of an onset in it, if there is one.
     pub(crate) fn look(&mut self, payload: &[u8]) -> Option<u64> {
         let count = self.decode(payload)?;
         let hz = self.codec.sample_rate().hz();
@@ -135,13 +135,13 @@ impl OnsetFinder {
         found
     }
 
-    /// Takes the next payload; whether there is loud sound in it.
+    /// Processes the next payload; returns whether it contains loud sound.
     pub(crate) fn is_loud(&mut self, payload: &[u8]) -> bool {
         let count = self.decode(payload).unwrap_or_default();
         self.pcm[..count].iter().any(|sample| sample.unsigned_abs() >= LOUD.unsigned_abs())
     }
 
-    /// Samples of the next payload.
+    /// Decodes the next payload and returns the number of samples.
     fn decode(&mut self, payload: &[u8]) -> Option<usize> {
         let OnsetFinder { codec, opus, pcm, .. } = self;
         match opus {
@@ -154,7 +154,7 @@ impl OnsetFinder {
     }
 }
 
-/// `packets` packets of 20 ms of speech-like sound: voiced syllables of changing vowels over a wandering pitch, with hisses
+/// Speech-like sound of `packets` packets of 20 ms: voiced syllables of changing vowels over a wandering pitch, with hisses
 /// between them.
 fn speech(rate: SampleRate, packets: usize) -> Vec<i16> {
     let hz = rate.hz() as f32;
@@ -174,7 +174,7 @@ fn speech(rate: SampleRate, packets: usize) -> Vec<i16> {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let white = (noise >> 16) as f32 / 32_768.0 - 1.0;
             hiss = white - 0.6 * hiss;
-            // Syllables of 240 ms, each closed by 50 ms of hiss.
+            // Syllables of 240 ms, each ending in 50 ms of hiss.
             let (syllable, within) = ((t / 0.24).floor(), (t % 0.24) / 0.24);
             let sample = if within > 0.79 {
                 1_400.0 * hiss
@@ -226,7 +226,7 @@ mod tests {
                 .iter()
                 .map(|onset| onset.packet as f64 * 20.0 + onset.offset_ns as f64 / 1e6)
                 .collect();
-            // The first begins without quiet before it: 7 ms are too short.
+            // The first phrase has no silence before it: 7 ms are too short.
             assert_eq!(places.len(), 3, "{codec:?}: {places:?}");
             for (phrase, place) in places.iter().enumerate() {
                 let after = place - (phrase + 1) as f64 * 2_000.0;

@@ -1,7 +1,7 @@
-//! The generator's sockets: datagrams in batches with the time at which the kernel queued them.
+//! The generator's sockets: datagrams in batches, with the time at which the kernel queued them.
 //!
-//! A datagram sent over the loopback interface is queued at its receiver while the sender's call runs. The kernel's stamp
-//! (`SO_TIMESTAMPNS`) is that moment, so how often the generator looks does not show in any delay.
+//! A datagram sent over the loopback interface is queued at its receiver during the sender's call. The kernel's timestamp
+//! (`SO_TIMESTAMPNS`) is that moment, so the generator's polling interval does not affect any delay.
 
 #![allow(unsafe_code, reason = "recvmmsg, setsockopt and clock_gettime are syscalls")]
 
@@ -12,16 +12,16 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use anyhow::{Result, ensure};
 
-/// Datagrams per look.
+/// Maximum number of datagrams per read.
 const BATCH: usize = 32;
-/// Room for one datagram.
+/// Buffer size for one datagram.
 const ROOM: usize = 2048;
-/// Room for the ancillary data of one datagram: one time stamp and its header, twice over.
+/// Buffer size for the ancillary data of one datagram: one timestamp and its header, twice over.
 const CONTROL: usize = 64;
-/// Packets that may wait here while the generator sends.
+/// Size of the socket's receive buffer in bytes, for packets that wait while the generator sends.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
-/// Nanoseconds since 1970: the clock of the kernel's stamps.
+/// Nanoseconds since 1970, by the clock of the kernel's timestamps.
 pub(crate) fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` outlives the call.
@@ -33,14 +33,14 @@ fn nanoseconds(time: libc::timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// A non-blocking socket on a free loopback port, whose datagrams are stamped.
+/// Opens a non-blocking socket on a free loopback port, with timestamps for its datagrams.
 pub(crate) fn open() -> Result<UdpSocket> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let reference = socket2::SockRef::from(&socket);
     reference.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_nonblocking(true)?;
     let on: libc::c_int = 1;
-    // SAFETY: `on` outlives the call and its size is given.
+    // SAFETY: `on` outlives the call, and its size is given.
     let refused = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -54,12 +54,12 @@ pub(crate) fn open() -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Ancillary data, aligned as its header asks.
+/// Ancillary data, aligned as its header requires.
 #[repr(align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
 
-/// Buffers of one look.
+/// Buffers of one read.
 pub(crate) struct Batch {
     buffers: Box<[[u8; ROOM]; BATCH]>,
     controls: Box<[Control; BATCH]>,
@@ -81,7 +81,7 @@ impl Batch {
         }
     }
 
-    /// Takes what waits in `socket`, at most a batch; returns how many datagrams.
+    /// Reads waiting datagrams from `socket`, at most a batch; returns their number.
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> usize {
         for index in 0..BATCH {
             self.vectors[index] = libc::iovec { iov_base: self.buffers[index].as_mut_ptr().cast(), iov_len: ROOM };
@@ -93,7 +93,7 @@ impl Batch {
             header.msg_control = self.controls[index].0.as_mut_ptr().cast();
             header.msg_controllen = CONTROL as _;
         }
-        // SAFETY: every header points at a name, a vector, a buffer and control room that this struct owns.
+        // SAFETY: every header points to a name, a vector, a buffer and control space that this struct owns.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -106,7 +106,7 @@ impl Batch {
         count.max(0) as usize
     }
 
-    /// The datagram `index` of the last look: port of its sender, when the kernel queued it, and its bytes, which may be
+    /// Datagram `index` of the last read: port of its sender, time at which the kernel queued it, and its bytes, which may be
     /// altered in place.
     pub(crate) fn datagram(&mut self, index: usize) -> (u16, u64, &mut [u8]) {
         let header = &self.headers[index];
@@ -116,9 +116,9 @@ impl Batch {
     }
 }
 
-/// The kernel's stamp in the ancillary data.
+/// Returns the kernel's timestamp in the ancillary data.
 fn stamp(header: &libc::msghdr) -> Option<u64> {
-    // SAFETY: the kernel filled the control room that `header` names; CMSG_* stay within its length.
+    // SAFETY: the kernel filled the control space that `header` names; CMSG_* stay within its length.
     unsafe {
         let mut control = libc::CMSG_FIRSTHDR(header);
         while let Some(found) = control.as_ref() {
@@ -131,7 +131,7 @@ fn stamp(header: &libc::msghdr) -> Option<u64> {
     None
 }
 
-/// Tells which of many sockets have something.
+/// Reports which of many sockets have waiting datagrams.
 pub(crate) struct Watch {
     epoll: OwnedFd,
     events: Vec<libc::epoll_event>,
@@ -139,10 +139,10 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new() -> Result<Watch> {
-        // SAFETY: takes no pointers.
+        // SAFETY: the call takes no pointers.
         let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         ensure!(raw >= 0, "epoll: {}", io::Error::last_os_error());
-        // SAFETY: `raw` is open and owned by nobody else.
+        // SAFETY: `raw` is open and has no other owner.
         let epoll = unsafe { OwnedFd::from_raw_fd(raw) };
         Ok(Watch { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; 64] })
     }
@@ -150,28 +150,27 @@ impl Watch {
     pub(crate) fn add(&self, socket: &UdpSocket, token: usize) -> Result<()> {
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token as u64 };
         let (epoll, socket) = (self.epoll.as_raw_fd(), socket.as_raw_fd());
-        // SAFETY: both descriptors are open, `event` outlives the call.
+        // SAFETY: both descriptors are open, and `event` outlives the call.
         let refused = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, socket, &raw mut event) } < 0;
         ensure!(!refused, "epoll: {}", io::Error::last_os_error());
         Ok(())
     }
 
-    /// How many sockets have something now; `token` names them.
+    /// Returns the number of sockets with waiting datagrams; `token` identifies them.
     pub(crate) fn look(&mut self) -> usize {
         let room = self.events.len() as libc::c_int;
-        // SAFETY: `events` has room for the number given; no time is waited.
+        // SAFETY: `events` has room for the given number; the call does not wait.
         let count = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), room, 0) };
         count.max(0) as usize
     }
 
-    /// Token of the `index`th socket of the last look.
+    /// Token of the `index`th socket of the last [`Watch::look`].
     pub(crate) fn token(&self, index: usize) -> usize {
         self.events[index].u64 as usize
     }
 }
 
-/// Sends one datagram. A full queue shows as loss, which is what it is; an error left behind by ICMP is taken off the
-/// socket first.
+/// Sends one datagram. A full queue shows as loss; an error left behind by ICMP is removed from the socket first.
 pub(crate) fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
     if let Err(error) = socket.send_to(bytes, to)
         && error.kind() == io::ErrorKind::ConnectionRefused
@@ -185,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn datagrams_carry_the_time_of_their_sending_not_of_the_look() {
+    fn datagrams_carry_their_send_time_not_the_time_of_reading() {
         let (here, there) = (open().unwrap(), open().unwrap());
         let mut batch = Batch::new();
         let send_some = |count: u8| {
@@ -194,14 +193,14 @@ mod tests {
                 send(&here, there.local_addr().unwrap(), &[n; 9]);
             }
             let after = now_ns();
-            // The look comes later than the sending by more than the sending took.
+            // The read comes later than the sends by more than the sends took.
             while now_ns() < after + (after - before) * 2 {
                 std::hint::spin_loop();
             }
             (before, after)
         };
-        // The kernel begins to stamp what comes a moment after the first socket on the machine has asked for it; until then the
-        // time is that of the look.
+        // The kernel begins to stamp datagrams a moment after the first socket on the machine requested it; until then the time is
+        // that of the read.
         let begun = now_ns();
         loop {
             let (_, after) = send_some(1);

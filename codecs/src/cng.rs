@@ -1,37 +1,37 @@
-//! Comfort noise (RFC 3389): in place of a talker's silence a few bytes say how loud its background is, and of what colour.
+//! Comfort noise (RFC 3389): during a talker's silence a few bytes describe level and spectrum of the background noise.
 //!
 //! ```text
 //!   background ─▶ NoiseEncoder ─▶ level, reflection coefficients ─▶ NoiseGenerator ─▶ noise that sounds like it
 //!                 (Levinson)      1 byte, 0 to 12 bytes              (white noise through a lattice)
 //! ```
 //!
-//! The payload knows no sample rate: both ends take that of the codec it stands beside. Levels are dBov: relative to the
+//! The payload contains no sample rate: both ends use that of the codec it accompanies. Levels are dBov: relative to the
 //! loudest square wave, 3 dB above the full-scale sine of the rest of this crate.
 //!
 //! Invariants: neither end allocates after construction; any payload gives noise that is stable and no louder than its
-//! level says. Not here: when a frame is silence ([`crate::vad`], the codec's DTX), how often payloads are sent.
+//! level. Not here: the detection of silence ([`crate::vad`], the codec's DTX), and how often payloads are sent.
 
 use crate::CodecError;
 
-/// Most reflection coefficients that are written or read; RFC 3389 sets no limit, further ones colour nothing audible.
+/// Maximum number of reflection coefficients written or read; RFC 3389 sets no limit, further ones have no audible effect.
 pub const MAX_ORDER: usize = 12;
 
-/// Longest payload that is written.
+/// Longest payload that is written, in bytes.
 pub const MAX_PAYLOAD: usize = 1 + MAX_ORDER;
 
 /// Quietest level, −dBov.
 const QUIETEST: u8 = 127;
-/// 0 dBov.
+/// Amplitude of 0 dBov: that of the loudest square wave.
 const OVERLOAD: f32 = 32_767.0;
-/// One step of a coefficient's byte, and the byte that means zero (RFC 3389 §3.2).
+/// Value of one step of a coefficient's byte, and the byte that means zero (RFC 3389 §3.2).
 const STEP: f32 = 258.0 / 32_768.0;
 const ZERO: f32 = 127.0;
-/// Share that a new frame has in the background's picture, and a new payload in the noise.
+/// Weight of a new frame in the estimate of the background, and of a new payload in the noise.
 const LEARN: f32 = 0.25;
-/// Added to the zeroth correlation, so that pure tones give filters that are stable: −40 dB of white noise.
+/// Factor for the zeroth correlation, so that pure tones give stable filters: −40 dB of white noise.
 const WHITE: f32 = 1.0001;
 
-/// One payload.
+/// One comfort noise payload; `as_ref` returns its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoisePayload {
     bytes: [u8; MAX_PAYLOAD],
@@ -44,7 +44,7 @@ impl AsRef<[u8]> for NoisePayload {
     }
 }
 
-/// Watches one stream's background.
+/// Estimator of the background noise of one stream.
 #[derive(Clone, Debug)]
 pub struct NoiseEncoder {
     order: usize,
@@ -53,18 +53,18 @@ pub struct NoiseEncoder {
 }
 
 impl NoiseEncoder {
-    /// An encoder that writes `order` coefficients, at most [`MAX_ORDER`]; none: white noise.
+    /// Creates an encoder that writes `order` coefficients, at most [`MAX_ORDER`]; with 0 the noise is white.
     pub fn new(order: usize) -> NoiseEncoder {
         NoiseEncoder { order: order.min(MAX_ORDER), background: None }
     }
 
-    /// Forgets the background: another talker.
+    /// Forgets the background, for another talker.
     pub fn reset(&mut self) {
         self.background = None;
     }
 
-    /// Takes a frame of background and tells what the background has been like lately. Samples: some milliseconds, at
-    /// any rate.
+    /// Adds a frame of background and returns a payload that describes the recent background. `samples` are some
+    /// milliseconds, at any rate.
     pub fn analyse(&mut self, samples: &[i16]) -> NoisePayload {
         let (power, correlations) = correlate(samples, self.order);
         let (known_power, known) = self.background.get_or_insert((power, correlations));
@@ -81,13 +81,13 @@ impl NoiseEncoder {
     }
 }
 
-/// Makes noise by the last payload.
+/// Generator of the noise that the last payload describes.
 #[derive(Clone, Debug)]
 pub struct NoiseGenerator {
-    /// RMS of the noise, and the filter: as they are wanted, and as they are on their way there.
+    /// RMS of the noise and its filter: the target values, and the current values, which approach them.
     wanted: Noise,
     played: Noise,
-    /// The lattice's memory.
+    /// State of the lattice filter.
     back: [f32; MAX_ORDER],
     random: u32,
 }
@@ -99,7 +99,7 @@ struct Noise {
 }
 
 impl NoiseGenerator {
-    /// A generator that is silent until its first payload.
+    /// Creates a generator that is silent until its first payload.
     pub fn new() -> NoiseGenerator {
         NoiseGenerator {
             wanted: Noise::default(),
@@ -109,15 +109,15 @@ impl NoiseGenerator {
         }
     }
 
-    /// Follows a payload. Noise that is playing goes over to it within some calls of [`generate`](Self::generate).
+    /// Adopts a payload. Noise that is playing approaches it within a few calls of [`generate`](Self::generate).
     ///
     /// # Errors
-    /// [`CodecError::Malformed`] for an empty payload; nothing changes then.
+    /// [`CodecError::Malformed`] for an empty payload; nothing changes then, and the packet should be dropped.
     pub fn update(&mut self, payload: &[u8]) -> Result<(), CodecError> {
         let (&level, coefficients) = payload.split_first().ok_or(CodecError::Malformed)?;
         let mut wanted = Noise { rms: rms(level & QUIETEST), ..Noise::default() };
         for (coefficient, &byte) in wanted.coefficients.iter_mut().zip(coefficients) {
-            // 255 is not used; it would stand for a filter that is not stable.
+            // 255 is not used; it would describe a filter that is not stable.
             *coefficient = (f32::from(byte.min(254)) - ZERO) * STEP;
         }
         if self.played.rms == 0.0 {
@@ -134,7 +134,7 @@ impl NoiseGenerator {
         for (played, wanted) in played.coefficients.iter_mut().zip(wanted.coefficients) {
             *played += LEARN * (wanted - *played);
         }
-        // The lattice makes white noise louder by this much; uniform noise of peak 1 has a power of 1/3.
+        // The lattice amplifies white noise by the inverse of this; uniform noise of peak 1 has a power of 1/3.
         let loss: f32 = self.played.coefficients.iter().map(|k| 1.0 - k * k).product();
         let peak = self.played.rms * (3.0 * loss).sqrt();
         for sample in out {
@@ -144,7 +144,7 @@ impl NoiseGenerator {
         }
     }
 
-    /// Uniform, −1 to 1.
+    /// Returns a uniformly distributed value, −1 to 1.
     fn white(&self) -> f32 {
         self.random as i32 as f32 / -(i32::MIN as f32)
     }
@@ -155,7 +155,7 @@ impl NoiseGenerator {
         self.random ^= self.random << 5;
     }
 
-    /// All-pole filter by reflection coefficients.
+    /// Applies an all-pole filter given by reflection coefficients.
     fn lattice(&mut self, input: f32) -> f32 {
         let mut forth = input;
         for n in (0..MAX_ORDER).rev() {
@@ -185,7 +185,7 @@ fn level_byte(power: f32) -> u8 {
     below.round().clamp(0.0, f32::from(QUIETEST)) as u8
 }
 
-/// Mean square of `samples`, and their correlations at lags 0 to `order` divided by that at 0.
+/// Returns the mean square of `samples`, and their correlations at lags 0 to `order` divided by that at 0.
 fn correlate(samples: &[i16], order: usize) -> (f32, [f32; MAX_ORDER + 1]) {
     let mut sums = [0.0; MAX_ORDER + 1];
     for (lag, sum) in sums.iter_mut().enumerate().take(order + 1) {
@@ -199,7 +199,7 @@ fn correlate(samples: &[i16], order: usize) -> (f32, [f32; MAX_ORDER + 1]) {
     (energy / samples.len().max(1) as f32, sums)
 }
 
-/// Reflection coefficients of the all-pole model of these correlations (Levinson and Durbin).
+/// Returns the reflection coefficients of the all-pole model of these correlations (Levinson and Durbin).
 fn reflect(correlations: &[f32; MAX_ORDER + 1], order: usize) -> [f32; MAX_ORDER] {
     let mut reflections = [0.0; MAX_ORDER];
     let mut predictor = [0.0; MAX_ORDER + 1];
@@ -226,7 +226,7 @@ fn reflect(correlations: &[f32; MAX_ORDER + 1], order: usize) -> [f32; MAX_ORDER
 pub mod fuzz {
     use super::NoiseGenerator;
 
-    /// Follows each part of `bytes` and plays some of it.
+    /// Adopts each part of `bytes` as a payload and generates some noise from it.
     pub fn fuzz_cng(bytes: &[u8]) {
         let mut generator = NoiseGenerator::new();
         let mut out = [0; 160];
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
     use crate::tones::level_dbfs;
 
-    /// Noise of a colour: `tilt` 0.9 is dull, −0.9 is sharp.
+    /// Returns coloured noise: `tilt` 0.9 is dull, −0.9 is sharp.
     fn noise(count: usize, tilt: f32, gain: f32) -> Vec<i16> {
         let (mut random, mut last) = (1_u32, 0.0);
         (0..count)
@@ -254,7 +254,7 @@ mod tests {
             .collect()
     }
 
-    /// Correlation of neighbours: the colour.
+    /// Returns the correlation of neighbouring samples, a measure of colour.
     fn colour(samples: &[i16]) -> f32 {
         correlate(samples, 2).1[1]
     }
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_comes_back_at_its_level_and_of_its_colour() {
+    fn noise_keeps_its_level_and_colour() {
         for order in [1, 4, 10, 12] {
             for tilt in [0.9, 0.5, 0.0, -0.5, -0.9] {
                 for gain in [20.0, 300.0, 3_000.0] {
@@ -293,16 +293,16 @@ mod tests {
         assert!(colour(&made).abs() < 0.06, "{}", colour(&made));
     }
 
-    /// Level 40 is −40 dBov, −37 dBFS; the second byte's middle is zero.
+    /// Level 40 is −40 dBov, −37 dBFS; the middle value of the second byte is zero.
     #[test]
-    fn bytes_mean_what_the_standard_says() {
+    fn bytes_are_interpreted_as_in_the_standard() {
         let mut generator = NoiseGenerator::new();
         generator.update(&[40, 127]).unwrap();
         let mut out = [0; 8_000];
         generator.generate(&mut out);
         assert!((level_dbfs(&out) + 37.0).abs() < 0.3, "{}", level_dbfs(&out));
         assert!(colour(&out).abs() < 0.06);
-        // A negative first coefficient is a dull sound.
+        // A negative first coefficient gives a dull sound.
         generator.update(&[40, 127 - 100]).unwrap();
         (0..30).for_each(|_| generator.generate(&mut out));
         assert!(colour(&out) > 0.6, "{}", colour(&out));
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_level_is_no_step() {
+    fn a_change_of_level_is_gradual() {
         let mut generator = NoiseGenerator::new();
         let mut out = [0; 160];
         generator.update(&[30]).unwrap();

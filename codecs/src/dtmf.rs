@@ -1,4 +1,4 @@
-//! DTMF in the sound itself (ITU-T Q.23, Q.24): a generator and a detector.
+//! In-band DTMF (ITU-T Q.23, Q.24): a tone generator and a detector.
 //!
 //! ```text
 //!   samples --> blocks of 12.75 ms, --> 8 Goertzel powers --> rules: level, twist, lone pair, purity
@@ -7,37 +7,37 @@
 //!              it ends: four blocks in a row without it
 //! ```
 //!
-//! A block shows a digit when about three quarters of it sound. So a tone of 40 ms shows in at least four blocks wherever
-//! it begins, one of 23 ms in three at most: what Q.24 wants found is found, what it wants refused is refused. An
-//! interruption of up to 10 ms spoils three blocks and splits no digit. Not here: telephone-events (RFC 4733), which
-//! most peers send instead.
+//! A block shows a digit if the tones fill about three quarters of it. A tone of 40 ms therefore shows in at least four
+//! blocks wherever it begins, and one of 23 ms in at most three: tones that Q.24 requires to be found are found, and tones
+//! that it requires to be refused are refused. An interruption of up to 10 ms affects three blocks and splits no digit.
+//! Not here: telephone-events (RFC 4733), which most peers send instead.
 
 use crate::SampleRate;
 use crate::tones::{Sine, energy, goertzel_coefficient, goertzel_power};
 
-/// Rows, then columns (Q.23).
+/// Frequencies in Hz: rows, then columns (Q.23).
 const FREQUENCIES: [f32; 8] = [697.0, 770.0, 852.0, 941.0, 1209.0, 1336.0, 1477.0, 1633.0];
-/// By row, then column.
+/// Digits by row, then column.
 const DIGITS: [[char; 4]; 4] = [['1', '2', '3', 'A'], ['4', '5', '6', 'B'], ['7', '8', '9', 'C'], ['*', '0', '#', 'D']];
 
-/// Samples of a block at 8 kHz; other rates take the same time. 102 puts the eight frequencies near whole numbers of
-/// periods.
+/// Samples of a block at 8 kHz; at other rates a block has the same duration. 102 places the eight frequencies near whole
+/// numbers of periods.
 const BLOCK_AT_8000: usize = 102;
-/// Blocks in a row that make a digit begin, or end.
+/// Number of consecutive blocks that make a digit begin or end.
 const BLOCKS_TO_TURN: u32 = 4;
-/// Each tone at least: 25 dB below the usual level of −9 dBm0 a tone (full scale is +3 dBm0).
+/// Least level of each tone: 25 dB below the usual level of −9 dBm0 a tone (full scale is +3 dBm0).
 const LEAST_TONE_DBFS: f64 = -37.0;
-/// The row's tone louder than the column's by up to 8 dB, as lines dampen high tones more; the other way round by up to
-/// 4 dB (Q.24 annex, AT&T and most administrations).
+/// The row's tone may be louder than the column's by up to 8 dB, as lines attenuate high tones more; the column's may be
+/// louder by up to 4 dB (Q.24 annex, AT&T and most administrations).
 const ROW_LOUDER: f64 = 6.31;
 const COLUMN_LOUDER: f64 = 2.51;
-/// The strongest of its group exceeds every other of its group by 8 dB.
+/// Power ratio by which the strongest tone of a group must exceed every other: 8 dB.
 const ALONE: f64 = 6.31;
-/// Part of all the sound that the two tones make up. Tones 1.5 % off still have 0.73 at this block length; voices rarely
-/// exceed 0.6 in several blocks in a row.
+/// Share of the sound's energy that the two tones must have. Tones 1.5 % off still have 0.73 at this block length; voices rarely
+/// exceed 0.6 in several consecutive blocks.
 const PURITY: f64 = 0.70;
 
-/// A digit's sound, with edges of 2 ms.
+/// Generator of the sound of one digit, with fades of 2 ms at both ends.
 #[derive(Clone, Debug)]
 pub struct DtmfGenerator {
     row: Sine,
@@ -48,11 +48,11 @@ pub struct DtmfGenerator {
 }
 
 impl DtmfGenerator {
-    /// Usual level: row −13 dBFS, column 2 dB above.
+    /// Usual level of the row's tone, −13 dBFS; the column's is 2 dB higher.
     pub const LEVEL_DBFS: f32 = -13.0;
 
-    /// `duration_ms` of `digit` (0–9, A–D in either case, `*`, `#`), its row at `level_dbfs`, its column 2 dB above.
-    /// `None` for other characters.
+    /// Creates `duration_ms` of `digit` (0–9, A–D in either case, `*`, `#`), its row at `level_dbfs`, its column 2 dB above.
+    /// Returns `None` for other characters.
     pub fn new(rate: SampleRate, digit: char, duration_ms: u32, level_dbfs: f32) -> Option<DtmfGenerator> {
         let digit = digit.to_ascii_uppercase();
         let (row, column) = (0..16).map(|n| (n / 4, n % 4)).find(|&(row, column)| DIGITS[row][column] == digit)?;
@@ -66,7 +66,7 @@ impl DtmfGenerator {
         })
     }
 
-    /// Overwrites the front of `out` with what is left of the digit; returns how many samples. 0: the digit is over.
+    /// Overwrites the front of `out` with the remainder of the digit; returns the number of samples, 0 once it has ended.
     pub fn fill(&mut self, out: &mut [i16]) -> usize {
         let count = out.len().min(self.length - self.position);
         for sample in &mut out[..count] {
@@ -81,24 +81,24 @@ impl DtmfGenerator {
     }
 }
 
-/// What the detector heard.
+/// Beginning or end of a digit in the sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DtmfEvent {
     /// A digit has sounded for 32 to 40 ms.
     Began {
-        /// 0–9, A–D, `*`, `#`.
+        /// Digit: 0–9, A–D, `*`, `#`.
         digit: char,
     },
-    /// It has stopped.
+    /// The digit has stopped.
     Ended {
-        /// 0–9, A–D, `*`, `#`.
+        /// Digit: 0–9, A–D, `*`, `#`.
         digit: char,
-        /// How long it sounded, to within 13 ms.
+        /// Duration of the sound in milliseconds, to within 13 ms.
         duration_ms: u32,
     },
 }
 
-/// Finds digits in one stream.
+/// Detector of digits in one stream.
 #[derive(Clone, Debug)]
 pub struct DtmfDetector {
     rate: SampleRate,
@@ -106,16 +106,16 @@ pub struct DtmfDetector {
     least_power: f64,
     block: Box<[i16]>,
     filled: usize,
-    /// What the last blocks showed, and how many of them in a row.
+    /// Result of the last blocks, and the number of consecutive blocks with it.
     run: (Option<char>, u32),
-    /// The digit that is sounding, and for how many blocks.
+    /// The digit that is sounding, and its length in blocks.
     sounding: Option<(char, u32)>,
-    /// Blocks in a row without it.
+    /// Number of consecutive blocks without it.
     missing: u32,
 }
 
 impl DtmfDetector {
-    /// A detector for a stream at `rate`.
+    /// Creates a detector for a stream at `rate`.
     pub fn new(rate: SampleRate) -> DtmfDetector {
         let length = BLOCK_AT_8000 * rate.hz() as usize / 8000;
         let amplitude = 32_767.0 * 10f64.powf(LEAST_TONE_DBFS / 20.0) * length as f64 / 2.0;
@@ -131,7 +131,7 @@ impl DtmfDetector {
         }
     }
 
-    /// Listens to the next samples, any number; tells `heard` of each event in its order.
+    /// Processes the next samples, in any number; passes each event to `heard` in order.
     pub fn push(&mut self, samples: &[i16], mut heard: impl FnMut(DtmfEvent)) {
         let mut rest = samples;
         while !rest.is_empty() {
@@ -153,7 +153,7 @@ impl DtmfDetector {
         self.run = if self.run.0 == digit { (digit, self.run.1.saturating_add(1)) } else { (digit, 1) };
         if let Some((sounding, blocks)) = self.sounding {
             if digit == Some(sounding) {
-                // Few blocks that failed inside a digit belong to it.
+                // A few failed blocks inside a digit belong to it.
                 self.sounding = Some((sounding, blocks.saturating_add(1 + self.missing)));
                 self.missing = 0;
                 return;
@@ -172,19 +172,19 @@ impl DtmfDetector {
         }
     }
 
-    /// From the beginning of one block to that of the next.
+    /// Returns the distance between the beginnings of two consecutive blocks.
     fn hop(&self) -> usize {
         self.block.len() / 2
     }
 
-    /// The blocks that show a digit begin from a quarter of a block before it to three quarters before its end.
+    /// Returns a duration; the blocks that show a digit begin from a quarter of a block before it to three quarters before its end.
     fn duration_ms(&self, blocks: u32) -> u32 {
         let samples = u64::from(blocks) * self.hop() as u64 + self.block.len() as u64 / 2;
         u32::try_from(samples * 1000 / u64::from(self.rate.hz())).unwrap_or(u32::MAX)
     }
 }
 
-/// The digit that a block consists of, by the four rules in the order of their cost.
+/// Returns the digit that a block consists of, applying the four rules in the order of their cost.
 fn digit_in(block: &[i16], coefficients: &[f64; 8], least_power: f64) -> Option<char> {
     let energy = energy(block) as f64;
     // |X|² of both tones together is at most energy × n/2: silence needs no filter.
@@ -201,7 +201,7 @@ fn digit_in(block: &[i16], coefficients: &[f64; 8], least_power: f64) -> Option<
     (loud && even && pure).then_some(DIGITS[row][column])
 }
 
-/// The one of four that exceeds every other by [`ALONE`].
+/// Returns the one of four that exceeds every other by [`ALONE`].
 fn strongest(powers: &[f64]) -> Option<usize> {
     let best = (0..powers.len()).max_by(|&a, &b| powers[a].total_cmp(&powers[b]))?;
     let alone = (0..powers.len()).all(|other| other == best || powers[other] * ALONE <= powers[best]);
@@ -235,7 +235,7 @@ mod tests {
         out
     }
 
-    /// Two plain tones with silence around, the first beginning `offset` samples in.
+    /// Returns two plain tones with silence around them, the first beginning after `offset` samples.
     fn pair(row: (f32, f32), column: (f32, f32), ms: u32, offset: usize) -> Vec<i16> {
         let rate = SampleRate::HZ_8000;
         let length = rate.samples_in_ms(ms);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_without_a_pause_between_them_are_told_apart() {
+    fn digits_without_a_pause_between_them_are_distinguished() {
         let rate = SampleRate::HZ_8000;
         let mut samples = digit(rate, '1', 80);
         samples.extend(digit(rate, '6', 80));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_end_with_their_length() {
+    fn a_digit_ends_with_its_duration() {
         for (ms, rate) in [(60, SampleRate::HZ_8000), (200, SampleRate::HZ_16000), (1000, SampleRate::HZ_48000)] {
             let mut samples = vec![0; 333];
             samples.extend(digit(rate, '5', ms));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn twist_is_taken_to_its_limits_and_no_further() {
+    fn twist_is_accepted_up_to_its_limits() {
         for (row, column, heard) in
             [(-13.0, -13.0, "1"), (-13.0, -20.0, "1"), (-13.0, -22.5, ""), (-16.5, -13.0, "1"), (-18.5, -13.0, "")]
         {
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn generator_stops_at_its_length_and_knows_its_alphabet() {
+    fn generator_stops_at_its_length_and_refuses_other_characters() {
         let rate = SampleRate::HZ_16000;
         let mut generator = DtmfGenerator::new(rate, 'd', 50, -13.0).unwrap();
         let mut out = [0; 320];

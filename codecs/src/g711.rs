@@ -1,15 +1,15 @@
 //! G.711: µ-law (PCMU) and A-law (PCMA), 8 kHz, one byte a sample (ITU-T G.711; RTP payload RFC 3551 §4.5.14).
 //!
-//! Tables made at compile time: 256 values to decode, 16 kB (µ-law, 14-bit input) and 4 kB (A-law, 12-bit input) to
-//! encode. Every code survives decode → encode unchanged, but for µ-law's negative zero (0x7F), which becomes 0xFF.
+//! Tables are computed at compile time: 256 values to decode, 16 kB (µ-law, 14-bit input) and 4 kB (A-law, 12-bit input) to
+//! encode. Decoding and encoding again returns every code unchanged, except µ-law's negative zero (0x7F), which becomes 0xFF.
 //!
-//! Payloads have no structure, so none is malformed. Lost ones are concealed by [`PitchConceal`]; there is no redundancy
+//! Payloads have no structure, so none is malformed. Lost payloads are concealed by [`PitchConceal`]; there is no redundancy
 //! to recover from.
 
 use crate::plc::PitchConceal;
 use crate::{CodecError, Decoder, Encoder, SampleRate};
 
-/// µ-law's offset that makes segment bounds powers of two, on the 14-bit scale.
+/// Offset of µ-law that makes segment bounds powers of two, on the 14-bit scale.
 const ULAW_BIAS: i32 = 33;
 /// Largest biased µ-law magnitude, on the 14-bit scale.
 const ULAW_CLIP: i32 = 0x1fff;
@@ -18,35 +18,35 @@ const ALAW_TOGGLE: u8 = 0x55;
 
 static ULAW_TO_LINEAR: [i16; 256] = table_of_decoded(true);
 static ALAW_TO_LINEAR: [i16; 256] = table_of_decoded(false);
-/// By the upper 14 bits of the sample.
+/// µ-law codes by the upper 14 bits of the sample.
 static LINEAR_TO_ULAW: [u8; 1 << 14] = table_of_ulaw();
-/// By the upper 12 bits of the sample.
+/// A-law codes by the upper 12 bits of the sample.
 static LINEAR_TO_ALAW: [u8; 1 << 12] = table_of_alaw();
 
-/// By the µ-law code: the A-law code whose sample is nearest. A codec with no state is changed for the other without samples.
+/// A-law code with the nearest sample, by µ-law code. Converts between the two laws without decoding; no state is needed.
 pub static ULAW_TO_ALAW: [u8; 256] = table_between(true);
-/// By the A-law code: the µ-law code whose sample is nearest.
+/// µ-law code with the nearest sample, by A-law code.
 pub static ALAW_TO_ULAW: [u8; 256] = table_between(false);
 
-/// µ-law code of one sample.
+/// Returns the µ-law code of one sample.
 #[inline]
 pub fn ulaw_encode(sample: i16) -> u8 {
     LINEAR_TO_ULAW[usize::from(sample as u16 >> 2)]
 }
 
-/// Sample of one µ-law code: −32124 to 32124.
+/// Returns the sample of one µ-law code: −32124 to 32124.
 #[inline]
 pub fn ulaw_decode(code: u8) -> i16 {
     ULAW_TO_LINEAR[usize::from(code)]
 }
 
-/// A-law code of one sample.
+/// Returns the A-law code of one sample.
 #[inline]
 pub fn alaw_encode(sample: i16) -> u8 {
     LINEAR_TO_ALAW[usize::from(sample as u16 >> 4)]
 }
 
-/// Sample of one A-law code: −32256 to 32256.
+/// Returns the sample of one A-law code: −32256 to 32256.
 #[inline]
 pub fn alaw_decode(code: u8) -> i16 {
     ALAW_TO_LINEAR[usize::from(code)]
@@ -61,7 +61,7 @@ macro_rules! g711_codec {
         }
 
         impl $name {
-            /// A codec for one direction of one stream.
+            /// Creates a codec for one direction of one stream.
             pub fn new() -> $name {
                 $name { plc: PitchConceal::new(SampleRate::HZ_8000) }
             }
@@ -114,11 +114,11 @@ macro_rules! g711_codec {
 }
 
 g711_codec!(
-    /// PCMU, static payload type 0. Conceals its gaps by pitch repetition.
+    /// PCMU, static payload type 0. Conceals gaps by pitch repetition.
     UlawCodec, ulaw_encode, ulaw_decode
 );
 g711_codec!(
-    /// PCMA, static payload type 8. Conceals its gaps by pitch repetition.
+    /// PCMA, static payload type 8. Conceals gaps by pitch repetition.
     AlawCodec, alaw_encode, alaw_decode
 );
 
@@ -163,7 +163,7 @@ const fn table_between(from_ulaw: bool) -> [u8; 256] {
     table
 }
 
-/// Sign, three bits of segment, four of step; all inverted on the line (G.711 table 2).
+/// Expands a code: sign, three bits of segment, four of step; all inverted on the line (G.711 table 2).
 const fn ulaw_expand(code: u8) -> i16 {
     let code = !code;
     let segment = (code >> 4) & 7;
@@ -183,7 +183,8 @@ const fn ulaw_compress(sample: i16) -> u8 {
     !(sign | segment << 4 | step)
 }
 
-/// Sign (set: positive), three bits of segment, four of step; the lowest two segments share one step (G.711 table 1).
+/// Expands a code: sign (set: positive), three bits of segment, four of step; the two lowest segments share one step (G.711
+/// table 1).
 const fn alaw_expand(code: u8) -> i16 {
     let code = code ^ ALAW_TOGGLE;
     let segment = (code >> 4) & 7;
@@ -210,7 +211,7 @@ pub mod fuzz {
     use super::{AlawCodec, UlawCodec};
     use crate::Decoder;
 
-    /// Decodes, conceals and decodes again with whatever lengths `bytes` brings.
+    /// Decodes, conceals and decodes again with lengths taken from `bytes`.
     pub fn fuzz_g711(bytes: &[u8]) {
         let mut out = [0; 480];
         let decoders: [&mut dyn Decoder; 2] = [&mut UlawCodec::new(), &mut AlawCodec::new()];
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn one_law_becomes_the_other_as_by_way_of_samples() {
+    fn direct_conversion_between_the_laws_equals_decoding_and_encoding() {
         for code in 0..=255 {
             assert_eq!(ULAW_TO_ALAW[usize::from(code)], alaw_encode(ulaw_decode(code)));
             assert_eq!(ALAW_TO_ULAW[usize::from(code)], ulaw_encode(alaw_decode(code)));
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn no_sample_is_further_from_its_level_than_half_a_step() {
-        // Beside it one quantum of the law's own input scale: 14 bits for µ-law, 12 for A-law (plus their sign).
+        // Plus one quantum of the law's own input scale: 14 bits for µ-law, 12 for A-law (plus their sign).
         for (encode, decode, quantum) in [
             (ulaw_encode as fn(i16) -> u8, ulaw_decode as fn(u8) -> i16, 4),
             (alaw_encode as fn(i16) -> u8, alaw_decode as fn(u8) -> i16, 16),
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn both_halves_are_mirrors() {
+    fn positive_and_negative_samples_have_mirrored_codes() {
         for sample in 0..=i16::MAX {
             assert_eq!(ulaw_encode(sample) ^ 0x80, ulaw_encode(!sample));
             assert_eq!(alaw_encode(sample) ^ 0x80, alaw_encode(!sample));

@@ -5,14 +5,14 @@
 //!                  (24 taps)     └─ high band, 8 kHz ─▶ ADPCM, 2 bits ─┴─▶ one byte, high band in its upper bits
 //! ```
 //!
-//! Each band ([`band`]) predicts its next sample from what was decoded before (two poles, six zeros, both adapting) and
-//! sends the quantised error; encoder and decoder run the same prediction and so stay alike. The low band's prediction
-//! goes by the upper four of its six bits only, so that the lower two may be taken for data; nobody does.
+//! Each band ([`band`]) predicts its next sample from the previously decoded ones (two poles, six zeros, both adaptive) and
+//! sends the quantised error; encoder and decoder run the same prediction and so remain identical. The low band's
+//! prediction uses only the upper four of its six bits, so that the lower two may carry data; in practice they never do.
 //!
-//! The RTP clock of G.722 says 8 kHz, whatever the samples do: that is the standard's mistake, kept by everybody.
+//! The RTP clock of G.722 is 8 kHz although the samples are at 16 kHz: this is an error of the standard, kept for compatibility.
 //!
-//! Payloads have no structure, so none is malformed. Lost ones are concealed by [`PitchConceal`]; the prediction stands
-//! still meanwhile. Not here: the modes of 56 and 48 kbit/s.
+//! Payloads have no structure, so none is malformed. Lost payloads are concealed by [`PitchConceal`]; meanwhile the
+//! prediction does not change. Not here: the modes of 56 and 48 kbit/s.
 
 mod band;
 
@@ -21,16 +21,16 @@ use band::{High, Low};
 use crate::plc::PitchConceal;
 use crate::{CodecError, Decoder, Encoder, SampleRate};
 
-/// Taps of the split filter; every second one works on every second sample.
+/// Taps of the split filter; every second tap applies to every second sample.
 const TAPS: usize = 24;
 const HALF: usize = TAPS / 2;
-/// Every second coefficient (G.722 table 11); the others are the same backwards.
+/// Every second coefficient (G.722 table 11); the others are the same in reverse order.
 const SPLIT: [i32; HALF] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
-/// Bands are carried with 15 bits (G.722 §3.1, §4.4).
+/// Largest magnitude of a band's values, which have 15 bits (G.722 §3.1, §4.4).
 const BAND_MOST: i32 = 16_383;
 const BAND_LEAST: i32 = -16_384;
 
-/// What went through a split filter last: newest at the end, every second sample in each row.
+/// Newest values in a split filter, the newest at the end; each row has every second sample.
 #[derive(Clone, Debug, Default)]
 struct Window {
     even: [i32; HALF],
@@ -38,7 +38,7 @@ struct Window {
 }
 
 impl Window {
-    /// Takes two values, gives the two sums of products.
+    /// Inserts two values; returns the two sums of products.
     #[inline]
     fn push(&mut self, even: i32, odd: i32) -> (i32, i32) {
         self.even.copy_within(1.., 0);
@@ -47,7 +47,7 @@ impl Window {
         self.odd[HALF - 1] = odd;
         let (mut forth, mut back) = (0_i32, 0_i32);
         for (tap, &coefficient) in SPLIT.iter().enumerate() {
-            // Seventeen bits by twelve, twelve times: far from 32 bits.
+            // Twelve products of 17 by 12 bits fit easily into 32 bits.
             forth = forth.wrapping_add(self.even[tap].wrapping_mul(coefficient));
             back = back.wrapping_add(self.odd[tap].wrapping_mul(SPLIT[HALF - 1 - tap]));
         }
@@ -55,7 +55,7 @@ impl Window {
     }
 }
 
-/// Samples to bytes. An odd sample at a frame's end waits for the next frame.
+/// Encoder of samples to bytes. An odd sample at the end of a frame waits for the next frame.
 #[derive(Debug)]
 pub struct G722Encoder {
     window: Window,
@@ -65,7 +65,7 @@ pub struct G722Encoder {
 }
 
 impl G722Encoder {
-    /// An encoder for one direction of one stream.
+    /// Creates an encoder for one direction of one stream.
     pub fn new() -> G722Encoder {
         G722Encoder { window: Window::default(), low: Low::new(), high: High::new(), waiting: None }
     }
@@ -111,7 +111,7 @@ impl Encoder for G722Encoder {
     }
 }
 
-/// Bytes to samples, two each.
+/// Decoder of bytes to samples, two each.
 #[derive(Debug)]
 pub struct G722Decoder {
     window: Window,
@@ -121,7 +121,7 @@ pub struct G722Decoder {
 }
 
 impl G722Decoder {
-    /// A decoder for one direction of one stream.
+    /// Creates a decoder for one direction of one stream.
     pub fn new() -> G722Decoder {
         let plc = PitchConceal::new(SampleRate::HZ_16000);
         G722Decoder { window: Window::default(), low: Low::new(), high: High::new(), plc }
@@ -172,7 +172,7 @@ pub mod fuzz {
     use super::G722Decoder;
     use crate::Decoder;
 
-    /// Decodes and conceals with whatever lengths `bytes` brings.
+    /// Decodes and conceals with lengths taken from `bytes`.
     pub fn fuzz_g722(bytes: &[u8]) {
         let mut decoder = G722Decoder::new();
         let mut out = [0; 640];
@@ -190,7 +190,7 @@ mod tests {
 
     const RATE: SampleRate = SampleRate::HZ_16000;
 
-    /// Whole numbers only, so that every machine makes the same: noise of two colours, a square wave, from soft to loud.
+    /// Returns noise of two colours and a square wave, from soft to loud, in integer arithmetic so that every machine gets the same.
     fn mixture(count: usize) -> Vec<i16> {
         let (mut random, mut dull) = (1_u32, 0_i32);
         (0..count as i32)
@@ -223,10 +223,10 @@ mod tests {
         pcm
     }
 
-    /// The hashes were taken when encoder and decoder agreed bit for bit with an independent implementation, over these
-    /// and over ten seconds of louder signals.
+    /// The hashes were taken when encoder and decoder agreed bit for bit with an independent implementation, for these
+    /// and for ten seconds of louder signals.
     #[test]
-    fn codes_and_samples_are_those_of_another_implementation() {
+    fn codes_and_samples_equal_those_of_an_independent_implementation() {
         let codes = encoded(&mixture(160_000));
         assert_eq!(fnv(codes.iter().copied()), 0x603b_7890_a61d_c045);
         let samples = decoded(&codes);
@@ -239,7 +239,7 @@ mod tests {
             let mut pcm = vec![0; 16_000];
             Sine::new(RATE, hz, -12.0).fill(&mut pcm);
             let heard = decoded(&encoded(&pcm));
-            // The first quarter second adapts; what is left has whole periods.
+            // The first quarter of a second adapts; the rest has whole periods.
             let heard = &heard[4_000..12_000];
             let (tone, all) = (goertzel_dbfs(heard, RATE, hz), level_dbfs(heard));
             let noise = 10.0 * (10_f32.powf(all / 10.0) - 10_f32.powf(tone / 10.0)).max(1e-12).log10();
@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    /// The two filters together: 22 samples.
+    /// Checks that the two filters together delay by 22 samples.
     #[test]
     fn the_delay_is_22_samples() {
         let pcm = mixture(3_000);

@@ -1,13 +1,13 @@
-//! Level changes in place, saturating.
+//! Level changes in place, with saturation.
 //!
-//! Not here: when to duck and how fast (`media-engine`'s audio room).
+//! Not here: the time and speed of ducking (the `audio` module of `media-engine`).
 
-/// Factor of an amplitude for a level change in dB.
+/// Returns the amplitude factor for a level change in dB.
 pub fn db_to_factor(db: f32) -> f32 {
     10f32.powf(db / 20.0)
 }
 
-/// Raises (or with a negative number lowers) the level by `db`.
+/// Raises (or, if negative, lowers) the level by `db`.
 pub fn apply_db(samples: &mut [i16], db: f32) {
     if db != 0.0 {
         apply_factor(samples, db_to_factor(db));
@@ -17,13 +17,13 @@ pub fn apply_db(samples: &mut [i16], db: f32) {
 /// Multiplies every sample by `factor`.
 pub fn apply_factor(samples: &mut [i16], factor: f32) {
     for sample in samples {
-        // `as` saturates.
+        // `as` saturates out-of-range values.
         *sample = (f32::from(*sample) * factor).round_ties_even() as i16;
     }
 }
 
-/// Multiplies by a factor that moves in equal steps and reaches `to` at the last sample; `from` is the one that held
-/// before the first. Consecutive ramps therefore join without a step.
+/// Multiplies by a factor that changes in equal steps from `from`, which applied before the first sample, to `to` at the
+/// last sample. Consecutive ramps therefore join without a step.
 pub fn ramp(samples: &mut [i16], from: f32, to: f32) {
     let step = (to - from) / samples.len().max(1) as f32;
     for (index, sample) in samples.iter_mut().enumerate() {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn six_decibels_double() {
+    fn six_decibels_double_the_amplitude() {
         let mut samples = [100, -100, 0];
         apply_db(&mut samples, 6.0206);
         assert_eq!(samples, [200, -200, 0]);

@@ -5,7 +5,7 @@
 use crate::plc::PitchConceal;
 use crate::{CodecError, Decoder, Encoder, SampleRate};
 
-/// Linear samples, most significant byte first, at any rate of the live path.
+/// Codec for linear samples, most significant byte first, at any rate of the live path.
 #[derive(Debug)]
 pub struct L16Codec {
     rate: SampleRate,
@@ -13,7 +13,7 @@ pub struct L16Codec {
 }
 
 impl L16Codec {
-    /// A codec for one direction of one stream at `rate`.
+    /// Creates a codec for one direction of one stream at `rate`.
     pub fn new(rate: SampleRate) -> L16Codec {
         L16Codec { rate, plc: PitchConceal::new(rate) }
     }
@@ -39,7 +39,7 @@ impl Decoder for L16Codec {
         self.rate
     }
 
-    /// An odd number of bytes is malformed: it is not known which end is cut.
+    /// Decodes one payload. An odd number of bytes is malformed, because either end may have been cut.
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<usize, CodecError> {
         let (pairs, rest) = payload.as_chunks::<2>();
         if !rest.is_empty() {
@@ -69,7 +69,7 @@ pub mod fuzz {
     use super::L16Codec;
     use crate::{CodecError, Decoder, SampleRate};
 
-    /// Decodes and conceals with whatever lengths `bytes` brings.
+    /// Decodes and conceals with lengths taken from `bytes`.
     pub fn fuzz_l16(bytes: &[u8]) {
         let mut codec = L16Codec::new(SampleRate::HZ_16000);
         let mut out = [0; 320];

@@ -1,4 +1,4 @@
-//! Sample maths of a voice engine: no I/O, no clock, no network, no notion of a call.
+//! Sample processing of a voice engine, without I/O, clocks, network access or knowledge of calls.
 //!
 //! ```text
 //!  RTP payload --> codec::Decoder --> i16 --> resample --> gain, tones --> codec::Encoder --> RTP payload
@@ -11,10 +11,10 @@
 //! **Levels** are dBFS relative to a full-scale sine: a sine that peaks at 32767 has 0 dBFS, so does its RMS.
 //!
 //! **Invariants.** Nothing allocates, locks or reads a clock after construction (`tests/no_alloc.rs` proves it, libopus
-//! included). Nothing panics on payload bytes, whatever they are (`tests/fuzz.rs`).
+//! included). No payload bytes cause a panic (`tests/fuzz.rs`).
 //!
-//! **Not here:** packets, timestamps, jitter, mixing of parties, decisions that need history of a call such as
-//! end-pointing; those are rooms of `media-engine`.
+//! **Not here:** packets, timestamps, jitter, mixing of parties, and decisions that need the history of a call, such as
+//! end-pointing; those are modules of `media-engine`.
 
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,11 @@
-//! Opus (RFC 6716; RTP payload RFC 7587), by libopus, mono.
+//! Opus (RFC 6716; RTP payload RFC 7587), mono, based on libopus.
 //!
 //! The sample rate here is that of the samples, not the RTP clock, which is always 48 kHz. A call whose other leg is
-//! narrowband is encoded from 8 kHz samples: no resampler, and about half the work. A decoder at 8 kHz takes any Opus
-//! stream and gives its lower band. Stereo streams are mixed down by the decoder.
+//! narrowband is encoded from 8 kHz samples: this needs no resampler and about half the work. A decoder at 8 kHz accepts
+//! any Opus stream and returns its lower band. The decoder mixes stereo streams down to mono.
 //!
-//! Loss: `recover` reads the in-band copy (LBRR) of the previous frame where the packet has one; `conceal` is libopus's
-//! own concealment. libopus allocates its state once, at creation.
+//! Loss: `recover` reads the in-band copy (LBRR) of the previous frame if the packet has one; `conceal` is the concealment
+//! of libopus. libopus allocates its state once, at creation.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use libopus::{Application, Bandwidth, Bitrate, Channels, ErrorCode, Signal};
 
 use crate::{CodecError, Decoder, Encoder, SampleRate};
 
-/// Room that holds any frame an encoder here makes (RFC 6716 §3.2.1: at most 1275 bytes a frame, one frame a packet up to
+/// Size of a buffer that holds any frame of this encoder (RFC 6716 §3.2.1: at most 1275 bytes a frame, one frame a packet up to
 /// 20 ms, three at 60 ms, and the head).
 pub const MAX_PAYLOAD: usize = 3 * 1275 + 7;
 
@@ -22,29 +22,29 @@ pub const MAX_PAYLOAD: usize = 3 * 1275 + 7;
 /// a longer one comes (RFC 7587 §3.1.3; the marker bit then begins the talkspurt).
 pub const DTX_MAX_PAYLOAD: usize = 2;
 
-/// Longest stretch of one packet (RFC 6716 §3.2.5), and so the longest that is handed to libopus at once.
+/// Longest duration of one packet (RFC 6716 §3.2.5), and so the longest that is passed to libopus at once.
 const MAX_PACKET_MS: u32 = 120;
 
-/// Concealment is made in stretches of the last packet's length, but no shorter and no longer than this.
+/// Concealment is generated in stretches of the last packet's length, but no shorter and no longer than this.
 const STRETCH_MS: (u32, u32) = (10, 20);
 
-/// How an encoder spends bits and time.
+/// Settings of an encoder: bitrate, effort and redundancy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OpusSettings {
-    /// Target, bits per second: 6000 to 510000.
+    /// Target bitrate in bits per second: 6000 to 510000.
     pub bitrate: u32,
-    /// Effort, 0 (least) to 10 (best).
+    /// Encoding effort, 0 (least) to 10 (best).
     pub complexity: u8,
-    /// Send in every frame a small copy of the one before, when `expected_loss_percent` makes it worth while.
+    /// Whether every frame carries a small copy of the previous one when `expected_loss_percent` makes it worthwhile.
     pub fec: bool,
-    /// Send almost nothing during silence, see [`DTX_MAX_PAYLOAD`].
+    /// Whether almost nothing is sent during silence, see [`DTX_MAX_PAYLOAD`].
     pub dtx: bool,
-    /// Loss to be armed against, 0 to 100.
+    /// Expected packet loss in percent, 0 to 100.
     pub expected_loss_percent: u8,
 }
 
 impl Default for OpusSettings {
-    /// Voice over the internet: 24 kbit/s, middle effort, armed against 10 % loss, no DTX.
+    /// Returns settings for voice over the internet: 24 kbit/s, medium effort, prepared for 10 % loss, no DTX.
     ///
     /// Measured with libopus 1.6.1: at 24 kbit/s and this effort, every rate carries in-band copies from 10 % expected
     /// loss on; at 5 % only 8 kHz does.
@@ -53,7 +53,7 @@ impl Default for OpusSettings {
     }
 }
 
-/// Voice encoder. Frames of 2.5, 5, 10, 20, 40 or 60 ms.
+/// Voice encoder for frames of 2.5, 5, 10, 20, 40 or 60 ms.
 #[derive(Debug)]
 pub struct OpusEncoder {
     rate: SampleRate,
@@ -61,10 +61,10 @@ pub struct OpusEncoder {
 }
 
 impl OpusEncoder {
-    /// An encoder fed at `rate`; the audio bandwidth follows from it (8 kHz: narrowband).
+    /// Creates an encoder for samples at `rate`, which determines the audio bandwidth (8 kHz: narrowband).
     ///
     /// # Errors
-    /// [`CodecError::Library`] when a setting is out of its range or memory is short.
+    /// [`CodecError::Library`] when a setting is out of its range or memory allocation fails; correct the settings.
     pub fn new(rate: SampleRate, settings: OpusSettings) -> Result<OpusEncoder, CodecError> {
         let bitrate = i32::try_from(settings.bitrate).map_err(|_| CodecError::Library("bitrate out of range"))?;
         let mut inner = libopus::Encoder::new(rate.hz(), Channels::Mono, Application::Voip).map_err(library)?;
@@ -84,7 +84,7 @@ impl Encoder for OpusEncoder {
         self.rate
     }
 
-    /// `out` limits the payload: libopus fits the frame into it. [`MAX_PAYLOAD`] never limits.
+    /// Encodes one frame. libopus fits the payload into the length of `out`; [`MAX_PAYLOAD`] bytes never limit it.
     fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
         self.inner.encode(pcm, out).map_err(|error| match error.code() {
             ErrorCode::BufferTooSmall => CodecError::BufferTooSmall { needed: MAX_PAYLOAD },
@@ -94,42 +94,42 @@ impl Encoder for OpusEncoder {
 
     fn set_complexity(&mut self, complexity: u8) {
         let set = self.inner.set_complexity(i32::from(complexity.min(10)));
-        debug_assert!(set.is_ok(), "libopus takes every complexity up to 10");
+        debug_assert!(set.is_ok(), "libopus accepts every complexity up to 10");
     }
 
-    /// In-band copies begin at 5 to 10 percent, see [`OpusSettings::default`].
+    /// Sets the expected loss. In-band copies begin at 5 to 10 percent, see [`OpusSettings::default`].
     fn expect_loss(&mut self, percent: u8) {
         let set = self.inner.set_packet_loss_perc(i32::from(percent.min(100)));
-        debug_assert!(set.is_ok(), "libopus takes every share up to 100");
+        debug_assert!(set.is_ok(), "libopus accepts every percentage up to 100");
     }
 }
 
 /// Decoder of any Opus stream to mono.
 ///
-/// Concealment is made in whole stretches, whatever lengths are asked for, and what is left of one comes first the next time:
-/// libopus makes 10 ms even of 2.5, and its state would run ahead of what was heard.
+/// Concealment is generated in whole stretches, whatever length is requested, and the remainder of one is returned first the next
+/// time: libopus generates 10 ms even for 2.5, and its state would run ahead of the samples that were heard.
 #[derive(Debug)]
 pub struct OpusDecoder {
     rate: SampleRate,
     inner: libopus::Decoder,
-    /// Room for a stretch of concealment, its length, and what of it was not given out yet.
+    /// Buffer for a stretch of concealment, its length, and the part of it that has not been returned yet.
     made: Box<[i16]>,
     stretch: usize,
     left: Range<usize>,
 }
 
 impl OpusDecoder {
-    /// A decoder that gives samples at `rate`.
+    /// Creates a decoder that returns samples at `rate`.
     ///
     /// # Errors
-    /// [`CodecError::Library`] when memory is short.
+    /// [`CodecError::Library`] when memory allocation fails.
     pub fn new(rate: SampleRate) -> Result<OpusDecoder, CodecError> {
         let inner = libopus::Decoder::new(rate.hz(), Channels::Mono).map_err(library)?;
         let stretch = rate.samples_in_ms(STRETCH_MS.1);
         Ok(OpusDecoder { rate, inner, made: vec![0; stretch].into(), stretch, left: 0..0 })
     }
 
-    /// The step of all stretches in libopus: 2.5 ms.
+    /// Returns the step of all durations in libopus: 2.5 ms.
     fn quantum(&self) -> usize {
         (self.rate.hz() / 400) as usize
     }
@@ -142,7 +142,7 @@ impl Decoder for OpusDecoder {
 
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<usize, CodecError> {
         if payload.is_empty() {
-            // libopus would take it for a lost packet.
+            // libopus would treat it as a lost packet.
             return Err(CodecError::Malformed);
         }
         let needed = self.inner.get_nb_samples(payload).map_err(malformed)?;
@@ -174,7 +174,7 @@ impl Decoder for OpusDecoder {
             && out.len().is_multiple_of(self.quantum())
             && out.len() <= self.rate.samples_in_ms(MAX_PACKET_MS)
             && libopus::packet::get_samples_per_frame(next_payload, self.rate.hz()).is_ok_and(|one| one <= out.len());
-        // The samples count says that the whole packet parses.
+        // A sample count is returned only if the whole packet parses.
         if !(fits && has_fec(next_payload) && self.inner.get_nb_samples(next_payload).is_ok()) {
             return false;
         }
@@ -187,14 +187,14 @@ impl Decoder for OpusDecoder {
     }
 }
 
-/// Whether a packet carries a copy of the frame before its first one (LBRR).
+/// Returns whether a packet carries a copy of the frame before its first one (LBRR).
 ///
 /// Reads the mode from the first byte (RFC 6716 §3.1) and the LBRR flags, which are the first whole bits of the first
 /// frame after its voice flags (§4.2.3, §4.2.4). CELT-only packets have none.
 pub fn has_fec(packet: &[u8]) -> bool {
     let Some(&toc) = packet.first() else { return false };
     let config = toc >> 3;
-    // 20 ms stretches per frame: SILK goes by 10, 20, 40, 60 ms in its configurations 0 to 11, hybrid by 10, 20 ms.
+    // 20 ms stretches per frame: SILK uses 10, 20, 40, 60 ms in its configurations 0 to 11, hybrid 10, 20 ms.
     let stretches = match config {
         0..12 => [1, 1, 2, 3][usize::from(config & 3)],
         12..16 => 1,
@@ -203,12 +203,12 @@ pub fn has_fec(packet: &[u8]) -> bool {
     let stereo = toc & 4 != 0;
     let Some(flags) = first_frame_byte(packet) else { return false };
     let middle = flags >> (7 - stretches) & 1 != 0;
-    // The side channel has its own voice flags and LBRR flag right behind.
+    // The side channel has its own voice flags, directly followed by its LBRR flag.
     let side = stereo && flags >> (6 - 2 * stretches) & 1 != 0;
     middle || side
 }
 
-/// First byte of the first frame in a packet (RFC 6716 §3.2); `None` when that frame is empty or out of the packet.
+/// Returns the first byte of the first frame in a packet (RFC 6716 §3.2); `None` if that frame is empty or outside the packet.
 fn first_frame_byte(packet: &[u8]) -> Option<u8> {
     let (&toc, rest) = packet.split_first()?;
     let rest = match toc & 3 {
@@ -246,7 +246,7 @@ fn first_frame_byte(packet: &[u8]) -> Option<u8> {
     rest.first().copied()
 }
 
-/// A frame length of one or two bytes (RFC 6716 §3.2.1), and what follows it.
+/// Reads a frame length of one or two bytes (RFC 6716 §3.2.1); also returns the bytes after it.
 fn frame_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     match bytes {
         [0, ..] => Some((0, &bytes[1..])),
@@ -282,10 +282,10 @@ pub mod fuzz {
     use super::{OpusDecoder, has_fec};
     use crate::{Decoder, SampleRate};
 
-    /// Decodes `bytes` as a run of packets (each behind a length byte), now and then recovering and concealing.
+    /// Decodes `bytes` as a sequence of packets (each after a length byte), sometimes recovering and concealing.
     pub fn fuzz_opus(bytes: &[u8]) {
         let rate = if bytes.len().is_multiple_of(2) { SampleRate::HZ_8000 } else { SampleRate::HZ_48000 };
-        let mut decoder = OpusDecoder::new(rate).expect("the rate is one of libopus's");
+        let mut decoder = OpusDecoder::new(rate).expect("libopus supports the rate");
         let mut out = [0; 5760];
         let mut rest = bytes;
         while let Some((&length, after)) = rest.split_first() {
@@ -305,7 +305,7 @@ pub mod fuzz {
 mod tests {
     use super::*;
 
-    /// A voice-like sound: harmonics of a wandering pitch under a slow envelope.
+    /// Returns a voice-like sound: harmonics of a varying pitch under a slow envelope.
     fn voice(rate: SampleRate, ms: u32) -> Vec<i16> {
         let step = 1.0 / f64::from(rate.hz());
         let mut phase = 0.0;
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_without_a_copy_recover_nothing_and_touch_nothing() {
+    fn packets_without_a_copy_recover_nothing_and_change_nothing() {
         let rate = SampleRate::HZ_8000;
         let settings = OpusSettings { fec: false, ..OpusSettings::default() };
         let packets = encode_all(rate, settings, &voice(rate, 200));
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_with_dtx_is_hardly_sent() {
+    fn dtx_leaves_most_of_silence_unsent() {
         let rate = SampleRate::HZ_8000;
         let settings = OpusSettings { dtx: true, ..OpusSettings::default() };
         let packets = encode_all(rate, settings, &vec![0; rate.samples_in_ms(4000)]);
@@ -473,7 +473,7 @@ mod tests {
             // 60 ms: three voice flags before it.
             (&[0x18, 0b0001_0000], true),
             (&[0x18, 0b1110_1111], false),
-            // Stereo: the side channel's own flags.
+            // Stereo: flags of the side channel.
             (&[0x08 | 4, 0b0001_0000], true),
             (&[0x08 | 4, 0b1010_1111], false),
             // CELT only; nothing at all.

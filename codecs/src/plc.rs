@@ -1,47 +1,47 @@
-//! Concealment for codecs that bring none of their own (G.711, G.722, L16): the last pitch period goes on.
+//! Concealment for codecs that have none of their own (G.711, G.722, L16): the last pitch period is repeated.
 //!
 //! ```text
-//!   what was heard last, 48.75 ms              | lost stretch                                         | next good frame
+//!   last samples heard, 48.75 ms               | lost stretch                                         | next good frame
 //!   ...[ third ][ second ][  last  ]           |~[ last ][ last ]~[ second ][ last ]~[ third ][ sec...|~~good...
 //!      period    period    period              | 0 to 10 ms       to 20 ms           on               | cross-fade
 //!   level:                                       1.0              1.0 to 0.8         down to 0 at 60 ms
 //! ```
 //!
-//! Pitch is where the last 10 ms are most like what came 3 to 15 ms before them. A loop of one period sounds right for
-//! 10 ms and like a buzz after that: a second and a third period join it. Every seam is a cross-fade of a quarter of a
-//! period. The first one cannot be, because what was played already cannot be overlapped without adding delay: the step
-//! that is left there decays over the same quarter.
+//! The pitch is the lag, 3 to 15 ms, at which the last 10 ms are most similar to the samples before them. A loop of one
+//! period sounds natural for 10 ms and like a buzz after that: a second and a third period are added. Every seam is a
+//! cross-fade of a quarter of a period, except the first: samples that were already played cannot be overlapped without
+//! adding delay, and the remaining step decays over the same quarter.
 //!
 //! Invariants: silence from 60 ms on; pieces of any length are the same samples as the whole; no allocation after `new`
-//! (`tests/no_alloc.rs`). A frame that comes costs one copy; the search is paid for by lost ones.
+//! (`tests/no_alloc.rs`). A received frame costs one copy; only lost frames cause a search.
 //!
-//! Source: ITU-T G.711 Appendix I, with three differences. It delays all output by 3.75 ms, for the first seam. It
-//! compares 20 ms with what came 5 to 15 ms before, and fades back over up to 10 ms. Measured on synthesised speech
-//! (PESQ narrowband, µ-law, at 1, 5 and 10 % independent loss of 20 ms packets): 3.79, 3.19, 2.61 its way, 3.82, 3.28,
-//! 2.72 this way.
+//! Source: ITU-T G.711 Appendix I, with three differences. The appendix delays all output by 3.75 ms for the first seam,
+//! compares 20 ms with the samples 5 to 15 ms before, and fades back over up to 10 ms. Measured on synthesised speech
+//! (PESQ narrowband, µ-law, at 1, 5 and 10 % independent loss of 20 ms packets): 3.79, 3.19, 2.61 with the appendix, 3.82,
+//! 3.28, 2.72 with this module.
 
 use std::ops::RangeInclusive;
 
 use crate::SampleRate;
 
-/// Pitch periods that are searched: voices from 66 to 333 Hz; higher ones are found at a multiple.
+/// Range of pitch periods that are searched: voices from 66 to 333 Hz; higher pitches are found at a multiple.
 const LEAST_PITCH_MS: u32 = 3;
 const MOST_PITCH_MS: u32 = 15;
-/// What is compared with what came a period before it.
+/// Length of the window that is compared with the samples one period before it.
 const WINDOW_MS: u32 = 10;
-/// The loop grows by one period after each of these, up to three; from the first one on it loses a fifth of its level.
+/// The loop grows by one period after each of these, up to three; after the first it loses a fifth of its level.
 const STEP_MS: u32 = 10;
-/// Silence from here on: a longer hum is worse than a hole.
+/// Time after which silence is written: a longer hum is worse than a gap.
 const SILENT_MS: u32 = 60;
 const MOST_PERIODS: usize = 3;
-/// Rate at which the search goes; higher ones are first searched in a copy at this rate.
+/// Rate at which the search runs; higher rates are first searched in a copy at this rate.
 const COARSE_HZ: u32 = 8_000;
 
 /// Conceals the gaps of one stream by repeating its last pitch periods, fading to silence in 60 ms.
 #[derive(Debug)]
 pub struct PitchConceal {
     rate: SampleRate,
-    /// What was heard last, concealment included; the oldest sample is at `oldest`.
+    /// Samples heard last, concealment included; the oldest sample is at `oldest`.
     history: Box<[i16]>,
     oldest: usize,
     /// The history in order, as it was when the gap began.
@@ -49,18 +49,18 @@ pub struct PitchConceal {
     gap: Option<Gap>,
 }
 
-/// How far a gap has been concealed.
+/// Progress of the concealment of a gap.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     pitch: usize,
     /// Length of the seams.
     quarter: usize,
-    /// Samples since the last good one; stays at the length after which all is silent.
+    /// Samples since the last good one; stops at the length after which all is silent.
     lost: usize,
-    /// Periods in the loop, and where in it the next sample is.
+    /// Number of periods in the loop, and the position of the next sample in it.
     periods: usize,
     offset: usize,
-    /// The loop before, which is faded out, and how many samples of that fade are left.
+    /// Position in the previous loop, which is faded out, and the samples left of that fade.
     old_offset: usize,
     fading: usize,
     /// Step from the last good sample to the loop.
@@ -68,14 +68,14 @@ struct Gap {
 }
 
 impl PitchConceal {
-    /// For a stream at `rate`.
+    /// Creates a concealer for a stream at `rate`.
     pub fn new(rate: SampleRate) -> PitchConceal {
         let history = vec![0; history(rate)].into_boxed_slice();
         PitchConceal { rate, before: history.clone(), history, oldest: 0, gap: None }
     }
 
-    /// Takes the samples of a frame that came. After a gap their first 0.7 to 4 ms are cross-faded with what was being
-    /// concealed.
+    /// Records the samples of a received frame. After a gap their first 0.7 to 4 ms are cross-faded with the
+    /// concealment.
     #[inline]
     pub fn good(&mut self, samples: &mut [i16]) {
         if self.gap.is_some() && !samples.is_empty() {
@@ -99,7 +99,7 @@ impl PitchConceal {
         self.remember(out);
     }
 
-    /// Fades from concealment that goes on into `samples`, and ends the gap.
+    /// Fades from continued concealment into `samples`, and ends the gap.
     #[cold]
     fn join(&mut self, samples: &mut [i16]) {
         let Some(mut gap) = self.gap.take() else { return };
@@ -109,7 +109,7 @@ impl PitchConceal {
         }
     }
 
-    /// Finds the period of what was heard last.
+    /// Starts a gap: finds the pitch period of the samples heard last.
     #[cold]
     fn begin(&mut self) -> Gap {
         let (newer, older) = self.history.split_at(self.oldest);
@@ -129,7 +129,7 @@ impl PitchConceal {
         }
     }
 
-    /// The next concealing sample.
+    /// Returns the next sample of concealment.
     fn next(&self, gap: &mut Gap) -> i16 {
         let (step, silent) = (self.rate.samples_in_ms(STEP_MS), self.rate.samples_in_ms(SILENT_MS));
         if gap.lost >= silent {
@@ -161,8 +161,8 @@ impl PitchConceal {
         value.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
     }
 
-    /// One sample of the loop of `periods`: the end of the history, its own end cross-faded into what came before its
-    /// beginning.
+    /// Returns one sample of the loop of `periods`: the end of the history, whose own end is cross-faded into the samples
+    /// before its beginning.
     fn looped(&self, gap: &Gap, periods: usize, offset: usize) -> i16 {
         let (end, length) = (self.before.len(), periods * gap.pitch);
         let sample = self.before[end - length + offset];
@@ -173,7 +173,7 @@ impl PitchConceal {
         blend(sample, self.before[end + offset - 2 * length], offset - seam + 1, gap.quarter + 1)
     }
 
-    /// Keeps the newest samples.
+    /// Appends samples to the history, keeping the newest.
     #[inline]
     fn remember(&mut self, samples: &[i16]) {
         let length = self.history.len();
@@ -188,13 +188,13 @@ impl PitchConceal {
     }
 }
 
-/// Three periods and a quarter at their longest.
+/// Returns the length of the history: the longest three and a quarter periods.
 const fn history(rate: SampleRate) -> usize {
     let most = rate.samples_in_ms(MOST_PITCH_MS);
     MOST_PERIODS * most + most / 4
 }
 
-/// The distance at which the end of `samples`, as many as [`history`] says, is most like what came before it.
+/// Returns the lag at which the end of `samples`, of the length given by [`history`], is most similar to the samples before it.
 fn pitch(samples: &[i16], rate: SampleRate) -> usize {
     let step = (rate.hz() / COARSE_HZ).max(1) as usize;
     let mut coarse = [0.0; history(SampleRate::HZ_8000)];
@@ -216,14 +216,14 @@ fn pitch(samples: &[i16], rate: SampleRate) -> usize {
     most_alike(fine, rate.samples_in_ms(WINDOW_MS), around)
 }
 
-/// The lag at which the last `window` of `samples` is most like what came before, whatever its level.
+/// Returns the lag at which the last `window` of `samples` are most similar to earlier ones, whatever the level.
 fn most_alike(samples: &[f32], window: usize, lags: RangeInclusive<usize>) -> usize {
     let end = samples.len();
     let last = &samples[end - window..];
     let mut best = (*lags.start(), f32::NEG_INFINITY);
     for lag in lags {
         let earlier = &samples[end - window - lag..end - lag];
-        // One quantum of energy a sample keeps silence from being divided by zero.
+        // One quantum of energy per sample avoids a division by zero in silence.
         let energy = dot(earlier, earlier) + window as f32;
         let likeness = dot(last, earlier) / energy.sqrt();
         if likeness > best.1 {
@@ -233,7 +233,7 @@ fn most_alike(samples: &[f32], window: usize, lags: RangeInclusive<usize>) -> us
     best.0
 }
 
-/// Sum of products, in lanes that the compiler keeps in vector registers.
+/// Returns the sum of products, computed in lanes that the compiler keeps in vector registers.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];
@@ -246,7 +246,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
-/// `from` × (1 − part/whole) + `to` × part/whole. Never outside `from..=to`.
+/// Returns `from` × (1 − part/whole) + `to` × part/whole, which is never outside `from..=to`.
 fn blend(from: i16, to: i16, part: usize, whole: usize) -> i16 {
     let (from, to) = (i32::from(from), i32::from(to));
     (from + (to - from) * part as i32 / whole as i32) as i16
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_come_are_not_touched_without_a_gap() {
+    fn frames_without_a_gap_before_them_are_unchanged() {
         let mut plc = PitchConceal::new(RATE);
         let original = tone(3);
         let mut played = original.clone();
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(next[399], i16::MIN);
     }
 
-    /// A sound of this period, rich in harmonics.
+    /// Returns a sound of this period, rich in harmonics.
     fn buzz(period: f64, count: usize) -> Vec<i16> {
         (0..count)
             .map(|n| {
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voiced_sound_goes_on_as_it_was_at_every_rate() {
+    fn a_voiced_sound_continues_unchanged_at_every_rate() {
         for rate in [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_24000, SampleRate::HZ_48000] {
             for pitch_hz in [70.0, 104.0, 190.0, 251.0, 320.0] {
                 let (frame, before) = (rate.samples_in_ms(10), rate.samples_in_ms(100));
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_short_frame_is_still_remembered_in_order() {
+    fn the_history_stays_in_order_after_a_short_frame() {
         let (mut pieces, mut whole) = (PitchConceal::new(RATE), PitchConceal::new(RATE));
         let mut voice = tone(10);
         voice.chunks_mut(37).for_each(|piece| pieces.good(piece));

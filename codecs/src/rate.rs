@@ -1,35 +1,35 @@
-//! Audio sample rate.
+//! Sample rate of linear audio.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Samples per second of linear audio. Not the RTP clock, which may differ (G.722).
+/// Samples per second of linear audio. It may differ from the RTP clock (G.722).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct SampleRate(u32);
 
 impl SampleRate {
-    /// Narrowband telephony.
+    /// Narrowband, as used in telephony.
     pub const HZ_8000: SampleRate = SampleRate(8_000);
-    /// Wideband; what recognisers want.
+    /// Wideband, the input of speech recognisers.
     pub const HZ_16000: SampleRate = SampleRate(16_000);
-    /// Super-wideband; what some synthesisers give.
+    /// Super-wideband, the output of some speech synthesisers.
     pub const HZ_24000: SampleRate = SampleRate(24_000);
-    /// Fullband.
+    /// Fullband, the native rate of Opus.
     pub const HZ_48000: SampleRate = SampleRate(48_000);
 
-    /// A rate by number; `None` for rates the live path does not carry.
+    /// Returns the rate of `hz` samples per second; `None` for rates that the live path does not support.
     pub fn from_hz(hz: u32) -> Option<SampleRate> {
         matches!(hz, 8_000 | 16_000 | 24_000 | 48_000).then_some(SampleRate(hz))
     }
 
-    /// Samples per second.
+    /// Returns the samples per second.
     pub const fn hz(self) -> u32 {
         self.0
     }
 
-    /// Samples in `ms` milliseconds.
+    /// Returns the number of samples in `ms` milliseconds.
     pub const fn samples_in_ms(self, ms: u32) -> usize {
         (self.0 / 1000 * ms) as usize
     }
@@ -49,7 +49,7 @@ impl From<SampleRate> for u32 {
     }
 }
 
-/// The live path does not carry this rate.
+/// The live path does not support this rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a sample rate of 8000, 16000, 24000 or 48000 Hz")]
 pub struct UnknownRate;

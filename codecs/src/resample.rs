@@ -1,4 +1,4 @@
-//! Rate change between 8, 16, 24 and 48 kHz by one polyphase FIR.
+//! Sample rate conversion between 8, 16, 24 and 48 kHz by one polyphase FIR filter.
 //!
 //! ```text
 //!   input --> zero-stuff to the common rate --> low-pass --> keep every n-th --> output
@@ -8,14 +8,14 @@
 //! Only the products that reach the output are computed: each output sample is one dot product of the newest inputs with
 //! one *phase* of the filter.
 //!
-//! The filter is a sinc under a Kaiser window, 32 taps per sample of the slower rate, cut off at 0.98 of that rate's
-//! Nyquist frequency *N*. Flat (± 0.5 dB) to 0.85 N, which is the telephone band's 3400 Hz at 8 kHz; ≥ 60 dB down from
-//! 1.12 N on, so the image of anything in the flat band is gone. Between them is a slope: what lies in 1–1.12 N folds
-//! into 0.88–1 N, weakened.
+//! The filter is a sinc with a Kaiser window, 32 taps per sample of the slower rate, cut off at 0.98 of that rate's
+//! Nyquist frequency *N*. It is flat (± 0.5 dB) up to 0.85 N, which is the telephone band's 3400 Hz at 8 kHz, and ≥ 60 dB
+//! down from 1.12 N on, so the image of anything in the flat band is removed. Between them is a slope: sound in 1–1.12 N
+//! folds into 0.88–1 N, attenuated.
 //!
-//! Delay: [`DELAY`] samples of the slower rate, whatever the direction (8 kHz: 2 ms, 16 kHz: 1 ms, 24 kHz: 0.67 ms).
+//! Delay: [`DELAY`] samples of the slower rate, in either direction (8 kHz: 2 ms, 16 kHz: 1 ms, 24 kHz: 0.67 ms).
 //!
-//! Invariants: linear phase; a stretch of n input samples always gives the output count that the ratio says, so frames
+//! Invariants: linear phase; n input samples always give the output count that follows from the ratio, so frames
 //! of whole milliseconds stay whole; nothing is allocated after `new`. Not here: odd rates such as 22.05 or 44.1 kHz,
 //! drift correction.
 
@@ -30,12 +30,12 @@ pub const DELAY: usize = 16;
 const KAISER_BETA: f64 = 6.2;
 /// Middle of the slope, in Nyquist frequencies of the slower rate.
 const CUTOFF: f64 = 0.98;
-/// Input samples filtered at once; longer inputs go in pieces.
+/// Number of input samples filtered at once; longer inputs are processed in pieces.
 const PIECE: usize = 480;
-/// Products summed side by side, so that the compiler can use vector registers. Divides every number of taps.
+/// Number of products summed side by side, so that the compiler can use vector registers. Divides every number of taps.
 const LANES: usize = 8;
 
-/// Changes the rate of one stream.
+/// Sample rate converter for one stream.
 #[derive(Clone, Debug)]
 pub struct Resampler {
     from: SampleRate,
@@ -46,16 +46,16 @@ pub struct Resampler {
     down: usize,
     /// Taps per phase.
     taps: usize,
-    /// Phase after phase, each oldest input first.
+    /// Coefficients phase after phase, the oldest input first in each.
     coefficients: Box<[f32]>,
-    /// The last `taps − 1` inputs, then room for a piece.
+    /// The last `taps − 1` inputs, followed by room for a piece.
     window: Box<[f32]>,
-    /// Position of the next output after the next input, in samples of the common rate.
+    /// Position of the next output relative to the next input, in samples of the common rate.
     position: usize,
 }
 
 impl Resampler {
-    /// From one rate to the other; equal rates copy.
+    /// Creates a converter from one rate to another; equal rates copy.
     pub fn new(from: SampleRate, to: SampleRate) -> Resampler {
         let (up, down) = ratio(from, to);
         let slower = from.min(to).hz();
@@ -71,32 +71,32 @@ impl Resampler {
         Resampler { from, to, up, down, taps, coefficients, window, position: 0 }
     }
 
-    /// Rate of the input.
+    /// Returns the rate of the input.
     pub fn from_rate(&self) -> SampleRate {
         self.from
     }
 
-    /// Rate of the output.
+    /// Returns the rate of the output.
     pub fn to_rate(&self) -> SampleRate {
         self.to
     }
 
-    /// The most samples that `input_length` samples can become.
+    /// Returns the largest number of output samples that `input_length` input samples can produce.
     pub fn max_output(&self, input_length: usize) -> usize {
         (input_length * self.up).div_ceil(self.down)
     }
 
-    /// Takes `input`, writes what it becomes to the front of `out`, returns how many samples that is. Any length; over
-    /// time the ratio is exact.
+    /// Converts `input`, which may have any length, writes the result to the front of `out` and returns its number of
+    /// samples. Over time the ratio is exact.
     ///
     /// # Panics
     /// When `out` is shorter than [`max_output`](Resampler::max_output) of the input's length.
     pub fn process(&mut self, input: &[i16], out: &mut [i16]) -> usize {
-        // `as` saturates, which is the clipping wanted here.
+        // `as` saturates, which is the desired clipping.
         self.run(input, out, f32::from, |value| value.round_ties_even() as i16)
     }
 
-    /// Like [`process`](Resampler::process) over values on the same scale that are neither rounded nor limited: sums of several
+    /// Like [`process`](Resampler::process), for values on the same scale that are neither rounded nor limited: sums of several
     /// voices, which may exceed 16 bits until they are limited.
     ///
     /// # Panics
@@ -112,7 +112,7 @@ impl Resampler {
         load: impl Fn(In) -> f32 + Copy,
         store: impl Fn(f32) -> Out + Copy,
     ) -> usize {
-        assert!(out.len() >= self.max_output(input.len()), "room for max_output samples is the caller's duty");
+        assert!(out.len() >= self.max_output(input.len()), "`out` must have room for max_output samples");
         if self.up == self.down {
             out.iter_mut().zip(input).for_each(|(out, &value)| *out = store(load(value)));
             return input.len();
@@ -124,7 +124,7 @@ impl Resampler {
         written
     }
 
-    /// Forgets the past, as if new.
+    /// Resets the state to that of a new converter.
     pub fn reset(&mut self) {
         self.window.fill(0.0);
         self.position = 0;
@@ -156,7 +156,7 @@ impl Resampler {
     }
 }
 
-/// Sum of products; both slices have one length, a multiple of [`LANES`].
+/// Returns the sum of products; both slices have the same length, a multiple of [`LANES`].
 fn dot(one: &[f32], other: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     for (a, b) in one.as_chunks::<LANES>().0.iter().zip(other.as_chunks::<LANES>().0) {
@@ -167,7 +167,7 @@ fn dot(one: &[f32], other: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-/// Common rate over each of the two: the smallest whole numbers.
+/// Returns the common rate divided by each of the two rates, in lowest terms.
 fn ratio(from: SampleRate, to: SampleRate) -> (usize, usize) {
     let (mut a, mut b) = (from.hz() as usize, to.hz() as usize);
     while b != 0 {
@@ -176,8 +176,8 @@ fn ratio(from: SampleRate, to: SampleRate) -> (usize, usize) {
     (to.hz() as usize / a, from.hz() as usize / a)
 }
 
-/// `length` values of the low-pass at the common rate, symmetrical about `length / 2`, for the gain that zero-stuffing by
-/// `up` takes away.
+/// Returns `length` values of the low-pass at the common rate, symmetrical about `length / 2`, with a gain that compensates
+/// zero-stuffing by `up`.
 fn low_pass(length: usize, per_slow_sample: usize, up: usize) -> Vec<f32> {
     let middle = (length / 2) as f64;
     let cutoff = CUTOFF / per_slow_sample as f64;
@@ -188,9 +188,9 @@ fn low_pass(length: usize, per_slow_sample: usize, up: usize) -> Vec<f32> {
             sinc * bessel_i0(KAISER_BETA * (1.0 - (x / middle).powi(2)).max(0.0).sqrt())
         })
         .collect();
-    // The first value has no partner on the other side.
+    // The first value has no counterpart on the other side.
     values[0] = 0.0;
-    // Each phase passes a constant unchanged: no ripple at the input rate on the loudest, lowest sounds.
+    // Each phase passes a constant unchanged, so that the loudest, lowest sounds have no ripple at the input rate.
     for phase in 0..up {
         let sum: f64 = values.iter().skip(phase).step_by(up).sum();
         values.iter_mut().skip(phase).step_by(up).for_each(|value| *value /= sum);
@@ -198,7 +198,7 @@ fn low_pass(length: usize, per_slow_sample: usize, up: usize) -> Vec<f32> {
     values.into_iter().map(|value| value as f32).collect()
 }
 
-/// Modified Bessel function of the first kind, order zero, by its series.
+/// Returns the modified Bessel function of the first kind, order zero, computed by its series.
 fn bessel_i0(x: f64) -> f64 {
     let (mut sum, mut term, mut k) = (1.0, 1.0, 1.0);
     while term > sum * 1e-12 {
@@ -221,7 +221,7 @@ mod tests {
         RATES.into_iter().flat_map(|from| RATES.into_iter().map(move |to| (from, to))).filter(|(from, to)| from != to)
     }
 
-    /// One second of a tone, resampled; the first 100 ms are dropped.
+    /// Returns one second of a tone, resampled, without its first 100 ms.
     fn resampled_tone(from: SampleRate, to: SampleRate, hz: f32, dbfs: f32) -> Vec<i16> {
         let mut input = vec![0; from.hz() as usize];
         Sine::new(from, hz, dbfs).fill(&mut input);
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// Level of all that is left when the sine at `hz` is taken out (whole periods are in `samples`), dB below the sine.
+    /// Returns the level of the remainder without the sine at `hz`, in dB below the sine; `samples` contains whole periods.
     fn residue_db(samples: &[i16], rate: SampleRate, hz: f64) -> f64 {
         let angle = |n: usize| n as f64 * hz / f64::from(rate.hz()) * 2.0 * PI;
         let half = samples.len() as f64 / 2.0;
@@ -337,7 +337,7 @@ mod tests {
         let mut resampler = Resampler::new(SampleRate::HZ_8000, SampleRate::HZ_48000);
         let mut out = vec![0; 5760];
         resampler.process(&input, &mut out);
-        // Well inside each half wave the sign is that of the input.
+        // Away from the edges of each half wave the sign is that of the input.
         for (index, &sample) in out.iter().enumerate().skip(96 + 60) {
             let within = (index - 96) % 240;
             if (60..180).contains(&within) {
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn reset_forgets_the_past() {
+    fn a_reset_resampler_equals_a_new_one() {
         let mut resampler = Resampler::new(SampleRate::HZ_16000, SampleRate::HZ_24000);
         let mut out = [0; 64];
         resampler.process(&[20_000; 31], &mut out);

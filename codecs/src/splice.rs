@@ -1,12 +1,12 @@
-//! Longer or shorter by a moment, at the same pitch: one stretch that repeats itself is left out or played twice.
+//! Shortens or lengthens sound at the same pitch: one stretch that repeats itself is left out or played twice.
 //!
 //! ```text
 //!   shorten   x[0 ..] ~fades into~ x[lag ..]               lag samples fewer
 //!   lengthen  x[0 .. lag] x[lag ..] ~fades into~ x[0 ..]   lag samples more
 //! ```
 //!
-//! Both join the same two places, 0 and `lag`; [`best`] finds the lag at which they are most alike, for voiced speech a
-//! multiple of its period. Where they are alike a cross-fade is not heard; where they are not it is at least no click.
+//! Both join the same two places, 0 and `lag`; [`best`] finds the lag at which they are most similar, for voiced speech a
+//! multiple of its period. If they are similar, the cross-fade is inaudible; if not, there is at least no click.
 //!
 //! Pure functions over slices: nothing allocates. Not here: when a stream should be shortened (`jitter`, `record`).
 //!
@@ -16,30 +16,30 @@ use crate::SampleRate;
 
 /// Length of the cross-fade.
 const OVERLAP_MS: u32 = 4;
-/// Below this peak (−56 dBFS) everything is alike.
+/// Peak below which all places count as equal (−56 dBFS).
 const SILENCE_PEAK: u16 = 50;
-/// A stretch whose peak exceeds those of both joined places by this factor holds a beginning that must not be lost.
+/// A stretch whose peak exceeds those of both joined places by this factor contains an onset that must not be lost.
 const TRANSIENT: u32 = 3;
-/// Rate at which the search goes; higher ones are first searched in steps.
+/// Rate at which the search runs; higher rates are first searched in steps.
 const COARSE_HZ: u32 = 8_000;
 
-/// Where to join.
+/// Place at which to join, and its quality.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Splice {
     /// Samples left out or repeated.
     pub lag: usize,
-    /// How alike the joined places are: 1 the same, 0 unrelated, −1 opposed.
+    /// Similarity of the joined places: 1 equal, 0 unrelated, −1 opposed.
     pub likeness: f32,
 }
 
-/// Samples of one cross-fade at `rate`.
+/// Returns the number of samples of one cross-fade at `rate`.
 pub const fn overlap(rate: SampleRate) -> usize {
     rate.samples_in_ms(OVERLAP_MS)
 }
 
-/// The lag within `least..=most` samples at which `samples` is most like its beginning; in silence `most`.
+/// Returns the lag within `least..=most` samples at which `samples` is most similar to its beginning; in silence `most`.
 ///
-/// Looks at `samples[..most + overlap]`; `None` when that is not there or the range is empty.
+/// Examines `samples[..most + overlap]`; returns `None` if `samples` is shorter or the range is empty.
 pub fn best(samples: &[i16], rate: SampleRate, least: usize, most: usize) -> Option<Splice> {
     let overlap = overlap(rate);
     let least = least.max(1);
@@ -60,16 +60,16 @@ pub fn best(samples: &[i16], rate: SampleRate, least: usize, most: usize) -> Opt
     Some(found)
 }
 
-/// Fills `out` from the front of `samples` with `lag` of them left out: `out.len() + lag` are used up.
+/// Fills `out` from the front of `samples`, leaving `lag` of them out; `out.len() + lag` are consumed.
 ///
 /// # Panics
-/// When fewer are there. `out` shorter than the overlap ends in the middle of the cross-fade.
+/// When there are fewer. If `out` is shorter than the overlap, it ends in the middle of the cross-fade.
 pub fn shorten(samples: &[i16], rate: SampleRate, lag: usize, out: &mut [i16]) {
     out.copy_from_slice(&samples[lag..lag + out.len()]);
     fade(&samples[..out.len()], rate, out);
 }
 
-/// Fills `out` from the front of `samples` with `lag` of them played twice: `out.len() − lag` are used up.
+/// Fills `out` from the front of `samples`, playing `lag` of them twice; `out.len() − lag` are consumed.
 ///
 /// # Panics
 /// When `samples` is shorter than `out`, or `out` than `lag`.
@@ -80,7 +80,7 @@ pub fn lengthen(samples: &[i16], rate: SampleRate, lag: usize, out: &mut [i16]) 
     fade(&samples[lag..lag + again], rate, &mut out[lag..]);
 }
 
-/// Fades from `old` into what is in `new` over its first samples.
+/// Fades from `old` into the first samples of `new`.
 pub fn fade(old: &[i16], rate: SampleRate, new: &mut [i16]) {
     let overlap = overlap(rate) as i32;
     for (index, (new, &old)) in new.iter_mut().zip(old).take(overlap as usize).enumerate() {
@@ -100,7 +100,7 @@ fn most_alike(samples: &[i16], overlap: usize, lags: impl Iterator<Item = usize>
     best
 }
 
-/// Correlation, 1 for equal stretches; a difference in level counts against it.
+/// Returns a correlation that is 1 for equal stretches; a difference in level reduces it.
 fn likeness(a: &[i16], b: &[i16], step: usize) -> f32 {
     let (mut both, mut energy) = (0i64, 1i64);
     for (&a, &b) in a.iter().zip(b).step_by(step) {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_samples_and_empty_ranges_give_nothing() {
+    fn too_few_samples_and_empty_ranges_give_no_splice() {
         let rate = SampleRate::HZ_8000;
         assert_eq!(best(&[1; 131], rate, 20, 100), None);
         assert_eq!(best(&[1; 132], rate, 101, 100), None);

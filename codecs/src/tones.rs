@@ -1,4 +1,4 @@
-//! Tones out, levels in: a sine source, and level measurements against a full-scale sine.
+//! Tone generation and level measurement: a sine source, and levels relative to a full-scale sine.
 //!
 //! Not here: DTMF pairs ([`crate::dtmf`]).
 
@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 
 use crate::SampleRate;
 
-/// What measurements report instead of minus infinity: below one quantum of 16 bits.
+/// Level that measurements report instead of minus infinity: below one quantum of 16 bits.
 pub const SILENCE_DBFS: f32 = -120.0;
 
 /// Peak of a full-scale sine: 0 dBFS.
@@ -14,17 +14,17 @@ const FULL_SCALE: f64 = 32_767.0;
 
 /// An endless sine, continuous from one `fill` to the next.
 ///
-/// A point walks round a circle, one multiplication a sample; its length is set right at every fill.
+/// A point rotates on a circle, one multiplication a sample; its radius is corrected at every fill.
 #[derive(Clone, Debug)]
 pub struct Sine {
-    /// Where the point is: (cosine, sine).
+    /// Coordinates of the point: (cosine, sine).
     point: (f64, f64),
     step: (f64, f64),
     peak: f64,
 }
 
 impl Sine {
-    /// A sine of `freq_hz` at `level_dbfs` (at most 0), beginning with a rising zero crossing.
+    /// Creates a sine of `freq_hz` at `level_dbfs` (at most 0), beginning with a rising zero crossing.
     pub fn new(rate: SampleRate, freq_hz: f32, level_dbfs: f32) -> Sine {
         let (sin, cos) = (TAU * f64::from(freq_hz) / f64::from(rate.hz())).sin_cos();
         Sine { point: (1.0, 0.0), step: (cos, sin), peak: peak(level_dbfs.min(0.0)) }
@@ -38,14 +38,14 @@ impl Sine {
         self.keep_length();
     }
 
-    /// The next sample, not rounded.
+    /// Returns the next sample, not rounded.
     pub(crate) fn next_value(&mut self) -> f64 {
         let ((x, y), (cos, sin)) = (self.point, self.step);
         self.point = (x * cos - y * sin, x * sin + y * cos);
         y * self.peak
     }
 
-    /// Rounding makes the circle a very slow spiral; this puts the point back.
+    /// Corrects the radius of the point, which rounding errors change very slowly.
     pub(crate) fn keep_length(&mut self) {
         let (x, y) = self.point;
         let length = x.hypot(y);
@@ -53,11 +53,11 @@ impl Sine {
     }
 }
 
-/// A tone that comes and goes, without clicks.
+/// A tone with pauses, without clicks.
 #[derive(Clone, Debug)]
 pub struct Cadence {
     sine: Sine,
-    /// Samples: sounding, of each period, of a fade.
+    /// Lengths in samples: of the tone, of the period, of a fade.
     on: u32,
     period: u32,
     fade: u32,
@@ -65,10 +65,10 @@ pub struct Cadence {
 }
 
 impl Cadence {
-    /// Fades in and out last this long.
+    /// Length of the fades in and out.
     const FADE_MS: u32 = 10;
 
-    /// A tone of `freq_hz` at `level_dbfs` that sounds for the first `on_ms` of every `period_ms`.
+    /// Creates a tone of `freq_hz` at `level_dbfs` that sounds for the first `on_ms` of every `period_ms`.
     pub fn new(rate: SampleRate, freq_hz: f32, level_dbfs: f32, on_ms: u32, period_ms: u32) -> Cadence {
         let samples = |ms: u32| rate.hz() / 1_000 * ms;
         let (on, period) = (samples(on_ms), samples(period_ms.max(on_ms)).max(1));
@@ -88,15 +88,15 @@ impl Cadence {
     }
 }
 
-/// Peak of a sine at `dbfs`, as a sample value.
+/// Returns the peak of a sine at `dbfs`, as a sample value.
 fn peak(dbfs: f32) -> f64 {
     FULL_SCALE * 10f64.powf(f64::from(dbfs) / 20.0)
 }
 
-/// Level of the part of `samples` at `freq_hz`, dBFS, by the Goertzel algorithm over all of them.
+/// Returns the level of the component of `samples` at `freq_hz` in dBFS, by the Goertzel algorithm over all of them.
 ///
 /// Exact when whole periods fit; else a neighbour less than about `rate / samples.len()` away leaks in.
-/// [`SILENCE_DBFS`] at least.
+/// Never below [`SILENCE_DBFS`].
 pub fn goertzel_dbfs(samples: &[i16], rate: SampleRate, freq_hz: f32) -> f32 {
     let power = goertzel_power(samples, goertzel_coefficient(rate, freq_hz));
     // A sine of amplitude a over n samples has power (a·n/2)².
@@ -104,25 +104,25 @@ pub fn goertzel_dbfs(samples: &[i16], rate: SampleRate, freq_hz: f32) -> f32 {
     decibels(power / (full * full))
 }
 
-/// Level of `samples`, dBFS: RMS against that of a full-scale sine. [`SILENCE_DBFS`] at least; a full-scale square has
-/// +3 dBFS.
+/// Returns the level of `samples` in dBFS: RMS relative to that of a full-scale sine. Never below [`SILENCE_DBFS`]; a
+/// full-scale square has +3 dBFS.
 pub fn level_dbfs(samples: &[i16]) -> f32 {
     let mean = energy(samples) as f64 / samples.len().max(1) as f64;
     decibels(mean / (FULL_SCALE * FULL_SCALE / 2.0))
 }
 
-/// Sum of the squares.
+/// Returns the sum of the squares.
 pub(crate) fn energy(samples: &[i16]) -> u64 {
     samples.iter().map(|&sample| u64::from(sample.unsigned_abs()).pow(2)).sum()
 }
 
-/// What [`goertzel_power`] needs to know of a frequency: 2·cos ω.
+/// Returns the constant that [`goertzel_power`] needs for a frequency: 2·cos ω.
 pub(crate) fn goertzel_coefficient(rate: SampleRate, freq_hz: f32) -> f64 {
     2.0 * (TAU * f64::from(freq_hz) / f64::from(rate.hz())).cos()
 }
 
-/// |X(ω)|² of `samples`. In f64: low frequencies at high rates bring the coefficient near 2, where the recursion lives on
-/// small differences.
+/// Returns |X(ω)|² of `samples`. Uses f64 because low frequencies at high rates bring the coefficient near 2, where the
+/// recursion depends on small differences.
 pub(crate) fn goertzel_power(samples: &[i16], coefficient: f64) -> f64 {
     let (mut one, mut two) = (0.0, 0.0);
     for &sample in samples {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_kilohertz_at_minus_16_dbfs_has_the_peak_that_the_arithmetic_says() {
+    fn one_kilohertz_at_minus_16_dbfs_has_the_computed_peak() {
         let mut samples = [0; 8000];
         Sine::new(SampleRate::HZ_8000, 1000.0, -16.0).fill(&mut samples);
         let peak = samples.iter().max().unwrap();
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_cadence_sounds_for_its_share_of_a_period_and_never_clicks() {
         for rate in [SampleRate::HZ_8000, SampleRate::HZ_48000] {
-            // It would end at its peak.
+            // It would end at its peak without a fade.
             let mut cadence = Cadence::new(rate, 425.25, -20.0, 1_000, 5_000);
             let mut heard = vec![0; rate.samples_in_ms(6_000)];
             heard.chunks_mut(rate.samples_in_ms(20)).for_each(|frame| cadence.fill(frame));
@@ -162,7 +162,7 @@ mod tests {
                 assert!((level + 20.0).abs() < 0.2, "{level} dBFS at {rate}");
             }
             assert!(part(1_000, 5_000).iter().all(|&sample| sample == 0));
-            // The steepest a sine of that peak gets, and as much again for the fade.
+            // The steepest slope of a sine of that peak, plus the slope of the fade.
             let steepest = 3_277.0 * TAU * 425.25 / f64::from(rate.hz()) + 3_277.0 / f64::from(rate.hz()) * 100.0;
             let step = heard.windows(2).map(|pair| (pair[1] - pair[0]).abs()).max().unwrap_or_default();
             assert!(f64::from(step) <= steepest + 1.0, "{step} of {steepest} at {rate}");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn other_frequencies_are_not_heard() {
+    fn other_frequencies_are_not_measured() {
         let mut samples = [0; 8000];
         Sine::new(SampleRate::HZ_8000, 440.0, -10.0).fill(&mut samples);
         assert!(goertzel_dbfs(&samples, SampleRate::HZ_8000, 460.0) < -70.0);

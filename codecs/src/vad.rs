@@ -1,4 +1,4 @@
-//! Voice activity: is there speech in this frame?
+//! Voice activity detection: decides whether a frame contains speech.
 //!
 //! ```text
 //!   frame --> level gate --quiet for 100 ms--> no
@@ -6,16 +6,16 @@
 //!                +--> to 16 kHz (+ a trace of image) --> blocks of 16 ms --> earshot --> score > 0.5
 //! ```
 //!
-//! The decision is earshot's, a small neural network. The gate in front spares its work (some 30 µs a block) while a line
-//! is silent, which is half of every call.
+//! The decision is made by earshot, a small neural network. The gate in front saves its work (some 30 µs a block) while a
+//! line is silent, which is half of every call.
 //!
-//! 8 kHz sound is brought up with 4 % of its image in the upper band. Measured on espeak-ng voices through µ-law, in
+//! 8 kHz sound is upsampled with 4 % of its image in the upper band. Measured on espeak-ng voices through µ-law, in
 //! blocks: with an empty upper band, white noise at −30 dBFS counts as speech in four of five; with 3 to 6 % of image in
-//! at most one of 25. Speech is found as before, 97 % of it; turned down by 24 dB under noise of −50 dBFS, 92 to 94 %
-//! instead of 97. More image loses faint speech: there, 20 % of image finds 82 %.
+//! at most one of 25. 97 % of speech is found, as before; attenuated by 24 dB under noise of −50 dBFS, 92 to 94 %
+//! instead of 97. More image misses faint speech: there, 20 % of image finds 82 %.
 //!
 //! Invariants: one bit per frame, from that frame and some 60 ms before; nothing allocated after `new`. Not here:
-//! hysteresis, minimum lengths, end-pointing. Signalling tones may count as speech; whoever cares looks for them.
+//! hysteresis, minimum lengths, end-pointing. Signalling tones may count as speech; callers may detect them separately.
 
 use earshot::Detector;
 
@@ -23,25 +23,25 @@ use crate::SampleRate;
 use crate::resample::Resampler;
 use crate::tones::level_dbfs;
 
-/// Frames below this level are quiet: under the faintest speech that a recogniser could use, above the idle noise of a
+/// Level below which frames are quiet: below the faintest speech that a recogniser could use, above the idle noise of a
 /// digital line.
 const GATE_DBFS: f32 = -60.0;
-/// Quiet frames that still go to the detector, so that its memory is of silence when the next word begins.
+/// Number of quiet frames that still go to the detector, so that its memory holds silence when the next word begins.
 const QUIET_FRAMES: u32 = 5;
 /// Samples in a detector block at 16 kHz.
 const BLOCK: usize = 256;
-/// Share of the zero-stuffed signal, image and all, in what is made of 8 kHz sound.
+/// Share of the zero-stuffed signal, including its image, in upsampled 8 kHz sound.
 const IMAGE: f32 = 0.04;
-/// Score from which a block is speech, as earshot's own documentation has it.
+/// Score from which a block is speech, taken from earshot's documentation.
 const THRESHOLD: f32 = 0.5;
-/// Longest stretch of input worked on at once: 20 ms at 48 kHz.
+/// Longest input that is processed at once: 20 ms at 48 kHz.
 const PIECE: usize = 960;
 
-/// Decides frame by frame whether one stream carries speech.
+/// Voice activity detector for one stream, deciding frame by frame.
 pub struct Vad {
     detector: Box<Detector>,
     resampler: Resampler,
-    /// Samples at 16 kHz; those before `filled` wait for their block to be full.
+    /// Samples at 16 kHz; those before `filled` wait until their block is full.
     pending: Box<[i16]>,
     filled: usize,
     quiet_frames: u32,
@@ -49,7 +49,7 @@ pub struct Vad {
 }
 
 impl Vad {
-    /// For a stream at `rate`; 8 and 16 kHz are what it is tuned for, others are brought down.
+    /// Creates a detector for a stream at `rate`. It is tuned for 8 and 16 kHz; higher rates are downsampled.
     pub fn new(rate: SampleRate) -> Vad {
         let resampler = Resampler::new(rate, SampleRate::HZ_16000);
         let room = BLOCK + resampler.max_output(PIECE);
@@ -58,13 +58,13 @@ impl Vad {
             resampler,
             pending: vec![0; room].into_boxed_slice(),
             filled: 0,
-            // A new line is silent until something is heard.
+            // A new line is silent until sound arrives.
             quiet_frames: QUIET_FRAMES,
             score: 0.0,
         }
     }
 
-    /// Listens to the next frame, 20 ms for the delays named here; `true`: speech now.
+    /// Processes the next frame (20 ms for the delays given in this module); returns whether it contains speech.
     pub fn push(&mut self, frame: &[i16]) -> bool {
         if level_dbfs(frame) >= GATE_DBFS {
             self.quiet_frames = 0;
@@ -80,12 +80,12 @@ impl Vad {
         self.score > THRESHOLD
     }
 
-    /// Likelihood of speech, 0 to 1, as of the last frame.
+    /// Returns the likelihood of speech, 0 to 1, after the last frame.
     pub fn score(&self) -> f32 {
         self.score
     }
 
-    /// Forgets the past, as if new.
+    /// Resets the state to that of a new detector.
     pub fn reset(&mut self) {
         self.detector.reset();
         self.resampler.reset();
@@ -110,8 +110,8 @@ impl Vad {
     }
 }
 
-/// Mixes `source` (8 kHz), zero-stuffed, into `samples` (16 kHz), which was made of it. That it comes the resampler's
-/// 2 ms early makes a ripple of a third of a decibel, which the detector does not mind.
+/// Mixes `source` (8 kHz), zero-stuffed, into its upsampled version `samples` (16 kHz). It is earlier by the resampler's
+/// 2 ms, which causes a ripple of a third of a decibel; the detector tolerates that.
 fn add_image(samples: &mut [i16], source: &[i16]) {
     for (pair, &original) in samples.as_chunks_mut::<2>().0.iter_mut().zip(source) {
         pair[0] = (f32::from(pair[0]) * (1.0 - IMAGE) + 2.0 * IMAGE * f32::from(original)) as i16;

@@ -1,10 +1,10 @@
-//! Payload decoders meet mutated payloads: bounded, seeded, no panic, no wrong length.
+//! Feeds mutated payloads to the payload decoders: bounded, seeded; no panic and no wrong length is allowed.
 
 use codecs::opus::{MAX_PAYLOAD, OpusEncoder, OpusSettings};
 use codecs::tones::Sine;
 use codecs::{Encoder, SampleRate};
 
-/// Xorshift: the run is the same every time.
+/// Xorshift generator, so that every run is the same.
 struct Random(u64);
 
 impl Random {
@@ -16,7 +16,7 @@ impl Random {
     }
 }
 
-/// Says which input failed, when one does.
+/// Prints the input of a failing run when it is dropped by a panic.
 struct Failing<'a>(u64, usize, &'a [u8]);
 
 impl Drop for Failing<'_> {
@@ -60,7 +60,7 @@ fn run(target: fn(&[u8]), corpus: &[Vec<u8>], rounds: usize) {
     }
 }
 
-/// Packets of every mode and rate, each behind its length, as the target reads them.
+/// Returns packets of every mode and rate, each after its length, as the fuzz target reads them.
 fn opus_corpus() -> Vec<Vec<u8>> {
     let mut corpus = vec![vec![], vec![1, 0x08], vec![3, 0x0b, 0x41, 0xff], vec![4, 0xff, 0x80 | 0x30, 1, 2]];
     for rate in [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_48000] {
@@ -72,7 +72,7 @@ fn opus_corpus() -> Vec<Vec<u8>> {
             for _ in 0..6 {
                 let (mut pcm, mut out) = (vec![0; rate.samples_in_ms(frame_ms)], [0; MAX_PAYLOAD]);
                 sine.fill(&mut pcm);
-                let length = encoder.encode(&pcm, &mut out[..255]).expect("whole frames encode");
+                let length = encoder.encode(&pcm, &mut out[..255]).expect("whole frames can be encoded");
                 packets.push(length as u8);
                 packets.extend_from_slice(&out[..length]);
             }
@@ -83,12 +83,12 @@ fn opus_corpus() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn opus_decoder_survives_mutated_packets() {
+fn opus_decoder_does_not_panic_on_mutated_packets() {
     run(codecs::opus::fuzz::fuzz_opus, &opus_corpus(), 1500);
 }
 
 #[test]
-fn the_other_decoders_survive_any_bytes() {
+fn the_other_decoders_do_not_panic_on_any_bytes() {
     let corpus = [vec![], vec![0; 160], vec![0xa5; 7], (0..=255).collect(), vec![0xd5; 900]];
     run(codecs::g711::fuzz::fuzz_g711, &corpus, 5000);
     run(codecs::g722::fuzz::fuzz_g722, &corpus, 3000);

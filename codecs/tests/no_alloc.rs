@@ -1,7 +1,7 @@
 //! Nothing allocates after construction: neither Rust code nor libopus.
 //!
-//! Two counters, per thread: one in Rust's allocator, one in the C library's `malloc` family, which this program
-//! replaces (an executable's symbols win over those of shared libraries) and passes on to glibc's own.
+//! Two counters per thread: one in Rust's allocator, one in the C library's `malloc` family, which this program
+//! replaces (an executable's symbols take precedence over those of shared libraries) and forwards to glibc's own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -29,23 +29,23 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: every call goes to the system's allocator unchanged; counting touches a thread-local number only.
+// SAFETY: every call is forwarded to the system's allocator unchanged; counting only changes a thread-local number.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         RUST_ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the contract, and the call is forwarded unchanged.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the contract, and the call is forwarded unchanged.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         RUST_ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the contract, and the call is forwarded unchanged.
         unsafe { System.realloc(pointer, layout, new_size) }
     }
 }
@@ -68,7 +68,7 @@ mod c_allocator {
         C_ALLOCATIONS.with(|count| count.set(count.get() + 1));
     }
 
-    // SAFETY: the C library's contract is passed on unchanged; the thread-local needs no allocation itself.
+    // SAFETY: the C library's contract is forwarded unchanged; the thread-local itself needs no allocation.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
         count();
@@ -93,7 +93,7 @@ mod c_allocator {
     }
 }
 
-/// Allocations that `work` makes: (Rust, C).
+/// Returns the numbers of allocations that `work` makes: (Rust, C).
 fn allocations(work: impl FnOnce()) -> (u64, u64) {
     let before = (RUST_ALLOCATIONS.get(), C_ALLOCATIONS.get());
     work();
@@ -102,7 +102,7 @@ fn allocations(work: impl FnOnce()) -> (u64, u64) {
 
 const RATES: [SampleRate; 4] = [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_24000, SampleRate::HZ_48000];
 
-/// Two seconds of something with the ups and downs of speech.
+/// Returns two seconds of sound that rises and falls like speech.
 fn voice(rate: SampleRate) -> Vec<i16> {
     let mut samples = vec![0; rate.samples_in_ms(2000)];
     let mut part = samples.clone();
@@ -115,13 +115,13 @@ fn voice(rate: SampleRate) -> Vec<i16> {
 }
 
 #[test]
-fn both_counters_count() {
+fn both_counters_count_allocations() {
     let (rust, _) = allocations(|| drop(black_box(Box::new([0; 100]))));
     assert!(rust > 0);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         let (_, c) = allocations(|| drop(black_box(OpusDecoder::new(SampleRate::HZ_8000))));
-        assert!(c > 0, "libopus allocates its state when it is made");
+        assert!(c > 0, "libopus allocates its state when it is created");
     }
 }
 
@@ -133,13 +133,13 @@ fn exercise(name: &str, encoder: &mut dyn Encoder, decoder: &mut dyn Decoder) {
     let mut out = vec![0; decoder.sample_rate().samples_in_ms(20)];
     let counted = allocations(|| {
         for (number, samples) in pcm.chunks_exact(frame).enumerate() {
-            let length = encoder.encode(samples, &mut payload).expect("whole frames encode");
+            let length = encoder.encode(samples, &mut payload).expect("whole frames can be encoded");
             if number % 7 == 3 {
                 decoder.conceal(&mut out);
             } else if number % 7 == 5 && decoder.recover(&payload[..length], &mut out) {
                 black_box(&out);
             } else {
-                decoder.decode(&payload[..length], &mut out).expect("what was encoded decodes");
+                decoder.decode(&payload[..length], &mut out).expect("an encoded payload can be decoded");
             }
             black_box(decoder.decode(&[0xff; 3], &mut out)).ok();
         }
@@ -157,7 +157,7 @@ fn codecs_do_not_allocate() {
         for dtx in [false, true] {
             let settings = OpusSettings { dtx, ..OpusSettings::default() };
             let mut encoder = OpusEncoder::new(rate, settings).expect("settings are in range");
-            let mut decoder = OpusDecoder::new(rate).expect("the rate is one of libopus's");
+            let mut decoder = OpusDecoder::new(rate).expect("libopus supports the rate");
             exercise("Opus", &mut encoder, &mut decoder);
         }
     }

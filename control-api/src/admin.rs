@@ -1,11 +1,12 @@
-//! The operator's door: a Unix socket in the data folder, mode 0600. One JSON line asks, one JSON line answers.
+//! Administration socket: a Unix socket in the data folder, mode 0600. A request is one line of JSON, and so is its reply.
 //!
 //! ```text
 //! tandem apikey create ─▶ admin.sock ─▶ running server ─▶ store
 //!                    └──── no server: opens the store itself
 //! ```
 //!
-//! Invariant: secrets cross this socket once and are not logged.
+//! Invariants: secrets cross this socket once and are not logged. Only the owner of the data folder can connect. A request and
+//! its reply are bounded in size and time.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -27,195 +28,195 @@ use crate::phones;
 use crate::store::{Assigned, By, Job, OrganizationId, Place, Role, Store, StoreError};
 use crate::trace::Ladder;
 
-/// Longest request.
+/// Size limit of a request, in bytes.
 const REQUEST_MAX: u64 = 64 * 1024;
-/// Longest reply: longer than the trace of any call, whose messages are bounded by the engine.
+/// Size limit of a reply, in bytes: more than the trace of any call, whose messages the engine limits.
 const REPLY_MAX: u64 = 16 * 1024 * 1024;
-/// A request is sent, and answered, within this.
+/// Time limit for a request with its reply.
 const TURN: Duration = Duration::from_secs(10);
-/// Jobs listed of each organization.
+/// Number of jobs listed for each organization.
 const JOBS_MAX: u32 = 20;
-/// Numbers listed of each organization.
+/// Number of phone numbers listed for each organization.
 const NUMBERS_MAX: u32 = 10_000;
 /// Name of the socket in the data folder.
 const SOCKET: &str = "admin.sock";
 
-/// Why an operator's command failed. Each text says what to do.
+/// Reason why an operator's command failed. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The socket cannot be made or used.
+    /// The socket cannot be created or used.
     #[error("{}: {source}", path.display())]
     Socket {
-        /// The socket.
+        /// Path of the socket.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// The path is longer than the system takes.
-    #[error("{}: too long for a Unix socket; choose with --data a folder with a shorter path", .0.display())]
+    /// The path is longer than the system allows.
+    #[error("{}: too long for a Unix socket; choose a folder with a shorter path with --data", .0.display())]
     PathTooLong(PathBuf),
     /// There is neither a server nor a store.
-    #[error("{}: there is no tandem data here; name with --data the folder that `tandem serve` uses", .0.display())]
+    #[error("{}: there is no tandem data here; use --data with the folder of `tandem serve`", .0.display())]
     NoData(PathBuf),
     /// Only a running server can answer.
-    #[error("{}: no server is running on this data folder; start it with `tandem serve`, or name another with --data", .0.display())]
+    #[error("{}: no server is running on this data folder; start it with `tandem serve`, or use another folder with --data", .0.display())]
     NotRunning(PathBuf),
-    /// The server refused.
+    /// The server refused the command; the text is the reason.
     #[error("{0}")]
     Refused(String),
-    /// The store cannot be opened.
+    /// The store cannot be opened or has failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The account cannot be made.
+    /// The account cannot be created.
     #[error(transparent)]
     Account(#[from] AccountError),
 }
 
-/// What an operator may ask.
+/// Command of an operator.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Make an API key, and the organization when it does not exist.
+    /// Creates an API key, and the organization if it does not exist.
     ApikeyCreate {
-        /// Whose.
+        /// Name of the organization.
         organization: String,
-        /// What it is for.
+        /// Name that says what the key is for.
         name: String,
-        /// What it may do; nothing: all that a key may.
+        /// Scopes; `None` grants everything a key may do.
         #[serde(default)]
         scopes: Option<Vec<String>>,
-        /// In how many days it ends; nothing: never.
+        /// Days until the key expires; `None` means never.
         #[serde(default)]
         expires_in_days: Option<u32>,
     },
-    /// Make a user, and the organization when it does not exist.
+    /// Creates a user, and the organization if it does not exist.
     UserCreate {
-        /// Where.
+        /// Name of the organization.
         organization: String,
-        /// Log-in name.
+        /// E-mail address, with which the user logs in.
         email: String,
-        /// Shown on pages.
+        /// Display name of the user.
         name: String,
-        /// As what.
+        /// Role that is granted.
         role: Role,
-        /// SIP user name.
+        /// SIP user name of the user.
         sip_name: String,
     },
-    /// Give a user a new password.
+    /// Gives a user a new password.
     UserPassword {
-        /// Log-in name.
+        /// E-mail address of the user.
         email: String,
     },
-    /// Give a number to an organization: calls to it are the organization's, and it may be shown.
+    /// Assigns a number to an organization, which then receives its calls and may show it.
     NumberAssign {
         /// Name or id of the organization.
         organization: String,
-        /// E.164.
+        /// Phone number in E.164 format.
         number: String,
     },
-    /// Every organization, and the numbers that it lists.
+    /// Lists every organization and its numbers.
     NumberList,
-    /// Take a number away from the organization that has it proven.
+    /// Removes a number from the organization that has proven it.
     NumberRemove {
-        /// E.164.
+        /// Phone number in E.164 format.
         number: String,
     },
-    /// Make a supervised task or thread panic, for tests: not in release builds.
+    /// Makes a supervised task or thread panic. For tests, not in release builds.
     #[cfg(debug_assertions)]
     Panic {
-        /// Its name.
+        /// Name of the task or thread.
         name: String,
     },
-    /// What is done in the background.
+    /// Lists background jobs.
     Jobs,
-    /// How trunks fare: only a running server knows.
+    /// Returns the state of trunks, which only a running server knows.
     Trunks,
-    /// The SIP messages of a call: only a running server knows.
+    /// Returns the SIP messages of a call, which only a running server knows.
     Trace {
-        /// The call's id.
+        /// Id of the call.
         call: String,
-        /// With numbers and the messages' texts.
+        /// Whether to include full numbers and the texts of messages.
         full: bool,
     },
 }
 
 impl Request {
-    /// Whether the store cannot answer it.
+    /// Returns whether only a running server can answer the command.
     fn needs_server(&self) -> bool {
         matches!(self, Request::Trunks | Request::Trace { .. })
     }
 }
 
-/// What the operator is told.
+/// Reply to an operator's command.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
-    /// A key, shown this once.
+    /// New API key, shown only here.
     Apikey {
-        /// Whose.
+        /// Name of the organization.
         organization: String,
-        /// Whether the organization was made for it.
+        /// Whether the organization was created for the key.
         made: bool,
-        /// The key.
+        /// The API key in full.
         key: String,
     },
-    /// A user's password, shown this once.
+    /// New password of a user, shown only here.
     Password {
-        /// Log-in name.
+        /// E-mail address of the user.
         email: String,
-        /// The password.
+        /// The password in full.
         password: String,
     },
-    /// Numbers.
+    /// Numbers of organizations.
     Numbers {
-        /// Each organization, also one without numbers.
+        /// The organizations, including those without numbers.
         organizations: Vec<Numbers>,
     },
-    /// What is done in the background.
+    /// Background jobs of all organizations.
     Jobs {
-        /// Each organization's name, and its newest jobs.
+        /// Name of each organization, with its newest jobs.
         jobs: Vec<(String, Vec<Job>)>,
     },
-    /// How trunks fare.
+    /// State of all trunks.
     Trunks {
-        /// Each, in the order of the configuration.
+        /// The trunks, in the order of the configuration.
         trunks: Vec<Trunk>,
     },
-    /// A call's SIP messages.
+    /// SIP messages of a call.
     Trace {
-        /// As they can be drawn.
+        /// Messages as a ladder diagram.
         ladder: Ladder,
     },
-    /// Why not.
+    /// The command was refused.
     Refused {
-        /// One sentence.
+        /// Reason in one sentence.
         why: String,
     },
 }
 
-/// An organization's numbers.
+/// Numbers of an organization.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Numbers {
-    /// Identity of the organization.
+    /// Id of the organization.
     pub id: OrganizationId,
-    /// Its name, which it chooses itself.
+    /// Name of the organization, which it chooses itself.
     pub name: String,
     /// Each number, and whether it is proven.
     pub numbers: Vec<(String, bool)>,
 }
 
-/// How a trunk fares.
+/// State of a trunk.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Trunk {
-    /// Its name.
+    /// Name of the trunk.
     pub name: String,
-    /// Calls that it carries now.
+    /// Number of calls that it carries now.
     pub calls: u32,
-    /// Whether we are registered there; nothing: not asked to.
+    /// Whether this server is registered there; `None` if it does not have to be.
     pub registered: Option<bool>,
-    /// Its addresses, such as `udp 192.0.2.1:5060 (sip.example.com)`, and whether calls go there.
+    /// Addresses such as `udp 192.0.2.1:5060 (sip.example.com)`, and whether calls are sent there.
     pub places: Vec<(String, bool)>,
-    /// What failed last.
+    /// Last error, if there was one.
     pub last_error: Option<String>,
 }
 
@@ -237,7 +238,12 @@ impl From<TrunkStatus> for Trunk {
     }
 }
 
-/// Asks the server that runs on this data folder; when none does, does it on the store itself.
+/// Sends a command to the server that runs on this data folder. Without a server, executes it on the store.
+///
+/// # Errors
+///
+/// Fails if the command is refused, if it needs a running server and there is none, or if the socket or store cannot be used. The
+/// text says what to do.
 pub async fn ask(config: &Config, data: &Path, request: Request) -> Result<Reply, AdminError> {
     let path = data.join(SOCKET);
     let reply = match UnixStream::connect(&path).await {
@@ -278,7 +284,7 @@ async fn turn(stream: UnixStream, request: &Request) -> std::io::Result<Reply> {
     timeout(TURN, exchange).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
-/// `engine`: of the running server, if there is one.
+/// Executes a command on the store. `engine` is that of the running server, if there is one.
 async fn answer(
     store: &Store,
     passwords: &Passwords,
@@ -336,19 +342,19 @@ async fn number_assign(store: &Store, organization: &str, number: &str) -> Resul
         Err(_) => store.organization_by_name(organization).await?,
     };
     let Some(organization) = id else {
-        return refused(format!("there is no organization `{organization}`; `tandem number list` names them"));
+        return refused(format!("there is no organization `{organization}`; `tandem number list` lists them"));
     };
     match store.caller_id_number_assign(organization.id, number, &By::system("operator")).await? {
         Assigned::Done(_) => Ok(Reply::Numbers { organizations: vec![numbers(store, organization.id).await?] }),
         Assigned::Elsewhere(other) => refused(format!(
-            "{number} belongs to organization {other}; take it away first with `tandem number remove {number}`"
+            "{number} belongs to organization {other}; remove it first with `tandem number remove {number}`"
         )),
     }
 }
 
 async fn number_remove(store: &Store, number: &str) -> Result<Reply, AccountError> {
     let Some(organization) = store.caller_id_number_organization(number).await? else {
-        return Ok(Reply::Refused { why: format!("no organization has {number} proven") });
+        return Ok(Reply::Refused { why: format!("no organization has proven {number}") });
     };
     store.caller_id_number_remove(organization, number, &By::system("operator")).await?;
     Ok(Reply::Numbers { organizations: vec![numbers(store, organization).await?] })
@@ -361,7 +367,7 @@ async fn numbers(store: &Store, id: OrganizationId) -> Result<Numbers, StoreErro
     Ok(Numbers { id, name, numbers })
 }
 
-/// What commands are answered from.
+/// State from which commands are answered.
 #[derive(Clone)]
 pub(crate) struct Served {
     pub(crate) store: Store,
@@ -370,7 +376,7 @@ pub(crate) struct Served {
     pub(crate) supervisor: Supervisor,
 }
 
-/// The server's end of the socket.
+/// Server side of the socket. It is removed when dropped.
 pub struct Listener {
     path: PathBuf,
     socket: Option<UnixListener>,
@@ -378,10 +384,14 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Makes the socket. What a killed server left behind is replaced; the data folder's lock must be held.
+    /// Creates the socket, replacing one that a killed server left behind. The lock of the data folder must be held.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the path is too long or the socket cannot be created.
     pub fn bind(data: &Path) -> Result<Listener, AdminError> {
         let path = data.join(SOCKET);
-        // sun_path holds 108 bytes, the last of them 0.
+        // sun_path has 108 bytes, the last of which is 0.
         if path.as_os_str().len() > 107 {
             return Err(AdminError::PathTooLong(path));
         }
@@ -391,13 +401,13 @@ impl Listener {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(failed(source)),
         }
-        // The folder is 0700, so nobody else reaches the socket before its mode is set.
+        // The folder has mode 0700, so no other user can reach the socket before its mode is set.
         let socket = UnixListener::bind(&path).map_err(failed)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         Ok(Listener { path, socket: Some(socket), task: None })
     }
 
-    /// Answers until `stopping`.
+    /// Starts answering commands until `stopping`.
     pub(crate) fn serve(&mut self, served: Served, stopping: CancellationToken) {
         let Some(socket) = self.socket.take() else { return };
         let supervisor = served.supervisor.clone();
@@ -411,14 +421,14 @@ impl Listener {
                     Ok((stream, _)) => {
                         let served = served.clone();
                         tokio::spawn(async move {
-                            let served = timeout(TURN, one(stream, &served)).await;
+                            let served = timeout(TURN, answer_one(stream, &served)).await;
                             if !matches!(served, Ok(Ok(()))) {
-                                tracing::warn!("an operator's command was not finished");
+                                tracing::warn!("an operator's command was not completed");
                             }
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the admin socket refused a connection");
+                        tracing::warn!(%error, "the admin socket cannot accept a connection");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 }
@@ -426,7 +436,7 @@ impl Listener {
         }));
     }
 
-    /// Stops and removes the socket.
+    /// Stops answering and removes the socket.
     pub(crate) async fn close(mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
@@ -437,7 +447,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // It does not matter if the file is gone already.
         let _gone = std::fs::remove_file(&self.path);
     }
 }
@@ -453,14 +463,15 @@ async fn trace(engine: &Engine, call: &str, full: bool) -> Reply {
             Reply::Trace { ladder: if full { ladder } else { ladder.masked() } }
         }
         Ok(_) | Err(CommandError::NotFound) => {
-            let why = format!("{call}: no message of such a call is kept; those of the oldest calls go first");
+            let why =
+                format!("{call}: no messages of this call are stored; those of the oldest calls are dropped first");
             Reply::Refused { why }
         }
         Err(error) => Reply::Refused { why: error.to_string() },
     }
 }
 
-async fn one(stream: UnixStream, served: &Served) -> std::io::Result<()> {
+async fn answer_one(stream: UnixStream, served: &Served) -> std::io::Result<()> {
     let Served { store, passwords, engine, .. } = served;
     let mut stream = BufReader::new(stream.take(REQUEST_MAX));
     let mut line = String::new();
@@ -470,14 +481,14 @@ async fn one(stream: UnixStream, served: &Served) -> std::io::Result<()> {
             Ok(engine::Reply::Trunks(trunks)) => {
                 Reply::Trunks { trunks: trunks.into_iter().map(Trunk::from).collect() }
             }
-            Ok(_) => Reply::Refused { why: "the engine knows of no trunks".into() },
+            Ok(_) => Reply::Refused { why: "the engine has no trunks".into() },
             Err(error) => Reply::Refused { why: error.to_string() },
         },
         Ok(Request::Trace { call, full }) => trace(engine, &call, full).await,
         #[cfg(debug_assertions)]
         Ok(Request::Panic { name }) => {
             served.supervisor.provoke(&name);
-            Reply::Refused { why: format!("{name} is to panic") }
+            Reply::Refused { why: format!("{name} will panic") }
         }
         Ok(request) => {
             let reply = answer(store, passwords, Some(engine), request).await;
@@ -494,8 +505,8 @@ async fn one(stream: UnixStream, served: &Served) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// What a client makes of a reply to `Trunks`.
-    async fn told(reply: Vec<u8>) -> std::io::Result<Reply> {
+    /// Returns what a client reads when the server sends `reply` to `Trunks`.
+    async fn read_reply(reply: Vec<u8>) -> std::io::Result<Reply> {
         let (client, mut server) = UnixStream::pair().unwrap();
         let serving = tokio::spawn(async move {
             // A client that has read enough closes the socket.
@@ -512,14 +523,14 @@ mod tests {
         let error = "x".repeat(5 << 20);
         let mut reply = serde_json::to_vec(&Reply::Refused { why: error.clone() }).unwrap();
         reply.push(b'\n');
-        let Ok(Reply::Refused { why }) = told(reply).await else { panic!("no reply") };
+        let Ok(Reply::Refused { why }) = read_reply(reply).await else { panic!("no reply") };
         assert!(why == error, "{} bytes", why.len());
     }
 
     #[tokio::test]
-    async fn a_reply_without_an_end_is_not_read_for_ever() {
+    async fn a_reply_without_an_end_is_not_read_forever() {
         let endless = vec![b'x'; REPLY_MAX as usize + (1 << 20)];
-        let error = told(endless).await.err().map(|error| error.to_string());
+        let error = read_reply(endless).await.err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), Some("the server's reply is longer than 16 MiB"));
     }
 }

@@ -1,15 +1,16 @@
-//! Writing down what was done: many deeds in one commit when many are done at once.
+//! Audit log writer: combines many deeds into one commit when many are added at once.
 //!
 //! ```text
-//! handler ─▶ AuditLog::append ─▶ queue ─▶ one writer: all that waits, tenant by tenant ─▶ store
+//! handler ─▶ AuditLog::append ─▶ queue ─▶ one writer: all waiting deeds, per tenant ─▶ store
 //!    ▲                                         │
-//!    └──────────── written, or why not ◀───────┘
+//!    └──────────── written, or failed ◀────────┘
 //! ```
 //!
-//! Invariants: whoever appends hears that it is written; the queue is bounded, what does not fit is refused and counted.
+//! Invariants: the caller learns whether the deed was written. The queue is bounded; deeds that do not fit are refused and
+//! counted.
 //!
-//! Not here: what stands in a row and how rows hang together (`store/audit_log`). Changes of a noun's own rows write their
-//! deed in the same unit of work, in the store.
+//! Not here: the content of a row and the chain of rows (`store/audit_log`). Changes of some resources write their deed in the
+//! same transaction, in the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,12 +20,12 @@ use tokio::sync::oneshot;
 use crate::problem::Problem;
 use crate::store::{By, Deed, OrganizationId, Store, StoreError};
 
-/// Deeds that may wait.
+/// Largest number of deeds that may wait.
 const WAITING_MAX: usize = 10_000;
-/// Deeds in one commit.
+/// Largest number of deeds in one commit.
 const TOGETHER_MAX: usize = 256;
 
-/// The way into the audit log; clones share it.
+/// Handle to the audit log; clones share the queue.
 #[derive(Clone)]
 pub struct AuditLog {
     store: Store,
@@ -44,10 +45,10 @@ struct Waiting {
     done: oneshot::Sender<bool>,
 }
 
-/// Deeds of one tenant, and who waits for them.
+/// Deeds of one tenant, and the senders that report their result.
 type Together = (Vec<(By, Deed)>, Vec<oneshot::Sender<bool>>);
 
-/// A deed could not be written down; the log of the process says why.
+/// Error of a deed that could not be written. The server's log has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be written")]
 pub struct NotWritten;
@@ -59,12 +60,16 @@ impl From<NotWritten> for Problem {
 }
 
 impl AuditLog {
-    /// Into this store.
+    /// Creates an audit log in this store.
     pub fn new(store: Store) -> AuditLog {
         AuditLog { store, queue: Arc::default() }
     }
 
-    /// Writes a deed down; returns when it is committed.
+    /// Writes a deed and returns when it is committed.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NotWritten`] if the queue is full or the store fails; the request should then fail with 500.
     pub async fn append(&self, organization: OrganizationId, by: By, deed: Deed) -> Result<(), NotWritten> {
         let (done, written) = oneshot::channel();
         let first = {
@@ -77,7 +82,7 @@ impl AuditLog {
             !std::mem::replace(&mut queue.writing, true)
         };
         if first {
-            // Apart from the request: a client that goes away takes no deed with it.
+            // In a task of its own, so that a client that disconnects does not cancel the write.
             let log = self.clone();
             tokio::spawn(async move { log.write().await });
         }
@@ -91,7 +96,7 @@ impl AuditLog {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes until nothing waits.
+    /// Writes until the queue is empty.
     async fn write(&self) {
         loop {
             let batch: Vec<Waiting> = {
@@ -112,10 +117,10 @@ impl AuditLog {
             for (organization, (deeds, askers)) in tenants {
                 let written = self.store.audit_append(organization, &deeds).await;
                 if let Err(error) = &written {
-                    failed(error, deeds.len());
+                    report_failure(error, deeds.len());
                 }
                 for asker in askers {
-                    // Who asked may have gone.
+                    // The caller may have gone away.
                     let _gone = asker.send(written.is_ok());
                 }
             }
@@ -123,7 +128,7 @@ impl AuditLog {
     }
 }
 
-fn failed(error: &StoreError, deeds: usize) {
+fn report_failure(error: &StoreError, deeds: usize) {
     metrics::counter!("tandem_audit_failed_total").increment(deeds as u64);
-    tracing::error!(%error, deeds, "the audit log cannot be written");
+    tracing::error!(%error, deeds, "cannot write the audit log");
 }

@@ -1,4 +1,12 @@
-//! Reading requests so that every refusal is a problem that names the field.
+//! Extractors for bodies, queries and paths. Each error is a problem that names the field.
+//!
+//! ```text
+//! body  ─▶ declared type (415) ─▶ size (413), time (408) ─▶ JSON (400) ─▶ NUL, fields (422) ─▶ T
+//! query ─▶ known names, each once, not empty (422) ─▶ values
+//! path  ─▶ a malformed id is treated as unknown (404)
+//! ```
+//!
+//! Invariants: bodies are bounded in size and time. No text with the character NUL passes, because no store accepts it.
 
 use std::time::Duration;
 
@@ -11,16 +19,17 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 
-/// Largest request body, in bytes.
+/// Size limit of a request body, in bytes.
 const BODY_MAX: usize = 64 * 1024;
 
-/// How long a body may take to arrive.
+/// Time in which a body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a file may take to arrive.
+/// Time in which a file must arrive.
 const FILE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A JSON body. 415 unless it is declared JSON, 413 too large, 400 not JSON, 422 with the field otherwise.
+/// JSON body of a request. Returns 415 if it is not declared as JSON, 413 if it is too large, 400 if it is not JSON, otherwise
+/// 422 with the wrong field.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
@@ -31,7 +40,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// The bytes of a JSON body. 415 unless it is declared JSON, 413 too large, 408 too slow.
+/// Reads the bytes of a JSON body. Returns 415 if it is not declared as JSON, 413 if it is too large, 408 if it is too slow.
 pub(crate) async fn read_json(request: Request) -> Result<Bytes, Problem> {
     if !is_declared(&request, &["application/json"]) {
         return Err(Problem::new(
@@ -44,21 +53,22 @@ pub(crate) async fn read_json(request: Request) -> Result<Bytes, Problem> {
     read_all(request, BODY_MAX, BODY_TIMEOUT).await
 }
 
-/// The bytes of a file. 415 unless it is declared as one of `types`, the first of which is told; 413 too large, 408 too slow.
+/// Reads the bytes of a file. Returns 415 if it is not declared as one of `types`, the first of which is named in the problem,
+/// 413 if it is too large, 408 if it is too slow.
 pub(crate) async fn read_bytes(request: Request, types: &[&str], most: usize) -> Result<Bytes, Problem> {
     if !is_declared(&request, types) {
         let expected = types.first().copied().unwrap_or_default();
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "not-this-type",
-            "The body is of another type",
+            "The body has the wrong type",
             format!("send the file as `Content-Type: {expected}`"),
         ));
     }
     read_all(request, most, FILE_TIMEOUT).await
 }
 
-/// Whether the body is declared to be of one of these types.
+/// Returns whether the body is declared to be of one of these types.
 fn is_declared(request: &Request, types: &[&str]) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -73,7 +83,7 @@ async fn read_all(request: Request, most: usize, within: Duration) -> Result<Byt
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
             "The body is too large",
-            format!("a body has at most {most} bytes here, and must arrive whole"),
+            format!("a body may have at most {most} bytes here and must arrive completely"),
         )),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -84,15 +94,15 @@ async fn read_all(request: Request, most: usize, within: Duration) -> Result<Byt
     }
 }
 
-/// Parses a JSON body; the error names the field.
+/// Parses a JSON body. The problem names the wrong field.
 pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // serde would take an array for a struct, field by field.
+    // serde would accept an array for a struct, field by field.
     let is_object = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
     if !is_object && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
         return Err(Problem::field("body", "expected a JSON object"));
     }
     if let Some(field) = nul_in(bytes) {
-        return Err(Problem::field(field, "the character NUL is in it, which no field takes"));
+        return Err(Problem::field(field, "expected a text without the character NUL"));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -103,9 +113,9 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem
     Ok(value)
 }
 
-/// The first field of a JSON body that holds the character NUL, which no store keeps.
+/// Returns the first field of a JSON body that contains the character NUL, which no store accepts.
 fn nul_in(bytes: &[u8]) -> Option<String> {
-    // Only an escape can write it: rare enough that the body is read twice for it.
+    // Only an escape can produce it. That is rare enough to read the body twice.
     let escape = br"\u0000";
     bytes.windows(escape.len()).find(|part| part == escape)?;
     let mut places = vec![(String::new(), serde_json::from_slice::<serde_json::Value>(bytes).ok()?)];
@@ -130,7 +140,7 @@ fn json_problem(path: String, error: &serde_json::Error) -> Problem {
         return Problem::malformed(format!("the body is not JSON: {error}"));
     }
     let message = error.to_string();
-    // serde says "... at line 1 column 9"; the place is of no use beside the field's name.
+    // serde reports "... at line 1 column 9". The position is not useful together with the name of the field.
     let message = message.split(" at line ").next().unwrap_or_default();
     let quoted = ["unknown field `", "missing field `", "duplicate field `"]
         .iter()
@@ -146,7 +156,7 @@ fn json_problem(path: String, error: &serde_json::Error) -> Problem {
     Problem::field(field, message)
 }
 
-/// Query parameters, each at most once; names other than the expected are refused.
+/// Query parameters, each at most once. Unknown names are refused.
 pub(crate) struct QueryPairs(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for QueryPairs {
@@ -161,7 +171,8 @@ impl<S: Send + Sync> FromRequestParts<S> for QueryPairs {
 }
 
 impl QueryPairs {
-    /// The values of the `expected` names, in their order. An empty value is refused: whoever sends a name means something.
+    /// Returns the values of the `expected` names, in their order. An empty value is refused, because a name without a value is
+    /// probably a mistake.
     pub(crate) fn take<const N: usize>(self, expected: [&str; N]) -> Result<[Option<String>; N], Problem> {
         let mut values = [const { None }; N];
         for (name, value) in self.0 {
@@ -170,13 +181,13 @@ impl QueryPairs {
                 return Err(Problem::field(name, format!("unknown query parameter, expected `{known}`")));
             };
             if value.contains('\0') {
-                return Err(Problem::field(name, "the character NUL is in it, which no parameter takes"));
+                return Err(Problem::field(name, "expected a value without the character NUL"));
             }
             if values[at].is_some() {
-                return Err(Problem::field(name, "given twice"));
+                return Err(Problem::field(name, "expected only one value"));
             }
             if value.is_empty() {
-                return Err(Problem::field(name, "expected a value; leave the parameter out where there is none"));
+                return Err(Problem::field(name, "expected a value; omit the parameter if there is none"));
             }
             values[at] = Some(value);
         }
@@ -184,7 +195,7 @@ impl QueryPairs {
     }
 }
 
-/// The `{id}` of a path. What is no UUID is no call: 404, like a missing one.
+/// The `{id}` of a call in a path. A malformed id is treated as unknown: 404.
 pub(crate) struct CallPath(pub(crate) Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for CallPath {
@@ -199,7 +210,7 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
     }
 }
 
-/// The `{id}` of a path to a call, and the number of a leg behind it.
+/// The `{id}` of a call in a path, followed by the number of a leg.
 pub(crate) struct LegPath(pub(crate) Uuid, pub(crate) u64);
 
 impl<S: Send + Sync> FromRequestParts<S> for LegPath {
@@ -209,12 +220,12 @@ impl<S: Send + Sync> FromRequestParts<S> for LegPath {
         let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Ok(Path((call, leg))) = texts else { return Err(Problem::not_found("call")) };
         let call = call.parse().map_err(|_| Problem::not_found("call"))?;
-        // A leg that cannot be is asked for all the same, so that another tenant's call looks like a missing one. None is number 0.
+        // A malformed number is looked up as 0, which no leg has, so that the call of another tenant looks like an unknown one.
         Ok(LegPath(call, leg.parse().unwrap_or(0)))
     }
 }
 
-/// The `{id}` of a path to a call, and the number of a recording behind it.
+/// The `{id}` of a call in a path, followed by the number of a recording.
 pub(crate) struct RecordingPath(pub(crate) Uuid, pub(crate) u32);
 
 impl<S: Send + Sync> FromRequestParts<S> for RecordingPath {
@@ -222,12 +233,12 @@ impl<S: Send + Sync> FromRequestParts<S> for RecordingPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let LegPath(call, number) = LegPath::from_request_parts(parts, state).await?;
-        // None is number 0.
+        // No recording has the number 0.
         Ok(RecordingPath(call, u32::try_from(number).unwrap_or(0)))
     }
 }
 
-/// The `{slot}` of a path to a parked call. One that cannot be is 0, in which no call is parked.
+/// The `{slot}` of a parked call in a path. A malformed slot is treated as 0, in which no call is parked.
 pub(crate) struct SlotPath(pub(crate) u16);
 
 impl<S: Send + Sync> FromRequestParts<S> for SlotPath {
@@ -239,7 +250,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SlotPath {
     }
 }
 
-/// The `{id}` of a path to anything else. What is no UUID is nothing: 404, like a missing one.
+/// The `{id}` of another resource in a path. A malformed id is treated as unknown: 404.
 pub(crate) struct PathId(Option<Uuid>);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
@@ -252,13 +263,13 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
 }
 
 impl PathId {
-    /// The identity; `what`: of what, in the words of a refusal.
+    /// Returns the id, or a 404 that says that there is no such `what`.
     pub(crate) fn of(&self, what: &str) -> Result<Uuid, Problem> {
         self.0.ok_or_else(|| Problem::not_found(what))
     }
 }
 
-/// The `{id}` of a path to a call, and the identity of a note behind it.
+/// The `{id}` of a call in a path, followed by the id of a note.
 pub(crate) struct NotePath(pub(crate) Uuid, pub(crate) Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for NotePath {
@@ -268,7 +279,7 @@ impl<S: Send + Sync> FromRequestParts<S> for NotePath {
         let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Ok(Path((call, note))) = texts else { return Err(Problem::not_found("call")) };
         let call = call.parse().map_err(|_| Problem::not_found("call"))?;
-        // A note that cannot be is asked for all the same, so that another tenant's call looks like a missing one.
+        // A malformed id is looked up as nil, which no note has, so that the call of another tenant looks like an unknown one.
         Ok(NotePath(call, note.parse().unwrap_or(Uuid::nil())))
     }
 }
@@ -293,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_names_its_field() {
+    fn every_problem_names_its_field() {
         for (body, status, field) in [
             (r#"{"to": 5}"#, 422, Some("to")),
             (r#"{}"#, 422, Some("to")),
@@ -315,9 +326,9 @@ mod tests {
         }
     }
 
-    /// Under virtual time: a body of which a byte comes now and then is not waited for.
+    /// Under virtual time: a body that arrives byte by byte is given up.
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_trickles_in_is_given_up() {
+    async fn a_body_that_arrives_too_slowly_is_given_up() {
         let trickle = futures_util::stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Some((Ok::<_, std::io::Error>("{"), ()))
@@ -333,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn query_parameters_have_a_name_that_is_known_one_value_and_that_is_not_empty() {
+    fn query_parameters_have_a_known_name_and_one_value_that_is_not_empty() {
         let take = |pairs: &[(&str, &str)]| {
             let pairs = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
             QueryPairs(pairs).take(["limit", "cursor"]).map_err(|problem| (problem.status.as_u16(), problem.field))
@@ -345,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_not_followed() {
+    fn deep_nesting_is_refused() {
         let deep = format!("{{\"to\": {}", "[".repeat(50_000));
         assert_eq!(parse_json::<Outer>(deep.as_bytes()).unwrap_err().status.as_u16(), 422);
         let ignored = "[".repeat(50_000);

@@ -1,10 +1,10 @@
-//! How many calls one organization may have and start: what bounds the bill when an account is stolen.
+//! Limits of the calls that one organization may have and start. They bound the bill if an account is stolen.
 //!
-//! - Calls that its people and programs start count, and so does every leg that a transfer adds; calls that come in from
-//!   carriers do not, but what is added to them does.
-//! - Emergency calls meet none of these bounds, only generous ones of their own, so that no program keeps the emergency trunk
-//!   busy.
-//! - A call or leg that has ended gives its place back; what is held is one entry for each running call.
+//! - Calls that its people and programs start count, and so does every leg that a transfer adds. Calls from carriers do not
+//!   count, but legs that are added to them do.
+//! - Emergency calls are exempt from these limits. They have generous limits of their own, so that no program keeps the emergency
+//!   trunk busy.
+//! - A call or leg that has ended releases its place. One entry is held for each running call.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::engine;
 use crate::store::OrganizationId;
 
-/// Bounds of every organization, and who uses how much of them.
+/// Limits of every organization, and their current use.
 #[derive(Debug)]
 pub struct CallLimits {
     config: Arc<Config>,
@@ -29,17 +29,17 @@ struct Used {
     organizations: HashMap<OrganizationId, Usage>,
 }
 
-/// A call, and the places that it has in its organization's bounds.
+/// Running call, with the places that it takes.
 #[derive(Debug)]
 struct Running {
     organization: OrganizationId,
     places: Vec<Held>,
 }
 
-/// One place.
+/// Place that a call or leg takes.
 #[derive(Debug)]
 struct Held {
-    /// The leg that a transfer has added; `None`: the call itself.
+    /// Leg that a transfer has added; `None` for the call itself.
     leg: Option<u64>,
     answered: bool,
     urgent: bool,
@@ -55,7 +55,7 @@ struct Usage {
     at: Instant,
 }
 
-/// Calls that may start now, in thousandths.
+/// Number of calls that may start now, in thousandths.
 #[derive(Clone, Copy, Debug)]
 struct Allowance(u64);
 
@@ -64,7 +64,7 @@ impl Allowance {
         Allowance(u64::from(most) * 1000)
     }
 
-    /// Fills up by `most` calls in `span`.
+    /// Refills at a rate of `most` calls per `span`.
     fn refill(&mut self, most: u32, span: Duration, passed: Duration) {
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
         let gained = millis.saturating_mul(u64::from(most)).saturating_mul(1000) / span.as_millis().max(1) as u64;
@@ -80,22 +80,20 @@ impl Allowance {
     }
 }
 
-/// Why a call may not start.
+/// Limit that prevents a call from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitReached {
-    /// Too many at once.
-    #[error(
-        "your organization has {0} calls running, which is all it may have; end one, or ask the operator ([dial] calls)"
-    )]
+    /// There are too many simultaneous calls.
+    #[error("your organization has {0} running calls, which is its limit; end one, or ask the operator ([dial] calls)")]
     Running(u32),
-    /// Too many in a second.
-    #[error("your organization may start {0} calls a second; try again in a second")]
+    /// Too many calls were started within a second.
+    #[error("your organization may start {0} calls per second; try again in a second")]
     Rate(u32),
-    /// Too many emergency calls at once.
-    #[error("your organization has {0} emergency calls running, which is all it may have ([dial] emergency_calls)")]
+    /// There are too many simultaneous emergency calls.
+    #[error("your organization has {0} running emergency calls, which is its limit ([dial] emergency_calls)")]
     Emergencies(u32),
-    /// Too many emergency calls in a minute.
-    #[error("your organization may start {0} emergency calls a minute ([dial] emergency_calls_per_minute)")]
+    /// Too many emergency calls were started within a minute.
+    #[error("your organization may start {0} emergency calls per minute ([dial] emergency_calls_per_minute)")]
     EmergencyRate(u32),
 }
 
@@ -111,41 +109,41 @@ impl LimitReached {
 }
 
 impl CallLimits {
-    /// The bounds of this configuration; 0 there means none.
+    /// Creates the limits of this configuration, in which 0 means no limit.
     pub fn new(config: Arc<Config>) -> CallLimits {
         CallLimits { config, used: Mutex::default() }
     }
 
-    /// The configuration of the bounds.
+    /// Returns a shared reference to the configuration.
     pub(crate) fn shared_config(&self) -> Arc<Config> {
         Arc::clone(&self.config)
     }
 
-    /// The configuration that they follow.
+    /// Returns the configuration of the limits.
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Whether `call` to `to` may start; it then counts until [`CallLimits::ended`].
+    /// Checks whether `call` to `to` may start. If so, it counts until [`CallLimits::ended`].
     ///
     /// # Errors
-    /// Which bound it meets.
+    /// Returns the limit that is reached; the caller may try again when another call has ended or a second has passed.
     pub fn admit(&self, organization: OrganizationId, call: Uuid, to: &str) -> Result<(), LimitReached> {
         let urgent = engine::is_emergency(&self.config, to);
         let admitted = self.admit_at(organization, call, urgent, Instant::now());
-        told(admitted, organization, call)
+        report_refusal(admitted, organization, call)
     }
 
-    /// A call that does not count: whose it is, for legs that are added to it.
+    /// Registers a call that does not count, so that the organization is known for legs that are added to it.
     pub fn belongs(&self, organization: OrganizationId, call: Uuid) {
         self.used().calls.entry(call).or_insert(Running { organization, places: Vec::new() });
     }
 
-    /// Whether a transfer may add a leg to a call; it then counts until [`CallLimits::leg_ended`]. Gives the call's organization;
-    /// `None`: the call is not known, and nothing counts.
+    /// Checks whether a transfer may add a leg to a call. If so, it counts until [`CallLimits::leg_ended`]. Returns the call's
+    /// organization, or `None` for an unknown call, which does not count.
     ///
     /// # Errors
-    /// Which bound it meets.
+    /// Returns the limit that is reached; the transfer should then fail.
     pub fn admit_leg(&self, call: Uuid, leg: u64, urgent: bool) -> Result<Option<OrganizationId>, LimitReached> {
         self.admit_leg_at(call, leg, urgent, Instant::now())
     }
@@ -162,7 +160,7 @@ impl CallLimits {
         let place = Held { leg: Some(leg), answered: false, urgent };
         let admitted = used.take_place(&self.config, organization, call, place, now);
         drop(used);
-        told(admitted, organization, call).map(|()| Some(organization))
+        report_refusal(admitted, organization, call).map(|()| Some(organization))
     }
 
     fn admit_at(
@@ -180,7 +178,7 @@ impl CallLimits {
         used.take_place(&self.config, organization, call, place, now)
     }
 
-    /// A leg that a transfer has added was answered.
+    /// Records that a leg added by a transfer was answered.
     pub fn leg_answered(&self, call: Uuid, leg: u64) {
         let mut used = self.used();
         let places = used.calls.get_mut(&call).map(|running| &mut running.places);
@@ -189,27 +187,27 @@ impl CallLimits {
         }
     }
 
-    /// A leg has ended; one that never counted changes nothing.
+    /// Releases the place of a leg that has ended. Legs that did not count are ignored.
     pub fn leg_ended(&self, call: Uuid, leg: u64) {
         self.used().give_back(call, |place| place.leg == Some(leg));
     }
 
-    /// A transfer of this call has failed: the leg that it added is gone.
+    /// Releases the places of unanswered legs of this call, because its transfer has failed.
     pub fn transfer_failed(&self, call: Uuid) {
         self.used().give_back(call, |place| place.leg.is_some() && !place.answered);
     }
 
-    /// Every call that counts, or whose organization is known for legs that are added to it.
+    /// Returns all calls that count or whose organization is known.
     pub(crate) fn calls(&self) -> Vec<Uuid> {
         self.used().calls.keys().copied().collect()
     }
 
-    /// A call has ended; one that never counted changes nothing.
+    /// Releases the places of a call that has ended. Calls that did not count are ignored.
     pub fn ended(&self, call: Uuid) {
         let mut used = self.used();
         used.give_back(call, |_| true);
         used.calls.remove(&call);
-        // Who has not called for long is forgotten: its allowance is full again.
+        // Organizations without recent calls are removed; their allowance is full again.
         used.organizations.retain(|_, usage| usage.running > 0 || usage.at.elapsed() < Duration::from_secs(60));
     }
 
@@ -276,8 +274,12 @@ impl Used {
     }
 }
 
-/// Tells a refusal by log and metric.
-fn told(admitted: Result<(), LimitReached>, organization: OrganizationId, call: Uuid) -> Result<(), LimitReached> {
+/// Logs and counts a refusal, and returns the result unchanged.
+fn report_refusal(
+    admitted: Result<(), LimitReached>,
+    organization: OrganizationId,
+    call: Uuid,
+) -> Result<(), LimitReached> {
     if let Err(reached) = admitted {
         metrics::counter!("tandem_calls_limited_total", "limit" => reached.word()).increment(1);
         tracing::warn!(%call, %organization, %reached, "a call was refused");
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn one_call_too_many_is_refused_until_another_ends_and_others_are_not_concerned() {
+    fn calls_over_the_limit_wait_for_an_end_and_other_organizations_are_unaffected() {
         let limits = limits(2, 0);
         let (ours, theirs, now) = (organization(), organization(), Instant::now());
         let calls: Vec<Uuid> = (0..3).map(|_| Uuid::now_v7()).collect();
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_brings_as_many_calls_as_it_may() {
+    fn the_allowance_refills_by_the_configured_rate_each_second() {
         let limits = limits(0, 3);
         let (ours, now) = (organization(), Instant::now());
         let start = |at: Duration| limits.admit_at(ours, Uuid::now_v7(), false, now + at).is_ok();
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_in_need_meets_no_limit() {
+    fn emergency_calls_are_exempt_from_the_ordinary_limits() {
         let limits = limits(1, 1);
         let (ours, now) = (organization(), Instant::now());
         for _ in 0..5 {
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_s_leg_counts_until_it_ends_also_in_a_call_that_came_in() {
+    fn a_leg_of_a_transfer_counts_until_it_ends_even_in_an_incoming_call() {
         let limits = limits(2, 0);
         let (ours, now) = (organization(), Instant::now());
         let (came_in, made) = (Uuid::now_v7(), Uuid::now_v7());
@@ -345,7 +347,7 @@ mod tests {
         assert_eq!(limits.admit_at(ours, made, false, now), Ok(()));
         assert_eq!(limits.admit_leg_at(came_in, 7, false, now), Ok(Some(ours)));
         assert_eq!(limits.admit_leg_at(made, 8, false, now), Err(LimitReached::Running(2)));
-        assert_eq!(limits.admit_leg_at(made, 9, true, now), Ok(Some(ours)), "nobody in need waits");
+        assert_eq!(limits.admit_leg_at(made, 9, true, now), Ok(Some(ours)), "emergency calls are exempt");
         limits.leg_ended(made, 9);
         limits.transfer_failed(came_in);
         assert_eq!(limits.admit_leg_at(made, 10, false, now), Ok(Some(ours)));
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn emergency_calls_have_generous_bounds_of_their_own() {
+    fn emergency_calls_have_generous_limits_of_their_own() {
         let mut config = Config::default();
         (config.dial.calls, config.dial.emergency_calls, config.dial.emergency_calls_per_minute) = (1, 2, 3);
         let limits = CallLimits::new(Arc::new(config));
@@ -371,7 +373,7 @@ mod tests {
         assert_eq!(limits.admit_at(ours, first, true, now), Ok(()));
         assert_eq!(limits.admit_at(ours, Uuid::now_v7(), true, now), Ok(()));
         assert_eq!(limits.admit_at(ours, Uuid::now_v7(), true, now), Err(LimitReached::Emergencies(2)));
-        assert_eq!(limits.admit_at(theirs, Uuid::now_v7(), true, now), Ok(()), "others are not concerned");
+        assert_eq!(limits.admit_at(theirs, Uuid::now_v7(), true, now), Ok(()), "other organizations are unaffected");
         limits.ended(first);
         let third = Uuid::now_v7();
         assert_eq!(limits.admit_at(ours, third, true, now), Ok(()));
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_are_over_leave_nothing() {
+    fn ended_calls_leave_no_entries() {
         let limits = limits(0, 0);
         for _ in 0..100 {
             let call = Uuid::now_v7();

@@ -1,11 +1,11 @@
-//! What an organization's calls may do at all: switches above the voice configuration.
+//! Call capabilities of an organization: switches that take precedence over the voice configuration.
 //!
-//! Off means: who asks for it is refused (403, with the switch's name); what was only set as a default, or comes with a
-//! call from outside, is simply not done. What asks each of them:
+//! If a switch is off, a request that needs it is refused (403, with the name of the switch). Defaults of the configuration and
+//! incoming calls go without it silently. The switches are needed by:
 //!
-//! | switch | asked by |
+//! | switch | needed by |
 //! |---|---|
-//! | `record` | `record` of a call's or the voice configuration; the application `record`, which answers and records nothing for a call from outside |
+//! | `record` | `record` of a call's or the voice configuration; the application `record` (incoming calls get no recording) |
 //! | `transcribe` | `transcribe` and `live_translate` of a call's or the voice configuration |
 //! | `translate` | `live_translate` of a call's or the voice configuration |
 //! | `voice_to_voice` | `voice_to_voice` of a call's or the voice configuration |
@@ -14,7 +14,7 @@
 //! | `conference` | `POST /api/calls/{id}/legs` |
 //! | `amd` | nothing yet: a request that names it is refused as unknown (422), on or off |
 //!
-//! Emergency numbers stay open: to `api_dialing` and to `transfer`.
+//! Emergency numbers are exempt from `api_dialing` and from `transfer`.
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -23,25 +23,25 @@ use utoipa::ToSchema;
 use crate::problem::Problem;
 use crate::voice_config::{VoiceConfig, VoiceConfigPatch};
 
-/// The switches. All are on until they are put.
+/// Call capabilities of an organization. All are on by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Capabilities {
-    /// Recording calls.
+    /// Whether calls may be recorded.
     pub record: bool,
-    /// Recognising what is said.
+    /// Whether speech may be recognised.
     pub transcribe: bool,
-    /// Translating what is said.
+    /// Whether speech may be translated.
     pub translate: bool,
-    /// Speaking translations.
+    /// Whether translations may be spoken.
     pub voice_to_voice: bool,
-    /// Finding out whether a machine answered.
+    /// Whether answering machines may be detected.
     pub amd: bool,
-    /// Transferring calls.
+    /// Whether calls may be transferred.
     pub transfer: bool,
-    /// More than two parties.
+    /// Whether a call may have more than two parties.
     pub conference: bool,
-    /// Calls that programs start with API keys.
+    /// Whether programs may start calls with API keys.
     pub api_dialing: bool,
 }
 
@@ -60,36 +60,36 @@ impl Default for Capabilities {
     }
 }
 
-/// Some of the switches; what is left out keeps its value.
+/// Switches to change. Switches that are left out keep their value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CapabilitiesPatch {
-    /// Recording calls.
+    /// Whether calls may be recorded.
     pub(crate) record: Option<bool>,
-    /// Recognising what is said.
+    /// Whether speech may be recognised.
     pub(crate) transcribe: Option<bool>,
-    /// Translating what is said.
+    /// Whether speech may be translated.
     pub(crate) translate: Option<bool>,
-    /// Speaking translations.
+    /// Whether translations may be spoken.
     pub(crate) voice_to_voice: Option<bool>,
-    /// Finding out whether a machine answered.
+    /// Whether answering machines may be detected.
     pub(crate) amd: Option<bool>,
-    /// Transferring calls.
+    /// Whether calls may be transferred.
     pub(crate) transfer: Option<bool>,
-    /// More than two parties.
+    /// Whether a call may have more than two parties.
     pub(crate) conference: Option<bool>,
-    /// Calls that programs start with API keys.
+    /// Whether programs may start calls with API keys.
     pub(crate) api_dialing: Option<bool>,
 }
 
-/// 403: the organization has this switched off.
+/// Returns a 403: the organization has switched this capability off.
 pub(crate) fn switched_off(capability: &'static str) -> Problem {
     Problem {
         capability: Some(capability),
         ..Problem::new(
             StatusCode::FORBIDDEN,
             "capability-off",
-            "Your organization has this switched off",
+            "This capability is switched off",
             format!(
                 "`{capability}` is switched off in your organization's call capabilities; an admin can switch it on"
             ),
@@ -98,7 +98,7 @@ pub(crate) fn switched_off(capability: &'static str) -> Problem {
 }
 
 impl Capabilities {
-    /// These switches with `patch` over them.
+    /// Returns these switches with the changes of `patch`.
     pub(crate) fn patched(self, patch: CapabilitiesPatch) -> Capabilities {
         Capabilities {
             record: patch.record.unwrap_or(self.record),
@@ -112,7 +112,8 @@ impl Capabilities {
         }
     }
 
-    /// What is left of settings that nobody asked for just now. Live translation needs recognition too.
+    /// Returns the settings without those that are switched off, for settings that were not requested explicitly. Live
+    /// translation also requires recognition.
     pub fn applied(&self, config: VoiceConfig) -> VoiceConfig {
         VoiceConfig {
             live_translate: config.live_translate && self.translate && self.transcribe,
@@ -123,7 +124,7 @@ impl Capabilities {
         }
     }
 
-    /// Refuses settings that ask for what is off.
+    /// Refuses settings that explicitly request a capability that is off.
     pub(crate) fn must_allow(&self, asked: &VoiceConfigPatch) -> Result<(), Problem> {
         let on = |switch: Option<bool>| switch == Some(true);
         let wanted = [
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_off_is_refused_when_asked_for_and_left_out_when_not() {
+    fn switched_off_settings_are_refused_if_requested_and_otherwise_omitted() {
         let all = VoiceConfig {
             live_translate: true,
             transcribe: true,

@@ -1,7 +1,7 @@
-//! Who is on the other end of a request, and under which address it reached us.
+//! Client of a request, and the address by which it reached this server.
 //!
-//! Invariant: `X-Forwarded-For`, `-Proto` and `-Host` count only when the peer is in `http.trusted_proxies`; the
-//! client is then the right-most address that is no trusted proxy.
+//! Invariant: `X-Forwarded-For`, `-Proto` and `-Host` are used only if the peer is in `http.trusted_proxies`. The client is then
+//! the right-most address that is not a trusted proxy.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,21 +14,21 @@ use crate::config::Config;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// The other end of a request.
+/// Client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Client {
-    /// Its address.
+    /// Address of the client.
     pub(crate) address: SocketAddr,
-    /// Whether it reached us by TLS.
+    /// Whether the client used TLS.
     pub(crate) secure: bool,
-    /// `host[:port]` by which it reached us.
+    /// `host[:port]` that the client used for this server.
     pub(crate) host: String,
 }
 
 impl Client {
-    /// Reads peer and headers.
+    /// Determines the client from the peer's address and the headers.
     pub(crate) fn of(config: &Config, peer: Option<SocketAddr>, headers: &HeaderMap) -> Client {
-        // In-process requests (tests) have no socket: they come from nowhere that is trusted.
+        // In-process requests (tests) have no socket. They come from an address that is never trusted.
         let peer = peer.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let mut client =
             Client { address: peer, secure: config.http.tls.is_on(), host: header_text(headers, HOST.as_str()) };
@@ -58,7 +58,8 @@ impl Client {
         client
     }
 
-    /// Where the pages are for this client, without a final slash: `public_url`, else as it reached us.
+    /// Returns the base URL of the pages for this client, without a final slash: `public_url`, or else the URL that the client
+    /// used.
     pub(crate) fn base_url(&self, config: &Config) -> String {
         match &config.http.public_url {
             Some(url) => url.to_string(),
@@ -66,7 +67,7 @@ impl Client {
         }
     }
 
-    /// Whether a page of ours may have this `Origin`.
+    /// Returns whether `Origin` is that of a page of this server.
     pub(crate) fn is_own_origin(&self, config: &Config, origin: &str) -> bool {
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
         let by_host = !self.host.is_empty() && host.is_some_and(|host| host.eq_ignore_ascii_case(&self.host));
@@ -87,7 +88,7 @@ fn header_text(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim().to_owned()
 }
 
-/// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1` or `[2001:db8::1]:4711`.
+/// Parses `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1` or `[2001:db8::1]:4711`.
 fn forwarded_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     text.parse::<IpAddr>()
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn public_url_forms_addresses_and_its_origin_is_ours() {
+    fn public_url_is_the_base_of_urls_and_its_origin_is_accepted() {
         let config = config("[http]\npublic_url = \"https://voice.example.com/\"");
         let client = Client::of(&config, None, &headers(&[("host", "127.0.0.1:8080")]));
         assert_eq!(client.base_url(&config), "https://voice.example.com");

@@ -1,9 +1,9 @@
-//! CSV for spreadsheets (RFC 4180), whose programs take cells that begin with certain characters for formulas.
+//! CSV for spreadsheets (RFC 4180). Spreadsheet programs take cells that begin with certain characters for formulas.
 
-/// Characters with which a formula begins.
+/// Characters that begin a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// One line with its end. A cell that looks like a formula gets a `'` before it; what needs quotes gets them.
+/// Returns one line with its line end. A cell that looks like a formula is prefixed with `'`, and cells are quoted if necessary.
 pub(crate) fn line<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
     let mut line = String::new();
     for (n, cell) in cells.into_iter().enumerate() {
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_spreadsheet_would_run_begins_a_cell() {
+    fn no_cell_begins_with_a_formula() {
         for (cell, written) in [
             ("=1+1", "'=1+1"),
             ("+15555550142", "'+15555550142"),

@@ -1,5 +1,5 @@
-//! Pages of lists. A cursor says after which entry the next page begins; it fits the list, tenant and filters that it was
-//! made for, and no others.
+//! Pages of lists. A cursor names the last entry of a page. It is valid only for the list, tenant and filters for which it was
+//! created.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,30 +9,33 @@ use uuid::Uuid;
 use crate::problem::Problem;
 use crate::store::{OrganizationId, Place};
 
-/// Entries of a page unless asked otherwise, and at most.
+/// Default number of entries of a page.
 const LIMIT_DEFAULT: u32 = 50;
+/// Largest number of entries of a page.
 pub(crate) const LIMIT_MAX: u32 = 200;
 
-/// Bytes of a cursor: time, identity, and a mark of what it belongs to.
+/// Number of bytes of a cursor: time, id, and a mark of its list and filters.
 const BYTES: usize = 8 + 16 + MARK;
+/// Number of bytes of the mark.
 const MARK: usize = 8;
 
-/// Characters of a cursor, and which.
+/// Number of characters of a cursor.
 pub(crate) const LENGTH: usize = (BYTES * 4).div_ceil(3);
+/// Pattern of a cursor, for the API's description.
 pub(crate) const PATTERN: &str = "^[A-Za-z0-9_-]{43}$";
 
-/// Where a page begins and how long it is.
+/// Position and length of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// After which entry; nothing: from the beginning.
+    /// Entry after which the page begins; `None` for the first page.
     pub(crate) after: Option<Place>,
-    /// Entries at most.
+    /// Largest number of entries.
     pub(crate) limit: u32,
     scope: String,
 }
 
 impl Page {
-    /// Reads `cursor` and `limit` of a request for a list. `filters`: what else was asked, in one text.
+    /// Reads `cursor` and `limit` of a request for a list. `filters` contains all other parameters of the request.
     pub(crate) fn read(
         list: &str,
         organization: OrganizationId,
@@ -50,14 +53,14 @@ impl Page {
             decode(&scope, text).ok_or_else(|| {
                 Problem::field(
                     "cursor",
-                    "expected the `next_cursor` of an answer to the same list with the same filters",
+                    "expected the `next_cursor` of a response for the same list with the same filters",
                 )
             })
         });
         Ok(Page { after: after.transpose()?, limit, scope })
     }
 
-    /// The same for a list with these filters, in their order.
+    /// Does the same for a list with these filters, in their order.
     pub(crate) fn filtered(
         list: &str,
         organization: OrganizationId,
@@ -69,12 +72,12 @@ impl Page {
         Page::read(list, organization, &told.join("\0"), cursor, limit)
     }
 
-    /// One more than the page has: whether it comes says whether there is a next page.
+    /// Returns the number of entries to fetch: one more than the page has, which tells whether there is a next page.
     pub(crate) fn fetch(&self) -> u32 {
         self.limit + 1
     }
 
-    /// Cuts what was fetched to the page's length; the next page's cursor, if there is one.
+    /// Truncates the fetched entries to the page. Returns the cursor of the next page, if there is one.
     pub(crate) fn cut<T>(&self, entries: &mut Vec<T>, place: impl Fn(&T) -> Place) -> Option<String> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         if entries.len() <= limit {
@@ -116,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_fits_its_own_list_only() {
+    fn a_cursor_is_valid_only_for_its_own_list() {
         let ours = OrganizationId(Uuid::now_v7());
         let page = |organization, filters: &str, cursor: Option<&str>| {
             Page::read("calls", organization, filters, cursor, Some("1"))

@@ -1,11 +1,11 @@
-//! The one door to the media engine: nothing else in this crate names `media_engine`.
+//! Interface to the media engine. No other module of this crate names `media_engine`.
 //!
 //! ```text
 //! routes ── Command ──▶ Engine            Receiver<Event> ──▶ events::ingest
 //! config ── settings ─▶ start
 //! ```
 //!
-//! Not here: what is done with an event (`events`), what a request may ask (`routes`).
+//! Not here: handling of events (`events`), and requests (`routes`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -56,14 +56,14 @@ use crate::capabilities::Capabilities;
 use crate::config::Config;
 use crate::voice_config::VoiceConfig;
 
-/// How long a leg rings before the call fails.
+/// Time for which a leg rings before the call fails.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts the engine that `config` describes. Recordings lie in `record_dir`; `sip_tls` is for TLS listeners; `supervisor` is told
-/// of a part that ends.
+/// Starts the engine that `config` describes. Recordings are stored in `record_dir`, `sip_tls` is used by TLS listeners, and
+/// `supervisor` is notified when a part of the engine ends.
 ///
 /// # Errors
-/// [`StartError`] names the key and what to do.
+/// Returns a [`StartError`] that names the configuration key and says what to do.
 pub async fn start(
     config: &Config,
     record_dir: &Path,
@@ -75,7 +75,7 @@ pub async fn start(
     media_engine::engine::start_supervised(settings, supervisor).await
 }
 
-/// The speech providers' part of the engine's configuration.
+/// Returns the engine's configuration of the speech providers.
 pub fn speech_config(speech: &crate::config::SpeechConfig) -> media_engine::config::SpeechConfig {
     media_engine::config::SpeechConfig {
         stt: speech.stt.clone(),
@@ -84,12 +84,12 @@ pub fn speech_config(speech: &crate::config::SpeechConfig) -> media_engine::conf
     }
 }
 
-/// How loud samples are, relative to a full-scale sine.
+/// Returns the level of samples relative to a full-scale sine, in dBFS.
 pub fn level_dbfs(samples: &[i16]) -> f32 {
     codecs::tones::level_dbfs(samples)
 }
 
-/// What the engine needs to know, from our configuration.
+/// Converts the configuration into that of the engine.
 pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
     use media_engine::config::{MediaConfig, RouteConfig, SipConfig, TrunkConfig};
     EngineConfig {
@@ -155,12 +155,12 @@ fn dial_config(config: &Config) -> DialConfig {
         premium: config.dial.premium,
         countries: config.dial.countries.clone(),
         emergency_trunk: config.dial.emergency_trunk.clone(),
-        // The configuration's own check has read them all.
+        // All rules were parsed when the configuration was checked.
         uris: HostRules(config.dial.uris.iter().filter_map(|rule| rule.parse().ok()).collect()),
     }
 }
 
-/// How numbers are dialled at a trunk.
+/// Returns the plan by which numbers are dialled at a trunk.
 fn plan(trunk: &crate::config::TrunkConfig) -> Plan {
     let mut plan = match (&trunk.country, &trunk.numbers) {
         (Some(country), _) => Plan::of_country(country),
@@ -175,20 +175,20 @@ fn plan(trunk: &crate::config::TrunkConfig) -> Plan {
     if !trunk.international_prefixes.is_empty() {
         plan.international.clone_from(&trunk.international_prefixes);
     }
-    // Such a trunk is sent international numbers with `00`, and is believed to understand it.
+    // International numbers are sent to such a trunk with `00`, so it is assumed to understand that prefix.
     if matches!(trunk.numbers, NumberFormat::National { .. }) && !plan.international.iter().any(|known| known == "00") {
         plan.international.push("00".into());
     }
     plan
 }
 
-/// Whether somebody in need calls this number, in whatever way it is written.
+/// Returns whether this is an emergency number, in any spelling.
 pub fn is_emergency(config: &Config, number: &str) -> bool {
     Guard::new(dial_config(config)).is_emergency(number)
 }
 
-/// The number that is dialled, as `+` and digits where the first trunk would read it so, else as it is dialled; `None`: it is no
-/// number.
+/// Returns the dialled number: as `+` and digits if the first trunk reads it in exactly one way, otherwise as dialled. `None`
+/// means that it is not a number.
 pub fn dialled_number(config: &Config, to: &str) -> Option<String> {
     match Guard::new(dial_config(config)).read(to).ok()? {
         Dialled::Emergency(digits) => Some(digits),
@@ -203,12 +203,12 @@ pub fn dialled_number(config: &Config, to: &str) -> Option<String> {
     }
 }
 
-/// The engine's form of an organization: whose calls and telephones belong together.
+/// Returns the engine's id of an organization, by which calls and phones are grouped.
 pub fn group(organization: Uuid) -> Group {
     Group(organization.as_u128())
 }
 
-/// Time that a registration at a trunk asks for: short enough to keep a NAT's mapping known.
+/// Registration time requested from trunks. It is short enough to keep the mapping of a NAT.
 const REGISTER: Duration = Duration::from_secs(600);
 
 fn trunk_settings(trunk: &crate::config::TrunkConfig) -> TrunkSettings {
@@ -230,8 +230,8 @@ fn trunk_settings(trunk: &crate::config::TrunkConfig) -> TrunkSettings {
     }
 }
 
-/// What a call of an organization is to do: its audio by `config`, which `capabilities` have been applied to, its parties by
-/// these.
+/// Returns the settings of a call: for its audio those of `config`, to which `capabilities` have been applied, and for its
+/// parties those of `capabilities`.
 pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organization: Option<Uuid>) -> CallSettings {
     CallSettings {
         live_translate: config.live_translate,
@@ -248,17 +248,17 @@ pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organiza
     }
 }
 
-/// The engine's form of a call's identity.
+/// Converts the id of a call for the engine.
 pub fn call_id(id: Uuid) -> CallId {
     CallId(id.as_u128())
 }
 
-/// Our form of a call's identity.
+/// Converts the engine's id of a call.
 pub fn call_uuid(id: CallId) -> Uuid {
     Uuid::from_u128(id.0)
 }
 
-/// The word that the API uses for one of the engine's plain enums, such as `no_answer`.
+/// Returns the API's name for a value of one of the engine's plain enums, such as `no_answer`.
 pub fn word<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,

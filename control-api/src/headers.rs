@@ -1,4 +1,4 @@
-//! What stands on every response, and what is counted of every request.
+//! Headers of all responses, and metrics of all requests.
 
 use std::time::Instant;
 
@@ -12,13 +12,13 @@ use crate::config::{Config, Tls};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// Longest path and query, in bytes.
+/// Size limit of path and query, in bytes.
 const TARGET_MAX: usize = 8 * 1024;
-/// Browsers come back by HTTPS for a year. Only with a certificate of the operator's own: behind a self-signed one browsers
+/// Makes browsers use HTTPS for a year. It is sent only with a certificate of the operator: with a self-signed one, browsers
 /// would lock their users out.
 const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Header and value, on every response.
+/// Headers of every response, with their values.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -27,7 +27,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// Sets the headers, and refuses targets that are too long.
+/// Sets the headers of responses and refuses targets that are too long.
 pub(crate) async fn secure(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let config = &state.config;
     let policy = content_policy(config, &Client::of(config, None, request.headers()).host);
@@ -46,7 +46,7 @@ pub(crate) async fn secure(State(state): State<AppState>, request: Request, next
     response
 }
 
-/// Answers are for whoever asked; pages and assets say themselves how long they may be kept.
+/// Forbids caching of API responses. Pages and assets set their own cache times.
 fn keep_out_of_caches(headers: &mut HeaderMap, is_api: bool) {
     if is_api || !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -58,12 +58,12 @@ fn too_long() -> Problem {
         StatusCode::URI_TOO_LONG,
         "uri-too-long",
         "The path and query are too long",
-        format!("a path and query have at most {TARGET_MAX} bytes"),
+        format!("path and query may have at most {TARGET_MAX} bytes"),
     )
 }
 
-/// Only our own scripts, styles and sounds; nobody frames us. Only our own server is spoken to: under the name by which the page
-/// was reached, and under `http.public_url`, where the pages' WebSockets lead.
+/// Returns a policy that allows only scripts, styles and sounds of this server and forbids framing. Pages may connect only to
+/// this server: under the name by which they were reached, and under `http.public_url`, which their WebSockets use.
 fn content_policy(config: &Config, host: &str) -> HeaderValue {
     let public = config.http.public_url.as_ref().map(ToString::to_string);
     let public = public.as_deref().and_then(|url| url.split_once("://")).map(|(_, host)| host.trim_end_matches('/'));
@@ -78,13 +78,14 @@ fn content_policy(config: &Config, host: &str) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("default-src 'self'"))
 }
 
-/// Whether a text can only be a host with or without port: it stands in a policy whose words are parted by spaces and semicolons.
+/// Returns whether a text can only be a host with or without a port. It is put into a policy whose words are separated by spaces
+/// and semicolons.
 fn is_authority(text: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
     !text.is_empty() && text.len() <= 260 && text.bytes().all(good)
 }
 
-/// Counts requests by route, never by path: paths carry identities.
+/// Counts requests by route and not by path, because paths contain ids.
 pub(crate) async fn count(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_may_speak_to_our_own_server_only() {
+    fn pages_may_connect_only_to_this_server() {
         let config = Config::from_toml("[http]\npublic_url = \"https://voice.example.com/\"").unwrap();
         let policy = |host| content_policy(&config, host).to_str().unwrap().to_owned();
         let public = "ws://voice.example.com wss://voice.example.com;";

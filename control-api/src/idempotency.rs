@@ -1,14 +1,14 @@
-//! `Idempotency-Key`: a request that is sent again is not carried out again.
+//! `Idempotency-Key`: a repeated request is not executed again.
 //!
 //! ```text
-//! key, body ─▶ claim ─┬─ mine: work in a task of its own ─▶ success is kept, a refusal gives the key back
-//!                     ├─ done: the same answer, `Idempotent-Replayed: true`
-//!                     ├─ somebody works on it: wait, claim again
+//! key, body ─▶ claim ─┬─ mine: work in a task of its own ─▶ success is stored, an error releases the key
+//!                     ├─ done: the same response, `Idempotent-Replayed: true`
+//!                     ├─ in progress: wait, claim again
 //!                     └─ other body: 422
 //! ```
 //!
-//! Invariants: a client that goes away does not stop the work, and its answer is kept. Only success is kept, because a
-//! refusal made nothing. Keys of different users and API keys never meet.
+//! Invariants: a client that disconnects does not stop the work, and the response is stored. Only success is stored, because a
+//! refused request has created nothing. Keys of different users and API keys are separate.
 
 use std::time::Duration;
 
@@ -31,26 +31,27 @@ use crate::who;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Length limit of a key, in characters.
 pub(crate) const KEY_MAX: usize = 255;
-/// What [`key_of`] takes, for the API's description. Spaces around a header's value are no part of it.
+/// Pattern of keys that [`key_of`] accepts, for the API's description. Spaces around the value of a header do not belong to it.
 pub(crate) const KEY_PATTERN: &str = "^[!-~]([ -~]*[!-~])?$";
 
-/// What the description of the API says of it, on every operation that takes it.
-pub(crate) const DESCRIPTION: &str = "1 to 255 printable characters of your choice. The same request with the same key gets \
-    the same answer for a day. 422: the key was used with another request. 409: the same request is still being carried out.";
+/// Description of the key in the API's description of every operation that accepts it.
+pub(crate) const DESCRIPTION: &str = "Key of your choice, 1 to 255 printable ASCII characters. Repeating the request with the same key \
+    within a day returns the same response. 422: the key was used with another request. 409: the same request is still in progress.";
 
-/// Between two looks at an answer that another request works on.
+/// Interval at which the result of another request is checked.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A JSON body that may come with a key.
+/// JSON body of a request, with its key.
 pub(crate) struct Keyed<T> {
-    /// The request.
+    /// The parsed body.
     pub(crate) body: T,
     key: Option<String>,
     hash: String,
 }
 
-/// What is answered.
+/// Response that can be stored and replayed.
 pub(crate) struct Reply {
     status: StatusCode,
     location: Option<String>,
@@ -58,13 +59,13 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// An answer of this status and body.
+    /// Creates a response with this status and body.
     pub(crate) fn new(status: StatusCode, body: &impl Serialize) -> Result<Reply, Problem> {
         let body = serde_json::to_string(body).map_err(|_| Problem::internal())?;
         Ok(Reply { status, location: None, body })
     }
 
-    /// With the address of what was made.
+    /// Sets the URL of the created resource, sent as `Location`.
     pub(crate) fn at(self, location: String) -> Reply {
         Reply { location: Some(location), ..self }
     }
@@ -94,11 +95,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
     }
 }
 
-/// A request without a body, and its key.
+/// Key of a request without a body.
 pub(crate) struct KeyedBare {
     /// The key, if there is one.
     pub(crate) key: Option<String>,
-    /// Of what is asked.
+    /// Hash of method and path.
     pub(crate) hash: String,
 }
 
@@ -121,16 +122,16 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-/// The one attempt whose work is carried out: what it makes gets this identity.
+/// Attempt whose work is executed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// For what is made.
+    /// Id for the resource to create.
     pub(crate) subject: Uuid,
-    /// An earlier attempt ended without a word: what is to be made may be there already.
+    /// Whether an earlier attempt ended without a result, so that the resource may exist already.
     pub(crate) again: bool,
 }
 
-/// Carries a request out once: `work` makes it, unless it was made before under the same key.
+/// Executes a request once: `work` runs unless it has been done before under the same key.
 pub(crate) async fn once<F, W>(
     state: &AppState,
     actor: &Actor,
@@ -144,7 +145,7 @@ where
 {
     let Some(key) = key else {
         let attempt = Attempt { subject: Uuid::now_v7(), again: false };
-        // A client that goes away now must not leave half of it done: it runs to its end.
+        // The work runs to its end, so that a client that disconnects does not leave it half done.
         return Ok(tokio::spawn(work(attempt)).await.map_err(|_| Problem::internal())??.into_response());
     };
     let key = IdempotencyKey { organization: actor.organization, actor: who::identity(actor), key };
@@ -155,7 +156,7 @@ where
                 let attempt = Attempt { subject, again };
                 return carry_out(state.clone(), key, claim, work(attempt)).await;
             }
-            Claimed::Done(answer) => return Ok(replayed(answer)),
+            Claimed::Done(answer) => return Ok(replayed_response(answer)),
             Claimed::OtherBody => {
                 return Err(Problem::field(
                     "Idempotency-Key",
@@ -169,8 +170,8 @@ where
                     ..Problem::new(
                         StatusCode::CONFLICT,
                         "in-progress",
-                        "The same request is being carried out",
-                        "a request with this key is still being carried out; ask again",
+                        "The same request is in progress",
+                        "a request with this key is still in progress; try again",
                     )
                 });
             }
@@ -179,20 +180,20 @@ where
 }
 
 impl<T> Keyed<T> {
-    /// Body, key and hash.
+    /// Returns body, key and hash.
     pub(crate) fn parts(self) -> (T, Option<String>, String) {
         (self.body, self.key, self.hash)
     }
 }
 
-/// Does the claimed work in a task of its own and keeps its answer.
+/// Executes the claimed work in a task of its own and stores its response.
 async fn carry_out(
     state: AppState,
     key: IdempotencyKey,
     claim: Uuid,
     work: impl Future<Output = Result<Reply, Problem>> + Send + 'static,
 ) -> Result<Response, Problem> {
-    // A panic leaves the claim to end by itself: nobody knows what was made until then.
+    // After a panic the claim expires by itself, because it is not known what was created.
     let task = tokio::spawn(async move {
         let done = work.await;
         let kept = match &done {
@@ -207,15 +208,15 @@ async fn carry_out(
             Err(_) => state.store.idempotency_release(&key, claim).await,
         };
         if let Err(error) = kept {
-            // The work is done all the same; the claim ends by itself.
-            tracing::warn!(%error, "an answer could not be kept for its idempotency key");
+            // The work is done nevertheless; the claim expires by itself.
+            tracing::warn!(%error, "cannot store the response for an idempotency key");
         }
         done
     });
     Ok(task.await.map_err(|_| Problem::internal())??.into_response())
 }
 
-fn replayed(answer: KeptAnswer) -> Response {
+fn replayed_response(answer: KeptAnswer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = Reply { status, location: answer.location, body: answer.body }.into_response();
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

@@ -1,12 +1,12 @@
-//! The identity that a call shows outside, by an organization's rules.
+//! Caller ID of calls, according to the organization's rules.
 //!
-//! Invariant: a number is shown only by the organization that has proven it; an agent's name is never shown.
+//! Invariant: a number is shown only by the organization that has proven it, and the name of an agent is never shown.
 
 use crate::config::Config;
 use crate::engine;
 use crate::store::{OrganizationId, Store, StoreError};
 
-/// The number of the first rule that fits this agent and destination; `None`: the trunk's own number, or none.
+/// Returns the number of the first rule that matches this agent and destination. `None` means the trunk's own number, or none.
 pub(crate) async fn of_call(
     store: &Store,
     config: &Config,
@@ -23,7 +23,7 @@ pub(crate) async fn of_call(
     Ok(None)
 }
 
-/// Whether a number may be shown by this agent to this destination: it is proven, and a rule allows it where there are rules.
+/// Returns whether this agent may show a number to this destination: it must be proven, and allowed by a rule if there are rules.
 pub(crate) async fn may_show(
     store: &Store,
     config: &Config,
@@ -39,7 +39,7 @@ pub(crate) async fn may_show(
     Ok(rules.is_empty() || rules.iter().any(|rule| rule.number == from && rule.fits(agent, &to)))
 }
 
-/// A destination as rules name it: `+` and digits, however it is written.
+/// Returns a destination in the form used by rules: `+` and digits, in whatever form it is written.
 pub(crate) fn destination(config: &Config, to: &str) -> String {
     engine::dialled_number(config, to).unwrap_or_else(|| to.to_owned())
 }

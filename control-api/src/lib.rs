@@ -5,11 +5,11 @@
 //!                                               │  ▲
 //!                                      Command  │  │ events (bus, SSE)
 //!                                               ▼  │
-//!                                  engine.rs: the one door to media_engine
+//!                                  engine.rs: the only user of media_engine
 //! ```
 //!
-//! Rooms: `config` (file and environment), `store` (SQL, only here), `auth` (who), `routes` (a file per
-//! resource), `events` (what happens), `serve` (listeners, start and stop), `admin` (the operator's socket).
+//! Modules: `config` (file and environment), `store` (all SQL), `auth` (authentication), `routes` (one file per resource),
+//! `events` (event bus and streams), `serve` (listeners, start and stop), `admin` (the operator's socket).
 
 #![forbid(unsafe_code)]
 
@@ -69,7 +69,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use routes::openapi;
 pub use state::AppState;
 
-/// The whole HTTP side: API, `/openapi.json`, SIP over WebSocket, pages.
+/// Builds the HTTP application: API, `/openapi.json`, SIP over WebSocket and pages.
 pub fn app(state: AppState) -> Router {
     routes::router()
         .layer(from_fn_with_state(state.clone(), rate_limit::enforce))

@@ -1,7 +1,7 @@
-//! Mail by SMTP, where it is configured.
+//! Mail by SMTP, if it is configured.
 //!
-//! Invariants: a server that is not this machine gets nothing without TLS; an answer is waited for, but not for long; neither
-//! addresses nor texts are logged.
+//! Invariants: nothing is sent without TLS to a server that is not this machine. The server's reply is awaited, but only for a
+//! limited time. Neither addresses nor texts are logged.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,35 +11,35 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executo
 
 use crate::config::MailConfig;
 
-/// A server that takes longer has not taken it.
+/// Time after which a mail is considered not accepted.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The way to the mail server; clones share it.
+/// Client of the mail server; clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Mail {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
 }
 
-/// Why a mail was not taken.
+/// Reason why a mail was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MailError {
     /// The configuration cannot be used.
     #[error("mail.url, mail.from: {0}")]
     Unusable(String),
-    /// The receiver's address or the text cannot be sent.
-    #[error("this mail cannot be made: {0}")]
+    /// The recipient's address or the text cannot be sent.
+    #[error("cannot compose the mail: {0}")]
     Message(String),
-    /// The server did not take it.
-    #[error("the mail server did not take it: {0}")]
+    /// The server did not accept the mail.
+    #[error("the mail server did not accept the mail: {0}")]
     Refused(String),
 }
 
 impl Mail {
-    /// The way that the configuration describes; nothing when there is none.
+    /// Creates the client that the configuration describes, or `None` if no mail is configured.
     pub(crate) fn new(config: &MailConfig) -> Result<Option<Mail>, MailError> {
         let (Some(url), Some(from)) = (&config.url, &config.from) else { return Ok(None) };
-        // What lettre says of a URL may hold a password.
+        // lettre's error about a URL may contain the password.
         let unusable = || MailError::Unusable("expected smtp://HOST or smtps://HOST, and an address".into());
         let (host, secure) = crate::config::smtp_url(url.reveal()).ok_or_else(unusable)?;
         let is_here = host == "localhost"
@@ -51,9 +51,9 @@ impl Mail {
         Ok(Some(Mail { transport: builder.timeout(Some(TIMEOUT)).build(), from }))
     }
 
-    /// Sends a text; returns when the server has taken it.
+    /// Sends a text and returns when the server has accepted it.
     pub(crate) async fn send(&self, to: &str, subject: &str, text: String) -> Result<(), MailError> {
-        let address: Address = to.parse().map_err(|_| MailError::Message("the receiver's address".into()))?;
+        let address: Address = to.parse().map_err(|_| MailError::Message("invalid address of the recipient".into()))?;
         let message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, address))
@@ -63,11 +63,11 @@ impl Mail {
         match tokio::time::timeout(TIMEOUT, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
-                // The server's words may name the receiver.
-                let code = error.status().map_or("no answer of its own".into(), |code| format!("code {code}"));
+                // The server's message may contain the recipient's address.
+                let code = error.status().map_or("no status code".into(), |code| format!("code {code}"));
                 Err(MailError::Refused(code))
             }
-            Err(_) => Err(MailError::Refused(format!("nothing within {} s", TIMEOUT.as_secs()))),
+            Err(_) => Err(MailError::Refused(format!("no reply within {} s", TIMEOUT.as_secs()))),
         }
     }
 }

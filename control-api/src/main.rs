@@ -1,4 +1,12 @@
-//! Binary `tandem`: configuration, engine, server, and the way down again.
+//! Binary `tandem`: reads the configuration, starts engine and server, and stops them; and the commands of the operator.
+//!
+//! ```text
+//! serve ─▶ Config ─▶ serve::serve ─▶ signal ─▶ drain (SIGTERM only) ─▶ stop
+//! apikey, user, number, trunks, trace, jobs ─▶ admin socket of the running server, or the store
+//! migrate, seal, restore ─▶ lock of the data folder ─▶ store
+//! ```
+//!
+//! Invariants: secrets are printed once, to standard output only. A second signal ends the process without waiting.
 
 #![forbid(unsafe_code)]
 
@@ -33,88 +41,88 @@ enum Command {
     Serve(Place),
     /// Show a translated call on this machine.
     Demo(DemoArgs),
-    /// API keys of organizations.
+    /// Create API keys of organizations.
     #[command(subcommand)]
     Apikey(ApikeyCommand),
-    /// Run a capture again, of media (media-*.jsonl) or of calls (calls-*.jsonl), and compare what comes of it.
+    /// Replay a capture of media (media-*.jsonl) or of calls (calls-*.jsonl) and compare the results.
     Replay {
-        /// Written by `[debug] capture = "DIR"`.
+        /// File written by `[debug] capture = "DIR"`.
         file: PathBuf,
     },
-    /// The store's numbered schema steps: up, down, status. The server must not run meanwhile.
+    /// Apply, revert or list the store's schema steps. The server must not be running.
     #[command(subcommand)]
     Migrate(MigrateCommand),
-    /// Which SIP messages a call of the running server has seen, as a ladder.
+    /// Show the SIP messages of a call of the running server as a ladder diagram.
     Trace {
-        /// The call's id, as the API and the log name it.
+        /// Id of the call, as shown by the API and the log.
         call: String,
-        /// Numbers in full, and each message's text; passwords and keys are left out all the same.
+        /// Show full numbers and the text of each message, but no passwords and keys.
         #[arg(long)]
         full: bool,
-        /// Go on until the call is over.
+        /// Continue until the call has ended.
         #[arg(long)]
         follow: bool,
         #[command(flatten)]
         place: Place,
     },
-    /// What is done in the background, and how it went: each organization's newest jobs.
+    /// Show the newest background jobs of each organization and their results.
     Jobs {
         #[command(flatten)]
         place: Place,
     },
-    /// Events that the store refused for good: no row has them, this file does.
+    /// Show events that the store refused permanently. They are only in a file, not in the store.
     Refused {
-        /// Remove them after they are shown.
+        /// Remove the events after showing them.
         #[arg(long)]
         clear: bool,
         /// Folder of database, recordings and admin socket.
         #[arg(long, value_name = "DIR", default_value = "tandem-data")]
         data: PathBuf,
     },
-    /// Copy the store into a file, also while the server runs. Recordings are files of their own.
+    /// Copy the store to a file, even while the server is running. Recordings are separate files.
     Backup {
-        /// The file to be made.
+        /// File to create.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
         #[command(flatten)]
         place: Place,
     },
-    /// Bring a backup back: into a data folder without a database, or into an empty PostgreSQL database.
+    /// Restore a backup into a data folder without a database or into an empty PostgreSQL database.
     Restore {
-        /// What `tandem backup` made.
+        /// File created by `tandem backup`.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
         #[command(flatten)]
         place: Place,
     },
-    /// Numbers of organizations: a number decides about incoming calls, and may be shown, once it is given here or proven
-    /// by a call to it.
+    /// Manage numbers of organizations. A number receives calls for its organization and may be shown once it is assigned here or
+    /// proven by a call to it.
     #[command(subcommand)]
     Number(NumberCommand),
-    /// The key that seals secrets in the store. The server must not run meanwhile.
+    /// Manage the key that seals secrets in the store. The server must not be running.
     #[command(subcommand)]
     Seal(SealCommand),
-    /// How the trunks of the running server fare: health, registration, calls, last error.
+    /// Show the trunks of the running server: health, registration, calls, last error.
     Trunks {
         #[command(flatten)]
         place: Place,
     },
-    /// People who may log in.
+    /// Manage users who may log in.
     #[command(subcommand)]
     User(UserCommand),
 }
 
-/// A server that is not whole any more closes what it can within this.
+/// Time limit for closing everything after a part of the server has failed.
 const GIVE_UP: Duration = Duration::from_secs(15);
-/// Work outside the runtime, such as a file being written, may take this long when the process ends.
+/// Time limit at the end of the process for work outside the runtime, such as writing a file.
 const LAST_WORK: Duration = Duration::from_secs(5);
-/// How often a call that is followed is looked at.
+/// Interval at which a followed call is queried.
 const FOLLOW: Duration = Duration::from_millis(300);
 
-/// Where configuration and data are.
+/// Location of configuration and data.
 #[derive(Args)]
 struct Place {
-    /// Configuration file; without one the defaults and the environment hold.
+    /// Configuration file. Without it the defaults and the environment are used.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of database, recordings and admin socket.
@@ -124,19 +132,19 @@ struct Place {
 
 #[derive(Subcommand)]
 enum ApikeyCommand {
-    /// Make a key and print it once. The organization is made when it does not exist.
+    /// Create a key and print it once. The organization is created if it does not exist.
     Create {
         /// Name of the organization.
         #[arg(long, value_name = "NAME")]
         org: String,
-        /// What the key is for.
+        /// Name that says what the key is for.
         #[arg(long, value_name = "TEXT", default_value = "command line")]
         name: String,
-        /// What the key may do, such as calls.read; once for each permission, all that an admin may when left out. The
-        /// words stand in docs/permissions.md.
+        /// Permission of the key, such as calls.read; can be repeated. Without it the key has all permissions of an admin.
+        /// docs/permissions.md lists the permissions.
         #[arg(long = "scope", value_name = "PERMISSION")]
         scopes: Vec<String>,
-        /// In how many days the key ends, 1 to 3650; never when left out.
+        /// Days until the key expires, 1 to 3650. Without it the key never expires.
         #[arg(long, value_name = "DAYS")]
         expires_in_days: Option<u32>,
         #[command(flatten)]
@@ -146,37 +154,37 @@ enum ApikeyCommand {
 
 #[derive(Subcommand)]
 enum MigrateCommand {
-    /// Take all steps that are missing.
+    /// Apply all missing steps.
     Up(Place),
-    /// Take the newest step back, or all down to one. What the steps kept is lost.
+    /// Revert the newest step, or all steps above a number. The data of these steps is lost.
     Down {
-        /// The newest step that is left; 0: none.
+        /// Newest step to keep; 0 reverts all steps.
         #[arg(long, value_name = "NUMBER")]
         to: Option<i64>,
         #[command(flatten)]
         place: Place,
     },
-    /// Every step, and whether the store has it.
+    /// List all steps, and whether they are applied.
     Status(Place),
 }
 
 #[derive(Subcommand)]
 enum NumberCommand {
-    /// Give a number to an organization.
+    /// Assign a number to an organization.
     Assign {
         /// Name or id of the organization.
         #[arg(long, value_name = "NAME|ID")]
         org: String,
-        /// The number in E.164 form, such as +15555550142.
+        /// Number in E.164 format, such as +15555550142.
         number: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Every organization with its id and the numbers that it lists.
+    /// List every organization with its id and numbers.
     List(Place),
-    /// Take a number away from the organization that has it proven, with its rules.
+    /// Remove a number and its rules from the organization that has proven it.
     Remove {
-        /// The number in E.164 form.
+        /// Number in E.164 format.
         number: String,
         #[command(flatten)]
         place: Place,
@@ -185,37 +193,37 @@ enum NumberCommand {
 
 #[derive(Subcommand)]
 enum SealCommand {
-    /// Seal all secrets with a new key. The old one is kept beside it: older backups need it.
+    /// Seal all secrets with a new key. The old key is kept in a separate file, because older backups need it.
     Rotate(Place),
-    /// Remove secrets whose key is lost. Signed URLs that were given out end; everything else stays.
+    /// Remove secrets whose key is lost. Signed URLs stop working; all other data is kept.
     Forget(Place),
 }
 
 #[derive(Subcommand)]
 enum UserCommand {
-    /// Make a user and print a password once. The organization is made when it does not exist.
+    /// Create a user and print a password once. The organization is created if it does not exist.
     Create {
         /// Name of the organization.
         #[arg(long, value_name = "NAME")]
         org: String,
-        /// E-mail address: the log-in name.
+        /// E-mail address, with which the user logs in.
         #[arg(long, value_name = "ADDRESS")]
         email: String,
-        /// Name shown on pages; the e-mail address when left out.
+        /// Display name. Defaults to the e-mail address.
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
-        /// owner, admin, supervisor, agent, compliance or viewer.
+        /// Role: owner, admin, supervisor, agent, compliance or viewer.
         #[arg(long, default_value = "admin")]
         role: Role,
-        /// SIP user name, as in `to = "agent:NAME"`; the part before the @ when left out.
+        /// SIP user name, as in `to = "agent:NAME"`. Defaults to the part of the e-mail address before the @.
         #[arg(long, value_name = "NAME")]
         sip_name: Option<String>,
         #[command(flatten)]
         place: Place,
     },
-    /// Give a user a new password and print it once; the user's sessions end.
+    /// Give a user a new password and print it once. The user's sessions end.
     Password {
-        /// E-mail address.
+        /// E-mail address of the user.
         #[arg(long, value_name = "ADDRESS")]
         email: String,
         #[command(flatten)]
@@ -235,7 +243,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("tandem: the runtime does not start: {error}");
+            eprintln!("tandem: cannot start the runtime: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -250,15 +258,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Colour codes are for terminals; a `NO_COLOR` that is not empty turns them off (no-color.org).
+/// Returns whether to print colour codes: on terminals, unless `NO_COLOR` is set and not empty (no-color.org).
 fn wants_colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Calls, recordings and connections all need descriptors: the process may have as many as the system lets it.
+/// Raises the limit of file descriptors to the system's maximum. Calls, recordings and connections need them.
 fn raise_descriptor_limit() {
     if let Err(error) = engine::descriptor_limit_raise() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 
@@ -283,7 +291,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Backup { to, place } => {
             let config = Config::load(place.config.as_deref())?;
             store::backup(&config.store.place(&place.data), &to).await?;
-            println!("{} holds the store; recordings are files of their own", to.display());
+            println!("the store was copied to {}; recordings are separate files", to.display());
             Ok(())
         }
         Command::Restore { from, place } => {
@@ -291,11 +299,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let _lock = serve::claim(&place.data)?;
             let key = config.store.seal_key(&place.data);
             let left_out = store::restore(&config.store.place(&place.data), &from, &key).await?;
-            println!("the store is back as {} has it", from.display());
+            println!("the store was restored from {}", from.display());
             if let Some(id) = left_out {
                 println!("without its secrets: they are sealed with key {id}, which is not at {key};");
                 println!(
-                    "signed URLs that were given out no longer open, unless you restore again with that key in its place"
+                    "signed URLs that were given out no longer work, unless you restore again with that key in its place"
                 );
             }
             Ok(())
@@ -320,7 +328,7 @@ fn print_numbers(organizations: &[Numbers]) {
     }
 }
 
-/// One refused event a line, as JSON.
+/// Prints refused events, one per line as JSON.
 fn refused(data: &Path, clear: bool) -> anyhow::Result<()> {
     for event in refused_list(data)? {
         println!("{}", serde_json::to_string(&event)?);
@@ -341,7 +349,7 @@ fn print_jobs(jobs: &[(String, Vec<Job>)]) {
     }
 }
 
-/// Takes the store's secrets to another key.
+/// Seals the store's secrets with another key, or removes them.
 async fn seal(command: SealCommand) -> anyhow::Result<()> {
     let (SealCommand::Rotate(place) | SealCommand::Forget(place)) = &command;
     let config = Config::load(place.config.as_deref())?;
@@ -352,18 +360,18 @@ async fn seal(command: SealCommand) -> anyhow::Result<()> {
             let (old, new) = store::seal_rotate(&store, &key).await?;
             println!("all secrets are sealed with key {new} in {key}");
             println!(
-                "key {old} is kept in {key}.old-{old}: backups from before need it; keep it apart from them, or remove it"
+                "key {old} is kept in {key}.old-{old}: earlier backups need it; keep it apart from them, or remove it"
             );
         }
         SealCommand::Forget(_) => {
             let lost = store::seal_forget(&store, &key).await?;
-            println!("what key {lost} sealed is removed; the next start uses {key}");
+            println!("the secrets sealed with key {lost} were removed; the next start uses {key}");
         }
     }
     Ok(())
 }
 
-/// Takes schema steps and shows where the store stands.
+/// Applies or reverts schema steps and prints the state of the store.
 async fn migrate(command: MigrateCommand) -> anyhow::Result<()> {
     let (place, to) = match &command {
         MigrateCommand::Up(place) | MigrateCommand::Status(place) => (place, None),
@@ -391,10 +399,10 @@ async fn migrate(command: MigrateCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs until a signal; a second one does not wait.
+/// Runs the server until a signal. A second signal ends the process without waiting.
 async fn serve(place: &Place) -> anyhow::Result<()> {
     let config = Config::load(place.config.as_deref())?;
-    // Caught from the start: a signal during start-up also ends in order.
+    // Handled from the beginning, so that a signal during the start also ends in an orderly way.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut running = serve::serve(config, &place.data).await?;
@@ -405,7 +413,7 @@ async fn serve(place: &Place) -> anyhow::Result<()> {
         fault = running.fault() => return give_up(running, fault).await,
     };
     if drain {
-        tracing::info!(drain_s = running.state.config.sip.drain_s, "draining: no new calls, running ones may end");
+        tracing::info!(drain_s = running.state.config.sip.drain_s, "draining: no new calls; running calls may end");
         let drained = tokio::select! {
             drained = running.drain() => drained,
             _ = terminate.recv() => Ok(()),
@@ -415,7 +423,7 @@ async fn serve(place: &Place) -> anyhow::Result<()> {
             return give_up(running, fault).await;
         }
     }
-    tracing::info!("stopping: calls are ended, files closed");
+    tracing::info!("stopping: ending calls and closing files");
     tokio::select! {
         () = running.stop() => Ok(()),
         _ = terminate.recv() => anyhow::bail!("stopped before everything was closed"),
@@ -423,17 +431,17 @@ async fn serve(place: &Place) -> anyhow::Result<()> {
     }
 }
 
-/// A part of the server has ended that all of it needs: saves what can be saved, and fails, so that whoever supervises the process
-/// starts it anew.
+/// Stops after a necessary part of the server has ended: saves what can be saved and returns an error, so that the supervisor of
+/// the process restarts it.
 async fn give_up(running: Running, fault: engine::Fault) -> anyhow::Result<()> {
-    tracing::error!(%fault, "stopping: the server is not whole any more; calls are ended, files closed");
+    tracing::error!(%fault, "stopping: a part of the server has failed; ending calls and closing files");
     if tokio::time::timeout(GIVE_UP, running.stop()).await.is_err() {
         tracing::error!("not everything could be closed in time");
     }
-    anyhow::bail!("the server is not whole any more: {fault}")
+    anyhow::bail!("a part of the server has failed: {fault}")
 }
 
-/// Says where everything is, and how somebody gets in when nobody can yet.
+/// Prints all addresses, and how to sign up if there is no user yet.
 async fn greet(running: &Running, data: &Path) {
     println!("pages and API  {}", running.url());
     if let Some(address) = running.metrics {
@@ -447,18 +455,18 @@ async fn greet(running: &Running, data: &Path) {
         println!("  tandem user create --org NAME --email ADDRESS --data {}", data.display());
         if let Some(code) = running.signup_code().await {
             println!("sign-up code   {code}");
-            tracing::info!(file = %data.join("signup-code").display(), "the first sign-up needs the code that was printed; it also stands in this file");
+            tracing::info!(file = %data.join("signup-code").display(), "the first sign-up requires the printed code, also in this file");
         }
     }
-    // One line for programs that started us: where everything really is.
+    // One line for programs that start the server, with the actual addresses.
     let metrics = running.metrics.map(|address| format!("http://{address}"));
     println!("ready {}", serde_json::json!({ "http": running.url(), "sip": sip, "metrics": metrics }));
 }
 
-/// Tells what a replay showed; a difference is a failure.
+/// Prints the result of a replay. A difference is a failure.
 fn replay(file: &Path) -> anyhow::Result<()> {
     let open = || std::fs::File::open(file).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()));
-    // Those of calls are called so, and each of their lines names one.
+    // Captures of calls have this prefix, and each of their lines names a call.
     if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("calls-")) {
         let replay = engine::replay_calls(std::io::BufReader::new(open()?))
             .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
@@ -471,33 +479,30 @@ fn replay(file: &Path) -> anyhow::Result<()> {
     println!("datagrams   {} the same, byte for byte", report.datagrams);
     println!("events      {} the same", report.events);
     if report.uncompared > 0 {
-        println!(
-            "left out    {} outputs: browser legs cannot be replayed, nor what lies behind a gap",
-            report.uncompared
-        );
+        println!("left out    {} outputs: browser legs and outputs after a gap cannot be replayed", report.uncompared);
     }
     if report.missing_blocks > 0 {
         println!(
-            "gap         {} blocks of the capture are missing; nothing was compared behind the first",
+            "gap         {} blocks of the capture are missing; nothing was compared after the first",
             report.missing_blocks
         );
     }
     match report.difference {
         None => Ok(()),
         Some(Difference { line, written, replayed }) => {
-            let place = if line == 0 { "what follows the last line".into() } else { format!("line {line}") };
+            let place = if line == 0 { "the output after the last line".into() } else { format!("line {line}") };
             anyhow::bail!("{place} differs\n  written:  {written}\n  replayed: {replayed}")
         }
     }
 }
 
-/// Tells what a replay of calls showed.
+/// Prints the result of a replay of calls.
 fn tell_calls(replay: &engine::Replay) -> anyhow::Result<()> {
     println!("calls       {}", replay.calls);
     println!("inputs      {}", replay.inputs);
     println!("effects     {} the same", replay.effects);
     if replay.broken > 0 {
-        println!("gaps        {} calls lack inputs: they were compared up to there", replay.broken);
+        println!("gaps        {} calls lack inputs; they were compared up to the gap", replay.broken);
     }
     match &replay.difference {
         None => Ok(()),
@@ -509,7 +514,7 @@ fn tell_calls(replay: &engine::Replay) -> anyhow::Result<()> {
 
 fn print_trunks(trunks: &[Trunk]) {
     if trunks.is_empty() {
-        println!("no trunk is configured: add one under [[trunks]]");
+        println!("no trunk is configured; add one under [[trunks]]");
     }
     for Trunk { name, calls, registered, places, last_error } in trunks {
         let registered = match registered {
@@ -530,7 +535,7 @@ fn print_trunks(trunks: &[Trunk]) {
     }
 }
 
-/// Draws a call's ladder; with `follow`, what is added to it until the call is over.
+/// Draws the ladder of a call. With `follow`, draws additions until the call has ended.
 async fn trace(place: &Place, call: &str, full: bool, follow: bool) -> anyhow::Result<()> {
     let config = Config::load(place.config.as_deref())?;
     let (mut drawn, mut parties) = (0, 0);
@@ -539,9 +544,9 @@ async fn trace(place: &Place, call: &str, full: bool, follow: bool) -> anyhow::R
         look.tick().await;
         let request = Request::Trace { call: call.to_owned(), full };
         let Reply::Trace { ladder } = admin::ask(&config, &place.data, request).await? else {
-            anyhow::bail!("the server answered something else; is it another version?");
+            anyhow::bail!("the server sent an unexpected reply; it may be another version");
         };
-        // Another party makes another head.
+        // A new party requires a new head.
         if ladder.parties.len() != parties {
             parties = ladder.parties.len();
             print!("{}", ladder.head());
@@ -554,19 +559,19 @@ async fn trace(place: &Place, call: &str, full: bool, follow: bool) -> anyhow::R
     }
 }
 
-/// Asks the running server, or the store, and prints the secret alone on standard output.
+/// Sends a command to the running server or the store. Only the secret is printed to standard output.
 async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
     let config = Config::load(place.config.as_deref())?;
     match admin::ask(&config, &place.data, request).await? {
         Reply::Apikey { organization, made, key } => {
             if made {
-                eprintln!("organization `{organization}` did not exist and was made");
+                eprintln!("organization `{organization}` did not exist and was created");
             }
-            eprintln!("key for `{organization}`, shown this once:");
+            eprintln!("key for `{organization}`, shown only once:");
             println!("{key}");
         }
         Reply::Password { email, password } => {
-            eprintln!("password of {email}, shown this once:");
+            eprintln!("password of {email}, shown only once:");
             println!("{password}");
         }
         Reply::Numbers { organizations } => print_numbers(&organizations),

@@ -1,10 +1,10 @@
-//! A recording of more than two channels as players play it: customers on the left, everybody else on the right.
+//! Mixdown of a recording with more than two channels for players: customers on the left, all other parties on the right.
 //!
 //! ```text
 //! file: head │ c0 c1 … cN │ c0 c1 … cN │ …   ─▶   head of 44 bytes │ left right │ left right │ …
 //! ```
 //!
-//! Made while it is sent, range by range: where a byte of the result comes from is known without what is before it.
+//! It is computed range by range while it is sent. The source of a byte of the result does not depend on the bytes before it.
 
 use std::io::SeekFrom;
 use std::ops::RangeInclusive;
@@ -19,23 +19,24 @@ use crate::engine::SampleRate;
 use crate::store::RecordedChannel;
 use crate::wav::{self, Format};
 
-/// Bytes of the head.
+/// Size of the head, in bytes.
 const HEAD: u64 = 44;
-/// Bytes of a frame: left and right, of 16 bits each.
+/// Size of a frame, in bytes: left and right with 16 bits each.
 const FRAME: u64 = 4;
-/// Frames that are read at once.
+/// Number of frames that are read at a time.
 const BLOCK: u64 = 4_096;
 
-/// How a file is played.
+/// Mapping of a file to two channels.
 pub(crate) struct Mixdown {
     format: Format,
     frames: u64,
-    /// By channel: whether it is heard on the left.
+    /// For each channel, whether it is played on the left.
     is_left: Vec<bool>,
 }
 
 impl Mixdown {
-    /// How a file of `length` bytes with this head is played; `None`: as it is. A channel that is nobody's is silent.
+    /// Returns the mixdown of a file of `length` bytes with this head, or `None` if it is played unchanged. A channel without a
+    /// leg is silent.
     pub(crate) fn of(head: &[u8], length: u64, channels: &[RecordedChannel]) -> Option<Mixdown> {
         let format = wav::format(head).filter(|format| format.channels > 2)?;
         let frames = length.saturating_sub(format.data_at) / (2 * format.channels as u64);
@@ -45,12 +46,12 @@ impl Mixdown {
         Some(Mixdown { format, frames, is_left })
     }
 
-    /// Bytes of the result.
+    /// Returns the size of the result, in bytes.
     pub(crate) fn length(&self) -> u64 {
         HEAD + self.frames * FRAME
     }
 
-    /// These bytes of the result.
+    /// Returns this range of bytes of the result.
     pub(crate) async fn body(self, mut file: File, range: RangeInclusive<u64>) -> std::io::Result<Body> {
         let head = head(self.format.rate, self.frames);
         let from = (*range.start()).min(HEAD) as usize;
@@ -71,7 +72,7 @@ impl Mixdown {
         2 * self.format.channels as u64
     }
 
-    /// Whole frames of the file as frames of two channels.
+    /// Mixes complete frames of the file into frames of two channels.
     fn mix(&self, frames: &[u8]) -> Vec<u8> {
         let mut mixed = Vec::with_capacity(frames.len() / self.format.channels * 2);
         for frame in frames.chunks_exact(2 * self.format.channels) {
@@ -89,18 +90,18 @@ impl Mixdown {
     }
 }
 
-/// What is still to be sent of the samples.
+/// Samples that are still to be sent.
 struct Rest {
     mixdown: Mixdown,
     file: File,
-    /// The next frame that is read.
+    /// Next frame to read.
     frame: u64,
-    /// Bytes of the result's samples.
+    /// Range of bytes within the samples of the result.
     data: std::ops::Range<u64>,
 }
 
 impl Rest {
-    /// The next bytes; `None`: there are no more.
+    /// Returns the next bytes, or `None` at the end.
     async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         if self.data.is_empty() {
             return Ok(None);
@@ -116,7 +117,7 @@ impl Rest {
     }
 }
 
-/// The head of a WAV of two channels of 16 bits.
+/// Returns the head of a WAV file with two channels of 16 bits.
 fn head(rate: SampleRate, frames: u64) -> [u8; HEAD as usize] {
     let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
     let mut head = [0; HEAD as usize];
@@ -155,7 +156,7 @@ mod tests {
         RecordedChannel { channel, leg: u64::from(channel), role, peer, agent: None, from: now(), until: None }
     }
 
-    /// A file of three channels and so many frames, in which each sample is its place, and how it is played.
+    /// Creates a file with three channels and this many frames, in which each sample shows its position, and returns its mixdown.
     async fn file(folder: &std::path::Path, frames: i16) -> (Mixdown, File) {
         let path = folder.join("call.wav");
         let mut bytes = head(SampleRate::HZ_8000, 0).to_vec();
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn customers_are_heard_on_the_left_and_everybody_else_on_the_right() {
+    async fn customers_are_on_the_left_and_all_others_on_the_right() {
         let folder = tempfile::tempdir().unwrap();
         let (mixdown, _) = file(folder.path(), 10_000).await;
         assert_eq!(mixdown.length(), 44 + 40_000);
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn any_range_is_what_the_whole_has_there() {
+    async fn any_range_equals_that_part_of_the_whole() {
         let folder = tempfile::tempdir().unwrap();
         let whole = bytes_of(folder.path(), 0..=40_043).await;
         for range in
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn two_channels_are_played_as_they_are() {
+    fn two_channels_are_played_unchanged() {
         let stereo = head(SampleRate::HZ_8000, 10);
         assert!(Mixdown::of(&stereo, 84, &[]).is_none());
         assert!(Mixdown::of(b"no recording", 12, &[]).is_none());

@@ -1,23 +1,24 @@
-//! Addresses that may be called: E.164 numbers and `sip:` URIs.
+//! Addresses that can be called: E.164 numbers and `sip:` URIs.
 
-/// What is said about an address that is neither.
+/// Text of the problem for an address that is neither.
 pub(crate) const EXPECTED: &str =
     "expected a number in E.164 form such as +15555550142, or a SIP URI such as sip:anna@example.com";
 
-/// Longest SIP URI taken.
+/// Longest SIP URI that is accepted, in bytes.
 pub(crate) const URI_MAX: usize = 256;
 
-/// What [`is_e164`] takes, for the API's description.
+/// Pattern of numbers that [`is_e164`] accepts, for the API's description.
 pub(crate) const E164_PATTERN: &str = r"^\+[1-9][0-9]{1,14}$";
-/// How E.164 numbers begin.
+/// Pattern of the first digits of E.164 numbers.
 pub(crate) const PREFIX_PATTERN: &str = r"^\+[1-9][0-9]{0,14}$";
 
-/// What [`is_callable`] takes, for the API's description. IPv6 addresses with an IPv4 address in them are taken, too.
+/// Returns the pattern of addresses that [`is_callable`] accepts, for the API's description. IPv6 addresses that contain an IPv4
+/// address are accepted too, although the pattern does not describe them.
 pub(crate) fn callable_pattern() -> String {
     format!("^({})$", callable())
 }
 
-/// The same with numbers that may be emergency numbers where they are called.
+/// Returns the same pattern with short numbers added, which may be emergency numbers.
 pub(crate) fn dialled_pattern() -> String {
     format!("^({}|[0-9]{{2,6}})$", callable())
 }
@@ -42,22 +43,22 @@ fn callable() -> String {
     format!(r"\+[1-9][0-9]{{1,14}}|sip:({user})?{host}(:({port}))?")
 }
 
-/// Whether `text` is `+` and 2 to 15 digits, the first not 0: `^\+[1-9]\d{1,14}$`.
+/// Returns whether `text` is `+` and 2 to 15 digits, the first not 0: `^\+[1-9]\d{1,14}$`.
 pub(crate) fn is_e164(text: &str) -> bool {
     let Some(digits) = text.strip_prefix('+') else { return false };
     let digits = digits.as_bytes();
     (2..=15).contains(&digits.len()) && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// A called number in E.164 form; trunks may leave the plus out.
+/// Returns a called number in E.164 format. Trunks may omit the plus.
 pub(crate) fn as_e164(to: &str) -> Option<String> {
     let number = if to.starts_with('+') { to.to_owned() } else { format!("+{to}") };
     is_e164(&number).then_some(number)
 }
 
-/// Whether `text` is `sip:[user@]host[:port]`, printable ASCII without what could end a header or a URI.
+/// Returns whether `text` is `sip:[user@]host[:port]` in printable ASCII, without characters that could end a header or a URI.
 ///
-/// Parameters and headers (`;`, `?`) are refused: they would let a caller of the API steer transport and headers.
+/// Parameters and headers (`;`, `?`) are refused, because they would let a caller of the API control transport and headers.
 pub(crate) fn is_sip_uri(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("sip:") else { return false };
     if text.len() > URI_MAX {
@@ -96,7 +97,7 @@ fn is_host_port(text: &str) -> bool {
     host_ok && port_ok
 }
 
-/// Whether `text` may be called.
+/// Returns whether `text` has the form of an address that can be called.
 pub(crate) fn is_callable(text: &str) -> bool {
     is_e164(text) || is_sip_uri(text)
 }
@@ -186,9 +187,9 @@ mod tests {
         }
     }
 
-    /// Seeded, bounded: whatever the bytes, the answer comes without a panic, and what is accepted is harmless.
+    /// Seeded and bounded: no bytes cause a panic, and accepted addresses are harmless.
     #[test]
-    fn mutated_addresses_never_panic_and_never_smuggle_a_line() {
+    fn mutated_addresses_never_panic_and_never_contain_a_line_end() {
         use rand::{RngExt, SeedableRng};
         let mut rng = rand::rngs::SmallRng::seed_from_u64(7);
         let seeds = ["+15555550142", "sip:anna@example.com:5060", "sip:x@[2001:db8::1]"];

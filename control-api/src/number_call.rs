@@ -1,12 +1,12 @@
-//! Calls that speak a code, by which an organization proves that a number is its own.
+//! Verification calls: calls that speak a code, by which an organization proves that a number is its own.
 //!
 //! ```text
-//! request ─▶ code, kept as argon2 hash ─▶ engine: call the number ─▶ answered ─▶ speak the code ─▶ hang up
-//!                                                                     ▲ ingest gives us this call's events
+//! request ─▶ code, stored as argon2 hash ─▶ engine: call the number ─▶ answered ─▶ speak the code ─▶ hang up
+//!                                                                     ▲ ingest passes on this call's events
 //! ```
 //!
-//! Invariants: such a call has no row, no words, no trace and no recording, so that the code can be heard at the number
-//! alone; the number of such calls at once is bounded.
+//! Invariants: such a call has no row, no transcript, no trace and no recording, so that the code can be heard only at the
+//! number. The number of simultaneous calls is bounded.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,18 +18,18 @@ use uuid::Uuid;
 
 use crate::engine::{App, CallSettings, CallStatus, CallTarget, Callee, Command, Engine, EventKind, NewCall, call_id};
 
-/// Calls at once, over all organizations.
+/// Largest number of simultaneous calls, for all organizations together.
 const AT_ONCE: usize = 16;
-/// From dialling to an answer.
+/// Longest time from dialling to an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// Between the answer and the first word: the called person lifts the phone to the ear.
+/// Pause between the answer and the first word, while the person lifts the phone to the ear.
 const BEFORE_WORDS: Duration = Duration::from_secs(1);
-/// Time for the words, which are said twice.
+/// Time for the words, which are spoken twice.
 const WORDS: Duration = Duration::from_secs(25);
 /// Language of the words.
 const LANGUAGE: &str = "en";
 
-/// How far such a call is.
+/// State of a verification call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Dialling,
@@ -37,13 +37,13 @@ enum Stage {
     Ended,
 }
 
-/// Calls that speak a code and run now; clones share them.
+/// Verification calls that are running; clones share the table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NumberCalls {
     running: Arc<Mutex<HashMap<Uuid, watch::Sender<Stage>>>>,
 }
 
-/// The place of a call; it is free again when this is dropped.
+/// Place of a verification call. It is released when this is dropped.
 pub(crate) struct NumberCall {
     calls: NumberCalls,
     id: Uuid,
@@ -51,7 +51,7 @@ pub(crate) struct NumberCall {
 }
 
 impl NumberCalls {
-    /// A place for a call; nothing: all are taken.
+    /// Reserves a place for a call. Returns `None` if all places are taken.
     pub(crate) fn begin(&self) -> Option<NumberCall> {
         let (id, (sender, stage)) = (Uuid::now_v7(), watch::channel(Stage::Dialling));
         let mut running = self.running();
@@ -62,7 +62,7 @@ impl NumberCalls {
         Some(NumberCall { calls: self.clone(), id, stage })
     }
 
-    /// Takes an event of a call that speaks a code. `false`: it is another call's.
+    /// Handles an event of a verification call. Returns `false` if the call is not one.
     pub(crate) fn take(&self, call: Uuid, event: &EventKind) -> bool {
         let running = self.running();
         let Some(stage) = running.get(&call) else { return false };
@@ -81,7 +81,7 @@ impl NumberCalls {
 
 impl Drop for NumberCall {
     fn drop(&mut self) {
-        // Events that are still on their way must not look like another call's.
+        // Late events of this call must not be taken for those of another call.
         let (calls, id) = (self.calls.clone(), self.id);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
@@ -94,25 +94,25 @@ impl Drop for NumberCall {
 }
 
 impl NumberCall {
-    /// Identity of the call.
+    /// Returns the id of the call.
     pub(crate) fn id(&self) -> Uuid {
         self.id
     }
 
-    /// Calls `number` and speaks `code`. Returns when the call has ended; how it went is in the log.
+    /// Calls `number` and speaks `code`. Returns when the call has ended; the outcome is logged.
     pub(crate) async fn speak(mut self, engine: Engine, number: String, code: String) {
         let call = call_id(self.id);
         let outcome = self.dial_and_speak(&engine, number, &code).await;
-        // Ended by the called, or never begun, is as good.
+        // It does not matter if the call has ended already or never began.
         let _over = engine.command(Command::CallHangup { call }).await;
         metrics::counter!("tandem_number_calls_total", "outcome" => outcome).increment(1);
-        tracing::info!(call = %self.id, outcome, "a call that speaks a code has ended");
+        tracing::info!(call = %self.id, outcome, "a verification call has ended");
     }
 
     async fn dial_and_speak(&mut self, engine: &Engine, number: String, code: &str) -> &'static str {
         let call = call_id(self.id);
         let settings = CallSettings {
-            // Typed text is spoken by the direction of a translation; between the same languages it stays as it is.
+            // Text to speak passes through a translation. Between equal languages it is not changed.
             live_translate: true,
             voice_to_voice: true,
             translate_from: LANGUAGE.into(),
@@ -123,7 +123,7 @@ impl NumberCall {
         let first = CallTarget::new(Callee::Number(number));
         let create = Command::CallCreate(Box::new(NewCall { call, first, second: None, app, settings }));
         if let Err(error) = engine.command(create).await {
-            tracing::warn!(call = %self.id, %error, "the number was not called");
+            tracing::warn!(call = %self.id, %error, "cannot call the number");
             return "refused";
         }
         let answered = self.stage.wait_for(|stage| *stage != Stage::Dialling);
@@ -136,10 +136,10 @@ impl NumberCall {
         let digits = digits.join(". ");
         let text = format!("Your code is: {digits}. Once more: {digits}.");
         if let Err(error) = engine.command(Command::CallSay { call, text }).await {
-            tracing::warn!(call = %self.id, %error, "the code was not spoken");
+            tracing::warn!(call = %self.id, %error, "cannot speak the code");
             return "unspoken";
         }
-        // Whoever hangs up earlier has heard enough.
+        // The person may hang up before all words were spoken.
         let _ended = timeout(WORDS, self.stage.wait_for(|stage| *stage == Stage::Ended)).await;
         "spoken"
     }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn calls_at_once_are_bounded_and_their_events_are_nobody_elses() {
+    async fn simultaneous_calls_are_bounded_and_take_only_their_own_events() {
         let calls = NumberCalls::default();
         let held: Vec<NumberCall> = (0..AT_ONCE).map(|_| calls.begin().unwrap()).collect();
         assert!(calls.begin().is_none());

@@ -1,14 +1,14 @@
-//! Opening the store at start, also later than that: calls do not wait for PostgreSQL.
+//! Opening of the store at the start or later, so that calls do not have to wait for PostgreSQL.
 //!
 //! ```text
 //! reachable ─▶ schema, checks, seal ─▶ spool of earlier runs ─▶ calls left open are closed ─▶ serve
-//! away, and organizations are known from an earlier run ─▶ serve: SIP, media, spool; API 503
-//!                        └─▶ again and again: the same steps, through a handle of their own ─▶ Store::adopt
+//! unavailable, but organizations are known from an earlier run ─▶ serve: SIP, media, spool; API 503
+//!                        └─▶ repeatedly: the same steps, through a handle of their own ─▶ Store::adopt
 //! ```
 //!
-//! Invariants: nothing reads or writes through the server's handle before the steps are done, so that no call of this run is
-//! taken for one that was left open. A store that can be reached and is refused (password, schema, key) ends the start; later,
-//! it is logged at every try.
+//! Invariants: nothing reads or writes through the server's handle before these steps are done, so that no call of this run is
+//! taken for one that was left open. An error other than unavailability (password, schema, key) ends the start; later, it is
+//! logged at every attempt.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,24 +22,24 @@ use crate::config::Config;
 use crate::events::{Bus, Tenants, Writer};
 use crate::store::{Store, StoreError};
 
-/// Between tries to connect: from the first to the longest.
+/// Pause between attempts to connect: the first and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
-/// The store at start.
+/// Result of opening the store at the start.
 pub(crate) enum Opened {
-    /// It is connected.
+    /// The store is connected.
     Now(Store),
-    /// It is away. This handle to it fails until it is connected.
+    /// The store is unavailable. This handle fails until it is connected.
     Later(Store),
 }
 
-/// Opens the store that the configuration names. `known`: organizations are known from an earlier run, so that the server may start
-/// while the store is away.
+/// Opens the configured store. With `known`, organizations are known from an earlier run, so that the server may start while the
+/// store is unavailable.
 pub(crate) async fn open(config: &Config, data: &Path, known: bool) -> Result<Opened, StoreError> {
     match connect(config, data).await {
         Ok(store) => Ok(Opened::Now(store)),
         Err(error) if known && error.is_transient() => {
-            tracing::error!(%error, "the database is away: calls run with the settings of organizations as last read (tandem.known), the API answers 503 until it is back");
+            tracing::error!(%error, "the database is unavailable; calls use saved settings (tandem.known), the API answers 503");
             Ok(Opened::Later(Store::not_connected()))
         }
         Err(error) => Err(error),
@@ -50,17 +50,17 @@ async fn connect(config: &Config, data: &Path) -> Result<Store, StoreError> {
     Store::open_sealed(&config.store.place(data), &config.store.seal_key(data)).await
 }
 
-/// Brings a store up to what earlier runs left: their events are written, and calls that they left open are closed.
+/// Completes the work of earlier runs: writes their events and closes calls that they left open.
 pub(crate) async fn recover(store: &Store, bus: &Bus, writer: &Writer) -> Result<(), StoreError> {
     writer.recover().await?;
     let closed = store.calls_close_left_open().await?;
     if closed > 0 {
-        tracing::warn!(closed, "calls were left open by a run that ended without a word; they are closed");
+        tracing::warn!(closed, "closed calls that were left open by a run that crashed");
     }
     bus.catch_up().await
 }
 
-/// A store that is connected later.
+/// Task that connects the store later.
 pub(crate) struct Later {
     pub(crate) config: Config,
     pub(crate) data: PathBuf,
@@ -71,12 +71,12 @@ pub(crate) struct Later {
 }
 
 impl Later {
-    /// Runs until it is cancelled: connects the store.
+    /// Connects the store, with repeated attempts. Then waits until it is cancelled.
     pub(crate) async fn run(self, stopping: CancellationToken) {
         metrics::gauge!("tandem_store_connected").set(0.0);
         let work = async {
             let mut pause = PAUSE.0;
-            while let Err(error) = self.once().await {
+            while let Err(error) = self.connect_once().await {
                 metrics::counter!("tandem_store_connect_failures_total").increment(1);
                 tracing::warn!(%error, "the database is not connected yet");
                 sleep(pause).await;
@@ -84,7 +84,7 @@ impl Later {
             }
             metrics::gauge!("tandem_store_connected").set(1.0);
             tracing::info!("the database is connected");
-            // Whoever supervises it takes an end for a fault.
+            // The supervisor would take the end of this task for a fault.
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -93,9 +93,9 @@ impl Later {
         }
     }
 
-    async fn once(&self) -> Result<(), StoreError> {
+    async fn connect_once(&self) -> Result<(), StoreError> {
         let (config, data) = (self.config.clone(), self.data.clone());
-        // On a thread of its own: sqlx's migrations cannot be proven to be `Send`.
+        // On a blocking thread, because the compiler cannot prove that sqlx's migrations are `Send`.
         let connecting = spawn_blocking(move || Handle::current().block_on(connect(&config, &data)));
         let opened = connecting.await.unwrap_or(Err(StoreError::Away))?;
         let recovered = recover(&opened, &self.bus.through(opened.clone()), &self.writer.through(opened.clone())).await;

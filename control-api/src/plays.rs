@@ -1,12 +1,12 @@
-//! Plays of recordings: each is written down once in the audit log, whichever bytes it begins with.
+//! Audit of recordings that are played: each play is logged once, whatever byte range it begins with.
 //!
 //! ```text
-//! read of a range ─▶ (who, recording) played lately? ─ yes ─▶ goes on
+//! read of a range ─▶ (listener, recording) played recently? ─ yes ─▶ continues
 //!                                  └─ no ─▶ audit log ─▶ remembered for ten minutes
 //! ```
 //!
-//! Invariants: nothing is heard whose play is not written down; a player that seeks writes no second row; the table is
-//! bounded, and when it overflows rather a play is written twice than not at all.
+//! Invariants: audio is sent only after its play has been logged. A player that seeks creates no second entry. The table is
+//! bounded; when it overflows, a play may be logged twice, but never not at all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,34 +18,34 @@ use uuid::Uuid;
 use crate::audit::{AuditLog, NotWritten};
 use crate::store::{By, Deed, OrganizationId};
 
-/// Reads within this belong to one play.
+/// Time within which reads belong to one play.
 const PLAY: Duration = Duration::from_secs(600);
-/// Plays remembered.
+/// Largest number of plays that are remembered.
 const PLAYS_MAX: usize = 10_000;
 
-/// Who plays, and the call that was recorded.
+/// Listener, and the id of the recorded call.
 type Key = (String, Uuid);
 
-/// Begun at, and whether its row is written.
+/// Start of a play, and whether it has been logged.
 struct Play {
     begun: Instant,
     written: Arc<OnceCell<()>>,
 }
 
-/// What is being played.
+/// Table of recent plays.
 #[derive(Default)]
 pub(crate) struct Plays {
     plays: Mutex<HashMap<Key, Play>>,
 }
 
 impl Plays {
-    /// Nothing is being played.
+    /// Creates an empty table.
     pub(crate) fn new() -> Plays {
         Plays::default()
     }
 
-    /// `who` hears some of a call's recording: returns when it stands in the log, now or since the play began.
-    pub(crate) async fn heard(
+    /// Records that `who` hears a part of a call's recording. Returns when the play is in the audit log.
+    pub(crate) async fn record_play(
         &self,
         log: &AuditLog,
         (organization, by, who): (OrganizationId, By, String),
@@ -58,7 +58,7 @@ impl Plays {
         Ok(())
     }
 
-    /// The play that a read at `now` belongs to. Its row is written by the first that finds it unwritten.
+    /// Returns the play that a read at `now` belongs to. The first caller that finds it unlogged must log it.
     fn play(&self, key: Key, now: Instant) -> Arc<OnceCell<()>> {
         let mut plays = self.plays.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = |play: &Play| now.duration_since(play.begun) < PLAY;

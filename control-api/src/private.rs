@@ -1,14 +1,14 @@
-//! Folders that only this user may enter, and the files in them.
+//! Private folders: only the user of this process may enter them and read their files.
 //!
 //! ```text
-//! absent                                  made, 0700
-//! ours, 0700                              taken
+//! absent                                  created, 0700
+//! ours, 0700                              used
 //! ours, open to others, empty or tandem's  tightened with its files, and a warning
-//! ours, open to others, with other things  refused: whoever uses those would be locked out
-//! another user's                          refused: that user could replace what we read
+//! ours, open to others, with other things  refused: users of those would be locked out
+//! another user's                          refused: that user could replace our files
 //! ```
 //!
-//! New files get 0600 by the umask, which `main` sets before anything else.
+//! New files get mode 0600 by the umask, which `main` sets first.
 
 use std::fs::{DirBuilder, File, Metadata, Permissions};
 use std::io::{Error, ErrorKind, Result};
@@ -17,25 +17,25 @@ use std::path::Path;
 
 use rustix::fs::Mode;
 
-/// Group and others.
+/// Mode bits of group and others.
 const OTHERS: u32 = 0o077;
-/// Beginnings of the names of what tandem keeps in a data folder.
+/// Prefixes of the names of Tandem's files in a data folder.
 const DATA: [&str; 6] = ["tandem.", "events.", "seal.key", "admin.sock", "recordings", "tls"];
-/// Ends of the names of what it keeps there under names of the operator's choice, and in a folder of recordings.
+/// Suffixes of files whose names the operator chooses, and of files in a folder of recordings.
 const FILES: [&str; 6] = [".wav", ".db", ".db-wal", ".db-shm", ".db-journal", ".toml"];
 
-/// Files that this process makes from here on are for this user alone.
+/// Makes files that this process creates from now on accessible to this user only.
 pub fn by_default() {
     rustix::process::umask(Mode::from_bits_truncate(OTHERS));
 }
 
-/// Makes a folder that only this user may enter, or checks and tightens one that is there; then that it can be written.
+/// Creates a folder that only this user may enter, or checks and tightens an existing one, and checks that it is writable.
 pub(crate) fn folder(path: &Path) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let metadata = path.metadata()?;
     let own = rustix::process::geteuid().as_raw();
     if metadata.uid() != own {
-        let problem = format!("it belongs to user {}, and tandem runs as user {own}", metadata.uid());
+        let problem = format!("it belongs to user {}, but tandem runs as user {own}", metadata.uid());
         return Err(Error::new(ErrorKind::PermissionDenied, problem));
     }
     if metadata.mode() & OTHERS != 0 {
@@ -46,7 +46,7 @@ pub(crate) fn folder(path: &Path) -> Result<()> {
     std::fs::remove_file(&probe)
 }
 
-/// Takes a folder, and what tandem keeps in it, away from everybody else.
+/// Removes the access of other users to a folder and to Tandem's files in it.
 fn tighten(path: &Path, metadata: &Metadata) -> Result<()> {
     let entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>>>()?;
     let foreign = entries.iter().map(|entry| entry.file_name()).find(|name| {
@@ -56,18 +56,18 @@ fn tighten(path: &Path, metadata: &Metadata) -> Result<()> {
     });
     if let Some(foreign) = foreign {
         let problem = format!(
-            "others may enter it (mode {:03o}), and it holds `{}`, which is not tandem's; run chmod 700 on it",
+            "other users may enter it (mode {:03o}), and it contains `{}`, which is not a file of tandem; run chmod 700 on it",
             metadata.mode() & 0o777,
             foreign.display()
         );
         return Err(Error::new(ErrorKind::PermissionDenied, problem));
     }
     close(path, metadata)?;
-    tracing::warn!(path = %path.display(), "others could enter this folder; it is now for this user only (mode 700)");
+    tracing::warn!(path = %path.display(), "other users could enter this folder; it is now accessible to this user only (mode 700)");
     entries.iter().try_for_each(|entry| close_all(&entry.path()))
 }
 
-/// Closes a file, or a folder with all that it holds; symbolic links are not followed.
+/// Tightens a file, or a folder with all its content. Symbolic links are not followed.
 fn close_all(path: &Path) -> Result<()> {
     let metadata = path.symlink_metadata()?;
     if !metadata.is_file() && !metadata.is_dir() {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_holds_other_things_is_refused_and_left_alone() {
+    fn a_folder_with_foreign_files_is_refused_and_left_unchanged() {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join("thesis.odt"), "x").unwrap();
         chmod(place.path(), 0o755);
@@ -131,7 +131,7 @@ mod tests {
         folder(place.path()).unwrap();
     }
 
-    /// Needs root, which the test machines have: somebody else's folder cannot be made otherwise.
+    /// Requires root, which the test machines have, because a folder of another user cannot be created otherwise.
     #[test]
     fn another_user_s_folder_is_refused() {
         let place = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Refusals, as RFC 9457 problems: `application/problem+json` with `type`, `title`, `status`, `detail`, `field`.
+//! Error responses as RFC 9457 problems: `application/problem+json` with `type`, `title`, `status`, `detail` and `field`.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,31 +10,31 @@ use crate::call_limits::LimitReached;
 use crate::engine::CommandError;
 use crate::store::StoreError;
 
-/// Seconds after which a request that met no database is worth another try.
+/// Seconds after which a client should repeat a request that failed because the database was unavailable.
 const AWAY_S: u32 = 5;
 
-/// Why a request was refused (RFC 9457).
+/// Error response (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// Kind of problem: the last part of a stable URN, which is what is sent.
+    /// Kind of the problem, as the URN `urn:tandem:problem:KIND`. Kinds are stable; clients should compare this field.
     #[serde(rename = "type", serialize_with = "urn")]
     #[schema(value_type = String, example = "urn:tandem:problem:invalid-field")]
     pub kind: &'static str,
-    /// The kind in words.
+    /// Kind of the problem in words, the same for all problems of a kind.
     pub title: &'static str,
-    /// HTTP status.
+    /// HTTP status of the response.
     #[schema(value_type = u16, example = 422)]
     #[serde(serialize_with = "status_number")]
     pub status: StatusCode,
-    /// What is wrong here and what was expected.
+    /// Cause of this problem, and the values that were expected.
     pub detail: String,
-    /// The field of the request that is wrong, when one is: `to`, `config.record`.
+    /// Field of the request that is wrong, if the problem is about one: `to`, `config.record`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// The capability that is switched off, when one is: `record`.
+    /// Capability that is switched off, if that is the cause: `record`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capability: Option<&'static str>,
-    /// Seconds to wait, sent as `Retry-After`.
+    /// Seconds until the request may be repeated, sent as `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u32>,
 }
@@ -48,12 +48,12 @@ fn urn<S: serde::Serializer>(kind: &&'static str, serializer: S) -> Result<S::Ok
 }
 
 impl Problem {
-    /// A problem of this status. `kind` is the last part of its URN.
+    /// Creates a problem with this status. `kind` is the last part of its URN.
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Problem {
         Problem { kind, title, status, detail: detail.into(), field: None, capability: None, retry_after: None }
     }
 
-    /// 422: a field has an unusable value.
+    /// Creates a 422: a field has a value that cannot be used. The detail is prefixed with the name of the field.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Problem {
         let field = field.into();
         let detail = format!("{field}: {}", detail.into());
@@ -68,48 +68,48 @@ impl Problem {
         }
     }
 
-    /// 400: the request cannot be read.
+    /// Creates a 400: the request cannot be parsed.
     pub fn malformed(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
     }
 
-    /// 401.
+    /// Creates a 401: the request carries no valid credential.
     pub fn unauthorized() -> Problem {
         Problem::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
-            "Who are you?",
+            "Authentication required",
             "log in, or send an API key as `Authorization: Bearer KEY`",
         )
     }
 
-    /// 403.
+    /// Creates a 403: the caller is known but may not do this.
     pub fn forbidden(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::FORBIDDEN, "forbidden", "This is not yours to do", detail)
+        Problem::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
     }
 
-    /// 404: missing, or another organization's; both look the same.
+    /// Creates a 404 for `what`, such as `call`. A resource of another organization is answered in the same way.
     pub fn not_found(what: &str) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("there is no such {what}"))
     }
 
-    /// 503: the database does not answer.
+    /// Creates a 503: the database is unavailable.
     pub fn away() -> Problem {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "store-away",
-            "The database is away",
-            "calls go on; ask again in a few seconds",
+            "The database is unavailable",
+            "calls continue; try again in a few seconds",
         )
     }
 
-    /// 500: our fault; the details go to the log only.
+    /// Creates a 500: an error of the server. Its details are only in the log.
     pub fn internal() -> Problem {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
-            "Our fault",
-            "something went wrong on our side; the log says what",
+            "Internal error",
+            "the server failed to process the request; its log has the details",
         )
     }
 }
@@ -135,17 +135,17 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         match error {
             StoreError::Taken(what) => {
-                Problem::new(StatusCode::CONFLICT, "taken", "Exists already", format!("{what} exists already"))
+                Problem::new(StatusCode::CONFLICT, "taken", "Already exists", format!("{what} already exists"))
             }
             StoreError::None => Problem::forbidden(error.to_string()),
-            StoreError::Nul => Problem::malformed("a text of the request holds the character NUL"),
+            StoreError::Nul => Problem::malformed("a text of the request contains the character NUL"),
             away if away.is_transient() => {
-                tracing::warn!(error = %away, "a request was refused: the database is away");
+                tracing::warn!(error = %away, "a request was refused because the database is unavailable");
                 metrics::counter!("tandem_store_errors_total").increment(1);
                 Problem { retry_after: Some(AWAY_S), ..Problem::away() }
             }
             other => {
-                tracing::error!(error = %other, "the store failed a request");
+                tracing::error!(error = %other, "a request failed in the store");
                 metrics::counter!("tandem_store_errors_total").increment(1);
                 Problem::internal()
             }
@@ -169,10 +169,10 @@ impl From<HashError> for Problem {
         match error {
             HashError::Busy => Problem {
                 retry_after: Some(1),
-                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "No new work now", error.to_string())
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy", error.to_string())
             },
             HashError::Failed(_) => {
-                tracing::error!(%error, "a password cannot be hashed");
+                tracing::error!(%error, "cannot hash a password");
                 Problem::internal()
             }
         }
@@ -190,7 +190,7 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Problem {
         match error {
             CommandError::NotFound => {
-                Problem::new(StatusCode::CONFLICT, "call-over", "The call is over", "the call is not running any more")
+                Problem::new(StatusCode::CONFLICT, "call-over", "The call has ended", "the call is no longer running")
             }
             CommandError::NoLeg => Problem::not_found("leg"),
             CommandError::NoRecording => Problem::not_found("recording"),
@@ -203,13 +203,13 @@ impl From<CommandError> for Problem {
             CommandError::Invalid { field, problem } => Problem::field(field, problem),
             CommandError::Busy(why) => Problem {
                 retry_after: Some(1),
-                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "No new work now", why)
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy", why)
             },
             CommandError::Stopped => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "stopped",
                 "The engine has stopped",
-                "the media engine has stopped; start the server again",
+                "the media engine has stopped; restart the server",
             ),
         }
     }

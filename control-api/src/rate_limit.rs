@@ -1,16 +1,16 @@
-//! How often: requests in a time, by key or person, or by address.
+//! Rate limits: number of requests in a window of time, per user or key, or per address.
 //!
 //! ```text
 //! request ─▶ charge(method, route) ─▶ buckets (GCRA) ─▶ handler ─▶ X-RateLimit-Limit, -Remaining, -Reset
 //!                                        └─ empty: 429, Retry-After
 //! ```
 //!
-//! Invariants: each bucket is one tenant's or one address's, so that nobody uses up what is another's; tables are bounded;
+//! Invariants: each bucket belongs to one tenant or one address, so that nobody uses up the limit of another. Tables are bounded.
 //! `X-RateLimit-Reset` is the number of seconds until the bucket is full again.
 //!
-//! Calls to emergency numbers are counted, but never refused: for those the handler decides ([`Deferred`]).
+//! Calls to emergency numbers are counted but never refused; for calls the handler decides ([`Deferred`]).
 //!
-//! Not counted: pages, assets, health, SIP, streams, and what is validly signed; a bad signature counts for its address.
+//! Not counted: pages, assets, health, SIP, streams, and requests with a valid signature. A bad signature counts for its address.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -37,34 +37,34 @@ use crate::signature::{Checked, SignedLink};
 use crate::state::AppState;
 use crate::store::OrganizationId;
 
-/// Buckets kept, in each of the two tables.
+/// Largest number of buckets in each of the two tables.
 const BUCKETS_MAX: usize = 65_536;
-/// Parts of a table, each with its own lock.
+/// Number of parts of a table, each with its own lock.
 const SHARDS: usize = 16;
 
-/// What is counted apart.
+/// Group of requests with a limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
-    /// Everything, of a person or key; of an address where there is neither.
+    /// All requests of a user or key, or of an address without either.
     Default,
-    /// Starting calls, of a person or key.
+    /// Requests that start calls, per user or key.
     Calls,
-    /// Synthesised speech on demand, of a person or key.
+    /// Requests for synthesised speech, per user or key.
     Speech,
-    /// Changes of configuration, of a person or key.
+    /// Changes of the configuration, per user or key.
     Configuration,
-    /// Changes of how long things are kept, of a person or key.
+    /// Changes of retention times, per user or key.
     Retention,
-    /// Sign-up, log-in and invitations, of an address.
+    /// Sign-up, log-in and invitations, per address.
     Entrance,
 }
 
 impl Group {
-    /// Those that an organization may have limits of its own for.
+    /// Groups for which an organization may set its own limits.
     pub const OF_ORGANIZATIONS: [Group; 5] =
         [Group::Default, Group::Calls, Group::Speech, Group::Configuration, Group::Retention];
 
-    /// Its name in configuration and API.
+    /// Returns the name of the group in configuration and API.
     pub fn as_str(self) -> &'static str {
         match self {
             Group::Default => "default",
@@ -76,7 +76,7 @@ impl Group {
         }
     }
 
-    /// What the operator allows; nothing: no limit.
+    /// Returns the operator's limit, or `None` if there is none.
     pub fn rate(self, config: &LimitsConfig, organization: Option<OrganizationId>) -> Option<Rate> {
         let own = config.organizations.iter().find(|own| Some(own.id) == organization.map(|id| id.0));
         let (general, own) = match self {
@@ -90,7 +90,7 @@ impl Group {
         own.unwrap_or(general)
     }
 
-    /// What holds for an actor: the operator's limit, or the lower one that the organization set itself.
+    /// Returns the limit for an actor: that of the operator, or a lower one that the organization has set itself.
     pub fn rate_of(self, config: &LimitsConfig, actor: &Actor) -> Option<Rate> {
         let rate = self.rate(config, Some(actor.organization))?;
         let own = actor.limits().get(self.as_str()).copied().unwrap_or(u32::MAX);
@@ -98,22 +98,22 @@ impl Group {
     }
 }
 
-/// What a request is counted as.
+/// Way in which a request is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charge {
-    /// Nothing.
+    /// The request is not counted.
     Free,
-    /// By person or key, and in this group too.
+    /// Counted for the user or key, and also in this group.
     Actor(Option<Group>),
-    /// By address, before anybody is known.
+    /// Counted for the address, before authentication.
     Address,
-    /// Both.
+    /// Counted for both the address and the user or key.
     Both,
-    /// By address, unless it is validly signed.
+    /// Counted for the address unless the signature is valid.
     Signed,
 }
 
-/// What a request to this route is counted as. `route`: with its placeholders.
+/// Returns how a request to this route is counted. `route` contains placeholders.
 pub fn charge(method: &Method, route: &str) -> Charge {
     let Some(path) = route.strip_prefix("/api/") else { return Charge::Free };
     if path == "health" || path == "events" || path.ends_with("/stream") {
@@ -142,25 +142,25 @@ pub fn charge(method: &Method, route: &str) -> Charge {
     Charge::Actor(None)
 }
 
-/// Whose bucket.
+/// Owner of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Holder {
-    /// Identity of a person or key, in a tenant.
+    /// Organization and id of a user or key.
     Actor(uuid::Uuid, uuid::Uuid),
-    /// An IPv4 address, or a network of 64 bits: what one subscriber has.
+    /// IPv4 address, or IPv6 network of 64 bits, which belongs to one subscriber.
     Address(IpAddr),
 }
 
-/// How a bucket stands after a request.
+/// State of a bucket after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// The limit that holds.
+    /// Limit that applies.
     pub rate: Rate,
-    /// Requests that may come at once.
+    /// Number of requests that may be sent at once.
     pub remaining: u32,
-    /// Seconds until it is full again.
+    /// Seconds until the bucket is full again.
     pub reset_s: u64,
-    /// Seconds until the next request may come, when none may now.
+    /// Seconds until the next request is allowed, if none is allowed now.
     pub wait_s: Option<u64>,
 }
 
@@ -169,25 +169,25 @@ type Limiter<C> = RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddle
 struct Bucket<C: Clock> {
     rate: Rate,
     limiter: Limiter<C>,
-    /// How it stood at the latest request, and when that was.
+    /// State at the latest request, and the time of that request.
     remaining: u32,
     at: C::Instant,
 }
 
 type Shard<C> = Mutex<HashMap<(Group, Holder), Bucket<C>>>;
 
-/// A bounded table of buckets.
+/// Bounded table of buckets.
 struct Buckets<C: Clock> {
     shards: Vec<Shard<C>>,
     hasher: RandomState,
     clock: C,
 }
 
-/// Everybody's buckets.
+/// Buckets of all users, keys and addresses.
 pub struct RateLimits<C: Clock = MonotonicClock> {
-    /// Of those who are known; strangers cannot push them out.
+    /// Buckets of authenticated users and keys. Others cannot displace them.
     known: Buckets<C>,
-    /// Of addresses.
+    /// Buckets of addresses.
     addresses: Buckets<C>,
 }
 
@@ -202,7 +202,7 @@ impl<C: Clock + Clone> Buckets<C> {
         work(&mut self.shards[at].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes one from a bucket.
+    /// Takes one request from a bucket.
     fn take(&self, group: Group, holder: Holder, rate: Rate) -> Standing {
         let key = (group, holder);
         let now = self.clock.now();
@@ -213,7 +213,7 @@ impl<C: Clock + Clone> Buckets<C> {
             let fresh = || Bucket { rate, limiter: limiter(rate, &self.clock), remaining: rate.limit, at: now };
             let bucket = buckets.entry(key).or_insert_with(fresh);
             if bucket.rate != rate {
-                // What was used stays used: another rate is no way to a full bucket.
+                // Used requests stay used, so that a changed rate does not fill the bucket.
                 let left = refilled(bucket, now).min(rate.limit);
                 *bucket = fresh();
                 if let Some(used) = NonZeroU32::new(rate.limit - left) {
@@ -235,7 +235,7 @@ impl<C: Clock + Clone> Buckets<C> {
         })
     }
 
-    /// How a bucket stands, without taking from it.
+    /// Returns the state of a bucket without taking from it.
     fn look(&self, group: Group, holder: Holder, rate: Rate) -> Standing {
         let key = (group, holder);
         let now = self.clock.now();
@@ -247,14 +247,14 @@ impl<C: Clock + Clone> Buckets<C> {
     }
 }
 
-/// Requests that a bucket lets through at once by now.
+/// Returns the number of requests that a bucket allows at once at this time.
 fn refilled<C: Clock>(bucket: &Bucket<C>, now: C::Instant) -> u32 {
     let elapsed: Duration = now.duration_since(bucket.at).into();
     let back = elapsed.as_nanos() / step(bucket.rate).as_nanos().max(1);
     u32::try_from(back).unwrap_or(u32::MAX).saturating_add(bucket.remaining).min(bucket.rate.limit)
 }
 
-/// One comes back in this time.
+/// Returns the time after which one request is refilled.
 fn step(rate: Rate) -> Duration {
     (rate.window() / rate.limit).max(Duration::from_nanos(1))
 }
@@ -271,7 +271,7 @@ fn standing(rate: Rate, remaining: u32, wait_s: Option<u64>) -> Standing {
     Standing { rate, remaining, reset_s, wait_s }
 }
 
-/// Buckets that are full again go; when that is not enough, the quarter that was used least recently.
+/// Removes buckets that are full again, and if that is not enough, the quarter that was used least recently.
 fn make_room<C: Clock>(buckets: &mut HashMap<(Group, Holder), Bucket<C>>, now: C::Instant) {
     let before = buckets.len();
     buckets.retain(|_, bucket| Duration::from(now.duration_since(bucket.at)) < bucket.rate.window());
@@ -286,7 +286,7 @@ fn make_room<C: Clock>(buckets: &mut HashMap<(Group, Holder), Bucket<C>>, now: C
 }
 
 impl RateLimits {
-    /// Nothing taken yet.
+    /// Creates empty tables.
     pub fn new() -> RateLimits {
         RateLimits::with_clock(MonotonicClock)
     }
@@ -299,30 +299,30 @@ impl Default for RateLimits {
 }
 
 impl<C: Clock + Clone> RateLimits<C> {
-    /// Like [`RateLimits::new`], by another clock.
+    /// Creates empty tables with another clock.
     pub fn with_clock(clock: C) -> RateLimits<C> {
         RateLimits { known: Buckets::new(clock.clone()), addresses: Buckets::new(clock) }
     }
 
-    /// Counts a request of an actor in a group. Nothing: there is no limit.
+    /// Counts a request of an actor in a group. Returns `None` if there is no limit.
     fn take_actor(&self, config: &LimitsConfig, actor: &Actor, group: Group) -> Option<Standing> {
         let rate = group.rate_of(config, actor)?;
         Some(self.known.take(group, holder(actor), rate))
     }
 
-    /// Counts a request of an address.
+    /// Counts a request of an address. Returns `None` if there is no limit.
     fn take_address(&self, config: &LimitsConfig, address: IpAddr, group: Group) -> Option<Standing> {
         let rate = group.rate(config, None)?;
         Some(self.addresses.take(group, Holder::Address(network(address)), rate))
     }
 
-    /// Whether an address may send nothing more now without being known.
+    /// Returns whether an address has used up its limit for unauthenticated requests.
     fn is_address_spent(&self, config: &LimitsConfig, address: IpAddr) -> bool {
         let Some(rate) = Group::Default.rate(config, None) else { return false };
         self.addresses.look(Group::Default, Holder::Address(network(address)), rate).remaining == 0
     }
 
-    /// How an actor stands in a group. Nothing: there is no limit.
+    /// Returns the state of an actor in a group, or `None` if there is no limit.
     pub fn standing(&self, config: &LimitsConfig, actor: &Actor, group: Group) -> Option<Standing> {
         let rate = group.rate_of(config, actor)?;
         Some(self.known.look(group, holder(actor), rate))
@@ -330,11 +330,11 @@ impl<C: Clock + Clone> RateLimits<C> {
 }
 
 fn holder(actor: &Actor) -> Holder {
-    // Never by session: whoever logs in anew would have a full bucket.
+    // Never the session, because a new log-in would have a full bucket.
     Holder::Actor(actor.organization.0, actor.by.id.unwrap_or_default())
 }
 
-/// The address, or its network where every subscriber has a whole one.
+/// Returns the address, or for IPv6 the network of its subscriber.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -342,7 +342,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Counts requests, refuses those that are too many, and says on every counted answer how things stand.
+/// Counts requests, refuses those over a limit, and adds the state to the headers of every counted response.
 pub(crate) async fn enforce(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let charge = route.map_or(Charge::Free, |route| charge(request.method(), &route));
@@ -351,7 +351,7 @@ pub(crate) async fn enforce(State(state): State<AppState>, request: Request, nex
     }
     let (mut parts, body) = request.into_parts();
     let may_be_urgent = charge == Charge::Actor(Some(Group::Calls));
-    let standing = match counted(&state, &mut parts, charge).await {
+    let standing = match count_request(&state, &mut parts, charge).await {
         Ok(standing) => standing,
         Err(problem) => return problem.into_response(),
     };
@@ -376,8 +376,8 @@ pub(crate) async fn enforce(State(state): State<AppState>, request: Request, nex
     response
 }
 
-/// Counts a request wherever it counts; the standing that matters: the first that refuses, else that of the narrowest group.
-async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<Option<Standing>, Problem> {
+/// Counts a request in all its groups. Returns the first state that refuses it, or else that of the most specific group.
+async fn count_request(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<Option<Standing>, Problem> {
     let client = Client::from_request_parts(parts, state).await?;
     let (limits, config) = (&state.rate_limits, &state.config.limits);
     let by_address = |group| limits.take_address(config, client.address.ip(), group);
@@ -394,7 +394,7 @@ async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<
         parts.extensions.insert(Checked(checked));
         return Ok(standing);
     }
-    // Whoever has guessed too often is refused before the store is asked, unless it shows what was good a while ago.
+    // An address with too many guesses is refused before the store is asked, unless the credential was valid recently.
     if limits.is_address_spent(config, client.address.ip()) && Actor::may_be_guess(&parts.headers, state) {
         return Ok(by_address(Group::Default));
     }
@@ -411,20 +411,20 @@ async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<
                 general.filter(|general| general.wait_s.is_some()).or(standing).or(general)
             }
         }
-        // The store did not answer for somebody who was known a while ago.
+        // The store did not answer for a credential that was valid recently.
         Err(problem) if problem.status.is_server_error() && !Actor::may_be_guess(&parts.headers, state) => None,
-        // Who is not known, or only claims to be somebody.
+        // The request is not authenticated.
         Err(_) => by_address(Group::Default),
     };
     parts.extensions.insert(Identified(identified));
     Ok(standing)
 }
 
-/// The refusal of a call that may turn out to be to an emergency number, which nothing here refuses.
+/// Refusal of a call that may turn out to be to an emergency number, which is never refused.
 pub(crate) struct Deferred(Option<Problem>);
 
 impl Deferred {
-    /// 429 when there is a refusal, unless somebody is in need.
+    /// Returns the refusal, if there is one, unless the call is an emergency call.
     pub(crate) fn unless(self, urgent: bool) -> Result<(), Problem> {
         match self.0 {
             Some(problem) if !urgent => Err(problem),
@@ -449,7 +449,7 @@ fn too_many(wait_s: u64) -> Problem {
             StatusCode::TOO_MANY_REQUESTS,
             "rate-limit",
             "Too many requests",
-            format!("try again in {wait_s} s; GET /api/usage/limits tells what holds"),
+            format!("try again in {wait_s} s; GET /api/usage/limits returns the limits"),
         )
     }
 }
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn another_rate_gives_nothing_back() {
+    fn a_changed_rate_does_not_refill_a_bucket() {
         let limits = RateLimits::with_clock(FakeRelativeClock::default());
         let take = |limit| limits.known.take(Group::Default, somebody("a"), Rate { limit, window_s: 60 });
         for _ in 0..10 {
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_empties_and_fills_again_in_its_time() {
+    fn a_bucket_empties_and_refills_at_its_rate() {
         let (limits, clock) = limits();
         let rate = Rate { limit: 10, window_s: 300 };
         let take = || limits.known.take(Group::Speech, somebody("a"), rate);
@@ -516,18 +516,18 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_changes_holds_at_once() {
+    fn a_changed_limit_applies_at_once() {
         let (limits, clock) = limits();
         let take = |limit| limits.known.take(Group::Default, somebody("a"), Rate { limit, window_s: 60 });
         assert_eq!(take(1).remaining, 0);
         assert_eq!(take(1).wait_s, Some(60));
-        assert_eq!(take(5).wait_s, Some(12), "requests come back at the new rate");
+        assert_eq!(take(5).wait_s, Some(12), "requests are refilled at the new rate");
         clock.advance(Duration::from_secs(12));
         assert_eq!(take(5).wait_s, None);
     }
 
     #[test]
-    fn the_tables_stay_bounded_and_strangers_push_nobody_out() {
+    fn the_tables_stay_bounded_and_addresses_displace_no_known_actor() {
         let (limits, clock) = limits();
         let config = LimitsConfig { entrance: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
         let known = || limits.known.take(Group::Default, somebody("a"), Rate { limit: 1, window_s: 900 });
@@ -565,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_are_counted_as_the_table_says() {
+    fn routes_are_counted_in_the_groups_of_this_table() {
         use Charge::{Actor as By, Address, Both, Free, Signed};
         for (method, route, expected) in [
             (Method::GET, "/health", Free),

@@ -1,51 +1,52 @@
-//! Who may do what: one table of roles and actions. What does not stand in it is forbidden.
+//! Permissions: one table of roles and actions. An action that is not in the table is forbidden.
 //!
-//! An API key acts with the actions of its scopes, at most those of an admin.
+//! An API key may perform the actions of its scopes, at most those of an admin.
 //!
-//! Invariant: nobody gives, changes or takes away rights beyond their own ([`Rights::cover`]): a role, an invitation, a key.
+//! Invariant: nobody can grant, change or remove rights beyond their own ([`Rights::cover`]), be it by a role, an invitation or a
+//! key.
 
 use crate::store::Role;
 
-/// Something that may be done. Its word is what scopes of keys and the pages use.
+/// Action that requires permission. Scopes of keys and the web pages refer to it by its name, such as `calls.dial`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
-    /// See the organization: its name, members and roles.
+    /// View the organization: its name, members and roles.
     OrganizationRead,
-    /// Change the organization.
+    /// Change the organization's name and limits.
     OrganizationWrite,
     /// Invite people, change roles, remove members.
     TeamWrite,
-    /// See API keys (never their secrets).
+    /// View API keys, but never their secrets.
     ApiKeysRead,
-    /// Make and revoke API keys.
+    /// Create and revoke API keys.
     ApiKeysWrite,
-    /// See voice configuration, targets, caller identities and capabilities.
+    /// View voice configuration, targets, caller IDs and capabilities.
     VoiceRead,
-    /// Change them.
+    /// Change voice configuration, targets, caller IDs and capabilities.
     VoiceWrite,
-    /// See calls that one is or was in, with the words that were said meanwhile.
+    /// View calls that the user is or was in, with the transcript of that time.
     CallsReadOwn,
-    /// See every call of the organization, with its words.
+    /// View every call of the organization, with its transcript.
     CallsRead,
-    /// Make and end calls, speak into them, register a browser telephone.
+    /// Start and end calls, speak into them, register a browser phone.
     CallsDial,
     /// Listen to running calls, whisper to a party, barge in.
     CallsMonitor,
     /// Set outcomes and write notes.
     CallsAnnotate,
-    /// Take calls out as CSV or JSON.
+    /// Export calls as CSV or JSON.
     CallsExport,
-    /// See the SIP messages of a call with their texts and numbers.
+    /// View the SIP messages of a call in full.
     CallsTrace,
-    /// Hear recordings of calls that were made while one was in them.
+    /// Listen to recordings made while the user was in the call.
     RecordingsReadOwn,
-    /// Hear every recording of the organization.
+    /// Listen to every recording of the organization.
     RecordingsRead,
-    /// Change how long recordings and records are kept.
+    /// Change retention times of recordings and events.
     RetentionWrite,
-    /// Read and export what was done by whom.
+    /// View and export the audit log.
     AuditRead,
-    /// See usage and limits.
+    /// View usage and request limits.
     UsageRead,
 }
 
@@ -55,39 +56,39 @@ use Action::{
     UsageRead, VoiceRead, VoiceWrite,
 };
 
-/// Every action, with its word and what it means.
+/// All actions with their names and descriptions.
 pub const ACTIONS: [(Action, &str, &str); 19] = [
-    (OrganizationRead, "organization.read", "see the organization, its members and roles"),
+    (OrganizationRead, "organization.read", "view the organization, its members and roles"),
     (OrganizationWrite, "organization.write", "change the organization"),
     (TeamWrite, "team.write", "invite people, change roles, remove members"),
-    (ApiKeysRead, "api_keys.read", "see API keys"),
-    (ApiKeysWrite, "api_keys.write", "make and revoke API keys"),
-    (VoiceRead, "voice.read", "see voice configuration, targets, caller identities, capabilities"),
-    (VoiceWrite, "voice.write", "change voice configuration, targets, caller identities, capabilities"),
-    (CallsReadOwn, "calls.read_own", "see one's own calls"),
-    (CallsRead, "calls.read", "see every call"),
-    (CallsDial, "calls.dial", "make and end calls"),
+    (ApiKeysRead, "api_keys.read", "view API keys"),
+    (ApiKeysWrite, "api_keys.write", "create and revoke API keys"),
+    (VoiceRead, "voice.read", "view voice configuration, targets, caller IDs and capabilities"),
+    (VoiceWrite, "voice.write", "change voice configuration, targets, caller IDs and capabilities"),
+    (CallsReadOwn, "calls.read_own", "view the user's own calls"),
+    (CallsRead, "calls.read", "view every call"),
+    (CallsDial, "calls.dial", "start and end calls"),
     (CallsMonitor, "calls.monitor", "listen to running calls, whisper, barge in"),
-    (CallsAnnotate, "calls.annotate", "set outcomes, write notes"),
+    (CallsAnnotate, "calls.annotate", "set outcomes and write notes"),
     (CallsExport, "calls.export", "export calls"),
-    (CallsTrace, "calls.trace", "see SIP messages whole"),
-    (RecordingsReadOwn, "recordings.read_own", "hear recordings of one's own calls"),
-    (RecordingsRead, "recordings.read", "hear every recording"),
-    (RetentionWrite, "retention.write", "change how long things are kept"),
+    (CallsTrace, "calls.trace", "view SIP messages in full"),
+    (RecordingsReadOwn, "recordings.read_own", "listen to recordings of the user's own calls"),
+    (RecordingsRead, "recordings.read", "listen to every recording"),
+    (RetentionWrite, "retention.write", "change retention times"),
     (AuditRead, "audit.read", "read the audit log"),
-    (UsageRead, "usage.read", "see usage and limits"),
+    (UsageRead, "usage.read", "view usage and limits"),
 ];
 
-/// Every role, the mightiest first.
+/// All roles, from the most powerful down.
 pub const ROLES: [Role; 6] = [Role::Owner, Role::Admin, Role::Supervisor, Role::Agent, Role::Compliance, Role::Viewer];
 
-/// The words of what a key with these scopes may do; without scopes all that an admin may.
+/// Returns the names of the actions that a key with these scopes may perform. Without scopes these are all actions of an admin.
 pub fn key_scopes(scopes: Option<&[String]>) -> Vec<&'static str> {
     let scoped = |action: &&Action| scopes.is_none_or(|scopes| scopes.iter().any(|word| word == action.as_str()));
     actions(Role::Admin).iter().filter(scoped).map(|action| action.as_str()).collect()
 }
 
-/// The table of roles and actions in Markdown, as the documentation shows it.
+/// Returns the table of roles and actions in Markdown, as shown in the documentation.
 pub fn table() -> String {
     let mut text = String::from("| permission | |");
     for role in ROLES {
@@ -106,26 +107,26 @@ pub fn table() -> String {
     text
 }
 
-/// A set of actions: what somebody may do at most.
+/// Set of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights(u32);
 
 impl Rights {
-    /// None at all.
+    /// The empty set.
     pub const NONE: Rights = Rights(0);
 
-    /// Those of a role.
+    /// Returns the rights of a role.
     pub fn of_role(role: Role) -> Rights {
         Rights::of(actions(role))
     }
 
-    /// Those of a key with these scopes, at most an admin's; without scopes all of an admin's.
+    /// Returns the rights of a key with these scopes, at most those of an admin. Without scopes these are all rights of an admin.
     pub fn of_key(scopes: Option<&[Action]>) -> Rights {
         let most = Rights::of_role(Role::Admin);
         scopes.map_or(most, |scopes| Rights(Rights::of(scopes).0 & most.0))
     }
 
-    /// Those of a key whose scopes are these words; one that this version does not know permits nothing.
+    /// Returns the rights of a key whose scopes have these names. Names that this version does not know grant nothing.
     pub fn of_key_words(scopes: Option<&[String]>) -> Rights {
         let actions: Option<Vec<Action>> =
             scopes.map(|words| words.iter().filter_map(|word| Action::from_word(word)).collect());
@@ -136,23 +137,23 @@ impl Rights {
         Rights(actions.iter().fold(0, |set, action| set | 1 << *action as u32))
     }
 
-    /// Whether this action is among them.
+    /// Returns whether the set contains this action.
     pub fn has(self, action: Action) -> bool {
         self.0 & (1 << action as u32) != 0
     }
 
-    /// Whether all of `other` are among them.
+    /// Returns whether the set contains all of `other`.
     pub fn cover(self, other: Rights) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether these may make, change and remove members of this role.
+    /// Returns whether the holder may create, change and remove members of this role.
     pub fn cover_role(self, role: Role) -> bool {
         self.cover(Rights::of_role(role))
     }
 }
 
-/// What a role may do.
+/// Returns the actions that a role may perform.
 pub fn actions(role: Role) -> &'static [Action] {
     match role {
         Role::Owner => &[
@@ -226,12 +227,12 @@ pub fn actions(role: Role) -> &'static [Action] {
 }
 
 impl Action {
-    /// Its word, such as `calls.dial`.
+    /// Returns the name of the action, such as `calls.dial`.
     pub fn as_str(self) -> &'static str {
         ACTIONS.iter().find(|(action, ..)| *action == self).map_or("", |(_, word, _)| word)
     }
 
-    /// The action of a word.
+    /// Returns the action with this name.
     pub fn from_word(word: &str) -> Option<Action> {
         ACTIONS.iter().find(|(_, known, _)| *known == word).map(|(action, ..)| *action)
     }
@@ -242,22 +243,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_in_the_documentation_is_the_one_that_holds() {
+    fn the_table_in_the_documentation_is_current() {
         let documented = include_str!("../../docs/permissions.md");
-        assert!(documented.contains(&table()), "docs/permissions.md is stale; its table is now:\n{}", table());
+        assert!(documented.contains(&table()), "docs/permissions.md is out of date; its table should be:\n{}", table());
     }
 
     #[test]
-    fn every_action_has_one_word_and_somebody_who_may_do_it() {
+    fn every_action_has_one_name_and_owners_may_perform_it() {
         for (action, word, _) in ACTIONS {
             assert_eq!(Action::from_word(word), Some(action));
             assert_eq!(action.as_str(), word);
-            assert!(actions(Role::Owner).contains(&action), "not even an owner may {word}");
+            assert!(actions(Role::Owner).contains(&action), "an owner may not perform {word}");
         }
     }
 
     #[test]
-    fn roles_are_what_they_are_called() {
+    fn roles_have_the_permissions_that_their_names_promise() {
         let may = |role, action| actions(role).contains(&action);
         assert!(may(Role::Compliance, AuditRead) && may(Role::Compliance, RecordingsRead));
         assert!(!may(Role::Compliance, CallsDial) && !may(Role::Compliance, VoiceWrite));
@@ -276,7 +277,7 @@ mod tests {
         for role in [Role::Admin, Role::Supervisor, Role::Agent, Role::Viewer] {
             assert!(admin.cover_role(role), "{role:?}");
         }
-        // Compliance changes how long things are kept, which an admin may not.
+        // Compliance may change retention times, which an admin may not.
         assert!(!admin.cover_role(Role::Owner) && !admin.cover_role(Role::Compliance));
         assert!(ROLES.into_iter().all(|role| Rights::of_role(Role::Owner).cover_role(role)));
         let key = Rights::of_key(Some(&[TeamWrite, RetentionWrite]));
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_no_more_than_an_admin() {
+    fn a_key_has_at_most_the_rights_of_an_admin() {
         let asked = ["calls.read".to_owned(), "retention.write".to_owned(), "no.such".to_owned()];
         assert_eq!(key_scopes(Some(&asked)), ["calls.read"]);
         assert_eq!(key_scopes(None).len(), actions(Role::Admin).len());

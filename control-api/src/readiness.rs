@@ -1,7 +1,7 @@
-//! Whether store and engine serve, looked at rarely however often it is asked: anybody may ask.
+//! Readiness of store and engine. Everybody may ask, so the checks are limited however often requests arrive.
 //!
-//! Ten looks a second are made; further questions get the last answer. Questions that come during a look wait for it and
-//! share its answer.
+//! At most ten checks are made per second; further requests get the last result. Requests during a check wait for it and share
+//! its result.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use tokio::time::timeout;
 use crate::engine::{Command, CommandError};
 use crate::state::AppState;
 
-/// Store and engine answer within this, or they do not serve.
+/// Time in which store and engine must answer to be ready.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Looks that may be made within a second.
+/// Largest number of checks per second.
 const LOOKS: u32 = 10;
 
-/// What was seen.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// The database answers.
+    /// Whether the database answers.
     pub(crate) store: bool,
-    /// The engine with its SIP listeners answers.
+    /// Whether the engine with its SIP listeners answers.
     pub(crate) listeners: bool,
 }
 
-/// The latest looks.
+/// Latest checks and their result.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness(Mutex<Option<Looks>>);
 
@@ -33,13 +33,13 @@ pub(crate) struct Readiness(Mutex<Option<Looks>>);
 struct Looks {
     seen: Seen,
     at: Instant,
-    /// The second in which looks are counted.
+    /// Start of the second in which checks are counted.
     since: Instant,
     count: u32,
 }
 
 impl Readiness {
-    /// What is seen now, or was a moment ago.
+    /// Returns the current result, or one of a moment ago.
     pub(crate) async fn look(&self, state: &AppState) -> Seen {
         let asked = Instant::now();
         let mut looks = self.0.lock().await;

@@ -1,4 +1,4 @@
-//! Every request has an id: the caller's `X-Request-Id` when it is sane, else one of ours; the answer carries it.
+//! Request ids: the client's `X-Request-Id` if it is acceptable, or else a new one. The response carries the id.
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
@@ -6,17 +6,17 @@ use axum::middleware::Next;
 use axum::response::Response;
 use uuid::Uuid;
 
-/// The header.
+/// Name of the header with the request id.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id that is taken over.
+/// Longest id that is accepted, in characters.
 const LENGTH_MAX: usize = 64;
 
-/// The id of a request, among its extensions.
+/// Id of a request, stored in its extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(pub(crate) String);
 
-/// Finds or makes the id, and writes it onto the answer.
+/// Determines the id of a request and adds it to the response.
 pub(crate) async fn attach(mut request: Request, next: Next) -> Response {
     let id = match request.headers().get(X_REQUEST_ID).and_then(sane) {
         Some(id) => id.to_owned(),
@@ -30,7 +30,7 @@ pub(crate) async fn attach(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Letters, digits, `.`, `_`, `-` only: it goes into logs and answers.
+/// Accepts only letters, digits, `.`, `_` and `-`, because the id is written to logs and responses.
 fn sane(value: &HeaderValue) -> Option<&str> {
     let text = value.to_str().ok()?;
     let fine = (1..=LENGTH_MAX).contains(&text.len())
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_sane_ids_are_taken_over() {
+    fn only_acceptable_ids_are_used() {
         let taken = |text: &str| sane(&HeaderValue::from_bytes(text.as_bytes()).unwrap()).is_some();
         for fine in ["a", "01HV3-x_y.z", &"a".repeat(64)] {
             assert!(taken(fine), "{fine}");

@@ -1,12 +1,12 @@
-//! Start and stop of the whole server: store, engine, listeners. `tandem serve` and `tandem demo` both use it.
+//! Start and stop of the whole server: store, engine, listeners. Used by `tandem serve` and `tandem demo`.
 //!
 //! ```text
 //! folder, lock ─▶ store (`opening`) ─▶ TLS, listeners ─▶ engine ─▶ ingest, admin socket, HTTP ─▶ Running
 //! stop: engine ends its calls ─▶ ingest writes the last events ─▶ streams and HTTP end ─▶ store closes
 //! ```
 //!
-//! Invariants: every failure at start is one sentence that says what to do, and leaves nothing running; whatever has to run until
-//! the stop is supervised, by name, and the first that ends before it ends the process ([`Running::fault`]).
+//! Invariants: every failure at the start is one sentence that says what to do, and leaves nothing running. Every task that must
+//! run until the stop is supervised by name, and the first that ends early ends the process ([`Running::fault`]).
 
 use std::fs::{File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
@@ -36,46 +36,46 @@ use crate::state::AppState;
 use crate::store::{SPOOL, Store, StoreError};
 use crate::tls::{self, TlsError, TlsListeners};
 
-/// The engine ends its calls within this.
+/// Time in which the engine must end its calls.
 const ENGINE_STOP: Duration = Duration::from_secs(10);
-/// The last events are written within this.
+/// Time in which the last events must be written.
 const INGEST_STOP: Duration = Duration::from_secs(5);
-/// Each task ends within this.
+/// Time in which each task must end.
 const TASK_STOP: Duration = Duration::from_secs(6);
-/// Connections that the system keeps until they are accepted; at most `net.core.somaxconn`.
+/// Number of connections that the system queues until they are accepted; limited by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// The metrics' histograms are drained this often.
+/// Interval at which the histograms of the metrics are drained.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-/// Free memory goes back to the system this often.
+/// Interval at which free memory is returned to the system.
 const GIVE_BACK: Duration = Duration::from_secs(15);
 /// Buckets of durations, in seconds.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
-/// Buckets of mean opinion scores: the grades of ITU-T G.109, and halves below.
+/// Buckets of mean opinion scores: the grades of ITU-T G.109, and halves below them.
 const MOS: [f64; 8] = [1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.34, 4.5];
 
-/// Why the server did not start. Each text is one sentence that says what to do.
+/// Reason why the server did not start. Each text is one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The data folder cannot be used.
-    #[error("{}: {source}; choose with --data a folder that this user owns and may write", path.display())]
+    #[error("{}: {source}; choose a folder that this user owns and may write with --data", path.display())]
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// Another server uses the data folder.
     #[error("{}: another tandem is running on this data folder; stop it or choose another with --data", .0.display())]
     InUse(PathBuf),
-    /// An address is taken or not ours.
+    /// The address is in use or does not belong to this machine.
     #[error("{key}: cannot listen on {address}: {source}; free the port or change `{key}` in the configuration")]
     Listen {
-        /// Configuration key.
+        /// Configuration key of the address.
         key: &'static str,
-        /// The address.
+        /// Address of the listener.
         address: SocketAddr,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// TLS cannot be set up.
@@ -87,20 +87,20 @@ pub enum ServeError {
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] StartError),
-    /// The admin socket cannot be made.
+    /// The admin socket cannot be created.
     #[error(transparent)]
     Admin(#[from] admin::AdminError),
 }
 
-/// A running server. [`Running::stop`] ends it properly; dropping it does not.
+/// Running server. [`Running::stop`] ends it in an orderly way; dropping it does not.
 pub struct Running {
-    /// Where pages and API are.
+    /// Address of pages and API.
     pub http: SocketAddr,
-    /// Where metrics are, unless off.
+    /// Address of the metrics, unless they are off.
     pub metrics: Option<SocketAddr>,
-    /// SIP listeners with the ports they really have.
+    /// SIP listeners with their actual ports.
     pub sip: Vec<Listener>,
-    /// What requests use: store, engine, bus.
+    /// State of the request handlers: store, engine, bus.
     pub state: AppState,
     closing: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -111,10 +111,10 @@ pub struct Running {
     _lock: File,
 }
 
-/// All that can fail before the engine starts.
+/// Everything that can fail before the engine starts.
 struct Prepared {
     store: Store,
-    /// What connects the store when it is away.
+    /// Task that connects the store if it is unavailable.
     later: Option<Later>,
     tenants: Tenants,
     bus: Bus,
@@ -125,12 +125,17 @@ struct Prepared {
     admin: admin::Listener,
     supervisor: Supervisor,
     faults: mpsc::Receiver<Fault>,
-    /// Dropped before the launch, it ends what runs already.
+    /// If dropped before the launch, it stops the tasks that are already running.
     stopping: DropGuard,
     lock: File,
 }
 
 /// Starts the server that `config` describes, with its data in `data`.
+///
+/// # Errors
+///
+/// Fails if the folder, the store, TLS, a listener or the engine cannot be used. The text says what to do; nothing is left
+/// running.
 pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
     let engine::Started { engine, events, sip, providers } =
@@ -138,7 +143,11 @@ pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     launch(prepared, config, data, Launched { engine, events, sip, providers: Some(providers) }).await
 }
 
-/// Like [`serve`], over an engine that runs already.
+/// Starts the server with an engine that is already running.
+///
+/// # Errors
+///
+/// Fails as [`serve`] does, except for errors of the engine.
 pub async fn serve_with(
     config: Config,
     data: &Path,
@@ -149,12 +158,12 @@ pub async fn serve_with(
     launch(prepared, config, data, Launched { engine, events, sip: Vec::new(), providers: None }).await
 }
 
-/// An engine that runs, and what it gives us.
+/// Running engine with its channels.
 struct Launched {
     engine: Engine,
     events: mpsc::Receiver<Event>,
     sip: Vec<engine::Listener>,
-    /// `None`: an engine of somebody else's making, which keeps them for itself.
+    /// Speech providers; `None` for an engine that was started elsewhere and keeps them.
     providers: Option<engine::Providers>,
 }
 
@@ -163,7 +172,7 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     private_folder(data)?;
     private_folder(&config.record_dir(data))?;
     let lock = lock(data)?;
-    // SQLite lies in a file of this machine: without it there is nothing to start with.
+    // SQLite is a file on this machine. If it cannot be opened, there is no reason to start.
     let known = config.store.place(data).is_postgres().then(|| KnownFile::new(data, config.store.url.reveal()));
     let opened = opening::open(config, data, known.as_ref().is_some_and(KnownFile::is_there)).await?;
     let (Opened::Now(store) | Opened::Later(store)) = &opened;
@@ -295,7 +304,7 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
 }
 
 impl Running {
-    /// Where a browser on this machine finds the pages.
+    /// Returns the URL at which a browser on this machine finds the pages.
     pub fn url(&self) -> String {
         let config = &self.state.config;
         if let Some(url) = &config.http.public_url {
@@ -307,25 +316,25 @@ impl Running {
         format!("{scheme}://{host}:{}", self.http.port())
     }
 
-    /// The code that the first sign-up needs, while it needs one.
+    /// Returns the code that the first sign-up requires, as long as it does.
     pub async fn signup_code(&self) -> Option<&str> {
         let code = self.state.setup.as_ref()?.code()?;
         matches!(self.state.is_fresh().await, Ok(true)).then_some(code)
     }
 
-    /// Waits until something that has to run has ended: [`Running::stop`] then saves what can be saved, and the process ends.
+    /// Waits until a necessary task has ended. Call [`Running::stop`] then, which saves what can be saved, and end the process.
     pub async fn fault(&mut self) -> Fault {
         match self.faults.recv().await {
             Some(fault) => fault,
-            // The supervisor is ours, and holds the other end.
+            // This server owns the supervisor, which holds the other end.
             None => std::future::pending().await,
         }
     }
 
-    /// Takes no new calls, and waits until the running ones have ended, or the time of `sip.drain_s` is over.
+    /// Accepts no new calls and waits until the running calls have ended, at most for `sip.drain_s`.
     ///
     /// # Errors
-    /// Something that has to run has ended meanwhile.
+    /// Returns the fault if a necessary task has ended meanwhile; the server must then be stopped.
     pub async fn drain(&mut self) -> Result<(), Fault> {
         let limit = Duration::from_secs(self.state.config.sip.drain_s.into());
         let drained = tokio::select! {
@@ -333,19 +342,19 @@ impl Running {
             Some(fault) = self.faults.recv() => return Err(fault),
         };
         match drained {
-            Ok(Ok(_)) => tracing::info!("no call is running any more"),
-            Ok(Err(error)) => tracing::warn!(%error, "the engine was not there to be drained"),
-            Err(_) => tracing::warn!(after = ?limit, "calls are still running: they are ended now"),
+            Ok(Ok(_)) => tracing::info!("all calls have ended"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot drain the engine"),
+            Err(_) => tracing::warn!(after = ?limit, "calls are still running and are ended now"),
         }
         Ok(())
     }
 
-    /// Ends every call, writes down what is left to write, closes everything.
+    /// Ends all calls, writes the remaining events and closes everything.
     pub async fn stop(self) {
         self.supervisor.stopping();
         match timeout(ENGINE_STOP, self.state.engine.command(Command::Shutdown)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the engine was not there to be stopped"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot stop the engine"),
             Err(_) => tracing::error!("the engine did not stop in time"),
         }
         if timeout(INGEST_STOP, self.ingest).await.is_err() {
@@ -355,7 +364,7 @@ impl Running {
         self.closing.cancel();
         self.admin.close().await;
         for task in self.tasks {
-            // A task that panicked was logged by the panic hook.
+            // A panic of a task was logged by the panic hook.
             let _ended = timeout(TASK_STOP, task).await;
         }
         self.state.store.close().await;
@@ -366,13 +375,17 @@ fn private_folder(path: &Path) -> Result<(), ServeError> {
     private::folder(path).map_err(|source| ServeError::Folder { path: path.to_owned(), source })
 }
 
-/// Makes the data folder and holds it, so that no server runs on it meanwhile.
+/// Creates the data folder if necessary and locks it, so that no server runs on it meanwhile.
+///
+/// # Errors
+///
+/// Fails if the folder cannot be used or another server is running on it; the text says what to do.
 pub fn claim(data: &Path) -> Result<File, ServeError> {
     private_folder(data)?;
     lock(data)
 }
 
-/// Held for the life of the server; the system frees it when the process ends, however it ends.
+/// Locks the data folder. The lock is held for the life of the server, and the system releases it when the process ends.
 fn lock(data: &Path) -> Result<File, ServeError> {
     let path = data.join("tandem.lock");
     let unusable = |source| ServeError::Folder { path: path.clone(), source };
@@ -388,7 +401,7 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServeEr
     let refused = |source| ServeError::Listen { key, address, source };
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Connections of a stopped server linger in TIME_WAIT and would keep the port taken.
+        // Connections of a stopped server linger in TIME_WAIT and would keep the port in use.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -404,14 +417,14 @@ async fn upkeep(exporter: PrometheusHandle, stopping: CancellationToken) {
     loop {
         tokio::select! {
             _ = tick.tick() => exporter.run_upkeep(),
-            // Off the async threads: it takes the allocator's locks.
+            // On a blocking thread, because it takes the locks of the allocator.
             _ = give_back.tick() => drop(tokio::task::spawn_blocking(engine::memory::give_back)),
             () = stopping.cancelled() => return,
         }
     }
 }
 
-/// The process's one metrics recorder, made at the first start.
+/// Returns the metrics recorder of the process, which is created at the first start.
 fn exporter() -> PrometheusHandle {
     static EXPORTER: OnceLock<PrometheusHandle> = OnceLock::new();
     EXPORTER
@@ -424,7 +437,7 @@ fn exporter() -> PrometheusHandle {
             let recorder = builder.build_recorder();
             let handle = recorder.handle();
             if metrics::set_global_recorder(recorder).is_err() {
-                tracing::warn!("another metrics recorder is in place; /metrics stays empty");
+                tracing::warn!("another metrics recorder is installed, so /metrics stays empty");
             }
             handle
         })

@@ -1,13 +1,13 @@
-//! Setting up a fresh installation: who may sign up first, and under which names the server answers until then.
+//! Setup of a fresh installation: who may sign up first, and under which names the server answers until then.
 //!
 //! ```text
-//! start, no organization yet ─▶ reached by others? ─▶ code: printed, and in DATA/signup-code (0600)
-//! request while there is none ─▶ Host known? ─▶ 421 unless it is ours
-//! first sign-up ─▶ code right? ─▶ organization; the code's file goes
+//! start, no organization yet ─▶ can others reach it? ─▶ code: printed, and in DATA/signup-code (0600)
+//! request while there is none ─▶ known Host? ─▶ if not, 421
+//! first sign-up ─▶ correct code? ─▶ organization; the file is removed
 //! ```
 //!
-//! Invariants: whoever reaches a fresh server over a network owns it only with what its terminal printed; a page of another
-//! site that has its name point at this machine (DNS rebinding) gets no answer.
+//! Invariants: a person who reaches a fresh server over a network can own it only with the code printed on its terminal. A page
+//! of another site whose name resolves to this machine (DNS rebinding) gets no answer.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -26,14 +26,14 @@ use crate::config::Config;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// File of the code in the data folder.
+/// Name of the file with the code in the data folder.
 const FILE: &str = "signup-code";
-/// Longest code that is read from it.
+/// Number of bytes that are read from it at most.
 const CODE_MAX: u64 = 256;
-/// What probes ask, under whatever name.
+/// Paths of probes, which may use any host name.
 const PROBES: [&str; 3] = ["/health", "/readyz", "/api/health"];
 
-/// What holds until there is an organization.
+/// Rules that apply until there is an organization.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     listener: IpAddr,
@@ -47,38 +47,38 @@ struct Code {
 }
 
 impl Setup {
-    /// Of a server that listens at `listener`. A code is needed when others than this machine can reach it; one that was
-    /// printed before stays good.
+    /// Creates the rules for a server that listens at `listener`. A code is required if other machines can reach it. A code that
+    /// was printed earlier stays valid.
     pub(crate) fn begin(config: &Config, listener: SocketAddr, data: &Path) -> io::Result<Setup> {
         let public = config.http.public_url.as_ref().is_some_and(|url| !is_local(url.host()));
         let reachable = !listener.ip().is_loopback() || public || !config.http.trusted_proxies.is_empty();
         let file = data.join(FILE);
-        let code = if reachable { Some(Code { secret: kept(&file)?, file }) } else { None };
+        let code = if reachable { Some(Code { secret: kept_code(&file)?, file }) } else { None };
         Ok(Setup { listener: listener.ip(), code })
     }
 
-    /// The code, for the terminal.
+    /// Returns the code, to print it on the terminal.
     pub(crate) fn code(&self) -> Option<&str> {
         self.code.as_ref().map(|code| code.secret.reveal())
     }
 
-    /// Whether `given` lets somebody sign up first.
+    /// Returns whether `given` allows the first sign-up.
     pub(crate) fn lets_in(&self, given: Option<&str>) -> bool {
         let Some(code) = &self.code else { return true };
         let given = token_hash(given.unwrap_or_default().trim());
         aws_lc_rs::constant_time::verify_slices_are_equal(given.as_bytes(), code.secret.hash().as_bytes()).is_ok()
     }
 
-    /// Somebody signed up: the code is used.
+    /// Removes the code after the first sign-up.
     pub(crate) fn done(&self) {
         if let Some(code) = &self.code
             && let Err(error) = fs::remove_file(&code.file)
         {
-            tracing::warn!(%error, file = %code.file.display(), "the used sign-up code was not removed");
+            tracing::warn!(%error, file = %code.file.display(), "cannot remove the file of the used sign-up code");
         }
     }
 
-    /// Whether a request for this `host[:port]` is meant for us.
+    /// Returns whether a request for this `host[:port]` is meant for this server.
     fn knows(&self, config: &Config, host: &str) -> bool {
         let host = host_of(host);
         let own = config.http.public_url.as_ref().is_some_and(|url| same_host(url.host(), host));
@@ -92,13 +92,13 @@ impl Setup {
     }
 }
 
-/// The code that waits in `file`, or a new one.
-fn kept(file: &Path) -> io::Result<Secret> {
+/// Returns the code in `file`, or writes a new one.
+fn kept_code(file: &Path) -> io::Result<Secret> {
     match OpenOptions::new().read(true).open(file) {
         Ok(open) => {
             let mut text = String::new();
             open.take(CODE_MAX).read_to_string(&mut text)?;
-            // An empty file is what a full disk left.
+            // An empty file is the result of a full disk.
             if let Some(secret) = Some(text.trim()).filter(|text| !text.is_empty()) {
                 return Ok(Secret::typed(secret.to_owned()));
             }
@@ -114,16 +114,16 @@ fn kept(file: &Path) -> io::Result<Secret> {
     Ok(secret)
 }
 
-/// Removes a code that nobody used, once there is an organization.
+/// Removes an unused code once there is an organization.
 pub(crate) fn forget(data: &Path) {
     match fs::remove_file(data.join(FILE)) {
-        Ok(()) => tracing::info!("the sign-up code is not needed any more: its file is removed"),
+        Ok(()) => tracing::info!("the sign-up code is no longer needed; its file was removed"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(%error, "the sign-up code's file cannot be removed"),
+        Err(error) => tracing::warn!(%error, "cannot remove the file of the sign-up code"),
     }
 }
 
-/// The host of `host[:port]`.
+/// Returns the host of `host[:port]`.
 fn host_of(authority: &str) -> &str {
     let end = authority.rfind(']').map_or(0, |end| end + 1);
     let host = authority[end..].rfind(':').map_or(authority, |colon| &authority[..end + colon]);
@@ -139,7 +139,7 @@ fn is_local(host: &str) -> bool {
     same_host(host, "localhost") || literal.is_ok_and(|address| address.is_loopback())
 }
 
-/// Refuses requests for a name that is not ours, until there is an organization.
+/// Refuses requests for host names that are not those of this server, until there is an organization.
 pub(crate) async fn known_host(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let Some(setup) = state.setup.as_ref().filter(|_| !PROBES.contains(&request.uri().path())) else {
         return next.run(request).await;
@@ -156,8 +156,8 @@ pub(crate) async fn known_host(State(state): State<AppState>, request: Request, 
     Problem::new(
         StatusCode::MISDIRECTED_REQUEST,
         "unknown-host",
-        "This server does not answer under this name",
-        "until somebody has signed up, this server answers as localhost, its own address, and the host of http.public_url",
+        "Unknown host name",
+        "until the first sign-up, this server answers only as localhost, its own address, and the host of http.public_url",
     )
     .into_response()
 }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_needed_where_others_can_reach_the_server() {
+    fn a_code_is_required_if_others_can_reach_the_server() {
         let public = "[http]\npublic_url = \"https://voice.example.com\"";
         for (config, listener, needed) in [
             ("", "127.0.0.1:8080", false),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_outlives_a_restart_and_is_gone_when_used() {
+    fn the_code_survives_a_restart_and_is_removed_when_used() {
         let (config, data, first) = setup("", "0.0.0.0:1");
         let file = data.path().join(FILE);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_ours_or_not() {
+    fn only_host_names_of_this_server_are_known() {
         let (config, _data, local) = setup("[http]\npublic_url = \"https://Voice.example.com:8443\"", "127.0.0.1:80");
         for (host, known) in [
             ("localhost", true),

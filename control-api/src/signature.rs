@@ -1,10 +1,11 @@
-//! URLs that open one thing for a while without a login: HMAC-SHA-256 over what, whose, until when, and who signed.
+//! Signed URLs, which open one recording for some time without a log-in: HMAC-SHA-256 over recording, organization, expiry and
+//! signer.
 //!
 //! ```text
-//! request ─▶ SignedLink: before it is counted (`rate_limit`), because only what is not validly signed is ─▶ handler
+//! request ─▶ SignedLink, checked in `rate_limit`, which counts only requests without a valid signature ─▶ handler
 //! ```
 //!
-//! The key is the organization's own and lies in the store, so that a URL outlives the process.
+//! The key belongs to the organization and is in the store, so that a URL outlives the process.
 
 use aws_lc_rs::hmac;
 use axum::extract::FromRequestParts;
@@ -18,29 +19,29 @@ use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::{OrganizationId, PartId, now};
 
-/// What a URL opens.
+/// Content of a signed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordingLink {
-    /// Whose it is.
+    /// Organization that the recording belongs to.
     pub(crate) organization: OrganizationId,
-    /// The recorded call.
+    /// Id of the recorded call.
     pub(crate) call: Uuid,
-    /// Which of its files.
+    /// File of the recording.
     pub(crate) file: PartId,
-    /// Until when, in seconds since 1970.
+    /// Expiry, in seconds since 1970.
     pub(crate) expires: i64,
-    /// Who signed it, as `user:ID` or `key:ID`.
+    /// Signer, as `user:ID` or `key:ID`.
     pub(crate) by: String,
 }
 
 impl RecordingLink {
-    /// The signature with an organization's key.
+    /// Returns the signature with an organization's key.
     pub(crate) fn signature(&self, key: &str) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
         hex::encode(hmac::sign(&key, self.text().as_bytes()))
     }
 
-    /// Whether a signature opens it now.
+    /// Returns whether a signature is valid now.
     fn opens(&self, key: &str, signature: &str, now: Timestamp) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
         let right = hex_of(signature).is_some_and(|told| hmac::verify(&key, self.text().as_bytes(), &told).is_ok());
@@ -49,7 +50,7 @@ impl RecordingLink {
 
     fn text(&self) -> String {
         let RecordingLink { organization, call, file, expires, by } = self;
-        // The first line tells the forms apart, whatever the others hold.
+        // The first line distinguishes the forms, whatever the other lines contain.
         match file {
             PartId { number: 1, part: 1 } => format!("recording\n{organization}\n{call}\n{expires}\n{by}"),
             PartId { number: 1, part } => {
@@ -62,45 +63,45 @@ impl RecordingLink {
     }
 }
 
-/// The bytes of a signature. One spelling only: hex in small letters.
+/// Returns the bytes of a signature. Only lower-case hexadecimal is accepted.
 fn hex_of(signature: &str) -> Option<Vec<u8>> {
     hex::decode(signature).ok().filter(|bytes| bytes.len() == 32 && hex::encode(bytes) == signature)
 }
 
-/// A request with a valid signature. One that was altered, is for something else or has expired is refused in the same words.
+/// Request with a valid signature. Requests that were altered, belong to another recording or have expired get the same response.
 #[derive(Clone, Debug)]
 pub(crate) struct SignedLink {
-    /// What it opens.
+    /// Content of the URL.
     pub(crate) link: RecordingLink,
-    /// What opens it.
+    /// Signature of the URL.
     pub(crate) signature: String,
 }
 
-/// What a request's signature was found to be, among its extensions: looked up once.
+/// Result of checking a request's signature. It is stored in the request's extensions, so that it is determined only once.
 #[derive(Clone)]
 pub(crate) struct Checked(pub(crate) Result<SignedLink, Problem>);
 
 impl SignedLink {
-    /// Checks a request's signature.
+    /// Checks the signature of a request.
     pub(crate) async fn check(parts: &mut Parts, state: &AppState) -> Result<SignedLink, Problem> {
         let id = PathId::from_request_parts(parts, state).await?;
         let query = QueryPairs::from_request_parts(parts, state).await?;
-        // An altered link is refused in the same words, whichever of its parameters is empty.
+        // An altered link gets the same response, whichever of its parameters is empty.
         let taken = query.take(["number", "part", "expires", "by", "signature"]);
-        let [number, part, expires, by, signature] = taken.map_err(|_| refused())?;
-        let read = |text: Option<String>| text.map_or(Ok(1), |text| text.parse::<u32>()).map_err(|_| refused());
+        let [number, part, expires, by, signature] = taken.map_err(|_| bad_signature())?;
+        let read = |text: Option<String>| text.map_or(Ok(1), |text| text.parse::<u32>()).map_err(|_| bad_signature());
         let file = PartId { number: read(number)?, part: read(part)? };
         let expires = expires.and_then(|text| text.parse::<i64>().ok()).filter(|&expires| now().as_second() < expires);
-        let (Some(expires), Some(by), Some(signature)) = (expires, by, signature) else { return Err(refused()) };
+        let (Some(expires), Some(by), Some(signature)) = (expires, by, signature) else { return Err(bad_signature()) };
         if hex_of(&signature).is_none() {
-            return Err(refused());
+            return Err(bad_signature());
         }
-        let call = id.of("recording").map_err(|_| refused())?;
-        let organization = state.store.call_organization(call).await?.ok_or_else(refused)?;
-        let key = state.store.signing_key_show(organization).await?.ok_or_else(refused)?;
+        let call = id.of("recording").map_err(|_| bad_signature())?;
+        let organization = state.store.call_organization(call).await?.ok_or_else(bad_signature)?;
+        let key = state.store.signing_key_show(organization).await?.ok_or_else(bad_signature)?;
         let link = RecordingLink { organization, call, file, expires, by };
         if !link.opens(&key, &signature, now()) {
-            return Err(refused());
+            return Err(bad_signature());
         }
         Ok(SignedLink { link, signature })
     }
@@ -117,13 +118,13 @@ impl FromRequestParts<AppState> for SignedLink {
     }
 }
 
-fn refused() -> Problem {
+fn bad_signature() -> Problem {
     metrics::counter!("tandem_signed_urls_refused_total").increment(1);
     Problem::new(
         StatusCode::FORBIDDEN,
         "bad-signature",
-        "This URL opens nothing",
-        "the URL was altered, is for something else or has expired; ask whoever made it for a new one",
+        "Invalid signature",
+        "the URL was altered, belongs to another recording or has expired; ask its creator for a new one",
     )
 }
 

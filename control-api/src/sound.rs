@@ -1,6 +1,6 @@
-//! WAV files of an organization, read into samples that calls carry.
+//! Conversion of an organization's WAV files into samples for calls.
 //!
-//! The bytes are strangers': nothing here panics, and what they ask for is bounded before it is made.
+//! The files come from untrusted users: nothing here panics, and all sizes are checked before memory is allocated.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -9,48 +9,48 @@ use hound::{SampleFormat, WavReader, WavSpec};
 
 use crate::engine::{SampleRate, carried};
 
-/// Longest sound.
+/// Longest sound, in seconds.
 const LONGEST_S: u32 = 600;
-/// Samples per second that a sound may have.
+/// Allowed sample rates of a sound, in Hz.
 const RATES: std::ops::RangeInclusive<u32> = 8_000..=48_000;
 
-/// A sound.
+/// Decoded sound in the format of calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heard {
-    /// Samples per second of the file.
+    /// Sample rate of the file, in Hz.
     pub(crate) hz: u32,
-    /// How long it lasts.
+    /// Duration in milliseconds.
     pub(crate) duration_ms: u64,
-    /// Rate of `samples`.
+    /// Sample rate of `samples`.
     pub(crate) rate: SampleRate,
-    /// Mono.
+    /// Mono samples of 16 bits.
     pub(crate) samples: Arc<[i16]>,
 }
 
-/// Why a file is no sound that calls could be played.
+/// Reason why a file cannot be played in calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoSound {
-    /// It cannot be read.
+    /// The file cannot be decoded.
     #[error("expected a WAV file of PCM or float samples: {0}")]
     Unreadable(String),
-    /// It has more than two channels.
+    /// The file has more than two channels.
     #[error("expected one or two channels; the file has {0}")]
     Channels(u16),
-    /// Its rate is none that sounds have.
+    /// The sample rate is not supported.
     #[error("expected 8000 to 48000 samples per second; the file has {0}")]
     Rate(u32),
-    /// There is nothing to hear.
+    /// The file contains no samples.
     #[error("expected samples; the file has none")]
     Empty,
-    /// It lasts too long.
+    /// The sound is too long.
     #[error("expected at most {LONGEST_S} seconds")]
     TooLong,
 }
 
-/// Reads a WAV file.
+/// Decodes a WAV file.
 ///
 /// # Errors
-/// [`NoSound`] says what was expected.
+/// Returns a [`NoSound`] that says what was expected.
 pub(crate) fn read(wav: &[u8]) -> Result<Heard, NoSound> {
     let unreadable = |error: hound::Error| NoSound::Unreadable(error.to_string());
     let mut reader = WavReader::new(Cursor::new(wav)).map_err(unreadable)?;
@@ -65,7 +65,7 @@ pub(crate) fn read(wav: &[u8]) -> Result<Heard, NoSound> {
         return Err(NoSound::TooLong);
     }
     let all: Result<Vec<i32>, _> = match sample_format {
-        SampleFormat::Float => reader.samples::<f32>().map(|sample| sample.map(whole)).collect(),
+        SampleFormat::Float => reader.samples::<f32>().map(|sample| sample.map(to_16_bits)).collect(),
         SampleFormat::Int => {
             let shift = 32_u32.saturating_sub(bits_per_sample.into());
             let wide = |sample: i32| sample.checked_shl(shift).unwrap_or_default() >> 16;
@@ -82,8 +82,8 @@ pub(crate) fn read(wav: &[u8]) -> Result<Heard, NoSound> {
     Ok(Heard { hz, duration_ms, rate, samples: samples.into() })
 }
 
-/// A sample between -1 and 1 as 16 bits; what is no number is silence.
-fn whole(sample: f32) -> i32 {
+/// Converts a sample between -1 and 1 to 16 bits. NaN becomes silence.
+fn to_16_bits(sample: f32) -> i32 {
     (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i32
 }
 
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn every_usual_wav_becomes_samples_that_calls_carry() {
+    fn every_usual_wav_is_converted_to_samples_for_calls() {
         for (spec, value) in [
             (spec(1, 8_000, 16, SampleFormat::Int), 8_192),
             (spec(2, 44_100, 16, SampleFormat::Int), 8_192),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_calls_cannot_be_played_is_refused_in_a_sentence() {
+    fn unsupported_files_are_refused_with_their_reason() {
         let int = |channels, rate| spec(channels, rate, 16, SampleFormat::Int);
         assert!(matches!(read(b"ID3"), Err(NoSound::Unreadable(_))));
         assert_eq!(read(&wav(int(3, 8_000), 10, 0)), Err(NoSound::Channels(3)));
@@ -156,7 +156,7 @@ mod tests {
                     bytes[at] = random.random();
                 }
             }
-            // Whatever it says: it is refused or read.
+            // The result does not matter.
             let _ = read(&bytes);
         }
     }

@@ -1,4 +1,4 @@
-//! What every request handler may use.
+//! State shared by all request handlers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,55 +20,55 @@ use crate::readiness::Readiness;
 use crate::setup::Setup;
 use crate::store::{Deed, Store, StoreError};
 
-/// Shared by all requests; clones are cheap.
+/// State of the server, shared by all requests; clones are cheap.
 #[derive(Clone)]
 pub struct AppState {
-    /// The configuration in force.
+    /// Configuration of the server.
     pub config: Arc<Config>,
-    /// Rows.
+    /// Database with all rows.
     pub store: Store,
-    /// Calls.
+    /// Media engine that carries the calls.
     pub engine: Engine,
-    /// What happens.
+    /// Event bus that publishes all events.
     pub bus: Bus,
-    /// Who listens to it.
+    /// Open event streams and their limits.
     pub listeners: Listeners,
-    /// When it was last looked whether store and engine serve.
+    /// Last result of the readiness check.
     pub(crate) readiness: Arc<Readiness>,
-    /// Password hashing, off the async threads.
+    /// Password hashing, outside the async threads.
     pub passwords: Passwords,
-    /// Log-in attempts.
+    /// Delays of log-in attempts.
     pub throttle: Arc<Throttle>,
-    /// What keys and sessions stand for, remembered for a moment.
+    /// Cache of valid keys and sessions.
     pub credentials: Arc<Credentials>,
-    /// How often.
+    /// Rate limits of requests.
     pub rate_limits: Arc<RateLimits>,
-    /// What is done by whom.
+    /// Writer of the audit log.
     pub audit_log: AuditLog,
-    /// What is being heard by whom.
+    /// Recordings that are being played, and their listeners.
     pub(crate) plays: Arc<Plays>,
-    /// Which telephones keys have opened.
+    /// SIP passwords that were issued to keys.
     pub(crate) phones: Arc<Phones>,
-    /// What holds until there is an organization; nothing: nobody has to be kept out.
+    /// Rules until there is an organization; `None` if there is one already.
     pub(crate) setup: Option<Arc<Setup>>,
-    /// Whether there is an organization: seen once, it stays so.
+    /// Whether there is an organization. Once set, it is not checked again.
     inhabited: Arc<AtomicBool>,
-    /// Mail, where it is configured.
+    /// Mail client, if mail is configured.
     pub(crate) mail: Option<Mail>,
-    /// What organizations may call.
+    /// Limits of the organizations' calls.
     pub limits: Arc<CallLimits>,
-    /// What call programs need.
+    /// Services for call programs.
     pub(crate) programs: Programs,
-    /// Cancelled when the server stops: ends streams.
+    /// Cancelled when the server stops; ends event streams.
     pub stopping: CancellationToken,
 }
 
 impl AppState {
-    /// The state of a server with this configuration, store and engine.
+    /// Creates the state of a server with this configuration, store and engine.
     pub fn new(config: Config, store: Store, engine: Engine, bus: Bus) -> AppState {
         let config = Arc::new(config);
         let mail = Mail::new(&config.mail).unwrap_or_else(|error| {
-            tracing::error!(%error, "there is no mail");
+            tracing::error!(%error, "mail is not available");
             None
         });
         AppState {
@@ -94,7 +94,7 @@ impl AppState {
         }
     }
 
-    /// Whether this installation has no organization yet. Once it has one, it is not asked again.
+    /// Returns whether this installation has no organization yet. Once it has one, the store is not asked again.
     pub(crate) async fn is_fresh(&self) -> Result<bool, StoreError> {
         if !self.store.keeps() || self.inhabited.load(Ordering::Relaxed) {
             return Ok(false);
@@ -104,10 +104,10 @@ impl AppState {
         Ok(fresh)
     }
 
-    /// Writes down what an actor did; returns when it is committed.
+    /// Writes an action of an actor to the audit log. Returns when it is committed.
     ///
     /// # Errors
-    /// The log cannot be written: then the request fails, too.
+    /// Returns [`NotWritten`] if the log cannot be written; the request must then fail too.
     pub async fn audit(&self, actor: &Actor, deed: Deed) -> Result<(), NotWritten> {
         self.audit_log.append(actor.organization, actor.by.clone(), deed).await
     }

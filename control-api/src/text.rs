@@ -1,71 +1,71 @@
-//! Texts that people give names, notes and outcomes in.
+//! Checks of names, notes and outcomes that people enter, and the patterns that describe them.
 
 use crate::problem::Problem;
 
-/// White space, as the inside of a class of characters: what is trimmed.
+/// White space, which is trimmed, as the content of a character class.
 const WHITE: &str = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
-/// Control characters.
+/// Control characters as the content of a character class.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
-/// Control characters but line ends and tabs.
+/// Control characters except line ends and tabs.
 const CONTROL_IN_PROSE: &str = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f";
 
-/// What [`name`] takes, for the API's description.
+/// Returns the pattern of texts that [`name`] accepts, for the API's description.
 pub(crate) fn name_pattern(most: usize) -> String {
     format!("^[{WHITE}]*{}[{WHITE}]*$", trimmed(CONTROL, most))
 }
 
-/// What [`prose`] takes.
+/// Returns the pattern of texts that [`prose`] accepts.
 pub(crate) fn prose_pattern(most: usize) -> String {
     format!("^[{WHITE}]*{}[{WHITE}]*$", trimmed(CONTROL_IN_PROSE, most))
 }
 
-/// What [`name`] takes, and nothing.
+/// Returns the pattern of texts that [`name`] accepts, or of an empty text.
 pub(crate) fn label_pattern(most: usize) -> String {
     format!("^[{WHITE}]*({}[{WHITE}]*)?$", trimmed(CONTROL, most))
 }
 
-/// A name that is trimmed already.
+/// Returns the pattern of a name that must be trimmed already.
 pub(crate) fn trimmed_name_pattern(most: usize) -> String {
     format!("^{}$", trimmed(CONTROL, most))
 }
 
-/// `USER@HOST` without white space.
+/// Returns the pattern of `USER@HOST` without white space.
 pub(crate) fn email_pattern() -> String {
     format!("^[^@{WHITE}{CONTROL}]+@[^@{WHITE}{CONTROL}]+$")
 }
 
-/// No control characters.
+/// Returns the pattern of a text without control characters.
 pub(crate) fn plain_pattern() -> String {
     format!("^[^{CONTROL}]*$")
 }
 
-/// 1 to `most` characters without the unfit ones, white space neither first nor last.
+/// Returns the pattern of 1 to `most` characters without the unfit ones, with no white space at the beginning and end.
 fn trimmed(unfit: &str, most: usize) -> String {
     let between = most.saturating_sub(2);
     format!("[^{WHITE}{unfit}]([^{unfit}]{{0,{between}}}[^{WHITE}{unfit}])?")
 }
 
-/// A name of one line: trimmed, 1 to `most` characters, none of them control.
+/// Trims and checks a name on one line: 1 to `most` characters and no control characters.
 pub(crate) fn name(field: &'static str, text: &str, most: usize) -> Result<String, Problem> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-        return Err(Problem::field(field, format!("expected 1 to {most} characters, none of them control")));
+        return Err(Problem::field(field, format!("expected 1 to {most} characters and no control characters")));
     }
     Ok(text.to_owned())
 }
 
-/// A text of any lines: trimmed, 1 to `most` characters, none of them control but line ends and tabs.
+/// Trims and checks a text of several lines: 1 to `most` characters, and no control characters except line ends and tabs.
 pub(crate) fn prose(field: &'static str, text: &str, most: usize) -> Result<String, Problem> {
     let text = text.trim();
     let unfit = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if text.is_empty() || text.chars().count() > most || text.chars().any(unfit) {
-        return Err(Problem::field(field, format!("expected 1 to {most} characters, none of them control")));
+        return Err(Problem::field(field, format!("expected 1 to {most} characters and no control characters")));
     }
     Ok(text.to_owned())
 }
 
-/// A store's URL as it may be shown: `postgres://USER:***@HOST:PORT/DATABASE`. What may be a password, and what stands where
-/// nobody expects it, is left out.
+/// Returns a store's URL for display: `postgres://USER:***@HOST:PORT/DATABASE`. Every part that may be a password, or that is in
+/// an unexpected position, is omitted.
 pub(crate) fn without_password(url: &str) -> String {
     let scheme = ["postgres://", "postgresql://"].into_iter().find(|scheme| url.starts_with(scheme));
     let Some(scheme) = scheme else {
@@ -73,7 +73,7 @@ pub(crate) fn without_password(url: &str) -> String {
         return if has_none { url.to_owned() } else { "***".to_owned() };
     };
     let rest = &url[scheme.len()..];
-    // A query may hold a password too.
+    // A query may contain a password too.
     let (place, query) = match rest.split_once('?') {
         Some((place, query)) => (place, Some(query)),
         None => (rest, None),
@@ -91,7 +91,7 @@ pub(crate) fn without_password(url: &str) -> String {
     };
     let authority = place.split('/').next().unwrap_or_default();
     let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
-    // Behind a host's colon stands a port, or a password whose @ was forgotten.
+    // The text after a host's colon is a port, or a password whose @ was forgotten.
     if !port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']') {
         return masked();
     }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_is_shown_without_what_may_be_a_password() {
+    fn a_store_url_is_shown_without_possible_passwords() {
         for (url, shown) in [
             ("sqlite:tandem.db", "sqlite:tandem.db"),
             ("none", "none"),

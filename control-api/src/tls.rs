@@ -1,6 +1,7 @@
-//! TLS of pages and SIP listeners: files that are read again when they change, or a self-signed pair kept in the data folder.
+//! TLS of pages and SIP listeners: certificate files that are reloaded when they change, or a self-signed certificate in the data
+//! folder.
 //!
-//! Running connections keep what they agreed on; only new handshakes see new certificates.
+//! Existing connections keep their session; only new handshakes use new certificates.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,40 +18,40 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Tls};
 
-/// How often the files' times are looked at.
+/// Interval at which the modification times of the files are checked.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
-/// Why TLS cannot be set up. The text says what to do.
+/// Reason why TLS cannot be set up. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {problem}")]
 pub struct TlsError {
-    /// `http.tls` or `sip.tls`.
+    /// Configuration key: `http.tls` or `sip.tls`.
     key: &'static str,
     problem: String,
 }
 
-/// Certificate and key files.
+/// Files of certificate and key.
 #[derive(Clone, Debug)]
 struct Pair {
     cert: PathBuf,
     key: PathBuf,
 }
 
-/// Makes the process use one TLS implementation. Two would panic at the first handshake.
+/// Selects the TLS implementation of the process. Two implementations would panic at the first handshake.
 pub(crate) fn install_provider() {
-    // Another part of the process, or an earlier server in it, may have done so: then it is the same one.
+    // Another part of the process, or an earlier server in it, may have selected the same implementation already.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// How listeners shake hands.
+/// TLS configurations of the listeners.
 pub(crate) struct TlsListeners {
-    /// Pages and API; none: plain HTTP.
+    /// Configuration for pages and API; `None` for plain HTTP.
     pub(crate) http: Option<Arc<ServerConfig>>,
-    /// SIP; none without a TLS listener.
+    /// Configuration for SIP; `None` without a TLS listener.
     pub(crate) sip: Option<Arc<ServerConfig>>,
 }
 
-/// Reads or makes the certificates that are needed. Files are watched until `stopping`.
+/// Reads or creates the required certificates. Files are watched until `stopping`.
 pub(crate) fn start(config: &Config, data: &Path, stopping: &CancellationToken) -> Result<TlsListeners, TlsError> {
     let show = |key, tls: &Tls| -> Result<ServerConfig, TlsError> {
         let wrong = |problem| TlsError { key, problem };
@@ -58,7 +59,7 @@ pub(crate) fn start(config: &Config, data: &Path, stopping: &CancellationToken) 
             Tls::Files { cert, key } => Pair { cert: cert.clone(), key: key.clone() },
             Tls::SelfSigned | Tls::Off => self_signed(config, data).map_err(wrong)?,
         };
-        // Before the files are read: what changes while they are is then seen as a change.
+        // Before the files are read, so that a change during reading is noticed.
         let seen = changed_at(&pair);
         let shown = Arc::new(Shown(RwLock::new(load(&pair).map_err(wrong)?)));
         if matches!(tls, Tls::Files { .. }) {
@@ -68,7 +69,7 @@ pub(crate) fn start(config: &Config, data: &Path, stopping: &CancellationToken) 
     };
     let http = config.http.tls.is_on().then(|| -> Result<Arc<ServerConfig>, TlsError> {
         let mut server = show("http.tls", &config.http.tls)?;
-        // HTTP/1.1 only: WebSockets and event streams need no more.
+        // Only HTTP/1.1, which is sufficient for WebSockets and event streams.
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(server))
     });
@@ -79,7 +80,7 @@ pub(crate) fn start(config: &Config, data: &Path, stopping: &CancellationToken) 
     Ok(TlsListeners { http: http.transpose()?, sip: sip.transpose()? })
 }
 
-/// What new handshakes are shown.
+/// Certificate for new handshakes.
 #[derive(Debug)]
 struct Shown(RwLock<Arc<CertifiedKey>>);
 
@@ -93,18 +94,18 @@ fn load(pair: &Pair) -> Result<Arc<CertifiedKey>, String> {
     let wrong = |path: &Path, problem: String| format!("{}: {problem}", path.display());
     let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&pair.cert)
         .and_then(Iterator::collect)
-        .map_err(|error| wrong(&pair.cert, format!("no PEM certificate can be read: {error}")))?;
+        .map_err(|error| wrong(&pair.cert, format!("cannot read a PEM certificate: {error}")))?;
     if certificates.is_empty() {
-        return Err(wrong(&pair.cert, "holds no PEM certificate".into()));
+        return Err(wrong(&pair.cert, "contains no PEM certificate".into()));
     }
     let key = PrivateKeyDer::from_pem_file(&pair.key)
-        .map_err(|error| wrong(&pair.key, format!("no PEM private key can be read: {error}")))?;
+        .map_err(|error| wrong(&pair.key, format!("cannot read a PEM private key: {error}")))?;
     CertifiedKey::from_der(certificates, key, &rustls::crypto::aws_lc_rs::default_provider())
         .map(Arc::new)
         .map_err(|error| wrong(&pair.key, format!("does not belong to {}: {error}", pair.cert.display())))
 }
 
-/// The kept pair, or a new one for every name under which this server may be reached.
+/// Returns the stored self-signed certificate, or creates one for every name under which this server can be reached.
 fn self_signed(config: &Config, data: &Path) -> Result<Pair, String> {
     let folder = data.join("tls");
     let pair = Pair { cert: folder.join("self-signed.cert.pem"), key: folder.join("self-signed.key.pem") };
@@ -136,12 +137,12 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Reads the files again on SIGHUP and when they change. What cannot be used is told, and the old pair stays.
+/// Reloads the files on SIGHUP and when they change. Unusable files are logged, and the old certificate stays.
 async fn watch(pair: Pair, mut seen: Times, shown: Arc<Shown>, stopping: CancellationToken) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
-            tracing::warn!(%error, "SIGHUP cannot be caught; certificates are read again when their files change");
+            tracing::warn!(%error, "cannot handle SIGHUP, so changed certificates are not reloaded");
             return;
         }
     };
@@ -159,16 +160,16 @@ async fn watch(pair: Pair, mut seen: Times, shown: Arc<Shown>, stopping: Cancell
         match load(&pair) {
             Ok(certificate) => {
                 *shown.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
-                tracing::info!(cert = %pair.cert.display(), "certificate read again");
+                tracing::info!(cert = %pair.cert.display(), "certificate reloaded");
             }
-            // A half-written pair is looked at again when the other half changes.
-            Err(error) => tracing::error!(error, "the certificate is not changed"),
+            // A partly written pair is checked again when the other file changes.
+            Err(error) => tracing::error!(error, "cannot reload the certificate; the old one stays in use"),
         }
         seen = now;
     }
 }
 
-/// When certificate and key were written last.
+/// Modification times of certificate and key.
 type Times = [Option<SystemTime>; 2];
 
 fn changed_at(pair: &Pair) -> Times {

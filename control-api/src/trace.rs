@@ -1,4 +1,4 @@
-//! A call's SIP messages as a ladder: the form that API and operator get, and its drawing for a terminal.
+//! SIP messages of a call as a ladder diagram: the data for API and operator, and its drawing for a terminal.
 //!
 //! ```text
 //!    seconds  customer +3491•••0001                tandem                      agent anna
@@ -7,7 +7,7 @@
 //!      0.001            │◀─────────────── 100 Trying ─│                             │
 //! ```
 //!
-//! Not here: what is kept and which secrets are taken out of it (the engine), who may ask (routes, admin).
+//! Not here: storing messages and removing secrets from them (the engine), and permissions (routes, admin).
 
 use std::fmt::Write as _;
 
@@ -19,72 +19,72 @@ use uuid::Uuid;
 use crate::engine::{CallTrace, call_uuid, mask};
 use crate::store::TAIL;
 
-/// Where the first party's line stands.
+/// Column of the first party's line.
 const FIRST_LANE: usize = 22;
-/// From one line to the next.
+/// Distance between two lines, in columns.
 const PITCH: usize = 30;
-/// What a message's text is indented by.
+/// Indentation of the text of messages.
 const INDENT: &str = "            ";
 
-/// The SIP messages of a call.
+/// SIP messages of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ladder {
-    /// The call.
+    /// Id of the call.
     pub call: Uuid,
-    /// When the first message that is still kept came or left.
+    /// Time of the first message that is still stored.
     #[schema(value_type = String, format = DateTime)]
     pub began_at: Timestamp,
-    /// Whether more may come.
+    /// Whether the call is running, so that further messages may follow.
     pub running: bool,
-    /// Earlier messages that are no longer kept.
+    /// Number of earlier messages that are no longer stored.
     pub dropped: u64,
-    /// Who Tandem talked to, in the order in which the legs began.
+    /// Parties that exchanged messages with Tandem, in the order in which their legs began.
     pub parties: Vec<LadderParty>,
     /// The messages, oldest first.
     pub steps: Vec<LadderStep>,
 }
 
-/// The other end of one leg.
+/// Remote end of one leg.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LadderParty {
-    /// Number of the leg in its call.
+    /// Number of the leg within its call.
     pub leg: u64,
-    /// `customer` or `agent`.
+    /// Role of the party: `customer` or `agent`.
     pub role: String,
-    /// Number, agent's name or URI.
+    /// Phone number, agent name or URI of the party.
     pub peer: String,
     /// Transport and address of its first message, such as `udp 192.0.2.7:5060`.
     pub address: String,
 }
 
-/// One message.
+/// One SIP message of a ladder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LadderStep {
-    /// Grows from step to step.
+    /// Number of the message, which increases from step to step.
     pub number: u64,
-    /// Since `began_at`.
+    /// Milliseconds since `began_at`.
     pub after_ms: u64,
-    /// The leg it belongs to.
+    /// Number of the leg that the message belongs to.
     pub leg: u64,
-    /// From Tandem to the party; else from there.
+    /// Whether Tandem sent the message to the party; otherwise Tandem received it.
     pub sent: bool,
-    /// Such as `INVITE`, `re-INVITE`, `180 Ringing`, `200 OK (BYE)`.
+    /// Kind of message, such as `INVITE`, `re-INVITE`, `180 Ringing`, `200 OK (BYE)`.
     pub label: String,
-    /// What the body is, such as `SDP`, `SDP sendonly`; empty without one.
+    /// Kind of body, such as `SDP`, `SDP sendonly`; empty without a body.
     pub body: String,
-    /// The same message was seen before: a retransmission.
+    /// Whether the message is a retransmission of an earlier one.
     pub again: bool,
     /// Transport and address of the party.
     pub address: String,
-    /// The message, without passwords and keys, where it was asked for.
+    /// Text of the message without passwords and keys, if it was requested.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message: Option<String>,
-    /// The end of the message was not kept.
+    /// Whether the end of the message was not stored.
     pub cut: bool,
 }
 
 impl Ladder {
-    /// The engine's trace in our form. `messages`: with the messages' texts.
+    /// Converts the engine's trace. With `messages`, the texts of messages are included.
     pub fn new(trace: CallTrace, messages: bool) -> Ladder {
         let at = |at| Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
         let began_at = trace.steps.first().map_or(Timestamp::UNIX_EPOCH, |step| at(step.at));
@@ -120,7 +120,7 @@ impl Ladder {
         }
     }
 
-    /// Without what came after somebody left the call, for whom it is; `None`: all of it.
+    /// Removes messages that came after an actor left the call, at `left_at`. `None` keeps all of them.
     pub fn until(mut self, left_at: Option<Timestamp>) -> Ladder {
         let Some(left_at) = left_at else { return self };
         let most = u64::try_from(left_at.duration_since(self.began_at).saturating_add(TAIL).as_millis()).unwrap_or(0);
@@ -130,7 +130,7 @@ impl Ladder {
         self
     }
 
-    /// The same with the parties' numbers masked.
+    /// Masks the numbers of the parties.
     pub fn masked(mut self) -> Ladder {
         for party in &mut self.parties {
             let uri = party.peer.split_once(':').map_or(party.peer.as_str(), |(_scheme, rest)| rest);
@@ -142,12 +142,12 @@ impl Ladder {
         self
     }
 
-    /// What stands above the ladder: the call, and who the lines are.
+    /// Returns the lines above the ladder: the call, and the parties of the columns.
     pub fn head(&self) -> String {
         let state = if self.running { "running" } else { "over" };
         let mut out = format!("call {}, began {:.3}, {state}\n", self.call, self.began_at);
         if self.dropped > 0 {
-            let _infallible = writeln!(out, "{} earlier messages are no longer kept", self.dropped);
+            let _infallible = writeln!(out, "{} earlier messages are no longer stored", self.dropped);
         }
         let (mut names, mut addresses) = (Canvas::default(), Canvas::default());
         names.put(3, "seconds");
@@ -161,7 +161,7 @@ impl Ladder {
         out + &names.line() + &addresses.line()
     }
 
-    /// The ladder's rungs for what came after the step of this number.
+    /// Returns the lines of the messages after the one with this number.
     pub fn rungs(&self, after: u64) -> String {
         let mut out = String::new();
         for step in self.steps.iter().filter(|step| step.number > after) {
@@ -170,7 +170,7 @@ impl Ladder {
                 for line in message.lines() {
                     let _infallible = writeln!(out, "{INDENT}{line}");
                 }
-                out += if step.cut { "            (the rest was not kept)\n\n" } else { "\n" };
+                out += if step.cut { "            (the rest was not stored)\n\n" } else { "\n" };
             }
         }
         out
@@ -187,7 +187,7 @@ impl Ladder {
             0 => (lane(0), lane(1)),
             other => (lane(1), lane(other)),
         };
-        // Everybody but the first stands to the right of Tandem.
+        // All parties but the first are to the right of Tandem.
         line.arrow(left, right, &text_of(step), step.sent == (party > 0));
         if self.parties.get(party).is_some_and(|party| party.address != step.address) {
             line.put(lane(self.parties.len()) + 3, &step.address);
@@ -206,12 +206,12 @@ fn lane(n: usize) -> usize {
     FIRST_LANE + n * PITCH
 }
 
-/// The first party is left of Tandem, the others right of it.
+/// Returns the column of a party: the first is to the left of Tandem, the others are to the right.
 fn lane_of_party(n: usize) -> usize {
     if n == 0 { 0 } else { n + 1 }
 }
 
-/// One line of text, drawn piece by piece.
+/// One line of text that is drawn piece by piece.
 #[derive(Default)]
 struct Canvas(Vec<char>);
 
@@ -225,16 +225,16 @@ impl Canvas {
         }
     }
 
-    /// At most as wide as the way to the next line.
+    /// Centres a text, truncated to the distance between two lines.
     fn centre(&mut self, at: usize, text: &str) {
-        let text = fitting(text, PITCH - 2);
+        let text = truncated(text, PITCH - 2);
         self.put(at.saturating_sub(text.chars().count() / 2), &text);
     }
 
     fn arrow(&mut self, left: usize, right: usize, text: &str, to_right: bool) {
         let room = right - left - 1;
-        // One stroke before the text, at least one after it, and the head.
-        let text = fitting(text, room - 5);
+        // One dash before the text, at least one after it, and the arrowhead.
+        let text = truncated(text, room - 5);
         let rest = room - 4 - text.chars().count();
         let strokes = "─".repeat(rest);
         let arrow = match to_right {
@@ -250,8 +250,8 @@ impl Canvas {
     }
 }
 
-/// A text of at most `width` characters.
-fn fitting(text: &str, width: usize) -> String {
+/// Returns a text truncated to `width` characters.
+fn truncated(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

@@ -1,10 +1,10 @@
-//! Short-lived credentials for a TURN server that shares a secret with us (coturn's `use-auth-secret`).
+//! Short-lived credentials for TURN servers that share a secret with this server (coturn's `use-auth-secret`).
 //!
 //! ```text
 //!   username = <end, Unix time>:<user>      credential = base64(HMAC-SHA1(secret, username))
 //! ```
 //!
-//! Nothing is stored on either side: the server computes the same. Source: draft-uberti-behave-turn-rest-00.
+//! Nothing is stored on either side: the TURN server computes the same value. Source: draft-uberti-behave-turn-rest-00.
 
 use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 use base64::Engine as _;
@@ -15,22 +15,22 @@ use utoipa::ToSchema;
 
 use crate::config::TurnConfig;
 
-/// What a browser shows to the TURN servers.
+/// Credentials for TURN servers, in the form of the TURN REST API.
 #[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct TurnCredentials {
-    /// End and user.
+    /// User name: expiry in Unix time, and SIP user name.
     #[schema(example = "1767323045:anna")]
     pub(crate) username: String,
-    /// Good until the end that `username` names.
+    /// Password, valid until the expiry in `username`.
     pub(crate) password: String,
-    /// Seconds until then.
+    /// Validity in seconds.
     pub(crate) ttl: u32,
-    /// The servers.
+    /// URIs of the TURN servers.
     #[schema(example = json!(["turn:turn.example.com:3478?transport=tcp"]))]
     pub(crate) uris: Vec<String>,
 }
 
-/// Credentials for `user`, good from `now` for as long as the configuration says; none without servers.
+/// Returns credentials for `user`, valid from `now` for the configured time, or `None` if no servers are configured.
 pub(crate) fn credentials(config: &TurnConfig, user: &str, now: Timestamp) -> Option<TurnCredentials> {
     let secret = config.secret.as_ref().filter(|_| !config.uris.is_empty())?;
     let end = now.as_second().saturating_add(config.ttl_s.into());
@@ -45,9 +45,9 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    /// The password is what `printf 1767323045:anna | openssl dgst -sha1 -hmac north -binary | base64` prints.
+    /// Password printed by `printf 1767323045:anna | openssl dgst -sha1 -hmac north -binary | base64`.
     #[test]
-    fn credentials_are_what_the_server_computes_itself() {
+    fn credentials_equal_those_that_the_turn_server_computes() {
         let config = "[turn]\nuris = \"turn:192.0.2.1,turns:turn.example.com:5349?transport=tcp\"\nsecret = \"north\"\nttl_s = 600";
         let config = Config::from_toml(config).unwrap();
         let made = credentials(&config.turn, "anna", Timestamp::from_second(1_767_322_445).unwrap()).unwrap();

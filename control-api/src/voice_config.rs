@@ -1,32 +1,32 @@
-//! What is done with a call's audio: the six switches, as API, store and events show them.
+//! Voice configuration: processing of a call's audio, in the form used by API, store and events.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
 
-/// What is done with a call's audio.
+/// Voice configuration: processing of a call's audio.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoiceConfig {
-    /// Recognise and translate both sides and show the text. Off: nothing is sent to any provider.
+    /// Whether both sides are recognised and translated and the text is shown. If off, no audio is sent to a provider for this.
     pub live_translate: bool,
-    /// Recognise without translating.
+    /// Whether both sides are recognised without translation.
     pub transcribe: bool,
-    /// Customer's language, BCP 47.
+    /// Language of the customer as a BCP 47 tag.
     #[schema(example = "en")]
     pub translate_from: String,
-    /// Agent's language, BCP 47.
+    /// Language of the agent as a BCP 47 tag.
     #[schema(example = "es")]
     pub translate_to: String,
-    /// Speak translations to the other side over the ducked original.
+    /// Whether translations are spoken to the other side over the lowered original.
     pub voice_to_voice: bool,
-    /// Record both sides, each on its own channel.
+    /// Whether both sides are recorded, each on its own channel.
     pub record: bool,
 }
 
 impl Default for VoiceConfig {
-    /// Everything off: nothing leaves the engine.
+    /// Everything is off, so no audio leaves the engine.
     fn default() -> Self {
         VoiceConfig {
             live_translate: false,
@@ -39,26 +39,30 @@ impl Default for VoiceConfig {
     }
 }
 
-/// Some of the switches; what is left out keeps its value.
+/// Settings to change. Fields that are left out keep their value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoiceConfigPatch {
-    /// Recognise and translate both sides and show the text.
+    /// Whether both sides are recognised and translated and the text is shown.
     pub live_translate: Option<bool>,
-    /// Recognise without translating.
+    /// Whether both sides are recognised without translation.
     pub transcribe: Option<bool>,
-    /// Customer's language, BCP 47.
+    /// Language of the customer as a BCP 47 tag.
     pub translate_from: Option<String>,
-    /// Agent's language, BCP 47.
+    /// Language of the agent as a BCP 47 tag.
     pub translate_to: Option<String>,
-    /// Speak translations to the other side over the ducked original.
+    /// Whether translations are spoken to the other side over the lowered original.
     pub voice_to_voice: Option<bool>,
-    /// Record both sides, each on its own channel.
+    /// Whether both sides are recorded, each on its own channel.
     pub record: Option<bool>,
 }
 
 impl VoiceConfig {
-    /// These settings with `patch` over them. `prefix` stands before field names in problems, such as `config.`.
+    /// Returns these settings with the changes of `patch`. `prefix` is put before field names in problems, such as `config.`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a problem that names the field if a language is not a BCP 47 tag.
     pub fn patched(mut self, patch: VoiceConfigPatch, prefix: &str) -> Result<VoiceConfig, Problem> {
         for (field, language) in [("translate_from", &patch.translate_from), ("translate_to", &patch.translate_to)] {
             if language.as_deref().is_some_and(|tag| !is_language_tag(tag)) {
@@ -78,12 +82,13 @@ impl VoiceConfig {
     }
 }
 
-/// Longest language tag.
+/// Longest language tag, in characters.
 pub(crate) const LANGUAGE_MAX: usize = 35;
-/// What [`is_language_tag`] takes, for the API's description.
+/// Pattern of tags that [`is_language_tag`] accepts, for the API's description.
 pub(crate) const LANGUAGE_PATTERN: &str = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$";
 
-/// The shape of a BCP 47 tag: a primary subtag of 2 or 3 letters, then subtags of 2 to 8 letters or digits.
+/// Returns whether a text has the form of a BCP 47 tag: a primary subtag of 2 or 3 letters, then subtags of 2 to 8 letters or
+/// digits.
 pub(crate) fn is_language_tag(tag: &str) -> bool {
     let mut subtags = tag.split('-');
     let primary = subtags.next().unwrap_or_default();

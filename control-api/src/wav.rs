@@ -1,17 +1,17 @@
-//! The head of a recording: a WAV of 16 bits whose sizes are set only when it is finished.
+//! Head of a recording: a 16-bit WAV file whose sizes are set only when it is finished.
 //!
 //! ```text
 //! RIFF size WAVE │ fmt … │ other chunks … │ data size │ samples
 //! ```
 //!
-//! Files are ours, but a disk may have torn them: nothing here panics.
+//! The files are created by Tandem, but a disk may have damaged them, so nothing here panics.
 
 use crate::engine::{CHANNELS_MAX, SampleRate};
 
-/// Bytes in which the chunks before the samples lie.
+/// Number of bytes that contain the chunks before the samples.
 pub(crate) const HEAD_MAX: u64 = 4096;
 
-/// Where chunks' names stand, one after the other.
+/// Iterator over the chunks of a head.
 struct Chunks<'h> {
     head: &'h [u8],
     at: usize,
@@ -21,38 +21,38 @@ fn word(head: &[u8], at: usize) -> Option<[u8; 4]> {
     head.get(at..at.checked_add(4)?)?.try_into().ok()
 }
 
-/// The chunks of a WAV; none of anything else.
+/// Returns the chunks of a WAV file, or `None` for another file.
 fn chunks(head: &[u8]) -> Option<Chunks<'_>> {
     let is_wav = word(head, 0)? == *b"RIFF" && word(head, 8)? == *b"WAVE";
     is_wav.then_some(Chunks { head, at: 12 })
 }
 
 impl Iterator for Chunks<'_> {
-    /// Name, and where the content begins.
+    /// Name of a chunk, and the offset of its content.
     type Item = ([u8; 4], usize);
 
     fn next(&mut self) -> Option<Self::Item> {
         let name = word(self.head, self.at)?;
         let size = u32::from_le_bytes(word(self.head, self.at + 4)?);
         let content = self.at + 8;
-        // Chunks are padded to even length.
+        // Chunks are padded to an even length.
         self.at = content.saturating_add(size as usize).saturating_add((size & 1) as usize);
         Some((name, content))
     }
 }
 
-/// What a recording is like.
+/// Format of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     /// Frames per second.
     pub(crate) rate: SampleRate,
-    /// Samples per frame, of 16 bits each; at least one.
+    /// Number of 16-bit samples per frame, at least one.
     pub(crate) channels: usize,
-    /// Where the samples begin.
+    /// Offset of the samples in bytes.
     pub(crate) data_at: u64,
 }
 
-/// What a WAV of 16 bits is like.
+/// Returns the format of a 16-bit WAV file, or `None` if it is not one that Tandem writes.
 pub(crate) fn format(head: &[u8]) -> Option<Format> {
     let mut found = None;
     for (name, content) in chunks(head)? {
@@ -76,8 +76,8 @@ pub(crate) fn format(head: &[u8]) -> Option<Format> {
     None
 }
 
-/// Sets the sizes in the head of a file of `length` bytes that is still being written to what there is, so that a player plays
-/// all of it. What is no WAV stays as it is.
+/// Sets the sizes in the head of an unfinished file to its current `length` in bytes, so that a player plays all of it. A head
+/// that is not WAV stays unchanged.
 pub(crate) fn complete(head: &mut [u8], length: u64) {
     let data = chunks(head).and_then(|mut chunks| chunks.find(|(name, _)| name == b"data"));
     let Some((_, content)) = data else { return };
@@ -95,7 +95,7 @@ mod tests {
         b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x10\0LIST\x03\0\0\0abc\0data\0\0\0\0";
 
     #[test]
-    fn a_head_that_is_being_written_is_completed_and_tells_its_rate() {
+    fn an_unfinished_head_is_completed_and_contains_its_rate() {
         let mut head = HEAD.to_vec();
         complete(&mut head, 1_000_000);
         assert_eq!(head[4..8], 999_992u32.to_le_bytes());
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_recording_of_ours_has_no_format() {
+    fn files_that_are_not_recordings_have_no_format() {
         let altered = |at: usize, byte: u8| {
             let mut head = HEAD.to_vec();
             head[at] = byte;
@@ -115,7 +115,7 @@ mod tests {
             ("no channel", altered(22, 0)),
             ("more channels than a recording has", altered(22, 17)),
             ("8 bits", altered(34, 8)),
-            ("a rate of nobody", altered(25, 0x77)),
+            ("an unsupported rate", altered(25, 0x77)),
             ("no RIFF", altered(0, b'X')),
             ("no samples", HEAD[..HEAD.len() - 8].to_vec()),
         ] {
@@ -123,9 +123,9 @@ mod tests {
         }
     }
 
-    /// Seeded, bounded.
+    /// Seeded and bounded: no bytes cause a panic.
     #[test]
-    fn torn_heads_never_panic() {
+    fn damaged_heads_never_panic() {
         use rand::{RngExt, SeedableRng};
         let mut rng = rand::rngs::SmallRng::seed_from_u64(3);
         for _ in 0..20_000 {

@@ -1,4 +1,4 @@
-//! Which calls an actor sees and what of them, and under which name what the actor writes is kept.
+//! Calls that an actor may see and the visible parts of them, and the identity under which an actor's texts are stored.
 
 use uuid::Uuid;
 
@@ -6,7 +6,7 @@ use crate::auth::Actor;
 use crate::rbac::Action;
 use crate::store::{OrganizationId, Sight, Store, StoreError};
 
-/// Tells actors apart: whose an idempotency key or a note is.
+/// Returns an identifier of the actor, for the owner of an idempotency key or a note.
 pub(crate) fn identity(actor: &Actor) -> String {
     match (&actor.person, &actor.key) {
         (Some(person), _) => format!("user:{}", person.user),
@@ -15,19 +15,19 @@ pub(crate) fn identity(actor: &Actor) -> String {
     }
 }
 
-/// Which calls an actor sees.
+/// Calls that an actor may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// Every call of the organization.
     All,
-    /// Those in which the agent with this SIP user name took part, and of them what happened meanwhile.
+    /// Calls in which the agent with this SIP user name took part, and of them the time that the agent was in the call.
     Own(String),
-    /// None: each looks like one that does not exist.
+    /// No calls: each looks like one that does not exist.
     Nothing,
 }
 
 impl Seen {
-    /// `all` lets every call be seen, `own` one's own. A key is nobody's own.
+    /// Returns the visible calls: `all` permits every call, `own` those of the user. A key has no calls of its own.
     pub(crate) fn by(actor: &Actor, all: Action, own: Action) -> Seen {
         match &actor.person {
             _ if actor.allows(all) => Seen::All,
@@ -36,17 +36,17 @@ impl Seen {
         }
     }
 
-    /// Calls with their words, as `calls.read` and `calls.read_own` let them be seen.
+    /// Returns the calls with transcripts that `calls.read` and `calls.read_own` permit.
     pub(crate) fn calls(actor: &Actor) -> Seen {
         Seen::by(actor, Action::CallsRead, Action::CallsReadOwn)
     }
 
-    /// Recordings, as `recordings.read` and `recordings.read_own` let them be heard.
+    /// Returns the calls whose recordings `recordings.read` and `recordings.read_own` permit.
     pub(crate) fn recordings(actor: &Actor) -> Seen {
         Seen::by(actor, Action::RecordingsRead, Action::RecordingsReadOwn)
     }
 
-    /// What may be seen of a call that the organization has; `None`: nothing.
+    /// Returns the part of a call of the organization that may be seen, or `None`.
     pub(crate) async fn sight(
         &self,
         store: &Store,

@@ -477,7 +477,7 @@ fn a_key_is_printed_alone_on_standard_output() {
     assert!(output.status.success());
     let key = String::from_utf8(output.stdout).unwrap();
     assert!(key.starts_with("tdm_") && key.trim_end().len() == 47, "{key}");
-    assert!(String::from_utf8(output.stderr).unwrap().contains("did not exist and was made"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("did not exist and was created"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A fixed load on the media switch, to be counted in instructions: repeatable where seconds are not.
+//! A fixed load on the media switch, measured in instructions, which are repeatable where seconds are not.
 //!
 //! ```text
 //! cargo build --release -p media-engine --example switch_load
@@ -6,11 +6,11 @@
 //!     target/release/examples/switch_load relay
 //! ```
 //!
-//! `relay`: 50 calls between PCMU telephones, both ways. `mix`: 10 conferences of 5 PCMU telephones. Ten seconds each, after a
-//! second that is not counted; ticks, reports and the outbox included, sockets left out.
+//! `relay`: 50 calls between PCMU telephones, both ways. `mix`: 10 conferences of 5 PCMU telephones. Each runs for ten seconds
+//! after a second that is not counted, including ticks, reports and the outbox, without sockets.
 //!
-//! Counts repeat to about one in a hundred thousand, but two versions of the program may differ by some 2 % in how the compiler
-//! inlines code that neither changed: build both with `--config profile.release.package.media-engine.codegen-units=1` as well.
+//! Counts repeat to about one in a hundred thousand, but two versions of the program may differ by some 2 % because the compiler
+//! inlines unchanged code differently: build both with `--config profile.release.package.media-engine.codegen-units=1` as well.
 
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "a load of our own making on one base instant")]
 
@@ -52,7 +52,7 @@ impl Load {
         self.switch.handle(command.into(), self.now);
     }
 
-    /// So many times 20 ms in which everybody speaks.
+    /// Runs for this number of 20 ms packets, in which every party talks.
     fn run(&mut self, packets: u32) {
         for _ in 0..packets {
             let end = self.now + PACKET;

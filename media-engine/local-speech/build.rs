@@ -1,4 +1,4 @@
-//! Asks pkg-config where libpocketsphinx is and links it.
+//! Finds libpocketsphinx with pkg-config and links it.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ fn main() {
     }
 }
 
-/// Hands `-L` and `-l` on. libsphinxad, the sound card library, is named there too but nothing of it is used.
+/// Passes `-L` and `-l` on. libsphinxad, the sound card library, is listed too but not used.
 fn link(flags: &str) {
     for flag in flags.split_whitespace() {
         if let Some(folder) = flag.strip_prefix("-L") {

@@ -1,4 +1,4 @@
-//! Which connections a listener keeps: bounds in total, by address and by network, and who makes room when they are reached.
+//! Admission of connections to a listener: bounds in total, by address and by network, and the choice of a connection to close.
 //!
 //! ```text
 //!  admit(address) ─▶ room ────────────────────────────────────────▶ admitted
@@ -7,14 +7,14 @@
 //!                                         else an idle known peer, else refused
 //! ```
 //!
-//! - A stranger is a peer that has proven nothing. Only strangers count towards the bounds of an address, and only they make
-//!   room for others while there are any.
-//! - [`ConnectionBounds::strangers`] lies below [`ConnectionBounds::total`]: the rest is for known peers.
-//! - A newcomer never displaces a connection of a network that has fewer strangers than its own, so that a flood from few
-//!   networks displaces itself, and whoever comes from elsewhere finds a place.
-//! - Every step costs O(log n); nothing is kept of networks without connections.
+//! - A stranger is a peer that has not authenticated. Only strangers count towards the bounds of an address, and as long as
+//!   there are strangers, only they make room for others.
+//! - [`ConnectionBounds::strangers`] is below [`ConnectionBounds::total`]: the remaining places are for known peers.
+//! - A newcomer never displaces a connection of a network that has fewer strangers than its own. A flood from few networks
+//!   therefore displaces its own connections, and a peer from elsewhere finds a place.
+//! - Every step costs O(log n); no state is kept for networks without connections.
 //!
-//! Not here: sockets, deadlines, what makes a peer known.
+//! Not here: sockets, deadlines, and the decision that a peer is known.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -22,42 +22,42 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
-/// Networks that are looked at, the fullest first, for one with a stranger that may make room.
+/// Number of networks, the fullest first, that are searched for a stranger that may make room.
 const LOOKS: usize = 16;
 
-/// Upper bounds of a [`ConnectionTable`].
+/// Upper bounds of a [`ConnectionTable`], in connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionBounds {
-    /// All connections.
+    /// Bound on all connections.
     pub total: usize,
-    /// Strangers among them.
+    /// Bound on all strangers.
     pub strangers: usize,
-    /// Strangers of one IPv4 address, or of one IPv6 /64: what one subscriber has (RFC 6177).
+    /// Bound on strangers from one IPv4 address, or from one IPv6 /64, which is what one subscriber has (RFC 6177).
     pub per_address: usize,
-    /// Strangers of one IPv6 /48: what one site may have.
+    /// Bound on strangers from one IPv6 /48, which is what one site may have.
     pub per_site: usize,
 }
 
-/// What is known of the peer of a connection.
+/// Whether the peer of a connection is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing yet.
+    /// The peer has not authenticated.
     Stranger,
-    /// It has proven who it is, or is an address that the configuration names.
+    /// The peer has authenticated, or its address is named in the configuration.
     Known,
 }
 
 /// Why a connection was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// The address, or its network, has as many as it may have.
+    /// The address, or its network, has reached its bound.
     Address,
-    /// The table is full.
+    /// The whole table is full.
     Table,
 }
 
 impl Full {
-    /// The word for metrics and logs.
+    /// Returns the name used in metrics and logs.
     pub fn word(self) -> &'static str {
         match self {
             Full::Address => "connections_of_address",
@@ -66,17 +66,17 @@ impl Full {
     }
 }
 
-/// Connections by where they come from. `K` grows with every connection.
+/// Connections by the network they come from. `K` identifies a connection and must grow with every new one.
 #[derive(Debug)]
 pub struct ConnectionTable<K> {
     bounds: ConnectionBounds,
     entries: HashMap<K, Entry>,
     strangers: usize,
-    /// By IPv4 address or IPv6 /48.
+    /// Networks by IPv4 address or IPv6 /48.
     networks: HashMap<IpAddr, Network<K>>,
-    /// Strangers of each IPv6 /64.
+    /// Number of strangers from each IPv6 /64.
     subnets: HashMap<IpAddr, usize>,
-    /// Networks with strangers by their rank: the last makes room first.
+    /// Networks with strangers, ordered by rank: the last one makes room first.
     by_rank: BTreeSet<(Rank, IpAddr)>,
     /// Known peers that may make room when no stranger can.
     idle_known: BTreeSet<(Instant, K)>,
@@ -86,7 +86,7 @@ pub struct ConnectionTable<K> {
 struct Entry {
     address: IpAddr,
     standing: Standing,
-    /// From when it may make room for another; `None`: never.
+    /// Time from which the connection may make room for another; `None`: never.
     idle_since: Option<Instant>,
 }
 
@@ -96,7 +96,7 @@ struct Network<K> {
     idle: BTreeSet<(Instant, K)>,
 }
 
-/// Strangers of a network, and since when the longest idle of them has been so.
+/// Number of strangers of a network, and the time since which its longest idle stranger has been idle.
 type Rank = (usize, Option<Reverse<Instant>>);
 
 impl<K: Ord> Network<K> {
@@ -106,7 +106,7 @@ impl<K: Ord> Network<K> {
 }
 
 impl<K: Copy + Ord + Hash> ConnectionTable<K> {
-    /// An empty table.
+    /// Creates an empty table.
     pub fn new(bounds: ConnectionBounds) -> ConnectionTable<K> {
         ConnectionTable {
             bounds,
@@ -119,11 +119,11 @@ impl<K: Copy + Ord + Hash> ConnectionTable<K> {
         }
     }
 
-    /// Admits the connection `id`, which may make room for another from `idle_since` on. `Ok(Some(other))`: instead of
-    /// `other`, which is no longer in the table and must be closed.
+    /// Admits the connection `id`, which may make room for another from `idle_since` on. `Ok(Some(other))` means that `other`
+    /// was removed from the table to make room; the caller must close it.
     ///
     /// # Errors
-    /// [`Full`] when there is no place; nothing has changed then.
+    /// [`Full`] when there is no place; the table is unchanged and the caller should refuse the connection.
     pub fn admit(
         &mut self,
         id: K,
@@ -154,31 +154,31 @@ impl<K: Copy + Ord + Hash> ConnectionTable<K> {
         Ok(victim)
     }
 
-    /// From when a connection may make room for another; `None`: it is in use and never does.
+    /// Sets the time from which a connection may make room for another; `None` means that it is in use and never does.
     pub fn set_idle_since(&mut self, id: K, idle_since: Option<Instant>) {
         if let Some(entry) = self.remove(id) {
             self.insert(id, Entry { idle_since, ..entry });
         }
     }
 
-    /// The peer has proven who it is, or is a stranger again.
+    /// Sets whether the peer of a connection is known.
     pub fn set_standing(&mut self, id: K, standing: Standing) {
         if let Some(entry) = self.remove(id) {
             self.insert(id, Entry { standing, ..entry });
         }
     }
 
-    /// The connection has ended.
+    /// Removes a connection that has ended.
     pub fn leave(&mut self, id: K) {
         self.remove(id);
     }
 
-    /// Connections in the table.
+    /// Returns the number of connections in the table.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the table has no connections.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -197,7 +197,7 @@ impl<K: Copy + Ord + Hash> ConnectionTable<K> {
         }
     }
 
-    /// The longest idle stranger of the address, or where its /48 is full, of that.
+    /// Returns the longest idle stranger of the address or, if its /48 is full, of the /48.
     fn idle_of_address(&self, address: IpAddr, now: Instant) -> Option<K> {
         let network = self.networks.get(&site(address))?;
         let site_is_full = network.strangers >= self.bounds.per_site && address.is_ipv6();
@@ -206,7 +206,7 @@ impl<K: Copy + Ord + Hash> ConnectionTable<K> {
         idle.find(|id| site_is_full || self.entries.get(id).is_some_and(|entry| subnet(entry.address) == own))
     }
 
-    /// The longest idle stranger of the network with the most strangers, which are at least `load`.
+    /// Returns the longest idle stranger of the network with the most strangers, if that network has at least `load`.
     fn idle_of_fullest(&self, load: usize, now: Instant) -> Option<K> {
         let fullest = self.by_rank.iter().rev().take(LOOKS).take_while(|((count, _), _)| *count >= load);
         let mut idle = fullest.filter_map(|(_, network)| self.networks.get(network)?.idle.first());
@@ -264,17 +264,17 @@ impl<K: Copy + Ord + Hash> ConnectionTable<K> {
     }
 }
 
-/// An IPv4 address, or the /48 of an IPv6 one.
+/// Returns an IPv4 address unchanged, or the /48 of an IPv6 address.
 fn site(address: IpAddr) -> IpAddr {
     prefix(address, 3)
 }
 
-/// An IPv4 address, or the /64 of an IPv6 one.
+/// Returns an IPv4 address unchanged, or the /64 of an IPv6 address.
 fn subnet(address: IpAddr) -> IpAddr {
     prefix(address, 4)
 }
 
-/// The first `groups` of 16 bits of an IPv6 address.
+/// Keeps the first `groups` groups of 16 bits of an IPv6 address.
 fn prefix(address: IpAddr, groups: usize) -> IpAddr {
     match address {
         IpAddr::V6(v6) => {
@@ -306,12 +306,12 @@ mod tests {
             Bench { table: ConnectionTable::new(bounds), next: 0, now: test_epoch() }
         }
 
-        /// A stranger that may make room at once (`idle`), or never.
-        fn comes(&mut self, address: &str, idle: bool) -> Result<Option<u32>, Full> {
-            self.comes_as(address, Standing::Stranger, idle)
+        /// Admits a stranger that may make room at once (`idle`) or never.
+        fn connect(&mut self, address: &str, idle: bool) -> Result<Option<u32>, Full> {
+            self.connect_as(address, Standing::Stranger, idle)
         }
 
-        fn comes_as(&mut self, address: &str, standing: Standing, idle: bool) -> Result<Option<u32>, Full> {
+        fn connect_as(&mut self, address: &str, standing: Standing, idle: bool) -> Result<Option<u32>, Full> {
             self.next += 1;
             self.now += Duration::from_millis(1);
             let since = idle.then_some(self.now);
@@ -322,12 +322,12 @@ mod tests {
     #[test]
     fn a_full_address_displaces_its_own_longest_idle_stranger_or_is_refused() {
         let mut bench = Bench::new(BOUNDS);
-        assert_eq!(bench.comes("192.0.2.1", false), Ok(None));
-        assert_eq!(bench.comes("192.0.2.1", true), Ok(None));
-        assert_eq!(bench.comes("::ffff:192.0.2.1", false), Ok(None), "the same address");
-        assert_eq!(bench.comes("192.0.2.1", false), Ok(Some(2)), "only the second is idle");
-        assert_eq!(bench.comes("192.0.2.1", true), Err(Full::Address));
-        assert_eq!(bench.comes("192.0.2.2", true), Ok(None), "another address has places of its own");
+        assert_eq!(bench.connect("192.0.2.1", false), Ok(None));
+        assert_eq!(bench.connect("192.0.2.1", true), Ok(None));
+        assert_eq!(bench.connect("::ffff:192.0.2.1", false), Ok(None), "the same address");
+        assert_eq!(bench.connect("192.0.2.1", false), Ok(Some(2)), "only the second is idle");
+        assert_eq!(bench.connect("192.0.2.1", true), Err(Full::Address));
+        assert_eq!(bench.connect("192.0.2.2", true), Ok(None), "another address has places of its own");
         assert_eq!(bench.table.len(), 4);
     }
 
@@ -335,27 +335,31 @@ mod tests {
     fn ipv6_is_bounded_by_64_and_by_48() {
         let mut bench = Bench::new(BOUNDS);
         for last in 1..=3 {
-            assert_eq!(bench.comes(&format!("2001:db8:1:1::{last}"), false), Ok(None));
+            assert_eq!(bench.connect(&format!("2001:db8:1:1::{last}"), false), Ok(None));
         }
-        assert_eq!(bench.comes("2001:db8:1:1::4", false), Err(Full::Address), "the /64 is full");
-        assert_eq!(bench.comes("2001:db8:1:2::1", true), Ok(None));
-        assert_eq!(bench.comes("2001:db8:1:3::1", false), Ok(None));
-        assert_eq!(bench.comes("2001:db8:1:4::1", false), Ok(Some(5)), "the /48 is full: its idle one makes room");
-        assert_eq!(bench.comes("2001:db8:1:5::1", false), Err(Full::Address));
-        assert_eq!(bench.comes("2001:db8:2:1::1", false), Ok(None), "another /48");
+        assert_eq!(bench.connect("2001:db8:1:1::4", false), Err(Full::Address), "the /64 is full");
+        assert_eq!(bench.connect("2001:db8:1:2::1", true), Ok(None));
+        assert_eq!(bench.connect("2001:db8:1:3::1", false), Ok(None));
+        assert_eq!(
+            bench.connect("2001:db8:1:4::1", false),
+            Ok(Some(5)),
+            "the /48 is full: its idle connection makes room"
+        );
+        assert_eq!(bench.connect("2001:db8:1:5::1", false), Err(Full::Address));
+        assert_eq!(bench.connect("2001:db8:2:1::1", false), Ok(None), "another /48");
     }
 
     #[test]
     fn a_flood_from_few_networks_displaces_itself_and_a_newcomer_finds_a_place() {
         let mut bench = Bench::new(ConnectionBounds { total: 1000, strangers: 800, per_address: 100, per_site: 200 });
         for n in 0..20_000 {
-            let _refused = bench.comes(&format!("127.0.1.{}", n % 50), true);
+            let _refused = bench.connect(&format!("127.0.1.{}", n % 50), true);
         }
         assert_eq!(bench.table.strangers, 800);
         let newcomer = bench.next + 1;
-        assert!(matches!(bench.comes("192.0.2.1", true), Ok(Some(_))));
+        assert!(matches!(bench.connect("192.0.2.1", true), Ok(Some(_))));
         for n in 0..20_000 {
-            let displaced = bench.comes(&format!("127.0.1.{}", n % 50), true);
+            let displaced = bench.connect(&format!("127.0.1.{}", n % 50), true);
             assert_ne!(displaced, Ok(Some(newcomer)), "the flood displaces itself");
         }
     }
@@ -364,43 +368,43 @@ mod tests {
     fn a_newcomer_displaces_nobody_of_a_network_with_fewer_strangers() {
         let mut bench = Bench::new(ConnectionBounds { total: 4, strangers: 4, per_address: 4, per_site: 4 });
         for _ in 0..3 {
-            assert_eq!(bench.comes("192.0.2.1", false), Ok(None));
+            assert_eq!(bench.connect("192.0.2.1", false), Ok(None));
         }
-        assert_eq!(bench.comes("192.0.2.2", true), Ok(None));
-        assert_eq!(bench.comes("192.0.2.1", true), Err(Full::Table));
-        assert_eq!(bench.comes("192.0.2.3", true), Ok(Some(4)));
+        assert_eq!(bench.connect("192.0.2.2", true), Ok(None));
+        assert_eq!(bench.connect("192.0.2.1", true), Err(Full::Table));
+        assert_eq!(bench.connect("192.0.2.3", true), Ok(Some(4)));
     }
 
     #[test]
     fn known_peers_keep_their_places_and_have_some_of_their_own() {
         let mut bench = Bench::new(BOUNDS);
         for n in 1..=8 {
-            assert_eq!(bench.comes(&format!("192.0.2.{n}"), true), Ok(None));
+            assert_eq!(bench.connect(&format!("192.0.2.{n}"), true), Ok(None));
         }
-        assert_eq!(bench.comes("192.0.2.9", true), Ok(Some(1)), "strangers fill no more than their part");
+        assert_eq!(bench.connect("192.0.2.9", true), Ok(Some(1)), "strangers fill no more than their share");
         for n in 0..2 {
-            assert_eq!(bench.comes_as("198.51.100.1", Standing::Known, false), Ok(None), "{n}");
+            assert_eq!(bench.connect_as("198.51.100.1", Standing::Known, false), Ok(None), "{n}");
         }
-        // All ten places are taken: strangers make room, until there are none.
+        // All ten places are taken: strangers make room until none is left.
         for n in 0..8 {
-            assert!(matches!(bench.comes_as("198.51.100.1", Standing::Known, false), Ok(Some(_))), "{n}");
+            assert!(matches!(bench.connect_as("198.51.100.1", Standing::Known, false), Ok(Some(_))), "{n}");
         }
-        assert_eq!(bench.comes_as("198.51.100.1", Standing::Known, false), Err(Full::Table));
-        assert_eq!(bench.comes("192.0.2.77", true), Err(Full::Table), "a stranger displaces no known peer in use");
+        assert_eq!(bench.connect_as("198.51.100.1", Standing::Known, false), Err(Full::Table));
+        assert_eq!(bench.connect("192.0.2.77", true), Err(Full::Table), "a stranger displaces no known peer in use");
     }
 
     #[test]
     fn an_idle_known_peer_makes_room_when_no_stranger_can() {
         let mut bench = Bench::new(ConnectionBounds { total: 2, strangers: 2, per_address: 2, per_site: 2 });
-        bench.comes_as("198.51.100.1", Standing::Known, true).unwrap();
-        bench.comes("192.0.2.1", true).unwrap();
-        assert_eq!(bench.comes("192.0.2.2", false), Ok(Some(2)), "the stranger first");
-        assert_eq!(bench.comes("192.0.2.3", false), Ok(Some(1)));
-        assert_eq!(bench.comes("192.0.2.4", false), Err(Full::Table));
+        bench.connect_as("198.51.100.1", Standing::Known, true).unwrap();
+        bench.connect("192.0.2.1", true).unwrap();
+        assert_eq!(bench.connect("192.0.2.2", false), Ok(Some(2)), "the stranger first");
+        assert_eq!(bench.connect("192.0.2.3", false), Ok(Some(1)));
+        assert_eq!(bench.connect("192.0.2.4", false), Err(Full::Table));
     }
 
     #[test]
-    fn nobody_makes_room_before_its_time() {
+    fn a_connection_makes_no_room_before_it_is_idle() {
         let mut bench = Bench::new(ConnectionBounds { total: 1, strangers: 1, per_address: 1, per_site: 1 });
         let (from, grace) = ("192.0.2.1".parse().unwrap(), Duration::from_secs(1));
         let idle = bench.now + grace;
@@ -410,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_connections_that_ended() {
+    fn no_state_is_kept_for_connections_that_have_ended() {
         let mut bench = Bench::new(ConnectionBounds { total: 500, strangers: 400, per_address: 40, per_site: 90 });
         let mut random = 0x9E37_79B9_7F4A_7C15_u64;
         for _ in 0..20_000 {
@@ -423,8 +427,8 @@ mod tests {
                 _ => format!("192.0.2.{}", random % 20),
             };
             match random % 7 {
-                0..=2 => drop(bench.comes(&address, random.is_multiple_of(2))),
-                3 => drop(bench.comes_as(&address, Standing::Known, random.is_multiple_of(2))),
+                0..=2 => drop(bench.connect(&address, random.is_multiple_of(2))),
+                3 => drop(bench.connect_as(&address, Standing::Known, random.is_multiple_of(2))),
                 4 => bench.table.set_idle_since(id, (random.is_multiple_of(2)).then_some(bench.now)),
                 5 => bench
                     .table

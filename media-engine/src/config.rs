@@ -1,4 +1,9 @@
-//! What the engine needs to know at start. The control plane fills it from file and environment.
+//! Configuration of the engine. The control plane fills it from a file and the environment before the engine starts.
+//!
+//! [`Config`] holds one structure for each area: [`SipConfig`], [`MediaConfig`], [`TrunkConfig`], [`RouteConfig`],
+//! [`SpeechConfig`], [`RecordConfig`] and [`DialConfig`]. The `FromStr` implementations parse the textual values of a
+//! configuration file, and their errors name the expected form. The engine checks at its start what cannot be checked
+//! by parsing, such as addresses and folders.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,7 +16,7 @@ use crate::sip::TraceLevel;
 pub use crate::sip::dial::DialConfig;
 use crate::sip::trunk::TrunkSettings;
 
-/// The engine's whole configuration, assembled from its rooms'.
+/// The whole configuration of the engine.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// SIP listeners and identity.
@@ -20,37 +25,37 @@ pub struct Config {
     pub media: MediaConfig,
     /// Carriers' trunks by name.
     pub trunks: Vec<TrunkConfig>,
-    /// Where incoming numbers go; the first match wins.
+    /// Destinations of incoming numbers; the first rule that matches is used.
     pub routes: Vec<RouteConfig>,
-    /// Which numbers may be called.
+    /// Numbers that may be called.
     pub dial: DialConfig,
-    /// Speech providers.
+    /// Speech providers for recognition, translation and synthesis.
     pub speech: SpeechConfig,
-    /// Folder of recordings.
+    /// Folder in which recordings are written.
     pub record_dir: PathBuf,
-    /// How recordings are written.
+    /// File length and disk space limits of recordings.
     pub record: RecordConfig,
-    /// How long a leg rings before the call fails.
+    /// Time for which a leg rings before the call fails.
     pub ring_timeout: Duration,
-    /// After how long without media from a leg that is not on hold its call ends; `None`: never.
+    /// Time without media from a leg that is not on hold, after which its call ends; `None` disables the limit.
     pub media_timeout: Option<Duration>,
-    /// How long a call may last; emergency calls may last longer. `None`: for ever.
+    /// Maximum duration of a call; emergency calls may last longer. `None` disables the limit.
     pub max_call: Option<Duration>,
 }
 
-/// How recordings are written.
+/// File length and disk space limits of recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordConfig {
-    /// Longest file in whole seconds; a longer recording goes on in a next one.
+    /// Longest file, in whole seconds; a longer recording continues in the next file.
     pub part: Duration,
-    /// With fewer bytes free in the folder nothing is recorded; at most a tenth of the file system counts.
+    /// Free bytes in the folder below which nothing is recorded; capped at a tenth of the file system.
     pub min_free: u64,
-    /// With fewer bytes free there is a warning; at most a fifth of the file system counts.
+    /// Free bytes in the folder below which a warning is logged; capped at a fifth of the file system.
     pub warn_free: u64,
 }
 
 impl Default for RecordConfig {
-    /// Six hours, which at 16 kHz are 1.4 GB; 500 MB; 2 GB.
+    /// Returns six hours (1.4 GB at 16 kHz), 500 MB and 2 GB.
     fn default() -> RecordConfig {
         RecordConfig { part: Duration::from_secs(6 * 3_600), min_free: 500 << 20, warn_free: 2_000 << 20 }
     }
@@ -63,30 +68,30 @@ pub struct SipConfig {
     pub listen: Vec<String>,
     /// Digest realm and the domain of agents' addresses; the host of `public_url` by default.
     pub domain: String,
-    /// How TLS listeners shake hands, without ALPN. Its certificate resolver may change what it shows at any time.
+    /// Handshake settings of TLS listeners, without ALPN. The certificate resolver may change its certificate at any time.
     #[cfg(feature = "io")]
     pub tls: Option<std::sync::Arc<rustls::ServerConfig>>,
-    /// PEM file of an authority that is believed beside the system's, when we connect by TLS.
+    /// PEM file of an authority that is trusted in addition to the system's for outgoing TLS connections.
     pub tls_ca: Option<PathBuf>,
-    /// Who is asked for names of hosts.
+    /// Name server that resolves host names.
     pub resolver: NameServer,
-    /// `ADDRESS` or `HOST[:PORT]` that peers are to know us by, when it is not the listeners' own.
+    /// `ADDRESS` or `HOST[:PORT]` under which peers reach the engine, if it differs from the listeners' addresses.
     pub advertise: Option<String>,
-    /// How much of each call's messages is kept for `Command::Trace`.
+    /// Detail in which the messages of each call are kept for `Command::Trace`.
     pub trace: TraceLevel,
-    /// How agents' telephones are shown that they are on hold.
+    /// Way in which the telephones of agents are informed that they are on hold.
     pub hold: HoldShown,
-    /// Which numbers a carrier may redirect a call to. The engine's start sets it to [`Config::dial`].
+    /// Numbers to which a carrier may redirect a call. The engine sets this to [`Config::dial`] when it starts.
     pub dial: DialConfig,
 }
 
-/// Who is asked for names of hosts.
+/// Name server that resolves host names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NameServer {
-    /// Those in `/etc/resolv.conf`, after `/etc/hosts`.
+    /// The servers in `/etc/resolv.conf`, after `/etc/hosts`.
     #[default]
     System,
-    /// One server.
+    /// The server at this address.
     At(SocketAddr),
 }
 
@@ -101,15 +106,15 @@ impl std::str::FromStr for NameServer {
     }
 }
 
-/// How media threads weigh delay against CPU.
+/// Trade-off of media threads between delay and CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
     /// Low delay until a thread is half busy, then throughput.
     #[default]
     Auto,
-    /// Packets gather for up to 1 ms before the thread wakes: about half the CPU.
+    /// Packets are collected for up to 1 ms before the thread wakes; this takes about half the CPU.
     Throughput,
-    /// The thread is woken by every packet that is relayed; what waits for a tick anyway gathers.
+    /// Every relayed packet wakes the thread; packets that wait for a tick anyway are collected.
     LowDelay,
 }
 
@@ -129,9 +134,9 @@ impl std::str::FromStr for Profile {
 /// Media threads, addresses and ports.
 #[derive(Clone, Debug)]
 pub struct MediaConfig {
-    /// Addresses where media is received: put into SDP and ICE candidates.
+    /// Local addresses that receive media, listed in SDP and ICE candidates.
     pub addresses: Vec<IpAddr>,
-    /// Addresses that a 1:1 NAT maps to those, port by port: they stand in SDP instead, and are further ICE candidates.
+    /// Addresses that a 1:1 NAT maps to `addresses`, port by port. They replace those in SDP and are additional ICE candidates.
     pub advertise: Vec<IpAddr>,
     /// First and last UDP port for media, both inclusive.
     pub ports: (u16, u16),
@@ -139,31 +144,31 @@ pub struct MediaConfig {
     pub workers: usize,
     /// CPUs to pin workers to, in order; empty: no pinning.
     pub cpus: Vec<usize>,
-    /// How media threads weigh delay against CPU.
+    /// Trade-off between delay and CPU.
     pub profile: Profile,
-    /// Run media threads before all others of the machine (SCHED_RR); needs the right to do so (CAP_SYS_NICE).
+    /// Whether media threads run before all other threads of the machine (SCHED_RR); this needs CAP_SYS_NICE.
     pub realtime: bool,
-    /// How Opus is encoded. `dtx` goes by what each far end asks for, copies against loss by the loss that is seen beyond
-    /// `expected_loss_percent`; the effort sinks under load.
+    /// Opus encoder settings. `dtx` follows the request of each far end. Redundant copies follow the observed loss beyond
+    /// `expected_loss_percent`. The encoder's effort decreases under load.
     pub opus: OpusSettings,
-    /// Folder for captures of all that media threads take in and send out, which can be replayed; none: no captures.
+    /// Folder for captures of everything that media threads receive and send, which can be replayed; `None` disables captures.
     pub capture: Option<PathBuf>,
 }
 
 impl MediaConfig {
-    /// What others are told instead of an address of ours: the advertised one of its family, if any.
+    /// Returns the address to give to peers in place of a local one: the advertised address of the same family, if any.
     pub fn told(&self, own: IpAddr) -> IpAddr {
         self.advertise.iter().copied().find(|address| address.is_ipv4() == own.is_ipv4()).unwrap_or(own)
     }
 }
 
-/// Settings of Opus that a configuration chooses; the rest is for voice over the internet.
+/// Returns Opus settings with the values that a configuration chooses; the others suit voice over the internet.
 pub fn opus(bitrate: u32, complexity: u8) -> OpusSettings {
     OpusSettings { bitrate, complexity, expected_loss_percent: 0, ..OpusSettings::default() }
 }
 
 impl Default for MediaConfig {
-    /// One thread on loopback.
+    /// Returns a configuration with one thread on the loopback address.
     fn default() -> MediaConfig {
         MediaConfig {
             addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
@@ -179,87 +184,87 @@ impl Default for MediaConfig {
     }
 }
 
-/// A carrier's trunk: addresses from which calls are taken and to which calls go.
+/// Trunk of a carrier: the addresses from which calls are accepted and to which calls are sent.
 #[derive(Clone, Debug, Default)]
 pub struct TrunkConfig {
-    /// Name used in routes.
+    /// Name by which routes refer to the trunk.
     pub name: String,
-    /// Hosts as `host` or `host:port`, or one of these after `udp:`, `tcp:` or `tls:`. Calls are taken from all of them and go to
-    /// the first that can be reached. A name without port is looked up as RFC 3263 says.
+    /// Hosts as `host` or `host:port`, optionally preceded by `udp:`, `tcp:` or `tls:`. Calls are accepted from all of them
+    /// and sent to the first that can be reached. A name without a port is resolved according to RFC 3263.
     pub hosts: Vec<String>,
-    /// Media may come from behind NAT: its source is learnt from packets while the described address sends none.
+    /// Whether media may come from behind NAT: its source is then learnt from packets while the described address sends none.
     pub nat: bool,
-    /// Codecs of its legs, in the order in which they are offered; empty: all, the widest band first.
+    /// Codecs of its legs, in the order in which they are offered. If empty, all codecs, the widest band first.
     pub codecs: Vec<Codec>,
-    /// Whether its media is encrypted.
+    /// Whether media is encrypted.
     pub srtp: Srtp,
-    /// How a leg of it is shown that it is on hold.
+    /// Way in which a leg of the trunk is informed that it is on hold.
     pub hold: HoldShown,
-    /// How keys are pressed towards it.
+    /// Way in which key presses are sent to the trunk.
     pub dtmf: DtmfWay,
-    /// How its signalling goes.
+    /// Signalling settings such as credentials and registration.
     pub sip: TrunkSettings,
 }
 
-/// How a leg is shown that it was set aside.
+/// Way in which a leg is informed that it is on hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HoldShown {
-    /// It is not: it hears music, and that is all.
+    /// The leg is not informed: it only hears music.
     #[default]
     Media,
-    /// By an offer of `a=sendonly` (RFC 3264 section 8.4): it hears music, and need not send.
+    /// An offer of `a=sendonly` (RFC 3264 section 8.4): the leg hears music and need not send.
     SendOnly,
-    /// By an offer of `a=inactive`: it plays a sound of its own, or none.
+    /// An offer of `a=inactive`: the leg plays a sound of its own, or none.
     Inactive,
 }
 
-/// How keys are pressed towards a leg.
+/// Way in which key presses are sent to a leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DtmfWay {
-    /// As telephone-events (RFC 4733) where it knows them, else as sound.
+    /// Telephone-events (RFC 4733) if the leg supports them, else tones in the audio.
     #[default]
     Rfc4733,
-    /// By SIP INFO, with `application/dtmf-relay`.
+    /// SIP INFO with `application/dtmf-relay`.
     Info,
-    /// As sound.
+    /// Tones in the audio.
     Inband,
 }
 
-/// One rule: which user parts go where.
+/// Rule that sends calls to matching user parts to one destination.
 #[derive(Clone, Debug)]
 pub struct RouteConfig {
-    /// Pattern on the user part: literal text in which `*` stands for any run and `?` for one character.
+    /// Pattern for the user part: literal text in which `*` matches any run of characters and `?` matches one.
     pub pattern: String,
-    /// Where the call goes.
+    /// Destination of the call.
     pub to: RouteTarget,
 }
 
-/// Where a route leads.
+/// Destination of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteTarget {
-    /// A registered agent by SIP user name.
+    /// A registered agent, by SIP user name.
     Agent(String),
-    /// On through a trunk, with the same user part.
+    /// A trunk, by name; the user part stays the same.
     Trunk(String),
     /// A built-in application.
     App(App),
 }
 
-/// Built-in applications.
+/// Built-in applications that can answer a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum App {
-    /// Sends your audio back.
+    /// Sends the caller's audio back.
     Echo,
-    /// 1 kHz at −16 dBFS.
+    /// Plays 1 kHz at −16 dBFS.
     Tone,
-    /// Records you.
+    /// Records the caller.
     Record,
-    /// Ring-back, for who waits while somebody else is called: 425 Hz for one second in five (ITU-T E.180).
+    /// Plays ring-back to a party while another is called: 425 Hz for one second in five (ITU-T E.180).
     Ringback,
-    /// A soft sign of life, for who waits until somebody is back.
+    /// Plays a soft sound to a party on hold, as a sign that the call still exists.
     Hold,
-    /// A call program: silence, but for what it plays.
+    /// Runs a call program: the party hears silence except for the sounds that the program plays.
     Program,
 }
 
@@ -283,18 +288,18 @@ impl std::str::FromStr for RouteTarget {
 /// Speech providers. All speak the Wyoming protocol in this version.
 #[derive(Clone, Debug)]
 pub struct SpeechConfig {
-    /// Recognition.
+    /// Provider of recognition.
     pub stt: SpeechProvider,
-    /// Translation.
+    /// Provider of translation.
     pub translator: SpeechProvider,
-    /// Synthesis.
+    /// Provider of synthesis.
     pub tts: SpeechProvider,
 }
 
-/// How a speech provider is reached.
+/// Way in which a speech provider is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpeechProvider {
-    /// The local child process; `None`: `tandem-local-speech` beside the running binary, then in PATH.
+    /// A local child process; `None` means `tandem-local-speech` next to the running binary, then in PATH.
     Local(Option<PathBuf>),
     /// A Wyoming server at `host:port`.
     Wyoming(String),
@@ -305,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn others_are_told_the_advertised_address_of_the_same_family() {
+    fn peers_receive_the_advertised_address_of_the_same_family() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
         let media = MediaConfig { advertise: vec![ip("203.0.113.9")], ..MediaConfig::default() };
         assert_eq!(media.told(ip("10.0.0.5")), ip("203.0.113.9"));
@@ -314,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_server_is_the_system_s_or_an_address() {
+    fn a_name_server_is_that_of_the_system_or_an_address() {
         assert_eq!("system".parse(), Ok(NameServer::System));
         assert_eq!("[::1]:53".parse(), Ok(NameServer::At(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 53)))));
         assert!("192.0.2.53".parse::<NameServer>().is_err_and(|error| error.contains("system or ADDRESS:PORT")));

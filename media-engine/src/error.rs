@@ -1,88 +1,88 @@
-//! Errors that cross rooms, by reaction (see the style guide): refuse, end the leg, degrade.
+//! Errors that more than one module returns, grouped by the reaction they call for: refuse, end the leg, degrade.
 
-/// Why the engine could not start. Each text says what to do.
+/// Why the engine could not start. The text of each error says how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A listener's address is taken or not ours.
+    /// The address of a listener is in use or does not belong to this machine.
     #[error("{key}: cannot listen on {address}: {source}; free the port or change `{key}` in the configuration")]
     Listen {
         /// Configuration key, such as `sip.listen`.
         key: &'static str,
-        /// The address that was asked for.
+        /// Address that was to be bound.
         address: String,
-        /// What the system said.
+        /// Error that the operating system returned.
         source: std::io::Error,
     },
-    /// A value that parsed but cannot be used.
+    /// A configuration value could be parsed but cannot be used.
     #[error("{key}: {problem}")]
     Config {
-        /// Configuration key.
+        /// Configuration key, such as `sip.listen`.
         key: String,
-        /// What is wrong and what was expected.
+        /// The fault, and the form that was expected.
         problem: String,
     },
-    /// A folder cannot be used.
+    /// A folder cannot be created, read or written.
     #[error("{path}: {source}; choose a folder that this user may write")]
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: String,
-        /// What the system said.
+        /// Error that the operating system returned.
         source: std::io::Error,
     },
 }
 
-/// Why a capture, of media or of calls, cannot be replayed.
+/// Why a capture of media or of calls cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// It cannot be read.
+    /// Reading the capture failed.
     #[error("the capture cannot be read: {0}")]
     Io(#[from] std::io::Error),
     /// A line does not belong to a capture.
     #[error("line {line}: {problem}")]
     Line {
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: u64,
         /// The fault, and the form that was expected.
         problem: String,
     },
 }
 
-/// Why a leg or call ended, in the field's words.
+/// Why a leg or call ended, in terms common in telephony.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HangupCause {
     /// A party hung up.
     Normal,
-    /// The API or an operator ended it.
+    /// The API or an operator ended the call.
     Requested,
-    /// 486, 600.
+    /// The called party is busy: 486, 600.
     Busy,
-    /// 408, 480, or our own ring time-out.
+    /// Nobody answered: 408, 480, or the engine's own ring time-out.
     NoAnswer,
-    /// 403, 603.
+    /// The called party or its server declined: 403, 603.
     Rejected,
-    /// 404, 484, 604.
+    /// The number or user does not exist: 404, 484, 604.
     NotFound,
-    /// 488, 606: no codec in common.
+    /// The parties have no codec in common: 488, 606.
     Incompatible,
     /// The caller gave up before the answer.
     Cancelled,
-    /// 5xx, transport errors, an unreachable trunk.
+    /// The called party could not be reached: 5xx, transport errors, an unreachable trunk.
     Unreachable,
-    /// Media or signalling stopped without a word.
+    /// Media or signalling stopped without notice.
     MediaTimeout,
-    /// It lasted as long as a call may (`sip.max_call_s`).
+    /// The call reached the maximum duration (`sip.max_call_s`).
     MaxDuration,
-    /// A fault of ours; the log has the details.
+    /// A fault of the engine; the log has the details.
     Internal,
-    /// A party was joined with another call's, which goes on in this one's place.
+    /// A party was joined with a party of another call, and that call continues in place of this one.
     Transferred,
     /// The server is shutting down.
     Shutdown,
 }
 
 impl HangupCause {
-    /// The cause that a final SIP response means for a call.
+    /// Returns the cause that a final SIP response indicates.
     pub fn from_sip_status(code: u16) -> HangupCause {
         match code {
             486 | 600 => HangupCause::Busy,
@@ -95,7 +95,7 @@ impl HangupCause {
         }
     }
 
-    /// The final SIP response that tells a caller about this cause.
+    /// Returns the status code of the final SIP response that reports this cause to a caller.
     pub fn sip_status(&self) -> u16 {
         match self {
             HangupCause::Normal
@@ -114,7 +114,7 @@ impl HangupCause {
         }
     }
 
-    /// The cause value of ITU-T Q.850 that tells a party about this cause, as gateways pass it on.
+    /// Returns the ITU-T Q.850 cause value that reports this cause to a party, as gateways pass it on.
     pub fn q850(&self) -> u8 {
         match self {
             HangupCause::Normal | HangupCause::Requested | HangupCause::Transferred | HangupCause::Cancelled => 16,
@@ -129,7 +129,7 @@ impl HangupCause {
         }
     }
 
-    /// The cause that a value of Q.850 means, when we have a word for it.
+    /// Returns the cause that a Q.850 value indicates; `None` when no variant matches.
     pub fn from_q850(value: u8) -> Option<HangupCause> {
         match value {
             16 | 31 => Some(HangupCause::Normal),
@@ -144,7 +144,7 @@ impl HangupCause {
         }
     }
 
-    /// The word that API and store use.
+    /// Returns the name that the API and the store use.
     pub fn as_str(&self) -> &'static str {
         match self {
             HangupCause::Normal => "normal",
@@ -170,7 +170,7 @@ mod tests {
     use super::HangupCause;
 
     #[test]
-    fn causes_that_are_told_by_q_850_are_understood() {
+    fn causes_sent_as_q_850_values_are_read_back() {
         for cause in [
             HangupCause::Normal,
             HangupCause::Busy,

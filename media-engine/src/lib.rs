@@ -11,7 +11,7 @@
 //!         sdp   jitter, srtp, rtp, rtcp
 //! ```
 //!
-//! Pure modules never read the clock, open a socket or know tokio; they build with
+//! The pure modules never read the clock, open a socket or depend on tokio; they build with
 //! `--no-default-features`. The io modules drive them behind the default feature `io`.
 
 pub mod config;

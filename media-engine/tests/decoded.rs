@@ -1,6 +1,11 @@
 //! Calls through a switch under virtual time: packets of any length, changes between relay and frames, keys, pauses.
 //!
-//! Every network is seeded; a failure names its seed.
+//! ```text
+//! phone (sim::phones) ─▶ seeded jitter ─▶ switch: relay, or decode ─▶ frames ─▶ encode ─▶ phone
+//! ```
+//!
+//! Every network is seeded; a failure message contains the seed. Phones send a sine, whose phase shows the position of each sample
+//! in the stream. Not here: sockets and threads (`worker_relay`).
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -27,14 +32,14 @@ use phones::{EVENT, Lab, MS, Phone, Sent, audio, is_one_stream, noise, ticks_of}
 
 const L16: Codec = Codec::L16 { rate: SampleRate::HZ_16000 };
 
-/// Two legs that hear each other.
+/// Opens two legs that hear each other.
 fn call(lab: &mut Lab, a: (Codec, u64), b: (Codec, u64)) -> (Phone, Phone) {
     let (a, b) = (lab.phone(audio(a.0, 4000, a.1)), lab.phone(audio(b.0, 4002, b.1)));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     (a, b)
 }
 
-/// Largest step between samples of a 440 Hz sine at −12 dBFS, and some for codecs and resampling.
+/// Largest step between samples of a 440 Hz sine at −12 dBFS, with tolerance for codecs and resampling.
 fn step_of(rate: SampleRate) -> u16 {
     (8_231.0 * std::f64::consts::TAU * 440.0 / f64::from(rate.hz()) * 1.12) as u16 + 60
 }
@@ -44,7 +49,7 @@ fn largest_step(samples: &[i16]) -> u16 {
 }
 
 #[test]
-fn packets_of_any_length_go_between_any_two_codecs_in_the_length_that_was_asked_for() {
+fn packets_of_any_length_pass_between_any_codecs_in_the_negotiated_length() {
     let lengths = [10, 20, 30, 40, 50, 60];
     let short = [10, 20, 40, 60];
     let pairs = [
@@ -78,7 +83,7 @@ fn packets_of_any_length_go_between_any_two_codecs_in_the_length_that_was_asked_
 }
 
 #[test]
-fn opus_of_any_length_is_relayed_and_samples_are_cut_as_was_asked() {
+fn opus_of_any_length_is_relayed_and_sample_codecs_are_repacketised() {
     for (codec, relayed) in [(Codec::Opus, true), (Codec::Pcmu, false), (Codec::G722, false)] {
         let mut lab = Lab::new(1);
         let (mut a, b) = call(&mut lab, (codec, 20), (codec, 40));
@@ -91,7 +96,7 @@ fn opus_of_any_length_is_relayed_and_samples_are_cut_as_was_asked() {
 }
 
 #[test]
-fn one_law_of_g711_becomes_the_other_on_the_way_and_nothing_waits_for_it() {
+fn mu_law_and_a_law_are_converted_in_transit_without_delay() {
     for (from, to) in [(Codec::Pcmu, Codec::Pcma), (Codec::Pcma, Codec::Pcmu)] {
         let mut lab = Lab::new(1);
         let (mut a, b) = call(&mut lab, (from, 20), (to, 20));
@@ -127,7 +132,7 @@ fn one_law_of_g711_becomes_the_other_on_the_way_and_nothing_waits_for_it() {
 }
 
 #[test]
-fn tap_listens_beside_the_relay() {
+fn a_tap_receives_frames_while_packets_are_relayed() {
     let mut lab = Lab::new(2);
     let (mut a, b) = call(&mut lab, (Codec::Pcmu, 20), (Codec::Pcmu, 20));
     lab.talk(&mut a, 50);
@@ -148,8 +153,8 @@ fn tap_listens_beside_the_relay() {
     assert!(heard.windows(2).all(|pair| pair[1].header.timestamp.wrapping_sub(pair[0].header.timestamp) == 160));
 }
 
-/// What a listener hears of a talker through a jittery network while its path changes: every number once, every sample in its
-/// place, no step in the sound, and about as much of it as was said.
+/// Checks a listener's stream from a talker through a jittery network while the path changes: every number once, every sample in
+/// its place, no step in the sound, and about as much of it as was said.
 fn changes(seed: u64, codec: Codec, jitter_us: u64, tapped: bool, change: impl Fn(&mut Lab, &Phone, &Phone, u32)) {
     let what = format!("seed {seed}, {codec:?}, jitter {jitter_us} us, tapped {tapped}");
     let mut lab = Lab::new(seed);
@@ -160,7 +165,7 @@ fn changes(seed: u64, codec: Codec, jitter_us: u64, tapped: bool, change: impl F
         lab.tap(a.id, writer);
         reader
     });
-    // In order of arrival: microseconds, and the number that makes the key unique.
+    // In order of arrival: the key is the time in microseconds and a number that makes it unique.
     let mut arriving = BTreeMap::new();
     for n in 0..400_u32 {
         let at = u64::from(n) * 20_000 + rng.below(jitter_us);
@@ -174,11 +179,14 @@ fn changes(seed: u64, codec: Codec, jitter_us: u64, tapped: bool, change: impl F
     }
     lab.advance(MS * 300);
     let heard = lab.heard(&b);
-    // Reordered packets are relayed as they come; what is generated for silence at the end does not count.
+    // Reordered packets are relayed in order of arrival; packets generated for the silence at the end do not count.
     let mut numbers: Vec<u16> =
         heard.iter().map(|sent| sent.header.sequence.wrapping_sub(heard[0].header.sequence)).collect();
     numbers.sort_unstable_by_key(|number| number.wrapping_add(100));
-    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "{what}: a number twice or never");
+    assert!(
+        numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)),
+        "{what}: a sequence number occurs twice or never"
+    );
     assert!(heard.iter().all(|sent| sent.header.ssrc == heard[0].header.ssrc), "{what}");
     let rate = codec.sample_rate();
     let samples = b.listen(&heard);
@@ -187,18 +195,18 @@ fn changes(seed: u64, codec: Codec, jitter_us: u64, tapped: bool, change: impl F
     let off_ms = (sounding as f64 - said as f64) / f64::from(rate.hz()) * 1_000.0;
     let step = largest_step(&samples[..sounding.min(said) - rate.samples_in_ms(100)]);
     println!("{what}: {off_ms:+.1} ms of {} s, largest step {step}", said / rate.hz() as usize);
-    // A decoder of G.722 follows its encoder by what came before, which another encoder does not know, and the pair of them
-    // adds 1.4 ms: where they change it takes some milliseconds to settle.
+    // A G.722 decoder follows its encoder by past samples, which another encoder does not have, and the pair of them adds 1.4 ms.
+    // After a change the output takes some milliseconds to settle.
     assert!(codec == Codec::G722 || step <= step_of(rate), "{what}: a step of {step}");
     assert!(off_ms.abs() <= 40.0, "{what}: {off_ms:+.1} ms");
 }
 
 #[test]
-fn changing_between_relay_and_frames_neither_clicks_nor_loses_nor_repeats() {
+fn switching_between_relay_and_frames_never_clicks_loses_or_repeats() {
     for seed in 0..10 {
         for codec in [Codec::Pcmu, Codec::G722, L16] {
             for (jitter_us, tapped) in [(1, false), (1, true), (15_000, false), (15_000, true)] {
-                // A listener that hears silence from elsewhere beside its talker: only the path changes.
+                // A listener that hears silence from another leg beside its talker: only the path changes.
                 changes(seed, codec, jitter_us, tapped, |lab, _, b, n| match n % 100 {
                     30 => lab.tell(WorkerCommand::Play {
                         leg: b.id,
@@ -216,13 +224,13 @@ fn changing_between_relay_and_frames_neither_clicks_nor_loses_nor_repeats() {
 }
 
 #[test]
-fn another_codec_on_one_side_goes_on_in_the_same_stream() {
+fn a_codec_change_on_one_side_keeps_the_outgoing_stream() {
     for seed in 0..8 {
         let mut lab = Lab::new(seed);
         let (mut a, mut b) = call(&mut lab, (Codec::Pcmu, 20), (Codec::Pcmu, 20));
         lab.advance(Duration::from_micros(seed * 2_500));
         lab.talk(&mut a, 50);
-        // By a table, by frames, by header alone.
+        // Converted by table, by frames, and by header only.
         for codec in [Codec::Pcma, Codec::G722, Codec::Pcmu] {
             let part = lab.heard(&b);
             b.audio = audio(codec, 4002, 20);
@@ -235,7 +243,7 @@ fn another_codec_on_one_side_goes_on_in_the_same_stream() {
             assert!(joined.windows(2).all(|p| p[1].header.timestamp.wrapping_sub(p[0].header.timestamp) == 160));
             let gap = joined.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
             assert!(gap <= MS * 45, "seed {seed}, {codec:?}: nothing for {gap:?}");
-            // An encoder of G.722 that begins within a tone needs some milliseconds to follow it.
+            // A G.722 encoder that begins within a tone needs some milliseconds to follow it.
             let samples = &b.listen(&now)[codec.sample_rate().samples_in_ms(10)..];
             let (step, most) = (largest_step(samples), step_of(codec.sample_rate()));
             assert!(step <= most, "seed {seed}, {codec:?}: {step} of {most}");
@@ -244,7 +252,8 @@ fn another_codec_on_one_side_goes_on_in_the_same_stream() {
     }
 }
 
-/// A talker says silence, then a tone and, elsewhere, holds a key. How long the tone and the key take through the call.
+/// Lets a talker send silence, then a tone, and then hold a key. Returns the delays of the tone and of the key through the call,
+/// and the packets of the key.
 fn key_through(lab: &mut Lab, a: &mut Phone, b: &Phone, held_ms: u32) -> (Duration, Duration, Vec<Sent>) {
     a.silent = true;
     lab.talk(a, 60);
@@ -254,12 +263,12 @@ fn key_through(lab: &mut Lab, a: &mut Phone, b: &Phone, held_ms: u32) -> (Durati
     let heard = lab.heard(b);
     let rate = b.audio.codec.sample_rate();
     let onset = heard.iter().find(|sent| {
-        // Each packet by itself: a decoder that is late by its look-ahead would move all alike.
+        // Each packet is decoded by itself: a decoder with look-ahead would shift all packets alike.
         let samples = b.listen(std::slice::from_ref(sent));
         level_dbfs(&samples[samples.len() - rate.samples_in_ms(10)..]) > -30.0
     });
     let audio_takes = onset.expect("the tone is heard").at - spoke_at;
-    // From here on the key instead of audio: its first packet leaves when audio's first would.
+    // From here on the key replaces the audio: its first packet must leave when the first audio packet would.
     let (pressed_at, began) = (lab.now, a.now_stamp());
     let interval = a.ticks(20);
     let total = a.ticks(held_ms);
@@ -288,7 +297,7 @@ fn key_through(lab: &mut Lab, a: &mut Phone, b: &Phone, held_ms: u32) -> (Durati
 }
 
 #[test]
-fn key_takes_as_long_as_the_audio_beside_it_and_lasts_as_long_as_it_was_held() {
+fn a_key_is_delayed_like_the_audio_and_keeps_its_duration() {
     let codecs =
         [(Codec::Pcmu, Codec::Opus), (Codec::Opus, Codec::Pcmu), (Codec::Pcmu, Codec::G722), (L16, Codec::G722)];
     for seed in 0..6 {
@@ -311,7 +320,7 @@ fn key_takes_as_long_as_the_audio_beside_it_and_lasts_as_long_as_it_was_held() {
                 assert!(keys.iter().all(|sent| sent.header.timestamp == keys[0].header.timestamp), "{what}");
                 assert!(parsed.windows(2).all(|pair| pair[1].duration >= pair[0].duration), "{what}");
                 let last = heard.last().unwrap();
-                assert!(last.header.payload_type == b.audio.payload_type, "{what}: audio goes on");
+                assert!(last.header.payload_type == b.audio.payload_type, "{what}: audio continues");
                 let told: Vec<_> =
                     lab.events.iter().filter(|event| matches!(event.kind, WorkerEventKind::Dtmf { .. })).collect();
                 assert_eq!(told.len(), 1, "{what}");
@@ -322,7 +331,7 @@ fn key_takes_as_long_as_the_audio_beside_it_and_lasts_as_long_as_it_was_held() {
 }
 
 #[test]
-fn key_held_for_seconds_is_one_key_at_a_fast_clock_too() {
+fn a_key_held_for_seconds_is_one_key_also_with_a_fast_clock() {
     let mut lab = Lab::new(3);
     let (mut a, b) = call(&mut lab, (Codec::Pcmu, 20), (Codec::Opus, 20));
     let (_, _, heard) = key_through(&mut lab, &mut a, &b, 3_000);
@@ -340,7 +349,7 @@ fn key_held_for_seconds_is_one_key_at_a_fast_clock_too() {
 }
 
 #[test]
-fn key_whose_end_is_lost_or_whose_leg_goes_ends_all_the_same() {
+fn a_key_ends_even_if_its_end_is_lost_or_its_leg_is_removed() {
     for leaves in [false, true] {
         let mut lab = Lab::new(4);
         let (mut a, b) = call(&mut lab, (Codec::Pcmu, 20), (Codec::Opus, 20));
@@ -365,7 +374,7 @@ fn key_whose_end_is_lost_or_whose_leg_goes_ends_all_the_same() {
 }
 
 #[test]
-fn key_is_passed_on_between_relayed_legs_whose_key_clocks_differ() {
+fn keys_pass_between_relayed_legs_whose_event_clocks_differ() {
     let mut lab = Lab::new(5);
     let (mut here, there) = (audio(Codec::Opus, 4000, 20), audio(Codec::Opus, 4002, 20));
     here.telephone_event =
@@ -390,7 +399,7 @@ fn key_is_passed_on_between_relayed_legs_whose_key_clocks_differ() {
     assert_eq!(lab.switch.counters().packets_relayed, relayed + 10, "and packets are relayed again");
 }
 
-/// A pauses for a second after it has told its background; what B was sent then.
+/// Lets A pause for a second after it has sent its background level; returns the packets sent to B during the pause.
 fn pause(lab: &mut Lab, a: &mut Phone, b: &Phone, level: u8) -> Vec<Sent> {
     lab.talk(a, 50);
     lab.heard(b);
@@ -403,7 +412,7 @@ fn pause(lab: &mut Lab, a: &mut Phone, b: &Phone, level: u8) -> Vec<Sent> {
 }
 
 #[test]
-fn comfort_noise_goes_through_a_relay_when_both_know_it() {
+fn comfort_noise_is_relayed_when_both_legs_support_it() {
     let mut lab = Lab::new(6);
     let (mut here, mut there) = (audio(Codec::Pcmu, 4000, 20), audio(Codec::Pcmu, 4002, 20));
     (here.comfort_noise, there.comfort_noise) = (noise(), noise());
@@ -421,7 +430,7 @@ fn comfort_noise_goes_through_a_relay_when_both_know_it() {
 }
 
 #[test]
-fn comfort_noise_is_played_to_a_leg_that_does_not_know_it() {
+fn comfort_noise_is_rendered_for_a_leg_that_does_not_support_it() {
     for codec in [Codec::Pcmu, Codec::Opus, Codec::G722] {
         let mut lab = Lab::new(7);
         let mut here = audio(Codec::Pcmu, 4000, 20);
@@ -429,7 +438,7 @@ fn comfort_noise_is_played_to_a_leg_that_does_not_know_it() {
         let (mut a, b) = (lab.phone(here), lab.phone(audio(codec, 4002, 20)));
         lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
         let heard = pause(&mut lab, &mut a, &b, 40);
-        assert_eq!(heard.len(), 50, "{codec:?}: audio goes on");
+        assert_eq!(heard.len(), 50, "{codec:?}: audio continues");
         let samples = b.listen(&heard[10..]);
         let level = level_dbfs(&samples);
         assert!((level + 37.0).abs() < 4.0, "{codec:?}: {level} dBFS");
@@ -439,12 +448,12 @@ fn comfort_noise_is_played_to_a_leg_that_does_not_know_it() {
             (WorkerEventKind::Closed(quality), leg) if leg == a.id => Some(*quality),
             _ => None,
         });
-        assert_eq!(closed.unwrap().frames_concealed, 0, "a pause is no loss");
+        assert_eq!(closed.unwrap().frames_concealed, 0, "a pause is not counted as loss");
     }
 }
 
 #[test]
-fn pause_is_sent_as_comfort_noise_to_a_leg_that_knows_it() {
+fn a_pause_is_sent_as_comfort_noise_to_a_leg_that_supports_it() {
     let mut lab = Lab::new(8);
     let (mut here, mut there) = (audio(Codec::Pcmu, 4000, 20), audio(Codec::G722, 4002, 20));
     (here.comfort_noise, there.comfort_noise) = (noise(), noise());
@@ -466,7 +475,7 @@ fn pause_is_sent_as_comfort_noise_to_a_leg_that_knows_it() {
 }
 
 #[test]
-fn silence_is_not_sent_to_an_opus_leg_that_would_rather_not() {
+fn no_silence_is_sent_to_an_opus_leg_that_asked_for_dtx() {
     let mut lab = Lab::new(9);
     let mut there = audio(Codec::Opus, 4002, 20);
     there.dtx = true;
@@ -489,7 +498,7 @@ fn silence_is_not_sent_to_an_opus_leg_that_would_rather_not() {
 }
 
 #[test]
-fn shorter_packets_lose_nothing_of_what_waited_for_a_longer_one() {
+fn switching_to_shorter_packets_loses_no_buffered_audio() {
     for after in 1..6 {
         let mut lab = Lab::new(after);
         let (mut a, mut b) = call(&mut lab, (Codec::G722, 20), (Codec::Pcmu, 60));
@@ -501,14 +510,14 @@ fn shorter_packets_lose_nothing_of_what_waited_for_a_longer_one() {
         is_one_stream(&heard).unwrap_or_else(|error| panic!("after {after}: {error}"));
         let said: u32 = heard.iter().map(|sent| sent.payload.len() as u32).sum();
         let spans = heard.last().unwrap().header.timestamp.wrapping_sub(heard[0].header.timestamp);
-        assert_eq!(said, spans + heard.last().unwrap().payload.len() as u32, "after {after}: no gap in what was sent");
+        assert_eq!(said, spans + heard.last().unwrap().payload.len() as u32, "after {after}: a gap in the sent audio");
         let samples = b.listen(&heard[5..]);
         assert!(largest_step(&samples) <= step_of(SampleRate::HZ_8000) + 200, "{}", largest_step(&samples));
     }
 }
 
 #[test]
-fn who_is_joined_and_parted_many_times_is_sent_no_more_than_time_has_passed() {
+fn joining_and_separating_a_leg_many_times_sends_no_more_audio_than_real_time() {
     for seed in 0..4 {
         let mut lab = Lab::new(seed);
         let (mut a, b) = call(&mut lab, (Codec::Pcmu, 20), (Codec::G722, 20));
@@ -529,13 +538,13 @@ fn who_is_joined_and_parted_many_times_is_sent_no_more_than_time_has_passed() {
         let passed_ms = (last.at - begun.at).as_millis() as i64;
         println!("seed {seed}: {sent_ms} ms sent in {passed_ms} ms");
         assert!(sent_ms <= passed_ms + 20, "seed {seed}: {sent_ms} ms sent in {passed_ms} ms");
-        // A pause counts in whole packets: a splice forgets less than one.
+        // A pause counts in whole packets: a splice discards less than one.
         assert!(passed_ms - sent_ms <= 20 * 20, "seed {seed}: {sent_ms} ms sent in {passed_ms} ms");
     }
 }
 
 #[test]
-fn no_leg_is_left_with_a_decoder_that_nobody_needs() {
+fn no_leg_keeps_an_unneeded_decoder() {
     let mut lab = Lab::new(10);
     let (mut a, b) = call(&mut lab, (Codec::Pcmu, 20), (Codec::Pcmu, 20));
     lab.talk(&mut a, 20);
@@ -556,7 +565,7 @@ fn no_leg_is_left_with_a_decoder_that_nobody_needs() {
 }
 
 #[test]
-fn long_packets_keep_their_place_by_ticks_too_while_clocks_drift() {
+fn long_packets_keep_their_timing_while_clocks_drift() {
     for (ptime, ppm) in [(40, 200_i64), (60, 200), (40, -200)] {
         let mut lab = Lab::new(5);
         let (mut a, b) = call(&mut lab, (Codec::Pcmu, ptime), (Codec::G722, 20));
@@ -571,14 +580,15 @@ fn long_packets_keep_their_place_by_ticks_too_while_clocks_drift() {
         let frames = lab.heard(&b).len() as i64;
         let said = packets * ptime as i64 / 20;
         println!("{ptime} ms, {ppm} ppm: {frames} frames of {said}");
-        // 60 ms of drift: by splices it would be frames more or fewer.
+        // 60 ms of drift: corrections by splices would add or remove frames.
         assert!((frames - said).abs() <= 3, "{ptime} ms, {ppm} ppm: {frames} frames of {said}");
     }
 }
 
 #[test]
-fn frames_leave_close_behind_the_packets_they_need_while_clocks_drift() {
-    // 3 ms of margin and up to 2 ms of room; where packets come ever earlier, the delay estimate remembers six seconds: 1.2 ms.
+fn frames_leave_soon_after_their_packets_while_clocks_drift() {
+    // 3 ms of margin and up to 2 ms of room. Where packets arrive ever earlier, the delay estimate lags by six seconds of drift:
+    // 1.2 ms.
     for (seed, ppm, most) in [(3_u32, 0_i64, MS * 5), (11, 200, MS * 5), (17, -200, MS * 6)] {
         let mut lab = Lab::new(u64::from(seed));
         lab.advance(MS * seed);
@@ -593,7 +603,7 @@ fn frames_leave_close_behind_the_packets_they_need_while_clocks_drift() {
             lab.until(begun + Duration::from_micros(due_us as u64));
             for sent in lab.heard(&b) {
                 frames += 1;
-                // The first two seconds are for finding the place.
+                // The first two seconds are for adaptation.
                 if n > 100 {
                     worst = worst.max(sent.at - arrived);
                 }
@@ -607,7 +617,7 @@ fn frames_leave_close_behind_the_packets_they_need_while_clocks_drift() {
         println!("{ppm} ppm: {frames} frames, at most {worst:?} behind their packets, {quality:?}");
         assert!(worst <= most, "seed {seed}, {ppm} ppm: {worst:?}");
         assert_eq!((quality.packets_late, quality.frames_concealed), (0, 0), "seed {seed}, {ppm} ppm");
-        // A frame for a packet: drift moves ticks, it does not make or swallow sound.
+        // One frame per packet: drift moves ticks and neither creates nor drops audio.
         assert!((PACKETS - frames as i64).abs() <= 2, "seed {seed}, {ppm} ppm: {frames} frames");
     }
 }

@@ -15,16 +15,16 @@ use media_engine::sip::{Message, Method, Name};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-/// How long anything that has to come may take.
+/// Deadline of every wait.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What phones send under.
+/// SSRC of the phones.
 const SSRC: u32 = 0x5151;
 
-/// A telephone: one socket for SIP and one for sound.
+/// A telephone with one socket for SIP and one for media.
 struct Phone {
     sip: UdpSocket,
     rtp: UdpSocket,
-    /// Number of the next packet.
+    /// Sequence number of the next packet.
     sequence: u16,
 }
 
@@ -46,12 +46,12 @@ impl Phone {
         )
     }
 
-    /// The next message that starts like this.
+    /// Waits for the next message that begins with `start`.
     async fn hears(&self, start: &str) -> String {
         let mut buffer = vec![0; 65_536];
         loop {
             let next = timeout(DEADLINE, self.sip.recv(&mut buffer)).await;
-            let length = next.unwrap_or_else(|_| panic!("no {start} came")).unwrap();
+            let length = next.unwrap_or_else(|_| panic!("no {start} arrived")).unwrap();
             let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
             if text.starts_with(start) {
                 return text;
@@ -63,7 +63,7 @@ impl Phone {
         self.sip.send_to(text.as_bytes(), to).await.unwrap();
     }
 
-    /// Answers a request that was heard.
+    /// Answers a received request.
     async fn answers(&self, to: SocketAddr, request: &str, status: u16, sdp: &str) {
         let request = Message::parse(request.as_bytes()).unwrap();
         let contact = format!("<sip:bob@{}>", self.address());
@@ -72,7 +72,7 @@ impl Phone {
         self.sip.send_to(&bytes, to).await.unwrap();
     }
 
-    /// A request of a caller; `answer` is what tells the tag of the other side.
+    /// Builds a request of a caller; the tag of the other side is taken from `answer`.
     fn request(&self, method: &str, cseq: u32, answer: Option<&str>, sdp: &str) -> String {
         let (own, to) =
             (self.address(), answer.map_or("<sip:100@127.0.0.1>".to_owned(), |text| header(text, Name::To)));
@@ -85,11 +85,11 @@ impl Phone {
         )
     }
 
-    /// Sends sound until some of it is heard, by the other phone or by this one; what was heard.
+    /// Sends audio until packets arrive at the other phone, or at this one; returns the packet.
     async fn speaks_to(&mut self, engine: SocketAddr, other: Option<&UdpSocket>) -> Vec<u8> {
         let other = other.unwrap_or(&self.rtp);
         let mut buffer = vec![0; 2_000];
-        // What is left of before does not count.
+        // Packets from before do not count.
         while other.try_recv(&mut buffer).is_ok() {}
         for _ in 0..200 {
             let mut packet = vec![0x80, 0];
@@ -103,7 +103,7 @@ impl Phone {
                 return buffer[..length.unwrap()].to_vec();
             }
         }
-        panic!("nothing was heard");
+        panic!("no audio arrived");
     }
 }
 
@@ -111,21 +111,21 @@ fn header(text: &str, name: Name) -> String {
     Message::parse(text.as_bytes()).unwrap().header(name).unwrap().to_owned()
 }
 
-/// Where a session description wants its sound.
+/// Returns the address to which a session description asks audio to be sent.
 fn sound_of(text: &str) -> SocketAddr {
     let line = text.lines().find(|line| line.starts_with("m=audio ")).expect("a session description");
     SocketAddr::from(([127, 0, 0, 1], line.split(' ').nth(1).unwrap().parse::<u16>().unwrap()))
 }
 
-/// SSRC and sequence number of a packet.
+/// Returns SSRC and sequence number of a packet.
 fn place(packet: &[u8]) -> (u32, u16) {
     (u32::from_be_bytes(packet[8..12].try_into().unwrap()), u16::from_be_bytes([packet[2], packet[3]]))
 }
 
-/// An engine that sends every call to `to`, and lets every announced call go on.
+/// Starts an engine that routes every call to `to`, and answers each announced call with permission to proceed.
 async fn engine(callee: SocketAddr, to: RouteTarget, ports: (u16, u16)) -> (tempfile::TempDir, SocketAddr) {
     let folder = tempfile::tempdir().unwrap();
-    // These calls want no speech: a port that nobody listens on will do.
+    // These calls use no speech, so a port without a listener suffices.
     let nobody = || SpeechProvider::Wyoming("127.0.0.1:9".into());
     let config = Config {
         sip: SipConfig { listen: vec!["udp:127.0.0.1:0".into()], domain: "127.0.0.1".into(), ..SipConfig::default() },
@@ -152,7 +152,7 @@ async fn engine(callee: SocketAddr, to: RouteTarget, ports: (u16, u16)) -> (temp
 }
 
 #[tokio::test]
-async fn early_media_is_heard_and_goes_on_without_a_break_after_the_answer() {
+async fn early_media_is_heard_and_continues_without_a_gap_after_the_answer() {
     let (caller, mut callee) = (Phone::new().await, Phone::new().await);
     let route = RouteTarget::Trunk("carrier".into());
     let (_folder, engine) = engine(callee.address(), route, (41_000, 41_099)).await;
@@ -176,7 +176,7 @@ async fn early_media_is_heard_and_goes_on_without_a_break_after_the_answer() {
 }
 
 #[tokio::test]
-async fn a_caller_without_an_offer_gets_ours_and_is_heard() {
+async fn a_caller_without_an_offer_gets_one_and_is_heard() {
     let mut caller = Phone::new().await;
     let (_folder, engine) = engine(caller.address(), RouteTarget::App(App::Echo), (41_100, 41_199)).await;
     caller.says(engine, &caller.request("INVITE", 1, None, "")).await;
@@ -184,7 +184,7 @@ async fn a_caller_without_an_offer_gets_ours_and_is_heard() {
     assert!(offer.contains("PCMU/8000"));
     caller.says(engine, &caller.request("ACK", 1, Some(&offer), &caller.sdp())).await;
     let echo = caller.speaks_to(sound_of(&offer), None).await;
-    assert_ne!(place(&echo).0, SSRC, "it came back by the engine");
+    assert_ne!(place(&echo).0, SSRC, "the packet was sent by the engine");
     caller.says(engine, &caller.request("BYE", 2, Some(&offer), "")).await;
     caller.hears("SIP/2.0 200").await;
 }

@@ -1,8 +1,8 @@
-//! What a call takes in memory, libopus included: growth of the heap by 20 calls that have run for a while.
+//! Memory per call, including libopus: growth of the heap by 20 calls that have run for a while.
 //!
-//! One test only: the heap is the process's.
+//! This file contains one test only, because the heap belongs to the process.
 
-#![allow(unsafe_code, reason = "asks the C library about its heap")]
+#![allow(unsafe_code, reason = "queries the heap of the C library")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "sim/phones.rs"]
@@ -22,15 +22,15 @@ const CALLS: u16 = 20;
 
 /// Bytes that are allocated now, by Rust and by C.
 fn in_use() -> usize {
-    // SAFETY: the call takes nothing and fills a structure of numbers.
+    // SAFETY: the call has no arguments and returns a structure of numbers.
     let heap = unsafe { libc::mallinfo2() };
     heap.uordblks + heap.hblkhd
 }
 
-/// Bytes of a call between two codecs.
+/// Returns the bytes of a call between two codecs.
 fn per_call(codecs: [Codec; 2], taps: usize) -> usize {
     let mut lab = Lab::new(1);
-    // Tables of the worker grow to their size, and lazy ones are made.
+    // The first calls let the worker's tables grow and create lazily allocated values.
     let mut phones = Vec::new();
     for n in 0..2 * CALLS {
         let (audio, side) = (audio(codecs[usize::from(n % 2)], 4_000 + n * 2, 20), n % 2);
@@ -42,7 +42,7 @@ fn per_call(codecs: [Codec; 2], taps: usize) -> usize {
         lab.tell(WorkerCommand::LegClose { leg: *id });
         lab.drain();
     }
-    // What the phones keep for themselves is no part of the switch.
+    // Memory of the simulated phones is not part of the switch.
     let before = in_use();
     let mut readers = Vec::new();
     for (phone, side) in &mut phones {
@@ -75,7 +75,7 @@ fn per_call(codecs: [Codec; 2], taps: usize) -> usize {
 }
 
 #[test]
-fn calls_stay_within_their_memory() {
+fn memory_per_call_stays_within_its_bound() {
     let budgets = [
         ([Codec::Pcmu, Codec::Pcmu], 0, 20_000),
         ([Codec::Opus, Codec::Opus], 0, 20_000),

@@ -1,4 +1,4 @@
-//! The jitter buffer takes its memory once, and little of it.
+//! The jitter buffer allocates its memory once, and little of it.
 
 mod counting;
 #[path = "sim/network.rs"]
@@ -26,7 +26,7 @@ fn g711() -> Playout {
 
 #[test]
 #[allow(clippy::disallowed_methods)]
-fn insert_and_pull_never_allocate_whatever_comes() {
+fn insert_and_pull_never_allocate_for_any_input() {
     let start = Instant::now();
     let mut rng = Rng(1);
     let mut playout = g711();
@@ -34,7 +34,7 @@ fn insert_and_pull_never_allocate_whatever_comes() {
     let before = counting::calls();
     for n in 0..50_000u32 {
         let at = start + Duration::from_millis(u64::from(n) * 20) + Duration::from_micros(rng.below(60_000));
-        // Loss, pauses, jumps, other streams, odd lengths: every branch there is.
+        // Loss, pauses, jumps, other streams and odd lengths exercise every branch.
         let ssrc = 1 + n / 10_000;
         let timestamp = if n % 5_000 == 0 { n * 1_000 } else { n * 160 };
         let length = if rng.chance(0.01) { rng.below(960) as usize } else { 160 };

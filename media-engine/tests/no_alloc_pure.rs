@@ -1,4 +1,4 @@
-//! After construction, RTP, RTCP and audio rooms neither allocate nor free.
+//! After construction, the RTP, RTCP and audio modules neither allocate nor free.
 
 #![allow(clippy::disallowed_methods, reason = "one base instant for a pure test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -15,7 +15,7 @@ use media_engine::rtp::{ReceiveStats, RelayMap, RtpHeader, RtpPacket, SendStats,
 use media_engine::srtp::{MAX_OVERHEAD, MasterKey, Protect, Suite, Unprotect};
 use media_engine::units::{ClockRate, SampleRate};
 
-/// Allocations and frees while `work` runs.
+/// Returns the number of allocations and frees while `work` runs.
 fn allocations(work: impl FnOnce()) -> u64 {
     let before = counting::calls();
     work();
@@ -139,7 +139,7 @@ fn taps_and_levels(base: Instant) -> u64 {
 fn packet_path_neither_allocates_nor_frees() {
     assert!(allocations(|| drop(black_box(Box::new(7_u64)))) >= 2, "the counter counts");
     let base = Instant::now();
-    // The harness's main thread may allocate beside us once while it starts: a real leak shows every time.
+    // The test harness's main thread may allocate once while it starts; a real leak appears in every run.
     let fewest = |work: fn(Instant) -> u64| (0..3).map(|_| work(base)).min();
     assert_eq!(fewest(relay), Some(0), "relay, statistics and reports");
     assert_eq!(fewest(srtp), Some(0), "protecting and opening, new sources among them");

@@ -1,4 +1,4 @@
-//! Once calls and conferences stand, relaying, transcoding and mixing RTP neither allocates nor frees; the timers of browser legs do.
+//! After set-up, relaying, transcoding and mixing RTP neither allocate nor free; only the timers of browser legs do.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "one base instant for a pure test")]
@@ -29,7 +29,7 @@ fn audio(codec: Codec, port: u16, ptime_ms: u64) -> Audio {
     }
 }
 
-/// Payloads made before counting starts.
+/// Payloads that are encoded before counting starts.
 fn sounds(codec: Codec) -> Vec<Vec<u8>> {
     let mut pcm = [0; 960];
     let mut sine = Sine::new(SampleRate::HZ_48000, 440.0, -12.0);
@@ -86,14 +86,14 @@ impl Call {
     }
 }
 
-/// Runs the calls for `ticks`; returns datagrams sent.
+/// Runs the calls for `ticks`; returns the number of datagrams sent.
 fn run(switch: &mut Switch, calls: &[Call], from: u32, ticks: u32, start: Instant) -> u64 {
     let mut sent = 0;
     for n in from..from + ticks {
         let now = start + TICK * n;
         for call in calls {
             for side in 0..2 {
-                // A lost packet now and then, so that concealment runs too.
+                // Some packets are lost, so that concealment runs too.
                 if n % 47 != 13 {
                     call.packet(switch, side, n, now);
                 }
@@ -172,7 +172,7 @@ fn conferences_allocate_nothing_per_packet() {
     }
     switch.handle(WorkerCommand::ConferenceGain { from: LegId(4000), to: LegId(4202), gain: Some(0.3) }.into(), start);
     run(&mut switch, &calls, 0, 100, start);
-    // Gains on their way and a voice that breaks off: they end while it is counted.
+    // A gain is changing and a voice stops: both end while allocations are counted.
     switch.handle(WorkerCommand::ConferenceGain { from: LegId(4000), to: LegId(4202), gain: Some(0.6) }.into(), start);
     switch.handle(WorkerCommand::ConferenceGain { from: LegId(4102), to: LegId(4200), gain: Some(0.6) }.into(), start);
     switch.handle(WorkerCommand::Mute { leg: LegId(4200), muted: true }.into(), start + TICK * 100);
@@ -186,7 +186,7 @@ fn conferences_allocate_nothing_per_packet() {
     assert_eq!(allocations, 0, "allocations and frees in {sent} datagrams");
 }
 
-/// Carries what the switch and the browsers have to say to each other.
+/// Carries datagrams between the switch and the browsers until none are left.
 fn carry(switch: &mut Switch, browsers: &mut [(WebRtcPeer, SocketAddr)], shared: SocketAddr, now: Instant) {
     loop {
         let mut carried = false;

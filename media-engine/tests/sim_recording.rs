@@ -1,4 +1,4 @@
-//! Two legs with clocks of their own, through their jitter buffers, onto one recording, under virtual time.
+//! Records two legs with different clocks through their jitter buffers into one file, under virtual time.
 
 #[path = "sim/leg.rs"]
 #[allow(dead_code)]
@@ -18,12 +18,12 @@ use network::Jitter;
 const HOUR_MS: u64 = 3_600_000;
 const ROUND: Duration = Duration::from_millis(500);
 
-/// A click each minute at the same moment of true time, whatever the talker's clock says of it, over `under`.
+/// A click every minute at the same moment of true time, whatever the talker's clock says, on top of the level `under`.
 fn clicks(n: u64, skew_ppm: i64, under: i16) -> i16 {
-    // Media time runs ahead of true time for a fast clock.
+    // With a fast clock, media time runs ahead of true time.
     let true_n = n as i64 - n as i64 * skew_ppm / 1_000_000;
     let into = true_n % (60 * 8_000);
-    // Second 30 of each minute, one sample and its neighbour.
+    // In second 30 of each minute, one sample and its neighbour.
     if (240_000..240_002).contains(&into) { 24_000 } else { under }
 }
 
@@ -43,9 +43,9 @@ fn slow_voiced(n: u64) -> i16 {
     clicks(n, -100, leg::voice(n) / 4)
 }
 
-/// Records an hour, and gives where the clicks lie on each channel, in samples.
+/// Records an hour and returns the positions of the clicks on each channel, in samples.
 fn recorded(mut legs: [Leg; 2]) -> [Vec<i64>; 2] {
-    // One clock for both.
+    // Both legs share one epoch.
     legs[1].epoch = legs[0].epoch;
     let start = legs[0].epoch;
     let mut timeline = Timeline::new(SampleRate::HZ_8000, start);

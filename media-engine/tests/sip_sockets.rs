@@ -1,4 +1,12 @@
 //! The SIP stack over real sockets: hostile messages, peers that stop reading, time-outs, caps, shutdown.
+//!
+//! ```text
+//! UdpPeer, TcpPeer ─ loopback ─▶ stack ─▶ events       WsPeer ─▶ attached WebSocket ─▶ the same stack
+//! ```
+//!
+//! Every test starts its own stack with short limits where it tests them. After an attack, another peer must still be answered at
+//! once. Not here: outgoing connections, TLS, name resolution (`sip_sockets_out`); dialogs and transactions (the endpoint's own
+//! tests).
 #![cfg(feature = "io")]
 #![allow(clippy::unwrap_used)]
 
@@ -16,9 +24,9 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// An answer on loopback takes microseconds; this is the issue's bound.
+/// Maximum time for an answer; on loopback it takes microseconds.
 const PROMPT: Duration = Duration::from_millis(500);
-/// A closing that must come, on a loaded machine.
+/// Deadline for a connection to be closed, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 struct Stack {
@@ -48,7 +56,7 @@ impl Stack {
         UdpPeer { socket, sent: 0 }
     }
 
-    /// A peer on port 5060, where answers to requests without rport go. Each test process has its own address.
+    /// Opens a peer on port 5060, to which answers to requests without rport are sent. Each test process has its own address.
     async fn udp_at_sip_port(&self) -> UdpPeer {
         let id = std::process::id();
         let own = std::net::Ipv4Addr::new(127, 64 | (id >> 16 & 63) as u8, (id >> 8) as u8, id as u8);
@@ -73,7 +81,7 @@ impl Stack {
         let (to_stack, incoming) = mpsc::channel(64);
         let (outgoing, from_stack) = mpsc::channel(outgoing);
         let peer = "127.0.0.1:55555".parse().unwrap();
-        // One too many is refused, and closed.
+        // One connection too many is refused and closed.
         let _refused = self.handle.attach(WsConnection { secure: false, peer, incoming, outgoing }).await;
         WsPeer { to_stack, from_stack }
     }
@@ -89,7 +97,7 @@ struct UdpPeer {
 }
 
 impl UdpPeer {
-    /// Sends an OPTIONS and awaits its 200; gives (status, Call-ID) of all else that comes before it.
+    /// Sends OPTIONS and waits for its 200; returns (status, Call-ID) of every other message before it.
     async fn options(&mut self) -> Vec<(u16, String)> {
         self.sent += 1;
         let call_id = format!("probe-{}", self.sent);
@@ -99,7 +107,7 @@ impl UdpPeer {
             let mut buffer = vec![0; 65_536];
             loop {
                 let length = self.socket.recv(&mut buffer).await.unwrap();
-                let message = Message::parse(&buffer[..length]).expect("what we are sent parses");
+                let message = Message::parse(&buffer[..length]).expect("received messages parse");
                 let status = message.status().expect("we are only answered");
                 if message.call_id() == Ok(&call_id) {
                     assert_eq!(status, 200, "OPTIONS");
@@ -123,14 +131,14 @@ impl TcpPeer {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// The next frame; `None` at the end of the stream, however it came.
+    /// Returns the next frame; `None` at the end of the stream, whatever its reason.
     async fn next(&mut self) -> Option<Frame> {
         let mut buffer = [0; 4096];
         loop {
             if let Some(frame) = self.framer.poll().unwrap() {
                 return Some(frame);
             }
-            match timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("something comes") {
+            match timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("a frame arrives") {
                 Ok(0) | Err(_) => return None,
                 Ok(length) => self.framer.push(&buffer[..length]),
             }
@@ -197,14 +205,14 @@ fn torture() -> Vec<Torture> {
     rows.as_array().unwrap().iter().map(row).collect()
 }
 
-/// Whether a valid message is a request whose answer goes to port 5060.
+/// Returns whether a valid message is a request whose answer goes to port 5060.
 fn comes_back(bytes: &[u8]) -> bool {
     let message = Message::parse(bytes).unwrap();
     message.is_request() && message.top_via().unwrap().port.unwrap_or(5060) == 5060
 }
 
 #[tokio::test]
-async fn torture_messages_over_udp_are_answered_as_the_rfcs_say_and_leave_nothing() {
+async fn torture_messages_over_udp_are_answered_as_the_rfcs_say_and_leave_no_state() {
     let stack = Stack::start(ConnectionLimits::default()).await;
     let mut peer = stack.udp_at_sip_port().await;
     peer.options().await;
@@ -256,11 +264,11 @@ async fn torture_messages_over_a_websocket_leave_it_usable() {
 }
 
 #[tokio::test]
-async fn a_tcp_peer_that_stops_reading_is_closed_and_harms_nobody() {
+async fn a_tcp_peer_that_stops_reading_is_closed_and_affects_no_other_peer() {
     let stack = Stack::start(ConnectionLimits::default()).await;
     let (mut udp, mut tcp, mut ws) = (stack.udp().await, stack.tcp().await, stack.websocket(16).await);
     let mut deaf = TcpStream::connect(stack.address(Transport::Tcp)).await.unwrap();
-    // Long branches come back in every answer and fill the deaf peer's buffers soon.
+    // Long branches are returned in every answer and soon fill the buffers of the peer that does not read.
     let request = options("TCP", "deaf", &"x".repeat(8000));
     let flood = tokio::spawn(async move { while deaf.write_all(request.as_bytes()).await.is_ok() {} });
     let started = media_engine::net::clock::now();
@@ -277,7 +285,7 @@ async fn a_tcp_peer_that_stops_reading_is_closed_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_stops_reading_is_closed_and_harms_nobody() {
+async fn a_websocket_that_stops_reading_is_closed_and_affects_no_other_peer() {
     let stack = Stack::start(ConnectionLimits::default()).await;
     let (mut udp, mut tcp, mut ws) = (stack.udp().await, stack.tcp().await, stack.websocket(16).await);
     let deaf = stack.websocket(4).await;
@@ -292,7 +300,7 @@ async fn a_websocket_that_stops_reading_is_closed_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn messages_on_a_stream_may_come_in_any_pieces() {
+async fn messages_on_a_stream_may_arrive_in_any_pieces() {
     let stack = Stack::start(ConnectionLimits::default()).await;
     let mut peer = stack.tcp().await;
     let text = options("TCP", "pieces", "");
@@ -325,7 +333,7 @@ async fn pings_are_answered_and_sent() {
 }
 
 #[tokio::test]
-async fn a_tcp_peer_that_sends_no_whole_message_in_time_is_closed() {
+async fn a_tcp_peer_that_sends_no_complete_message_in_time_is_closed() {
     let short = Duration::from_millis(100);
     let limits = ConnectionLimits { first_message: short, message: short, ..ConnectionLimits::default() };
     let stack = Stack::start(limits).await;
@@ -339,7 +347,7 @@ async fn a_tcp_peer_that_sends_no_whole_message_in_time_is_closed() {
     trickling.options().await;
     let trickle = async {
         for byte in options("TCP", "slow", "").as_bytes() {
-            // One byte each 10 ms: the message would take seconds, its deadline is 100 ms.
+            // One byte every 10 ms: the message would take seconds; its deadline is 100 ms.
             tokio::time::sleep(Duration::from_millis(10)).await;
             if trickling.stream.write_all(&[*byte]).await.is_err() {
                 return true;
@@ -352,7 +360,7 @@ async fn a_tcp_peer_that_sends_no_whole_message_in_time_is_closed() {
 }
 
 #[tokio::test]
-async fn streams_that_cannot_be_followed_are_refused_and_closed() {
+async fn streams_that_cannot_be_parsed_are_refused_and_closed() {
     let stack = Stack::start(ConnectionLimits::default()).await;
     let mut peer = stack.tcp().await;
     let text = options("TCP", "lengths", "").replace("Content-Length: 0", "Content-Length: -1");
@@ -365,7 +373,7 @@ async fn streams_that_cannot_be_followed_are_refused_and_closed() {
 }
 
 #[tokio::test]
-async fn tcp_connections_are_capped_by_address_and_in_all_and_websockets_apart() {
+async fn tcp_connections_are_capped_by_address_and_in_total_apart_from_websockets() {
     let limits = ConnectionLimits { tcp: 3, tcp_per_address: 2, websockets: 1, ..ConnectionLimits::default() };
     let stack = Stack::start(limits).await;
     let (mut first, mut second) = (stack.tcp().await, stack.tcp().await);
@@ -382,7 +390,7 @@ async fn tcp_connections_are_capped_by_address_and_in_all_and_websockets_apart()
 }
 
 #[tokio::test]
-async fn a_silent_stranger_makes_room_for_another_of_its_address() {
+async fn a_silent_stranger_is_closed_for_another_one_of_its_address() {
     let limits = ConnectionLimits { tcp_per_address: 2, silent_grace: Duration::ZERO, ..ConnectionLimits::default() };
     let stack = Stack::start(limits).await;
     let mut spoken = stack.tcp().await;
@@ -394,7 +402,7 @@ async fn a_silent_stranger_makes_room_for_another_of_its_address() {
 }
 
 #[tokio::test]
-async fn trunks_keep_their_places_and_find_new_ones_when_strangers_fill_the_rest() {
+async fn trunks_keep_and_get_connections_when_strangers_fill_the_rest() {
     let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.7".into()], ..TrunkConfig::default() };
     let limits =
         ConnectionLimits { tcp: 8, tcp_per_address: 4, silent_grace: Duration::ZERO, ..ConnectionLimits::default() };
@@ -416,7 +424,7 @@ async fn trunks_keep_their_places_and_find_new_ones_when_strangers_fill_the_rest
 }
 
 #[tokio::test]
-async fn a_stranger_may_not_stay_however_much_it_says() {
+async fn a_stranger_is_closed_however_much_it_sends() {
     const LIFE: Duration = Duration::from_secs(1);
     let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.7".into()], ..TrunkConfig::default() };
     let stack =
@@ -441,7 +449,7 @@ async fn a_stranger_may_not_stay_however_much_it_says() {
 }
 
 #[tokio::test]
-async fn strangers_are_silent_for_a_short_time_only() {
+async fn strangers_may_be_silent_for_a_short_time_only() {
     const SHORT: Duration = Duration::from_millis(500);
     let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.7".into()], ..TrunkConfig::default() };
     let limits = ConnectionLimits { stranger_idle: SHORT, ..ConnectionLimits::default() };
@@ -456,7 +464,7 @@ async fn strangers_are_silent_for_a_short_time_only() {
         stranger.closed().await;
         timeout(PATIENCE, ws.to_stack.closed()).await.expect("a WebSocket is closed, too");
     });
-    // Older than both when they are closed.
+    // The connection is older than both limits when it is closed.
     let mut pace = tokio::time::interval(SHORT / 4);
     loop {
         tokio::select! {
@@ -472,7 +480,7 @@ async fn strangers_are_silent_for_a_short_time_only() {
 }
 
 #[tokio::test]
-async fn one_websocket_too_many_is_closed_and_the_others_stay() {
+async fn one_websocket_too_many_is_closed_and_the_others_stay_open() {
     let stack = Stack::start(ConnectionLimits { websockets: 1, ..ConnectionLimits::default() }).await;
     let mut ws = stack.websocket(16).await;
     ws.options().await;
@@ -485,8 +493,8 @@ async fn one_websocket_too_many_is_closed_and_the_others_stay() {
 }
 
 #[tokio::test]
-async fn events_that_the_engine_does_not_take_wait_in_order() {
-    // More than the engine's channel holds.
+async fn events_that_the_engine_has_not_read_wait_in_order() {
+    // More calls than the engine's channel holds.
     const CALLS: usize = 1500;
     let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.1:9".into()], ..TrunkConfig::default() };
     let mut stack = Stack::start_with_trunks(&[trunk], ConnectionLimits::default()).await;
@@ -503,7 +511,7 @@ async fn events_that_the_engine_does_not_take_wait_in_order() {
     peer.options().await;
     assert!(stack.census().await.waiting_events > 0, "the test fills the channel");
     for call in 0..CALLS {
-        let event = timeout(PATIENCE, stack.events.recv()).await.expect("every call is told").unwrap();
+        let event = timeout(PATIENCE, stack.events.recv()).await.expect("an event reports every call").unwrap();
         let SipEvent::Incoming { call_id, .. } = event else { panic!("{event:?}") };
         assert_eq!(call_id, format!("call-{call}"));
     }

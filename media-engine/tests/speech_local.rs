@@ -1,10 +1,10 @@
-//! Live translation with the real local speech process: sound in, words, meaning and voice out.
+//! Live translation with the real local speech process: audio in, text, translation and speech out.
 //!
 //! ```text
 //!   espeak-ng (through the process) ─▶ 8 kHz, µ-law ─▶ tap ─▶ pipeline ─▶ events, voice
 //! ```
 //!
-//! Frames are handed over faster than they were spoken; their times say when they were.
+//! Frames are delivered faster than real time; their timestamps give the time at which they were spoken.
 
 #![allow(clippy::unwrap_used)]
 
@@ -29,14 +29,14 @@ use tokio::sync::mpsc;
 
 const NARROW: SampleRate = SampleRate::HZ_8000;
 const PROGRAM: &str = "tandem-local-speech";
-/// Longest wait for anything here: a loaded machine may be slow, a lost event never comes.
+/// Deadline of every wait: a loaded machine may be slow, and a lost event never arrives.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("what was awaited did not come within 30 s")
+    tokio::time::timeout(PATIENCE, future).await.expect("the expected event did not arrive within 30 s")
 }
 
-/// The process that the same build made.
+/// Path of the process's binary from the same build.
 fn program() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let built = tests.ancestors().nth(2).unwrap().join(PROGRAM);
@@ -44,7 +44,7 @@ fn program() -> PathBuf {
     built
 }
 
-/// Providers over `program`, all up.
+/// Starts the providers with `program` and waits until all are up.
 async fn providers(program: &Path) -> (Providers, mpsc::Receiver<ProviderStatus>) {
     let local = || SpeechProvider::Local(Some(program.to_owned()));
     let (status_in, mut status) = mpsc::channel(64);
@@ -58,7 +58,7 @@ async fn providers(program: &Path) -> (Providers, mpsc::Receiver<ProviderStatus>
     (providers, status)
 }
 
-/// One direction of a call, as the engine makes it.
+/// One direction of a call, as the engine creates it.
 struct Direction {
     pipeline: Pipeline,
     tap: TapWriter,
@@ -83,7 +83,7 @@ fn direction(providers: &Providers, source: &str, target: &str, leg: &'static st
 }
 
 impl Direction {
-    /// Says `sound` with a second of silence behind it, as if its last sample were heard now.
+    /// Delivers `sound` followed by a second of silence, as if its last sample were received now.
     fn hear(&mut self, sound: &[i16]) {
         let mut line = vec![0; 1_600];
         line.extend_from_slice(sound);
@@ -104,7 +104,7 @@ impl Direction {
         within(self.events.recv()).await.unwrap()
     }
 
-    /// The next event for which `holds`.
+    /// Waits for the next event for which `holds` returns true.
     async fn event_where(&mut self, holds: impl Fn(&TranslationEvent) -> bool) -> TranslationEvent {
         loop {
             let event = self.event().await;
@@ -114,7 +114,7 @@ impl Direction {
         }
     }
 
-    /// A whole segment's voice; its start is told to the pipeline, as a worker does.
+    /// Collects the speech of a whole segment; its start is reported to the pipeline, as a worker does.
     async fn voice(&mut self) -> (u64, Vec<i16>) {
         let mut samples = Vec::new();
         loop {
@@ -130,7 +130,7 @@ impl Direction {
     }
 }
 
-/// What a telephone line makes of the process's own English voice.
+/// Synthesises the process's English voice and passes it through telephone quality.
 async fn telephone(providers: &Providers, text: &str) -> Vec<i16> {
     let (rate, samples) = within(providers.utterance(text, "en")).await.unwrap();
     let mut resampler = Resampler::new(rate, NARROW);
@@ -140,7 +140,7 @@ async fn telephone(providers: &Providers, text: &str) -> Vec<i16> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn english_phrases_become_spanish_text_and_voice_with_every_lag_stamped() {
+async fn english_phrases_become_spanish_text_and_speech_with_every_lag_measured() {
     let (providers, _status) = providers(&program()).await;
     let mut call = direction(&providers, "en", "es", "customer");
     let phrases = [
@@ -170,7 +170,7 @@ async fn english_phrases_become_spanish_text_and_voice_with_every_lag_stamped() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn foreign_speech_is_told_as_unrecognised_and_not_spoken() {
+async fn foreign_speech_is_reported_as_unrecognised_and_not_spoken() {
     let (providers, _status) = providers(&program()).await;
     let mut call = direction(&providers, "en", "es", "customer");
     let sound = telephone(&providers, "My grandmother used to bake bread every Friday.").await;
@@ -182,15 +182,15 @@ async fn foreign_speech_is_told_as_unrecognised_and_not_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_in_mid_sentence_it_is_restarted_and_the_next_sentence_is_translated() {
-    // A path of its own tells this test's processes from those of others.
+async fn a_service_killed_in_mid_sentence_restarts_and_translates_the_next_one() {
+    // A distinct path distinguishes this test's processes from those of other tests.
     let folder = tempfile::tempdir().unwrap();
     let own = folder.path().join(PROGRAM);
     std::os::unix::fs::symlink(program(), &own).unwrap();
     let (providers, mut status) = providers(&own).await;
     let sound = telephone(&providers, "I lost my card.").await;
     let mut call = direction(&providers, "en", "es", "customer");
-    // The first half of a sentence, until its first words are on the page.
+    // The first part of a sentence, until its first words are reported.
     call.push(&sound[..sound.len() * 3 / 4]);
     call.event().await;
 
@@ -204,7 +204,7 @@ async fn killed_in_mid_sentence_it_is_restarted_and_the_next_sentence_is_transla
             _ => {}
         }
     }
-    // Silence ends the broken segment; the next one is whole again.
+    // Silence ends the interrupted segment; the next one is complete again.
     call.push(&[0; 16_000]);
     call.hear(&sound);
     let done = call.event_where(|event| event.translation.is_some()).await;
@@ -215,7 +215,7 @@ async fn killed_in_mid_sentence_it_is_restarted_and_the_next_sentence_is_transla
     within(call.pipeline.stop()).await;
 }
 
-/// Kills the children of this process that run `program`; returns how many.
+/// Kills the children of this process that run `program`; returns their number.
 fn kill_children(program: &Path) -> usize {
     let us = std::process::id().to_string();
     let listed = Command::new("ps").args(["-o", "pid=,args=", "--ppid", &us]).output().unwrap();
@@ -229,7 +229,7 @@ fn kill_children(program: &Path) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn spanish_speech_is_told_to_be_unsupported_and_typed_spanish_is_spoken_in_english() {
+async fn spanish_speech_is_reported_unsupported_and_typed_spanish_is_spoken_in_english() {
     let (providers, mut status) = providers(&program()).await;
     let mut call = direction(&providers, "es", "en", "agent");
     call.hear(&[0; 1_600]);
@@ -245,10 +245,10 @@ async fn spanish_speech_is_told_to_be_unsupported_and_typed_spanish_is_spoken_in
     let done = call.event_where(|event| event.lag_ms.total.is_some()).await;
     assert_eq!(done.translation.as_deref(), Some("Your order ships on Monday."));
     within(call.pipeline.stop()).await;
-    assert!(status.try_recv().is_err(), "told once");
+    assert!(status.try_recv().is_err(), "reported once");
 }
 
-/// A provider that has nothing to give.
+/// A provider that always fails.
 struct Broken;
 
 impl Translator for Broken {
@@ -284,10 +284,10 @@ async fn text_is_shown_when_it_cannot_be_translated_or_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_model_is_told_with_the_package_to_install_and_the_rest_works() {
+async fn a_missing_model_is_reported_with_its_package_and_the_rest_works() {
     let folder = tempfile::tempdir().unwrap();
     let wrapper = folder.path().join(PROGRAM);
-    // Written by another process: one that this process had open for writing could be "busy" when it is started.
+    // Another process writes the script: if this process had it open for writing, starting it could fail with "text file busy".
     let script =
         "printf '#!/bin/sh\\nTANDEM_LOCAL_SPEECH_MODEL=/nonexistent exec %s\\n' \"$1\" > \"$2\" && chmod +x \"$2\"";
     let written = Command::new("sh").args(["-c", script, "sh"]).arg(program()).arg(&wrapper).status().unwrap();

@@ -1,4 +1,4 @@
-//! Calls beside a flood: 10,000 hostile datagrams a second at one port, real sockets, real time.
+//! Calls during a flood: 10,000 hostile datagrams a second at one port, real sockets, real time.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "real sockets run on the real clock")]
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TICK: Duration = Duration::from_millis(20);
 const PACKETS: usize = 250;
-/// 49 of 50.
+/// 49 of 50 packets.
 const ENOUGH: usize = PACKETS * 49 / 50;
 const PER_MS: usize = 10;
 
@@ -52,13 +52,13 @@ impl Phone {
         };
         let mut bytes = vec![0; 12];
         header.write_to(&mut bytes).unwrap();
-        // Which packet it is stands in its payload.
+        // The payload contains the packet number.
         bytes.extend((0..160).map(|at| if at < 2 { (n >> (8 * at)) as u8 } else { 0x20 }));
         bytes
     }
 }
 
-/// What a stranger sends, in turn: forged media, truncated and huge packets, RTCP BYE, STUN, a ClientHello.
+/// Datagrams of a stranger, in turn: forged media, truncated and huge packets, RTCP BYE, STUN, a ClientHello.
 fn hostile(n: usize) -> Vec<u8> {
     match n % 6 {
         0 => [&[0x80, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3][..], &[0x20; 160]].concat(),
@@ -70,7 +70,7 @@ fn hostile(n: usize) -> Vec<u8> {
     }
 }
 
-/// Sends at its pace until told to stop; gives how many were sent. What comes back is a failure.
+/// Sends at a fixed rate until `stop` is set; returns the number sent. Any answer is a failure.
 fn flood(victim: SocketAddr, stop: &AtomicBool) -> usize {
     let socket = UdpSocket::bind((LOOPBACK, 0)).unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -79,7 +79,7 @@ fn flood(victim: SocketAddr, stop: &AtomicBool) -> usize {
     while !stop.load(Ordering::Relaxed) {
         let due = begun.elapsed().as_millis() as usize * PER_MS;
         while sent < due {
-            // A full buffer at the victim is the victim's loss, not an error here.
+            // A full buffer at the receiver loses the datagram and is not an error here.
             let _ = socket.send_to(&datagrams[sent % datagrams.len()], victim);
             sent += 1;
         }
@@ -90,13 +90,13 @@ fn flood(victim: SocketAddr, stop: &AtomicBool) -> usize {
     sent
 }
 
-/// The phones speak at 50 packets a second; gives how many of `PACKETS` each heard of its peer's, or, where those are decoded
-/// and encoded anew, how many it heard at all.
+/// Lets the phones send 50 packets a second. Returns how many of `PACKETS` each received of its peer's, or, where the audio is
+/// transcoded, how many packets it received in total.
 fn converse(phones: &[Phone], relayed: bool) -> Vec<usize> {
     let mut heard = vec![std::collections::HashSet::new(); phones.len()];
     let mut bytes = [0; 2048];
     let begun = Instant::now();
-    // Half a second more, for what is on its way.
+    // Half a second more, for packets in flight.
     for n in 0..PACKETS + 25 {
         if n < PACKETS {
             phones.iter().for_each(|phone| {
@@ -140,7 +140,7 @@ fn beside_a_flood(low: u16, at_shared_port: bool, codecs: [Codec; 2]) {
         stop.store(true, Ordering::Relaxed);
         (heard, attacker.join().unwrap())
     });
-    println!("heard {heard:?} of {PACKETS} beside {sent} hostile datagrams");
+    println!("received {heard:?} of {PACKETS} packets during {sent} hostile datagrams");
     assert!(sent > 40_000, "{sent}");
     assert!(heard.iter().all(|&heard| heard >= ENOUGH), "{heard:?} of {PACKETS}");
     for phone in &mut phones {
@@ -159,16 +159,16 @@ fn beside_a_flood(low: u16, at_shared_port: bool, codecs: [Codec; 2]) {
 }
 
 #[test]
-fn a_call_whose_port_is_flooded_goes_on_and_so_does_its_neighbour() {
+fn a_call_whose_port_is_flooded_continues_and_so_does_its_neighbour() {
     beside_a_flood(22_000, false, [Codec::Pcmu; 2]);
 }
 
 #[test]
-fn a_decoded_call_whose_port_is_flooded_goes_on_though_its_packets_gather() {
+fn a_decoded_call_whose_port_is_flooded_continues_while_packets_are_batched() {
     beside_a_flood(22_400, false, [Codec::Pcmu, Codec::G722]);
 }
 
 #[test]
-fn calls_go_on_while_the_browsers_port_is_flooded() {
+fn calls_continue_while_the_port_of_browsers_is_flooded() {
     beside_a_flood(22_200, true, [Codec::Pcmu; 2]);
 }

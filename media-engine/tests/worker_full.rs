@@ -1,4 +1,4 @@
-//! A worker that is filled with transcoded calls refuses more before the running ones lose a packet. Real sockets, real time.
+//! A worker full of transcoded calls refuses more before the running ones lose a packet. Real sockets, real time.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "real sockets run on the real clock")]
@@ -18,9 +18,9 @@ use tokio::sync::mpsc;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TICK: Duration = Duration::from_millis(20);
-/// More calls than any machine of today transcodes on one CPU at full effort.
+/// More calls than any current machine transcodes on one CPU at full complexity.
 const MOST: usize = 600;
-/// Five seconds.
+/// Measured ticks of 20 ms: five seconds.
 const MEASURED: u32 = 250;
 
 /// The far end of one leg.
@@ -58,13 +58,13 @@ impl Phone {
         };
         let mut bytes = vec![0; 12];
         header.write_to(&mut bytes).unwrap();
-        // Sound without pattern, so that the encoder has all its work; in Opus a frame of silence.
+        // Audio without a pattern, so that the encoder does its full work; in Opus a frame of silence.
         match self.codec {
             Codec::Opus => bytes.extend([0xf8, 0xff, 0xfe]),
             _ => bytes
                 .extend((0..160_u32).map(|i| (i.wrapping_add(n * 160).wrapping_mul(2_654_435_761) >> 24) as u8 | 0x20)),
         }
-        // A full buffer is a loss that the test would then find.
+        // A full buffer is a loss that the test then detects.
         let _ = self.socket.send_to(&bytes, self.leg_rtp);
     }
 
@@ -78,7 +78,7 @@ impl Phone {
 
 #[test]
 #[ignore = "soak: fills a CPU for up to a minute; make soak runs it"]
-fn a_full_worker_refuses_before_running_calls_lose_a_packet() {
+fn a_full_worker_refuses_calls_before_running_calls_lose_a_packet() {
     let opus = OpusSettings { complexity: 10, ..OpusSettings::default() };
     let media = MediaConfig {
         addresses: vec![LOOPBACK],
@@ -97,7 +97,7 @@ fn a_full_worker_refuses_before_running_calls_lose_a_packet() {
     while full_at.is_none_or(|at| n < at + MEASURED + 60) {
         if full_at.is_none() && n.is_multiple_of(5) {
             if !pool.has_room() || phones.len() / 2 == MOST {
-                // What was admitted last settles for a second; then it is measured.
+                // The last admitted calls settle for a second before the measurement.
                 full_at = Some(n + 50);
             } else {
                 let id = phones.len() as u64 + 1;
@@ -118,14 +118,14 @@ fn a_full_worker_refuses_before_running_calls_lose_a_packet() {
         std::thread::sleep((TICK * n).saturating_sub(begun.elapsed()));
     }
     let least = phones.iter().map(|phone| phone.heard.len()).min().unwrap();
-    println!("{} calls, each leg heard at least {least} packets in {} ticks", phones.len() / 2, MEASURED + 60);
+    println!("{} calls, each leg received at least {least} packets in {} ticks", phones.len() / 2, MEASURED + 60);
     assert!(phones.len() / 2 < MOST, "the worker was never full");
-    // The stretch begins and ends within the way of some packets.
+    // The first and last packets of the measurement may be in flight.
     assert!(least >= MEASURED as usize + 50, "{least} of {}", MEASURED + 60);
     for phone in &mut phones {
         worker.send(WorkerCommand::LegClose { leg: phone.leg }).unwrap();
         let quality = loop {
-            let event = phone.events.blocking_recv().expect("a leg that closes says so");
+            let event = phone.events.blocking_recv().expect("a closing leg reports it");
             if let WorkerEventKind::Closed(quality) = event.kind {
                 break quality;
             }

@@ -1,4 +1,12 @@
-//! Workers with real sockets on loopback: what goes in at one leg comes out at the other.
+//! Workers with real sockets on loopback: packets that enter at one leg leave at the other.
+//!
+//! ```text
+//! Phone ─ RTP ─▶ leg │ worker thread │ leg ─ RTP ─▶ Phone
+//! ```
+//!
+//! The tests cover relay, transcoding, built-in applications, NAT, taps, shutdown, and captures with their replay. Each test has
+//! its own port range and closes its legs, after which no port may be leased. Not here: floods (`worker_flood`), a full worker
+//! (`worker_full`).
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "real sockets run on the real clock")]
@@ -28,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A worker pool and the ports of its legs; each test has a range of its own.
+/// A worker pool and the ports of its legs; each test has its own range.
 struct Bench {
     pool: Pool,
     worker: Worker,
@@ -89,7 +97,7 @@ impl Bench {
         self.census();
     }
 
-    /// Also a barrier: commands sent before are done when it answers.
+    /// Returns the worker's census, and serves as a barrier: earlier commands have been executed.
     fn census(&self) -> Census {
         let (reply, answer) = oneshot::channel();
         self.send(WorkerRequest::Census { reply });
@@ -162,12 +170,12 @@ impl Phone {
     }
 }
 
-/// Payloads that are all different.
+/// Payloads that all differ.
 fn payload(n: u32) -> Vec<u8> {
     (0..160_u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(n.wrapping_mul(40_503)) >> 13) as u8).collect()
 }
 
-/// Sends `count` payloads but one, and checks that the other end gets them unaltered, with the gap.
+/// Sends `count` payloads except one, and checks that the other end receives them unaltered, with the gap.
 fn relayed_exactly(from: &mut Phone, to: &Phone, count: u32, lost: u32) {
     let mut places = HashMap::new();
     for n in 0..count {
@@ -182,7 +190,7 @@ fn relayed_exactly(from: &mut Phone, to: &Phone, count: u32, lost: u32) {
     let mut base: Option<(u32, RtpHeader)> = None;
     while !places.is_empty() {
         let (header, bytes) = to.receive();
-        // What left before the bridge stood is comfort silence.
+        // Packets sent before the bridge existed are comfort silence.
         let Some(n) = places.remove(&bytes) else { continue };
         let (first, start) = *base.get_or_insert((n, header));
         assert_eq!(header.sequence, start.sequence.wrapping_add((n - first) as u16), "packet {n}");
@@ -192,7 +200,7 @@ fn relayed_exactly(from: &mut Phone, to: &Phone, count: u32, lost: u32) {
 }
 
 #[test]
-fn pcmu_is_relayed_bit_exact_both_ways_with_its_gaps() {
+fn pcmu_is_relayed_bit_exact_both_ways_including_gaps() {
     let mut bench = Bench::new(21_000);
     let (mut a, mut b) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::Pcmu, false));
     bench.bridge(&a, &b);
@@ -204,7 +212,7 @@ fn pcmu_is_relayed_bit_exact_both_ways_with_its_gaps() {
 }
 
 #[test]
-fn packets_that_gather_are_read_by_a_beat_and_few_packets_without_one() {
+fn the_throughput_profile_relays_many_and_few_packets_in_time() {
     let media = MediaConfig { profile: Profile::Throughput, ..MediaConfig::default() };
     let mut bench = Bench::with(23_000, media);
     let mut pairs: Vec<(Phone, Phone)> =
@@ -212,7 +220,7 @@ fn packets_that_gather_are_read_by_a_beat_and_few_packets_without_one() {
     for (a, b) in &pairs {
         bench.bridge(a, b);
     }
-    // 800 packets a second for a second, then 50, then 800 again: each comes, and soon.
+    // 800 packets a second for a second, then 50, then 800 again: each arrives in time.
     for (talking, ticks) in [(8, 50_u32), (1, 25), (8, 25)] {
         let begun = Instant::now();
         for n in 0..ticks {
@@ -230,7 +238,7 @@ fn packets_that_gather_are_read_by_a_beat_and_few_packets_without_one() {
 }
 
 #[test]
-fn echo_gives_pcmu_back_bit_exact() {
+fn echo_returns_pcmu_bit_exact() {
     let mut bench = Bench::new(21_200);
     let mut a = bench.phone(Codec::Pcmu, false);
     bench.send(WorkerCommand::App { leg: a.leg, app: Some(App::Echo) });
@@ -247,7 +255,7 @@ fn echo_gives_pcmu_back_bit_exact() {
 }
 
 #[test]
-fn strangers_and_junk_change_nothing() {
+fn packets_of_strangers_and_junk_have_no_effect() {
     for nat in [false, true] {
         let mut bench = Bench::new(if nat { 21_600 } else { 21_400 });
         let (mut a, b) = (bench.phone(Codec::Pcmu, nat), bench.phone(Codec::Pcmu, false));
@@ -263,13 +271,13 @@ fn strangers_and_junk_change_nothing() {
             a.rtp.send_to(&wrong_type, a.leg_rtp).unwrap();
             stranger.send_to(&[0x80, 203, 0, 1, 0, 0, 0, n], SocketAddr::new(LOOPBACK, a.leg_rtp.port() + 1)).unwrap();
         }
-        // The stranger is not heard, and the leg's own stream goes on where it was.
+        // The stranger's packets are dropped, and the leg's own stream continues.
         let next = payload(4_242);
         let before = a.sequence;
         a.send(&next, 160);
         let (_, bytes) = b.receive();
         assert_eq!(bytes, next, "nat {nat}, sequence {before}");
-        // Nor is anything sent to it.
+        // No packet is sent to the stranger either.
         stranger.set_nonblocking(true).unwrap();
         assert!(stranger.recv_from(&mut [0; 64]).is_err());
         bench.close(vec![a, b]);
@@ -277,10 +285,10 @@ fn strangers_and_junk_change_nothing() {
 }
 
 #[test]
-fn leg_behind_nat_is_learnt_once_the_described_address_has_been_silent_for_a_second() {
+fn a_leg_behind_nat_is_learnt_after_a_second_of_silence_from_its_sdp_address() {
     let mut bench = Bench::new(21_800);
     let (mut a, mut b) = (bench.phone(Codec::Pcmu, true), bench.phone(Codec::Pcmu, false));
-    // The phone's packets come from another port than its SDP says.
+    // The phone sends from a port other than the one in its SDP.
     a.rtp = UdpSocket::bind((LOOPBACK, 0)).unwrap();
     a.rtp.set_read_timeout(Some(PATIENCE)).unwrap();
     bench.bridge(&a, &b);
@@ -295,7 +303,7 @@ fn leg_behind_nat_is_learnt_once_the_described_address_has_been_silent_for_a_sec
     bench.close(vec![a, b]);
 }
 
-/// Plays 440 Hz at −12 dBFS into `from` in real time for `ticks` × 20 ms while gathering what `to` hears.
+/// Plays 440 Hz at −12 dBFS into `from` in real time for `ticks` × 20 ms while collecting the audio that `to` receives.
 fn tone_across(
     from: &mut Phone,
     encode: &mut dyn FnMut(&[i16]) -> Vec<u8>,
@@ -311,7 +319,7 @@ fn tone_across(
     for tick in 1..=75_u32 {
         sine.fill(&mut pcm);
         from.send(&encode(&pcm), from_ticks);
-        // The wait for the next tick is the reading of what arrives until then.
+        // Received packets are read until the next tick.
         while let Some(left) = (start + Duration::from_millis(20) * tick).checked_duration_since(Instant::now()) {
             to.rtp.set_read_timeout(Some(left.max(Duration::from_micros(100)))).unwrap();
             let mut bytes = [0; 2048];
@@ -325,7 +333,7 @@ fn tone_across(
 }
 
 #[test]
-fn tone_crosses_between_pcmu_and_opus_both_ways() {
+fn a_tone_is_transcoded_between_pcmu_and_opus_both_ways() {
     let mut bench = Bench::new(22_000);
     let (mut a, mut b) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::Opus, false));
     bench.bridge(&a, &b);
@@ -374,7 +382,7 @@ fn assert_tone(heard: &[i16], rate: SampleRate, what: &str) {
 }
 
 #[test]
-fn tone_application_sends_1_khz_at_minus_16_dbfs_without_being_spoken_to() {
+fn the_tone_application_sends_1_khz_at_minus_16_dbfs_without_any_input() {
     let mut bench = Bench::new(22_200);
     let a = bench.phone(Codec::Pcmu, false);
     bench.send(WorkerCommand::App { leg: a.leg, app: Some(App::Tone) });
@@ -389,7 +397,7 @@ fn tone_application_sends_1_khz_at_minus_16_dbfs_without_being_spoken_to() {
 }
 
 #[test]
-fn answered_leg_without_company_hears_comfort_silence_in_one_unbroken_stream() {
+fn an_answered_leg_that_is_alone_hears_comfort_silence_in_one_stream() {
     let mut bench = Bench::new(22_400);
     let a = bench.phone(Codec::Pcmu, false);
     let (first, _) = a.receive();
@@ -404,7 +412,7 @@ fn answered_leg_without_company_hears_comfort_silence_in_one_unbroken_stream() {
 }
 
 #[test]
-fn tap_gets_the_frames_and_numbers_without_a_gap() {
+fn a_tap_gets_frames_with_consecutive_numbers() {
     let mut bench = Bench::new(22_600);
     let (mut a, b) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::Pcmu, false));
     bench.bridge(&a, &b);
@@ -419,7 +427,7 @@ fn tap_gets_the_frames_and_numbers_without_a_gap() {
         &b,
         &mut |payload| payload.iter().map(|&code| ulaw_decode(code)).collect(),
     );
-    assert_tone(&heard, SampleRate::HZ_8000, "heard while tapped");
+    assert_tone(&heard, SampleRate::HZ_8000, "received while tapped");
     let (mut samples, mut voiced) = (Vec::new(), 0);
     while let Some(item) = reader.pop() {
         assert_eq!(item.gap, 0);
@@ -435,7 +443,7 @@ fn tap_gets_the_frames_and_numbers_without_a_gap() {
 }
 
 #[test]
-fn legs_that_are_open_at_shutdown_are_closed_and_say_bye() {
+fn legs_open_at_shutdown_are_closed_with_an_rtcp_bye() {
     let mut bench = Bench::new(22_800);
     let mut a = bench.phone(Codec::Pcmu, false);
     let Bench { pool, range, worker, .. } = bench;
@@ -448,7 +456,7 @@ fn legs_that_are_open_at_shutdown_are_closed_and_say_bye() {
     assert!(has_bye(&bytes[..length]));
 }
 
-/// Walks the parts of a compound RTCP packet.
+/// Searches the parts of a compound RTCP packet for a BYE.
 fn has_bye(mut bytes: &[u8]) -> bool {
     while bytes.len() >= 4 {
         if bytes[1] == 203 {
@@ -460,7 +468,7 @@ fn has_bye(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// Flips a byte in the last datagram that left.
+/// Changes a byte of the last datagram that was sent.
 fn falsified(capture: &str) -> String {
     let at = capture.rfind("\"sent\"").unwrap();
     let bytes = at + capture[at..].find("\"bytes\":\"").unwrap() + 9;
@@ -468,7 +476,7 @@ fn falsified(capture: &str) -> String {
     format!("{}{other}{}", &capture[..bytes + 30], &capture[bytes + 31..])
 }
 
-/// A capture with some of its digits changed, lines lost or cut short: whatever JSON still reads goes into the switch.
+/// Changes some digits of a capture, or removes or truncates lines; whatever still parses as JSON is replayed into the switch.
 fn mutated(capture: &str, rng: &mut SmallRng) -> String {
     let mut lines: Vec<String> = capture.lines().map(str::to_owned).collect();
     for _ in 0..rng.random_range(1..20) {
@@ -496,7 +504,7 @@ fn mutated(capture: &str, rng: &mut SmallRng) -> String {
 }
 
 #[test]
-fn captured_call_with_loss_keys_hold_and_transcoding_replays_byte_for_byte() {
+fn a_captured_call_with_loss_keys_hold_and_transcoding_replays_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
     let media = MediaConfig { capture: Some(folder.path().to_owned()), ..MediaConfig::default() };
     let mut bench = Bench::with(22_200, media);
@@ -532,7 +540,7 @@ fn captured_call_with_loss_keys_hold_and_transcoding_replays_byte_for_byte() {
         sine.fill(&mut pcm);
         let length = encoder.encode(&pcm, &mut opus).unwrap();
         b.send(&opus[..length], 960);
-        // What comes out sets the pace: a frame every 20 ms.
+        // The received frames set the pace: one every 20 ms.
         b.receive();
     }
     bench.close(vec![a, b]);
@@ -556,7 +564,7 @@ fn captured_call_with_loss_keys_hold_and_transcoding_replays_byte_for_byte() {
 }
 
 #[test]
-fn capture_with_a_browser_compares_all_who_never_heard_it() {
+fn a_capture_with_a_browser_compares_every_leg_that_did_not_hear_it() {
     let folder = tempfile::tempdir().unwrap();
     let media = MediaConfig { capture: Some(folder.path().to_owned()), ..MediaConfig::default() };
     let mut bench = Bench::with(23_200, media);
@@ -571,7 +579,7 @@ fn capture_with_a_browser_compares_all_who_never_heard_it() {
     bench.send(WorkerCommand::Bridge { a: browser, b: c.leg });
     for n in 0..90 {
         match n {
-            // Whom the browser spoke with goes on with another, who is then not compared either.
+            // The leg that was bridged with the browser is bridged with another leg, which is then not compared either.
             30 => bench.bridge(&c, &d),
             60 => bench.send(WorkerCommand::LegClose { leg: browser }),
             _ => {}
@@ -580,8 +588,8 @@ fn capture_with_a_browser_compares_all_who_never_heard_it() {
         c.send(&payload(n + 200), 160);
         b.receive();
     }
-    while !matches!(events.blocking_recv().expect("it is told as closed").kind, WorkerEventKind::Closed(_)) {}
-    // The browser's place is free for the next.
+    while !matches!(events.blocking_recv().expect("the leg is reported as closed").kind, WorkerEventKind::Closed(_)) {}
+    // The browser's place is free for the next leg.
     let mut e = bench.phone(Codec::Pcmu, false);
     bench.bridge(&a, &e);
     relayed_exactly(&mut a, &e, 20, 7);

@@ -1,15 +1,15 @@
-//! Reads the sources and fails on what the architecture forbids: imports that point up, tokio, sockets, files or the
-//! clock in pure rooms, SQL outside the store, the engine outside its one door.
+//! Reads the sources and fails on violations of the architecture: imports that point up, tokio, sockets, files or the clock in
+//! pure rooms, SQL outside the store, and uses of the engine outside its one door.
 //!
-//! Rooms are the folders and files directly under a crate's `src`. What each may import stands in [`ROOMS`]; a new room
+//! A room is a folder or file directly under a crate's `src`. [`ROOMS`] lists the imports that each room may have; a new room
 //! fails until it has a row there. Test code obeys the same directions but may use threads and time.
 
 mod sources;
 
 use sources::{Source, crate_sources};
 
-/// Rooms of `media-engine`, each with the rooms it may import. The order is from the bottom up: a room imports only
-/// what stands above it in this list.
+/// Rooms of `media-engine`, each with the rooms that it may import. The order is from the bottom up: a room imports only rooms
+/// that are above it in this list.
 const ROOMS: &[(&str, Kind, &[&str])] = &[
     ("units", Kind::Pure, &[]),
     ("error", Kind::Pure, &["units"]),
@@ -22,7 +22,7 @@ const ROOMS: &[(&str, Kind, &[&str])] = &[
     ("jitter", Kind::Pure, &["audio", "rtp", "rtcp", "units"]),
     ("leg", Kind::Pure, &["audio", "jitter", "sdp", "srtp", "rtp", "rtcp", "units"]),
     ("sip", Kind::Pure, &["sdp", "units"]),
-    // Assembled from the rooms' own settings.
+    // It is assembled from the settings of these rooms.
     ("config", Kind::Pure, &["sdp", "sip"]),
     ("record", Kind::Pure, &["audio", "units"]),
     ("translate", Kind::Pure, &["audio", "units"]),
@@ -62,7 +62,7 @@ enum Kind {
     Io,
 }
 
-/// Paths that only io rooms may use outside tests. Address types are values, not sockets.
+/// Paths that only io rooms may use outside tests. Address types are plain values and therefore permitted.
 const IMPURE: &[&str] = &[
     "tokio",
     "tokio_util",
@@ -86,14 +86,14 @@ const IMPURE: &[&str] = &[
     "SystemTime::now",
 ];
 
-/// Fails with every finding at once.
+/// Panics with every finding at once.
 #[track_caller]
 fn assert_none(rule: &str, findings: &[String]) {
     assert!(findings.is_empty(), "{rule}:\n  {}", findings.join("\n  "));
 }
 
 #[test]
-fn every_room_of_the_engine_is_on_the_map() {
+fn every_engine_module_is_in_the_layer_table() {
     let sources = crate_sources("media-engine");
     let mut unknown: Vec<String> = sources.iter().map(|source| source.room.clone()).collect();
     unknown.dedup();
@@ -102,7 +102,7 @@ fn every_room_of_the_engine_is_on_the_map() {
 }
 
 #[test]
-fn the_map_itself_points_down() {
+fn the_layer_table_itself_points_down() {
     for (n, (room, _, imports)) in ROOMS.iter().enumerate() {
         for import in *imports {
             let below = ROOMS[..n].iter().any(|(other, ..)| other == import);
@@ -130,7 +130,7 @@ fn imports_inside_the_engine_point_down() {
 }
 
 #[test]
-fn pure_rooms_touch_no_socket_file_thread_or_clock() {
+fn pure_modules_use_no_socket_file_thread_or_clock() {
     let pure = |source: &&Source| ROOMS.iter().any(|(room, kind, _)| *room == source.room && *kind == Kind::Pure);
     let mut sources: Vec<Source> = crate_sources("media-engine").iter().filter(pure).cloned().collect();
     sources.extend(crate_sources("codecs"));
@@ -138,7 +138,7 @@ fn pure_rooms_touch_no_socket_file_thread_or_clock() {
     for source in sources.iter().filter(|source| !source.is_test) {
         for banned in IMPURE {
             for line in source.uses(banned) {
-                // The one way for tests to get a first Instant, under its own lint exception.
+                // Tests get their first Instant only here, under its own lint exception.
                 if source.room == "units" && *banned == "Instant::now" {
                     continue;
                 }
@@ -150,7 +150,7 @@ fn pure_rooms_touch_no_socket_file_thread_or_clock() {
 }
 
 #[test]
-fn codecs_know_no_other_crate_of_ours() {
+fn the_codecs_crate_uses_no_other_workspace_crate() {
     let mut findings = Vec::new();
     for source in crate_sources("codecs") {
         for krate in ["media_engine", "control_api", "wyoming"] {
@@ -161,10 +161,10 @@ fn codecs_know_no_other_crate_of_ours() {
 }
 
 #[test]
-fn only_the_net_room_reads_the_engine_s_clock() {
+fn only_the_net_module_reads_the_engine_clock() {
     let mut findings = Vec::new();
     for source in crate_sources("media-engine").iter().filter(|source| !source.is_test && source.room != "net") {
-        // `units::test_epoch` is the one way for tests to get a first Instant, under its own lint exception.
+        // `units::test_epoch` is the only way for tests to get a first Instant, under its own lint exception.
         if source.room == "units" {
             continue;
         }
@@ -181,7 +181,7 @@ fn only_the_net_room_reads_the_engine_s_clock() {
 }
 
 #[test]
-fn the_engine_signals_through_one_seam() {
+fn only_engine_signalling_uses_sip_commands() {
     let in_engine = |source: &&Source| source.room == "engine" && !source.path.contains("/signalling/");
     let mut findings = Vec::new();
     for source in crate_sources("media-engine").iter().filter(in_engine) {
@@ -191,7 +191,7 @@ fn the_engine_signals_through_one_seam() {
 }
 
 #[test]
-fn sql_stands_only_in_the_store() {
+fn sql_occurs_only_in_the_store() {
     let mut findings = Vec::new();
     for source in crate_sources("control-api").iter().filter(|source| source.room != "store" && !source.is_test) {
         for word in ["sqlx", "rusqlite"] {
@@ -205,7 +205,7 @@ fn sql_stands_only_in_the_store() {
 }
 
 #[test]
-fn the_engine_has_one_door() {
+fn only_the_engine_module_of_the_server_uses_media_engine() {
     let mut findings = Vec::new();
     for source in crate_sources("control-api").iter().filter(|source| source.room != "engine") {
         findings.extend(source.uses("media_engine").map(|line| format!("{}:{line}", source.path)));
@@ -214,7 +214,7 @@ fn the_engine_has_one_door() {
 }
 
 #[test]
-fn the_store_knows_no_route_and_routes_are_imported_by_nobody() {
+fn the_store_uses_no_route_and_no_module_imports_routes() {
     let mut findings = Vec::new();
     for source in crate_sources("control-api") {
         for (line, path) in source.paths("crate") {
@@ -233,7 +233,7 @@ fn the_store_knows_no_route_and_routes_are_imported_by_nobody() {
 }
 
 #[test]
-fn the_engine_knows_no_tenant_and_the_server_links_no_recogniser() {
+fn the_engine_has_no_tenants_and_the_server_links_no_recogniser() {
     let mut findings = Vec::new();
     for source in crate_sources("media-engine") {
         for word in ["control_api", "organization_id", "OrganizationId"] {
@@ -246,7 +246,7 @@ fn the_engine_knows_no_tenant_and_the_server_links_no_recogniser() {
 }
 
 #[test]
-fn every_case_of_the_conformance_list_is_shown_by_a_test_that_is_there() {
+fn every_case_of_the_conformance_list_names_an_existing_test() {
     let list = std::fs::read_to_string(tests::repository().join("tests/conformance.md")).expect("the list");
     let row = regex::Regex::new(r"^\| (.+) \| `([^`]+\.rs)` `(\w+)` \|$").expect("an expression");
     let mut findings = Vec::new();
@@ -266,5 +266,5 @@ fn every_case_of_the_conformance_list_is_shown_by_a_test_that_is_there() {
         }
     }
     assert!(cases > 30, "the list has {cases} cases");
-    assert_none("the conformance list names tests that are not there", &findings);
+    assert_none("the conformance list names tests that do not exist", &findings);
 }

@@ -1,30 +1,30 @@
-//! Rust sources as the rules need them: without comments, strings apart, paths written out.
+//! Rust sources prepared for the rules: comments removed, strings separated, paths written out.
 
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// One source file.
+/// A prepared source file.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// Path from the repository.
+    /// Path relative to the repository.
     pub(crate) path: String,
     /// First folder or file under `src`.
     pub(crate) room: String,
-    /// Whether the whole file is test code. `#[cfg(test)] mod tests {` inside a file is cut off.
+    /// Whether the whole file is test code. An inline `#[cfg(test)] mod tests {` is cut off.
     pub(crate) is_test: bool,
-    /// Without comments and string contents; lines kept.
+    /// Code without comments and string contents; line numbers are kept.
     code: String,
-    /// The contents of string literals alone; lines kept.
+    /// Contents of string literals only; line numbers are kept.
     text: String,
-    /// Every path, groups of `use` written out: line and path.
+    /// Line and text of every path, with groups of `use` written out.
     paths: Vec<(usize, String)>,
 }
 
-/// All sources of a member crate, in the order of their paths.
+/// Returns all sources of a member crate, sorted by path.
 ///
 /// # Panics
-/// When there are none: the rules must not pass over nothing.
+/// When there are none, so that the rules never pass over an empty list.
 pub(crate) fn crate_sources(member: &str) -> Vec<Source> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned();
     let folder = root.join(member).join("src");
@@ -59,7 +59,7 @@ impl Source {
         Source::parse(&path, first.trim_end_matches(".rs"), &module, is_test, &text)
     }
 
-    /// `module`: where the file stands below the crate's root.
+    /// Parses a file; `module` is its module path below the crate's root.
     fn parse(path: &str, room: &str, module: &[&str], is_test: bool, text: &str) -> Source {
         let (code, text) = split(text);
         let code = if is_test { code } else { without_tests(&code) };
@@ -67,13 +67,13 @@ impl Source {
         Source { path: path.to_owned(), room: room.to_owned(), is_test, code, text, paths }
     }
 
-    /// Every path that begins with `root`, such as `crate` or `std`.
+    /// Returns every path that begins with `root`, such as `crate` or `std`.
     pub(crate) fn paths<'a>(&'a self, root: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
         let begins = move |path: &str| path.split("::").next() == Some(root);
         self.paths.iter().filter(move |(_, path)| begins(path)).map(|(line, path)| (*line, path.as_str()))
     }
 
-    /// Lines with a path that begins with `wanted`, or ends with it when it is `Type::function`.
+    /// Returns the lines with a path that begins with `wanted`, or ends with it when it is `Type::function`.
     pub(crate) fn uses<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
         let is_function = wanted.starts_with(char::is_uppercase);
         let matches = move |path: &str| {
@@ -83,13 +83,13 @@ impl Source {
         self.paths.iter().filter(move |(_, path)| matches(path)).map(|(line, _)| *line)
     }
 
-    /// Lines whose code has this word or path as it stands.
+    /// Returns the lines whose code contains this word or path literally.
     pub(crate) fn bare<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
         let word = Regex::new(&format!(r"(^|[^\w:]){}\b", regex::escape(wanted))).expect("a pattern");
         lines_with(&self.code, word)
     }
 
-    /// Lines whose string literals match `pattern`.
+    /// Returns the lines whose string literals match `pattern`.
     pub(crate) fn strings(&self, pattern: &str) -> impl Iterator<Item = usize> + '_ {
         lines_with(&self.text, Regex::new(pattern).expect("a pattern"))
     }
@@ -99,7 +99,7 @@ fn lines_with(text: &str, pattern: Regex) -> impl Iterator<Item = usize> + '_ {
     text.lines().enumerate().filter(move |(_, line)| pattern.is_match(line)).map(|(n, _)| n + 1)
 }
 
-/// Code without comments and string contents, and the string contents without code.
+/// Splits a source into code without comments and string contents, and string contents without code.
 fn split(source: &str) -> (String, String) {
     let token = Regex::new(
         r##"(?sx) //[^\n]* | /\*.*?\*/ | b?r\#"(?:.*?)"\# | b?r"[^"]*" | b?"(?:[^"\\]|\\.)*" | b?'(?:[^'\\\n]|\\[^\n]+?)' "##,
@@ -125,14 +125,14 @@ fn split(source: &str) -> (String, String) {
     (code, text)
 }
 
-/// Cuts off what follows `#[cfg(test)]` on an inline module; our files end with their tests.
+/// Removes everything after `#[cfg(test)]` on an inline module; files in this repository end with their tests.
 fn without_tests(code: &str) -> String {
     let inline =
         Regex::new(r"#\[cfg\(test\)\]\s*(#\[[^\]]*\]\s*)*(pub(\([^)]*\))?\s+)?mod\s+\w+\s*\{").expect("a pattern");
     inline.find(code).map_or(code, |found| &code[..found.start()]).to_owned()
 }
 
-/// Paths with at least two parts; `use a::{b, c::d}` gives `a::b` and `a::c::d`.
+/// Returns the paths with at least two parts; `use a::{b, c::d}` gives `a::b` and `a::c::d`.
 fn paths(code: &str) -> Vec<(usize, String)> {
     let statement = Regex::new(r"(?s)\buse\s+([^;]+);").expect("a pattern");
     let inline = Regex::new(r"\b[A-Za-z_]\w*(?:::[A-Za-z_]\w*)+").expect("a pattern");
@@ -151,7 +151,7 @@ fn paths(code: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// `super::super::x` as a path from the crate's root.
+/// Resolves `super::super::x` to a path from the crate's root.
 fn absolute(module: &[&str], path: String) -> String {
     let climbs = path.split("::").take_while(|part| *part == "super").count();
     if climbs == 0 {
@@ -162,7 +162,7 @@ fn absolute(module: &[&str], path: String) -> String {
     parts.collect::<Vec<_>>().join("::")
 }
 
-/// Writes out one tree of a `use` statement.
+/// Expands one tree of a `use` statement.
 fn write_out(prefix: &str, tree: &str, written: &mut Vec<String>) {
     let tree = tree.trim();
     match tree.split_once('{') {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_use_are_written_out_and_inline_paths_are_found() {
+    fn grouped_imports_are_expanded_and_inline_paths_are_found() {
         let source = source("use crate::{a::{self, B}, c as d};\nfn f() { crate::e::g(); }\n");
         let found: Vec<_> = source.paths("crate").collect();
         for wanted in [(1, "crate::a"), (1, "crate::a::B"), (1, "crate::c"), (2, "crate::e::g")] {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn super_is_followed_to_the_room_it_reaches() {
+    fn super_is_resolved_to_the_module_it_reaches() {
         let source = source("use super::z::A;\nuse super::super::up::B;\n");
         let found: Vec<_> = source.paths("crate").collect();
         assert!(found.contains(&(1, "crate::x::z::A")) && found.contains(&(2, "crate::up::B")), "{found:?}");

@@ -1,10 +1,10 @@
-//! A crowd of attackers in a process of its own: see `tests::crowd`.
+//! Runs a crowd of attackers in a separate process: see `tests::crowd`.
 
 use tokio::sync::oneshot;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    // Gone with whoever started it, also when that is killed.
+    // The process ends with the one that started it, also when that is killed.
     let (tell, gone) = oneshot::channel::<()>();
     std::thread::spawn(move || {
         let mut line = String::new();

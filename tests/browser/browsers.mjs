@@ -1,4 +1,4 @@
-/** The browsers that the driver knows: each launched with a page whose scripts hear `page.js` first. */
+/** Browsers that the driver can launch, each with one page that runs `page.js` before its own scripts. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -8,7 +8,7 @@ import puppeteer from "puppeteer-core";
 const PAGE = fileURLToPath(new URL("./page.js", import.meta.url));
 const PHONE = fileURLToPath(new URL("./phone.js", import.meta.url));
 
-/** Chromium by Playwright. `microphone`: WAV file that takes the microphone's place. */
+/** Launches Chromium with Playwright. `microphone` is a WAV file that replaces the microphone. */
 export async function launchChromium({ microphone, keep }) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -18,7 +18,7 @@ export async function launchChromium({ microphone, keep }) {
       `--use-file-for-fake-audio-capture=${microphone}`,
       "--autoplay-policy=no-user-gesture-required",
       "--ignore-certificate-errors",
-      // Loopback candidates as they are, not behind mDNS names.
+      // Shows loopback candidates as addresses, not as mDNS names.
       "--disable-features=WebRtcHideLocalIpsWithMdns",
       "--disable-gpu",
       "--disable-dev-shm-usage",
@@ -34,7 +34,7 @@ export async function launchChromium({ microphone, keep }) {
   return { browser, page };
 }
 
-/** Firefox by WebDriver BiDi. Its microphone is a tone of its own making, of `hertz`. */
+/** Launches Firefox with WebDriver BiDi. Its microphone is Firefox's built-in tone at `hertz`. */
 export async function launchFirefox({ hertz }) {
   const browser = await puppeteer.launch({
     browser: "firefox",
@@ -56,7 +56,7 @@ export async function launchFirefox({ hertz }) {
   return { browser, page };
 }
 
-/** Puts `phone.js` and the libraries that it uses into the open page. */
+/** Runs `phone.js`, bundled with its libraries, in the open page. */
 export async function putPhone(page) {
   const { outputFiles } = await build({ entryPoints: [PHONE], bundle: true, write: false, format: "iife", target: "es2022" });
   await page.evaluate(outputFiles[0].text);

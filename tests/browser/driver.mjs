@@ -1,10 +1,10 @@
 /**
- * Drives the system's Chromium or Firefox for the tests in Rust: one JSON request a line on standard input, one answer a
- * line on standard output.
+ * Drives the system's Chromium or Firefox for the Rust tests: one JSON request per line on standard input, one JSON answer
+ * per line on standard output.
  *
  *   {"id": 1, "do": "open", "url": "..."}  ->  {"id": 1, "value": ...} | {"id": 1, "error": "..."}
  *
- * Requests are carried out in order. The end of standard input closes the browser.
+ * Requests are executed in order. The end of standard input closes the browser.
  */
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -12,15 +12,15 @@ import { launchChromium, launchFirefox, putPhone } from "./browsers.mjs";
 
 let browser;
 let page;
-/** What the page wrote to its console, and its uncaught errors. */
+/** Warnings and errors of the page's console, and uncaught errors. */
 const complaints = [];
-/** The newest SIP messages, shown when something fails. */
+/** The newest SIP messages, included in the text of a failure. */
 const sip = [];
 const keep = (direction) => ({ payload }) => {
   sip.push(`${direction} ${payload}`);
   if (sip.length > 12) sip.shift();
 };
-/** As text: Firefox would send each number of a list as an object of its own. */
+/** Calls a function of the page. Results are sent as text, because Firefox would send each number of a list as a separate object. */
 const ask = async (object, name, argument) => {
   const run = async ([on, key, value]) => JSON.stringify((await window[on][key](value)) ?? null);
   return JSON.parse(await page.evaluate(run, [object, name, argument ?? null]));
@@ -34,7 +34,7 @@ const actions = {
     page.on("console", (message) => {
       if (["error", "warning", "warn"].includes(message.type())) complaints.push(message.text());
     });
-    // A page with a call asks whether it may be left.
+    // A page with a call asks for confirmation before it is left.
     page.on("dialog", (dialog) => (dialog.type() === "beforeunload" ? dialog.accept() : dialog.dismiss()));
     page.on("pageerror", (error) => complaints.push(String(error)));
     return browser.version();
@@ -42,13 +42,13 @@ const actions = {
   open: ({ url }) => page.goto(url, { waitUntil: "load" }).then((response) => response?.status()),
   reload: () => page.reload({ waitUntil: "load" }).then((response) => response?.status()),
   fill: ({ on, text }) => page.fill(on, text),
-  /** Presses a key where the focus is. */
+  /** Presses a key at the element with the focus. */
   press: ({ key }) => page.keyboard.press(key).then(() => null),
-  /** Chooses among words. */
+  /** Chooses an option of a select field. */
   choose: ({ on, text }) => page.selectOption(on, text).then(() => null),
-  /** Switches on or off. */
+  /** Switches a checkbox on or off. */
   check: ({ on, value }) => page.setChecked(on, value),
-  /** What stands in a field; whether it is on. */
+  /** Value of a field; below, the state of a checkbox. */
   value: ({ on }) => page.inputValue(on),
   checked: ({ on }) => page.isChecked(on),
   click: ({ on, within }) => page.click(on, { timeout: within }),
@@ -60,35 +60,35 @@ const actions = {
       [on, name, value],
       { timeout: within, polling: 20 },
     ).then(() => null),
-  /** Chooses a file in an input. */
+  /** Chooses a file in a file input. */
   attach: ({ on, path }) => page.setInputFiles(on, path),
-  /** Waits until an element's text has words in it. */
+  /** Waits until an element's text contains `text`. */
   says: ({ on, text, within }) =>
     page.waitForFunction(
       ([selector, words]) => document.querySelector(selector)?.innerText.includes(words),
       [on, text],
       { timeout: within, polling: 20 },
     ).then(() => null),
-  /** Waits until the elements are those with these values of an attribute, in this order. */
+  /** Waits until the matching elements have these values of an attribute, in this order. */
   list: ({ on, name, values, within }) =>
     page.waitForFunction(
       ([selector, key, wanted]) => JSON.stringify([...document.querySelectorAll(selector)].map((one) => one.getAttribute(key))) === wanted,
       [on, name, JSON.stringify(values)],
       { timeout: within, polling: 20 },
     ).then(() => null),
-  /** Waits until the address is this one, without scheme and host. */
+  /** Waits until the page's address, without scheme and host, is `path`. */
   arrive: ({ path, within }) => page.waitForURL((url) => url.pathname + url.search + url.hash === path, { timeout: within }),
-  /** Clicks on a link to a file: its name and text. */
+  /** Clicks on a link to a file and returns the file's name and text. */
   async download({ on, within }) {
     const [download] = await Promise.all([page.waitForEvent("download", { timeout: within }), page.click(on)]);
     return { name: download.suggestedFilename(), text: await readFile(await download.path(), "utf8") };
   },
-  /** Waits until an element can be seen, or cannot. */
+  /** Waits until an element is visible, or is not. */
   visible: ({ on, value, within }) =>
     page.waitForSelector(on, { state: value ? "visible" : "hidden", timeout: within }).then(() => null),
   /** Calls a function of page.js. */
   call: ({ name, argument }) => ask("tandemTest", name, argument),
-  /** Makes the open page a phone (phone.js), and calls a function of it. */
+  /** Turns the open page into a phone (phone.js); below, calls a function of that phone. */
   put: () => putPhone(page),
   phone: ({ name, argument }) => ask("tandemPhone", name, argument),
   complaints: () => complaints.splice(0),

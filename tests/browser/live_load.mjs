@@ -1,9 +1,9 @@
 /**
- * What the live page costs while many calls talk at once: its renderer's CPU time, over the mock's calls.
+ * Cost of the live page while many calls are active: CPU time of its renderer, with calls of the mock server.
  *
  *   npm run build (in control-api/ui), then  node live_load.mjs [calls] [seconds]
  *
- * Fails when the page takes more than 15 % of a core, shows fewer calls than there are, or moves the card that is read when calls come.
+ * Fails when the page takes more than 15 % of a core, omits calls, or moves the card being read when calls arrive.
  */
 import { chromium } from "playwright-core";
 import { start } from "../../control-api/ui/dev/mock.mjs";
@@ -55,7 +55,7 @@ try {
 
   const from = await page.evaluate(() => window.scrollY);
   await page.mouse.wheel(0, 300);
-  // The wheel glides: on a busy machine for longer than one would wait.
+  // Smooth scrolling takes long on a busy machine.
   await page.waitForFunction((wanted) => Math.abs(window.scrollY - wanted) < 1, from + 300);
   const read = await page.evaluate(() => {
     const seen = [...document.querySelectorAll("[data-call]")].find((one) => one.getBoundingClientRect().bottom > 64);
@@ -65,9 +65,9 @@ try {
   await page.waitForFunction((wanted) => document.querySelectorAll("[data-call]").length >= wanted, calls + 5);
   const top = await page.evaluate((id) => document.querySelector(`[data-call="${id}"]`).getBoundingClientRect().top, read.id);
   const told = await page.innerText("#live-fresh");
-  console.log(`five calls more: the card that is read moved by ${(top - read.top).toFixed(1)} px; told: ${told}`);
-  if (Math.abs(top - read.top) > 2) problems.push(`the card that is read moved by ${top - read.top} px`);
-  if (!told.includes("5 new calls")) problems.push(`the new calls are not told: ${told}`);
+  console.log(`five calls more: the card being read moved by ${(top - read.top).toFixed(1)} px; notice: ${told}`);
+  if (Math.abs(top - read.top) > 2) problems.push(`the card being read moved by ${top - read.top} px`);
+  if (!told.includes("5 new calls")) problems.push(`the page does not announce the new calls: ${told}`);
 } finally {
   await browser.close();
   server.closeAllConnections();

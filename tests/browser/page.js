@@ -1,9 +1,9 @@
 /**
- * Runs in every page before its own scripts: ears, and a stop-watch on its peer connections. The page's phone is its
- * own; nothing here answers, dials or changes SDP.
+ * Runs in every page before its own scripts: records audio, and measures times of peer connections. The phone belongs to
+ * the page; this script neither answers nor dials nor changes SDP.
  */
 (() => {
-  // A steady tone is what noise suppression removes, and its level what gain control changes.
+  // Noise suppression would remove a steady tone, and gain control would change its level.
   const devices = navigator.mediaDevices;
   if (devices) {
     const open = devices.getUserMedia.bind(devices);
@@ -14,12 +14,12 @@
     };
   }
 
-  /** Of the newest connection: when its answer was applied, and when its first frame was decoded. */
+  /** Newest connection: time at which its answer was applied, and at which its first frame was decoded. */
   let watch;
 
   const decoded = async (connection) => {
     for (const stats of (await connection.getStats()).values()) {
-      // Samples that came out of the decoder, not out of concealment.
+      // Counts samples that came out of the decoder, not out of concealment.
       if (stats.type === "inbound-rtp" && stats.totalSamplesReceived > (stats.concealedSamples ?? 0)) return true;
     }
     return false;
@@ -46,7 +46,7 @@
     };
   }
 
-  /** As `hear`, for Firefox, whose audio contexts never start on a machine without a sound card; its recorder does. */
+  /** Like `hear`, for Firefox, whose audio contexts never start on a machine without a sound card; its recorder works. */
   const record = async (stream, count) => {
     const recorder = new MediaRecorder(stream, { audioBitsPerSecond: 128_000 });
     const chunks = [];
@@ -55,7 +55,7 @@
     const ended = new Promise((resolve) => (recorder.onstop = resolve));
     recorder.start();
     await begun;
-    // Its first and last frames may be missing.
+    // The first and last frames may be missing.
     await new Promise((resolve) => setTimeout(resolve, count / 48 + 200));
     recorder.stop();
     await ended;
@@ -74,26 +74,26 @@
   };
 
   window.tandemTest = {
-    /** Closes the page's WebSockets under its feet; how many were open. */
+    /** Closes the page's WebSockets unexpectedly and returns the number of open ones. */
     dropSockets() {
       const open = sockets.filter((socket) => socket.readyState === 1);
       for (const socket of open) socket.close();
       return open.length;
     },
 
-    /** Where the player of an `audio` element is, in seconds, and whether it plays. */
+    /** Position of an `audio` element in seconds, and whether it plays. */
     player(selector) {
       const { currentTime, duration, paused } = document.querySelector(selector);
       return { at: currentTime, duration, plays: !paused };
     },
 
-    /** How many WebSockets are open. */
+    /** Number of open WebSockets. */
     openSockets: () => sockets.filter((socket) => socket.readyState === 1).length,
 
-    /** Milliseconds from the answer applied to the first decoded frame; `null` until there was one. */
+    /** Milliseconds from applying the answer to the first decoded frame; `null` before that frame. */
     firstFrame: () => (watch?.firstFrame === undefined ? null : watch.firstFrame - watch.applied),
 
-    /** The next `count` samples (48 kHz, 16 bits) of what the page plays. */
+    /** Returns the next `count` samples (48 kHz, 16 bits) of the page's audio output. */
     async hear(count) {
       const stream = document.querySelector("#remote, #supervision-sound").srcObject;
       if (navigator.userAgent.includes("Firefox")) return record(stream, count);
@@ -115,7 +115,7 @@
       return samples.slice(0, count);
     },
 
-    /** The local end of the pair of candidates in use. */
+    /** Returns the local candidate of the pair in use. */
     async path() {
       const stats = await watch.connection.getStats();
       for (const transport of stats.values()) {
@@ -127,7 +127,7 @@
       return {};
     },
 
-    /** What the connection's statistics tell of its audio. */
+    /** Returns the audio statistics of the newest connection. */
     async audio() {
       const found = {};
       if (!watch) return found;

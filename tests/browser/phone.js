@@ -1,6 +1,6 @@
 /**
- * Phones made of other people's SIP stacks, unmodified, behind one face: `window.tandemPhone`. Bundled by the driver and put
- * into a page of ours, whose origin the server lets in.
+ * Phones from unmodified third-party SIP stacks behind one interface: `window.tandemPhone`. The driver bundles this file and
+ * runs it in a page of the server, whose origin the server accepts.
  *
  *   start ─▶ registered ─▶ incoming | calling ─▶ active ◀─▶ held ─▶ registered
  */
@@ -8,7 +8,7 @@ import JsSIP from "jssip";
 import { Web } from "sip.js";
 
 const AUDIO = { audio: true, video: false };
-/** The server has an address of its own. */
+/** No ICE servers: the server's address is reachable. */
 const ICE = { iceServers: [] };
 
 const remote = document.createElement("audio");
@@ -24,7 +24,7 @@ const becomes = (next) => {
   for (const look of waiting) look();
 };
 
-/** JsSIP: keys as telephone-events, or by INFO where the browser has no telephone-events beside Opus. */
+/** JsSIP: keys as telephone-events, or by INFO where the browser supports no telephone-events with Opus. */
 function jssip({ ws_url, sip_uri, username, password }, keys) {
   let session;
   const ua = new JsSIP.UA({
@@ -70,10 +70,10 @@ function jssip({ ws_url, sip_uri, username, password }, keys) {
   };
 }
 
-/** SIP.js: keys by INFO, as its simple user sends them. */
+/** SIP.js: keys by INFO, as its `SimpleUser` sends them. */
 function sipjs({ ws_url, sip_uri, username, password }) {
-  // SIP.js 0.21 hangs up as its page is left: it closes its media, and its BYE leaves if the page lives long enough for that. Its
-  // simple user does not pass on the option that is to prevent it. These tests are about pages that go without a word.
+  // SIP.js 0.21 hangs up when its page is left: it closes its media, and its BYE leaves if the page lives long enough. Its simple
+  // user does not pass on the option that would prevent this. These tests are about pages that leave without a BYE.
   window.addEventListener("beforeunload", (event) => event.stopImmediatePropagation());
   const user = new Web.SimpleUser(ws_url, {
     aor: sip_uri,
@@ -117,9 +117,9 @@ window.tandemPhone = {
     return phone.start();
   },
   call: (target) => void phone.call(target, []),
-  /** The names of the running call's dialog, for the page that is loaded next. */
+  /** Identifiers of the running call's dialog, for the page after a reload. */
   dialog: () => phone.dialog(),
-  /** Takes the place of a call (RFC 3891). */
+  /** Replaces an existing call (RFC 3891). */
   takeBack: ({ target, dialog: { callId, ours, theirs } }) =>
     void phone.call(target, ["Require: replaces", `Replaces: ${callId};to-tag=${theirs};from-tag=${ours}`]),
   answer: () => phone.answer(),
@@ -128,7 +128,7 @@ window.tandemPhone = {
   press: (key) => phone.press(key),
   hangUp: () => phone.hangUp(),
   stop: () => phone.stop(),
-  /** Waits until the phone is in a state; the state that it is in when that takes too long. */
+  /** Waits until the phone is in a state; returns the current state when the time has passed. */
   becomes: ({ wanted, within }) =>
     new Promise((resolve) => {
       const end = (value) => {

@@ -1,4 +1,4 @@
-//! The API over real HTTP. Its many cases are told in `control-api`; here is that the binary serves them.
+//! The API over real HTTP. `control-api` tests the individual cases; these tests show that the binary serves them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tests::tandem::{Setup, Tandem};
 use media_engine::sdp::Codec;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_are_refused_and_bad_requests_name_their_field() {
+async fn unauthenticated_requests_are_refused_and_bad_requests_name_their_field() {
     let tandem = Tandem::start(&Setup::default()).await;
     let api = tandem.api("Home").await;
     for key in ["", "tandem_wrong", "Bearer"] {
@@ -37,7 +37,7 @@ async fn strangers_are_refused_and_bad_requests_name_their_field() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_is_told_to_its_organization_only_and_the_stream_resumes() {
+async fn call_events_go_only_to_their_organization_and_the_stream_resumes() {
     let tandem = Tandem::start(&Setup::default()).await;
     let (api, stranger) = (tandem.api("Home").await, tandem.api("Elsewhere").await);
     let mut events = api.events("/api/events", None).await;
@@ -66,7 +66,7 @@ async fn a_call_is_told_to_its_organization_only_and_the_stream_resumes() {
     let call = api.get(&format!("/api/calls/{id}")).await;
     assert_eq!((&call["status"], &call["ended_reason"]), (&json!("ended"), &json!("normal")), "{call}");
 
-    // From any event on, the rest comes once, in order. What has no id is told anew to everybody.
+    // After any event the rest arrives once and in order. Events without an id are sent again to every listener.
     ids.retain(|id| !id.is_empty());
     let mut again = api.events("/api/events", Some(&ids[0])).await;
     let mut repeated = Vec::new();

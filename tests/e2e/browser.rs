@@ -1,4 +1,4 @@
-//! A real browser through our own page: sound both ways, keys, and who hangs up.
+//! A real browser on the server's own page: audio both ways, keys, and hang-up by either side.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use tests::tandem::{Setup, Tandem};
 const HERTZ: f32 = 440.0;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A number that the routes send to the agent.
+/// A number that is routed to the agent.
 const CALLED: &str = "+15550001";
 const CALLER: &str = "+34910000001";
 
-/// Lets the customer call, checks who is shown as calling, answers in the page.
+/// Lets the customer call, checks which caller the page shows, and answers in the page.
 async fn ring_and_answer(far: &mut FarEnd, browser: &mut Browser) {
     far.party.call(CALLER, CALLED).expect("a call placed");
     browser.line_becomes("incoming", PATIENCE).await;
@@ -76,7 +76,7 @@ async fn a_customer_and_a_page_over_https_hear_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_calls_hears_what_the_network_says_before_the_answer() {
+async fn a_calling_page_hears_early_media_before_the_answer() {
     const SAID_HZ: f32 = 700.0;
     let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
     let tandem = Tandem::start(&Setup {
@@ -110,7 +110,7 @@ async fn a_page_that_calls_hears_what_the_network_says_before_the_answer() {
     browser.line_becomes("idle", PATIENCE).await;
     tandem.gives_back(&before, PATIENCE).await;
 
-    // An announcement that ends in a refusal: the page says so.
+    // The network plays an announcement and refuses the call; the page must show that.
     browser.fill("#dial-input", CALLED).await;
     browser.click("#dial").await;
     let invite = customer.rings(PATIENCE).await;
@@ -144,7 +144,7 @@ async fn the_first_frame_follows_the_answer_within_300_ms() {
         browser.line_becomes("idle", PATIENCE).await;
     }
     times.sort_by(f64::total_cmp);
-    // The nearest rank: of 20 the 19th, of 5 the 5th.
+    // Nearest rank: the 19th of 20, the 5th of 5.
     let p95 = times[(times.len() * 95).div_ceil(100) - 1];
     println!("answer applied to first decoded frame, {calls} calls, ms: {times:.0?}");
     assert!(p95 <= 300.0, "p95 is {p95:.0} ms: {times:.0?}");

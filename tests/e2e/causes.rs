@@ -1,7 +1,7 @@
-//! How legs ended, raw: statuses, causes of Q.850, words, and who ended them; and what of it the other side is told.
+//! How legs end: status, Q.850 cause, text and originator of the end, and what of these the other side receives.
 //!
 //! ```text
-//! anna (registered) ── Tandem ── the carrier (scripted phones, sipp), which refuses or hangs up in its own words
+//! anna (registered) ── Tandem ── the carrier (scripted phones, sipp), which refuses or hangs up with its own text
 //! ```
 
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tests::tandem::{Setup, Tandem};
 
 const NUMBER: &str = "+15550177";
 
-/// How the newest call's legs ended, once the call has, in the order of their peers: numbers come before names.
+/// Waits until the newest call has `status` and returns the ends of its legs, sorted by peer; numbers sort before names.
 async fn endings(api: &Api, status: &str) -> Vec<(Value, Value)> {
     let call = api.call_becomes(status, PATIENCE).await;
     let shown = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
@@ -27,13 +27,13 @@ async fn endings(api: &Api, status: &str) -> Vec<(Value, Value)> {
     endings
 }
 
-/// The lines of a message that give its reason.
+/// Returns the values of a message's Reason headers.
 fn reason(message: &str) -> Vec<&str> {
     message.lines().filter_map(|line| line.strip_prefix("Reason: ")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trunk_s_refusal_is_kept_raw_and_its_q_850_cause_reaches_the_caller() {
+async fn the_refusal_of_a_trunk_is_kept_raw_and_its_q_850_cause_reaches_the_caller() {
     let mut office = Office::open().await;
     let mut events = office.api.events("/api/events", None).await;
     for (status, said, cause, q850, text) in [
@@ -61,7 +61,7 @@ async fn a_trunk_s_refusal_is_kept_raw_and_its_q_850_cause_reaches_the_caller() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_carrier_of_sipp_that_is_busy_in_its_own_words_is_quoted_with_its_leg() {
+async fn the_custom_busy_reason_of_a_sipp_carrier_is_reported_with_its_leg() {
     let carrier = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", vec![carrier.to_string()])],
@@ -82,7 +82,7 @@ async fn a_carrier_of_sipp_that_is_busy_in_its_own_words_is_quoted_with_its_leg(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_reached_at_the_second_host_ends_by_its_own_goodbye_not_by_the_first_one_s_refusal() {
+async fn a_call_answered_at_the_second_host_ends_with_that_host_s_bye_as_its_cause() {
     let hosts = [2, 3].map(|n| SocketAddr::from(([127, 0, 0, n], ports::free())));
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", hosts.map(|host| host.to_string()).to_vec())],
@@ -113,7 +113,7 @@ async fn who_is_reached_at_the_second_host_ends_by_its_own_goodbye_not_by_the_fi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_goodbye_with_a_reason_is_kept_with_its_words() {
+async fn a_bye_with_a_reason_header_is_kept_with_its_text() {
     let mut office = Office::open().await;
     let (mut customer, anna) = office.talk().await;
     let reason = "Reason: Q.850 ;cause=16;text=\"Normal call clearing\"\r\n";
@@ -127,7 +127,7 @@ async fn a_goodbye_with_a_reason_is_kept_with_its_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leg_that_the_api_ends_is_told_to_have_been_ended_by_request() {
+async fn a_leg_ended_through_the_api_is_reported_as_ended_by_request() {
     let mut office = Office::open().await;
     let (customer, anna) = office.talk().await;
     let call = office.bridged().await;
@@ -139,7 +139,7 @@ async fn a_leg_that_the_api_ends_is_told_to_have_been_ended_by_request() {
     let ended = endings(&office.api, "ended").await;
     assert_eq!(ended, [(json!("+15550142"), requested.clone()), (json!("anna"), requested.clone())]);
 
-    // A call that still rings is cancelled, and the phone hears why.
+    // A ringing call is cancelled, and the phone receives the reason.
     let body = json!({ "mode": "direct", "to": NUMBER });
     let (_, made) = office.api.ask(Method::POST, "/api/calls", Some(body)).await;
     let invite = office.customer.rings(PATIENCE).await;

@@ -1,6 +1,6 @@
-//! Recordings by leg: a channel each, pauses, several recordings side by side.
+//! Recordings by leg: one channel each, pauses, several recordings of one call at the same time.
 //!
-//! Everybody speaks a tone of their own, so that it is heard whose channel is whose.
+//! Every party sends a distinct tone, which identifies its channel.
 
 use std::path::{Path, PathBuf};
 
@@ -15,14 +15,14 @@ use tests::sound;
 const CUSTOMER: &str = "+15550142";
 const TONES: [f32; 3] = [CUSTOMER_HZ, ANNA_HZ, BEN_HZ];
 
-/// A verb that must succeed; its answer.
+/// Runs a verb that must succeed, and returns its answer.
 async fn done(office: &Office, path: &str, body: Value) -> Value {
     let (status, answer) = office.api.ask(Method::POST, path, Some(body).filter(|body| !body.is_null())).await;
     assert!(status.is_success(), "{path}: {status} {answer}");
     answer
 }
 
-/// What is behind a URL of this server.
+/// Downloads a URL of this server.
 async fn bytes(office: &Office, url: &Value) -> Vec<u8> {
     let answer = office.api.send(Method::GET, url.as_str().expect("a url"), None).await;
     assert_eq!(answer.status(), StatusCode::OK, "{url}");
@@ -33,13 +33,13 @@ async fn number(office: &Office, call: &str, peer: &str) -> u64 {
     office.leg(call, peer, |leg| leg["state"] == "answered").await["leg"].as_u64().expect("a number")
 }
 
-/// Seconds of a channel in which a tone is heard.
+/// Returns the duration in seconds for which a tone is heard in a channel.
 fn seconds_of(channel: &[i16], rate: SampleRate, hertz: f32) -> f64 {
     let stretches = channel.chunks_exact(rate.samples_in_ms(100));
     stretches.filter(|part| sound::find(part, rate, hertz).tone_dbfs > -30.0).count() as f64 / 10.0
 }
 
-/// Asserts that a channel has this tone for some time, and none of the others.
+/// Asserts that a channel contains this tone for some time, and none of the others.
 fn has_only(what: &str, channel: &[i16], rate: SampleRate, hertz: f32) {
     for tone in TONES {
         let heard = seconds_of(channel, rate, tone);
@@ -50,7 +50,7 @@ fn has_only(what: &str, channel: &[i16], rate: SampleRate, hertz: f32) {
     }
 }
 
-/// The seconds of the day of a time such as `2026-01-31T12:00:00.5Z`.
+/// Seconds since midnight of a time such as `2026-01-31T12:00:00.5Z`.
 fn time_of_day(value: &Value) -> f64 {
     let (_, time) = value.as_str().and_then(|text| text.trim_end_matches('Z').split_once('T')).expect("a time");
     time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().expect("a number"))
@@ -65,7 +65,7 @@ fn read(path: &Path) -> (SampleRate, Vec<Vec<i16>>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_has_a_channel_of_their_own_also_who_joins_later() {
+async fn every_party_has_its_own_channel_also_one_that_joins_later() {
     let mut office = Office::open().await;
     office.api.voice_config(json!({ "record": true })).await;
     let (mut customer, mut anna) = office.talk().await;
@@ -108,7 +108,7 @@ async fn everybody_has_a_channel_of_their_own_also_who_joins_later() {
             has_only(&name, channel, rate, *hertz);
         }
     }
-    // A player gets two channels: the customer, and both agents.
+    // A player gets two channels: the customer, and both agents mixed.
     let played = bytes(&office, &parts[1]["url"]).await;
     let path = office.tandem.data().join("played.wav");
     std::fs::write(&path, &played).expect("written");
@@ -122,7 +122,7 @@ async fn everybody_has_a_channel_of_their_own_also_who_joins_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pause_is_a_listed_gap_and_a_second_start_is_a_recording_beside_the_first() {
+async fn a_pause_is_a_listed_gap_and_a_second_start_makes_a_second_recording() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -135,7 +135,7 @@ async fn a_pause_is_a_listed_gap_and_a_second_start_is_a_recording_beside_the_fi
     }
     let paused = |event: &SentEvent| (event.data["state"] == "paused").then(|| event.data.clone());
     assert_eq!(events.until("the pause", PATIENCE, paused).await["number"], 1);
-    // Of anna alone, in a file of one channel.
+    // A recording of anna only is a file with one channel.
     let of_anna = number(&office, &call, "anna").await;
     assert_eq!(done(&office, &recordings, json!({ "leg": of_anna })).await["recording"], 2);
     customer.sound.hears(2.0, PATIENCE).await;
@@ -165,10 +165,10 @@ async fn a_pause_is_a_listed_gap_and_a_second_start_is_a_recording_beside_the_fi
     for (channel, hertz) in channels.iter().zip(TONES) {
         has_only("the first", channel, rate, hertz);
         let at = |seconds: f64| (seconds * f64::from(rate.hz())) as usize;
-        // The times of the list are those of the events, some milliseconds after the pause and its end.
+        // The times in the list are those of the events, some milliseconds after the pause and its end.
         let inside = &channel[at(from + 0.1)..at(until - 0.1)];
-        assert!(inside.iter().all(|sample| *sample == 0), "something is heard in the pause");
-        assert!(seconds_of(&channel[at(until + 0.1)..], rate, hertz) >= 1.0, "nothing is heard after the pause");
+        assert!(inside.iter().all(|sample| *sample == 0), "audio is recorded in the pause");
+        assert!(seconds_of(&channel[at(until + 0.1)..], rate, hertz) >= 1.0, "no audio is recorded after the pause");
     }
     let (rate, alone) = read(&file(&office, &format!("{call}.r2.wav")));
     assert_eq!(alone.len(), 1);
@@ -177,14 +177,14 @@ async fn a_pause_is_a_listed_gap_and_a_second_start_is_a_recording_beside_the_fi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_recorded_is_refused_in_a_sentence() {
+async fn impossible_recording_requests_are_refused_with_a_reason() {
     let mut office = Office::open().await;
     let (mut customer, anna) = office.talk().await;
     let call = office.bridged().await;
     let recordings = format!("/api/calls/{call}/recordings");
     let (status, answer) = office.api.ask(Method::POST, &recordings, Some(json!({ "leg": 999_999 }))).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
-    // The same key starts one recording.
+    // Two requests with the same key start one recording.
     let body = json!({});
     for _ in 0..2 {
         let (status, _, answer) = office.api.once(&recordings, "start", &body).await.expect("an answer");

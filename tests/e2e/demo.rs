@@ -1,4 +1,4 @@
-//! `tandem demo`: a scripted customer is understood, translated and heard, in the store, in the stream and on the line.
+//! `tandem demo`: a scripted customer is recognised, translated and heard, in the store, in the stream and on the line.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use tests::process::Process;
 use tests::tandem::{Setup, Tandem, binary};
 use tokio::time::Instant;
 
-/// The script's sentences in the customer's words and in the agent's, and the agent's reply.
+/// The script's sentences in the customer's language and in the agent's, and the agent's reply.
 const SENTENCES: [(&str, &str); 5] = [
     ("Good morning.", "Buenos días."),
     ("I am calling about my order.", "Llamo por mi pedido."),
@@ -23,19 +23,19 @@ const SENTENCES: [(&str, &str); 5] = [
     ("My package has not arrived yet.", "Mi paquete no ha llegado todavía."),
     ("Thank you for your help.", "Gracias por su ayuda."),
 ];
-/// Start, the call, and the end of both.
+/// Deadline for the start, the call, and the end of both.
 const ONCE: Duration = Duration::from_secs(50);
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A frame louder than this is a voice.
+/// Level in dBFS above which a frame counts as speech.
 const VOICE_DBFS: f32 = -40.0;
 
-/// A running demonstration on ports of its own.
+/// A running demonstration on its own ports.
 struct Demo {
     process: Process,
     folder: TempDir,
     http: String,
     sip: SocketAddr,
-    /// With the session of the account that the demo printed.
+    /// API client with the session of the account that the demo printed.
     api: Api,
 }
 
@@ -56,15 +56,15 @@ impl Demo {
             };
             process.line(what, PATIENCE, find)
         };
-        let http = format!("http://{}", between("where its pages are", "http://", "/agent").await);
-        let email = between("who may log in", "log in as ", " with").await;
+        let http = format!("http://{}", between("the address of its pages", "http://", "/agent").await);
+        let email = between("the login", "log in as ", " with").await;
         let password = between("with which password", "@demo.example with ", " ").await;
-        let sip = between("where phones call", "sip:echo@", ",").await.parse().expect("an address");
+        let sip = between("the address for phones", "sip:echo@", ",").await.parse().expect("an address");
         let api = Api::sign_in(&http, &email, &password).await;
         Demo { process, folder, http, sip, api }
     }
 
-    /// The words of the call that is running, from its first on.
+    /// Opens the stream of words of the running call, from the first one.
     async fn words(&self) -> Events {
         let call = self.api.call_becomes("bridged", PATIENCE).await;
         let call = call["id"].as_str().expect("an id");
@@ -72,7 +72,7 @@ impl Demo {
     }
 }
 
-/// Whether an event tells that this sentence was translated and its voice has left.
+/// Returns whether an event reports that this sentence was translated and its speech was sent.
 fn spoken(event: &SentEvent, translation: &str) -> bool {
     event.data["translation"] == translation && event.data["lag_ms"]["tts"].is_number()
 }
@@ -93,7 +93,7 @@ async fn the_demo_shows_one_translated_call_and_keeps_it() {
     assert!(status.success(), "tandem demo --once: {status}");
     println!("tandem demo --once took {:.1} s", begun.elapsed().as_secs_f32());
 
-    // The same words from the database, by another run on the folder it left.
+    // The same words are read from the database, by a second run on the same folder.
     let tandem = Tandem::start_in(demo.folder, &Setup::default()).await;
     let api = tandem.api("Demo").await;
     let call = api.newest_call().await.expect("the call's row");
@@ -115,8 +115,8 @@ async fn an_agent_who_answers_the_demo_hears_every_translation() {
     let mut agent = FarEnd::start(demo.sip, vec![Codec::Pcmu]).await;
     agent.party.register(&text("username"), &text("password")).expect("a registration sent");
     agent.until(PATIENCE, |noticed| *noticed == Noticed::Registered(true)).await;
-    // The demo's customer, who calls already, calls again for a device that registers. One that registers while the
-    // customer dials may ring for both calls: whatever rings is answered.
+    // The demo's customer calls again for a device that registers. A device that registers while the customer dials may ring for
+    // both calls, so every ringing call is answered.
     let mut words = {
         let mut bridged = pin!(demo.words());
         loop {
@@ -134,7 +134,7 @@ async fn an_agent_who_answers_the_demo_hears_every_translation() {
     let customer = SENTENCES.iter().filter(|(said, _)| !said.starts_with('¿'));
     for (_, meant) in customer {
         words.until(meant, Duration::from_secs(30), |event| spoken(event, meant).then_some(())).await;
-        // What came before its first sample left does not count.
+        // Frames from before its first sample do not count.
         while reader.pop().is_some() {}
         let mut look = tokio::time::interval(Duration::from_millis(20));
         let (mut loud, until) = (0, Instant::now() + Duration::from_millis(1_500));
@@ -147,7 +147,9 @@ async fn an_agent_who_answers_the_demo_hears_every_translation() {
         assert!(loud * 20 >= 300, "only {} ms of voice while {meant:?} was spoken", loud * 20);
     }
     agent.until(PATIENCE, |noticed| *noticed == Noticed::Over).await;
-    demo.process.line("what is next", PATIENCE, |line| line.contains("Enter starts another call").then_some(())).await;
+    demo.process
+        .line("the next event", PATIENCE, |line| line.contains("Enter starts another call").then_some(()))
+        .await;
     demo.process.signal(libc::SIGINT);
     assert!(demo.process.exited(PATIENCE).await.success(), "Ctrl-C did not end the demo in order");
     assert!(demo.http.starts_with("http://127.0.0.1:"));

@@ -1,11 +1,11 @@
-//! Dialogs as sipp plays them, against the running server: each scenario (`tests/data/sipp`) checks what it hears, and ends with
-//! an error when anything else comes.
+//! Dialogs that sipp plays against the running server: each scenario (`tests/data/sipp`) checks the messages that it receives, and
+//! fails on anything else.
 //!
 //! ```text
 //! sipp caller_*  ──▶ Tandem: echo                 callers of a trunk
 //!                    Tandem ──▶ sipp callee_*     each callee is a trunk of its own, by its address
 //! ```
-//! Not here: the same under virtual time, with every message lost, doubled or late (`tests/sim`, and the endpoint's own tests).
+//! Not here: the same under virtual time, with every message lost, duplicated or late (`tests/sim`, and the endpoint's own tests).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tests::tandem::{Setup, Tandem};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Callers, by the number that they call from, and the cause with which their calls end.
+/// Scenarios of callers: name, number of the caller, and cause with which the call ends.
 const CALLERS: [(&str, &str, &str); 11] = [
     ("caller_holds", "+34910000011", "normal"),
     ("caller_wants_an_offer", "+34910000012", "normal"),
@@ -36,7 +36,7 @@ const CALLERS: [(&str, &str, &str); 11] = [
     ("caller_presses_keys", "+34910000023", "normal"),
 ];
 
-/// Callees that end their calls by themselves, and the cause with which they end.
+/// Callees that end their calls themselves, and the cause of the end.
 const CALLEES: [(&str, &str); 5] = [
     ("callee_forks", "normal"),
     ("callee_redirects", "normal"),
@@ -45,21 +45,21 @@ const CALLEES: [(&str, &str); 5] = [
     ("callee_holds", "unreachable"),
 ];
 
-/// Callees whose calls we end, and the status at which we do.
+/// Callees whose calls the server ends, and the call's status at that moment.
 const HUNG_UP: [(&str, &str); 4] = [
-    // At once: nothing is heard of it.
+    // Cancelled at once, before any response.
     ("callee_is_cancelled_unheard", ""),
     ("callee_is_cancelled", "ringing"),
     ("callee_answers_when_cancelled", "ringing"),
     ("callee_is_hung_up", "bridged"),
 ];
 
-/// An address of its own for the `n`th callee.
+/// Address of the `n`th callee.
 fn callee_at(n: usize) -> SocketAddr {
     SocketAddr::from(([127, 0, 1, n as u8 + 1], ports::free()))
 }
 
-/// The call from (or to) an address; it has to be over.
+/// Returns the call from (or to) an address, which must have ended.
 fn ended<'c>(calls: &'c Value, key: &str, address: &str) -> &'c Value {
     let mut calls = calls["calls"].as_array().expect("a list of calls").iter();
     let call = calls.find(|call| call[key].as_str().is_some_and(|found| found.contains(address)));
@@ -90,7 +90,7 @@ async fn becomes(api: &Api, id: &str, status: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_hold_cancel_overlap_and_are_refused_as_the_standards_say() {
+async fn sipp_callers_hold_cancel_overlap_and_are_refused_as_the_rfcs_say() {
     let ringing = callee_at(0);
     let tandem = Tandem::start(&Setup {
         trunks: vec![("ringing", vec![ringing.to_string()]), ("local", vec!["127.0.0.1".into()])],
@@ -105,7 +105,7 @@ async fn callers_hold_cancel_overlap_and_are_refused_as_the_standards_say() {
     let callee = Sipp::awaits("callee_is_cancelled", ringing, silent.port(), 2).await;
 
     let plays = |(name, ..): &(&str, &str, &str)| {
-        // sipp keeps copies to itself, unless it is told not to.
+        // sipp hides retransmissions unless an option says otherwise.
         let counts_copies = ["caller_loses_acks", "caller_ends_before_ack"].contains(name);
         let extra: &[&str] = if counts_copies { &["-nr"] } else { &[] };
         Sipp::plays(name, tandem.sip(), silent.port(), extra)
@@ -121,12 +121,12 @@ async fn callers_hold_cancel_overlap_and_are_refused_as_the_standards_say() {
     for (name, number, cause) in CALLERS {
         assert_eq!(ended(&calls, "from", number)["ended_reason"], cause, "{name}");
     }
-    assert_eq!(calls["calls"].as_array().expect("a list").len(), CALLERS.len(), "what is refused is no call");
+    assert_eq!(calls["calls"].as_array().expect("a list").len(), CALLERS.len(), "a refused request creates no call");
     tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callees_fork_redirect_hold_and_cross_our_cancel() {
+async fn sipp_callees_fork_redirect_hold_and_answer_across_a_cancel() {
     let places: Vec<SocketAddr> = (0..CALLEES.len() + HUNG_UP.len()).map(callee_at).collect();
     let scenarios: Vec<&'static str> = CALLEES.iter().chain(&HUNG_UP).map(|(name, _)| *name).collect();
     let trunks = scenarios.iter().zip(&places).map(|(name, place)| (*name, vec![place.to_string()])).collect();
@@ -173,7 +173,7 @@ async fn reliable_early_media_is_heard_before_the_answer_and_both_ways_after_it(
     let (_, to_callee_leg) = callee.next_answered(0, PATIENCE).await;
     let (to_caller_leg, _) = near.peer(PATIENCE, &far, to_callee_leg).await;
     let (_, told) = caller.next_answered(0, PATIENCE).await;
-    assert_eq!(to_caller_leg, told, "from where the 183 said");
+    assert_eq!(to_caller_leg, told, "from the address in the 183");
     both_hear("early", 1, (&near, to_caller_leg), (&far, to_callee_leg)).await;
     assert!(!caller.logged("final"), "all that was before the answer");
     caller.logs("settled", PATIENCE).await;
@@ -185,7 +185,7 @@ async fn reliable_early_media_is_heard_before_the_answer_and_both_ways_after_it(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_caller_s_transfers_are_told_by_notify_until_the_agents_talk() {
+async fn transfers_of_a_caller_are_reported_by_notify_until_the_agents_talk() {
     let tandem =
         Tandem::start(&Setup { routes: vec![("100", "agent:anna"), ("ben", "agent:ben")], ..Setup::default() }).await;
     let ((mut anna, _), (mut ben, _)) = (Desk::of_agent(&tandem, "anna").await, Desk::of_agent(&tandem, "ben").await);
@@ -204,8 +204,8 @@ async fn a_caller_s_transfers_are_told_by_notify_until_the_agents_talk() {
     tandem.stop().await;
 }
 
-/// Half a second of noise in both directions, of `seed` and the seed after it: what arrives is what was sent, but for the seam where
-/// the relay sets in. The same seed again would be copies of the same packets.
+/// Sends half a second of noise in both directions, with `seed` and the next seed, and asserts that it arrives unaltered except at
+/// the seam where relaying begins. The same seed twice would give copies of the same packets.
 async fn both_hear(step: &str, seed: u64, (a, to_a): (&RtpEnd, SocketAddr), (b, to_b): (&RtpEnd, SocketAddr)) {
     const SENT: usize = 25;
     let linger = Duration::from_millis(500);
@@ -220,7 +220,7 @@ async fn both_hear(step: &str, seed: u64, (a, to_a): (&RtpEnd, SocketAddr), (b, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "soak: the shortest session is refreshed after 45 s, and an ACK is waited for 32 s"]
-async fn sessions_are_refreshed_by_us_and_a_call_without_its_ack_is_hung_up() {
+async fn the_server_refreshes_sessions_and_hangs_up_a_call_without_ack() {
     let tandem = Tandem::start(&Setup::default()).await;
     let before = tandem.holdings().await;
     let silent = RtpEnd::bind().await;

@@ -1,5 +1,5 @@
-//! Strangers at the gate: a flood of them is shed cheaply, who guesses passwords hears nothing; and short calls in number
-//! leave nothing.
+//! Unauthenticated traffic: a flood of it is shed cheaply, password guessers get no answer, and many short calls release every
+//! resource.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use tests::tandem::{Setup, Tandem};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, interval, timeout_at};
 
-/// Requests of the flood, and how many a second.
+/// Number of requests in the flood.
 const FLOOD: u64 = 10_000;
 const RATE: u64 = 2_000;
-/// Between probes.
+/// Interval between two probes.
 const PROBE: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_millis(500);
 const MIB: u64 = 1 << 20;
 
-/// A request of somebody who is nobody here: any method, some with a password that is not one, some broken.
+/// A request from an unknown sender: any method, some with a wrong password, some malformed.
 pub(crate) fn strange(n: u64, noise: &mut StdRng) -> Vec<u8> {
     const METHODS: [&str; 10] =
         ["INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER", "BYE", "CANCEL", "OPTIONS", "CONJURE"];
@@ -47,7 +47,7 @@ pub(crate) fn strange(n: u64, noise: &mut StdRng) -> Vec<u8> {
     bytes
 }
 
-/// Sends the flood at its rate; whatever is answered is read and forgotten.
+/// Sends the flood at its rate and discards every answer.
 async fn flood(server: SocketAddr) {
     let socket = Arc::new(UdpSocket::bind("127.0.0.9:0").await.expect("an address on loopback"));
     let reader = Arc::clone(&socket);
@@ -61,7 +61,7 @@ async fn flood(server: SocketAddr) {
     while sent < FLOOD {
         pace.tick().await;
         for n in sent..(sent + RATE / 100).min(FLOOD) {
-            // A full buffer of the system loses a datagram, as a network does.
+            // A full system buffer loses a datagram, as a network does.
             let _ = socket.try_send_to(&strange(n, &mut noise), server);
         }
         sent += RATE / 100;
@@ -69,7 +69,7 @@ async fn flood(server: SocketAddr) {
     reading.abort();
 }
 
-/// Asks with OPTIONS for `span`; how many of how many were answered in time.
+/// Sends OPTIONS for `span` and returns the number of timely answers and of requests.
 async fn probe(server: SocketAddr, span: Duration) -> (usize, usize) {
     let socket = UdpSocket::bind("127.0.0.8:0").await.expect("an address on loopback");
     let (mut asked, mut answered) = (Vec::new(), Vec::new());
@@ -97,7 +97,7 @@ async fn probe(server: SocketAddr, span: Duration) -> (usize, usize) {
     (answered.iter().filter(|answered| **answered).count(), asked.len())
 }
 
-/// The most that `tandem` holds until `done`.
+/// Returns the maximum resident memory of `tandem` until `done` completes.
 async fn most_memory(tandem: &Tandem, done: impl Future<Output = ()>) -> u64 {
     let mut look = interval(Duration::from_millis(50));
     let mut most = 0;
@@ -111,9 +111,9 @@ async fn most_memory(tandem: &Tandem, done: impl Future<Output = ()>) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_strangers_is_shed_while_calls_and_probes_go_on() {
+async fn a_flood_of_strangers_is_shed_while_calls_and_probes_continue() {
     let tandem = Tandem::start(&Setup::default()).await;
-    // What a first call and a first probe load once is not the flood's.
+    // Memory that the first call and the first probe load once does not count towards the flood.
     let (answered, asked) = probe(tandem.sip(), Duration::from_millis(200)).await;
     assert_eq!(answered, asked, "probes before the flood");
     let end = RtpEnd::bind().await;
@@ -127,20 +127,20 @@ async fn a_flood_of_strangers_is_shed_while_calls_and_probes_go_on() {
     let (answered, asked) = probing.await.expect("no panic while probing");
     assert!(answered * 100 >= asked * 99, "{answered} of {asked} probes were answered within {ANSWER:?}");
     let (sent, came) = talking.await.expect("no panic while talking");
-    assert!(came.len() * 50 >= sent.len() * 49, "{} of {} packets came back beside the flood", came.len(), sent.len());
+    assert!(came.len() * 50 >= sent.len() * 49, "{} of {} packets came back during the flood", came.len(), sent.len());
     let after = tandem.process().memory();
     println!("flood: {before} B before, {most} B at most, {after} B after; {answered} of {asked} probes");
     assert!(most.saturating_sub(before) <= 64 * MIB, "{before} B before, {most} B at most");
     assert!(after.saturating_sub(before) <= 16 * MIB, "{before} B before, {after} B after");
     let refused = tandem.metric("sip_refused_total", "").await;
     assert!(refused >= FLOOD as f64 * 0.5, "{refused} requests were counted as refused");
-    // Its wrong passwords come with nonces of its own: whoever sends them may have forged the address.
+    // Its wrong passwords carry invented nonces, so the sender address may be forged.
     assert_eq!(tandem.metric("tandem_sip_scanners_total", "").await, 0.0);
     caller.succeeds(Duration::from_secs(15)).await;
     tandem.stop().await;
 }
 
-/// Calls through two trunks, a hundred a second; everything is given back after them.
+/// Runs calls through two trunks, a hundred a second, and asserts that every resource is released.
 async fn short_calls(calls: usize) {
     let callee_port = ports::free();
     let tandem = Tandem::start(&Setup::to_callees(callee_port)).await;
@@ -148,7 +148,7 @@ async fn short_calls(calls: usize) {
     let media = RtpEnd::bind().await;
     let numbers =
         |count: usize| -> Vec<(String, u16)> { (0..count).map(|n| (format!("+1555{n:07}"), media.port())).collect() };
-    // The first calls load what stays.
+    // The first calls load code and data that stay.
     let first = Sipp::caller(tandem.sip(), &numbers(20), 10, Duration::from_millis(100));
     first.succeeds(Duration::from_secs(20)).await;
     tandem.becomes_zero("sip_dialogs", Duration::from_secs(5)).await;
@@ -160,19 +160,20 @@ async fn short_calls(calls: usize) {
     tandem.gives_back(&before, Duration::from_secs(10)).await;
     let grown = tandem.process().memory().saturating_sub(memory);
     println!("{calls} short calls: {grown} B more than after the first 20");
-    // Transactions linger for 32 s (4 kB each call of the last half minute), and the store's and allocator's caches fill.
+    // Transactions linger for 32 s (4 kB for each call of the last half minute), and the caches of the store and the allocator
+    // fill.
     assert!(grown <= 24 * MIB + 3_200 * 8 * 1024, "{grown} B");
     assert_eq!(tandem.metric("calls_total", "").await, (calls + 20) as f64);
     tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_hundred_short_calls_give_everything_back() {
+async fn five_hundred_short_calls_release_every_resource() {
     short_calls(500).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "soak: takes three minutes; make soak runs it"]
-async fn eighteen_thousand_short_calls_give_everything_back() {
+async fn eighteen_thousand_short_calls_release_every_resource() {
     short_calls(18_000).await;
 }

@@ -12,11 +12,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AGENT_HZ: f32 = 600.0;
 const CUSTOMER_HZ: f32 = 440.0;
 
-/// Whether a message names addresses of this family alone, where a peer looks for them.
+/// Asserts that a message contains only addresses of this family where a peer reads them.
 fn names_only(message: &str, family: &str, address: &str) {
     let told = ["Via:", "Contact:", "o=", "c="];
     let places: Vec<&str> = message.lines().filter(|line| told.iter().any(|place| line.starts_with(place))).collect();
-    assert!(places.iter().all(|line| line.contains(address)), "expected {address} alone in {places:#?}");
+    assert!(places.iter().all(|line| line.contains(address)), "expected only {address} in {places:#?}");
     assert!(message.contains(&format!("c=IN {family} ")), "{message}");
 }
 

@@ -1,4 +1,4 @@
-//! Kamailio between us and others: as a proxy in front that stays in the path, and as the far trunk.
+//! Kamailio between Tandem and a peer: as a record-routing front proxy, and as the far trunk.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tests::tandem::{Setup, Tandem};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_through_a_proxy_in_front_is_heard_and_ended_by_the_caller() {
+async fn a_call_through_a_front_proxy_has_audio_and_is_ended_by_the_caller() {
     let tandem = Tandem::start(&Setup::default()).await;
     let before = tandem.holdings().await;
     let kamailio = Kamailio::in_front_of(tandem.sip()).await;
@@ -31,7 +31,7 @@ async fn a_call_through_a_proxy_in_front_is_heard_and_ended_by_the_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_goes_on_through_a_proxy_as_trunk_and_we_end_it() {
+async fn a_call_to_a_proxy_as_trunk_has_audio_and_is_ended_by_the_server() {
     let callee_port = ports::free();
     let callee = Sipp::echo_callee(callee_port, 1).await;
     let kamailio = Kamailio::in_front_of(([127, 0, 0, 1], callee_port).into()).await;
@@ -45,11 +45,11 @@ async fn a_call_goes_on_through_a_proxy_as_trunk_and_we_end_it() {
     let mut caller = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     caller.call("+34910000001", "+15550100", PATIENCE).await;
     let tone = sound::tone(SampleRate::HZ_8000, 440.0, -12.0, 3.0);
-    caller.party.say(1, SampleRate::HZ_8000, &tone).expect("a tone said");
+    caller.party.say(1, SampleRate::HZ_8000, &tone).expect("a tone is sent");
     let (rate, heard) = caller.hear_samples(1.0, 1.0).await;
     sound::assert_tone("the echo behind the proxy", &heard, rate, 440.0, -12.0, 1.0);
     caller.party.hang_up();
-    // Our BYE has gone through the proxy to the callee, who answered it.
+    // The server's BYE has passed through the proxy to the callee, which answered it.
     callee.succeeds(PATIENCE).await;
     tandem.gives_back(&before, PATIENCE).await;
     caller.party.stop().await;

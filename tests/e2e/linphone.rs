@@ -1,4 +1,5 @@
-//! linphone over TLS with encrypted media: holds from both ends, keys in both forms; tones in both directions after every step.
+//! linphone over TLS with encrypted media: holds from both ends, keys in both forms; tones in both directions are checked after
+//! every step.
 
 use std::time::Duration;
 
@@ -10,21 +11,21 @@ use tests::tandem::{Setup, Tandem};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const LINPHONE_HZ: f32 = 440.0;
-/// Its music on hold.
+/// Frequency of its music on hold, in Hz.
 const HELD_HZ: f32 = 330.0;
 const ANNA_HZ: f32 = 600.0;
 
-/// Both hear the other's tone, and nothing else.
+/// Asserts that each party hears the other's tone and nothing else.
 async fn both_hear(step: &str, phone: &mut Linphone, anna: &mut Line) {
     tokio::join!(anna.sound.until_tone(LINPHONE_HZ, PATIENCE), async {
-        // What is played before the stream has settled is not judged.
+        // Audio from before the stream has settled is ignored.
         let (rate, heard) = phone.hears(0.8, PATIENCE).await;
         let what = format!("{step}: linphone hears");
         sound::assert_tone(&what, &heard[heard.len() / 2..], rate, ANNA_HZ, LEVEL_DBFS, 1.0);
     });
 }
 
-/// Waits until these keys were told, in this order.
+/// Waits until events report these keys, in this order.
 async fn keys_are_told(events: &mut Events, keys: &str) {
     for key in keys.chars() {
         let digit =
@@ -35,7 +36,7 @@ async fn keys_are_told(events: &mut Events, keys: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn linphone_over_tls_with_srtp_holds_twice_is_held_twice_and_presses_keys() {
+async fn linphone_over_tls_with_srtp_holds_is_held_and_presses_keys() {
     let tandem = Tandem::start(&Setup { sip: vec!["udp:127.0.0.1:0", "tls:127.0.0.1:0"], ..Setup::default() }).await;
     let (mut desk, session) = Desk::of_agent(&tandem, "anna").await;
     let before = tandem.holdings().await;

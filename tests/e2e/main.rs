@@ -1,7 +1,7 @@
-//! End to end: the real binary over real sockets, with sipp, baresip, linphone, Kamailio, browsers and coturn as its peers.
+//! End-to-end tests: the real binary over real sockets, with sipp, baresip, linphone, Kamailio, browsers and coturn as its peers.
 //!
-//! Each test starts a server of its own on ports of its own. Those that judge sound run one at a time
-//! (`.config/nextest.toml`): two cores carry one browser and one server, not three.
+//! Each test starts its own server on its own ports. Tests that judge audio run one at a time (`.config/nextest.toml`), because
+//! two cores suffice for one browser and one server only.
 
 mod abuse;
 mod api;

@@ -1,9 +1,10 @@
-//! Many short calls with transfers and conferences: nothing of them is left behind.
+//! Many short calls with transfers and conferences, after which every resource is released.
 //!
 //! ```text
-//! lanes beside one another, each: customer (a trunk of its own) ── Tandem ── two agents; one call after another
+//! parallel lanes, each: customer (a trunk of its own) ── Tandem ── two agents; one call after another
 //! ```
-//! `make test` makes some sixty calls, `make soak` 18,000. Not here: who hears whom meanwhile (`parties`, `verbs`, `transfer`).
+//! `make test` makes about sixty calls, `make soak` 18,000. Not here: which parties hear each other (`parties`, `verbs`,
+//! `transfer`).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,17 +20,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Calls go on beside one another in so many lanes.
+/// Number of parallel lanes.
 const LANES: usize = 4;
-/// What the process may hold more than after the first third of the calls, besides the messages that it keeps to be looked at.
+/// Permitted growth of the process's memory after the first third of the calls, apart from the SIP messages kept for traces.
 const GROWTH_KB: u64 = 16 * 1024;
 
-/// Who makes calls, one after another.
+/// A customer and two agents who make one call after another.
 struct Lane {
     api: Api,
     sip: SocketAddr,
     number: String,
-    /// The call before.
+    /// Id of the previous call.
     last: String,
     customer: Desk,
     anna: (Desk, String),
@@ -37,7 +38,7 @@ struct Lane {
 }
 
 impl Lane {
-    /// The customer has called, and anna has answered: the call's id, and both lines.
+    /// Lets the customer call and anna answer; returns the call's id and both lines.
     async fn talk(&mut self) -> (String, Line, Line) {
         let to = format!("1{}", self.anna.1);
         let (customer, anna) = tokio::join!(self.customer.call(&to, CUSTOMER_HZ, "", PATIENCE), async {
@@ -48,7 +49,7 @@ impl Lane {
         (self.last.clone(), customer.expect("anna answered"), anna)
     }
 
-    /// The id of this lane's call, once it is bridged.
+    /// Waits until this lane's call is bridged, and returns its id.
     async fn bridged(&self) -> String {
         let until = Instant::now() + PATIENCE;
         let mut again = tokio::time::interval(Duration::from_millis(20));
@@ -78,7 +79,7 @@ impl Lane {
         assert!(status.is_success(), "{path}: {status} {answer}");
     }
 
-    /// Anna's telephone transfers the customer to ben.
+    /// Transfers the customer to ben with anna's telephone.
     async fn transfers(&mut self) {
         let (_, mut customer, mut anna) = self.talk().await;
         self.anna.0.refer(&mut anna, &format!("sip:{}@{}", self.ben.1, self.sip), None, PATIENCE).await;
@@ -89,7 +90,7 @@ impl Lane {
         self.ben.0.is_hung_up(&ben, PATIENCE).await;
     }
 
-    /// Ben is added, anna is taken out, and the call goes on as one of two.
+    /// Adds ben and drops anna, so that the call continues with two parties.
     async fn confers(&mut self) {
         let (call, customer, anna) = self.talk().await;
         self.verb(Method::POST, &call, "legs", Some(json!({ "agent": self.ben.1 }))).await;
@@ -102,7 +103,7 @@ impl Lane {
         self.customer.is_hung_up(&customer, PATIENCE).await;
     }
 
-    /// Anna holds the customer, consults ben, and leaves the customer to him.
+    /// Lets anna hold the customer, consult ben and transfer the customer to him.
     async fn consults(&mut self) {
         let (call, mut customer, mut anna) = self.talk().await;
         let leg = self.leg(&call, &self.number).await;
@@ -127,7 +128,7 @@ impl Lane {
     }
 }
 
-/// Each lane makes so many calls.
+/// Lets each lane make `each` calls.
 async fn all(lanes: Vec<Lane>, each: usize) -> Vec<Lane> {
     let mut going: JoinSet<Lane> = lanes.into_iter().map(|lane| lane.calls(each)).collect();
     let mut lanes = Vec::new();
@@ -137,7 +138,7 @@ async fn all(lanes: Vec<Lane>, each: usize) -> Vec<Lane> {
     lanes
 }
 
-/// Resident memory without the messages that are kept to be looked at, which have a bound of their own.
+/// Resident memory without the SIP messages kept for traces, which have a bound of their own.
 async fn memory_kb(tandem: &Tandem) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", tandem.process().pid())).expect("the server runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line about memory");
@@ -146,7 +147,7 @@ async fn memory_kb(tandem: &Tandem) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_short_calls_with_transfers_and_conferences_leave_nothing_behind() {
+async fn many_short_calls_with_transfers_and_conferences_release_every_resource() {
     let total = if soak() { 18_000 } else { 60 };
     let carriers = [2, 3, 4, 5].map(|host| SocketAddr::from(([127, 0, 0, host], ports::free())));
     let agents = ["anna0", "anna1", "anna2", "anna3", "ben0", "ben1", "ben2", "ben3"];

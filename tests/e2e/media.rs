@@ -1,4 +1,4 @@
-//! One-way audio is explained by the API, and a dead leg ends its call and its signalling.
+//! One-way audio is explained by the API, and a dead leg ends its call and its dialog.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,29 +14,29 @@ const TIMEOUT_S: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(20);
 const VOICE: [u8; 160] = [0x20; 160];
 
-/// A caller whose SIP messages are the test's own.
+/// A caller that writes its SIP messages itself.
 pub(crate) struct Caller {
     wire: Wire,
     server: SocketAddr,
-    /// Where requests of the server reach it.
+    /// Port to which the server sends its requests.
     port: u16,
-    /// The tag of the server's To, once it has answered.
+    /// Tag of the server's To header, once it has answered.
     to_tag: String,
     requests: u32,
 }
 
 impl Caller {
-    /// Calls `echo` with this RTP port in the SDP; returns where the server takes media.
+    /// Calls `echo` with this RTP port in the SDP; returns the server's media address.
     pub(crate) async fn call(server: SocketAddr, media: u16) -> (Caller, SocketAddr) {
         let wire = Wire::udp(server).await;
-        let Wire::Udp(socket) = &wire else { panic!("a UDP socket was asked for") };
+        let Wire::Udp(socket) = &wire else { panic!("the wire is UDP") };
         let port = socket.local_addr().expect("a bound socket").port();
         let mut caller = Caller { wire, server, port, to_tag: String::new(), requests: 0 };
         let media = caller.offer(media).await;
         (caller, media)
     }
 
-    /// Offers this RTP port, at first or again; returns where the server takes media.
+    /// Sends an initial or further offer with this RTP port; returns the server's media address.
     pub(crate) async fn offer(&mut self, media: u16) -> SocketAddr {
         self.requests += 1;
         let sdp = format!(
@@ -75,12 +75,12 @@ impl Caller {
 
     async fn hear(&mut self) -> String {
         let bytes =
-            timeout(PATIENCE, self.wire.receive()).await.expect("the server says something").expect("a message");
+            timeout(PATIENCE, self.wire.receive()).await.expect("the server sends a message").expect("a message");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
-/// Speaks from `end` until `seen` finds what it looks for in the newest call's only leg.
+/// Sends packets from `end` until `seen` accepts the only leg of the newest call.
 async fn speak_until(end: &RtpEnd, to: SocketAddr, n: &mut usize, api: &Api, seen: impl Fn(&Value) -> bool) -> Value {
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     let deadline = Instant::now() + PATIENCE;
@@ -102,7 +102,7 @@ async fn speak_until(end: &RtpEnd, to: SocketAddr, n: &mut usize, api: &Api, see
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_way_audio_is_explained_and_a_dead_leg_ends_its_call() {
+async fn one_way_audio_is_diagnosed_and_a_dead_leg_ends_its_call() {
     let tandem = Tandem::start(&Setup { media_timeout_s: TIMEOUT_S, ..Setup::default() }).await;
     let before = tandem.holdings().await;
     let api = tandem.api("Home").await;
@@ -110,32 +110,32 @@ async fn one_way_audio_is_explained_and_a_dead_leg_ends_its_call() {
     let (mut caller, media) = Caller::call(tandem.sip(), named.port()).await;
     let mut n = 0;
 
-    // Behind a NAT that nobody told of: the SDP names one port, packets come from another.
+    // An undeclared NAT: the SDP contains one port, and packets arrive from another.
     let state = |leg: &Value, expected: &str| leg["flow"]["incoming"]["state"] == expected;
     let shown = speak_until(&other, media, &mut n, &api, |leg| state(leg, "wrong_address")).await;
     let why = format!("packets come from 127.0.0.1:{}, not from 127.0.0.1:{}", other.port(), named.port());
     assert_eq!(shown["legs"][0]["flow"]["incoming"]["detail"], json!(why));
     let labels = "direction=\"in\",state=\"wrong_address\"";
-    // Metrics are told once a second.
+    // Metrics are updated once a second.
     let told = async |metric: &str, labels: &str, wanted: f64| {
         let deadline = Instant::now() + PATIENCE;
         while tandem.metric(metric, labels).await != wanted {
-            assert!(Instant::now() < deadline, "{metric} never says {wanted}");
+            assert!(Instant::now() < deadline, "{metric} never becomes {wanted}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     told("tandem_media_legs_by_flow", labels, 1.0).await;
 
-    // From the right port sound flows, and is rated.
+    // From the right port audio flows, and its quality is measured.
     let flowing = |leg: &Value| state(leg, "flowing") && leg["quality"]["incoming"]["mos"].is_f64();
     let shown = speak_until(&named, media, &mut n, &api, flowing).await;
     assert!(shown["legs"][0]["quality"]["incoming"]["mos"].as_f64() > Some(4.2), "{shown}");
     told("tandem_media_legs_by_flow", labels, 0.0).await;
 
-    // Then nothing more comes.
+    // After this, no more packets arrive.
     let silent_since = Instant::now();
     let bye = loop {
-        // Answers to the INVITE may be repeated.
+        // Answers to the INVITE may be retransmitted.
         let text = caller.hear().await;
         if text.starts_with("BYE ") {
             break text;

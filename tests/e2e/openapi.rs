@@ -1,5 +1,5 @@
-//! The API keeps to its own description: every route of `/openapi.json` is asked for what its description allows and
-//! forbids, by schemathesis, with and without credentials.
+//! The API conforms to its own description: schemathesis sends every route of `/openapi.json` requests that the description allows
+//! and forbids, with and without credentials.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,12 +9,12 @@ use tests::process::Process;
 use tests::tandem::{Setup, Tandem};
 use tests::{repository, soak};
 
-/// Examples of each route; in `make soak` many more.
+/// Number of examples for each route; `make soak` uses many more.
 fn thoroughness() -> (&'static str, Duration) {
     if soak() { ("200", Duration::from_secs(3_000)) } else { ("8", Duration::from_secs(120)) }
 }
 
-/// The program, in the Python environment that `make test` makes.
+/// Path of the program in the Python environment that `make test` creates.
 fn schemathesis() -> PathBuf {
     let place = std::env::var_os("TANDEM_SCHEMATHESIS").map(PathBuf::from);
     let place =
@@ -23,10 +23,10 @@ fn schemathesis() -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_route_keeps_to_its_description() {
+async fn every_route_conforms_to_its_openapi_description() {
     let setup = Setup { further: LIMITS_OFF, ..Setup::default() };
     let tandem = Tandem::start(&setup).await;
-    let key = tandem.told(&["apikey", "create", "--org", "Acme", "--name", "schemathesis"]).await;
+    let key = tandem.run_command(&["apikey", "create", "--org", "Acme", "--name", "schemathesis"]).await;
     let key = key.lines().find(|line| line.starts_with("tdm_")).expect("a key").to_owned();
     let (examples, deadline) = thoroughness();
     let mut command = Command::new(schemathesis());
@@ -39,7 +39,7 @@ async fn every_route_keeps_to_its_description() {
     command.current_dir(tandem.data());
     let mut process = Process::start("schemathesis", "run `make test`, which installs it", &mut command);
     let status = process.exited(deadline).await;
-    assert!(status.success(), "the API does not keep to its description: {status}; what was found stands above");
+    assert!(status.success(), "the API does not conform to its description: {status}; the findings are above");
     assert_eq!(tandem.metric("tandem_http_panics_total", "").await, 0.0);
     tandem.stop().await;
 }

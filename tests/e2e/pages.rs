@@ -1,5 +1,5 @@
-//! The pages as people use them: real browsers, a real server. What a page claims to have done is asked of the server, and
-//! what it shows must stand there still after a reload.
+//! The pages in use: real browsers, a real server. Every action that a page confirms is verified through the API, and every value
+//! that it shows must still be there after a reload.
 
 mod calls;
 mod desk;
@@ -24,14 +24,14 @@ async fn browser() -> Browser {
     Browser::launch(HERTZ, LEVEL_DBFS).await
 }
 
-/// Fills the log-in page, wherever it leads to.
+/// Fills in the login page and submits it, whatever page follows.
 async fn log_in(browser: &mut Browser, email: &str, password: &str) {
     browser.fill("#login-email", email).await;
     browser.fill("#login-password", password).await;
     browser.click("#login-submit").await;
 }
 
-/// What a page complained of since the last time, but for what Chromium says of every meter.
+/// Returns the page's console messages since the last call, except for those that Chromium writes about every meter.
 async fn complaints(browser: &mut Browser) -> Vec<String> {
     let mut complaints = browser.complaints().await;
     complaints.retain(|text| !text.contains("ScriptProcessorNode"));
@@ -43,14 +43,14 @@ async fn is_quiet(browser: &mut Browser) {
     assert!(complaints.is_empty(), "the page complained: {complaints:?}");
 }
 
-/// Requests were refused or unanswered, as the browser says by itself; the page says nothing else.
+/// Asserts that the console contains only the browser's own messages about refused or unanswered requests.
 async fn was_refused(browser: &mut Browser) {
     let complaints = complaints(browser).await;
     let told = complaints.iter().all(|text| text.starts_with("Failed to load resource"));
     assert!(told && !complaints.is_empty(), "the page complained: {complaints:?}");
 }
 
-/// Where a server keeps its rows.
+/// Database of a server.
 enum Kept {
     Sqlite,
     Postgres(Box<Postgres>, Database),
@@ -63,7 +63,7 @@ impl Kept {
         Kept::Postgres(Box::new(postgres), database)
     }
 
-    /// Keys of `[store]`.
+    /// Keys of `[store]`, as TOML.
     fn store(&self) -> String {
         match self {
             Kept::Sqlite => String::new(),
@@ -73,7 +73,7 @@ impl Kept {
         }
     }
 
-    /// Changes rows under a running server.
+    /// Runs SQL in the database of a running server.
     async fn run(&self, tandem: &Tandem, sql: &[String]) {
         macro_rules! run {
             ($connection:expr) => {{

@@ -1,4 +1,4 @@
-//! Calls that are parked and picked up. Everybody speaks a tone of their own, so that it is heard who hears whom.
+//! Parked calls and their pickup. Every party sends a distinct tone, so that the tests can check which parties hear each other.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,18 +6,18 @@ use tests::api::{Events, SentEvent};
 use tests::desk::{Line, hear_each_other, hears_tones};
 use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, Office, PATIENCE};
 
-/// What who waits hears now and then.
+/// Frequency of the tone that a waiting party hears at intervals, in Hz.
 const HOLD_HZ: f32 = 350.0;
 const TONES: [f32; 3] = [CUSTOMER_HZ, ANNA_HZ, BEN_HZ];
 const CUSTOMER: &str = "+15550142";
 
-/// Asserts that a line hears nobody, and now and then the soft tone.
+/// Asserts that a line hears no party, and the soft hold tone at intervals.
 async fn waits(line: &mut Line) {
-    hears_tones("who is parked", line, &[], &TONES).await;
+    hears_tones("the parked party", line, &[], &TONES).await;
     line.sound.until_tone(HOLD_HZ, PATIENCE).await;
 }
 
-async fn told(events: &mut Events, name: &str) -> Value {
+async fn next_event(events: &mut Events, name: &str) -> Value {
     let is_it = |event: &SentEvent| (event.name == name).then(|| event.data.clone());
     events.until(name, PATIENCE, is_it).await
 }
@@ -30,7 +30,7 @@ async fn leg_of(office: &Office, call: &str, peer: &str) -> u64 {
     office.leg(call, peer, |leg| leg["state"] == "answered").await["leg"].as_u64().expect("a number")
 }
 
-/// Anna parks the customer: her leg ends, and the customer waits in a slot.
+/// Parks the customer by anna: her leg ends, and the customer waits in a slot.
 async fn parks(office: &mut Office, (customer, anna): (&mut Line, &mut Line), further: Value) -> (String, Value) {
     let call = office.bridged().await;
     let leg = leg_of(office, &call, "anna").await;
@@ -50,7 +50,7 @@ async fn a_parked_customer_hears_music_until_a_colleague_picks_the_call_up() {
     let mut events = office.api.events("/api/events", None).await;
     let (call, parked) = parks(&mut office, (&mut customer, &mut anna), json!({})).await;
     assert_eq!(parked["slot"], 1, "the lowest free one: {parked}");
-    let event = told(&mut events, "call.parked").await;
+    let event = next_event(&mut events, "call.parked").await;
     assert_eq!((&event["slot"], &event["parked_by"], &event["leg"]), (&json!(1), &json!("anna"), &parked["leg"]));
     let list = office.api.get("/api/parked").await;
     let shown = &list["parked"][0];
@@ -63,7 +63,7 @@ async fn a_parked_customer_hears_music_until_a_colleague_picks_the_call_up() {
     assert_eq!(status, StatusCode::CONFLICT, "{refused}");
     assert!(refused["detail"].as_str().is_some_and(|why| why.contains("parked")), "{refused}");
 
-    // Two pick it up at once: one rings, the other is told why not.
+    // Two agents pick the call up at once: one rings, the other gets the reason of the refusal.
     let pickup = |agent: &str| post(&office, "/api/parked/1/pickup", json!({ "agent": agent, "ring_s": 20 }));
     let answers: [(StatusCode, Value); 2] = tokio::join!(pickup("ben"), pickup("ben")).into();
     let won: Vec<&Value> =
@@ -78,23 +78,23 @@ async fn a_parked_customer_hears_music_until_a_colleague_picks_the_call_up() {
     waits(&mut customer).await;
     let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
-    let event = told(&mut events, "call.unparked").await;
+    let event = next_event(&mut events, "call.unparked").await;
     assert_eq!((&event["slot"], &event["why"]), (&json!(1), &json!("picked_up")), "{event}");
     assert_eq!(office.api.get("/api/parked").await["parked"], json!([]));
     let (status, _) = post(&office, "/api/parked/1/pickup", json!({ "agent": "anna" })).await;
-    assert_eq!(status, StatusCode::NOT_FOUND, "nobody is parked there any more");
+    assert_eq!(status, StatusCode::NOT_FOUND, "the slot is empty");
     office.ben.hang_up(&mut ben, PATIENCE).await;
     office.customer.is_hung_up(&customer, PATIENCE).await;
     office.close(&["normal"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_nobody_picks_up_goes_back_to_whoever_parked_it() {
+async fn a_parked_call_that_is_not_picked_up_returns_to_whoever_parked_it() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let mut events = office.api.events("/api/events", None).await;
     let (call, _) = parks(&mut office, (&mut customer, &mut anna), json!({ "slot": 42, "wait_s": 10 })).await;
-    // A pickup that is not answered leaves it where it is.
+    // A pickup that is not answered leaves the call in its slot.
     let (status, picked) = post(&office, "/api/parked/42/pickup", json!({ "agent": "ben" })).await;
     assert_eq!(status, StatusCode::CREATED, "{picked}");
     let invite = office.ben.rings(PATIENCE).await;
@@ -105,7 +105,7 @@ async fn a_call_that_nobody_picks_up_goes_back_to_whoever_parked_it() {
     assert_eq!(status, StatusCode::CONFLICT, "{refused}");
     let mut anna = office.anna.answer(&invite, ANNA_HZ, PATIENCE).await;
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
-    let event = told(&mut events, "call.unparked").await;
+    let event = next_event(&mut events, "call.unparked").await;
     assert_eq!((&event["slot"], &event["why"]), (&json!(42), &json!("returned")), "{event}");
     let shown = office.api.get(&format!("/api/calls/{call}")).await;
     let annas = shown["legs"].as_array().expect("legs").iter().filter(|leg| leg["peer"] == "anna").count();
@@ -116,7 +116,7 @@ async fn a_call_that_nobody_picks_up_goes_back_to_whoever_parked_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parking_is_idempotent_bounded_and_refused_where_it_does_not_fit() {
+async fn parking_is_idempotent_and_bounded_and_refused_in_unsuitable_states() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -138,13 +138,13 @@ async fn parking_is_idempotent_bounded_and_refused_where_it_does_not_fit() {
     parks(&mut office, (&mut customer, &mut anna), further).await;
     let (mut other, status) = another_customer_cannot_have_slot_seven(&mut office).await;
     assert_eq!(status, StatusCode::CONFLICT);
-    // Nobody comes, and nobody is to be called.
+    // No agent picks the call up, and none is to be called afterwards.
     office.customer.is_hung_up(&customer, PATIENCE).await;
     office.customer.hang_up(&mut other, PATIENCE).await;
     office.tandem.stop().await;
 }
 
-/// Another customer calls, and anna tries to park the call where the first one waits.
+/// Lets another customer call, and anna try to park that call in the slot of the first one.
 async fn another_customer_cannot_have_slot_seven(office: &mut Office) -> (Line, StatusCode) {
     let (other, _anna) = office.talk().await;
     let calls = office.api.get("/api/calls?status=bridged").await;

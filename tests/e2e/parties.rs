@@ -3,7 +3,7 @@
 //! ```text
 //! customer: a trunk's, baresip, linphone ── Tandem ── anna, ben (registered), carla (Firefox)
 //! ```
-//! Everybody speaks a tone of their own, so that it is heard who hears whom, before, during and after.
+//! Every party sends a distinct tone, so that the tests can check which parties hear each other, before, during and after a verb.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,19 +26,19 @@ use tests::tandem::{Holdings, Setup, Tandem};
 use tokio::time::Instant;
 
 const CUSTOMER: &str = "+15550142";
-/// Carla's tone, whatever her telephone.
+/// Frequency of Carla's tone on any telephone, in Hz.
 const CARLA_HZ: f32 = 1_000.0;
-/// What whoever is held hears now and then.
+/// Frequency of the tone that a held party hears at intervals, in Hz.
 const HOLD_HZ: f32 = 350.0;
 const TONES: [f32; 4] = [CUSTOMER_HZ, ANNA_HZ, BEN_HZ, CARLA_HZ];
-/// A tone is heard above this: telephones and browsers have loudnesses of their own.
+/// Level above which a tone counts as heard; the levels of telephones and browsers differ.
 const HEARD_DBFS: f32 = -32.0;
-/// It is not heard below this.
+/// Level below which a tone counts as not heard.
 const SILENT_DBFS: f32 = -42.0;
 
-/// Something that hears.
+/// A party whose received audio can be examined.
 trait Ear {
-    /// Half a second of what it hears from now on.
+    /// Records the next half second of received audio.
     async fn listen(&mut self) -> (SampleRate, Vec<i16>);
 }
 
@@ -66,7 +66,7 @@ impl Ear for Softphone {
     }
 }
 
-/// Asserts that somebody hears these tones and nobody else's, as soon as everything is in its place.
+/// Asserts that a party comes to hear these tones and no others.
 async fn hears(what: &str, ear: &mut impl Ear, tones: &[f32]) {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -82,7 +82,7 @@ async fn hears(what: &str, ear: &mut impl Ear, tones: &[f32]) {
     }
 }
 
-/// Waits until somebody hears a tone now and then, and none of the others'.
+/// Waits until a party hears a tone at intervals, and none of the others.
 async fn hears_at_times(what: &str, ear: &mut impl Ear, hertz: f32) {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -91,11 +91,11 @@ async fn hears_at_times(what: &str, ear: &mut impl Ear, hertz: f32) {
         if stretches.map(|part| sound::find(part, rate, hertz).tone_dbfs).any(|dbfs| dbfs > SILENT_DBFS) {
             return;
         }
-        assert!(Instant::now() < until, "{what}: no {hertz} Hz came");
+        assert!(Instant::now() < until, "{what}: no {hertz} Hz was heard");
     }
 }
 
-/// A verb that must succeed; its answer.
+/// Runs a verb that must succeed, and returns its answer.
 async fn done(api: &Api, method: Method, call: &str, path: &str, body: Value) -> Value {
     let body = (!body.is_null()).then_some(body);
     let (status, answer) = api.ask(method, &format!("/api/calls/{call}/{path}"), body).await;
@@ -103,18 +103,18 @@ async fn done(api: &Api, method: Method, call: &str, path: &str, body: Value) ->
     answer
 }
 
-/// The number of the leg at `peer`, once it has answered.
+/// Waits until the leg at `peer` has answered, and returns its number.
 async fn answered(office: &Office, call: &str, peer: &str) -> u64 {
     office.leg(call, peer, |leg| leg["state"] == "answered").await["leg"].as_u64().expect("a number")
 }
 
-/// The session of carla, who has no telephone yet.
+/// API session of carla, who has no telephone yet.
 async fn carla(office: &Office) -> Api {
     let account = office.tandem.member("acme", "carla", "admin").await;
     Api::sign_in(&office.tandem.http, &account.email, &account.password).await
 }
 
-/// From listening on through all modes and back.
+/// Changes a supervisor from listening through all modes and back.
 async fn changes_mode(
     office: &Office,
     call: &str,
@@ -138,7 +138,8 @@ async fn changes_mode(
     }
 }
 
-/// A telephone has called anna. With ben added it is one of three; it is held, muted, pressed keys, and ends up alone with ben.
+/// Takes a telephone that has called anna through every verb: in a conference with ben it is held, muted and sent keys; it ends up
+/// with ben only.
 async fn goes_through_every_verb<P: Ear>(
     scene: &mut Scene,
     phone: &mut P,
@@ -200,7 +201,7 @@ async fn goes_through_every_verb<P: Ear>(
     scene.ben.hang_up(&mut ben, PATIENCE).await;
 }
 
-/// A server, two agents, and room for a telephone that calls.
+/// A server, two agents, and a telephone that calls.
 struct Scene {
     tandem: Tandem,
     api: Api,
@@ -231,7 +232,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn baresip_is_one_of_three_held_muted_pressed_and_transferred() {
+async fn baresip_in_a_conference_is_held_muted_sent_keys_and_transferred() {
     let mut scene = Scene::open().await;
     let mut phone = Baresip::start("PCMU", CARLA_HZ as u32).await;
     let uri = format!("sip:100@{}", scene.tandem.sip());
@@ -243,7 +244,7 @@ async fn baresip_is_one_of_three_held_muted_pressed_and_transferred() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn linphone_over_tls_is_one_of_three_held_muted_pressed_and_transferred() {
+async fn linphone_over_tls_in_a_conference_is_held_muted_sent_keys_and_transferred() {
     let mut scene = Scene::open().await;
     let mut phone = Linphone::start(CARLA_HZ, CARLA_HZ, LEVEL_DBFS).await;
     let uri = format!("sip:100@{};transport=tls", scene.tandem.sip[1]);
@@ -254,12 +255,12 @@ async fn linphone_over_tls_is_one_of_three_held_muted_pressed_and_transferred() 
     scene.close().await;
 }
 
-/// Packets that were relayed within a second from now on, and legs that are bridged at its end.
+/// Number of packets relayed within the next second, and number of bridged legs at its end.
 async fn relayed(tandem: &Tandem) -> (f64, f64) {
     let name = "tandem_media_packets_relayed_total";
     let before = (Instant::now(), tandem.metric(name, "").await);
     let mut look = tokio::time::interval(Duration::from_millis(100));
-    // The server tells its counters once a second: between two tellings all of a second is in it.
+    // The server updates its counters once a second, so the difference of two updates covers a whole second.
     let mut steps = Vec::new();
     let mut last = before.1;
     while steps.len() < 2 {
@@ -276,7 +277,7 @@ async fn relayed(tandem: &Tandem) -> (f64, f64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_supervisor_in_firefox_listens_to_a_relayed_call_which_stays_relayed_whispers_and_barges_in() {
+async fn a_supervisor_in_firefox_listens_while_the_call_stays_relayed_and_barges_in() {
     let mut office = Office::open().await;
     let session = carla(&office).await;
     let token = session.post("/api/webrtc/token").await;
@@ -311,7 +312,7 @@ async fn a_supervisor_in_firefox_listens_to_a_relayed_call_which_stays_relayed_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sipp_as_a_carrier_gets_the_keys_as_telephone_events() {
+async fn sipp_as_a_carrier_receives_keys_as_telephone_events() {
     let port = ports::free();
     let tandem = Tandem::start(&Setup::to_callees(port)).await;
     let api = tandem.api("acme").await;
@@ -335,7 +336,7 @@ async fn sipp_as_a_carrier_gets_the_keys_as_telephone_events() {
     tandem.stop().await;
 }
 
-/// A server with two trunks, and whoever is behind them.
+/// A server with two trunks, and the parties behind them.
 struct Trunks {
     tandem: Tandem,
     api: Api,
@@ -344,7 +345,7 @@ struct Trunks {
     expert: Desk,
 }
 
-/// The expert's number, on the second trunk.
+/// Number of the expert, on the second trunk.
 const EXPERT: &str = "+34910000100";
 
 impl Trunks {
@@ -364,7 +365,7 @@ impl Trunks {
         Trunks { tandem, api, anna, customer, expert }
     }
 
-    /// The customer calls by the first trunk, and anna answers.
+    /// Lets the customer call through the first trunk and anna answer.
     async fn talk(&mut self) -> (Line, Line) {
         let (customer, mut anna) = tokio::join!(self.customer.call("100", CUSTOMER_HZ, "", PATIENCE), async {
             let invite = self.anna.rings(PATIENCE).await;
@@ -377,7 +378,7 @@ impl Trunks {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_two_trunks_an_agent_consults_an_expert_by_the_api_and_leaves_the_customer_to_them() {
+async fn an_agent_consults_over_two_trunks_by_the_api_and_transfers_the_customer() {
     let mut office = Trunks::open().await;
     let before = office.tandem.holdings().await;
     let (mut customer, mut anna) = office.talk().await;
@@ -389,7 +390,7 @@ async fn over_two_trunks_an_agent_consults_an_expert_by_the_api_and_leaves_the_c
     };
     let (of_customer, of_anna) = (leg_of("customer"), leg_of("agent"));
     done(&office.api, Method::POST, &call, &format!("legs/{of_customer}/hold"), Value::Null).await;
-    // A number alone goes by the first trunk.
+    // A plain number would be routed to the first trunk.
     let to = format!("sip:{EXPERT}@{}", office.expert.address());
     done(&office.api, Method::POST, &call, "legs", json!({ "to": to, "ring_s": 20 })).await;
     let invite = office.expert.rings(PATIENCE).await;
@@ -407,7 +408,7 @@ async fn over_two_trunks_an_agent_consults_an_expert_by_the_api_and_leaves_the_c
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_two_trunks_a_telephone_joins_customer_and_expert_by_refer_with_replaces() {
+async fn a_telephone_joins_parties_on_two_trunks_by_refer_with_replaces() {
     let mut office = Trunks::open().await;
     let before = office.tandem.holdings().await;
     let (mut customer, mut anna) = office.talk().await;
@@ -442,7 +443,7 @@ async fn a_telephone_joins_calls_of_two_media_threads_by_refer_with_replaces() {
     let before = office.tandem.holdings().await;
     let (mut customer, mut anna) = office.talk().await;
     office.anna.redirect(&mut anna, "sendonly", PATIENCE).await;
-    // A call between numbers goes to the thread that has fewer legs; anna comes into it where it is.
+    // A call between numbers is assigned to the thread with fewer legs; anna is added on that thread.
     let [first, second] = [EXPERT, "+34910000101"].map(|number| json!({ "to": number, "trunk": "second" }));
     let (status, made) =
         office.api.ask(Method::POST, "/api/calls", Some(json!({ "first": first, "second": second }))).await;

@@ -1,4 +1,4 @@
-//! A real SIP phone against the built-in applications.
+//! A real SIP phone with the built-in applications.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const HERTZ: f32 = 440.0;
 const PATIENCE: Duration = Duration::from_secs(10);
 const ANNA_HZ: f32 = 600.0;
 
-/// Calls `echo`, listens for three seconds, and finds its own tone there.
+/// Calls `echo`, records for three seconds, and asserts that the phone hears its own tone.
 async fn echo(codec: &str, decoder: &str, tolerance_db: f32) {
     echo_for(|| Baresip::start(codec, HERTZ as u32), codec, decoder, tolerance_db).await;
 }
@@ -36,7 +36,7 @@ async fn echo_at(tandem: &Tandem, uri: &str, mut phone: Baresip, codec: &str, de
     phone.dial(uri, PATIENCE).await;
     phone.hears(Duration::from_secs(3), PATIENCE).await;
     phone.hang_up(PATIENCE).await;
-    assert!(phone.said(&format!("Set audio decoder: {decoder}")), "the call did not use {decoder}");
+    assert!(phone.printed(&format!("Set audio decoder: {decoder}")), "the call did not use {decoder}");
 
     let last_two_seconds = |direction: &str| {
         let (rate, channels) = sound::read_wav(&phone.sound(direction)).expect("baresip's WAV file");
@@ -55,22 +55,22 @@ async fn echo_at(tandem: &Tandem, uri: &str, mut phone: Baresip, codec: &str, de
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn baresip_hears_its_echo_in_pcmu() {
+async fn baresip_hears_its_echo_with_pcmu() {
     echo("PCMU", "PCMU 8000Hz", 0.5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn baresip_hears_its_echo_in_opus() {
+async fn baresip_hears_its_echo_with_opus() {
     echo("opus/48000/2", "opus 48000Hz", 1.5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn baresip_hears_its_echo_encrypted() {
+async fn baresip_hears_its_echo_with_srtp() {
     echo_for(|| Baresip::start_encrypted("PCMU", HERTZ as u32), "PCMU over SRTP", "PCMU 8000Hz", 0.5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn baresip_hears_its_echo_over_tls_encrypted() {
+async fn baresip_hears_its_echo_over_tls_with_srtp() {
     let tandem = Tandem::start(&Setup { sip: vec!["udp:127.0.0.1:0", "tls:127.0.0.1:0"], ..Setup::default() }).await;
     let phone = Baresip::start_secure("PCMU", HERTZ as u32).await;
     let uri = format!("sip:echo@{};transport=tls", tandem.sip[1]);
@@ -79,7 +79,7 @@ async fn baresip_hears_its_echo_over_tls_encrypted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn baresip_over_tls_encrypted_holds_twice_is_held_twice_and_presses_keys() {
+async fn baresip_over_tls_with_srtp_holds_is_held_and_presses_keys() {
     let tandem = Tandem::start(&Setup { sip: vec!["udp:127.0.0.1:0", "tls:127.0.0.1:0"], ..Setup::default() }).await;
     let (mut desk, session) = Desk::of_agent(&tandem, "anna").await;
     let before = tandem.holdings().await;
@@ -119,17 +119,17 @@ async fn baresip_over_tls_encrypted_holds_twice_is_held_twice_and_presses_keys()
     tandem.stop().await;
 }
 
-/// Both hear the other's tone, and nothing else.
+/// Asserts that each party hears the other's tone and nothing else.
 async fn both_hear(step: &str, phone: &Baresip, anna: &mut Line) {
     tokio::join!(anna.sound.until_tone(HERTZ, PATIENCE), async {
-        // What is played before the stream has settled is not judged.
+        // Audio from before the stream has settled is ignored.
         let (rate, heard) = phone.hears_next(Duration::from_millis(800), PATIENCE).await;
         let what = format!("{step}: baresip hears");
         sound::assert_tone(&what, &heard[heard.len() / 2..], rate, ANNA_HZ, LEVEL_DBFS, 1.0);
     });
 }
 
-/// How somebody loses the right to call.
+/// Reasons for which a member loses the right to call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Loss {
     Removed,
@@ -139,7 +139,7 @@ enum Loss {
     Key,
 }
 
-/// A member's telephone is ended at once: refused when it registers, not reached, while the call it has goes on.
+/// Asserts that a member's telephone is cut off at once: it cannot register and is not reached, while its running call continues.
 async fn loses_the_telephone(tandem: &Tandem, api: &Api, stays: &mut Desk, loss: Loss) {
     let name = format!("{loss:?}").to_lowercase();
     let account = tandem.agent("acme", &name).await;
@@ -147,7 +147,7 @@ async fn loses_the_telephone(tandem: &Tandem, api: &Api, stays: &mut Desk, loss:
     let mut key = None;
     let token = match loss {
         Loss::Key => {
-            // Whoever gets somebody a telephone may do what they may.
+            // A member who registers a telephone for another may do what that one may.
             let roles = api.get("/api/rbac/roles").await;
             let admin = roles["roles"].as_array().expect("roles").iter().find(|role| role["role"] == "admin");
             let scopes = &admin.expect("admins")["permissions"];
@@ -186,7 +186,7 @@ async fn loses_the_telephone(tandem: &Tandem, api: &Api, stays: &mut Desk, loss:
             let answer = session.send(Method::POST, "/api/auth/password", Some(change)).await;
             assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         }
-        Loss::OperatorsPassword => drop(tandem.told(&["user", "password", "--email", &account.email]).await),
+        Loss::OperatorsPassword => drop(tandem.run_command(&["user", "password", "--email", &account.email]).await),
         Loss::Key => {
             let key = key.as_ref().and_then(Value::as_str).expect("an id");
             let answer = api.send(Method::DELETE, &format!("/api/api-keys/{key}"), None).await;
@@ -202,14 +202,14 @@ async fn loses_the_telephone(tandem: &Tandem, api: &Api, stays: &mut Desk, loss:
     stays.hang_up(&mut theirs, PATIENCE).await;
     desk.is_hung_up(&mine, PATIENCE).await;
     if loss == Loss::OwnPassword {
-        // Whoever may still call gets a new one.
+        // A member who may still call gets a new telephone.
         let token = session.post("/api/webrtc/token").await;
         desk.register(token["password"].as_str().expect("a password"), PATIENCE).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_telephone_ends_with_the_right_to_call_and_the_running_call_goes_on() {
+async fn revoking_a_telephone_ends_new_calls_but_not_the_running_one() {
     let losses = [Loss::Removed, Loss::Role, Loss::OwnPassword, Loss::OperatorsPassword, Loss::Key];
     let routes = vec![
         ("removed", "agent:removed"),
@@ -220,7 +220,7 @@ async fn a_telephone_ends_with_the_right_to_call_and_the_running_call_goes_on() 
         ("stays", "agent:stays"),
     ];
     let further = "[limits]\nconfiguration = \"off\"\n";
-    // Not this machine's own address: from there a trunk's calls would come, and nobody would be asked for a password.
+    // The address must not be this machine's own: calls from there would be a trunk's, and no password would be required.
     let trunks = vec![("carrier", vec!["127.0.0.2:5060".to_owned()])];
     let tandem = Tandem::start(&Setup { trunks, routes, further, ..Setup::default() }).await;
     let api = tandem.api("acme").await;

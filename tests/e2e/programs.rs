@@ -1,4 +1,12 @@
-//! Call programs: the examples that are shipped, and servers of programs that do not do what they should.
+//! Call programs: the shipped examples, and program servers that misbehave.
+//!
+//! ```text
+//! customer (carrier, 127.0.0.2) ─▶ number with a program ─▶ Tandem ─▶ agents ana, ben
+//!                                                             └─ HTTP, HTTPS ─▶ ProgramServer
+//! ```
+//!
+//! Every step is followed by its events, and its effect is heard on the line. Not here: validation in detail (control-api's own
+//! tests).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,11 +25,11 @@ use tests::speech::Prompt;
 use tests::tandem::{Setup, Tandem};
 use tests::{ports, repository, sound};
 
-/// The number that has a program.
+/// Number that has a program.
 const NUMBER: &str = "+15550100";
-/// Tone of the program that a server supplies.
+/// Tone of the program that a server supplies, in Hz.
 const GOOD_HZ: f32 = 1_000.0;
-/// Tone of the fallback.
+/// Tone of the fallback program, in Hz.
 const FALLBACK_HZ: f32 = 1_800.0;
 
 /// A server with the agents ana and ben, and a customer at a carrier.
@@ -49,7 +57,7 @@ impl House {
         })
         .await;
         let api = tandem.api("acme").await;
-        tandem.told(&["number", "assign", "--org", "acme", NUMBER]).await;
+        tandem.run_command(&["number", "assign", "--org", "acme", NUMBER]).await;
         let (ana, _) = Desk::of_agent(&tandem, "ana").await;
         let (ben, _) = Desk::of_agent(&tandem, "ben").await;
         let customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
@@ -57,13 +65,13 @@ impl House {
         House { tandem, api, ana, ben, customer, events }
     }
 
-    /// The path of the number's program.
+    /// API path of the number's program.
     async fn program_path(&self) -> String {
         let numbers = self.api.get("/api/caller-id/numbers").await;
         format!("/api/caller-id/numbers/{}/program", numbers["numbers"][0]["id"].as_str().expect("an id"))
     }
 
-    /// Gives the number a program.
+    /// Assigns a program to the number.
     async fn put(&self, program: Value) {
         let path = self.program_path().await;
         let (status, answer) = self.api.ask(Method::PUT, &path, Some(program)).await;
@@ -71,8 +79,8 @@ impl House {
         assert_eq!(self.api.get(&path).await, answer);
     }
 
-    /// The next news of a program in which these fields are so.
-    async fn told(&mut self, expected: Value) -> Value {
+    /// Waits for the next program event that contains these fields.
+    async fn next_event(&mut self, expected: Value) -> Value {
         let fields = expected.as_object().expect("an object").clone();
         let what = format!("call.program with {expected}");
         let is_it = |event: &SentEvent| {
@@ -82,21 +90,21 @@ impl House {
         self.events.until(&what, Duration::from_secs(30), is_it).await
     }
 
-    /// The next step that ends, which is this one.
+    /// Waits for the end of the next step, which must be this one.
     async fn step(&mut self, verb: &str, outcome: &str) -> Value {
-        let ended = self.told(json!({ "state": "step_ended" })).await;
+        let ended = self.next_event(json!({ "state": "step_ended" })).await;
         assert_eq!((&ended["verb"], &ended["outcome"]), (&json!(verb), &json!(outcome)), "{ended}");
         ended
     }
 }
 
-/// A program that is shipped as an example.
+/// Loads a program that is shipped as an example.
 fn example(name: &str) -> Value {
     let path = repository().join("examples/programs").join(format!("{name}.json"));
     serde_json::from_slice(&std::fs::read(path).expect("an example")).expect("JSON")
 }
 
-/// What a caller says into a voicemail: some seconds, and how they are sampled.
+/// Speech that a caller leaves in a voicemail, and its sample rate.
 fn words() -> (SampleRate, Vec<i16>) {
     let folder = tempfile::tempdir().expect("an empty folder");
     let text = "Good morning, this is Jane Miller. Please call me back this afternoon.";
@@ -104,7 +112,7 @@ fn words() -> (SampleRate, Vec<i16>) {
     (rate, Prompt { voice: "en-us+f1", text }.speak(rate, folder.path()))
 }
 
-/// Waits until something is heard that speaks.
+/// Waits until a line hears speech.
 async fn hears_a_voice(line: &mut Line) {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -122,23 +130,23 @@ fn tone(hz: f32, duration_ms: u32) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_menu_of_two_levels_leads_to_the_agent_who_was_chosen() {
+async fn a_menu_of_two_levels_leads_to_the_chosen_agent() {
     let mut house = House::open(true).await;
     house.put(json!({ "program": example("menu") })).await;
     let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
-    let began = house.told(json!({ "state": "started" })).await;
+    let began = house.next_event(json!({ "state": "started" })).await;
     let call = began["call_id"].as_str().expect("an id").to_owned();
-    assert_eq!(house.told(json!({ "state": "step_started" })).await["path"], "steps[1]");
+    assert_eq!(house.next_event(json!({ "state": "step_started" })).await["path"], "steps[1]");
     hears_a_voice(&mut customer).await;
-    // A wrong key first: the menu is heard once more.
+    // A wrong key comes first: the menu is repeated.
     house.customer.info(&mut customer, '9', PATIENCE).await;
     assert_eq!(house.step("gather", "invalid").await["digits"], "9");
     house.customer.info(&mut customer, '1', PATIENCE).await;
     assert_eq!(house.step("gather", "digits").await["digits"], "1");
     house.customer.info(&mut customer, '2', PATIENCE).await;
     assert_eq!(house.step("gather", "digits").await["digits"], "2");
-    // Too short, then right: in the sound this time.
-    house.told(json!({ "state": "step_started", "verb": "gather" })).await;
+    // The first input is too short; the second is right and sent in band.
+    house.next_event(json!({ "state": "step_started", "verb": "gather" })).await;
     customer.sound.press("12#");
     assert_eq!(house.step("gather", "invalid").await["digits"], "12");
     house.step("speak", "completed").await;
@@ -154,7 +162,7 @@ async fn a_menu_of_two_levels_leads_to_the_agent_who_was_chosen() {
     hears_a_voice(&mut customer).await;
     house.step("speak", "completed").await;
     house.step("hangup", "completed").await;
-    house.told(json!({ "state": "ended", "outcome": "hung_up" })).await;
+    house.next_event(json!({ "state": "ended", "outcome": "hung_up" })).await;
     house.customer.is_hung_up(&customer, PATIENCE).await;
     let record = house.api.get(&format!("/api/calls/{call}")).await;
     let steps = record["events"].as_array().expect("events").iter().filter(|event| event["type"] == "call.program");
@@ -163,7 +171,7 @@ async fn a_menu_of_two_levels_leads_to_the_agent_who_was_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_survey_is_answered_after_the_agent_has_hung_up() {
+async fn a_caller_answers_a_survey_after_the_agent_has_hung_up() {
     let mut house = House::open(true).await;
     let request = json!({ "mode": "direct", "to": "+15550142", "program": example("survey") });
     let placed = house.api.ask(Method::POST, "/api/calls", Some(request)).await;
@@ -171,7 +179,7 @@ async fn a_survey_is_answered_after_the_agent_has_hung_up() {
     let invite = house.customer.rings(PATIENCE).await;
     let mut customer = house.customer.answer(&invite, CUSTOMER_HZ, PATIENCE).await;
     house.step("speak", "completed").await;
-    // Ana is busy, and ben is called behind her.
+    // Ana is busy, and ben is called next.
     let invite = house.ana.rings(PATIENCE).await;
     house.ana.refuse(&invite, 486).await;
     let invite = house.ben.rings(PATIENCE).await;
@@ -191,7 +199,7 @@ async fn a_survey_is_answered_after_the_agent_has_hung_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_dials_transfers_and_keeps_what_is_secret() {
+async fn a_program_dials_transfers_and_keeps_secrets() {
     let mut house = House::open(false).await;
     let pin = json!({ "gather": { "max_digits": 4, "min_digits": 4, "into": "pin", "secret": true,
         "on_timeout": "bye", "on_invalid": "bye" } });
@@ -204,9 +212,9 @@ async fn a_program_dials_transfers_and_keeps_what_is_secret() {
     ]);
     house.put(json!({ "program": program })).await;
     let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
-    let began = house.told(json!({ "state": "started" })).await;
+    let began = house.next_event(json!({ "state": "started" })).await;
     house.step("play", "completed").await;
-    house.told(json!({ "state": "step_started", "verb": "gather" })).await;
+    house.next_event(json!({ "state": "step_started", "verb": "gather" })).await;
     for key in ['4', '7', '1', '1'] {
         house.customer.info(&mut customer, key, PATIENCE).await;
     }
@@ -214,7 +222,7 @@ async fn a_program_dials_transfers_and_keeps_what_is_secret() {
     let invite = house.ana.rings(PATIENCE).await;
     let mut ana = house.ana.answer(&invite, ANNA_HZ, PATIENCE).await;
     house.step("transfer", "transferred").await;
-    house.told(json!({ "state": "ended", "outcome": "transferred" })).await;
+    house.next_event(json!({ "state": "ended", "outcome": "transferred" })).await;
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ana, ANNA_HZ)).await;
     house.ana.hang_up(&mut ana, PATIENCE).await;
     house.customer.is_hung_up(&customer, PATIENCE).await;
@@ -222,20 +230,20 @@ async fn a_program_dials_transfers_and_keeps_what_is_secret() {
     house.api.call_becomes("ended", PATIENCE).await;
     let record = house.api.get(&format!("/api/calls/{call}")).await;
     let keys = record["events"].as_array().expect("events").iter().filter(|event| event["type"] == "call.dtmf");
-    assert_eq!(keys.count(), 0, "keys of a secret are told by no event: {record:#}");
+    assert_eq!(keys.count(), 0, "no event contains the keys of a secret: {record:#}");
 
-    // The caller hangs up while a program runs.
+    // The caller hangs up during a program.
     house.put(json!({ "program": [tone(GOOD_HZ, 10_000)] })).await;
     let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
     customer.sound.until_tone(GOOD_HZ, PATIENCE).await;
     house.customer.hang_up(&mut customer, PATIENCE).await;
-    house.told(json!({ "state": "step_ended", "verb": "play", "outcome": "stopped" })).await;
-    house.told(json!({ "state": "ended", "outcome": "caller_gone" })).await;
+    house.next_event(json!({ "state": "step_ended", "verb": "play", "outcome": "stopped" })).await;
+    house.next_event(json!({ "state": "ended", "outcome": "caller_gone" })).await;
     house.tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_s_server_is_asked_with_a_signature_and_a_bad_one_gives_way_to_the_fallback() {
+async fn program_requests_are_signed_and_a_bad_program_server_leads_to_the_fallback() {
     let mut house = House::open(false).await;
     let mut server = ProgramServer::start(&json!([tone(GOOD_HZ, 10_000)])).await;
     let secret = house.api.get("/api/voice/program-secret").await["secret"].as_str().expect("a secret").to_owned();
@@ -244,12 +252,12 @@ async fn a_program_s_server_is_asked_with_a_signature_and_a_bad_one_gives_way_to
     let cases = [
         (server.url("/good"), None),
         (server.url("/slow"), Some("took too long")),
-        (server.url("/wrong"), Some("is no program")),
+        (server.url("/wrong"), Some("is not a program")),
         (server.url("/huge"), Some("longer than a program")),
         (server.url("/redirect"), Some("status 302")),
         (server.url("/absent"), Some("status 404")),
         (gone, Some("cannot be reached")),
-        ("http://127.0.0.2:9/good".to_owned(), Some("may not be asked")),
+        ("http://127.0.0.2:9/good".to_owned(), Some("may not be requested")),
         ("http://localhost.invalid/good".to_owned(), Some("cannot be reached")),
     ];
     for (url, why) in cases {
@@ -260,14 +268,16 @@ async fn a_program_s_server_is_asked_with_a_signature_and_a_bad_one_gives_way_to
         customer.sound.until_tone(hertz, PATIENCE).await;
         assert!(begun.elapsed() < Duration::from_secs(4), "{url}: the caller waited {:?}", begun.elapsed());
         match why {
-            None => drop(house.told(json!({ "state": "step_ended", "verb": "webhook", "outcome": "fetched" })).await),
+            None => {
+                drop(house.next_event(json!({ "state": "step_ended", "verb": "webhook", "outcome": "fetched" })).await)
+            }
             Some(why) => {
-                let fell = house.told(json!({ "state": "fell_back" })).await;
+                let fell = house.next_event(json!({ "state": "fell_back" })).await;
                 assert!(fell["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{url}: {fell}");
             }
         }
         house.customer.hang_up(&mut customer, PATIENCE).await;
-        house.told(json!({ "state": "ended" })).await;
+        house.next_event(json!({ "state": "ended" })).await;
         if url.contains("/good") && why.is_none() {
             let asked = server.asked(PATIENCE).await;
             let body: Value = serde_json::from_slice(&asked.body).expect("JSON");
@@ -278,10 +288,10 @@ async fn a_program_s_server_is_asked_with_a_signature_and_a_bad_one_gives_way_to
             assert_eq!(asked.header("tandem-signature"), format!("v1={}", hmac(&secret, &signed)));
         }
     }
-    // Without a fallback the caller is hung up, and the reason is told.
+    // Without a fallback the caller is hung up, and the reason is reported.
     house.put(json!({ "program_url": server.url("/absent") })).await;
     let customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
-    let ended = house.told(json!({ "state": "ended" })).await;
+    let ended = house.next_event(json!({ "state": "ended" })).await;
     assert_eq!(ended["outcome"], "not_fetched", "{ended}");
     house.customer.is_hung_up(&customer, PATIENCE).await;
 
@@ -295,7 +305,7 @@ async fn a_program_s_server_is_asked_with_a_signature_and_a_bad_one_gives_way_to
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_comes_by_https_from_a_server_whose_certificate_is_trusted_and_from_no_other() {
+async fn a_program_is_fetched_over_https_only_from_a_server_with_a_trusted_certificate() {
     let (trusted, unknown) = (Identity::new(), Identity::new());
     let folder = tempfile::tempdir().expect("an empty folder");
     let authorities = folder.path().join("authorities.pem");
@@ -311,13 +321,13 @@ async fn a_program_comes_by_https_from_a_server_whose_certificate_is_trusted_and
         let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
         customer.sound.until_tone(hertz, PATIENCE).await;
         house.customer.hang_up(&mut customer, PATIENCE).await;
-        house.told(json!({ "state": "ended" })).await;
+        house.next_event(json!({ "state": "ended" })).await;
     }
     house.tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_program_is_refused_with_its_field() {
+async fn an_invalid_program_is_refused_with_its_field() {
     let house = House::open(false).await;
     let path = house.program_path().await;
     let hangup = json!([{ "hangup": {} }]);
@@ -329,14 +339,14 @@ async fn what_is_no_program_is_refused_with_its_field() {
         (json!({ "program": hangup, "program_url": "https://a.example/" }), "program_url", "not both"),
         (json!({ "program_url": "ftp://a.example/" }), "program_url", "http"),
         (json!({ "program_url": "https://a.example/", "fallback": gather }), "fallback", "max_digits"),
-        (json!({ "fallback": hangup }), "fallback", "to which this is the fallback"),
+        (json!({ "fallback": hangup }), "fallback", "together with a fallback"),
         (json!({ "programm": hangup }), "programm", "unknown field"),
     ] {
         let (status, answer) = house.api.ask(Method::PUT, &path, Some(body.clone())).await;
         assert_eq!((status, &answer["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)), "{body}: {answer}");
         assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains(named)), "{body}: {answer}");
     }
-    // A field that is there twice is no mistake of a mere copy.
+    // A duplicate field is refused.
     let twice = r#"{"program": [{"pause": {"ms": 1, "ms": 2}}]}"#.to_owned();
     assert_eq!(house.api.send(Method::PUT, &path, Some(twice)).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let direct = json!({ "mode": "direct", "to": "+15550142" });
@@ -356,9 +366,9 @@ async fn what_is_no_program_is_refused_with_its_field() {
     house.tandem.stop().await;
 }
 
-/// A caller leaves a message, and ends it: by a key, by saying nothing more, by hanging up.
+/// A caller leaves a message and ends it by a key, by silence, or by hanging up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn voicemail_takes_a_message_until_a_key_silence_or_the_end_of_the_call() {
+async fn voicemail_records_until_a_key_silence_or_the_end_of_the_call() {
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", vec!["127.0.0.1".into()])],
         routes: vec![("+*", "app:echo")],
@@ -367,7 +377,7 @@ async fn voicemail_takes_a_message_until_a_key_silence_or_the_end_of_the_call() 
     })
     .await;
     let api = tandem.api("acme").await;
-    tandem.told(&["number", "assign", "--org", "acme", NUMBER]).await;
+    tandem.run_command(&["number", "assign", "--org", "acme", NUMBER]).await;
     let (ana, _) = Desk::of_agent_at(&tandem, "127.0.0.3", tandem.sip(), "ana").await;
     let (ben, _) = Desk::of_agent_at(&tandem, "127.0.0.4", tandem.sip(), "ben").await;
     let customer = Desk::start_at(SocketAddr::from(([127, 0, 0, 5], ports::free())), tandem.sip(), "+15550143").await;
@@ -381,9 +391,9 @@ async fn voicemail_takes_a_message_until_a_key_silence_or_the_end_of_the_call() 
     for (way, ended_by) in [("key", "finish_key"), ("silence", "silence"), ("hang-up", "far_end_gone")] {
         let mut far = FarEnd::start(house.tandem.sip(), vec![Codec::Pcmu]).await;
         far.call("+15550142", NUMBER, PATIENCE).await;
-        let began = house.told(json!({ "state": "started" })).await;
+        let began = house.next_event(json!({ "state": "started" })).await;
         let call = began["call_id"].as_str().expect("an id").to_owned();
-        // The beep is over.
+        // The beep has ended.
         let is_begun =
             |event: &SentEvent| (event.name == "call.recording" && event.data["state"] == "started").then_some(());
         house.events.until("the message begins", Duration::from_secs(30), is_begun).await;
@@ -394,23 +404,23 @@ async fn voicemail_takes_a_message_until_a_key_silence_or_the_end_of_the_call() 
             "hang-up" => far.party.hang_up(),
             _ => {}
         }
-        let ended = house.told(json!({ "state": "step_ended", "verb": "record" })).await;
+        let ended = house.next_event(json!({ "state": "step_ended", "verb": "record" })).await;
         assert_eq!((&ended["outcome"], &ended["detail"]), (&json!("recorded"), &json!(ended_by)), "{way}: {ended}");
         let length = ended["duration_ms"].as_u64().expect("a length");
         let after = if way == "silence" { 2_000 } else { 0 };
-        // Whoever hangs up takes along what still waits to be played out: silence, with which the words end.
+        // When the caller hangs up, audio still waiting for playout is discarded: here the silence after the words.
         assert!((words_ms - 200..words_ms + after + 1_500).contains(&length), "{way}: {length} ms for {words_ms} ms");
         if way == "hang-up" {
-            house.told(json!({ "state": "ended", "outcome": "caller_gone" })).await;
+            house.next_event(json!({ "state": "ended", "outcome": "caller_gone" })).await;
         } else {
-            house.told(json!({ "state": "ended", "outcome": "hung_up" })).await;
+            house.next_event(json!({ "state": "ended", "outcome": "hung_up" })).await;
         }
         house.api.call_becomes("ended", PATIENCE).await;
         let kept = house.api.get(&format!("/api/calls/{call}/recordings")).await;
         let [recording] = &kept["recordings"].as_array().expect("recordings")[..] else { panic!("{kept}") };
         assert_eq!(recording["state"], "finished", "{recording}");
         let part = &recording["parts"][0];
-        assert_eq!(part["channels"].as_array().map(Vec::len), Some(1), "the caller alone: {part}");
+        assert_eq!(part["channels"].as_array().map(Vec::len), Some(1), "the caller only: {part}");
         let url = part["original_url"].as_str().expect("a URL");
         let file = house.api.send(Method::GET, url, None).await.bytes().await.expect("a file");
         let folder = tempfile::tempdir().expect("an empty folder");
@@ -423,7 +433,7 @@ async fn voicemail_takes_a_message_until_a_key_silence_or_the_end_of_the_call() 
     house.tandem.stop().await;
 }
 
-/// HMAC-SHA-256 in hexadecimal digits.
+/// HMAC-SHA-256 in hexadecimal.
 fn hmac(key: &str, text: &str) -> String {
     use sha2::{Digest, Sha256};
     let mut block = [0_u8; 64];

@@ -1,4 +1,4 @@
-//! What a running call is played, and digits that are collected from it.
+//! Prompts played to a running call, and digits collected from it.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use tests::office::{ANNA_HZ, CUSTOMER_HZ, Office, PATIENCE};
 use tests::sound;
 use tests::tandem::{Setup, Tandem};
 
-/// What is played.
+/// Frequency of the prompt, in Hz.
 const PROMPT_HZ: u16 = 1_500;
 
-/// A verb on a call; its answer, which must be a success.
+/// Runs a verb on a call, which must succeed, and returns its answer.
 async fn done(office: &Office, call: &str, path: &str, body: Value) -> Value {
     let (status, answer) = office.api.ask(Method::POST, &format!("/api/calls/{call}/{path}"), Some(body)).await;
     assert!(status.is_success(), "{path}: {status} {answer}");
     answer
 }
 
-/// The number of the leg at `peer`.
+/// Number of the leg at `peer`.
 async fn leg_of(office: &Office, call: &str, peer: &str) -> u64 {
     office.leg(call, peer, |leg| leg["state"] == "answered").await["leg"].as_u64().expect("a number")
 }
 
-/// The next event of this name about this play or collection, `key` of it.
-async fn told(events: &mut Events, name: &str, (kind, number): (&str, &Value)) -> Value {
+/// Waits for the next event of this name about a play or collection; `kind` is the field with its number.
+async fn next_event(events: &mut Events, name: &str, (kind, number): (&str, &Value)) -> Value {
     let is_it = |event: &SentEvent| (event.name == name && event.data[kind] == *number).then(|| event.data.clone());
     events.until(name, PATIENCE, is_it).await
 }
@@ -39,7 +39,7 @@ fn tone(duration_ms: u32) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tone_is_heard_by_one_leg_or_by_all_and_ends_by_itself_or_when_it_is_stopped() {
+async fn a_tone_plays_to_one_leg_or_all_and_ends_by_itself_or_when_stopped() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -52,17 +52,17 @@ async fn a_tone_is_heard_by_one_leg_or_by_all_and_ends_by_itself_or_when_it_is_s
     assert!(level(&at_anna) > -26.0, "anna hears it at {} dBFS", level(&at_anna));
     assert!(level(&at_customer) < -45.0, "the customer hears it at {} dBFS", level(&at_customer));
     for state in ["started", "done"] {
-        let event = told(&mut events, "call.play", ("play", &played["play"])).await;
+        let event = next_event(&mut events, "call.play", ("play", &played["play"])).await;
         assert_eq!((&event["state"], &event["legs"]), (&json!(state), &json!([leg])), "{event}");
     }
 
     let played = done(&office, &call, "play", json!({ "tone": tone(10_000) })).await;
-    let begun = told(&mut events, "call.play", ("play", &played["play"])).await;
+    let begun = next_event(&mut events, "call.play", ("play", &played["play"])).await;
     assert_eq!(begun["legs"].as_array().map(Vec::len), Some(2), "{begun}");
     let (at_anna, at_customer) = tokio::join!(anna.sound.hears(0.5, PATIENCE), customer.sound.hears(0.5, PATIENCE));
     assert!(level(&at_anna) > -26.0 && level(&at_customer) > -26.0, "all hear it");
     done(&office, &call, "stop", json!({ "play": played["play"] })).await;
-    let ended = told(&mut events, "call.play", ("play", &played["play"])).await;
+    let ended = next_event(&mut events, "call.play", ("play", &played["play"])).await;
     assert_eq!(ended["state"], "stopped", "{ended}");
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
 
@@ -76,13 +76,13 @@ async fn a_tone_is_heard_by_one_leg_or_by_all_and_ends_by_itself_or_when_it_is_s
     let heard = anna.sound.hears(0.8, PATIENCE).await;
     assert!(level(&heard) > -26.0, "anna hears it at {} dBFS", level(&heard));
     for state in ["started", "done"] {
-        let event = told(&mut events, "call.play", ("play", &played["play"])).await;
+        let event = next_event(&mut events, "call.play", ("play", &played["play"])).await;
         assert_eq!(event["state"], state, "{event}");
     }
 
     let spoken = done(&office, &call, "play", json!({ "speak": { "text": "Hello", "language": "en" } })).await;
-    let failed = told(&mut events, "call.play", ("play", &spoken["play"])).await;
-    assert_eq!(failed["state"], "failed", "there is no synthesiser here: {failed}");
+    let failed = next_event(&mut events, "call.play", ("play", &spoken["play"])).await;
+    assert_eq!(failed["state"], "failed", "no synthesiser is configured: {failed}");
     assert!(failed["note"].as_str().is_some_and(|note| !note.is_empty()), "{failed}");
 
     for (path, body, status, named) in [
@@ -106,7 +106,7 @@ async fn a_tone_is_heard_by_one_leg_or_by_all_and_ends_by_itself_or_when_it_is_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn digits_in_the_sound_are_collected_in_order_although_packets_are_lost() {
+async fn in_band_digits_are_collected_in_order_despite_packet_loss() {
     let mut office = Office::open().await;
     let (mut customer, anna) = office.talk().await;
     let call = office.bridged().await;
@@ -118,7 +118,7 @@ async fn digits_in_the_sound_are_collected_in_order_although_packets_are_lost() 
     let again = office.api.ask(Method::POST, &format!("/api/calls/{call}/gather"), Some(request)).await;
     assert_eq!(again.0, StatusCode::CONFLICT, "one collection at a time: {}", again.1);
     customer.sound.press(&format!("{digits}#"));
-    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    let gathered = next_event(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
     assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!(digits), &json!("finish_key")), "{gathered}");
     assert_eq!(gathered["enough"], true);
     assert!(customer.sound.lost() >= 2, "{} packets were lost", customer.sound.lost());
@@ -128,7 +128,7 @@ async fn digits_in_the_sound_are_collected_in_order_although_packets_are_lost() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_counts_once_and_a_prompt_that_may_not_be_interrupted_is_heard_to_its_end() {
+async fn a_key_counts_once_and_an_uninterruptible_prompt_plays_to_its_end() {
     let mut office = Office::open().await;
     let (mut customer, anna) = office.talk().await;
     let call = office.bridged().await;
@@ -138,35 +138,35 @@ async fn a_key_counts_once_and_a_prompt_that_may_not_be_interrupted_is_heard_to_
         "prompt": { "tone": tone(800) }, "barge_in": false });
     let begun = done(&office, &call, "gather", request).await;
     let prompt = ("play", &begun["play"]);
-    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "started");
+    assert_eq!(next_event(&mut events, "call.play", prompt).await["state"], "started");
     office.customer.info(&mut customer, '7', PATIENCE).await;
-    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "done", "7 does not end it");
-    // The same key by signalling and in the sound.
+    assert_eq!(next_event(&mut events, "call.play", prompt).await["state"], "done", "7 does not end it");
+    // The same key arrives by signalling and in band.
     office.customer.info(&mut customer, '5', PATIENCE).await;
     customer.sound.press("5");
-    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    let gathered = next_event(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
     assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!("5"), &json!("timeout")), "{gathered}");
-    assert_eq!(gathered["enough"], false, "two were wanted");
+    assert_eq!(gathered["enough"], false, "two were expected");
 
     let begun =
         done(&office, &call, "gather", json!({ "leg": leg, "max": 1, "prompt": { "tone": tone(10_000) } })).await;
     let prompt = ("play", &begun["play"]);
-    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "started");
+    assert_eq!(next_event(&mut events, "call.play", prompt).await["state"], "started");
     office.customer.info(&mut customer, '3', PATIENCE).await;
-    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    let gathered = next_event(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
     assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!("3"), &json!("length")), "{gathered}");
-    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "stopped", "a key interrupts it");
+    assert_eq!(next_event(&mut events, "call.play", prompt).await["state"], "stopped", "a key interrupts it");
 
     let begun = done(&office, &call, "gather", json!({ "leg": leg, "max": 4 })).await;
     office.customer.hang_up(&mut customer, PATIENCE).await;
-    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    let gathered = next_event(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
     assert_eq!((&gathered["ended_by"], &gathered["enough"]), (&json!("leg_gone"), &json!(false)), "{gathered}");
     office.anna.is_hung_up(&anna, PATIENCE).await;
     office.close(&["normal"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_spoken_prompt_is_interrupted_by_a_telephone_event_that_counts() {
+async fn a_spoken_prompt_is_interrupted_by_a_telephone_event_which_is_collected() {
     let setup = Setup {
         speech: true,
         trunks: vec![("carrier", vec!["127.0.0.1".into()])],
@@ -191,8 +191,8 @@ async fn a_spoken_prompt_is_interrupted_by_a_telephone_event_that_counts() {
     let (status, begun) = api.ask(Method::POST, &format!("/api/calls/{call}/gather"), Some(request)).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{begun}");
     let prompt = ("play", &begun["play"]);
-    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "started");
-    // What the caller hears: the voice over anna's tone, which it ducks.
+    assert_eq!(next_event(&mut events, "call.play", prompt).await["state"], "started");
+    // The caller hears the voice over anna's tone, which is attenuated meanwhile.
     let (rate, heard) = far.hear_samples(0.3, 1.0).await;
     let anna_hz = sound::find(&heard, rate, ANNA_HZ);
     assert!(anna_hz.total_dbfs > anna_hz.tone_dbfs + 3.0, "a voice is heard: {anna_hz:?}");
@@ -202,7 +202,7 @@ async fn a_spoken_prompt_is_interrupted_by_a_telephone_event_that_counts() {
             |event: &SentEvent| (event.name == "call.dtmf" && event.data["digit"] == key.to_string()).then_some(());
         events.until("call.dtmf", PATIENCE, is_key).await;
     }
-    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    let gathered = next_event(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
     assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!("2204"), &json!("length")), "{gathered}");
     anna.hang_up(&mut line, Duration::from_secs(10)).await;
     tandem.stop().await;

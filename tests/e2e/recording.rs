@@ -1,4 +1,4 @@
-//! Recordings: both channels on one clock, and readable whatever happens to the process.
+//! Recordings: both channels share one clock, and files are readable whatever happens to the process.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use tests::sound;
 use tests::tandem::{Setup, Tandem};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Octets of silence and of a loud sample in PCMU.
+/// PCMU code of silence.
 const SILENT: u8 = 0xff;
 const LOUD: u8 = 0x80;
-/// Packets between two clicks, which are heard in both channels.
+/// Number of packets between two clicks, which are recorded in both channels.
 const PERIOD: usize = 25;
 const CLICKS: usize = 6;
 
-/// A packet of silence, or one that begins with two milliseconds of full scale. The first second has none: until a
-/// stream has shown its least delay, nobody can know when its first packets were spoken.
+/// A packet of silence, or one that begins with two milliseconds of full scale. The first second has no clicks: until the stream's
+/// minimum delay is known, the time at which its packets were spoken cannot be determined.
 fn payload(n: usize) -> Vec<u8> {
     let mut payload = vec![SILENT; 160];
     if n >= 50 && n % PERIOD == PERIOD / 2 {
@@ -33,7 +33,7 @@ fn payload(n: usize) -> Vec<u8> {
     payload
 }
 
-/// Samples at which a click begins.
+/// Sample positions at which a click begins.
 fn clicks(samples: &[i16]) -> Vec<usize> {
     let mut found: Vec<usize> = Vec::new();
     for (n, sample) in samples.iter().enumerate() {
@@ -45,7 +45,7 @@ fn clicks(samples: &[i16]) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_two_parties_say_at_once_stands_at_once_in_both_channels() {
+async fn simultaneous_speech_is_simultaneous_in_both_recorded_channels() {
     let callee_port = ports::free();
     let tandem = Tandem::start(&Setup {
         trunks: vec![("callees", vec![format!("127.0.0.1:{callee_port}")])],
@@ -62,7 +62,7 @@ async fn what_two_parties_say_at_once_stands_at_once_in_both_channels() {
     let caller = Sipp::caller(tandem.sip(), &[("+15550001".into(), customer.port())], 1, hold);
     let (_, to_customer_leg) = caller.next_answered(0, PATIENCE).await;
     let (to_agent_leg, before) = agent.peer(PATIENCE, &customer, to_customer_leg).await;
-    // Both leave in the same moment of the same task.
+    // Both packets are sent at the same moment by the same task.
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     for n in 0..50 + PERIOD * CLICKS {
         pace.tick().await;
@@ -89,17 +89,17 @@ async fn what_two_parties_say_at_once_stands_at_once_in_both_channels() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_server_leaves_a_readable_recording_and_a_row_that_says_so() {
+async fn a_killed_server_leaves_a_readable_recording_and_its_database_row() {
     let setup = Setup::default();
     let tandem = Tandem::start(&setup).await;
     let api = tandem.api("Home").await;
     let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     far.call("+34910000001", "record", PATIENCE).await;
     let rate = codecs::SampleRate::HZ_8000;
-    far.party.say(1, rate, &sound::tone(rate, 440.0, -12.0, 10.0)).expect("a clip to say");
+    far.party.say(1, rate, &sound::tone(rate, 440.0, -12.0, 10.0)).expect("a clip to send");
     api.call_becomes("bridged", PATIENCE).await;
 
-    // Three seconds of two channels of 16 bits are in the file, as its size says.
+    // By its size, the file contains three seconds of two channels of 16 bits.
     let flushed = 3 * rate.hz() as usize;
     let file = grows(&tandem.data(), 44 + flushed * 4).await;
     let name = file.file_name().expect("a name").to_owned();
@@ -109,7 +109,7 @@ async fn a_killed_server_leaves_a_readable_recording_and_a_row_that_says_so() {
     let file = folder.path().join("data/recordings").join(name);
     let (rate, channels) = sound::read_wav(&file).expect("a readable WAV file after SIGKILL");
     assert_eq!(channels.len(), 2);
-    // What was not yet flushed may be lost: its last second.
+    // Unflushed audio may be lost: at most the last second.
     let least = flushed - rate.hz() as usize;
     assert!(channels[0].len() >= least, "{} samples of at least {least}", channels[0].len());
     let middle = &channels[0][channels[0].len() / 2..channels[0].len() / 2 + 4_000];
@@ -125,7 +125,7 @@ async fn a_killed_server_leaves_a_readable_recording_and_a_row_that_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_recording_is_switched_off_its_application_records_nothing() {
+async fn the_recording_application_records_nothing_where_recording_is_disabled() {
     let tandem = Tandem::start(&Setup::default()).await;
     let api = tandem.api("Home").await;
     let (status, _) = api.ask(Method::PUT, "/api/call-capabilities", Some(json!({ "record": false }))).await;
@@ -143,7 +143,7 @@ async fn where_recording_is_switched_off_its_application_records_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_carrier_announces_before_it_refuses_a_direct_call_is_recorded() {
+async fn an_announcement_of_a_carrier_before_it_refuses_a_direct_call_is_recorded() {
     let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", vec![carrier.to_string()])],
@@ -159,7 +159,7 @@ async fn what_a_carrier_announces_before_it_refuses_a_direct_call_is_recorded() 
     assert_eq!(status, 201, "{made}");
     let invite = carrier.rings(PATIENCE).await;
     let _sound = carrier.announce(&invite, 440.0).await;
-    // Two seconds of two channels of 16 bits are in the file, as its size says.
+    // By its size, the file contains two seconds of two channels of 16 bits.
     let file = grows(&tandem.data(), 44 + 2 * 8_000 * 4).await;
     carrier.refuse(&invite, 486).await;
     let call = api.call_becomes("failed", PATIENCE).await;
@@ -171,7 +171,7 @@ async fn what_a_carrier_announces_before_it_refuses_a_direct_call_is_recorded() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_who_waits_for_a_customer_in_vain_hears_ring_back_and_is_not_recorded() {
+async fn an_agent_waiting_for_an_unanswered_call_hears_ring_back_and_is_not_recorded() {
     let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", vec![carrier.to_string()])],
@@ -199,7 +199,7 @@ async fn an_agent_who_waits_for_a_customer_in_vain_hears_ring_back_and_is_not_re
     tandem.stop().await;
 }
 
-/// The only recording in a data folder.
+/// Returns the only recording in a data folder.
 fn recording(data: &std::path::Path) -> PathBuf {
     find(data).unwrap_or_else(|| panic!("no recording in {}", data.display()))
 }
@@ -209,7 +209,7 @@ fn find(data: &std::path::Path) -> Option<PathBuf> {
     files.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.extension().is_some_and(|kind| kind == "wav"))
 }
 
-/// Waits until the recording has `bytes`.
+/// Waits until the recording has at least `bytes`, and returns its path.
 async fn grows(data: &std::path::Path, bytes: usize) -> PathBuf {
     let mut look = tokio::time::interval(Duration::from_millis(20));
     let wait = async {

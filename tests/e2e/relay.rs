@@ -1,4 +1,4 @@
-//! A trunk's caller reaches a trunk's callee, and the audio between them is left alone.
+//! A caller on a trunk reaches a callee on a trunk, and the audio between them is relayed unchanged.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 
 const CALLS: usize = 20;
 const RATE: u32 = 10;
-/// Two seconds of audio in each call.
+/// Number of packets in each call: two seconds of audio.
 const PACKETS: usize = 100;
 const HOLD: Duration = Duration::from_millis(3_500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_relayed_calls_are_bit_exact_and_give_everything_back() {
+async fn twenty_relayed_calls_are_bit_exact_and_release_every_resource() {
     let callee_port = ports::free();
     let tandem = Tandem::start(&Setup::to_callees(callee_port)).await;
     let before = tandem.holdings().await;
@@ -34,7 +34,7 @@ async fn twenty_relayed_calls_are_bit_exact_and_give_everything_back() {
     let mut talking = JoinSet::new();
     for n in 0..CALLS {
         let (ours, theirs) = caller.next_answered(n, Duration::from_secs(10)).await;
-        let end = ends.remove(&ours).expect("each call has a port of its own");
+        let end = ends.remove(&ours).expect("each call has its own port");
         talking.spawn(async move { (n, end.exchange(theirs, n as u64, PACKETS, Duration::from_secs(1)).await) });
     }
     let mut heard = 0;

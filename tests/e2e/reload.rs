@@ -1,4 +1,4 @@
-//! An agent's page in mid-call: loaded anew, and without its connection. The call goes on.
+//! An agent's page during a call: reloaded, or without its connection. The call continues.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use tests::tandem::{Setup, Tandem};
 
 const HERTZ: f32 = 440.0;
 const CUSTOMER_HZ: f32 = 700.0;
-/// What who waits for a lost leg hears.
+/// Frequency of the tone that the other party of a lost leg hears, in Hz.
 const HOLD_HZ: f32 = 350.0;
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The promise.
+/// Promised maximum time until the page has its call back.
 const BACK: Duration = Duration::from_secs(5);
-/// Who talked with a leg that is out of reach hears so much silence at most.
+/// Maximum silence that the other party of an unreachable leg hears.
 const SILENCE: Duration = Duration::from_millis(1_600);
 
 struct Scene {
@@ -29,12 +29,12 @@ struct Scene {
 }
 
 impl Scene {
-    /// A customer talks with a page.
+    /// Sets up a conversation between a customer and a page.
     async fn open() -> Scene {
         Scene::open_in(&Setup::default(), None).await
     }
 
-    /// The same with a browser in a network namespace.
+    /// Like [`Scene::open`], with a browser in a network namespace.
     async fn open_in(setup: &Setup, namespace: Option<&str>) -> Scene {
         let tandem = Tandem::start(setup).await;
         let account = tandem.agent("Home", "anna").await;
@@ -55,8 +55,8 @@ impl Scene {
         sound_flows_both_ways(&mut self.far, &mut self.browser, HERTZ, CUSTOMER_HZ).await;
     }
 
-    /// What the customer hears from now on, until it is the page's tone again for 200 ms: how long that took, when the hold sound
-    /// began, and how much of it was heard.
+    /// Listens at the customer until the page's tone has been heard again for 200 ms. Returns how long that took, when the hold
+    /// tone began, and how much of it was heard.
     async fn until_the_page_is_back(&mut self, since: Instant) -> (Duration, Duration, Duration) {
         let mut reader = self.far.party.heard().expect("a tap");
         let mut look = tokio::time::interval(Duration::from_millis(20));
@@ -69,7 +69,7 @@ impl Scene {
                 let there = level(HERTZ) > LEVEL_DBFS - 6.0;
                 gone |= !there;
                 tones = if there && gone { tones + 1 } else { 0 };
-                // Ours leaks into its neighbour's window.
+                // The expected tone leaks into the window of its neighbour.
                 if level(HOLD_HZ) > (level(HERTZ) + 6.0).max(-36.0) {
                     began.get_or_insert(since.elapsed());
                     held += Duration::from_millis(20);
@@ -79,7 +79,7 @@ impl Scene {
                 }
             }
         }
-        panic!("the page was not heard again within {:?}; the hold sound was for {held:?}", 3 * BACK);
+        panic!("the page was not heard again within {:?}; the hold tone lasted {held:?}", 3 * BACK);
     }
 
     async fn hang_up(mut self) {
@@ -96,7 +96,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_is_loaded_anew_has_its_call_back_within_5_s_while_the_customer_hears_a_sign_of_life() {
+async fn a_reloaded_page_regains_its_call_within_5_s_while_the_customer_hears_a_tone() {
     let mut scene = Scene::open().await;
     let shown = scene.browser.text("#call-peer").await;
     let begun = Instant::now();
@@ -104,25 +104,25 @@ async fn a_page_that_is_loaded_anew_has_its_call_back_within_5_s_while_the_custo
     let (took, _, held) = scene.until_the_page_is_back(begun).await;
     println!("the call was back {took:?} after the reload; hold sound for {held:?}");
     assert!(took <= BACK, "the call was back after {took:?}");
-    assert!(held >= Duration::from_millis(100), "the customer heard a sign of life for {held:?} only");
+    assert!(held >= Duration::from_millis(100), "the customer heard the hold tone for {held:?} only");
     scene.browser.line_becomes("active", PATIENCE).await;
-    assert_eq!(scene.browser.text("#call-peer").await, shown, "the page says again who is there");
+    assert_eq!(scene.browser.text("#call-peer").await, shown, "the page shows the peer again");
     scene.sound_flows_both_ways().await;
     scene.hang_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_outlives_its_page_s_connection_and_goes_on_over_the_next_one() {
+async fn a_call_outlives_the_connection_of_its_page_and_continues_on_the_next() {
     let mut scene = Scene::open().await;
     let dropped = scene.browser.call("dropSockets", Value::Null).await;
     assert_eq!(dropped, json!(1), "the page had one WebSocket");
-    // Nothing is to be heard of it: the sound never went by there.
+    // The audio is not affected, because it does not use the WebSocket.
     let (rate, heard) = scene.far.hear_samples(0.0, 2.0).await;
     sound::assert_tone("the browser's tone meanwhile", &heard, rate, HERTZ, LEVEL_DBFS, TOLERANCE_DB);
     scene.browser.attribute("#registration-state", "data-state", "registered", BACK).await;
     assert_eq!(scene.browser.call("openSockets", Value::Null).await, json!(1));
     scene.sound_flows_both_ways().await;
-    // The server's own requests find the page by its new connection.
+    // The server's own requests reach the page through its new connection.
     scene.far.party.hang_up();
     scene.browser.line_becomes("idle", PATIENCE).await;
     for gauge in ["calls_running", "tandem_media_legs", "sip_dialogs"] {
@@ -134,7 +134,7 @@ async fn a_call_outlives_its_page_s_connection_and_goes_on_over_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_in_another_network_has_its_call_back_within_5_s_while_the_customer_hears_a_sign_of_life() {
+async fn a_page_that_changes_networks_regains_its_call_within_5_s() {
     let roam = Roam::start();
     let setup = Setup {
         // Without TLS a page on another host gets no microphone.
@@ -149,20 +149,20 @@ async fn a_page_in_another_network_has_its_call_back_within_5_s_while_the_custom
     let (took, began, held) = scene.until_the_page_is_back(begun).await;
     println!("the call was back {took:?} after the network had changed; hold sound from {began:?} on, for {held:?}");
     assert!(took <= BACK, "the call was back after {took:?}");
-    assert!(began <= SILENCE, "the customer heard a sign of life after {began:?} only");
+    assert!(began <= SILENCE, "the customer heard the hold tone after {began:?} only");
     scene.sound_flows_both_ways().await;
     scene.hang_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_does_not_come_back_ends_its_call_after_a_while() {
+async fn the_call_of_a_page_that_does_not_return_ends_after_a_grace_period() {
     let mut scene = Scene::open().await;
     let begun = Instant::now();
     scene.browser.close().await;
     scene.far.until(Duration::from_secs(40), |noticed| *noticed == Noticed::Over).await;
     let took = begun.elapsed();
-    println!("the customer was hung up {took:?} after the page was gone");
-    assert!(took >= Duration::from_secs(10), "the page had {took:?} to come back");
+    println!("the customer was hung up {took:?} after the page was closed");
+    assert!(took >= Duration::from_secs(10), "the page had {took:?} to return");
     scene.tandem.becomes_zero("tandem_media_legs", PATIENCE).await;
     scene.tandem.becomes_zero("sip_dialogs", Duration::from_secs(40)).await;
     scene.far.party.stop().await;

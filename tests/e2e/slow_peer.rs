@@ -1,4 +1,4 @@
-//! A peer that sends and never reads is closed; nobody else waits for it.
+//! A peer that sends and never reads is closed, and delays no other peer.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tests::tandem::{Setup, Tandem};
 
 use media_engine::sdp::Codec;
 
-/// Everybody else is answered within this.
+/// Deadline for answers to every other peer.
 const ANSWER: Duration = Duration::from_millis(500);
-/// More answers than any system buffers for a peer that takes none.
+/// Number of requests: more answers than any system buffers for a peer that reads none.
 const REQUESTS: u64 = 60_000;
 
-/// Sends requests and takes no answer, until the server gives the connection up.
+/// Sends requests and reads no answer, until the server closes the connection. Returns the number of requests sent.
 async fn pour(mut wire: Wire) -> u64 {
     for sent in 0..REQUESTS {
         if !wire.send(options(wire.token(), 0x5100_0000 + sent).as_bytes()).await {
@@ -31,7 +31,7 @@ async fn harms_nobody_else(wire: Wire, tandem: &Tandem, closed: &str) {
     let pouring = tokio::spawn(pour(wire));
     for asked in 0.. {
         let poured_out = pouring.is_finished();
-        assert_eq!(other.options(ANSWER).await, Some(200), "OPTIONS number {asked} beside a peer that does not read");
+        assert_eq!(other.options(ANSWER).await, Some(200), "OPTIONS number {asked} while a peer does not read");
         if poured_out {
             break;
         }
@@ -46,7 +46,7 @@ async fn harms_nobody_else(wire: Wire, tandem: &Tandem, closed: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tcp_peer_that_stops_reading_harms_nobody_else() {
+async fn a_tcp_peer_that_stops_reading_affects_no_other_peer() {
     let tandem = Tandem::start(&Setup { sip: vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0"], ..Setup::default() }).await;
     let wire = Wire::tcp(tandem.sip[1]).await;
     harms_nobody_else(wire, &tandem, "queue_full").await;
@@ -54,7 +54,7 @@ async fn a_tcp_peer_that_stops_reading_harms_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_websocket_peer_that_stops_reading_harms_nobody_else() {
+async fn a_websocket_peer_that_stops_reading_affects_no_other_peer() {
     let tandem = Tandem::start(&Setup::default()).await;
     let wire = Wire::websocket(&tandem.http).await;
     harms_nobody_else(wire, &tandem, "queue_full").await;

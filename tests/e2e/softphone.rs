@@ -1,5 +1,5 @@
-//! JsSIP and SIP.js as their makers ship them, in Chromium and in Firefox: every step is proven by tones in both directions, a page
-//! that is loaded anew in mid-call included.
+//! JsSIP and SIP.js as published, in Chromium and in Firefox: every step is verified by tones in both directions, including a
+//! reload of the page during a call.
 
 use std::time::{Duration, Instant};
 
@@ -13,29 +13,29 @@ use tests::softphone::{Library, Softphone};
 use tests::sound;
 use tests::tandem::{Holdings, Setup, Tandem};
 
-/// The phone's microphone.
+/// Frequency of the phone's microphone, in Hz.
 const HERTZ: f32 = 440.0;
 const DBFS: f32 = -12.0;
-/// The customer's voice.
+/// Frequency of the customer's tone, in Hz.
 const FAR_HERTZ: f32 = 1_000.0;
 const FAR_DBFS: f32 = -15.0;
-/// Opus is not a measuring instrument.
+/// Tolerance of a level in dB, because Opus does not preserve levels exactly.
 const TOLERANCE_DB: f32 = 1.5;
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The promise for a page that is loaded anew in mid-call.
+/// Promised maximum time until a reloaded page has its call back.
 const BACK: Duration = Duration::from_secs(5);
-/// Silence through codecs and comfort noise.
+/// Upper limit of silence through codecs and comfort noise.
 const SILENCE_DBFS: f32 = -55.0;
 const RATE: SampleRate = SampleRate::HZ_48000;
-/// How loud Firefox's own tone is: its makers chose.
+/// Level of Firefox's built-in tone, in dBFS.
 const FIREFOX_DBFS: f32 = -20.0;
 
-/// One clip of the customer's: the phone starts its ear within the first second.
+/// Duration of one clip of the customer's: the phone begins to record within the first second.
 const CLIP_S: f32 = 2.0;
-/// How often is listened for a tone at most: a machine with other work holds calls up for some frames.
+/// Maximum number of attempts to hear a tone: a machine with other work delays calls by some frames.
 const LISTENS: u64 = 3;
 
-/// The phone hears a tone.
+/// Asserts that the phone hears a tone.
 async fn phone_hears(what: &str, phone: &mut Softphone, hertz: f32, dbfs: f32) {
     let mut heard = phone.hear(0.6).await;
     for _again in 1..LISTENS {
@@ -47,7 +47,7 @@ async fn phone_hears(what: &str, phone: &mut Softphone, hertz: f32, dbfs: f32) {
     sound::assert_tone(what, &heard, RATE, hertz, dbfs, TOLERANCE_DB);
 }
 
-/// A tone in each direction, one after the other.
+/// Asserts that a tone passes in each direction, one after the other.
 async fn both_hear(step: &str, phone: &mut Softphone, far: &mut FarEnd, dbfs: f32) {
     let (mut rate, mut heard) = far.hear_samples(0.6, 0.6).await;
     for _again in 1..LISTENS {
@@ -59,7 +59,7 @@ async fn both_hear(step: &str, phone: &mut Softphone, far: &mut FarEnd, dbfs: f3
     sound::assert_tone(&format!("{step}: the phone's tone at the customer"), &heard, rate, HERTZ, dbfs, TOLERANCE_DB);
     let voice = sound::tone(SampleRate::HZ_8000, FAR_HERTZ, FAR_DBFS, CLIP_S);
     for clip in 1..=LISTENS {
-        far.party.say(clip, SampleRate::HZ_8000, &voice).expect("a clip to say");
+        far.party.say(clip, SampleRate::HZ_8000, &voice).expect("a clip to send");
         let heard = phone.hear(0.6).await;
         far.until(PATIENCE, |noticed| *noticed == Noticed::Said(clip)).await;
         if sound::find(&heard, RATE, FAR_HERTZ).is_tone(FAR_HERTZ, FAR_DBFS, TOLERANCE_DB) {
@@ -70,7 +70,7 @@ async fn both_hear(step: &str, phone: &mut Softphone, far: &mut FarEnd, dbfs: f3
     }
 }
 
-/// Twice, and nothing is heard meanwhile.
+/// Holds and resumes twice, and asserts that nothing is heard while on hold.
 async fn hold_and_unhold(phone: &mut Softphone, far: &mut FarEnd, dbfs: f32) {
     for round in ["first", "second"] {
         phone.does("hold", Value::Null).await;
@@ -84,13 +84,13 @@ async fn hold_and_unhold(phone: &mut Softphone, far: &mut FarEnd, dbfs: f32) {
     }
 }
 
-/// A registered phone.
+/// A registered phone with its server.
 struct Scene {
     tandem: Tandem,
     phone: Softphone,
     domain: String,
     before: Holdings,
-    /// How loud its microphone is.
+    /// Level of its microphone, in dBFS.
     dbfs: f32,
 }
 
@@ -114,7 +114,7 @@ impl Scene {
     }
 }
 
-/// Its own tone comes back, also after each of two holds.
+/// Calls the echo and asserts that the phone hears its own tone, also after each of two holds.
 async fn a_phone_calls(kind: Kind, library: Library) {
     let mut scene = Scene::open(kind, library).await;
     scene.phone.does("call", json!(format!("sip:echo@{}", scene.domain))).await;
@@ -141,7 +141,7 @@ async fn a_phone_calls(kind: Kind, library: Library) {
     scene.close().await;
 }
 
-/// A customer calls: two holds, a page that is loaded anew, keys.
+/// Lets a customer call; then two holds, a reload of the page, and keys.
 async fn a_phone_is_called(kind: Kind, library: Library) {
     let mut scene = Scene::open(kind, library).await;
     let mut far = FarEnd::start(scene.tandem.sip(), vec![Codec::Pcmu]).await;
@@ -155,7 +155,7 @@ async fn a_phone_is_called(kind: Kind, library: Library) {
     let begun = Instant::now();
     scene.phone.reload(PATIENCE).await;
     let took = begun.elapsed();
-    println!("the phone had its call back {took:?} after its page was loaded anew");
+    println!("the phone had its call back {took:?} after its page was reloaded");
     assert!(took <= BACK, "the phone had its call back after {took:?}");
     both_hear("after the reload", &mut scene.phone, &mut far, scene.dbfs).await;
     for key in ["5", "0", "#", "*"] {
@@ -177,7 +177,7 @@ async fn jssip_in_chromium_calls_and_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jssip_in_chromium_is_called_holds_is_loaded_anew_and_presses_keys() {
+async fn jssip_in_chromium_is_called_holds_is_reloaded_and_presses_keys() {
     a_phone_is_called(Kind::Chromium, Library::JsSip).await;
 }
 
@@ -189,7 +189,7 @@ async fn jssip_in_firefox_calls_and_holds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "soak: each library and each browser is in one of the others; make soak runs all of them"]
-async fn jssip_in_firefox_is_called_holds_is_loaded_anew_and_presses_keys() {
+async fn jssip_in_firefox_is_called_holds_is_reloaded_and_presses_keys() {
     a_phone_is_called(Kind::Firefox, Library::JsSip).await;
 }
 
@@ -201,7 +201,7 @@ async fn sipjs_in_chromium_calls_and_holds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "soak: each library and each browser is in one of the others; make soak runs all of them"]
-async fn sipjs_in_chromium_is_called_holds_is_loaded_anew_and_presses_keys() {
+async fn sipjs_in_chromium_is_called_holds_is_reloaded_and_presses_keys() {
     a_phone_is_called(Kind::Chromium, Library::SipJs).await;
 }
 
@@ -211,6 +211,6 @@ async fn sipjs_in_firefox_calls_and_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sipjs_in_firefox_is_called_holds_is_loaded_anew_and_presses_keys() {
+async fn sipjs_in_firefox_is_called_holds_is_reloaded_and_presses_keys() {
     a_phone_is_called(Kind::Firefox, Library::SipJs).await;
 }

@@ -1,4 +1,4 @@
-//! A call follows its people: after a transfer the words end for the agent who gave it away and begin for the one who took it.
+//! The transcript follows the parties: after a transfer it ends for the first agent and begins for the second.
 //!
 //! ```text
 //! customer (trunk, 127.0.0.2) ── Tandem ── carla, dora (agents who see own calls only, 127.0.0.1)
@@ -13,10 +13,10 @@ use tests::desk::{Desk, hear_each_other};
 use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, Office, PATIENCE};
 use tokio::time::{Instant, timeout_at};
 
-/// A stream of words ends within this after its listener has left the call.
+/// Deadline for a stream of words to end after its listener has left the call.
 const ENDS: Duration = Duration::from_secs(5);
 
-/// Somebody types into a call, as soon as it can be typed into.
+/// Types a text into a call as soon as the call accepts it.
 async fn types(api: &Api, call: &str, text: &str) {
     let until = Instant::now() + PATIENCE;
     let mut again = tokio::time::interval(Duration::from_millis(100));
@@ -39,7 +39,7 @@ async fn words(api: &Api, call: &str) -> Events {
     api.events(&format!("/api/calls/{call}/translations/stream"), None).await
 }
 
-/// What somebody reads of a call afterwards.
+/// Returns the texts that a member reads in the call's transcript afterwards.
 async fn transcript(api: &Api, call: &str) -> Vec<Value> {
     let shown = api.get(&format!("/api/calls/{call}/transcript")).await;
     let segments = shown["segments"].as_array().expect("segments").iter();
@@ -47,7 +47,7 @@ async fn transcript(api: &Api, call: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transfer_ends_the_words_of_the_first_agent_within_five_seconds_and_begins_those_of_the_second() {
+async fn a_transfer_moves_the_transcript_to_the_second_agent_within_five_seconds() {
     let mut office = Office::open().await;
     office.api.voice_config(json!({ "live_translate": true })).await;
     let (mut carla_desk, carla_api) = Desk::of_own_calls(&office.tandem, "carla").await;
@@ -110,7 +110,7 @@ async fn a_transfer_ends_the_words_of_the_first_agent_within_five_seconds_and_be
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_between_colleagues_is_read_and_kept_by_both() {
+async fn both_colleagues_read_the_words_of_their_call_and_keep_its_transcript() {
     let office = Office::open().await;
     office.api.voice_config(json!({ "live_translate": true })).await;
     let (mut carla_desk, carla_api) = Desk::of_own_calls(&office.tandem, "carla").await;

@@ -1,4 +1,11 @@
 //! The store under a busy server: killed at any moment, or without its database for a while.
+//!
+//! ```text
+//! sipp, telephones ─▶ Tandem ─▶ SQLite or PostgreSQL          SIGKILL, restart on the same folder, compare
+//! ```
+//!
+//! Invariants tested: every event that a client received is in the store once; every call has ended after the restart; a
+//! request with an idempotency key dials once. Not here: full disks (`abuse::disk`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,21 +28,21 @@ use tests::{ports, soak, sound};
 use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A server that was killed is there again within this.
+/// Deadline for a killed server to be ready again.
 const RESTART: Duration = Duration::from_secs(2);
-/// Calls a second, and how long each lasts.
+/// Calls per second.
 const RATE: u32 = 60;
 const HOLD: Duration = Duration::from_millis(300);
 
-/// Where a server keeps its rows.
+/// Database of a server.
 enum Kept<'a> {
     Sqlite,
     Postgres(&'a Database),
 }
 
-/// A call's row: status, whether it is over, why.
+/// Row of a call: status, whether it has ended, and the cause.
 type CallRow = (String, bool, Option<String>);
-/// An event's row: id, call, kind, body.
+/// Row of an event: id, call, kind, body.
 type EventRow = (i64, String, String, String);
 
 macro_rules! read {
@@ -74,7 +81,7 @@ impl Kept<'_> {
     }
 }
 
-/// Holds a server up that writes what it did into the audit log.
+/// Blocks a server when it writes to the audit log.
 enum Hold<'a> {
     Sqlite(&'a Path),
     Postgres(PgConnection),
@@ -98,11 +105,11 @@ async fn sqlite_of(data: &Path) -> SqliteConnection {
 }
 
 impl Kept<'_> {
-    /// From here on, whatever starts a call does not get beyond dialling.
+    /// Blocks every new call after dialling, until the value is dropped.
     async fn hold<'a>(&self, data: &'a Path) -> Hold<'a> {
         match self {
             Kept::Sqlite => {
-                // Counts for longer than any test lasts.
+                // The query takes longer than any test.
                 let sql = "CREATE TRIGGER hold BEFORE INSERT ON audit_log WHEN NEW.action = 'call.create' BEGIN \
                            SELECT COUNT(*) FROM (WITH RECURSIVE n (x) AS \
                            (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000000000) SELECT x FROM n); END";
@@ -120,8 +127,8 @@ impl Kept<'_> {
     }
 }
 
-/// Has the store refuse, for good, the answer of one leg in two calls of three: with a commit for one to three events, and some
-/// ten events of a call, that is an event in every tenth batch or more.
+/// Makes the store refuse, for good, the answer of one leg in two calls of three. With one to three events per commit and about
+/// ten events per call, every tenth batch or more contains such an event.
 async fn poison(data: &Path) {
     let sql = "CREATE TRIGGER poison BEFORE INSERT ON call_events WHEN NEW.kind = 'call.leg' \
                AND NEW.body LIKE '%\"state\":\"answered\"%' AND substr(NEW.call_id, -1) < 'a' \
@@ -129,14 +136,14 @@ async fn poison(data: &Path) {
     sqlx::raw_sql(sql).execute(&mut sqlite_of(data).await).await.expect("a trigger made");
 }
 
-/// Whether the store refuses the answer of this call's leg.
+/// Returns whether the store refuses the answer of this call's leg.
 fn is_poisoned(call: &str) -> bool {
     call.ends_with(|last: char| last.is_ascii_digit())
 }
 
-/// What the store refused is kept apart, each event once, and nothing else is: how many there are.
+/// Asserts that the refused events, and only those, are stored apart, each once; returns their number.
 async fn check_refused(tandem: &Tandem, events: &[EventRow]) -> usize {
-    let told = tandem.told(&["refused"]).await;
+    let told = tandem.run_command(&["refused"]).await;
     let mut seen = BTreeSet::new();
     for line in told.lines() {
         let event: Value = serde_json::from_str(line).expect("a refused event is JSON");
@@ -155,7 +162,7 @@ async fn check_refused(tandem: &Tandem, events: &[EventRow]) -> usize {
             bridged.insert(call.as_str());
         }
     }
-    // Before a call is bridged its leg's answer was told: it is in the store or among the refused ones, and not in both.
+    // The answer of a leg is reported before its call is bridged: it is in the store or among the refused events, and not in both.
     for call in bridged {
         let refused = seen.iter().any(|(refused, _)| refused == call);
         assert_eq!((answered.contains(call), refused), (!is_poisoned(call), is_poisoned(call)), "{call}");
@@ -163,13 +170,13 @@ async fn check_refused(tandem: &Tandem, events: &[EventRow]) -> usize {
     seen.len()
 }
 
-/// Callers that each call the echo once.
+/// Starts callers that each call the echo once.
 fn busy(tandem: &Tandem, calls: usize) -> Sipp {
     let callers: Vec<(String, u16)> = (0..calls).map(|_| ("echo".to_owned(), ports::free())).collect();
     Sipp::caller(tandem.sip(), &callers, RATE, HOLD)
 }
 
-/// What is in the store agrees with itself and with what was told.
+/// Asserts that the rows of the store are consistent with each other and with the events that were sent.
 fn check(calls: &BTreeMap<String, CallRow>, events: &[EventRow], told: &[SentEvent]) {
     let mut states: BTreeMap<&str, Vec<(String, Value)>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -181,14 +188,15 @@ fn check(calls: &BTreeMap<String, CallRow>, events: &[EventRow], told: &[SentEve
             "call.leg" => format!("{} {}", body["leg"], body["state"]),
             _ => continue,
         };
-        assert!(seen.insert((call.as_str(), kind.clone(), mark)), "{call}: an event is there twice: {kind} {body}");
+        assert!(seen.insert((call.as_str(), kind.clone(), mark)), "{call}: an event occurs twice: {kind} {body}");
         if kind == "call.status" {
             states.entry(call).or_default().push((body["status"].as_str().expect("a status").to_owned(), body));
         }
     }
     for (call, (status, over, reason)) in calls {
         assert!(*over && matches!(status.as_str(), "ended" | "failed"), "{call} is left open as {status}");
-        let (last, body) = states.get(call.as_str()).and_then(|told| told.last()).expect("a call that is over says so");
+        let (last, body) =
+            states.get(call.as_str()).and_then(|told| told.last()).expect("an ended call has its status");
         assert_eq!((last, body["cause"].as_str()), (status, reason.as_deref()), "{call}: row and events differ");
         assert!(
             seen.contains(&(call.as_str(), "call.created".to_owned(), String::new())),
@@ -198,12 +206,12 @@ fn check(calls: &BTreeMap<String, CallRow>, events: &[EventRow], told: &[SentEve
     let kept: BTreeMap<i64, &str> = events.iter().map(|(id, _, _, body)| (*id, body.as_str())).collect();
     for event in told.iter().filter(|event| !event.id.is_empty()) {
         let body = event.id.parse().ok().and_then(|id: i64| kept.get(&id));
-        let body = body.unwrap_or_else(|| panic!("event {} was told and is lost: {}", event.id, event.data));
+        let body = body.unwrap_or_else(|| panic!("event {} was sent and is lost: {}", event.id, event.data));
         assert_eq!(serde_json::from_str::<Value>(body).ok().as_ref(), Some(&event.data), "event {} differs", event.id);
     }
 }
 
-/// Kills a busy server `times` times at moments of its own choosing and looks at what it finds each time.
+/// Kills a busy server `times` times at random moments and checks its store each time.
 async fn killed_often(kept: Kept<'_>, times: u32, seed: u64) {
     println!("seed {seed}");
     let mut random = SmallRng::seed_from_u64(seed);
@@ -224,7 +232,7 @@ async fn killed_often(kept: Kept<'_>, times: u32, seed: u64) {
             }
         };
         let moment = Duration::from_millis(random.random_range(250..1_200));
-        // The moment is the point of the test: nothing is waited for.
+        // The kill comes at this moment, whatever the server is doing.
         let _moment_is_over = timeout(moment, listen).await;
         let folder = tandem.kill().await;
         let _rest = timeout(PATIENCE, async {
@@ -259,7 +267,7 @@ async fn killed_often(kept: Kept<'_>, times: u32, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_killed_at_any_moment_loses_doubles_and_leaves_open_nothing() {
+async fn a_server_killed_at_any_moment_loses_duplicates_and_leaves_open_no_call() {
     killed_often(Kept::Sqlite, if soak() { 60 } else { 12 }, 0x51).await;
     let postgres = Postgres::start().await;
     let database = postgres.database().await;
@@ -267,11 +275,11 @@ async fn a_server_killed_at_any_moment_loses_doubles_and_leaves_open_nothing() {
     postgres.stop().await;
 }
 
-/// Calls of three that are running when the server is killed.
+/// Number of calls with three parties that are running when the server is killed.
 const CONFERENCES: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_killed_with_ten_conferences_leaves_recordings_that_are_readable_and_rows_that_are_closed() {
+async fn a_server_killed_with_ten_conferences_leaves_readable_recordings_and_closed_rows() {
     let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
     let setup = Setup {
         trunks: vec![("carrier", vec![carrier.to_string()])],
@@ -305,14 +313,14 @@ async fn a_server_killed_with_ten_conferences_leaves_recordings_that_are_readabl
         lines.push([customer.expect("anna answered"), agent, third]);
         calls.push(call);
     }
-    // All ten are under way: the three of the last one hear one another.
+    // All ten calls are running: the three parties of the last one hear each other.
     let [customer, agent, third] = lines.last_mut().expect("there are ten");
     tokio::join!(
         hears_tones("a customer", customer, &[ANNA_HZ, BEN_HZ], &[CUSTOMER_HZ]),
         hears_tones("an agent", agent, &[CUSTOMER_HZ, BEN_HZ], &[ANNA_HZ]),
-        hears_tones("who was added", third, &[CUSTOMER_HZ, ANNA_HZ], &[BEN_HZ]),
+        hears_tones("the added party", third, &[CUSTOMER_HZ, ANNA_HZ], &[BEN_HZ]),
     );
-    // Three seconds of three channels of 16 bits are in the file of the three of each call, as its size says.
+    // By its size, each call's file of three parties contains three seconds of three channels of 16 bits.
     let folder = tandem.data().join("recordings");
     let kept = |call: &String| std::fs::metadata(folder.join(format!("{call}.2.wav"))).map_or(0, |file| file.len());
     let flushed = async {
@@ -333,7 +341,7 @@ async fn a_server_killed_with_ten_conferences_leaves_recordings_that_are_readabl
     drop(lines);
 
     for call in &calls {
-        // The two of the beginning have a file of their own.
+        // The first two parties of a call have an earlier file.
         let name = |end: &str| folder.path().join("data/recordings").join(format!("{call}{end}.wav"));
         let (_, of_two) = sound::read_wav(&name("")).unwrap_or_else(|error| panic!("{call}: {error}"));
         assert_eq!(of_two.len(), 2, "{call}");
@@ -371,7 +379,7 @@ async fn a_server_killed_with_ten_conferences_leaves_recordings_that_are_readabl
     tandem.stop().await;
 }
 
-/// Kills a server between the dial and the answer; the same request again makes no second call.
+/// Kills a server between the dial and the answer, and asserts that the same request does not dial twice.
 async fn dialled_once(kept: Kept<'_>) {
     let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
     let setup = Setup {
@@ -391,12 +399,12 @@ async fn dialled_once(kept: Kept<'_>) {
     assert!(first.starts_with("INVITE sip:+15550142@"), "{first}");
     assert!(!answer.is_finished(), "it is held up between the dial and the answer");
     let folder = tandem.kill().await;
-    answer.await.expect("no panic").expect_err("nobody was left to answer");
+    answer.await.expect("no panic").expect_err("no leg was left to answer");
     hold.release().await;
 
     let tandem = Tandem::start_in(folder, &setup).await;
     let api = api.with_base(&tandem.http);
-    // Until the dead server's claim has run out, the request waits.
+    // The request waits until the dead server's claim has expired.
     let (status, replayed, made) = api.once("/api/calls", "k", &request("+15550142")).await.expect("an answer");
     assert_eq!((status, replayed), (StatusCode::CREATED, false), "{made}");
     let calls = api.get("/api/calls").await;
@@ -410,13 +418,13 @@ async fn dialled_once(kept: Kept<'_>) {
     assert_eq!((status, replayed, &again), (StatusCode::CREATED, true, &made));
     let (status, _, other) = api.once("/api/calls", "k", &request("+15550143")).await.expect("an answer");
     assert_eq!((status, &other["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("Idempotency-Key")));
-    // Whoever rings next is another call's: nobody was dialled in between.
+    // The next ringing call belongs to the next request: nothing was dialled in between.
     let (status, ..) = api.once("/api/calls", "l", &request("+15550143")).await.expect("an answer");
     assert_eq!(status, StatusCode::CREATED);
     let call_id = |invite: &str| invite.lines().find(|line| line.starts_with("Call-ID:")).map(str::to_owned);
     let next = loop {
         let invite = customer.rings(PATIENCE).await;
-        // The first one is told again until somebody answers it.
+        // The first INVITE is retransmitted until it is answered.
         if call_id(&invite) != call_id(&first) {
             break invite;
         }
@@ -439,7 +447,7 @@ async fn a_server_killed_between_dial_and_answer_dials_once_on_postgresql() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
+async fn calls_continue_and_nothing_is_lost_while_the_database_is_down() {
     let away = Duration::from_secs(if soak() { 30 } else { 4 });
     let mut postgres = Postgres::start().await;
     let database = postgres.database().await;
@@ -447,11 +455,11 @@ async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
     let tandem = Tandem::start(&kept.setup()).await;
     let api = tandem.api("Acme").await;
     let mut stream = api.events("/api/events", None).await;
-    // Enough for the time before it, until the outage is noticed, and after it.
+    // Enough calls for the time before the outage, until it is noticed, and after it.
     let calls = (away.as_secs() as usize + 14) * RATE as usize;
     let callers = busy(&tandem, calls);
     callers.next_answered(RATE as usize, PATIENCE).await;
-    // Somebody who talks all the time, and hears the echo of every packet.
+    // A caller who sends without a break and gets every packet back.
     let end = RtpEnd::bind().await;
     let talk = away + Duration::from_secs(8);
     let talker = Sipp::caller(tandem.sip(), &[("echo".to_owned(), end.port())], 1, talk + Duration::from_secs(2));
@@ -470,7 +478,7 @@ async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
     };
     timeout(PATIENCE, waits).await.expect("events wait in the spool");
     let known = callers.answered().len();
-    // The outage has to last: calls that are answered show that it does nothing to them.
+    // The outage must last; calls answered meanwhile show that it does not affect them.
     let later = (known + away.as_secs() as usize * RATE as usize).min(calls - 1);
     callers.next_answered(later, away + PATIENCE).await;
     let over = Instant::now();

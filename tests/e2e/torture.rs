@@ -1,4 +1,4 @@
-//! The torture messages of RFC 4475 and RFC 5118, against the running server: it lives, answers, and keeps nothing.
+//! The torture messages of RFC 4475 and RFC 5118 against the running server: it survives, answers, and keeps no state.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tests::sip::Wire;
 use tests::tandem::{Setup, Tandem};
 
 const MESSAGES: usize = 61;
-/// OPTIONS is answered within this, whatever came before.
+/// Deadline for the answer to OPTIONS after any message.
 const ANSWER: Duration = Duration::from_millis(500);
 
 fn messages() -> Vec<(String, Vec<u8>)> {
@@ -28,14 +28,14 @@ fn messages() -> Vec<(String, Vec<u8>)> {
 }
 
 async fn connections_leave_nothing(connect: impl AsyncFn(&Tandem) -> Wire) {
-    // Nobody is a trunk here: a stranger's messages become no calls.
+    // No peer is a trunk here: messages of strangers become no calls.
     let trunks = vec![("elsewhere", vec!["192.0.2.1".into()])];
     let sip = vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"];
     let tandem = Tandem::start(&Setup { sip, trunks, ..Setup::default() }).await;
     let before = tandem.holdings().await;
     for (id, bytes) in messages() {
         let mut wire = connect(&tandem).await;
-        // A connection may be closed for what came over it; the server must serve the next one.
+        // The server may close a connection because of a message; it must then serve the next connection.
         wire.send(&bytes).await;
         let mut other = connect(&tandem).await;
         assert_eq!(other.options(ANSWER).await, Some(200), "OPTIONS after {id}");
@@ -49,22 +49,22 @@ async fn connections_leave_nothing(connect: impl AsyncFn(&Tandem) -> Wire) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn torture_messages_over_websocket_leave_nothing() {
+async fn torture_messages_over_websocket_leave_no_state() {
     connections_leave_nothing(async |tandem| Wire::websocket(&tandem.http).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn torture_messages_over_tcp_leave_nothing() {
+async fn torture_messages_over_tcp_leave_no_state() {
     connections_leave_nothing(async |tandem| Wire::tcp(tandem.sip[1]).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn torture_messages_over_tls_leave_nothing() {
+async fn torture_messages_over_tls_leave_no_state() {
     connections_leave_nothing(async |tandem| Wire::tls(tandem.sip[2]).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn torture_messages_over_udp_leave_nothing() {
+async fn torture_messages_over_udp_leave_no_state() {
     let tandem = Tandem::start(&Setup::default()).await;
     let before = tandem.holdings().await;
     let mut wire = Wire::udp(tandem.sip()).await;
@@ -72,7 +72,7 @@ async fn torture_messages_over_udp_leave_nothing() {
         wire.send(&bytes).await;
         assert_eq!(wire.options(ANSWER).await, Some(200), "OPTIONS after {id}");
     }
-    // A trunk's address may call: what became a call there ends when nobody acknowledges.
+    // Messages from a trunk's address may become calls; those end when no ACK arrives.
     tandem.gives_back(&before, Duration::from_secs(20)).await;
     if tests::soak() {
         // Answers are kept for retransmitted requests for 32 s (RFC 3261, timers H and J).

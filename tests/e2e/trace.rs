@@ -1,4 +1,4 @@
-//! What a call's SIP messages were, as the operator and the API see them.
+//! The SIP messages of a call, as the operator and the API see them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tests::tandem::{Setup, Tandem};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A caller behind a trunk, and a carrier that wants a password. Times are cut off.
+/// A caller behind a trunk, and a carrier that requires a password. Times are removed.
 const LADDER: &str = "\
 │─ INVITE, SDP ──────────────▶│                             │
 │◀─────────────── 100 Trying ─│                             │
@@ -31,7 +31,7 @@ const LADDER: &str = "\
 │                             │◀───────────── 200 OK (BYE) ─│
 ";
 
-/// The same ladder, and one of its messages.
+/// Asserts that the page shows the same ladder, and one of its messages.
 async fn the_page_shows_it(url: &str, browser: &mut Browser) {
     browser.open(url).await;
     browser.click("[data-role=ladder] summary").await;
@@ -48,21 +48,21 @@ async fn the_page_shows_it(url: &str, browser: &mut Browser) {
     });
     assert_eq!(shown, drawn.collect::<String>());
     browser.click(&arrow(6)).await;
-    // The message of the INVITE with the proof of the password.
+    // The message is the INVITE with credentials.
     browser.attribute(&arrow(6), "aria-expanded", "true", PATIENCE).await;
     browser.visible("[data-role=ladder] .rung:nth-child(6) pre:not([data-waiting])", PATIENCE).await;
     let message = browser.text("[data-role=ladder] pre").await;
     assert!(message.contains("Authorization: (removed)") && message.contains("m=audio "), "{message}");
 }
 
-/// The rungs of what a command printed, without times.
+/// Returns the rungs of a command's output, without times.
 fn rungs(printed: &str) -> String {
     let rungs = printed.lines().filter(|line| line.contains('│'));
     rungs.map(|line| format!("{}\n", line.trim_start_matches(|c| c != '│'))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_s_messages_are_drawn_for_the_operator_and_told_to_its_organization_alone() {
+async fn sip_messages_of_a_call_are_shown_to_the_operator_and_its_organization_only() {
     let carrier_port = ports::free();
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", vec![format!("127.0.0.1:{carrier_port}")])],
@@ -78,13 +78,13 @@ async fn a_call_s_messages_are_drawn_for_the_operator_and_told_to_its_organizati
     let call = api.call_becomes("bridged", PATIENCE).await;
     let id = call["id"].as_str().expect("an id");
 
-    // From the middle of the call to its end.
-    let followed = tandem.told(&["trace", id, "--follow"]).await;
+    // Follows the call from its middle to its end.
+    let followed = tandem.run_command(&["trace", id, "--follow"]).await;
     assert_eq!(rungs(&followed), LADDER, "\n{followed}");
     caller.succeeds(PATIENCE).await;
     carrier.succeeds(PATIENCE).await;
 
-    let drawn = tandem.told(&["trace", id]).await;
+    let drawn = tandem.run_command(&["trace", id]).await;
     assert_eq!(rungs(&drawn), LADDER, "\n{drawn}");
     let head: Vec<&str> = drawn.lines().take(4).collect();
     assert!(head[0].starts_with(&format!("call {id}, began 20")) && head[0].ends_with(", over"), "{drawn}");
@@ -92,7 +92,7 @@ async fn a_call_s_messages_are_drawn_for_the_operator_and_told_to_its_organizati
     assert!(head[3].contains(&format!("udp 127.0.0.1:{carrier_port}")), "{drawn}");
     assert!(!drawn.contains("34910000001") && !drawn.contains("15550100"), "numbers are masked:\n{drawn}");
 
-    let full = tandem.told(&["trace", id, "--full"]).await;
+    let full = tandem.run_command(&["trace", id, "--full"]).await;
     assert!(full.contains("From: <sip:+34910000001@") && full.contains("m=audio "), "{full}");
     assert!(full.contains("WWW-Authenticate: Digest realm="), "a challenge is no secret:\n{full}");
     assert!(full.contains("            Authorization: (removed)\n") && !full.contains("response="), "{full}");
@@ -101,7 +101,7 @@ async fn a_call_s_messages_are_drawn_for_the_operator_and_told_to_its_organizati
     let ladder = api.get(&path).await;
     let steps = ladder["steps"].as_array().expect("steps");
     assert_eq!((steps.len(), &ladder["running"], &ladder["dropped"]), (16, &Value::from(false), &Value::from(0)));
-    assert!(steps.iter().all(|step| step.get("message").is_none()), "texts are given only when asked for");
+    assert!(steps.iter().all(|step| step.get("message").is_none()), "texts are included only on request");
     assert_eq!(ladder["parties"][0]["peer"], "+34910000001");
     let with_texts = api.get(&format!("{path}?messages=true")).await.to_string();
     assert!(with_texts.contains("m=audio ") && !with_texts.contains("response="), "{with_texts}");
@@ -113,9 +113,9 @@ async fn a_call_s_messages_are_drawn_for_the_operator_and_told_to_its_organizati
     the_page_shows_it(&format!("{}/live#{id}", tandem.http), &mut browser).await;
     browser.close().await;
 
-    let unknown = tandem.refused(&["trace", "0190f3c4-7a1b-7c2d-8e3f-0123456789ab"]).await;
-    assert!(unknown.contains("no message of such a call is kept"), "{unknown}");
-    let unreadable = tandem.refused(&["trace", "yesterday"]).await;
+    let unknown = tandem.run_refused_command(&["trace", "0190f3c4-7a1b-7c2d-8e3f-0123456789ab"]).await;
+    assert!(unknown.contains("no messages of this call are stored"), "{unknown}");
+    let unreadable = tandem.run_refused_command(&["trace", "yesterday"]).await;
     assert!(unreadable.contains("`yesterday`: a call id is a UUID"), "{unreadable}");
     tandem.stop().await;
 }

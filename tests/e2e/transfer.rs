@@ -15,17 +15,17 @@ use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, Office, PATIENCE};
 use tests::sound;
 use tests::tandem::{Setup, Tandem};
 
-/// What who waits hears while somebody else is called.
+/// Frequency of the ring-back tone that a waiting party hears, in Hz.
 const RINGBACK_HZ: f32 = 425.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_blind_transfer_joins_the_customer_with_another_agent_and_hangs_the_first_one_up() {
+async fn a_blind_transfer_joins_customer_and_second_agent_and_hangs_up_the_first() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let mut events = office.api.events("/api/events", None).await;
     office.anna.refer(&mut anna, &office.sip_uri("ben"), None, PATIENCE).await;
     let invite = office.ben.rings(PATIENCE).await;
-    assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "ben sees who will talk to him: {invite}");
+    assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "ben sees the number of the new party: {invite}");
     customer.sound.until_tone(RINGBACK_HZ, PATIENCE).await;
     let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
@@ -57,11 +57,11 @@ fn leg_of(leg: &Value) -> (String, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_customer_who_is_held_is_transferred_to_a_number_by_an_agent_who_hangs_up_at_once() {
+async fn a_held_customer_is_transferred_to_a_number_when_the_agent_hangs_up_at_once() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     office.anna.redirect(&mut anna, "sendonly", PATIENCE).await;
-    // The carrier's other number: the customer's own phone takes a second call.
+    // The carrier's other number: the customer's phone receives a second call.
     office.anna.refer(&mut anna, &office.sip_uri("+15550199"), None, PATIENCE).await;
     let invite = office.customer.rings(PATIENCE).await;
     assert!(invite.starts_with("INVITE sip:+15550199@"), "{invite}");
@@ -75,7 +75,7 @@ async fn a_customer_who_is_held_is_transferred_to_a_number_by_an_agent_who_hangs
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_twenty_holds_in_a_row_both_hear_each_other() {
+async fn after_twenty_holds_in_a_row_both_parties_hear_each_other() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     for round in 0..20 {
@@ -90,7 +90,7 @@ async fn after_twenty_holds_in_a_row_both_hear_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_a_transfer_fails_the_status_is_told_and_both_talk_on() {
+async fn a_failed_transfer_reports_its_status_and_both_parties_keep_talking() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     office.anna.refer(&mut anna, &office.sip_uri("ben"), None, PATIENCE).await;
@@ -98,7 +98,7 @@ async fn when_a_transfer_fails_the_status_is_told_and_both_talk_on() {
     office.ben.refuse(&invite, 486).await;
     assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 180, 486]);
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
-    // Neither a premium number nor one that no list names; and nobody of that name.
+    // Refused: a premium number, a number that no list contains, and an unknown name.
     for (to, status) in [("+19005551234", 403), ("+34911222333", 403)] {
         office.anna.refer(&mut anna, &office.sip_uri(to), None, PATIENCE).await;
         assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, status], "{to}");
@@ -109,7 +109,8 @@ async fn when_a_transfer_fails_the_status_is_told_and_both_talk_on() {
     office.close(&["normal"]).await;
 }
 
-/// Anna, who talks to the customer, may not transfer: she is told so, everybody hears of it, and both talk on.
+/// Asserts that anna, who talks to the customer, may not transfer: her REFER is refused, an event reports it, and both keep
+/// talking.
 async fn is_switched_off(office: &mut Office, (customer, anna): (&mut Line, &mut Line)) {
     let mut events = office.api.events("/api/events", None).await;
     let by_customer = (office.sip_uri("ben"), "customer");
@@ -120,7 +121,7 @@ async fn is_switched_off(office: &mut Office, (customer, anna): (&mut Line, &mut
             _ => (&mut office.customer, &mut *customer),
         };
         desk.refer(line, &to, None, PATIENCE).await;
-        let told = desk.told(line, PATIENCE).await;
+        let told = desk.notified_status_lines(line, PATIENCE).await;
         assert_eq!(told.last().map(String::as_str), Some("SIP/2.0 403 transfer is switched off"), "{role} to {to}");
         let is_it = |event: &SentEvent| (event.name == "call.transfer").then(|| event.data.clone());
         let event = events.until("call.transfer", PATIENCE, is_it).await;
@@ -131,13 +132,13 @@ async fn is_switched_off(office: &mut Office, (customer, anna): (&mut Line, &mut
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_transfer_is_switched_off_no_party_of_any_call_gets_away() {
+async fn no_party_can_be_transferred_where_transfers_are_disabled() {
     let mut office = Office::open().await;
     let switch = |on: bool| Some(json!({ "transfer": on }));
     let (status, shown) = office.api.ask(Method::PUT, "/api/call-capabilities", switch(false)).await;
     assert_eq!((status, &shown["transfer"]), (StatusCode::OK, &json!(false)), "{shown}");
 
-    // A call from outside, and a second one of anna's: neither party leaves the first, and it cannot be merged either.
+    // A call from outside, and a second one of anna's: neither party can leave the first one, and it cannot be merged either.
     let (mut customer, mut anna) = office.talk().await;
     is_switched_off(&mut office, (&mut customer, &mut anna)).await;
     let (consults, ben) = tokio::join!(office.anna.call("ben", ANNA_HZ, "", PATIENCE), async {
@@ -146,14 +147,14 @@ async fn where_transfer_is_switched_off_no_party_of_any_call_gets_away() {
     });
     let (mut consults, ben) = (consults.expect("ben answered"), ben);
     office.anna.refer(&mut anna, &office.sip_uri("ben"), Some(&consults), PATIENCE).await;
-    let told = office.anna.told(&anna, PATIENCE).await;
+    let told = office.anna.notified_status_lines(&anna, PATIENCE).await;
     assert_eq!(told.last().map(String::as_str), Some("SIP/2.0 403 transfer is switched off"));
     office.anna.hang_up(&mut anna, PATIENCE).await;
     office.customer.is_hung_up(&customer, PATIENCE).await;
     office.anna.hang_up(&mut consults, PATIENCE).await;
     office.ben.is_hung_up(&ben, PATIENCE).await;
 
-    // A call that the API makes.
+    // A call that the API creates.
     let request = json!({ "mode": "bridge", "agent": "anna", "to": "+15550142" });
     let (status, made) = office.api.ask(Method::POST, "/api/calls", Some(request)).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
@@ -165,7 +166,7 @@ async fn where_transfer_is_switched_off_no_party_of_any_call_gets_away() {
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
     is_switched_off(&mut office, (&mut customer, &mut anna)).await;
 
-    // Switched on again: calls that run stay as they began.
+    // Transfers are enabled again: running calls keep the setting with which they began.
     let (status, _) = office.api.ask(Method::PUT, "/api/call-capabilities", switch(true)).await;
     assert_eq!(status, StatusCode::OK);
     is_switched_off(&mut office, (&mut customer, &mut anna)).await;
@@ -175,7 +176,7 @@ async fn where_transfer_is_switched_off_no_party_of_any_call_gets_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_may_be_transferred_takes_no_party_out_of_one_that_may_not() {
+async fn a_transferable_call_takes_no_party_out_of_one_with_transfers_disabled() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let (status, _) = office.api.ask(Method::PUT, "/api/call-capabilities", Some(json!({ "transfer": false }))).await;
@@ -197,7 +198,7 @@ async fn a_call_that_may_be_transferred_takes_no_party_out_of_one_that_may_not()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trunk_s_party_transfers_to_agents_and_dials_nobody_outside() {
+async fn a_party_on_a_trunk_can_transfer_to_agents_only() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     for to in [office.sip_uri("+15550199"), "sip:+15550199@192.0.2.7".into(), "sip:eve@192.0.2.7".into()] {
@@ -216,7 +217,7 @@ async fn a_trunk_s_party_transfers_to_agents_and_dials_nobody_outside() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_attended_transfer_merges_two_calls_and_the_recording_goes_on_with_the_one_that_is_left() {
+async fn an_attended_transfer_merges_two_calls_and_the_recording_continues() {
     let mut office = Office::open().await;
     office.api.voice_config(json!({ "record": true })).await;
     let (mut customer, mut anna) = office.talk().await;
@@ -240,14 +241,14 @@ async fn an_attended_transfer_merges_two_calls_and_the_recording_goes_on_with_th
         calls.find(|call| (call["id"] == id) == (id == kept)).map(|call| call["status"].clone())
     };
     assert_eq!(status(&kept), Some(json!("bridged")));
-    // The merged call is still one that its party can transfer or end.
+    // A party of the merged call can still transfer or end it.
     office.ben.hang_up(&mut ben, PATIENCE).await;
     office.customer.is_hung_up(&customer, PATIENCE).await;
 
     let shown = office.api.get(&format!("/api/calls/{kept}")).await;
     let path = office.tandem.data().join("recordings").join(format!("{kept}.wav"));
     let (rate, channels) = sound::read_parts(&path).unwrap_or_else(|error| panic!("{error}: {shown:#}"));
-    // Customer left, agent right: in one file anna, in the next one ben, who talked at least a second each.
+    // Customer left, agent right: one file contains anna and the next one ben, each talking for at least a second.
     let loud = |channel: usize, hertz: f32| {
         let stretches = channels[channel].chunks_exact(rate.samples_in_ms(100));
         stretches.filter(|stretch| sound::find(stretch, rate, hertz).tone_dbfs > LEVEL_DBFS - 3.0).count()
@@ -259,14 +260,14 @@ async fn an_attended_transfer_merges_two_calls_and_the_recording_goes_on_with_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_parties_say_who_are_parted_by_a_blind_transfer_is_recorded() {
+async fn parties_separated_by_a_blind_transfer_are_not_recorded() {
     let mut office = Office::open().await;
     office.api.voice_config(json!({ "record": true })).await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
     office.anna.refer(&mut anna, &office.sip_uri("ben"), None, PATIENCE).await;
     let invite = office.ben.rings(PATIENCE).await;
-    // Both go on making their tones. The second ring-back begins five seconds after the first one.
+    // Both continue to send their tones. The second ring-back begins five seconds after the first one.
     customer.sound.until_tone(RINGBACK_HZ, PATIENCE).await;
     customer.sound.hears(1.5, PATIENCE).await;
     customer.sound.until_tone(RINGBACK_HZ, PATIENCE).await;
@@ -289,12 +290,12 @@ async fn nothing_that_parties_say_who_are_parted_by_a_blind_transfer_is_recorded
         "anna is heard for {parted} × 100 ms, ben from {joined} on: ring-back lasts five seconds"
     );
     let heard = customer[parted + 2..joined - 2].iter().filter(|&&loud| loud).count();
-    assert_eq!(heard, 0, "the customer is recorded while nobody hears it");
+    assert_eq!(heard, 0, "the customer is recorded while no party hears them");
     office.close(&["normal"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_one_s_own_calls_can_be_merged() {
+async fn only_calls_of_the_same_member_can_be_merged() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let (second, ben) = tokio::join!(office.customer.call("ben", CUSTOMER_HZ, "", PATIENCE), async {
@@ -314,7 +315,7 @@ async fn only_one_s_own_calls_can_be_merged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_device_of_the_same_agent_takes_the_call_over_and_nobody_else_s_does() {
+async fn only_another_device_of_the_same_agent_can_take_over_a_call() {
     let mut office = Office::open().await;
     let (mut customer, anna) = office.talk().await;
     let replaces = format!("Require: replaces\r\nReplaces: {}\r\n", anna.replaces());
@@ -324,7 +325,7 @@ async fn another_device_of_the_same_agent_takes_the_call_over_and_nobody_else_s_
     assert_eq!(office.ben.call("100", BEN_HZ, &unknown, PATIENCE).await.err(), Some(481));
 
     let mut other = second_device(&office, "anna").await;
-    let mut taken = other.call("100", BEN_HZ, &replaces, PATIENCE).await.expect("anna's other device is let in");
+    let mut taken = other.call("100", BEN_HZ, &replaces, PATIENCE).await.expect("anna's other device is accepted");
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut taken, BEN_HZ)).await;
     office.anna.is_hung_up(&anna, PATIENCE).await;
     other.hang_up(&mut taken, PATIENCE).await;
@@ -332,7 +333,7 @@ async fn another_device_of_the_same_agent_takes_the_call_over_and_nobody_else_s_
     office.close(&["normal"]).await;
 }
 
-/// A second phone of an agent, with the password of the first.
+/// Registers a second phone of an agent, with the password of the first.
 async fn second_device(office: &Office, name: &str) -> Desk {
     let mut desk = Desk::start("127.0.0.1", office.tandem.sip(), name).await;
     desk.register(office.anna.password().expect("anna is registered"), PATIENCE).await;

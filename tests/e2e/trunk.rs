@@ -1,4 +1,4 @@
-//! A carrier's trunk: passwords, further hosts, what the operator sees, and an orderly end.
+//! A carrier's trunk: passwords, further hosts, the operator's view, and an orderly end.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use tests::tandem::{Setup, Tandem};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_carrier_that_wants_a_password_is_called_at_its_second_host_when_the_first_is_silent() {
+async fn a_carrier_with_a_password_is_called_at_its_second_host_if_the_first_is_silent() {
     let (silent, carrier_port) = (ports::free(), ports::free());
-    // Somebody has the port and never answers.
+    // This socket holds the port and never answers.
     let deaf = tokio::net::UdpSocket::bind(("127.0.0.1", silent)).await.expect("a port of one's own");
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", vec![format!("127.0.0.1:{silent}"), format!("127.0.0.1:{carrier_port}")])],
@@ -32,7 +32,7 @@ async fn a_carrier_that_wants_a_password_is_called_at_its_second_host_when_the_f
     caller.call("+34910000001", "+15550100", PATIENCE).await;
     let took = asked.elapsed();
     assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(4), "the next host after {took:?}");
-    let status = tandem.told(&["trunks"]).await;
+    let status = tandem.run_command(&["trunks"]).await;
     assert!(status.starts_with("carrier  2 calls\n"), "both legs are the trunk's, known by its address: {status}");
     assert!(status.contains(&format!("up    udp 127.0.0.1:{carrier_port}")), "{status}");
     assert!(
@@ -40,7 +40,7 @@ async fn a_carrier_that_wants_a_password_is_called_at_its_second_host_when_the_f
         "{status}"
     );
     let tone = sound::tone(codecs::SampleRate::HZ_8000, 440.0, -12.0, 3.0);
-    caller.party.say(1, codecs::SampleRate::HZ_8000, &tone).expect("a tone said");
+    caller.party.say(1, codecs::SampleRate::HZ_8000, &tone).expect("a tone is sent");
     let (rate, heard) = caller.hear_samples(1.0, 1.0).await;
     sound::assert_tone("the carrier's echo", &heard, rate, 440.0, -12.0, 1.0);
     caller.party.hang_up();
@@ -51,7 +51,7 @@ async fn a_carrier_that_wants_a_password_is_called_at_its_second_host_when_the_f
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_asked_to_end_refuses_new_calls_and_lets_running_ones_end() {
+async fn a_stopping_server_refuses_new_calls_and_lets_running_ones_end() {
     let tandem = Tandem::start(&Setup { drain_s: 30, ..Setup::default() }).await;
     let mut running = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     running.call("+34910000001", "tone", PATIENCE).await;
@@ -78,7 +78,7 @@ async fn a_server_that_is_asked_to_end_refuses_new_calls_and_lets_running_ones_e
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_outlasts_the_time_to_drain_is_hung_up() {
+async fn a_call_that_outlasts_the_drain_time_is_hung_up() {
     let tandem = Tandem::start(&Setup { drain_s: 1, ..Setup::default() }).await;
     let mut running = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     running.call("+34910000001", "tone", PATIENCE).await;
@@ -88,7 +88,7 @@ async fn a_call_that_outlasts_the_time_to_drain_is_hung_up() {
     running.party.stop().await;
 }
 
-/// Places a call from an agent's phone and returns how it was refused.
+/// Places a call from an agent's phone and returns the status of the refusal.
 async fn refused(tandem: &Tandem, number: &str) -> u16 {
     let mut phone = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     phone.party.call("+34910000001", number).expect("a call placed");
@@ -105,11 +105,11 @@ async fn refused(tandem: &Tandem, number: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbers_that_cost_too_much_are_refused_and_emergency_calls_go_to_their_trunk() {
+async fn premium_numbers_are_refused_and_emergency_calls_go_to_their_trunk() {
     let carrier_port = ports::free();
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", vec![format!("127.0.0.1:{carrier_port}")])],
-        // No room for any call but an emergency.
+        // The trunk has one channel, so that only emergency calls exceed it.
         trunk_settings: "options_s = 0\nchannels = 1\n",
         routes: vec![("*", "trunk:carrier")],
         further: "[dial]\nallow = [\"+34\"]\nemergency_trunk = \"carrier\"\n",
@@ -141,7 +141,7 @@ async fn numbers_that_cost_too_much_are_refused_and_emergency_calls_go_to_their_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_trunk_for_them_emergency_calls_are_refused_at_once_in_words() {
+async fn emergency_calls_without_a_trunk_are_refused_at_once_with_a_reason() {
     let tandem = Tandem::start(&Setup::default()).await;
     let api = tandem.api("acme").await;
     let body = json!({ "mode": "direct", "to": "911" });

@@ -1,4 +1,4 @@
-//! A browser that can send no UDP to anybody: its sound goes through a TURN server, by TCP and by TLS.
+//! A browser that cannot send UDP: its audio goes through a TURN server, over TCP and over TLS.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use tests::wall::Wall;
 
 const HERTZ: f32 = 440.0;
 const PATIENCE: Duration = Duration::from_secs(10);
-/// From the answer applied to the first frame decoded.
+/// Maximum time from applying the answer to the first decoded frame.
 const FIRST_FRAME_MS: f64 = 2_000.0;
 
-/// Calls in both directions; `uris` of the relay, and how the browser's way to it is called in its statistics.
+/// Makes calls in both directions; `uris` are those of the relay, and `way` is the relay protocol in the browser's statistics.
 async fn sound_through_the_relay(uris: impl Fn(&Coturn) -> Vec<String>, way: &str) {
     let wall = Wall::build().await;
     let turn = Coturn::start(&wall).await;
@@ -36,7 +36,7 @@ async fn sound_through_the_relay(uris: impl Fn(&Coturn) -> Vec<String>, way: &st
     browser.sign_in(&tandem.http, &account).await;
     let before = tandem.holdings().await;
 
-    // The page is called.
+    // The page receives a call.
     let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     far.party.call("+34910000001", "+15550001").expect("a call placed");
     browser.line_becomes("incoming", PATIENCE).await;
@@ -45,12 +45,17 @@ async fn sound_through_the_relay(uris: impl Fn(&Coturn) -> Vec<String>, way: &st
     browser.line_becomes("active", PATIENCE).await;
     let called_ms = browser.first_frame_ms(PATIENCE).await;
     let path = browser.path().await;
-    assert_eq!((path["type"].as_str(), path["relay"].as_str()), (Some("relay"), Some(way)), "{path}\n{}", turn.said());
+    assert_eq!(
+        (path["type"].as_str(), path["relay"].as_str()),
+        (Some("relay"), Some(way)),
+        "{path}\n{}",
+        turn.output()
+    );
     sound_flows_both_ways(&mut far, &mut browser, HERTZ, HERTZ).await;
     far.party.hang_up();
     browser.line_becomes("idle", PATIENCE).await;
 
-    // The page calls.
+    // The page places a call.
     browser.fill("#dial-input", "tone").await;
     browser.click("#dial").await;
     browser.line_becomes("active", PATIENCE).await;
@@ -58,7 +63,12 @@ async fn sound_through_the_relay(uris: impl Fn(&Coturn) -> Vec<String>, way: &st
     let page = browser.hear(1.0).await;
     sound::assert_tone("the tone in the page", &page, SampleRate::HZ_48000, 1_000.0, -16.0, TOLERANCE_DB);
     let path = browser.path().await;
-    assert_eq!((path["type"].as_str(), path["relay"].as_str()), (Some("relay"), Some(way)), "{path}\n{}", turn.said());
+    assert_eq!(
+        (path["type"].as_str(), path["relay"].as_str()),
+        (Some("relay"), Some(way)),
+        "{path}\n{}",
+        turn.output()
+    );
     browser.click("#hangup").await;
     browser.line_becomes("idle", PATIENCE).await;
     tandem.gives_back(&before, PATIENCE).await;
@@ -74,11 +84,11 @@ async fn sound_through_the_relay(uris: impl Fn(&Coturn) -> Vec<String>, way: &st
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_without_udp_speaks_through_turn_over_tcp() {
+async fn a_page_without_udp_has_audio_through_turn_over_tcp() {
     sound_through_the_relay(Coturn::plain, "tcp").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_without_udp_speaks_through_turn_over_tls() {
+async fn a_page_without_udp_has_audio_through_turn_over_tls() {
     sound_through_the_relay(Coturn::secure, "tls").await;
 }

@@ -1,6 +1,11 @@
-//! What the API does with a call that runs: legs added and dropped, hold, mute, keys, supervisors.
+//! Changes to a running call through the API: legs added and dropped, hold, mute, keys, supervisors.
 //!
-//! Everybody speaks a tone of their own, so that it is heard who hears whom.
+//! ```text
+//! customer (trunk, 127.0.0.2) ── Tandem ◀─ HTTP: verb          anna, ben, carla (registered, 127.0.0.1)
+//! ```
+//!
+//! Every party sends a distinct tone, so that the tests can check which parties hear each other. Not here: the same verbs with
+//! real telephones (`parties`), latency of verbs (benches).
 
 use codecs::SampleRate;
 use codecs::dtmf::{DtmfDetector, DtmfEvent};
@@ -15,23 +20,23 @@ use tests::sound;
 use tests::tandem::{Setup, Tandem};
 
 const CARLA_HZ: f32 = 1000.0;
-/// What who is held hears now and then.
+/// Frequency of the tone that a held party hears at intervals, in Hz.
 const HOLD_HZ: f32 = 350.0;
 const TONES: [f32; 4] = [CUSTOMER_HZ, ANNA_HZ, BEN_HZ, CARLA_HZ];
 
-/// Asserts that a line hears these tones and nobody else's.
+/// Asserts that a line hears these tones and no others.
 async fn hears(what: &str, line: &mut Line, tones: &[f32]) {
     let others: Vec<f32> = TONES.into_iter().filter(|hertz| !tones.contains(hertz)).collect();
     hears_tones(what, line, tones, &others).await;
 }
 
-/// A verb on a call; its answer.
+/// Runs a verb on a call and returns status and answer.
 async fn verb(office: &Office, method: Method, call: &str, path: &str, body: Value) -> (StatusCode, Value) {
     let body = (!body.is_null()).then_some(body);
     office.api.ask(method, &format!("/api/calls/{call}/{path}"), body).await
 }
 
-/// A verb that must succeed.
+/// Runs a verb that must succeed, and returns its answer.
 async fn done(office: &Office, method: Method, call: &str, path: &str, body: Value) -> Value {
     let (status, answer) = verb(office, method, call, path, body).await;
     assert!(status.is_success(), "{path}: {status} {answer}");
@@ -42,7 +47,7 @@ async fn post(office: &Office, call: &str, path: &str) {
     done(office, Method::POST, call, path, Value::Null).await;
 }
 
-/// The number of the leg at `peer`, once it has answered.
+/// Waits until the leg at `peer` has answered, and returns its number.
 async fn answered(office: &Office, call: &str, peer: &str) -> u64 {
     office.leg(call, peer, |leg| leg["state"] == "answered").await["leg"].as_u64().expect("a number")
 }
@@ -50,7 +55,7 @@ async fn answered(office: &Office, call: &str, peer: &str) -> u64 {
 const CUSTOMER: &str = "+15550142";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_who_is_added_hears_both_and_the_call_goes_back_to_two_when_another_one_leaves() {
+async fn an_added_agent_hears_both_parties_and_two_remain_when_another_leaves() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -81,7 +86,7 @@ async fn an_agent_who_is_added_hears_both_and_the_call_goes_back_to_two_when_ano
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_number_that_is_called_first_is_joined_with_the_agent_who_is_called_second() {
+async fn a_number_called_first_is_joined_with_the_agent_called_second() {
     let mut office = Office::open().await;
     let body = json!({ "first": { "to": CUSTOMER, "trunk": "carrier", "ring_s": 20 }, "second": { "agent": "anna" } });
     let (status, made) = office.api.ask(Method::POST, "/api/calls", Some(body)).await;
@@ -92,7 +97,7 @@ async fn a_number_that_is_called_first_is_joined_with_the_agent_who_is_called_se
     assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "anna sees the customer: {invite}");
     let mut anna = office.anna.answer(&invite, ANNA_HZ, PATIENCE).await;
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
-    // Ben's desk telephone is no browser: in mode `webrtc` it does not ring, and nobody is called.
+    // Ben's desk telephone is not a browser: in mode `webrtc` it does not ring, and no number is called.
     let body = json!({ "mode": "webrtc", "to": "+15550177", "agent": "ben" });
     let (status, refused) = office.api.ask(Method::POST, "/api/calls", Some(body)).await;
     assert_eq!(status, StatusCode::CREATED, "{refused}");
@@ -103,7 +108,7 @@ async fn a_number_that_is_called_first_is_joined_with_the_agent_who_is_called_se
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_added_leg_that_refuses_leaves_both_talking_and_is_told_to_be_over() {
+async fn an_added_leg_that_refuses_leaves_both_talking_and_is_reported_as_ended() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -132,7 +137,7 @@ async fn an_added_leg_that_refuses_leaves_both_talking_and_is_told_to_be_over() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_held_hears_a_soft_tone_nobody_hears_it_and_nothing_of_it_is_recorded() {
+async fn a_held_party_hears_a_soft_tone_and_is_neither_heard_nor_recorded() {
     let mut office = Office::open().await;
     office.api.voice_config(json!({ "record": true })).await;
     let (mut customer, mut anna) = office.talk().await;
@@ -160,7 +165,7 @@ async fn who_is_held_hears_a_soft_tone_nobody_hears_it_and_nothing_of_it_is_reco
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_muted_hears_and_is_not_heard() {
+async fn a_muted_party_hears_but_is_not_heard() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -178,7 +183,7 @@ async fn who_is_muted_hears_and_is_not_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_supervisor_listens_whispers_barges_in_survives_a_hold_and_never_ends_the_call() {
+async fn a_supervisor_listens_whispers_barges_in_and_never_ends_the_call() {
     let mut office = Office::open().await;
     let (mut carla_desk, _) = Desk::of_agent(&office.tandem, "carla").await;
     let (mut customer, mut anna) = office.talk().await;
@@ -217,14 +222,14 @@ async fn a_supervisor_listens_whispers_barges_in_survives_a_hold_and_never_ends_
     carla_desk.hang_up(&mut carla, PATIENCE).await;
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
     let (status, _) = verb(&office, Method::PUT, &call, &supervise, json!({ "mode": "barge" })).await;
-    assert_eq!(status, StatusCode::NOT_FOUND, "her leg is over");
+    assert_eq!(status, StatusCode::NOT_FOUND, "her leg has ended");
     office.customer.hang_up(&mut customer, PATIENCE).await;
     office.anna.is_hung_up(&anna, PATIENCE).await;
     office.close(&["normal"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_consultation_in_the_same_call_ends_in_a_transfer_or_in_a_return() {
+async fn a_consultation_in_the_same_call_ends_in_a_transfer_or_a_return() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -253,7 +258,7 @@ async fn a_consultation_in_the_same_call_ends_in_a_transfer_or_in_a_return() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_sound_in_the_voice_of_a_leg_that_knows_no_telephone_events() {
+async fn keys_are_sent_in_band_to_a_leg_without_telephone_events() {
     let mut office = Office::open().await;
     let (mut customer, anna) = office.talk().await;
     let call = office.bridged().await;
@@ -284,7 +289,7 @@ async fn keys_sound_in_the_voice_of_a_leg_that_knows_no_telephone_events() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_go_as_telephone_events_to_a_leg_that_knows_them() {
+async fn keys_are_sent_as_telephone_events_to_a_leg_that_supports_them() {
     let setup = Setup {
         trunks: vec![("carrier", vec!["127.0.0.1".into()])],
         routes: vec![("100", "agent:anna")],
@@ -312,7 +317,7 @@ async fn keys_go_as_telephone_events_to_a_leg_that_knows_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_verb_that_does_not_fit_is_refused_in_a_sentence_and_two_at_once_do_not_mix() {
+async fn an_unsuitable_verb_is_refused_with_a_reason_and_concurrent_verbs_do_not_mix() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -324,7 +329,7 @@ async fn a_verb_that_does_not_fit_is_refused_in_a_sentence_and_two_at_once_do_no
     assert_eq!(status, StatusCode::CONFLICT, "{answer}");
     assert!(answer.to_string().contains("does not supervise"), "{answer}");
 
-    // Ben is called twice at once under one key: it is one leg.
+    // Two simultaneous requests with one key call ben once.
     let body = json!({ "agent": "ben" });
     let path = format!("/api/calls/{call}/legs");
     let (one, other) = tokio::join!(office.api.once(&path, "add-ben", &body), office.api.once(&path, "add-ben", &body));
@@ -343,12 +348,12 @@ async fn a_verb_that_does_not_fit_is_refused_in_a_sentence_and_two_at_once_do_no
     office.anna.hang_up(&mut anna, PATIENCE).await;
     office.customer.is_hung_up(&customer, PATIENCE).await;
     let (status, _) = verb(&office, Method::POST, &call, &format!("legs/{of_anna}/mute"), Value::Null).await;
-    assert!(matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT), "the call is over: {status}");
+    assert!(matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT), "the call has ended: {status}");
     office.close(&["normal"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_are_called_in_turn_ring_until_one_answers_and_nobody_ends_the_call_unless_that_was_asked_for() {
+async fn destinations_ring_in_turn_until_one_answers_and_the_call_ends_only_on_request() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -387,7 +392,7 @@ async fn those_who_are_called_in_turn_ring_until_one_answers_and_nobody_ends_the
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leg_is_made_softer_and_as_loud_as_before_for_the_others_alone() {
+async fn the_volume_of_a_leg_changes_only_for_the_other_parties() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -416,8 +421,8 @@ async fn a_leg_is_made_softer_and_as_loud_as_before_for_the_others_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_parties_hear_that_somebody_listens_where_the_organization_wants_that() {
-    /// What they hear.
+async fn parties_hear_a_supervision_tone_where_the_organization_enables_it() {
+    /// Frequency of the supervision tone, in Hz.
     const NOTICE_HZ: f32 = 1_400.0;
     let mut office = Office::open().await;
     let (mut carla_desk, _) = Desk::of_agent(&office.tandem, "carla").await;
@@ -451,7 +456,7 @@ async fn the_parties_hear_that_somebody_listens_where_the_organization_wants_tha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_customer_whom_nobody_takes_goes_back_to_the_agent_who_has_hung_up_meanwhile() {
+async fn an_unanswered_transfer_calls_back_the_agent_who_has_hung_up() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -472,8 +477,8 @@ async fn a_customer_whom_nobody_takes_goes_back_to_the_agent_who_has_hung_up_mea
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transfer_that_nobody_takes_ends_in_the_call_program_at_the_end_of_its_list() {
-    /// What the program plays.
+async fn an_unanswered_transfer_ends_in_the_call_program_at_the_end_of_its_list() {
+    /// Frequency of the program's tone, in Hz.
     const PROGRAM_HZ: f32 = 1_600.0;
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;

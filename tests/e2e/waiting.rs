@@ -1,4 +1,4 @@
-//! What a party hears that waits, and how telephones show each other that they are on hold.
+//! Audio for waiting parties, and how telephones signal hold to each other.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tests::desk::{LEVEL_DBFS, Line, hear_each_other, hears_tones};
 use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, Office, PATIENCE};
 use tests::sound;
 
-/// The organization's music.
+/// Frequency of the organization's music on hold, in Hz.
 const MUSIC_HZ: f32 = 1_200.0;
-/// The soft tone.
+/// Frequency of the default hold tone, in Hz.
 const HOLD_HZ: f32 = 350.0;
 const CUSTOMER: &str = "+15550142";
-/// Everybody's own.
+/// Tones of the parties, in Hz.
 const TONES: [f32; 3] = [CUSTOMER_HZ, ANNA_HZ, BEN_HZ];
 
 async fn ask(office: &Office, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
@@ -36,12 +36,12 @@ async fn hold(office: &Office, call: &str, leg: u64, verb: &str) {
     done(office, Method::POST, &format!("/api/calls/{call}/legs/{leg}/{verb}"), Value::Null).await;
 }
 
-/// Asserts that a line hears the music, and nobody.
+/// Asserts that a line hears the music and no party.
 async fn hears_music(what: &str, line: &mut Line) {
     hears_tones(what, line, &[MUSIC_HZ], &TONES).await;
 }
 
-/// The organization keeps a sound, and its parties hear it who wait.
+/// Stores a sound and makes it the organization's music on hold.
 async fn has_music(office: &Office) {
     let (status, refused) =
         ask(office, Method::PUT, "/api/call-handling", json!({ "hold_music": "no such sound" })).await;
@@ -55,7 +55,7 @@ async fn has_music(office: &Office) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_hears_the_organizations_music_on_hold_parked_and_while_a_transfer_calls_somebody() {
+async fn waiting_parties_hear_the_music_on_hold_when_parked_and_during_a_transfer() {
     let mut office = Office::open().await;
     has_music(&office).await;
     let (mut customer, mut anna) = office.talk().await;
@@ -82,7 +82,7 @@ async fn who_waits_hears_the_organizations_music_on_hold_parked_and_while_a_tran
     hears_music("the customer who is parked", &mut customer).await;
     office.customer.hang_up(&mut customer, PATIENCE).await;
 
-    // A sound that was removed is the soft tone again.
+    // After the sound was removed, the default tone is played again.
     let media = office.api.get("/api/media").await;
     let id = media["media"][0]["id"].as_str().expect("an id");
     let (status, _) = ask(&office, Method::DELETE, &format!("/api/media/{id}"), Value::Null).await;
@@ -99,7 +99,7 @@ async fn who_waits_hears_the_organizations_music_on_hold_parked_and_while_a_tran
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_carrier_is_shown_that_its_party_is_on_hold_by_re_invite_where_its_trunk_says_so() {
+async fn a_carrier_gets_a_hold_re_invite_where_its_trunk_is_configured_so() {
     let mut office = Office::open_with("options_s = 0\nhold = \"sendonly\"\n", "hold = \"inactive\"\n").await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
@@ -114,8 +114,8 @@ async fn a_carrier_is_shown_that_its_party_is_on_hold_by_re_invite_where_its_tru
         assert!(offer.contains("\r\na=sendrecv\r\n"), "{offer}");
         hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
     }
-    assert_eq!(office.leg(&call, CUSTOMER, |_| true).await["holds"], false, "its telephone has put nobody on hold");
-    // An agent's telephone, by the setting of `[sip]`; taken back before it has answered.
+    assert_eq!(office.leg(&call, CUSTOMER, |_| true).await["holds"], false, "the telephone put no call on hold");
+    // An agent's telephone follows the setting of `[sip]`; the hold is resumed before the telephone has answered.
     let leg = leg_of(&office, &call, "anna").await;
     hold(&office, &call, leg, "hold").await;
     hold(&office, &call, leg, "resume").await;
@@ -130,20 +130,20 @@ async fn a_carrier_is_shown_that_its_party_is_on_hold_by_re_invite_where_its_tru
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_telephone_that_puts_the_call_on_hold_is_shown_to_do_so_and_the_other_hears_music_or_its_own_sound() {
+async fn a_hold_by_a_telephone_is_reported_and_the_other_party_hears_music_or_its_sound() {
     let mut office = Office::open().await;
     has_music(&office).await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
     office.anna.redirect(&mut anna, "inactive", PATIENCE).await;
     let shown = office.leg(&call, "anna", |leg| leg["holds"] == true).await;
-    assert_eq!(shown["held"], false, "nobody has set it aside: {shown}");
+    assert_eq!(shown["held"], false, "no party put the call on hold: {shown}");
     hears_music("the customer", &mut customer).await;
     anna.sound.hears_nothing("anna who holds", Duration::from_millis(300)).await;
     office.anna.redirect(&mut anna, "sendrecv", PATIENCE).await;
     office.leg(&call, "anna", |leg| leg["holds"] == false).await;
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
-    // A sound of its own is heard in place of the music.
+    // Audio of the holding telephone is heard in place of the music.
     office.anna.redirect(&mut anna, "sendonly", PATIENCE).await;
     office.leg(&call, "anna", |leg| leg["holds"] == true).await;
     hears_tones("the customer", &mut customer, &[ANNA_HZ], &[MUSIC_HZ]).await;
@@ -155,7 +155,7 @@ async fn a_telephone_that_puts_the_call_on_hold_is_shown_to_do_so_and_the_other_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_go_by_info_to_a_trunk_that_knows_nothing_else() {
+async fn keys_are_sent_by_info_to_a_trunk_that_supports_nothing_else() {
     let mut office = Office::open_with("options_s = 0\ndtmf = \"info\"\n", "").await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;

@@ -1,4 +1,4 @@
-//! Virtual-time tests: pure rooms over networks that are made up and seeded. No sockets, no sleeps.
+//! Virtual-time tests: pure modules over simulated networks with seeds. No sockets, no sleeps.
 
 mod sip;
 mod world;

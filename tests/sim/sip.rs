@@ -1,7 +1,9 @@
-//! Calls between SIP endpoints joined by a link that loses, doubles or delays one chosen message (`world`).
+//! Calls between SIP endpoints joined by a link that loses, duplicates or delays one chosen message (`world`).
 //!
-//! Every call flow is run once undisturbed, then once for every message and every disturbance of it. Each time all
-//! sides have to tell the same story as in the undisturbed run, and nothing may be left when the timers have ended.
+//! Every call flow runs once undisturbed, then once for every message and every disturbance of it. Each time all sides must report
+//! the same events as in the undisturbed run, and no state may be left when the timers have ended.
+//!
+//! Not here: real sockets (`media-engine/tests/sip_sockets.rs`), other stacks as peers (`tests/e2e`).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -30,10 +32,10 @@ fn invite() -> SipCommand {
     invite_of(Target::Trunk { name: "side1".into(), user: "+15550142".into() })
 }
 
-/// When, and what is ordered then.
+/// Time of a command, and the command.
 type Order = (Duration, fn() -> SipCommand);
 
-/// A call flow between two sides that has to end the same way whatever is disturbed.
+/// Runs a call flow between two sides that must end in the same way whatever is disturbed.
 fn same_story(name: &str, orders: &[Order], script: Script, expected: [&[&str]; 2]) {
     let run = |fault| {
         let mut world = World::new(2, fault, script);
@@ -91,7 +93,7 @@ fn a_call_hung_up_by_the_callee() {
 }
 
 #[test]
-fn a_call_hung_up_by_the_callee_before_the_ack_can_have_come() {
+fn a_call_hung_up_by_the_callee_before_the_ack_can_arrive() {
     same_story(
         "callee hangs up at once",
         &[],
@@ -225,7 +227,7 @@ fn a_cancel_that_crosses_the_answer() {
 }
 
 #[test]
-fn a_cancel_before_anything_was_heard() {
+fn a_cancel_before_any_response() {
     same_story(
         "cancel at once",
         &[(ms(1), || SipCommand::Cancel { dialog: DialogId(1) })],
@@ -237,7 +239,7 @@ fn a_cancel_before_anything_was_heard() {
 #[test]
 fn a_session_changed_by_the_caller() {
     same_story(
-        "caller offers anew",
+        "caller sends a new offer",
         &[],
         |_, event| match event {
             SipEvent::Incoming { dialog, .. } => ring_and_accept(*dialog),
@@ -297,8 +299,8 @@ fn key_presses_by_info() {
 }
 
 #[test]
-fn offers_that_meet_halfway_end_in_peace() {
-    // Which of the two gets through depends on what is disturbed; both sides always learn what became of theirs.
+fn crossing_offers_are_resolved() {
+    // The disturbance decides which of the two offers succeeds; both sides always learn the result of theirs.
     let script: Script = |_, event| match event {
         SipEvent::Incoming { dialog, .. } => {
             let mut orders = ring_and_accept(*dialog);
@@ -318,7 +320,7 @@ fn offers_that_meet_halfway_end_in_peace() {
         world.run();
         world
     };
-    // The callee may try again first; its offer outdates the caller's.
+    // The callee may retry first; its offer makes the caller's obsolete.
     let story = run(Fault::None).story();
     let [caller, callee] = &story[..] else { panic!("{story:?}") };
     assert_eq!(caller[1..3], ["offered", "offer refused 491"]);
@@ -358,7 +360,7 @@ fn register_text(from: usize, cseq: u32, expires: u32, authorization: &str) -> S
     )
 }
 
-/// An Authorization line for the MD5 challenge in a 401.
+/// Returns an Authorization line for the MD5 challenge in a 401.
 fn authorize(answered: &[u8], count: u32) -> Option<String> {
     let message = Message::parse(answered).ok()?;
     let challenges = message.lines(Name::WwwAuthenticate).filter_map(|line| Challenge::parse(line).ok());
@@ -372,7 +374,7 @@ fn a_call_to_two_contacts_of_which_one_answers() {
     let script: Script = |side, event| match (side, event) {
         (1, SipEvent::Incoming { dialog, .. }) => {
             let mut orders = ring_and_accept(*dialog);
-            // Later than any first copy can be, so that both contacts have rung.
+            // This is later than any first copy can arrive, so that both contacts have rung.
             orders[1].0 = ms(5_000);
             orders
         }
@@ -411,11 +413,11 @@ fn a_call_that_two_contacts_answer_at_once() {
         world.run();
         world
     };
-    // Who wins depends on what is disturbed; one wins, and the other one's call ends.
+    // The disturbance decides which contact wins; one wins, and the call of the other ends.
     disturb("two answers", run, |world, story| assert_eq!(world.story(), story));
 }
 
-/// A phone that registers, and later goes away; it repeats its requests as section 17.1.2 says.
+/// A phone that registers and later unregisters; it retransmits its requests as section 17.1.2 requires.
 struct Phone {
     cseq: u32,
     expires: u32,
@@ -423,7 +425,7 @@ struct Phone {
     done: bool,
 }
 
-/// Runs a registration and its end over the link; returns the world and how both ended for the phone.
+/// Runs a registration and its end over the link; the world contains the phone's results of both.
 fn registration(fault: Fault) -> World {
     let mut world = World::new(1, fault, |_, _| vec![]);
     let valid_for = Duration::from_secs(120);
@@ -450,7 +452,7 @@ fn registration(fault: Fault) -> World {
             if to_server {
                 world.sides[0].endpoint.handle_message(&flow(0, address(5)), &bytes, world.now);
             } else if phone.hears(&bytes) {
-                // A new request leaves at once; after success the phone rests and then unregisters.
+                // A new request is sent at once; after success the phone waits and then unregisters.
                 interval = ms(500);
                 resend = if phone.expires == 0 && phone.authorization.is_empty() {
                     world.now + Duration::from_secs(10)
@@ -487,7 +489,7 @@ fn registration(fault: Fault) -> World {
 }
 
 impl Phone {
-    /// Takes an answer; whether it says something new.
+    /// Handles an answer; returns whether it changes the phone's state.
     fn hears(&mut self, bytes: &[u8]) -> bool {
         let message = Message::parse(bytes).expect("the endpoint writes well");
         if message.cseq().expect("answers have CSeq").number != self.cseq || self.done {
@@ -517,7 +519,7 @@ fn a_registration_and_its_end() {
     });
 }
 
-/// Runs `count` whole calls, one each millisecond; returns the time that a call's timers took.
+/// Runs `count` complete calls, one every millisecond; returns the time that the timers of one call took.
 fn finished_calls(count: u64) -> Duration {
     let script: Script = |_, event| match event {
         SipEvent::Incoming { dialog, .. } => vec![(ms(1), SipCommand::Accept { dialog: *dialog, sdp: ANSWER.into() })],
@@ -555,8 +557,8 @@ fn finished_calls(count: u64) -> Duration {
 }
 
 #[test]
-fn ten_thousand_finished_calls_leave_nothing_and_each_costs_what_one_of_few_costs() {
-    // Quadratic clean-up would make a call of the second run some twenty times dearer.
+fn ten_thousand_finished_calls_leave_no_state_and_cost_the_same_each() {
+    // With quadratic clean-up, a call of the second run would take about twenty times as long.
     let few = (0..3).map(|_| finished_calls(500)).min().expect("three runs");
     let many = finished_calls(10_000);
     println!("per call, both sides: {few:?} of 500, {many:?} of 10,000");

@@ -1,4 +1,4 @@
-//! A world of SIP endpoints under virtual time, and what is done to its messages.
+//! A world of SIP endpoints under virtual time, with disturbances of their messages.
 //!
 //! ```text
 //!   endpoint A ── message n: lost | doubled | late ──▶ endpoint B (, C)      scripts answer events with orders
@@ -27,7 +27,7 @@ pub(crate) fn address(side: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, side as u8 + 1], 5060))
 }
 
-/// What happens to the message with this number, counted over all sides.
+/// Fate of the message with this number, counted over all sides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     None,
@@ -41,13 +41,13 @@ pub(crate) struct Side {
     pub(crate) events: Vec<SipEvent>,
 }
 
-/// How a side's engine behaves: the orders with which it answers an event, each after a while.
+/// Behaviour of a side's engine: the commands with which it answers an event, each after a delay.
 pub(crate) type Script = fn(usize, &SipEvent) -> Vec<(Duration, SipCommand)>;
 
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) sides: Vec<Side>,
-    /// Messages under way and orders to come, by time.
+    /// Messages in flight and future commands, by time.
     agenda: BTreeMap<(Instant, u64), Happening>,
     serial: u64,
     pub(crate) sent: usize,
@@ -111,7 +111,7 @@ impl World {
         }
     }
 
-    /// Takes out what a side has to say, until it says no more.
+    /// Collects the output of a side until it has none left.
     fn collect(&mut self, side: usize) {
         while let Some(output) = self.sides[side].endpoint.poll_output() {
             match output {
@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    /// Runs until nothing is under way and no timer is armed.
+    /// Runs until no message is in flight and no timer is armed.
     pub(crate) fn run(&mut self) {
         let start = self.now;
         loop {
@@ -138,7 +138,7 @@ impl World {
             let timers = self.sides.iter().filter_map(|side| side.endpoint.poll_timeout());
             let Some(next) = timers.chain(arrival).min() else { return };
             self.now = self.now.max(next);
-            assert!(self.now - start < Duration::from_secs(600), "the world never comes to rest");
+            assert!(self.now - start < Duration::from_secs(600), "the world does not come to rest");
             if arrival == Some(next) {
                 let (_, happening) = self.agenda.pop_first().expect("it was just seen");
                 let side = match happening {
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// What each side's engine has heard, but for provisional answers, which nobody repeats when they are lost.
+    /// Events that each side's engine received, except for provisional answers, which are not retransmitted when they are lost.
     pub(crate) fn story(&self) -> Vec<Vec<String>> {
         let told = |event: &SipEvent| match event {
             SipEvent::Incoming { sdp, .. } => Some(format!("incoming {}", sdp.is_some())),
@@ -199,7 +199,7 @@ pub(crate) fn flow(own: usize, peer: SocketAddr) -> Flow {
     Flow { id: FlowId(1), transport: Transport::Udp, local: address(own), peer }
 }
 
-/// Every message of a flow lost, doubled and late; `check` sees each world at rest and the undisturbed story.
+/// Runs a flow with every message lost, doubled and late; `check` gets each world at rest and the undisturbed events.
 pub(crate) fn disturb(name: &str, run: impl Fn(Fault) -> World, check: impl Fn(&World, &[Vec<String>])) {
     let undisturbed = run(Fault::None);
     let story = undisturbed.story();

@@ -1,12 +1,12 @@
-//! How calls sound when packets are lost: the promises of the project, judged by PESQ on synthesised speech.
+//! Audio quality of calls under packet loss: the project's promised scores, measured by PESQ on synthesised speech.
 //!
-//! Needs espeak-ng, sox and the judge (`make pesq`). Under `TANDEM_SOAK` every prompt is spoken three times with other
+//! Needs espeak-ng, sox and the PESQ package (`make pesq`). With `TANDEM_SOAK` every prompt is spoken three times with different
 //! losses.
 
 use tests::quality::{broken_promises, measure_promised, table};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_sound_as_promised_at_every_loss() {
+async fn calls_meet_their_mos_target_at_every_loss_rate() {
     let judged = measure_promised(if tests::soak() { 3 } else { 1 }).await;
     println!("{}", table(&judged));
     for judged in &judged {

@@ -1,4 +1,4 @@
-//! Prints how calls sound as a section in Markdown, which `make bench` puts behind its results.
+//! Prints the audio quality of calls as a Markdown section, which `make bench` appends to its results.
 
 use tests::quality::{measure_promised, table};
 
@@ -8,8 +8,8 @@ async fn main() {
     print!(
         "\n## Sound\n\n\
          MOS-LQO by PESQ (P.862.1, P.862.2): eight synthesised prompts (espeak-ng, four male and four female voices, English \
-         and Spanish, −26 dB) through the engine over real sockets, with independent losses of packets before it; the far \
-         leg hears bare samples. Every call is spoken through the same switch under virtual time as well; one that the machine held \
-         up by more than 3 ms over sockets counts as it sounded there. Run alone: `make pesq && cargo run --release -p tests --bin sound-table`.\n\n{table}"
+         and Spanish, −26 dB) through the engine over real sockets, with independent packet losses before it; the far leg \
+         receives bare samples. Every call also runs through the same switch under virtual time; if the machine delayed it by more \
+         than 3 ms over sockets, its score is taken from there. To run only this: `make pesq && cargo run --release -p tests --bin sound-table`.\n\n{table}"
     );
 }

@@ -1,4 +1,4 @@
-//! The HTTP API as its clients see it: requests, and streams of server-sent events.
+//! Client of the HTTP API: requests, and streams of server-sent events.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// A client with a key.
+/// A client of one server with one key or session.
 #[derive(Clone, Debug)]
 pub struct Api {
     client: Client,
     base: String,
-    /// Key, or a session's cookie.
+    /// An API key, or a session's cookie.
     proof: Proof,
 }
 
@@ -21,7 +21,7 @@ pub struct Api {
 enum Proof {
     Nothing,
     Key(String),
-    /// With what shows that a page of the server sends it.
+    /// The cookie comes with the header that proves that a page of the server sends the request.
     Session {
         cookie: String,
         csrf: String,
@@ -29,18 +29,18 @@ enum Proof {
 }
 
 impl Api {
-    /// A client of the server at `base` with `key`.
+    /// Creates a client of the server at `base` with an API key.
     pub fn new(base: &str, key: &str) -> Api {
         let proof = if key.is_empty() { Proof::Nothing } else { Proof::Key(key.to_owned()) };
         Api { client: Client::new(), base: base.to_owned(), proof }
     }
 
-    /// A client with a person's session.
+    /// Signs a member in and returns a client with that session.
     pub async fn sign_in(base: &str, email: &str, password: &str) -> Api {
         let stranger = Api::new(base, "");
         let body = serde_json::json!({ "email": email, "password": password });
         let answer = stranger.send(Method::POST, "/api/auth/login", Some(body.to_string())).await;
-        assert!(answer.status().is_success(), "{email} is not let in: {}", answer.status());
+        assert!(answer.status().is_success(), "{email} cannot sign in: {}", answer.status());
         let cookie = answer.headers()["set-cookie"].to_str().expect("text");
         let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
         let body: Value = answer.json().await.expect("a session");
@@ -48,17 +48,17 @@ impl Api {
         Api { proof: Proof::Session { cookie, csrf }, ..stranger }
     }
 
-    /// The same server with another key.
+    /// Returns a client of the same server with another key.
     pub fn with_key(&self, key: &str) -> Api {
         Api { client: self.client.clone(), ..Api::new(&self.base, key) }
     }
 
-    /// The same key at another address: the server was started again.
+    /// Returns a client with the same key for another address, after the server was restarted.
     pub fn with_base(&self, base: &str) -> Api {
         Api { base: base.to_owned(), ..self.clone() }
     }
 
-    /// Sends a request; `body` as it stands.
+    /// Sends a request with an unchanged `body`.
     pub async fn send(&self, method: Method, path: &str, body: Option<String>) -> Response {
         let mut request = self.request(method, path);
         if let Some(body) = body {
@@ -67,7 +67,10 @@ impl Api {
         request.send().await.expect("an answer over HTTP")
     }
 
-    /// Posts under an `Idempotency-Key`: status, whether the answer was given before, and body. `Err`: the server went away.
+    /// Sends POST with an `Idempotency-Key` and returns the status, whether the answer is a repetition, and the body.
+    ///
+    /// # Errors
+    /// The server became unreachable during the request.
     pub async fn once(&self, path: &str, key: &str, body: &Value) -> reqwest::Result<(StatusCode, bool, Value)> {
         let request = self.request(Method::POST, path).header("idempotency-key", key).json(body);
         let answer = request.send().await?;
@@ -86,7 +89,7 @@ impl Api {
         }
     }
 
-    /// Status and JSON of an answer; `null` when there is none.
+    /// Sends a request and returns the status and JSON of the answer; `null` if there is no body.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let answer = self.send(method, path, body.map(|body| body.to_string())).await;
         let status = answer.status();
@@ -94,7 +97,7 @@ impl Api {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
-    /// Sends a file, which must be taken; the answer's JSON.
+    /// Sends a file, which must be accepted, and returns the answer's JSON.
     pub async fn upload(&self, path: &str, content_type: &str, file: Vec<u8>) -> Value {
         let request = self.request(Method::POST, path).header("content-type", content_type).body(file);
         let answer = request.send().await.expect("an answer over HTTP");
@@ -104,21 +107,21 @@ impl Api {
         serde_json::from_str(&text).expect("JSON")
     }
 
-    /// JSON of a GET that must succeed.
+    /// Returns the JSON of a GET that must succeed.
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask(Method::GET, path, None).await;
         assert!(status.is_success(), "GET {path}: {status} {body}");
         body
     }
 
-    /// JSON of a POST without a body that must succeed.
+    /// Returns the JSON of a POST without a body that must succeed.
     pub async fn post(&self, path: &str) -> Value {
         let (status, body) = self.ask(Method::POST, path, None).await;
         assert!(status.is_success(), "POST {path}: {status} {body}");
         body
     }
 
-    /// Replaces part of the organization's voice configuration.
+    /// Changes part of the organization's voice configuration.
     pub async fn voice_config(&self, change: Value) {
         let mut config = self.get("/api/voice/config").await;
         for (key, value) in change.as_object().expect("an object") {
@@ -128,7 +131,7 @@ impl Api {
         assert!(status.is_success(), "PUT /api/voice/config: {status} {body}");
     }
 
-    /// Opens a stream of events; `after`: Last-Event-ID.
+    /// Opens a stream of events; `after` is sent as Last-Event-ID.
     pub async fn events(&self, path: &str, after: Option<&str>) -> Events {
         let mut request = self.request(Method::GET, path);
         if let Some(id) = after {
@@ -140,14 +143,14 @@ impl Api {
         Events { bytes: Box::pin(bytes), buffer: Vec::new() }
     }
 
-    /// The newest call of the organization, as the list shows it.
+    /// Returns the newest call of the organization, as in the list of calls.
     pub async fn newest_call(&self) -> Option<Value> {
         let list = self.get("/api/calls").await;
         let calls = list.as_array().or_else(|| list["calls"].as_array()).or_else(|| list["items"].as_array());
         calls.expect("a list of calls").first().cloned()
     }
 
-    /// Waits until the newest call's row says `status`.
+    /// Waits until the newest call has `status`, and returns its row.
     pub async fn call_becomes(&self, status: &str, deadline: Duration) -> Value {
         let mut seen = None;
         let wait = async {
@@ -165,25 +168,25 @@ impl Api {
     }
 }
 
-/// One server-sent event.
+/// One server-sent event with its JSON data.
 #[derive(Clone, Debug)]
 pub struct SentEvent {
-    /// Its id.
+    /// Value of the field `id`, for resuming a stream.
     pub id: String,
-    /// Its name.
+    /// Value of the field `event`.
     pub name: String,
-    /// Its data as JSON.
+    /// Value of the field `data`, parsed as JSON.
     pub data: Value,
 }
 
-/// A stream of server-sent events.
+/// An open stream of server-sent events.
 pub struct Events {
     bytes: Pin<Box<dyn Stream<Item = Result<Vec<u8>, reqwest::Error>> + Send>>,
     buffer: Vec<u8>,
 }
 
 impl Events {
-    /// The next event; `None` when the stream ended.
+    /// Returns the next event; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<SentEvent> {
         loop {
             while let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
@@ -197,7 +200,7 @@ impl Events {
         }
     }
 
-    /// Waits for the event that `find` takes.
+    /// Returns the first result that `find` gives for an event. Panics when the deadline passes.
     pub async fn until<T>(
         &mut self,
         what: &str,
@@ -219,7 +222,7 @@ impl Events {
     }
 }
 
-/// Comments and events without data are nothing.
+/// Returns `None` for comments and events without data.
 fn parse(block: &str) -> Option<SentEvent> {
     let field = |name: &str| {
         let lines = block.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -1,4 +1,4 @@
-//! baresip, a SIP phone: sends a tone, keeps what it hears in WAV files.
+//! baresip, a SIP phone that sends a tone and records the received audio in WAV files.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,24 +13,24 @@ use crate::process::Process;
 const INSTALL: &str = "install Debian's baresip (`make setup-test`)";
 const READY: Duration = Duration::from_secs(10);
 
-/// A running baresip.
+/// A running baresip. It is stopped when the value is dropped.
 pub struct Baresip {
     process: Process,
     folder: TempDir,
 }
 
 impl Baresip {
-    /// Starts a phone that offers only `codec` (as baresip names it) and whose microphone is a tone of `hertz`.
+    /// Starts a phone that offers only `codec` (baresip's name of it) and whose microphone is a tone of `hertz`.
     pub async fn start(codec: &str, hertz: u32) -> Baresip {
         Baresip::start_with(codec, hertz, "").await
     }
 
-    /// The same whose calls are encrypted by keys in the SDP (RFC 4568), and refused otherwise.
+    /// Like [`start`](Self::start), with calls that must be encrypted by keys in the SDP (RFC 4568).
     pub async fn start_encrypted(codec: &str, hertz: u32) -> Baresip {
         Baresip::start_with(codec, hertz, ";mediaenc=srtp-mand").await
     }
 
-    /// The same as [`start_encrypted`](Self::start_encrypted), whose signalling goes over TLS.
+    /// Like [`start_encrypted`](Self::start_encrypted), with signalling over TLS.
     pub async fn start_secure(codec: &str, hertz: u32) -> Baresip {
         Baresip::start_with(codec, hertz, ";mediaenc=srtp-mand;transport=tls").await
     }
@@ -39,7 +39,7 @@ impl Baresip {
         let folder = tempfile::tempdir().expect("a folder for baresip");
         let (sip, media) = (ports::free(), ports::free());
         let path = folder.path().display();
-        // aubridge with a name that nothing else uses: a loudspeaker that needs no sound card.
+        // aubridge with an otherwise unused name is a loudspeaker that needs no sound card.
         let config = format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{sip}\nnet_interface 127.0.0.1\nrtp_ports {media}-{}\n\
              module_path /usr/lib/baresip/modules\n\
@@ -69,12 +69,12 @@ impl Baresip {
         self.process.line("Call established", deadline, |line| line.contains("Call established").then_some(())).await;
     }
 
-    /// Whether it said something that contains `text`.
-    pub fn said(&self, text: &str) -> bool {
-        self.process.said().contains(text)
+    /// Returns whether its output contains `text`.
+    pub fn printed(&self, text: &str) -> bool {
+        self.process.output().contains(text)
     }
 
-    /// Waits until it has kept `length` of what it heard.
+    /// Waits until `length` of the received audio has been recorded.
     pub async fn hears(&self, length: Duration, beyond: Duration) {
         let mut look = tokio::time::interval(Duration::from_millis(50));
         let wait = async {
@@ -89,23 +89,23 @@ impl Baresip {
         assert!(heard.is_ok(), "baresip heard {:?} of {length:?}", self.kept("dec").unwrap_or_default());
     }
 
-    /// Length of a direction's sound so far.
+    /// Duration of the audio recorded so far in a direction.
     fn kept(&self, direction: &str) -> Option<Duration> {
         let (rate, samples) = self.samples(direction)?;
         Some(Duration::from_secs_f64(samples.len() as f64 / f64::from(rate.hz())))
     }
 
-    /// A direction's sound so far: the header is complete at the end, the samples are there all along.
+    /// Audio recorded so far in a direction. The header is completed at the end of the call; the samples are written continuously.
     fn samples(&self, direction: &str) -> Option<(SampleRate, Vec<i16>)> {
         let bytes = std::fs::read(self.find_sound(direction)?).ok()?;
-        // RIFF: channels stand at 22 in a plain header, the rate at 24.
+        // RIFF: in a plain header the channels are at byte 22 and the rate at byte 24.
         let channels = usize::from(u16::from_le_bytes(bytes.get(22..24)?.try_into().ok()?));
         let rate = SampleRate::from_hz(u32::from_le_bytes(bytes.get(24..28)?.try_into().ok()?))?;
         let samples = bytes.get(44..)?.chunks_exact(2 * channels.max(1));
         Some((rate, samples.map(|one| i16::from_le_bytes([one[0], one[1]])).collect()))
     }
 
-    /// The next `length` of what it hears.
+    /// Returns the next `length` of the received audio.
     pub async fn hears_next(&self, length: Duration, beyond: Duration) -> (SampleRate, Vec<i16>) {
         let before = self.kept("dec").unwrap_or_default();
         self.hears(before + length, beyond).await;
@@ -114,19 +114,19 @@ impl Baresip {
         (rate, samples[from..].to_vec())
     }
 
-    /// Puts the call on hold. It goes on speaking, and hears nothing that comes.
+    /// Puts the call on hold. baresip continues to send and plays nothing.
     pub async fn hold(&mut self, deadline: Duration) {
         self.asks("/hold", "call: hold", deadline).await;
     }
 
-    /// Takes it back. This version of it plays nothing from then on, whatever comes.
+    /// Resumes the call. This version of baresip plays no received audio afterwards.
     pub async fn resume(&mut self, deadline: Duration) {
         self.asks("/resume", "call: resume", deadline).await;
     }
 
-    /// Gives a command that changes the session, and waits for the other end's answer.
+    /// Sends a command that changes the session, and waits for the other end's answer.
     async fn asks(&mut self, command: &str, said: &str, deadline: Duration) {
-        let mut from = self.process.said().lines().count();
+        let mut from = self.process.output().lines().count();
         self.process.write_line(command);
         for text in [said, "stream: update"] {
             let find = |line: &str| line.contains(text).then_some(());
@@ -134,7 +134,7 @@ impl Baresip {
         }
     }
 
-    /// Waits until it was pressed these keys by telephone-events, in this order, since it was started.
+    /// Waits until telephone-events for these keys have been received, in this order, since the start.
     pub async fn until_keys(&self, keys: &str, deadline: Duration) {
         let mut from = 0;
         for key in keys.chars() {
@@ -143,31 +143,31 @@ impl Baresip {
         }
     }
 
-    /// Presses keys, one after the other: telephone-events (RFC 4733).
+    /// Presses keys in turn, as telephone-events (RFC 4733).
     pub fn press(&mut self, keys: &str) {
         for key in keys.chars() {
             self.process.write_line(&key.to_string());
         }
     }
 
-    /// Asks the other end to call somebody in its place.
+    /// Asks the other end to transfer to `uri` (REFER).
     pub fn transfer(&mut self, uri: &str) {
         self.process.write_line(&format!("/transfer {uri}"));
     }
 
-    /// Hangs up and waits until that is done.
+    /// Hangs up and waits until the call has ended.
     pub async fn hang_up(&mut self, deadline: Duration) {
         self.process.write_line("/hangup");
         let over = |line: &str| line.contains("terminated (duration").then_some(());
         self.process.line("the call terminated", deadline, over).await;
     }
 
-    /// The call's direction `dec` (heard) or `enc` (said) as a WAV file; its header is complete once the call is over.
+    /// WAV file of the call's direction, `dec` (received) or `enc` (sent); its header is complete once the call has ended.
     pub fn sound(&self, direction: &str) -> PathBuf {
-        self.find_sound(direction).unwrap_or_else(|| panic!("baresip kept no sound `{direction}`"))
+        self.find_sound(direction).unwrap_or_else(|| panic!("baresip recorded no audio `{direction}`"))
     }
 
-    /// Of its newest call.
+    /// WAV file of the newest call, if it exists.
     fn find_sound(&self, direction: &str) -> Option<PathBuf> {
         let ending = format!("-{direction}.wav");
         let files = std::fs::read_dir(self.folder.path()).expect("baresip's folder");
@@ -176,7 +176,7 @@ impl Baresip {
         sounds.max_by_key(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
     }
 
-    /// Ends it.
+    /// Stops the process and waits for its end.
     pub async fn stop(self) {
         self.process.stop().await;
     }

@@ -1,4 +1,4 @@
-//! Real browsers through a small node driver: JSON lines out, JSON lines back (`tests/browser/driver.mjs`).
+//! Real browsers, driven by a small node program: JSON lines out, JSON lines back (`tests/browser/driver.mjs`).
 
 use std::path::Path;
 use std::process::Command;
@@ -13,25 +13,25 @@ use crate::tandem::Account;
 use crate::{repository, sound};
 
 const INSTALL: &str = "run `make test`, which installs Chromium, Firefox and the driver's packages";
-/// A browser that starts on a busy machine.
+/// Deadline for the start of a browser on a busy machine.
 const LAUNCH: Duration = Duration::from_secs(30);
-/// Anything else, beyond what it waits for by itself.
+/// Deadline for any other answer, in addition to the wait that the command itself contains.
 const ANSWER: Duration = Duration::from_secs(20);
-/// A new audio graph is silent at first.
+/// A new audio graph is silent for this long.
 const EAR_OPENS: Duration = Duration::from_millis(500);
-/// What a page may take to show something.
+/// Deadline for a page to show an expected state.
 const SHOW: Duration = Duration::from_secs(10);
 
-/// Which browser.
+/// A browser that the driver can launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Its microphone hears what it is given.
+    /// Its microphone plays a given file.
     Chromium,
-    /// Its microphone hears a tone of the given frequency, and of a loudness of its own. No page of ours is clicked in it.
+    /// Its microphone is a tone of the given frequency at a level of Firefox's own. Tests do not click on Tandem's pages in it.
     Firefox,
 }
 
-/// A browser with one page, whose microphone hears a tone.
+/// A browser with one page, whose microphone is a tone.
 pub struct Browser {
     process: Process,
     next: u64,
@@ -40,22 +40,22 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Launches a browser whose microphone hears a tone of `hertz` at `dbfs`.
+    /// Launches Chromium with a microphone that is a tone of `hertz` at `dbfs`.
     pub async fn launch(hertz: f32, dbfs: f32) -> Browser {
         Browser::launch_in(None, hertz, dbfs).await
     }
 
-    /// The same in a network namespace.
+    /// Like [`Browser::launch`], in a network namespace.
     pub async fn launch_in(namespace: Option<&str>, hertz: f32, dbfs: f32) -> Browser {
         Browser::launch_kind(Kind::Chromium, namespace, hertz, dbfs).await
     }
 
-    /// The same with a browser of this kind.
+    /// Like [`Browser::launch_in`], with a browser of this kind.
     pub async fn launch_kind(kind: Kind, namespace: Option<&str>, hertz: f32, dbfs: f32) -> Browser {
         let folder = tempfile::tempdir().expect("a folder for the browser's microphone");
         let microphone = folder.path().join("microphone.wav");
         let rate = SampleRate::HZ_48000;
-        // Whole periods, so that it repeats without a click.
+        // The file holds whole periods, so that it repeats without a click.
         sound::write_wav(&microphone, rate, &sound::tone(rate, hertz, dbfs, 1.0));
         let driver = repository().join("tests/browser");
         assert!(driver.join("node_modules").exists(), "the browser driver's packages are missing: {INSTALL}");
@@ -79,77 +79,77 @@ impl Browser {
         browser
     }
 
-    /// Opens a page.
+    /// Opens a page, which must load successfully.
     pub async fn open(&mut self, url: &str) {
         let status = self.ask(ANSWER, json!({ "do": "open", "url": url })).await;
         assert_eq!(status, 200, "{url}");
     }
 
-    /// Opens the agent's page, signs in, and waits until its phone is registered.
+    /// Opens the agent's page, signs in, and waits until the page's phone is registered.
     pub async fn sign_in(&mut self, http: &str, account: &Account) {
         self.open(&format!("{http}/agent")).await;
         self.fill("#login-email", &account.email).await;
         self.fill("#login-password", &account.password).await;
         self.click("#login-submit").await;
         self.attribute("#registration-state", "data-state", "registered", SHOW).await;
-        // The page asked who is there before anybody was: 401 is its answer, and a complaint of the browser's.
+        // The page asks for the session before the sign-in; the answer 401 makes the browser log an error.
         self.complaints().await;
     }
 
-    /// Loads the page anew, as a person does.
+    /// Reloads the page, as a user does.
     pub async fn reload(&mut self) {
         let status = self.ask(ANSWER, json!({ "do": "reload" })).await;
-        // 304: the server told the browser that it has the page already.
+        // 304 means that the browser has the page in its cache.
         assert!(status == 200 || status == 304, "{status}");
     }
 
-    /// Types into a field.
+    /// Types text into the field `on` (a CSS selector).
     pub async fn fill(&mut self, on: &str, text: &str) {
         self.ask(ANSWER, json!({ "do": "fill", "on": on, "text": text })).await;
     }
 
-    /// Clicks, as soon as that is possible.
+    /// Clicks on an element as soon as that is possible.
     pub async fn click(&mut self, on: &str) {
         self.ask(ANSWER, json!({ "do": "click", "on": on, "within": SHOW.as_millis() as u64 })).await;
     }
 
-    /// Presses a key where the focus is, such as `a`, `Enter` or `Control+Enter`.
+    /// Presses a key at the element with the focus, such as `a`, `Enter` or `Control+Enter`.
     pub async fn press(&mut self, key: &str) {
         self.ask(ANSWER, json!({ "do": "press", "key": key })).await;
     }
 
-    /// Chooses among a field's words.
+    /// Chooses an option of a select field.
     pub async fn choose(&mut self, on: &str, value: &str) {
         self.ask(ANSWER, json!({ "do": "choose", "on": on, "text": value })).await;
     }
 
-    /// Switches on or off.
+    /// Switches a checkbox on or off.
     pub async fn check(&mut self, on: &str, value: bool) {
         self.ask(ANSWER, json!({ "do": "check", "on": on, "value": value })).await;
     }
 
-    /// What stands in a field.
+    /// Returns the value of a field.
     pub async fn value(&mut self, on: &str) -> String {
         self.ask(ANSWER, json!({ "do": "value", "on": on })).await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Whether a switch is on.
+    /// Returns whether a checkbox is on.
     pub async fn checked(&mut self, on: &str) -> bool {
         self.ask(ANSWER, json!({ "do": "checked", "on": on })).await == json!(true)
     }
 
-    /// Chooses a file in an input.
+    /// Chooses a file in a file input.
     pub async fn attach(&mut self, on: &str, file: &Path) {
         self.ask(ANSWER, json!({ "do": "attach", "on": on, "path": file })).await;
     }
 
-    /// Waits until an element's text has these words in it.
+    /// Waits until an element's text contains `words`.
     pub async fn says(&mut self, on: &str, words: &str) {
         let within_ms = SHOW.as_millis() as u64;
         self.ask(SHOW + ANSWER, json!({ "do": "says", "on": on, "text": words, "within": within_ms })).await;
     }
 
-    /// Waits until the elements are those with these values of an attribute, in this order.
+    /// Waits until the matching elements have these values of an attribute, in this order.
     pub async fn list<T: AsRef<str>>(&mut self, on: &str, name: &str, values: &[T]) {
         let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
         let within_ms = SHOW.as_millis() as u64;
@@ -157,13 +157,13 @@ impl Browser {
         self.ask(SHOW + ANSWER, request).await;
     }
 
-    /// Waits until the address is this one, without scheme and host.
+    /// Waits until the page's address, without scheme and host, is `path`.
     pub async fn arrive(&mut self, path: &str) {
         let within_ms = SHOW.as_millis() as u64;
         self.ask(SHOW + ANSWER, json!({ "do": "arrive", "path": path, "within": within_ms })).await;
     }
 
-    /// Clicks on a link to a file: its name and text.
+    /// Clicks on a link to a file and returns the file's name and text.
     pub async fn download(&mut self, on: &str) -> (String, String) {
         let within_ms = SHOW.as_millis() as u64;
         let file = self.ask(SHOW + ANSWER, json!({ "do": "download", "on": on, "within": within_ms })).await;
@@ -178,7 +178,7 @@ impl Browser {
         self.ask(within + ANSWER, request).await;
     }
 
-    /// Waits until an element can be seen.
+    /// Waits until an element is visible.
     pub async fn visible(&mut self, on: &str, within: Duration) {
         let within_ms = within.as_millis() as u64;
         self.ask(within + ANSWER, json!({ "do": "visible", "on": on, "value": true, "within": within_ms })).await;
@@ -189,12 +189,12 @@ impl Browser {
         self.attribute("#call-state", "data-state", phase, within).await;
     }
 
-    /// An element's text.
+    /// Returns an element's text.
     pub async fn text(&mut self, on: &str) -> String {
         self.ask(ANSWER, json!({ "do": "text", "on": on })).await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// What the page plays, `seconds` of it, at 48 kHz.
+    /// Records `seconds` of the page's audio output, at 48 kHz.
     pub async fn hear(&mut self, seconds: f32) -> Vec<i16> {
         let skipped = (EAR_OPENS.as_secs_f32() * 48_000.0) as usize;
         let count = skipped + (seconds * 48_000.0) as usize;
@@ -203,7 +203,7 @@ impl Browser {
         samples.skip(skipped).map(|sample| sample.as_i64().unwrap_or_default() as i16).collect()
     }
 
-    /// Milliseconds from the answer applied to the first decoded frame of the newest connection.
+    /// Returns the milliseconds from applying the answer to the first decoded frame, of the newest connection.
     pub async fn first_frame_ms(&mut self, within: Duration) -> f64 {
         let mut again = tokio::time::interval(Duration::from_millis(50));
         let wait = async {
@@ -217,7 +217,8 @@ impl Browser {
         tokio::time::timeout(within, wait).await.unwrap_or_else(|_| panic!("no frame was decoded within {within:?}"))
     }
 
-    /// Which way the newest connection's sound takes from here: `type` of the candidate, `relay`: how its relay is reached.
+    /// Returns the local end of the newest connection's media path: `type` of the candidate, and in `relay` how its relay is
+    /// reached.
     pub async fn path(&mut self) -> Value {
         self.call("path", Value::Null).await
     }
@@ -227,23 +228,23 @@ impl Browser {
         self.ask(ANSWER, json!({ "do": "call", "name": name, "argument": argument })).await
     }
 
-    /// Makes the open page a phone (`tests/browser/phone.js`).
+    /// Turns the open page into a phone (`tests/browser/phone.js`).
     pub async fn put_phone(&mut self) {
         self.ask(LAUNCH, json!({ "do": "put" })).await;
     }
 
-    /// Calls a function of that phone.
+    /// Calls a function of the page's phone (`tests/browser/phone.js`).
     pub async fn phone(&mut self, name: &str, argument: Value) -> Value {
         self.ask(ANSWER, json!({ "do": "phone", "name": name, "argument": argument })).await
     }
 
-    /// Errors and warnings that the page wrote to its console since the last time.
+    /// Returns the errors and warnings that the page wrote to its console since the last call.
     pub async fn complaints(&mut self) -> Vec<String> {
         let complaints = self.ask(ANSWER, json!({ "do": "complaints" })).await;
         serde_json::from_value(complaints).expect("a list of texts")
     }
 
-    /// Closes the browser and waits for that.
+    /// Closes the browser and waits for its end.
     pub async fn close(mut self) {
         self.ask(ANSWER, json!({ "do": "close" })).await;
         self.process.stop().await;

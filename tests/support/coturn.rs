@@ -15,7 +15,7 @@ const READY: Duration = Duration::from_secs(10);
 const PLAIN: u16 = 3478;
 const TLS: u16 = 5349;
 
-/// A running coturn, in the gate of a wall: its ports there are its own.
+/// A running coturn in the namespace "gate" of a [`Wall`], where its ports cannot collide with others.
 pub struct Coturn {
     process: Process,
     address: IpAddr,
@@ -23,10 +23,10 @@ pub struct Coturn {
 }
 
 impl Coturn {
-    /// Shared with Tandem.
+    /// Secret that is shared with Tandem.
     pub const SECRET: &'static str = "north-by-northwest";
 
-    /// Starts a server with a self-signed certificate, and waits until it listens.
+    /// Starts a server with a self-signed certificate and waits until it listens.
     pub async fn start(wall: &Wall) -> Coturn {
         let folder = tempfile::tempdir().expect("a folder for coturn");
         let file = |name: &str| folder.path().join(name).display().to_string();
@@ -69,22 +69,22 @@ impl Coturn {
         turn
     }
 
-    /// Where browsers find it by UDP and TCP.
+    /// TURN URLs for browsers over UDP and TCP.
     pub fn plain(&self) -> Vec<String> {
         ["udp", "tcp"].map(|transport| format!("turn:{}:{PLAIN}?transport={transport}", self.address)).to_vec()
     }
 
-    /// Where browsers find it by TLS.
+    /// TURN URLs for browsers over TLS.
     pub fn secure(&self) -> Vec<String> {
         vec![format!("turns:{}:{TLS}?transport=tcp", self.address)]
     }
 
-    /// Everything it said so far.
-    pub fn said(&self) -> String {
-        self.process.said()
+    /// Returns the output so far.
+    pub fn output(&self) -> String {
+        self.process.output()
     }
 
-    /// Ends it.
+    /// Stops the process and waits for its end.
     pub async fn stop(self) {
         self.process.stop().await;
     }
@@ -100,6 +100,6 @@ impl Coturn {
             }
         };
         let listens = tokio::time::timeout(READY, wait).await.is_ok();
-        assert!(listens, "coturn does not listen on port {port}: {INSTALL}\n{}", self.process.said());
+        assert!(listens, "coturn does not listen on port {port}: {INSTALL}\n{}", self.process.output());
     }
 }

@@ -1,7 +1,7 @@
 //! A crowd of attackers: connections that are silent, slow, half open or never read, from many loopback addresses.
 //!
-//! The connections are a child process's (`src/bin` of this crate: `crowd`), which has a descriptor table of its own. Each
-//! connection that the server closes is opened again a few seconds later, for as long as the crowd lives.
+//! The connections belong to a child process (binary `crowd` of this crate), which has its own descriptor table. Each connection
+//! that the server closes is opened again a few seconds later, for as long as the crowd runs.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -14,33 +14,33 @@ use tokio::time::{sleep, timeout};
 use crate::process::Process;
 use crate::sip::options;
 
-/// Addresses that a crowd comes from.
+/// Number of loopback addresses that a crowd uses.
 pub const ADDRESSES: u32 = 50;
-/// Between a connection's end and its next beginning.
+/// Pause between the end of a connection and the next attempt.
 const PAUSE: Duration = Duration::from_secs(4);
-/// Between the bytes of those that are slow.
+/// Interval between two bytes of a slow connection.
 const SLOW: Duration = Duration::from_millis(700);
-/// Every connection has been tried once within this.
+/// Deadline within which every connection has been tried once.
 const READY: Duration = Duration::from_secs(60);
 
-/// What a crowd attacks.
+/// Listeners that a crowd attacks, by protocol.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
-    /// Listeners of plain HTTP.
+    /// Listeners for plain HTTP.
     pub http: Vec<SocketAddr>,
-    /// Listeners of HTTP or SIP over TLS: half handshakes.
+    /// Listeners for HTTP or SIP over TLS, which receive incomplete handshakes.
     pub tls: Vec<SocketAddr>,
-    /// Listeners of SIP over TCP.
+    /// Listeners for SIP over TCP.
     pub sip: Vec<SocketAddr>,
 }
 
-/// A running crowd.
+/// A running crowd, in its own process.
 pub struct Crowd {
     process: Process,
 }
 
 impl Crowd {
-    /// Starts `connections` attackers; `program` is the crate's binary `crowd`. Returns when each has tried once.
+    /// Starts `connections` attackers with the binary `program`, and returns when each has tried once.
     pub async fn gather(program: &str, targets: &Targets, connections: usize) -> Crowd {
         let mut command = Command::new(program);
         command.arg(connections.to_string());
@@ -54,9 +54,9 @@ impl Crowd {
         Crowd { process }
     }
 
-    /// How many of its connections are open.
+    /// Returns the number of connections that are open now.
     pub fn open(&self) -> usize {
-        let links = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid())).expect("the crowd lives");
+        let links = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid())).expect("the crowd is running");
         let is_socket = |entry: std::io::Result<std::fs::DirEntry>| {
             let link = std::fs::read_link(entry.ok()?.path()).ok()?;
             link.to_string_lossy().starts_with("socket:").then_some(())
@@ -64,13 +64,13 @@ impl Crowd {
         links.filter_map(is_socket).count()
     }
 
-    /// Ends it.
+    /// Stops the process and so closes every connection.
     pub async fn leave(self) {
         self.process.stop().await;
     }
 }
 
-/// Ways of being a nuisance over plain HTTP, one after the other.
+/// Attacks on plain HTTP, used in turn.
 const HTTP: [fn(TcpStream, Ipv4Addr) -> Nuisance; 8] = [
     |stream, _| Box::pin(silent(stream)),
     |stream, _| Box::pin(says(stream, b"PRI * HTTP/2.0\r\n\r\nSM".to_vec())),
@@ -84,11 +84,11 @@ const HTTP: [fn(TcpStream, Ipv4Addr) -> Nuisance; 8] = [
     },
 ];
 
-/// Ways of being one over TLS.
+/// Attacks on TLS, used in turn.
 const TLS: [fn(TcpStream, Ipv4Addr) -> Nuisance; 2] =
     [|stream, _| Box::pin(silent(stream)), |stream, _| Box::pin(says(stream, vec![0x16, 3, 1, 1, 0, 1]))];
 
-/// Ways of being one over SIP.
+/// Attacks on SIP, used in turn.
 const SIP: [fn(TcpStream, Ipv4Addr) -> Nuisance; 4] = [
     |stream, _| Box::pin(silent(stream)),
     |stream, _| Box::pin(drips(stream, b"OPTIONS sip:x SIP/2.0\r\nX-Long: ".to_vec())),
@@ -102,7 +102,7 @@ const UPGRADE: &str = "GET /sip HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUp
 
 type Nuisance = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The body of the program `crowd`: `CONNECTIONS KIND=ADDRESS…`. Ends with the process.
+/// Main function of the program `crowd`; arguments: `CONNECTIONS KIND=ADDRESS…`. Runs until the process ends.
 pub async fn run(arguments: impl Iterator<Item = String>) {
     let mut arguments = arguments.skip(1);
     let connections: u32 = arguments.next().and_then(|count| count.parse().ok()).expect("how many connections");
@@ -125,7 +125,7 @@ pub async fn run(arguments: impl Iterator<Item = String>) {
         tokio::spawn(async move {
             loop {
                 let stream = connect(from, to).await;
-                // Only the first try is waited for.
+                // Only the first attempt is reported.
                 let _told = tried.send(n).await;
                 if let Some(stream) = stream {
                     way(stream, from).await;
@@ -133,7 +133,7 @@ pub async fn run(arguments: impl Iterator<Item = String>) {
                 sleep(PAUSE).await;
             }
         });
-        // The system's queue of connections is for everybody: not all at once.
+        // The system's accept queue is limited, so the connections are spread over time.
         if n % 100 == 0 {
             sleep(Duration::from_millis(10)).await;
         }
@@ -156,7 +156,7 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
     timeout(Duration::from_secs(10), socket.connect(to)).await.ok()?.ok()
 }
 
-/// Says nothing until the server closes.
+/// Sends nothing and reads until the server closes the connection.
 async fn silent(mut stream: TcpStream) {
     let mut buffer = [0; 512];
     while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
@@ -168,7 +168,7 @@ async fn says(mut stream: TcpStream, bytes: Vec<u8>) {
     }
 }
 
-/// One byte from time to time, for ever.
+/// Sends one byte at a time, for ever.
 async fn drips(mut stream: TcpStream, start: Vec<u8>) {
     for byte in start.into_iter().chain(std::iter::repeat(b'x')) {
         if stream.write_all(&[byte]).await.is_err() {
@@ -178,14 +178,14 @@ async fn drips(mut stream: TcpStream, start: Vec<u8>) {
     }
 }
 
-/// Ends its own direction and stays.
+/// Closes its sending direction and keeps the connection open.
 async fn shuts(mut stream: TcpStream) {
     if stream.write_all(b"GET /health HTTP/1.1\r\n").await.is_ok() && stream.shutdown().await.is_ok() {
         silent(stream).await;
     }
 }
 
-/// Asks for much and takes nothing: that the server has closed shows only when it is written to.
+/// Sends many requests and reads no answer. Such a client notices a closed connection only when it writes.
 async fn never_reads(mut stream: TcpStream, bytes: Vec<u8>) {
     while stream.write_all(&bytes).await.is_ok() {
         sleep(SLOW).await;

@@ -1,11 +1,11 @@
-//! A desk phone with several lines: whole SIP messages over UDP, PCMU with a tone of its own on every line.
+//! A desk phone with several lines: complete SIP messages over UDP, and PCMU with a distinct tone on every line.
 //!
 //! ```text
-//! socket ─▶ task: answers BYE, NOTIFY and OPTIONS, drops copies ─▶ next(…)
-//! line: dialog + Sound (task: says its tone every 20 ms, keeps what it hears)
+//! socket ─▶ task: answers BYE, NOTIFY and OPTIONS, drops retransmissions ─▶ next(…)
+//! line: dialog + Sound (task: sends its tone every 20 ms, buffers received audio)
 //! ```
 //!
-//! Not here: anything that has to be fast, or that a server should be believed in.
+//! The phone is for tests only: it is not fast, and it trusts its server.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -31,19 +31,19 @@ use crate::api::Api;
 use crate::sound;
 use crate::tandem::Tandem;
 
-/// How loud every line speaks.
+/// Level of the tone of every line, in dBFS.
 pub const LEVEL_DBFS: f32 = -12.0;
 const RATE: SampleRate = SampleRate::HZ_8000;
-/// Samples of 20 ms.
+/// Samples in 20 ms.
 const FRAME: usize = 160;
-/// What is kept of a line that nobody listens to: ten seconds. Who listens hears what comes from then on.
+/// Received frames that are buffered per line: ten seconds. Newer frames are dropped while the buffer is full.
 const KEPT_FRAMES: usize = 500;
-/// A registration is answered, and a tone is heard, within this.
+/// Deadline for a registration to be answered and for a tone to be heard.
 const HEARD: Duration = Duration::from_secs(10);
-/// Messages that may wait.
+/// Capacity of the queue of received messages.
 const KEPT_MESSAGES: usize = 1_024;
 
-/// A phone.
+/// A phone with one user name and one UDP socket.
 pub struct Desk {
     user: String,
     password: Option<String>,
@@ -51,27 +51,27 @@ pub struct Desk {
     own: SocketAddr,
     socket: Arc<UdpSocket>,
     messages: mpsc::Receiver<String>,
-    /// Messages that came before anybody wanted them.
+    /// Messages that arrived before a caller waited for them.
     backlog: VecDeque<String>,
     ears: JoinHandle<()>,
     requests: u32,
 }
 
-/// One call of a phone.
+/// One call of a phone, with its dialog state.
 pub struct Line {
     call_id: String,
-    /// From and To of our requests.
+    /// From and To of the requests that this phone sends.
     local: String,
     remote: String,
     target: String,
     cseq: u32,
     invite_cseq: u32,
     version: u32,
-    /// What it says and hears.
+    /// Audio that the line sends and receives.
     pub sound: Sound,
 }
 
-/// What a line says and hears.
+/// Audio that a line sends and receives. Sending stops when the value is dropped.
 pub struct Sound {
     port: u16,
     to: watch::Sender<Option<SocketAddr>>,
@@ -95,7 +95,7 @@ impl Drop for Desk {
 
 impl Sound {
     async fn start(address: IpAddr, hertz: f32) -> Sound {
-        let socket = UdpSocket::bind((address, 0)).await.expect("a socket for sound");
+        let socket = UdpSocket::bind((address, 0)).await.expect("a socket for media");
         let port = socket.local_addr().expect("its address").port();
         let (to, target) = watch::channel(None);
         let (heard_in, heard) = mpsc::channel(KEPT_FRAMES);
@@ -118,7 +118,7 @@ impl Sound {
                         packet.extend(n.to_be_bytes());
                         packet.extend((u32::from(n) * FRAME as u32).to_be_bytes());
                         packet.extend(u32::from(port).to_be_bytes());
-                        // A tone of whole periods a second goes on without a seam.
+                        // The tone has a whole number of periods per second, so it repeats without a seam.
                         let at = usize::from(n) * FRAME % tone.len();
                         n = n.wrapping_add(1);
                         match pressed.try_recv() {
@@ -129,7 +129,7 @@ impl Sound {
                             Ok(frame) => packet.extend(frame),
                             Err(_) => packet.extend(&tone[at..at + FRAME]),
                         }
-                        // A port that was closed meanwhile.
+                        // The port may have been closed meanwhile.
                         let _ = socket.send_to(&packet, to).await;
                     }
                     received = socket.recv(&mut buffer) => {
@@ -147,7 +147,8 @@ impl Sound {
         Sound { port, to, heard, keys, lost, task }
     }
 
-    /// Presses keys in the sound itself, each for 100 ms with a pause as long, instead of the line's tone. One packet in a hundred is lost.
+    /// Presses keys in band, each for 100 ms followed by 100 ms of pause, in place of the line's tone. One packet in a hundred is
+    /// lost.
     pub fn press(&self, keys: &str) {
         for key in keys.chars() {
             let mut samples = vec![0; 10 * FRAME];
@@ -160,25 +161,25 @@ impl Sound {
         }
     }
 
-    /// Packets that were lost while keys were pressed.
+    /// Number of packets that were lost while keys were pressed.
     pub fn lost(&self) -> usize {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// The next packet's samples.
+    /// Returns the samples of the next packet. Panics when none arrives before the deadline.
     pub async fn next(&mut self, deadline: Duration) -> Vec<i16> {
         match timeout_at(Instant::now() + deadline, self.heard.recv()).await {
             Ok(Some(samples)) => samples,
-            _ => panic!("no packet came within {deadline:?}"),
+            _ => panic!("no packet arrived within {deadline:?}"),
         }
     }
 
-    /// Forgets what has come and was not listened to.
+    /// Discards the audio that has been received and not read.
     pub fn forget(&mut self) {
         while self.heard.try_recv().is_ok() {}
     }
 
-    /// The next `seconds` of what comes, from now on.
+    /// Discards what has been received and returns the next `seconds` of audio.
     pub async fn hears(&mut self, seconds: f32, deadline: Duration) -> Vec<i16> {
         self.forget();
         let wanted = (seconds * RATE.hz() as f32) as usize;
@@ -187,22 +188,22 @@ impl Sound {
         while heard.len() < wanted {
             match timeout_at(until, self.heard.recv()).await {
                 Ok(Some(samples)) => heard.extend(samples),
-                _ => panic!("only {} of {wanted} samples came within {deadline:?}", heard.len()),
+                _ => panic!("only {} of {wanted} samples arrived within {deadline:?}", heard.len()),
             }
         }
         heard
     }
 
-    /// Asserts that nothing comes for `length`, but for what is under way at the beginning.
+    /// Asserts that no audio arrives for `length`, except for packets in flight during the first 100 ms.
     pub async fn hears_nothing(&mut self, what: &str, length: Duration) {
         let until = Instant::now() + length;
         let under_way = Instant::now() + Duration::from_millis(100);
         while let Ok(Some(_)) = timeout_at(until, self.heard.recv()).await {
-            assert!(Instant::now() < under_way, "{what}: sound comes");
+            assert!(Instant::now() < under_way, "{what}: audio arrives");
         }
     }
 
-    /// Waits until a tone is heard for 200 ms on end.
+    /// Waits until a tone of `hertz` has been heard for 200 ms without a break.
     pub async fn until_tone(&mut self, hertz: f32, deadline: Duration) {
         let until = Instant::now() + deadline;
         let mut heard: VecDeque<i16> = VecDeque::new();
@@ -222,7 +223,7 @@ impl Sound {
         }
     }
 
-    /// Asserts that the other end's tone of `hertz`, and nothing else, is heard for a second.
+    /// Asserts that the other end's tone of `hertz`, and nothing else, is heard for one second.
     pub async fn hears_tone(&mut self, what: &str, hertz: f32, deadline: Duration) {
         self.until_tone(hertz, deadline).await;
         let heard = self.hears(1.0, deadline).await;
@@ -230,7 +231,7 @@ impl Sound {
     }
 }
 
-/// Asserts that a line hears all of these tones at their level, and none of the others, for half a second on end before the deadline.
+/// Asserts that a line hears all of `tones` at their level and none of `others` for half a second before the deadline.
 #[track_caller]
 pub fn hears_tones<'a>(
     what: &'a str,
@@ -254,14 +255,14 @@ pub fn hears_tones<'a>(
     }
 }
 
-/// Asserts that each of two lines hears the other one's tone, and nothing else. Each with the tone that it says.
+/// Asserts that each of two lines hears the tone of the other and nothing else. Each line comes with the tone that it sends.
 pub async fn hear_each_other((a, a_hz): (&mut Line, f32), (b, b_hz): (&mut Line, f32)) {
     let (what_a, what_b) = (format!("{a_hz} Hz hears"), format!("{b_hz} Hz hears"));
     tokio::join!(a.sound.hears_tone(&what_a, b_hz, HEARD), b.sound.hears_tone(&what_b, a_hz, HEARD));
 }
 
 impl Line {
-    /// The value of a Replaces header that names this call, as the server knows it.
+    /// Returns the value of a Replaces header that identifies this call from the server's side.
     pub fn replaces(&self) -> String {
         let tag = |address: &str| address.rsplit_once(";tag=").expect("a tag").1.to_owned();
         format!("{};to-tag={};from-tag={}", self.call_id, tag(&self.remote), tag(&self.local))
@@ -280,7 +281,7 @@ fn sdp(address: IpAddr, port: u16, version: u32, direction: &str) -> String {
     )
 }
 
-/// Where a session description wants its sound.
+/// Returns the address to which a session description asks audio to be sent.
 fn sound_of(message: &str) -> Option<SocketAddr> {
     let value = |start: &str| message.lines().find_map(|line| line.strip_prefix(start));
     let address: IpAddr = value("c=IN IP4 ").or_else(|| value("c=IN IP6 "))?.trim().parse().ok()?;
@@ -304,23 +305,23 @@ fn escaped(value: &str) -> String {
 }
 
 impl Desk {
-    /// A phone of `user` on `address`.
+    /// Opens a phone of `user` on `address`, without registering it.
     pub async fn start(address: &str, server: SocketAddr, user: &str) -> Desk {
         let ip: IpAddr = address.parse().expect("an address");
         Desk::start_at(SocketAddr::new(ip, 0), server, user).await
     }
 
-    /// The registered phone of a new agent of the organization acme, and that agent's session.
+    /// Returns the registered phone of a new agent of the organization acme, and that agent's API session.
     pub async fn of_agent(tandem: &Tandem, name: &str) -> (Desk, Api) {
         Desk::of_agent_at(tandem, "127.0.0.1", tandem.sip(), name).await
     }
 
-    /// The same on `address`, towards one of the server's listeners.
+    /// Like [`Desk::of_agent`], on `address` and registered with the listener `server`.
     pub async fn of_agent_at(tandem: &Tandem, address: &str, server: SocketAddr, name: &str) -> (Desk, Api) {
         Desk::of_member_at(tandem, address, server, (name, "admin")).await
     }
 
-    /// The registered phone and the session of a new member who sees own calls only.
+    /// Returns the registered phone and the API session of a new member who sees only their own calls.
     pub async fn of_own_calls(tandem: &Tandem, name: &str) -> (Desk, Api) {
         Desk::of_member_at(tandem, "127.0.0.1", tandem.sip(), (name, "agent")).await
     }
@@ -340,7 +341,7 @@ impl Desk {
         (desk, session)
     }
 
-    /// A phone of `user` at `own`.
+    /// Opens a phone of `user` bound to `own`, without registering it.
     pub async fn start_at(own: SocketAddr, server: SocketAddr, user: &str) -> Desk {
         let socket = Arc::new(UdpSocket::bind(own).await.expect("a socket for signalling"));
         let own = socket.local_addr().expect("its address");
@@ -350,18 +351,18 @@ impl Desk {
         Desk { user: user.into(), password, server, own, socket, messages, backlog, ears, requests: 0 }
     }
 
-    /// Where it is reached.
+    /// Address of the phone's SIP socket.
     pub fn address(&self) -> SocketAddr {
         self.own
     }
 
-    /// Registers with a password, which further calls are made with too.
+    /// Registers with a password, which later calls use too. Panics when the registration fails.
     pub async fn register(&mut self, password: &str, deadline: Duration) {
         let (status, answer) = self.registers(password, deadline).await;
         assert_eq!(status, Some(200), "{answer}");
     }
 
-    /// The same, let in or not: the final answer's status, and all of it.
+    /// Registers and returns the status of the final answer and its text, whether it succeeded or not.
     pub async fn registers(&mut self, password: &str, deadline: Duration) -> (Option<u16>, String) {
         self.password = Some(password.into());
         let call_id = self.fresh("register");
@@ -372,12 +373,15 @@ impl Desk {
         (status_of(&answer), answer)
     }
 
-    /// What it registered with.
+    /// Password of the registration, if there is one.
     pub fn password(&self) -> Option<&str> {
         self.password.as_deref()
     }
 
-    /// Calls, and waits for the answer; `extra`: header lines. `Err`: the final status.
+    /// Places a call and waits for the answer; `extra` holds further header lines.
+    ///
+    /// # Errors
+    /// The status of the final answer when the call is refused.
     pub async fn call(&mut self, to: &str, hertz: f32, extra: &str, deadline: Duration) -> Result<Line, u16> {
         let call_id = self.fresh("call");
         let sound = Sound::start(self.own.ip(), hertz).await;
@@ -399,14 +403,14 @@ impl Desk {
         Ok(line)
     }
 
-    /// Waits for a call, and lets it ring; returns the INVITE.
+    /// Waits for an incoming call, answers 180 and returns the INVITE.
     pub async fn rings(&mut self, deadline: Duration) -> String {
         let invite = self.next("INVITE", deadline, |text| is_request(text, "INVITE")).await;
         self.respond(&invite, 180, "").await;
         invite
     }
 
-    /// Lets the caller of a call that rings hear a tone before the answer (183).
+    /// Sends the caller of a ringing call a tone before the answer (183).
     pub async fn announce(&mut self, invite: &str, hertz: f32) -> Sound {
         let sound = Sound::start(self.own.ip(), hertz).await;
         self.respond(invite, 183, &sdp(self.own.ip(), sound.port, 1, "sendrecv")).await;
@@ -414,13 +418,13 @@ impl Desk {
         sound
     }
 
-    /// Answers a call that rings.
+    /// Answers a ringing call with 200.
     pub async fn answer(&mut self, invite: &str, hertz: f32, deadline: Duration) -> Line {
         let sound = Sound::start(self.own.ip(), hertz).await;
         self.answer_with(invite, sound, deadline).await
     }
 
-    /// Answers a call that rings with the sound that it hears already.
+    /// Answers a ringing call and continues the audio of its [`Desk::announce`].
     pub async fn answer_with(&mut self, invite: &str, sound: Sound, deadline: Duration) -> Line {
         let answer = sdp(self.own.ip(), sound.port, 1, "sendrecv");
         self.respond(invite, 200, &answer).await;
@@ -435,12 +439,12 @@ impl Desk {
         Line { call_id, local, remote, target, cseq: 0, invite_cseq: 0, version: 1, sound }
     }
 
-    /// Refuses a call that rings.
+    /// Refuses a ringing call with `status`.
     pub async fn refuse(&mut self, invite: &str, status: u16) {
         self.respond(invite, status, "").await;
     }
 
-    /// The same with further headers, such as Reason and Warning.
+    /// Like [`Desk::refuse`], with further headers such as Reason and Warning.
     pub async fn refuse_with(&mut self, invite: &str, status: u16, headers: &[(&str, &str)]) {
         let invite = Message::parse(invite.as_bytes()).expect("a SIP message");
         let refusal = response_to(&invite, None, status, "Said", Some(&self.tag()));
@@ -448,7 +452,7 @@ impl Desk {
         self.socket.send_to(&refusal, self.server).await.expect("a datagram sent on loopback");
     }
 
-    /// Calls somebody who is not reached; the refusal.
+    /// Places a call that must fail, and returns the refusal.
     pub async fn is_refused(&mut self, to: &str, deadline: Duration) -> String {
         let call_id = self.fresh("refused");
         let offer = sdp(self.own.ip(), 4_000, 1, "sendrecv");
@@ -460,7 +464,7 @@ impl Desk {
         answer
     }
 
-    /// Waits until a call that rings is cancelled, and refuses it as it must; the CANCEL.
+    /// Waits until a ringing call is cancelled, answers 487 and returns the CANCEL.
     pub async fn is_cancelled(&mut self, invite: &str, deadline: Duration) -> String {
         let call_id = header(invite, Name::CallId);
         let of_call = |text: &str| is_request(text, "CANCEL") && text.contains(&call_id);
@@ -470,7 +474,7 @@ impl Desk {
         cancel
     }
 
-    /// Offers a changed direction, such as `sendonly`, and waits for the answer.
+    /// Offers a changed direction such as `sendonly`, and waits for the answer.
     pub async fn redirect(&mut self, line: &mut Line, direction: &str, deadline: Duration) {
         line.version += 1;
         let offer = line.sdp(self.own.ip(), direction);
@@ -481,7 +485,7 @@ impl Desk {
         self.acknowledge(line).await;
     }
 
-    /// Waits until the server offers a line a changed direction, and answers with the one that fits; the offer.
+    /// Waits until the server offers a changed direction, answers with the matching one and returns the offer.
     pub async fn is_redirected(&mut self, line: &mut Line, deadline: Duration) -> String {
         let of_line = |method| move |text: &str, call_id: &str| is_request(text, method) && text.contains(call_id);
         let call_id = line.call_id.clone();
@@ -500,7 +504,7 @@ impl Desk {
         offer
     }
 
-    /// Waits for a key by SIP INFO, and answers it; the key.
+    /// Waits for a key sent by SIP INFO, answers the request and returns the key.
     pub async fn hears_info(&mut self, line: &Line, deadline: Duration) -> char {
         let of_line = |text: &str| is_request(text, "INFO") && text.contains(&line.call_id);
         let info = self.next("INFO", deadline, of_line).await;
@@ -518,7 +522,7 @@ impl Desk {
         assert_eq!(status_of(&answer), Some(200), "{answer}");
     }
 
-    /// Asks the server to call somebody in its place, and waits until that is accepted. `replaces`: a line there.
+    /// Sends REFER, which the server must accept. `replaces` is a line at the target, named in a Replaces header.
     pub async fn refer(&mut self, line: &mut Line, to: &str, replaces: Option<&Line>, deadline: Duration) {
         let to = match replaces {
             Some(other) => format!("<{to}?Replaces={}>", escaped(&other.replaces())),
@@ -528,20 +532,20 @@ impl Desk {
         assert_eq!(status, Some(202), "{answer}");
     }
 
-    /// The same with any value of Refer-To, accepted or not: the answer's status, and all of it.
+    /// Sends REFER with any value of Refer-To and returns the answer's status and text, whether it was accepted or not.
     pub async fn refers(&mut self, line: &mut Line, to: &str, deadline: Duration) -> (Option<u16>, String) {
         let answer = self.within(line, "REFER", &format!("Refer-To: {to}\r\n"), "", deadline).await;
         (status_of(&answer), answer)
     }
 
-    /// The statuses that are notified of a line's REFER, up to the final one.
+    /// Statuses that NOTIFY reports for a line's REFER, up to the final one.
     pub async fn notified(&mut self, line: &Line, deadline: Duration) -> Vec<u16> {
-        let lines = self.told(line, deadline).await;
+        let lines = self.notified_status_lines(line, deadline).await;
         lines.iter().map(|line| status_of(line).unwrap_or_else(|| panic!("no status in {line}"))).collect()
     }
 
-    /// The status lines that a line's REFER is notified of, up to the final one.
-    pub async fn told(&mut self, line: &Line, deadline: Duration) -> Vec<String> {
+    /// Status lines that NOTIFY reports for a line's REFER, up to the final one.
+    pub async fn notified_status_lines(&mut self, line: &Line, deadline: Duration) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         while lines.last().and_then(|line| status_of(line)).is_none_or(|status| status < 200) {
             let of_line = |text: &str| is_request(text, "NOTIFY") && text.contains(&line.call_id);
@@ -552,13 +556,13 @@ impl Desk {
         lines
     }
 
-    /// Waits until the server hangs a line up; the BYE.
+    /// Waits until the server hangs up a line, and returns the BYE.
     pub async fn is_hung_up(&mut self, line: &Line, deadline: Duration) -> String {
         let of_line = |text: &str| is_request(text, "BYE") && text.contains(&line.call_id);
         self.next("BYE", deadline, of_line).await
     }
 
-    /// Hangs up.
+    /// Hangs up and waits for the answer to the BYE.
     pub async fn hang_up(&mut self, line: &mut Line, deadline: Duration) {
         self.hang_up_with(line, "", deadline).await;
     }
@@ -575,7 +579,7 @@ impl Desk {
         self.send(&ack).await;
     }
 
-    /// A request in a line's dialog, and its final answer.
+    /// Sends a request in a line's dialog and returns its final answer.
     async fn within(&mut self, line: &mut Line, method: &str, extra: &str, body: &str, deadline: Duration) -> String {
         let addresses = (line.local.clone(), line.remote.clone());
         let (target, call_id) = (line.target.clone(), line.call_id.clone());
@@ -586,7 +590,7 @@ impl Desk {
         answer
     }
 
-    /// Sends a request, again with the password when it is asked for; the final answer and the number that it was for.
+    /// Sends a request, and again with the password when challenged. Returns the final answer and the CSeq number of its request.
     #[allow(clippy::too_many_arguments)]
     async fn ask(
         &mut self,
@@ -621,7 +625,7 @@ impl Desk {
         (answer, cseq + 1)
     }
 
-    /// ACK of a final answer that is no success: in the INVITE's transaction.
+    /// Sends the ACK of a final answer other than 2xx, within the INVITE's transaction.
     async fn acknowledge_refusal(&mut self, invite: &str, answer: &str) {
         let line = |name| header(invite, name);
         let ack = format!(
@@ -648,10 +652,10 @@ impl Desk {
         self.next("an answer", deadline, is_final).await
     }
 
-    /// The next message that is wanted, whatever else comes before.
+    /// Returns the next message that `wanted` accepts; other messages stay in the backlog.
     async fn next(&mut self, what: &str, deadline: Duration, wanted: impl Fn(&str) -> bool) -> String {
         if let Some(at) = self.backlog.iter().position(|text| wanted(text)) {
-            return self.backlog.remove(at).expect("it was found there");
+            return self.backlog.remove(at).expect("the message was found there");
         }
         let until = Instant::now() + deadline;
         loop {
@@ -660,7 +664,7 @@ impl Desk {
                 Ok(Some(text)) => self.backlog.push_back(text),
                 _ => {
                     let came: Vec<&str> = self.backlog.iter().filter_map(|text| text.lines().next()).collect();
-                    panic!("{}: no {what} came within {deadline:?}, but {came:?}", self.user);
+                    panic!("{}: no {what} arrived within {deadline:?}, but {came:?}", self.user);
                 }
             }
         }
@@ -717,7 +721,7 @@ fn response(request: &str, status: u16, tag: &str, own: SocketAddr, body: &str) 
     if body.is_empty() { response.build() } else { response.body("application/sdp", body).build() }
 }
 
-/// Takes every message once, and answers what every phone answers.
+/// Passes every message on once, and answers the requests that every phone answers.
 async fn listen(socket: Arc<UdpSocket>, own: SocketAddr, heard: mpsc::Sender<String>) {
     let mut seen = HashSet::new();
     let mut buffer = vec![0; 65_536];
@@ -728,7 +732,7 @@ async fn listen(socket: Arc<UdpSocket>, own: SocketAddr, heard: mpsc::Sender<Str
             if matches!(method, Method::Bye | Method::Notify | Method::Options) {
                 let tag = format!("desk{}", own.port());
                 let bytes = response(&text, 200, &tag, own, "");
-                // A server that has ended.
+                // The server may have ended.
                 let _ = socket.send_to(&bytes, from).await;
             }
             let via = message.header(Name::Via).unwrap_or_default();
@@ -736,7 +740,7 @@ async fn listen(socket: Arc<UdpSocket>, own: SocketAddr, heard: mpsc::Sender<Str
                 continue;
             }
         }
-        // A phone that nobody looks at stops listening, as its socket's buffer would overflow next.
+        // A phone whose messages are not read stops listening; otherwise the socket's buffer would overflow.
         if heard.send(text).await.is_err() {
             return;
         }

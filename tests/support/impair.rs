@@ -1,7 +1,7 @@
-//! A network of the tests' own: datagrams go through it to one place, and some are lost or come late.
+//! A simulated network: datagrams pass through it to one destination, and some are lost or late.
 //!
-//! What happens to a datagram depends on the seed and on how many came before it, so that losses are the same in every
-//! run. Delays are real time, from the moment of arrival.
+//! The fate of a datagram depends on the seed and its number, so that losses are the same in every run. Delays are in real time,
+//! from the moment of arrival.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,24 +12,24 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// What a network does to its datagrams.
+/// Loss and delay that a network applies to its datagrams.
 #[derive(Clone, Copy, Debug)]
 pub struct Impairment {
-    /// Decides about every single datagram.
+    /// Seed for the fate of every datagram.
     pub seed: u64,
-    /// Share of datagrams that are lost, each for itself: 0 to 1.
+    /// Probability with which each datagram is lost independently, from 0 to 1.
     pub loss: f64,
-    /// Every datagram is late by a span of its own, evenly spread from zero to this.
+    /// Maximum of the datagrams' random delay, which is uniformly distributed from zero.
     pub jitter: Duration,
 }
 
 impl Impairment {
-    /// Which of the first `count` datagrams are lost.
+    /// Returns for each of the first `count` datagrams whether it is lost.
     pub fn losses(&self, count: usize) -> Vec<bool> {
         self.waits(count).iter().map(Option::is_none).collect()
     }
 
-    /// By how much each of the first `count` datagrams is late; `None`: it is lost.
+    /// Returns the delay of each of the first `count` datagrams; `None` if it is lost.
     pub fn waits(&self, count: usize) -> Vec<Option<Duration>> {
         let mut fate = self.fate();
         (0..count).map(|_| fate.next()).collect()
@@ -40,42 +40,41 @@ impl Impairment {
     }
 }
 
-/// What becomes of one datagram after the other.
+/// Generator of the fates of successive datagrams.
 struct Fate {
     impairment: Impairment,
     random: StdRng,
 }
 
 impl Fate {
-    /// How much later the next datagram comes; `None`: it is lost.
+    /// Delay of the next datagram; `None` if it is lost.
     fn next(&mut self) -> Option<Duration> {
         let (loss, wait) = (self.random.random::<f64>(), self.random.random::<f64>());
         (loss >= self.impairment.loss).then(|| self.impairment.jitter.mul_f64(wait))
     }
 }
 
-/// One direction of a network, from an address of its own to wherever [`Network::carry`] is told.
+/// One direction of a network, from its own address to the destination of [`Network::carry`].
 pub struct Network {
     socket: UdpSocket,
     address: SocketAddr,
 }
 
 impl Network {
-    /// Binds both of its ends, which are one socket on 127.0.0.1.
+    /// Binds the socket on 127.0.0.1 that is both ends of the network.
     pub async fn bind() -> Network {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port on loopback");
         let address = socket.local_addr().expect("a bound socket has an address");
         Network { socket, address }
     }
 
-    /// Where to send, and where what it carries comes from.
+    /// Address to send to, and source address of forwarded datagrams.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Carries `count` datagrams to `to`, which were to come `every` so often; what comes from there is dropped. Returns how
-    /// many were lost on purpose, and by how much the times at which datagrams were passed on differ from an even spacing,
-    /// ordered delays apart.
+    /// Forwards `count` datagrams to `to`, which are expected once per `every`; datagrams from `to` are dropped. Returns the
+    /// number of intended losses, and the largest deviation of the forwarding times from even spacing, apart from intended delays.
     pub async fn carry(
         self,
         to: SocketAddr,

@@ -1,4 +1,4 @@
-//! Kamailio as a proxy that stays in the path (Record-Route), in front of somebody.
+//! Kamailio as a record-routing proxy in front of another SIP server.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -12,16 +12,16 @@ use crate::process::Process;
 const INSTALL: &str = "install Debian's kamailio (`make setup-test`)";
 const READY: Duration = Duration::from_secs(10);
 
-/// A running proxy.
+/// A running Kamailio proxy.
 pub struct Kamailio {
     process: Process,
-    /// Where it listens, over UDP.
+    /// Its UDP listener.
     pub address: SocketAddr,
     _folder: TempDir,
 }
 
 impl Kamailio {
-    /// A proxy that sends new calls on to `next` and stays in the path of their dialogs.
+    /// Starts a proxy that forwards new calls to `next` and stays in the path of their dialogs.
     pub async fn in_front_of(next: SocketAddr) -> Kamailio {
         let folder = tempfile::tempdir().expect("a folder for Kamailio");
         let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
@@ -35,11 +35,11 @@ impl Kamailio {
         Kamailio { process, address, _folder: folder }
     }
 
-    /// Ends it with its children.
+    /// Stops the proxy with its child processes.
     pub async fn stop(self) {
         self.process.stop().await;
     }
 }
 
-/// A proxy without state of its own but transactions: everything goes on to one next hop.
+/// Configuration of a transaction-stateful proxy that forwards every request to one next hop.
 const SCRIPT: &str = include_str!("../data/kamailio.cfg");

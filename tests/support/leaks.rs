@@ -1,4 +1,4 @@
-//! What must not stand in a log: whole phone numbers, keys, cookies, passwords.
+//! Search for text that must not occur in a log: complete phone numbers, keys, cookies and passwords.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ static LEAKS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
     ]
 });
 
-/// What of a log should not be there, with its line.
+/// Returns every secret in a log, with its line.
 pub fn leaks(log: &str) -> Vec<String> {
     let of = |line: &str| {
         let found = LEAKS.iter().find(|(_, pattern)| pattern.is_match(line));
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_must_not_be_in_a_log_is_found_and_what_may_is_not() {
+    fn secrets_in_a_log_are_found_and_permitted_text_is_not() {
         for bad in [
             "call in from=\"+15555550142\"",
             "INVITE sip:+34910000001@host",
@@ -46,7 +46,7 @@ mod tests {
         }
         for good in [
             "2026-11-23T00:07:34.185280Z  INFO call in call=45f12a46-f6eb-440b-94e0-9071a9d571f8 from=\"+1555•••0142\"",
-            "SIP listens listener=udp:127.0.0.1:45799",
+            "listening for SIP listener=udp:127.0.0.1:45799",
             "postgres://127.0.0.1:5432/x",
             "took +12 ms",
         ] {

@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: the real binary, its real peers, and measuring sound.
+//! Shared support for the end-to-end tests: the real binary, its real peers, and measurement of audio.
 //!
 //! ```text
 //! Tandem (child process) ◀─ SIP, RTP ─▶ Sipp, Baresip, Linphone, RtpEnd, media_engine::party::Party
@@ -7,9 +7,9 @@
 //!        └─ HTTP, SSE ── Api, Crowd
 //! ```
 //!
-//! Invariants: a peer that is missing fails the test and says what to install; everything started is stopped by
-//! the process id held, also when a test fails; waits are for lines, packets and events, each with a deadline.
-//! Not here: scenarios (they are the tests), virtual time (`tests/sim`).
+//! Invariants: a missing peer program fails the test with the package to install; every started process is stopped by the process
+//! id that was stored, also when a test fails; every wait is for a line, a packet or an event, and has a deadline. Not here:
+//! scenarios (those are the tests) and virtual time (`tests/sim`).
 
 pub mod api;
 pub mod baresip;
@@ -43,17 +43,17 @@ pub mod wall;
 
 use std::path::PathBuf;
 
-/// The repository's folder.
+/// Root folder of the repository.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the member crate lies in the repository").to_owned()
 }
 
-/// A file under `tests/data`.
+/// Path of a file under `tests/data`.
 pub fn data(path: &str) -> PathBuf {
     repository().join("tests/data").join(path)
 }
 
-/// Whether every check runs at full length.
+/// Returns whether every check runs at full length (`TANDEM_SOAK`).
 pub fn soak() -> bool {
     std::env::var_os("TANDEM_SOAK").is_some_and(|value| value != "0")
 }

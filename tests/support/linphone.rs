@@ -1,9 +1,9 @@
-//! linphonec, a SIP phone on the console: SIP over TLS, media with keys in the SDP, sound from and to files.
+//! linphonec, a SIP phone on the console: SIP over TLS, media with keys in the SDP, audio from and to files.
 //!
 //! ```text
-//! tone.wav ─▶ linphonec ─ TLS, SRTP ─▶ Tandem        heard-n.wav ◀─ what it hears since it was last listened to
+//! tone.wav ─▶ linphonec ─ TLS, SRTP ─▶ Tandem        heard-n.wav ◀─ audio received since the last recording began
 //! ```
-//! While it holds a call it plays another tone: music on hold.
+//! While it holds a call it plays another tone as music on hold.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,31 +17,31 @@ use crate::{ports, sound};
 
 const INSTALL: &str = "install Debian's linphone-cli (`make setup-test`)";
 const READY: Duration = Duration::from_secs(10);
-/// Rate of the files that it plays, and of what it hears in PCMU.
+/// Sample rate of the files that it plays and of the audio that it receives in PCMU.
 const RATE: SampleRate = SampleRate::HZ_8000;
-/// Its files are not played twice: longer than any test.
+/// Duration of its files, in seconds. They are played only once, so they are longer than any test.
 const TONE_S: f32 = 60.0;
-/// Bytes before the samples of its files.
+/// Length of the header of its WAV files, in bytes.
 const WAV_HEADER: usize = 44;
 
-/// A running linphonec.
+/// A running linphonec. It is stopped when the value is dropped.
 pub struct Linphone {
     process: Process,
     folder: TempDir,
-    /// Lines taken so far.
+    /// Number of output lines consumed so far.
     read: usize,
-    /// Files of what it heard.
+    /// Number of recordings of received audio.
     files: u32,
 }
 
 impl Linphone {
-    /// Starts a phone whose microphone is a tone of `hertz` at `dbfs` and whose music on hold is another of `held_hertz`.
-    /// Calls that are not encrypted are refused.
+    /// Starts a phone whose microphone is a tone of `hertz` at `dbfs` and whose music on hold is a tone of `held_hertz`. It
+    /// refuses calls that are not encrypted.
     pub async fn start(hertz: f32, held_hertz: f32, dbfs: f32) -> Linphone {
         let folder = tempfile::tempdir().expect("a folder for linphone");
         let media = ports::free();
-        // Whether a stranger believes the certificate is not what is tested here. PCMU comes first, and no other codec that
-        // it is left with has another rate. Without the mark of a migration IPv6 is switched on again.
+        // Certificate verification is not under test here. PCMU comes first, and every remaining codec has the same rate. Without
+        // the migration mark linphonec switches IPv6 on again.
         let config = format!(
             "[sip]\nsip_port=0\nsip_tcp_port=0\nsip_tls_port=-2\nverify_server_certs=0\nverify_server_cn=0\n\
              use_ipv6=0\nipv6_migration_done=1\nmedia_encryption=srtp\nmedia_encryption_mandatory=1\n\
@@ -54,7 +54,7 @@ impl Linphone {
         );
         let file = folder.path().join("linphonerc");
         std::fs::write(&file, config).expect("its configuration written");
-        // Without a place for its database it never begins to work.
+        // linphonec does not start without a folder for its database.
         std::fs::create_dir_all(folder.path().join(".local/share/linphone")).expect("a folder for its database");
         for (name, hertz) in [("tone.wav", hertz), ("held.wav", held_hertz)] {
             sound::write_wav(&folder.path().join(name), RATE, &sound::tone(RATE, hertz, dbfs, TONE_S));
@@ -69,45 +69,45 @@ impl Linphone {
         phone
     }
 
-    /// Waits until it was pressed these keys, in this order, since it last said something that was waited for.
+    /// Waits until these keys have been received, in this order, in output that has not been consumed yet.
     pub async fn until_keys(&mut self, keys: &str, deadline: Duration) {
         for key in keys.chars() {
             self.until(&format!("Receiving tone {key}"), deadline).await;
         }
     }
 
-    /// Dials and waits until sound flows.
+    /// Dials and waits until media is flowing.
     pub async fn dial(&mut self, uri: &str, deadline: Duration) {
         self.process.write_line(&format!("call {uri}"));
         self.until("Media streams established", deadline).await;
     }
 
-    /// Puts the call on hold.
+    /// Puts the call on hold and waits for the answer.
     pub async fn hold(&mut self, deadline: Duration) {
         self.plays("held.wav");
         self.process.write_line("pause");
         self.until("is now paused", deadline).await;
     }
 
-    /// Takes it back.
+    /// Resumes the call and waits for the answer.
     pub async fn resume(&mut self, deadline: Duration) {
         self.plays("tone.wav");
         self.process.write_line("resume");
         self.until("Media streams established", deadline).await;
     }
 
-    /// Presses keys, one after the other: telephone-events (RFC 4733).
+    /// Presses keys in turn, as telephone-events (RFC 4733) or by SIP INFO.
     pub fn press(&mut self, keys: &str) {
         self.process.write_line(keys);
     }
 
-    /// Keys go by SIP INFO from now on.
+    /// Sends later keys by SIP INFO.
     pub fn press_by_info(&mut self) {
         self.process.write_line("param sip use_rfc2833 0");
         self.process.write_line("param sip use_info 1");
     }
 
-    /// The next `seconds` of what it hears.
+    /// Records and returns the next `seconds` of received audio.
     pub async fn hears(&mut self, seconds: f32, deadline: Duration) -> (SampleRate, Vec<i16>) {
         self.files += 1;
         let file = self.folder.path().join(format!("heard-{}.wav", self.files));
@@ -127,13 +127,13 @@ impl Linphone {
         (RATE, heard)
     }
 
-    /// Hangs up and waits until that is done.
+    /// Hangs up and waits until the call has ended.
     pub async fn hang_up(&mut self, deadline: Duration) {
         self.process.write_line("terminate");
         self.until(" ended (", deadline).await;
     }
 
-    /// Ends it.
+    /// Stops the process and waits for its end.
     pub async fn stop(mut self) {
         self.process.write_line("quit");
         self.process.exited(READY).await;
@@ -144,14 +144,14 @@ impl Linphone {
         self.process.write_line(&format!("play {}", file.display()));
     }
 
-    /// Waits until it says something new that contains `text`.
+    /// Waits for a new output line that contains `text`.
     async fn until(&mut self, text: &str, deadline: Duration) {
         let find = |line: &str| line.contains(text).then_some(());
         self.process.line_from(&mut self.read, text, deadline, find).await;
     }
 }
 
-/// What a WAV file of its holds so far: the header is written at the end, the samples all along.
+/// Samples of a WAV file that is still written. The header is written at the end; the samples are written continuously.
 fn samples(file: &std::path::Path) -> Vec<i16> {
     let bytes = std::fs::read(file).unwrap_or_default();
     let samples = bytes.get(WAV_HEADER..).unwrap_or_default();

@@ -1,20 +1,20 @@
-//! Network namespaces, as the command `ip` makes them.
+//! Network namespaces, managed with the command `ip`.
 
 use std::process::Command;
 
 const NEEDS: &str = "this test makes network namespaces: run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN) on a Linux with \
                      CONFIG_NET_NS, CONFIG_VETH and CONFIG_IP_MULTIPLE_TABLES, with Debian's iproute2 (`make setup-test`)";
 
-/// Runs `ip` with these words.
+/// Runs `ip` with the arguments in `line`.
 ///
 /// # Panics
-/// With what it said, and what it needs, when it fails.
+/// When the command fails, with its output and the required privileges.
 pub(crate) fn ip(line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     run(line, &words);
 }
 
-/// Lets a namespace pass on what is for others.
+/// Enables IP forwarding in a namespace.
 ///
 /// # Panics
 /// As [`ip`] does.
@@ -30,7 +30,7 @@ fn run(line: &str, words: &[&str]) {
     assert!(done.status.success(), "`ip {line}`: {}; {NEEDS}", said.trim());
 }
 
-/// Takes away what was made; what is not there cannot go: as good.
+/// Runs `ip` to delete an object, and ignores failures, since the object may already be gone.
 pub(crate) fn take_away(line: &str) {
     let _gone = Command::new("ip").args(line.split(' ')).output();
 }

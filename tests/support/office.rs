@@ -1,4 +1,4 @@
-//! An office: a server with two agents at their phones, and a customer whose calls come through a carrier.
+//! An office: a server with two agents at their phones, and a customer whose calls arrive through a carrier.
 //!
 //! ```text
 //! customer (trunk, 127.0.0.2) ── Tandem ── anna, ben (registered, 127.0.0.1)
@@ -16,39 +16,39 @@ use crate::desk::{Desk, Line, hear_each_other};
 use crate::ports;
 use crate::tandem::{Holdings, Setup, Tandem, binary};
 
-/// Whatever is waited for comes within this.
+/// Deadline of every wait.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// The customer's tone.
+/// Frequency of the customer's tone, in Hz.
 pub const CUSTOMER_HZ: f32 = 440.0;
-/// Anna's tone.
+/// Frequency of Anna's tone, in Hz.
 pub const ANNA_HZ: f32 = 600.0;
-/// Ben's tone.
+/// Frequency of Ben's tone, in Hz.
 pub const BEN_HZ: f32 = 800.0;
 
-/// A server with two agents and a customer.
+/// A server with two registered agents and a customer.
 pub struct Office {
-    /// The server.
+    /// The running server.
     pub tandem: Tandem,
-    /// Its organization's API.
+    /// API client of the organization.
     pub api: Api,
     before: Holdings,
     captures: tempfile::TempDir,
-    /// The agent that calls to 100 ring.
+    /// Phone of the agent to whom calls to 100 are routed.
     pub anna: Desk,
-    /// Another agent.
+    /// Phone of the second agent.
     pub ben: Desk,
-    /// The customer, and every other number of the carrier.
+    /// Phone of the customer and of every other number of the carrier.
     pub customer: Desk,
 }
 
 impl Office {
-    /// Starts it; everybody is at their phone.
+    /// Starts the server and registers both agents.
     pub async fn open() -> Office {
         let Setup { trunk_settings, sip_settings, .. } = Setup::default();
         Office::open_with(trunk_settings, sip_settings).await
     }
 
-    /// The same with these keys of every trunk and of `[sip]`, as TOML lines.
+    /// Like [`Office::open`], with further keys of every trunk and of `[sip]`, as TOML lines.
     pub async fn open_with(trunk_settings: &'static str, sip_settings: &'static str) -> Office {
         let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
         let captures = tempfile::tempdir().expect("an empty folder");
@@ -70,7 +70,7 @@ impl Office {
         Office { tandem, api, before, captures, anna, ben, customer }
     }
 
-    /// The customer calls, anna answers, and both hear each other.
+    /// Lets the customer call and anna answer, and asserts that both hear each other.
     pub async fn talk(&mut self) -> (Line, Line) {
         let (customer, anna) = tokio::join!(self.customer.call("100", CUSTOMER_HZ, "", PATIENCE), async {
             let invite = self.anna.rings(PATIENCE).await;
@@ -81,12 +81,13 @@ impl Office {
         (customer, anna)
     }
 
-    /// A user of this server.
+    /// SIP URI of a user of this server.
     pub fn sip_uri(&self, user: &str) -> String {
         format!("sip:{user}@{}", self.tandem.sip())
     }
 
-    /// Everything is given back, every call has ended once, and every call can be run again from its capture.
+    /// Asserts that every resource was released, that every call ended once with these causes, and that every capture replays;
+    /// then stops.
     pub async fn close(self, causes: &[&str]) {
         self.tandem.gives_back(&self.before, Duration::from_secs(10)).await;
         let calls = self.api.get("/api/calls").await;
@@ -112,12 +113,12 @@ impl Office {
         assert!(told.contains(&format!("calls       {}\n", causes.len())), "{told}");
     }
 
-    /// The id of the newest call, once it is bridged.
+    /// Waits until the newest call is bridged, and returns its id.
     pub async fn bridged(&self) -> String {
         self.api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned()
     }
 
-    /// A call's leg whose other end is `peer` and that has not ended, as soon as `is_so` is true of it.
+    /// Waits for a leg of a call whose other end is `peer`, that has not ended and for which `is_so` is true; returns it.
     pub async fn leg(&self, call: &str, peer: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let mut again = tokio::time::interval(Duration::from_millis(50));
         let until = tokio::time::Instant::now() + PATIENCE;

@@ -1,10 +1,10 @@
-//! Ports for peers that must be told theirs before they start.
+//! Ports for peers that need to know their port before they start.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-/// Below the system's ephemeral range, apart from the ports that Tandem hands out in tests.
+/// First port handed out here: below the system's ephemeral range and outside the ports that Tandem uses in tests.
 const FIRST: u16 = 14_000;
 const COUNT: u16 = 4_000;
 
@@ -14,11 +14,11 @@ pub const MEDIA: &str = "20000-23999";
 /// The same range, as numbers.
 pub const MEDIA_RANGE: std::ops::RangeInclusive<u16> = 20_000..=23_999;
 
-/// An even port on 127.0.0.1 that is free, with its odd neighbour, for UDP and TCP.
+/// Returns a free even port on 127.0.0.1 whose odd neighbour is free too, for UDP and TCP.
 pub fn free() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..COUNT {
-        // Processes of one run begin at different places.
+        // Processes of one run start at different ports.
         let step = NEXT.fetch_add(2, Ordering::Relaxed);
         let start = (std::process::id() as u16).wrapping_mul(38) & !1;
         let port = FIRST + start.wrapping_add(step) % COUNT;
@@ -30,7 +30,7 @@ pub fn free() -> u16 {
     panic!("no free port from {FIRST} to {}", FIRST + COUNT);
 }
 
-/// Waits until somebody listens on UDP `port`, without touching it.
+/// Waits until UDP `port` is bound, without using it.
 pub async fn until_bound(port: u16, deadline: Duration) {
     let mut look = tokio::time::interval(Duration::from_millis(10));
     let wanted = format!(":{port:04X}");
@@ -43,5 +43,8 @@ pub async fn until_bound(port: u16, deadline: Duration) {
             }
         }
     };
-    assert!(tokio::time::timeout(deadline, wait).await.is_ok(), "nobody listened on port {port} within {deadline:?}");
+    assert!(
+        tokio::time::timeout(deadline, wait).await.is_ok(),
+        "no program listened on port {port} within {deadline:?}"
+    );
 }

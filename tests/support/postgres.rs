@@ -1,8 +1,8 @@
-//! A PostgreSQL server of a test's own: Debian's, on a free port, with a data folder that goes with it. `DATABASE_URL`
-//! (of a superuser) selects another one.
+//! A PostgreSQL server for one test: Debian's programs, on a free port, with a temporary data folder. `DATABASE_URL` (of a
+//! superuser) selects an existing server instead.
 //!
-//! Every database has two roles, as a careful operator would make them: `tandem_owner`, which migrates and is no
-//! superuser, and `tandem`, which serves.
+//! Every database has two roles, as recommended to operators: `tandem_owner`, which migrates and is not a superuser, and `tandem`,
+//! which serves.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -21,34 +21,34 @@ const INSTALL: &str = "install Debian's postgresql (`make setup-test`)";
 const READY: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "only-for-tests";
 
-/// A running server.
+/// A running PostgreSQL server.
 pub struct Postgres {
     process: Option<Process>,
     place: Option<Place>,
-    /// URL of a superuser, without a database.
+    /// URL of a superuser, without the database name.
     admin: String,
     made: AtomicU32,
 }
 
-/// Where a server of our own lives.
+/// Folder, port and user of a server that this test started.
 struct Place {
     folder: TempDir,
     port: u16,
 }
 
-/// How to reach one database.
+/// URLs of one database.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// As the serving role.
+    /// URL for the role that serves.
     pub url: String,
-    /// As the role that owns the schema.
+    /// URL for the role that owns the schema.
     pub migrate_url: String,
-    /// As a superuser.
+    /// URL for a superuser.
     pub admin_url: String,
 }
 
 impl Postgres {
-    /// Starts a server, or takes that of `DATABASE_URL`.
+    /// Starts a server, or connects to the one of `DATABASE_URL`.
     pub async fn start() -> Postgres {
         let (process, place, admin) = match std::env::var("DATABASE_URL") {
             Ok(url) => (None, None, url.rsplit_once('/').map_or(url.clone(), |(server, _)| server.to_owned())),
@@ -64,7 +64,7 @@ impl Postgres {
         let postgres = Postgres { process, place, admin, made: AtomicU32::new(0) };
         let mut connection = postgres.connect("postgres").await;
         for role in ["tandem_owner", "tandem"] {
-            // Beside others that use the same server.
+            // Other processes may use the same server.
             let sql = format!(
                 "DO $$ BEGIN CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'; \
                  EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
@@ -74,7 +74,7 @@ impl Postgres {
         postgres
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub async fn database(&self) -> Database {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let name = format!("tandem_test_{}_{number}", std::process::id());
@@ -90,7 +90,7 @@ impl Postgres {
         }
     }
 
-    /// Ends the server as its operator would: at once, connections and all. It can be started again.
+    /// Stops the server at once and closes its connections, as an operator would. [`Postgres::resume`] starts it again.
     pub async fn halt(&mut self) {
         let mut process = self.process.take().expect("a server of our own runs");
         // SIGINT: fast shutdown.
@@ -98,13 +98,13 @@ impl Postgres {
         process.exited(READY).await;
     }
 
-    /// Starts it again, on its port and with its data.
+    /// Starts the server again on the same port with the same data.
     pub async fn resume(&mut self) {
         let place = self.place.as_ref().expect("a server of our own");
         self.process = Some(place.serve().await);
     }
 
-    /// Ends it and removes its data.
+    /// Stops the server and removes its data.
     pub async fn stop(mut self) {
         if self.process.is_some() {
             self.halt().await;
@@ -118,7 +118,7 @@ impl Postgres {
 }
 
 impl Drop for Postgres {
-    /// A test that failed: SIGTERM alone would wait for its connections.
+    /// Handles a failed test: SIGTERM would wait for the server's connections.
     fn drop(&mut self) {
         if let Some(process) = &self.process {
             process.signal(libc::SIGINT);
@@ -127,7 +127,7 @@ impl Drop for Postgres {
 }
 
 impl Database {
-    /// The first column of the first row, as a superuser sees it.
+    /// Runs a query as a superuser and returns the first column of the first row.
     pub async fn text(&self, sql: &'static str) -> Option<String> {
         let mut connection = PgConnection::connect(&self.admin_url).await.expect("a superuser's connection");
         let row = sqlx::query(sql).fetch_optional(&mut connection).await.expect("the query runs");
@@ -140,11 +140,11 @@ impl Place {
         self.folder.path().join("data")
     }
 
-    /// PostgreSQL refuses to run as root: then it runs as the user of Debian's package.
+    /// Builds a command that runs as the user of Debian's package if the test runs as root, which PostgreSQL refuses.
     fn as_its_user(&self, program: &str) -> Command {
         let mut command = Command::new(programs().join(program));
         if let Some((uid, gid)) = unprivileged() {
-            chown(self.folder.path(), Some(uid), Some(gid)).expect("its folder given away");
+            chown(self.folder.path(), Some(uid), Some(gid)).expect("the folder's owner changed");
             command.uid(uid).gid(gid);
         }
         command.current_dir(self.folder.path());
@@ -171,7 +171,7 @@ impl Place {
     async fn serve(&self) -> Process {
         let mut command = self.as_its_user("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-k", ""]);
-        // What is tested is that its clients lose nothing, not that its disk does not.
+        // Tests check that clients lose no data, not that the disk is durable.
         for setting in ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=200"] {
             command.args(["-c", setting]);
         }
@@ -182,7 +182,7 @@ impl Place {
     }
 }
 
-/// Where Debian puts the newest version's programs; elsewhere they are on the path.
+/// Folder of the newest version's programs on Debian; elsewhere they are on the path.
 fn programs() -> PathBuf {
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -194,7 +194,7 @@ fn programs() -> PathBuf {
     versions.pop().map_or_else(|| Path::new("").to_owned(), |(_, path)| path)
 }
 
-/// The user and group `postgres`, when we are root.
+/// Ids of the user and group `postgres` if the test runs as root.
 fn unprivileged() -> Option<(u32, u32)> {
     let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let users = root.then(|| std::fs::read_to_string("/etc/passwd").expect("/etc/passwd is readable"))?;

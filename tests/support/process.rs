@@ -1,7 +1,7 @@
-//! A child process whose lines are kept and waited for, and which never outlives its test.
+//! A child process whose output lines are stored and can be waited for, and which never outlives its test.
 //!
-//! Invariants: it is signalled by the id held and only while it is known to run; it is reaped exactly once; what it
-//! said is shown when the test fails.
+//! Invariants: signals are sent by the stored id and only while the process is known to run; it is reaped exactly once; its output
+//! is printed when the test fails.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// How long a process has to end after SIGTERM.
+/// Time that a process has to exit after SIGTERM.
 const LEAVE: Duration = Duration::from_secs(10);
-/// Lines shown when a test fails.
+/// Number of output lines printed when a test fails.
 const SHOWN: usize = 120;
 
-/// A running child process.
+/// A running child process. It is stopped when the value is dropped.
 pub struct Process {
     name: String,
     pid: u32,
@@ -63,7 +63,7 @@ impl Log {
 }
 
 impl Process {
-    /// Starts `command`; fails the test with `advice` when the program is not there.
+    /// Starts `command`; panics with `advice` when the program is missing.
     pub fn start(name: &str, advice: &str, command: &mut Command) -> Process {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = match command.spawn() {
@@ -85,29 +85,29 @@ impl Process {
         Process { name: name.to_owned(), pid, stdin, log, exit, reaped }
     }
 
-    /// The process id.
+    /// The id of the process.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Bytes of its resident memory; 0 once it has ended.
+    /// Resident memory in bytes; 0 once the process has ended.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
         line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
     }
 
-    /// Everything said so far on standard output and standard error.
-    pub fn said(&self) -> String {
+    /// Returns the output so far, of standard output and standard error.
+    pub fn output(&self) -> String {
         self.log.tail(usize::MAX)
     }
 
-    /// Waits until `find` takes a line, looking from the first line on.
+    /// Waits until `find` accepts a line, starting with the first line of the output.
     pub async fn line<T>(&self, what: &str, deadline: Duration, find: impl FnMut(&str) -> Option<T>) -> T {
         self.line_from(&mut 0, what, deadline, find).await
     }
 
-    /// Like [`Process::line`], from line `from` on, which is moved behind the line found.
+    /// Like [`Process::line`], starting with line `from`, which is set to the line after the one found.
     pub async fn line_from<T>(
         &self,
         from: &mut usize,
@@ -124,9 +124,9 @@ impl Process {
                     return Some(found);
                 }
                 tokio::select! {
-                    changed = count.changed() => changed.expect("the log lives as long as the process"),
+                    changed = count.changed() => changed.expect("the log exists as long as the process"),
                     _ = exit.wait_for(Option::is_some) => {
-                        // Last words may still be on their way through the pipes.
+                        // The last lines may still be in the pipes.
                         while timeout(Duration::from_millis(500), count.changed()).await.is_ok_and(|more| more.is_ok()) {
                             if let Some(found) = self.log.find(from, &mut find) {
                                 return Some(found);
@@ -140,7 +140,7 @@ impl Process {
         match timeout(deadline, search).await {
             Ok(Some(found)) => found,
             Ok(None) => panic!("{} ended without: {what}", self.name),
-            Err(_) => panic!("{} did not say within {deadline:?}: {what}", self.name),
+            Err(_) => panic!("{} did not print within {deadline:?}: {what}", self.name),
         }
     }
 
@@ -153,11 +153,11 @@ impl Process {
         }
     }
 
-    /// Sends a signal unless it has ended.
+    /// Sends a signal unless the process has ended.
     pub fn signal(&self, signal: libc::c_int) {
         if self.exit.borrow().is_none() {
-            // SAFETY: kill takes two integers. The thread that reaps this child has not told of its end, so the id
-            // is still the child's.
+            // SAFETY: kill takes two integers. The thread that reaps this child has not reported its end, so the id still belongs
+            // to the child.
             #[allow(unsafe_code)]
             unsafe {
                 libc::kill(self.pid as libc::pid_t, signal);
@@ -165,7 +165,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end.
+    /// Waits until the process exits, and returns its status.
     pub async fn exited(&mut self, deadline: Duration) -> ExitStatus {
         match timeout(deadline, self.exit.wait_for(Option::is_some)).await {
             Ok(Ok(status)) => status.expect("just seen"),
@@ -174,7 +174,7 @@ impl Process {
         }
     }
 
-    /// Asks it to end and waits for that.
+    /// Sends SIGTERM and waits until the process exits.
     pub async fn stop(mut self) -> ExitStatus {
         self.signal(libc::SIGTERM);
         self.exited(LEAVE).await
@@ -186,18 +186,18 @@ impl Drop for Process {
         self.stdin = None;
         self.signal(libc::SIGTERM);
         if self.reaped.recv_timeout(LEAVE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("{} does not end when asked: it is killed", self.name);
+            eprintln!("{} does not exit on SIGTERM and is killed", self.name);
             self.signal(libc::SIGKILL);
-            // Only its end can follow.
+            // Only the end of the process can follow.
             let _ended = self.reaped.recv();
         }
         if thread::panicking() {
-            eprintln!("--- {} said, at the end:\n{}", self.name, self.log.tail(SHOWN));
+            eprintln!("--- last output of {}:\n{}", self.name, self.log.tail(SHOWN));
         }
     }
 }
 
-/// Reads lines to the end on a thread of its own. `\r` ends a line too: some peers redraw theirs.
+/// Reads lines until the end of `pipe` on a thread of its own. `\r` ends a line too, because some peers redraw their lines.
 fn keep(pipe: impl Read + Send + 'static, log: Arc<Log>) {
     thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);

@@ -1,4 +1,4 @@
-//! A server of call programs over HTTP or HTTPS, with every fault that such a server has.
+//! A server of call programs over HTTP or HTTPS that can show every fault of such a server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// Requests that may wait to be looked at.
+/// Capacity of the queue of received requests.
 const KEPT: usize = 64;
 
-/// The server. What it answers depends on the path:
+/// The server. Its answer depends on the path:
 ///
 /// | path | answer |
 /// |---|---|
 /// | `/good` | the program |
-/// | `/wrong` | 200 with something that is no program |
-/// | `/huge` | 200 with a body that does not end |
+/// | `/wrong` | 200 with a body that is not a program |
+/// | `/huge` | 200 with an endless body |
 /// | `/redirect` | 302 to `/good` |
-/// | `/slow` | nothing, while the connection stays open |
+/// | `/slow` | no answer; the connection stays open |
 /// | else | 404 |
 pub struct ProgramServer {
     scheme: &'static str,
@@ -34,19 +34,19 @@ pub struct ProgramServer {
     task: JoinHandle<()>,
 }
 
-/// A request that came.
+/// A request that the server received.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Its path.
+    /// Path of the request line.
     pub path: String,
-    /// Names in small letters, and values.
+    /// Header names in lower case, and values.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// Body of `Content-Length` bytes.
     pub body: Vec<u8>,
 }
 
 impl Asked {
-    /// The value of a header; empty: it is not there.
+    /// Returns the value of a header; empty if the header is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
@@ -59,12 +59,12 @@ impl Drop for ProgramServer {
 }
 
 impl ProgramServer {
-    /// A server on 127.0.0.1 whose `/good` gives this program.
+    /// Starts a server on 127.0.0.1 that answers `/good` with this program.
     pub async fn start(program: &Value) -> ProgramServer {
         ProgramServer::start_with(program, None).await
     }
 
-    /// The same by https.
+    /// Like [`ProgramServer::start`], over HTTPS.
     pub async fn start_secure(program: &Value, identity: &Identity) -> ProgramServer {
         ProgramServer::start_with(program, Some(identity.acceptor())).await
     }
@@ -77,35 +77,35 @@ impl ProgramServer {
         let program = program.to_string();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A connection that breaks is its client's matter.
+                // Errors of a connection concern its client only.
                 drop(tokio::spawn(accept(stream, tls.clone(), asked_in.clone(), program.clone())));
             }
         });
         ProgramServer { scheme, address, asked, task }
     }
 
-    /// The URL of a path.
+    /// Returns the URL of a path on this server.
     pub fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.address)
     }
 
-    /// The next request that came.
+    /// Waits for the next request and returns it. Panics when none arrives before the deadline.
     pub async fn asked(&mut self, deadline: Duration) -> Asked {
         let asked = tokio::time::timeout(deadline, self.asked.recv()).await;
         asked.unwrap_or_else(|_| panic!("no request within {deadline:?}")).expect("the server runs")
     }
 }
 
-/// A certificate of 127.0.0.1 that no authority has signed, with its key.
+/// A self-signed certificate for 127.0.0.1 with its key.
 pub struct Identity(rcgen::CertifiedKey<rcgen::KeyPair>);
 
 impl Identity {
-    /// Another one each time.
+    /// Generates a new key and certificate.
     pub fn new() -> Identity {
         Identity(rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate"))
     }
 
-    /// The certificate, as a list of authorities has it.
+    /// Returns the certificate in PEM, as in a list of authorities.
     pub fn pem(&self) -> String {
         self.0.cert.pem()
     }
@@ -161,7 +161,7 @@ async fn serve(
     let length = headers.iter().find(|(name, _)| name == "content-length");
     let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
     stream.read_exact(&mut body).await?;
-    // Nobody looks any more.
+    // The receiver may have been dropped.
     let _ = asked.send(Asked { path: path.clone(), headers, body }).await;
     let ok = |body: &str| {
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())

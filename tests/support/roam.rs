@@ -1,4 +1,4 @@
-//! A device that leaves one network for another in mid-call, made of a network namespace.
+//! A device that changes from one network to another during a call, built from a network namespace.
 //!
 //! ```text
 //!  this namespace               namespace "away"
@@ -6,26 +6,26 @@
 //!               ── veth ─ .5  .6  second network, from then on
 //! ```
 //!
-//! Nothing is said when the first network goes: its interface is gone, and what was sent by it is lost.
+//! The first network disappears without notice: its interface is removed, and datagrams sent through it are lost.
 //!
-//! Invariant: what was made is taken away with this value, also when the test fails.
+//! Invariant: the namespace and its interfaces are deleted with this value, also when the test fails.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::netns::{ip, take_away};
 
-/// The namespace and its ways here.
+/// The namespace and its connections to this one.
 pub struct Roam {
     name: String,
-    /// Third byte of all addresses, in 198.19.0.0/16 (RFC 2544): nobody's.
+    /// Third byte of all addresses, in 198.19.0.0/16, which RFC 2544 reserves for tests.
     net: u8,
 }
 
 impl Roam {
-    /// Makes the namespace, in its first network.
+    /// Creates the namespace and connects its first network.
     ///
     /// # Panics
-    /// When that cannot be done, with what it needs.
+    /// When that fails, with the required privileges.
     pub fn start() -> Roam {
         let pid = std::process::id();
         let roam = Roam { name: format!("tr{}", pid % 100_000), net: (pid % 251) as u8 };
@@ -37,16 +37,16 @@ impl Roam {
         roam
     }
 
-    /// Leaves the first network for the second.
+    /// Replaces the first network by the second.
     ///
     /// # Panics
-    /// When that cannot be done.
+    /// When that fails.
     pub fn change(&self) {
         ip(&format!("-n {} link del {}a2", self.away(), self.name));
         self.join('b', 5);
     }
 
-    /// Enters a network: its near end has the address `host`, its far end the next one.
+    /// Connects a network: its near end gets the address `host`, its far end the next one.
     fn join(&self, network: char, host: u8) {
         let (away, near) = (self.away(), format!("{}{network}1", self.name));
         let far = format!("{}{network}2", self.name);
@@ -58,12 +58,12 @@ impl Roam {
         ip(&format!("-n {away} route add default via {}", self.address(host)));
     }
 
-    /// Where Tandem is reached from every network.
+    /// Address at which Tandem is reachable from both networks.
     pub fn home(&self) -> IpAddr {
         self.address(9)
     }
 
-    /// The namespace of the device.
+    /// Name of the device's namespace.
     pub fn away(&self) -> String {
         format!("{}away", self.name)
     }
@@ -75,7 +75,7 @@ impl Roam {
 
 impl Drop for Roam {
     fn drop(&mut self) {
-        // With the namespace its interfaces go, and with those their other ends.
+        // Deleting the namespace deletes its interfaces, and those delete their peers.
         take_away(&format!("netns del {}", self.away()));
         take_away(&format!("addr del {}/32 dev lo", self.home()));
     }

@@ -1,4 +1,4 @@
-//! A plain RTP endpoint of the tests' own: known bytes out, whatever comes back kept.
+//! A plain RTP endpoint: it sends known bytes and stores every packet that it receives.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,46 +11,46 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::ports;
 
-/// Octets of 20 ms of G.711.
+/// Bytes in 20 ms of G.711.
 const PAYLOAD: usize = 160;
 const HEADER: usize = 12;
 
-/// A UDP socket that speaks PCMU.
+/// A UDP socket that sends and receives PCMU.
 pub struct RtpEnd {
     socket: UdpSocket,
     port: u16,
 }
 
-/// One packet, taken apart.
+/// A parsed RTP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// RTP sequence number.
+    /// Sequence number of the packet.
     pub sequence: u16,
-    /// RTP timestamp.
+    /// Timestamp in samples of 8 kHz.
     pub timestamp: u32,
-    /// RTP payload type.
+    /// Payload type, without the marker bit.
     pub payload_type: u8,
-    /// What it carries.
+    /// Payload after the RTP header.
     pub payload: Vec<u8>,
-    /// Where it came from.
+    /// Address that sent the packet.
     pub source: SocketAddr,
 }
 
 impl RtpEnd {
-    /// Binds an even port on 127.0.0.1.
+    /// Binds an even UDP port on 127.0.0.1.
     pub async fn bind() -> RtpEnd {
         let port = ports::free();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).await.expect("the port was free a moment ago");
         RtpEnd { socket, port }
     }
 
-    /// The port.
+    /// UDP port of the socket.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Sends `count` packets of seeded noise to `to`, one each 20 ms, and keeps what comes until all came or
-    /// `linger` passed after the last one left. Returns what was sent and what came, both in order.
+    /// Sends `count` packets of seeded noise to `to`, one every 20 ms, and stores what arrives until all packets have arrived or
+    /// `linger` has passed since the last one was sent. Returns the sent and the received packets, both in order.
     pub async fn exchange(
         &self,
         to: SocketAddr,
@@ -91,7 +91,7 @@ impl RtpEnd {
         (sent, came)
     }
 
-    /// Sends packet `n` of a stream of PCMU.
+    /// Sends packet `n` of a PCMU stream.
     pub async fn send(&self, to: SocketAddr, n: usize, payload: &[u8]) {
         let packet = Packet {
             sequence: n as u16,
@@ -104,7 +104,7 @@ impl RtpEnd {
         self.socket.send_to(&bytes, to).await.expect("a datagram sent on loopback");
     }
 
-    /// Waits for one RTP packet.
+    /// Waits for one RTP packet and discards it.
     pub async fn heard(&self) {
         let mut buffer = [0; 2048];
         loop {
@@ -115,7 +115,7 @@ impl RtpEnd {
         }
     }
 
-    /// Waits for so many keys that come as telephone-events (RFC 4733) of `payload_type`, each of which must come to an end.
+    /// Waits for `count` keys as telephone-events (RFC 4733) of `payload_type`, each with its end, and returns them.
     pub async fn keys(&self, payload_type: u8, count: usize, deadline: Duration) -> String {
         const KEYS: &[u8; 16] = b"0123456789*#ABCD";
         let until = Instant::now() + deadline;
@@ -123,9 +123,11 @@ impl RtpEnd {
         let (mut keys, mut last) = (String::new(), None);
         while keys.len() < count {
             let received = timeout_at(until, self.socket.recv_from(&mut buffer)).await;
-            let Ok(Ok((length, source))) = received else { panic!("only the keys {keys:?} came within {deadline:?}") };
+            let Ok(Ok((length, source))) = received else {
+                panic!("only the keys {keys:?} arrived within {deadline:?}")
+            };
             let Some(packet) = Packet::parse(&buffer[..length], source) else { continue };
-            // The end is told three times; packets of one event have one timestamp.
+            // The end is sent three times; packets of one event share a timestamp.
             let is_end = packet.payload.get(1).is_some_and(|flags| flags & 0x80 != 0);
             if packet.payload_type == payload_type && is_end && last != Some(packet.timestamp) {
                 last = Some(packet.timestamp);
@@ -135,8 +137,8 @@ impl RtpEnd {
         keys
     }
 
-    /// Where packets for this end come from: `other` speaks into its leg at `through` until they arrive. Also returns
-    /// the number of packets that took.
+    /// Waits for the source address of packets to this end, while `other` sends to its leg at `through`. Also returns the number
+    /// of packets sent until then.
     pub async fn peer(&self, deadline: Duration, other: &RtpEnd, through: SocketAddr) -> (SocketAddr, usize) {
         let mut pace = tokio::time::interval(Duration::from_millis(20));
         let mut buffer = [0; 2048];
@@ -154,7 +156,7 @@ impl RtpEnd {
                 }
             }
         };
-        tokio::time::timeout(deadline, wait).await.unwrap_or_else(|_| panic!("nothing came to port {}", self.port))
+        tokio::time::timeout(deadline, wait).await.unwrap_or_else(|_| panic!("no packet arrived at port {}", self.port))
     }
 }
 
@@ -168,7 +170,7 @@ impl Packet {
         bytes
     }
 
-    /// Nothing when it is no plain RTP packet (RTCP, a keep-alive).
+    /// Returns `None` for anything but a plain RTP packet (RTCP, a keep-alive).
     fn parse(bytes: &[u8], source: SocketAddr) -> Option<Packet> {
         if bytes.len() < HEADER || bytes[0] != 0x80 || (64..96).contains(&(bytes[1] & 0x7f)) {
             return None;
@@ -184,23 +186,27 @@ impl Packet {
     }
 }
 
-/// Asserts that every packet sent came back once, with its bytes, in its place of sequence and time.
+/// Asserts that every packet sent came back once, with its bytes, sequence number and timestamp unchanged relative to the stream.
 #[track_caller]
 pub fn assert_unaltered(what: &str, sent: &[Packet], came: &[Packet]) {
     let by_payload: HashMap<&[u8], usize> =
         sent.iter().enumerate().map(|(n, packet)| (packet.payload.as_slice(), n)).collect();
     let places: Vec<Option<usize>> = came.iter().map(|packet| by_payload.get(&packet.payload[..]).copied()).collect();
     let altered = places.iter().filter(|place| place.is_none()).count();
-    assert_eq!(altered, 0, "{what}: packets came whose bytes were never sent");
+    assert_eq!(altered, 0, "{what}: packets arrived whose bytes were never sent");
     let missing: Vec<usize> = (0..sent.len()).filter(|n| !places.contains(&Some(*n))).collect();
-    assert!(missing.is_empty(), "{what}: {} of {} packets never came: {missing:?}", missing.len(), sent.len());
-    assert_eq!(came.len(), sent.len(), "{what}: packets came twice");
+    assert!(missing.is_empty(), "{what}: {} of {} packets never arrived: {missing:?}", missing.len(), sent.len());
+    assert_eq!(came.len(), sent.len(), "{what}: packets arrived twice");
     for (packet, place) in came.iter().zip(&places) {
         let n = place.expect("counted above");
         let (sequence, timestamp) = (n as u16, (n * PAYLOAD) as u32);
         let first = &came[places.iter().position(|place| *place == Some(0)).expect("none is missing")];
         assert_eq!(packet.sequence.wrapping_sub(first.sequence), sequence, "{what}: packet {n} was renumbered");
-        assert_eq!(packet.timestamp.wrapping_sub(first.timestamp), timestamp, "{what}: packet {n} has another time");
+        assert_eq!(
+            packet.timestamp.wrapping_sub(first.timestamp),
+            timestamp,
+            "{what}: packet {n} has another timestamp"
+        );
         assert_eq!(packet.payload_type, 0, "{what}: packet {n} has another payload type");
     }
 }
@@ -230,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_relay_may_do_passes_and_what_it_may_not_do_fails() {
+    fn permitted_changes_by_a_relay_pass_and_others_fail() {
         assert!(!fails(|_| {}));
-        assert!(!fails(|came| came.swap(3, 4)), "reordering by the network is no alteration");
+        assert!(!fails(|came| came.swap(3, 4)), "reordering by the network is not an alteration");
         assert!(fails(|came| came[5].payload[7] ^= 1), "one bit");
         assert!(fails(|came| drop(came.remove(9))), "a lost packet");
         assert!(fails(|came| came.push(came[2].clone())), "a packet twice");

@@ -1,15 +1,15 @@
-//! A store full of calls: five tenants, the first with six calls in ten; agents, numbers, outcomes, recordings, words.
+//! A large store of calls: five tenants, the first with six calls in ten; agents, numbers, outcomes, recordings, words.
 //!
-//! Words come as recognition would bring them, through the rows whose triggers keep the search index. In every call stand
-//! `hello` and `hola`; `itemN` (N below 200) in one call of a hundred, `orderN` (N below 5,000) in one of 2,500, `callN` in
-//! the Nth alone.
+//! Words are inserted as recognition inserts them, through the rows whose triggers maintain the search index. Every call contains
+//! `hello` and `hola`; `itemN` (N below 200) occurs in one call of a hundred, `orderN` (N below 5,000) in one of 2,500, `callN`
+//! only in the Nth.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 
-/// The tenants' identities; the first has most calls.
+/// Ids of the tenants; the first has most calls.
 pub const ORGANIZATIONS: [&str; 5] = [
     "00000000-0000-7000-8000-000000000000",
     "00000000-0000-7000-8000-000000000001",
@@ -18,10 +18,10 @@ pub const ORGANIZATIONS: [&str; 5] = [
     "00000000-0000-7000-8000-000000000004",
 ];
 
-/// Between two calls.
+/// Interval between the starts of two calls, in milliseconds.
 const STEP_MS: u64 = 7_000;
 
-/// What is the same in both databases, in terms of `i`, the call's number, and `at`, when it began.
+/// Columns that are the same in both databases, in terms of `i`, the call's number, and `at`, its start time.
 const CALL: &str = "'ended', CASE i % 3 WHEN 0 THEN 'inbound' ELSE 'outbound' END, \
     CASE i % 3 WHEN 0 THEN NULL ELSE 'direct' END, \
     '+1555550' || (1000 + i % 40), '+1' || (2000000000 + (i * 7919) % 700000000), 'agent' || (i % 40), \
@@ -38,7 +38,7 @@ fn first_at(calls: u32) -> u64 {
     u64::try_from(now).unwrap_or(u64::MAX).saturating_sub(u64::from(calls) * STEP_MS)
 }
 
-/// Statements that fill both: `rows` gives i, at, id and organization.
+/// Statements that fill both databases; the query `rows` yields i, at, id and organization.
 fn statements(rows: &str) -> Vec<String> {
     let transcript = |segment: u32, text: &str| {
         format!(
@@ -69,7 +69,7 @@ fn statements(rows: &str) -> Vec<String> {
 
 const ORGANIZATION: &str = "'00000000-0000-7000-8000-00000000000' || CASE WHEN i % 10 < 6 THEN 0 ELSE i % 4 + 1 END";
 
-/// Fills a SQLite store that has its schema and that nobody else uses, and gathers its statistics.
+/// Fills a SQLite store that has its schema and no other user, and updates its statistics.
 pub async fn sqlite(file: &Path, calls: u32) {
     let mut connection =
         SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.expect("the store opens");
@@ -92,7 +92,7 @@ pub async fn sqlite(file: &Path, calls: u32) {
     connection.close().await.expect("the store closes");
 }
 
-/// The same for PostgreSQL, as a superuser.
+/// Fills a PostgreSQL store as a superuser, and updates its statistics.
 pub async fn postgres(admin_url: &str, calls: u32) {
     let mut connection = PgConnection::connect(admin_url).await.expect("a superuser's connection");
     let first = first_at(calls);

@@ -1,4 +1,4 @@
-//! The least of a SIP client: whole messages as bytes over UDP, TCP or WebSocket, and waiting for an answer.
+//! A minimal SIP client: complete messages as bytes over UDP, TCP, TLS or WebSocket, and waiting for an answer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,39 +18,39 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// How a client reaches the server.
+/// Transport by which a client reaches the server.
 pub enum Wire {
-    /// One datagram, one message.
+    /// UDP: one message per datagram.
     Udp(UdpSocket),
-    /// A stream.
+    /// A TCP stream.
     Tcp(TcpStream),
-    /// A stream over TLS.
+    /// A TLS stream over TCP.
     Tls(Box<TlsStream<TcpStream>>),
-    /// RFC 7118.
+    /// SIP over WebSocket (RFC 7118).
     WebSocket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
 }
 
 impl Wire {
-    /// A UDP socket towards `server`.
+    /// Opens a UDP socket connected to `server`.
     pub async fn udp(server: SocketAddr) -> Wire {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a UDP socket");
         socket.connect(server).await.expect("a route on loopback");
         Wire::Udp(socket)
     }
 
-    /// A TCP connection to `server`.
+    /// Opens a TCP connection to `server`.
     pub async fn tcp(server: SocketAddr) -> Wire {
         Wire::Tcp(TcpStream::connect(server).await.expect("a connection to the SIP listener"))
     }
 
-    /// A TLS connection to `server`, whoever its certificate is for.
+    /// Opens a TLS connection to `server` without verifying its certificate.
     pub async fn tls(server: SocketAddr) -> Wire {
         Wire::tls_over(TcpStream::connect(server).await.expect("a connection to the SIP listener")).await
     }
 
-    /// The same over a connection.
+    /// Starts TLS on an existing connection without verifying the certificate.
     pub async fn tls_over(stream: TcpStream) -> Wire {
-        // The process may have its provider already.
+        // The process may have installed its provider already.
         let _ = aws_lc_rs::default_provider().install_default();
         let config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anyone));
         let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
@@ -58,7 +58,7 @@ impl Wire {
         Wire::Tls(Box::new(connector.connect(name, stream).await.expect("a TLS handshake")))
     }
 
-    /// A WebSocket to `/sip` of the server whose pages are at `http`.
+    /// Opens a WebSocket to `/sip` of the server whose pages are at `http`.
     pub async fn websocket(http: &str) -> Wire {
         let url = format!("{}/sip", http.replacen("http", "ws", 1));
         let mut request = url.as_str().into_client_request().expect("a WebSocket URL");
@@ -69,7 +69,7 @@ impl Wire {
         Wire::WebSocket(Box::new(socket))
     }
 
-    /// Token of the transport in Via.
+    /// Name of the transport in Via.
     pub fn token(&self) -> &'static str {
         match self {
             Wire::Udp(_) => "UDP",
@@ -79,10 +79,10 @@ impl Wire {
         }
     }
 
-    /// Sends bytes; whether the server still takes them.
+    /// Sends bytes; returns `false` when the connection is closed.
     pub async fn send(&mut self, bytes: &[u8]) -> bool {
         match self {
-            // A refused port shows at the next call: the server is looked at by OPTIONS instead.
+            // A refused UDP port shows only at the next call, so tests check the server with OPTIONS.
             Wire::Udp(socket) => socket.send(bytes).await.is_ok(),
             Wire::Tcp(stream) => stream.write_all(bytes).await.is_ok(),
             Wire::Tls(stream) => stream.write_all(bytes).await.is_ok() && stream.flush().await.is_ok(),
@@ -96,7 +96,7 @@ impl Wire {
         }
     }
 
-    /// The next bytes; `None` when the server closed.
+    /// Returns the next bytes; `None` when the server has closed the connection.
     pub async fn receive(&mut self) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 65_536];
         let length = match self {
@@ -116,7 +116,7 @@ impl Wire {
         Some(buffer)
     }
 
-    /// Sends OPTIONS and waits for its answer; returns the status code, or `None` when none came in time.
+    /// Sends OPTIONS and returns the status code of its answer, or `None` when none arrives in time.
     pub async fn options(&mut self, deadline: Duration) -> Option<u16> {
         let id: u64 = rand::random();
         let message = options(self.token(), id);
@@ -137,7 +137,7 @@ impl Wire {
     }
 }
 
-/// Believes every certificate: these tests are about what comes after it.
+/// Accepts every certificate: these tests are about the messages sent afterwards.
 #[derive(Debug)]
 struct Anyone;
 

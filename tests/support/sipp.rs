@@ -1,4 +1,4 @@
-//! sipp with our scenarios.
+//! sipp with the scenarios of `tests/data/sipp`.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,21 +13,21 @@ use crate::process::Process;
 use crate::{data, ports};
 
 const INSTALL: &str = "install Debian's sip-tester (`make setup-test`)";
-/// A callee listens within this.
+/// Deadline for a callee to start listening.
 const READY: Duration = Duration::from_secs(5);
 
-/// A running sipp.
+/// A running sipp with one scenario.
 pub struct Sipp {
     process: Process,
     folder: TempDir,
-    /// Its scenario.
+    /// Name of its scenario.
     name: String,
-    /// Its SIP port.
+    /// Its local SIP port.
     pub port: u16,
 }
 
 impl Sipp {
-    /// A callee that answers `calls` calls on `port` and sends every RTP packet back.
+    /// Starts a callee that answers `calls` calls on `port` and returns every RTP packet to its sender.
     pub async fn echo_callee(port: u16, calls: usize) -> Sipp {
         let media = ports::free().to_string();
         let extra = ["-mi", "127.0.0.1", "-mp", &media, "-rtp_echo"].map(str::to_owned);
@@ -36,8 +36,8 @@ impl Sipp {
         callee
     }
 
-    /// A carrier on `port` that wants the password `hush` of `account` for each of `calls` calls, and sends every RTP
-    /// packet back.
+    /// Starts a carrier on `port` that challenges each of `calls` calls for `account` with the password `hush`, and returns every
+    /// RTP packet to its sender.
     pub async fn carrier(port: u16, calls: usize) -> Sipp {
         let media = ports::free().to_string();
         let extra = ["-mi", "127.0.0.1", "-mp", &media, "-rtp_echo"].map(str::to_owned);
@@ -46,14 +46,14 @@ impl Sipp {
         carrier
     }
 
-    /// A callee that answers one call on `port` with the test's own RTP port `media` in its SDP.
+    /// Starts a callee that answers one call on `port` with the test's own RTP port `media` in its SDP.
     pub async fn callee(port: u16, media: u16) -> Sipp {
         let callee = Sipp::start("callee.xml", port, 1, &["-key", "media_end", &media.to_string()].map(str::to_owned));
         ports::until_bound(port, READY).await;
         callee
     }
 
-    /// A caller that makes one call to `tandem` for each of `calls` (called user part, RTP port in its SDP), at
+    /// Starts a caller that makes one call to `tandem` for each entry of `calls` (called user part, RTP port in its SDP), at
     /// `rate` calls a second, and holds each for `hold`.
     pub fn caller(tandem: SocketAddr, calls: &[(String, u16)], rate: u32, hold: Duration) -> Sipp {
         let mut injected = String::from("SEQUENTIAL\n");
@@ -68,7 +68,7 @@ impl Sipp {
         Sipp::start_in(folder, "caller.xml", ports::free(), calls.len(), &extra)
     }
 
-    /// A caller that plays a scenario once, against `tandem`; `extra`: further options of sipp. Its descriptions name the
+    /// Starts a caller that runs a scenario once against `tandem`; `extra` holds further options of sipp. Its SDP contains the
     /// test's own RTP port `media`.
     pub fn plays(scenario: &str, tandem: SocketAddr, media: u16, extra: &[&str]) -> Sipp {
         let (tandem, media) = (tandem.to_string(), media.to_string());
@@ -78,8 +78,7 @@ impl Sipp {
         Sipp::start(&format!("{scenario}.xml"), ports::free(), 1, &options)
     }
 
-    /// A callee at `address` that plays a scenario for `calls` calls, with the test's own RTP port `media` in its
-    /// descriptions.
+    /// Starts a callee at `address` that runs a scenario for `calls` calls, with the test's own RTP port `media` in its SDP.
     pub async fn awaits(scenario: &str, address: SocketAddr, media: u16, calls: usize) -> Sipp {
         let media = media.to_string();
         let extra = ["-mi", "127.0.0.1", "-key", "media_end", media.as_str(), "-trace_logs"].map(str::to_owned);
@@ -107,10 +106,10 @@ impl Sipp {
         Sipp { process: Process::start(&name, INSTALL, &mut command), folder, name, port }
     }
 
-    /// Calls answered so far: RTP port in the caller's SDP, and in the answer.
+    /// Returns the calls answered so far: RTP port in the caller's SDP, and address in the answer.
     pub fn answered(&self) -> Vec<(u16, SocketAddr)> {
         let text = std::fs::read_to_string(self.file("calls.log")).unwrap_or_default();
-        // The last line may not be whole yet.
+        // The last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let call = |line: &str| {
             let (ours, theirs) = line.strip_prefix("answered ")?.split_once(' ')?;
@@ -119,12 +118,12 @@ impl Sipp {
         whole.lines().filter_map(call).collect()
     }
 
-    /// Waits until one more than the calls `known` was answered.
+    /// Waits until one more call than the `known` ones has been answered, and returns it.
     pub async fn next_answered(&self, known: usize, deadline: Duration) -> (u16, SocketAddr) {
         self.until(&format!("call {known} is answered"), deadline, || self.answered().get(known).copied()).await
     }
 
-    /// Waits until its log says `text`.
+    /// Waits until its log contains `text`.
     pub async fn logs(&self, text: &str, deadline: Duration) {
         self.until(text, deadline, || self.logged(text).then_some(())).await;
     }
@@ -143,28 +142,28 @@ impl Sipp {
         found.unwrap_or_else(|_| panic!("{}: not within {deadline:?}: {what}\n{}", self.name, self.errors()))
     }
 
-    /// Waits until all calls are over and asserts that all went as the scenario says.
+    /// Waits until all calls have ended and asserts that each followed the scenario.
     pub async fn succeeds(self, deadline: Duration) {
         Sipp::all_succeed([self], deadline).await;
     }
 
-    /// The same for several, and tells all that did not.
+    /// Like [`Sipp::succeeds`] for several processes; reports every one that failed.
     pub async fn all_succeed(all: impl IntoIterator<Item = Sipp>, deadline: Duration) {
         let mut failed = String::new();
         let until = Instant::now() + deadline;
         for mut one in all {
-            // The longer time is never reached.
+            // The longer time is never reached, because the outer deadline ends first.
             let outcome = match timeout_at(until, one.process.exited(deadline * 2)).await {
                 Ok(status) if status.success() => continue,
                 Ok(status) => status.to_string(),
-                Err(_) => format!("not over within {deadline:?}"),
+                Err(_) => format!("did not end within {deadline:?}"),
             };
             writeln!(failed, "{}: {outcome}\n{}", one.name, one.errors()).expect("writing to a String");
         }
         assert!(failed.is_empty(), "{failed}");
     }
 
-    /// Whether its log says `text`.
+    /// Returns whether its log contains `text`.
     pub fn logged(&self, text: &str) -> bool {
         std::fs::read_to_string(self.file("calls.log")).unwrap_or_default().contains(text)
     }

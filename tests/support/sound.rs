@@ -1,22 +1,22 @@
-//! Finding tones in samples, and making them.
+//! Detection and generation of tones.
 
 use std::path::Path;
 
 use codecs::SampleRate;
 use codecs::tones::{SILENCE_DBFS, Sine, goertzel_dbfs, level_dbfs};
 
-/// What was found in a stretch of sound.
+/// Result of a search for a tone.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
-    /// Level of the tone looked for, dBFS of a sine.
+    /// Level of the expected tone, in dBFS of a sine.
     pub tone_dbfs: f32,
-    /// Level of everything.
+    /// Level of the entire signal, in dBFS.
     pub total_dbfs: f32,
-    /// Frequency by zero crossings, Hz: the tone's own when nothing louder is there.
+    /// Frequency by zero crossings, in Hz; it is the tone's own when nothing louder is present.
     pub hertz: f32,
 }
 
-/// Looks for a tone of `hertz`: levels are the medians of stretches of 100 ms.
+/// Measures a tone of `hertz`; levels are the medians of windows of 100 ms.
 pub fn find(samples: &[i16], rate: SampleRate, hertz: f32) -> Found {
     let stretches = || samples.chunks_exact(rate.samples_in_ms(100));
     Found {
@@ -27,7 +27,7 @@ pub fn find(samples: &[i16], rate: SampleRate, hertz: f32) -> Found {
 }
 
 impl Found {
-    /// Whether it is a tone of `hertz` at `dbfs` within `tolerance` dB, and little else.
+    /// Returns whether the signal is a tone of `hertz` at `dbfs` within `tolerance` dB, and little else.
     pub fn is_tone(&self, hertz: f32, dbfs: f32, tolerance: f32) -> bool {
         (self.hertz - hertz).abs() <= hertz * 0.01 + 1.0
             && (self.tone_dbfs - dbfs).abs() <= tolerance
@@ -38,21 +38,21 @@ impl Found {
 /// Asserts that `samples` are a tone of `hertz` at `dbfs` within `tolerance` dB, and little else.
 #[track_caller]
 pub fn assert_tone(what: &str, samples: &[i16], rate: SampleRate, hertz: f32, dbfs: f32, tolerance: f32) {
-    assert!(!samples.is_empty(), "{what}: nothing was heard");
+    assert!(!samples.is_empty(), "{what}: no audio was received");
     let found = find(samples, rate, hertz);
     assert!((found.hertz - hertz).abs() <= hertz * 0.01 + 1.0, "{what}: expected {hertz} Hz: {found:?}");
     assert!((found.tone_dbfs - dbfs).abs() <= tolerance, "{what}: expected {dbfs} dBFS ± {tolerance}: {found:?}");
-    assert!(found.total_dbfs - found.tone_dbfs < 1.5, "{what}: more than the tone is there: {found:?}");
+    assert!(found.total_dbfs - found.tone_dbfs < 1.5, "{what}: there is more than the tone: {found:?}");
 }
 
-/// Seconds of a tone.
+/// Generates `seconds` of a sine of `hertz` at `dbfs`.
 pub fn tone(rate: SampleRate, hertz: f32, dbfs: f32, seconds: f32) -> Vec<i16> {
     let mut samples = vec![0; (rate.hz() as f32 * seconds) as usize];
     Sine::new(rate, hertz, dbfs).fill(&mut samples);
     samples
 }
 
-/// Writes a mono WAV file.
+/// Writes a mono WAV file with 16 bits per sample.
 pub fn write_wav(path: &Path, rate: SampleRate, samples: &[i16]) {
     let spec = hound::WavSpec {
         channels: 1,
@@ -67,7 +67,7 @@ pub fn write_wav(path: &Path, rate: SampleRate, samples: &[i16]) {
     wav.finalize().expect("the WAV file closed");
 }
 
-/// Writes bare samples, least significant byte first.
+/// Writes raw 16-bit samples, little-endian.
 pub fn write_raw(path: &Path, samples: &[i16]) {
     let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     std::fs::write(path, bytes).expect("a file in the test's folder");
@@ -76,7 +76,7 @@ pub fn write_raw(path: &Path, samples: &[i16]) {
 /// Reads a WAV file: its rate and one vector of samples for each channel.
 ///
 /// # Errors
-/// What `hound` says about a file that is not one.
+/// The file cannot be read or is not a WAV file; the error is that of `hound`.
 pub fn read_wav(path: &Path) -> Result<(SampleRate, Vec<Vec<i16>>), hound::Error> {
     let mut wav = hound::WavReader::open(path)?;
     let spec = wav.spec();
@@ -88,11 +88,11 @@ pub fn read_wav(path: &Path) -> Result<(SampleRate, Vec<Vec<i16>>), hound::Error
     Ok((rate, channels))
 }
 
-/// A recording's files one behind the other: `NAME.wav`, `NAME.2.wav` and so on, up to the first that is not there. They have one
-/// rate; as many channels as the first of them are given, and those that it does not have are left out.
+/// Reads the files of a recording in order: `NAME.wav`, `NAME.2.wav` and so on, up to the first missing one. All have one rate.
+/// The result has as many channels as the first file; channels that a later file lacks are skipped there.
 ///
 /// # Errors
-/// A file is no WAV of 16 bits.
+/// A file is not a WAV file with 16 bits per sample.
 pub fn read_parts(first: &Path) -> Result<(SampleRate, Vec<Vec<i16>>), hound::Error> {
     let (rate, mut channels) = read_wav(first)?;
     for part in 2.. {
@@ -112,7 +112,7 @@ fn median(values: impl Iterator<Item = f32>) -> f32 {
     values.get(values.len() / 2).copied().unwrap_or(SILENCE_DBFS)
 }
 
-/// Frequency by counting how often the signal rises through zero.
+/// Estimates the frequency from the number of rising zero crossings.
 fn crossings_hertz(samples: &[i16], rate: SampleRate) -> f32 {
     let rising: Vec<f32> = samples
         .windows(2)
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tone_itself_at_its_level_passes() {
+    fn only_the_expected_tone_at_its_level_passes() {
         assert!(passes(&tone(RATE, 440.0, -12.0, 1.0)));
         assert!(!passes(&tone(RATE, 440.0, -14.0, 1.0)), "too quiet");
         assert!(!passes(&tone(RATE, 450.0, -12.0, 1.0)), "another tone");

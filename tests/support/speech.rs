@@ -1,24 +1,23 @@
-//! Speech for judging sound: synthesised anew in every run, at the level of a telephone.
+//! Speech for quality measurements: synthesised in every run, at the level of a telephone.
 
 use std::path::Path;
 use std::process::Command;
 
 use codecs::SampleRate;
 
-/// Who says what.
+/// A voice and its text.
 #[derive(Clone, Copy, Debug)]
 pub struct Prompt {
     /// Name of an espeak-ng voice.
     pub voice: &'static str,
-    /// Some sentences.
+    /// Sentences that the voice speaks.
     pub text: &'static str,
 }
 
-/// Four voices of men, four of women, in English and Spanish.
+/// Four male and four female voices, in English and Spanish.
 ///
-/// Voices were chosen whose spectrum falls towards high frequencies as that of people does (the Klatt synthesiser, the
-/// softer variants of espeak's own); others buzz evenly up to 8 kHz, which costs every codec half a MOS before anything
-/// is lost.
+/// The spectrum of these voices falls towards high frequencies as that of people does (the Klatt synthesiser, the softer variants
+/// of espeak's own). Other voices buzz evenly up to 8 kHz, which costs every codec half a MOS before any loss.
 pub const PROMPTS: [Prompt; 8] = [
     Prompt {
         voice: "en-us+klatt4",
@@ -62,16 +61,16 @@ pub const PROMPTS: [Prompt; 8] = [
     },
 ];
 
-/// Level of what is not pause, dB below overload: that of speech in ITU-T P.800 and P.862.
+/// Level of active speech, in dB relative to overload, as in ITU-T P.800 and P.862.
 const ACTIVE_DB: f64 = -26.0;
-/// 10 ms that are this much weaker than the loudest ones are pause.
+/// Energy ratio to the loudest 10 ms below which 10 ms count as a pause.
 const PAUSE: f64 = 1e-3;
-/// Silence before and behind.
+/// Silence before and after the speech, in milliseconds.
 const SILENCE_MS: u32 = 500;
 
 impl Prompt {
-    /// The prompt as it is spoken, 50 to 7000 Hz (ITU-T P.341), half a second of silence at both ends. `folder` takes the
-    /// files that are needed meanwhile.
+    /// Synthesises the prompt, band-limited to 50 to 7000 Hz (ITU-T P.341), with half a second of silence at both ends.
+    /// Intermediate files are written to `folder`.
     ///
     /// # Panics
     /// When espeak-ng or sox is missing or fails.
@@ -83,7 +82,7 @@ impl Prompt {
             .arg(&spoken)
             .args(["-r", &rate.hz().to_string(), "-c", "1", "-b", "16", "-e", "signed", "-t", "raw", "-L", "-D"])
             .arg(&converted)
-            // Room for the filter's overshoot; the level is set below.
+            // Headroom for the filter's overshoot; the level is set below.
             .args(["gain", "-6", "sinc", if rate == SampleRate::HZ_8000 { "50" } else { "50-7000" }]));
         let bytes = std::fs::read(&converted).expect("sox wrote its file");
         let (pairs, _) = bytes.as_chunks::<2>();
@@ -101,7 +100,7 @@ fn active_rms(samples: &[f64], rate: SampleRate) -> f64 {
     let powers: Vec<f64> = samples.chunks_exact(rate.samples_in_ms(10)).map(power).collect();
     let loudest = powers.iter().copied().fold(0.0, f64::max);
     let active: Vec<f64> = powers.into_iter().filter(|power| *power > loudest * PAUSE).collect();
-    assert!(!active.is_empty(), "espeak-ng said nothing");
+    assert!(!active.is_empty(), "espeak-ng produced no audio");
     (active.iter().sum::<f64>() / active.len() as f64).sqrt()
 }
 

@@ -1,4 +1,11 @@
-//! The real binary, started on ports of its own with a data folder of its own.
+//! The real binary, started on its own ports with its own data folder.
+//!
+//! ```text
+//! Setup ─▶ tandem.toml ─▶ Tandem::start ─▶ ready: http, sip listeners ─▶ api, agents, metrics ─▶ stop | kill | ends | fails
+//! ```
+//!
+//! Invariants: every port is chosen by the system, so that servers run in parallel; the process is stopped with this value; its
+//! log is searched for secrets in every test ([`crate::leaks`]). [`Holdings`] shows resources that calls did not release.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,53 +21,53 @@ use crate::leaks::leaks;
 use crate::ports;
 use crate::process::Process;
 
-/// Start-up, with migrations, on a busy machine.
+/// Deadline for start-up with migrations on a busy machine.
 const READY: Duration = Duration::from_secs(20);
-/// A command of the operator; it hashes passwords.
+/// Deadline for an operator's command, some of which hash passwords.
 const OPERATOR: Duration = Duration::from_secs(20);
-/// The server tells its gauges once a second: a look after this long sees a new value.
+/// The server updates its gauges once a second; a read after this interval sees a new value.
 const TOLD: Duration = Duration::from_millis(1_300);
-/// How often it is looked.
+/// Interval between two reads of the gauges.
 const LOOK: Duration = Duration::from_millis(200);
-/// What to do when the binary is missing.
+/// Advice when the binary is missing.
 const BUILD: &str = "run `make test`, which builds it";
 
-/// What a server is started with. Every port is 0: the server says where it listens.
+/// Settings that a server is started with. Every port is 0; the server reports where it listens.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// `off` or `self-signed`.
     pub tls: &'static str,
-    /// Where pages and API are served.
+    /// Listener of the pages and the API.
     pub http: String,
-    /// `[media] address`; in SDP stands the one of the peer's family.
+    /// `[media] address`; SDP contains the one of the peer's address family.
     pub addresses: Vec<String>,
-    /// Keys of `[turn]`, as TOML.
+    /// Keys of `[turn]`, as TOML lines.
     pub turn: String,
-    /// Listeners for SIP.
+    /// SIP listeners, as in the configuration.
     pub sip: Vec<&'static str>,
-    /// Name and hosts.
+    /// Trunks: name and hosts.
     pub trunks: Vec<(&'static str, Vec<String>)>,
-    /// Further keys of every trunk, as TOML lines. Probes are off by default: most peers of tests are scripts of one call.
+    /// Further keys of every trunk, as TOML lines. Probes are off by default, because most peers of tests are scripts of one call.
     pub trunk_settings: &'static str,
-    /// Seconds that calls have to end by themselves when the server is asked to end.
+    /// Seconds that running calls have to end by themselves when the server is stopped.
     pub drain_s: u32,
-    /// Pattern and target.
+    /// Routes: pattern and target.
     pub routes: Vec<(&'static str, &'static str)>,
     /// Further keys of `[sip]`, as TOML lines.
     pub sip_settings: &'static str,
-    /// Keys of `[store]`, as TOML; empty: SQLite in the data folder.
+    /// Keys of `[store]`, as TOML lines; if empty, SQLite in the data folder.
     pub store: String,
-    /// Further sections, as TOML.
+    /// Further sections of the configuration, as TOML.
     pub further: &'static str,
-    /// Seconds without media after which a leg is dead.
+    /// Seconds without media after which a leg is considered dead.
     pub media_timeout_s: u32,
-    /// Nothing says that the log is to be without colours.
+    /// Leaves colours in the log enabled.
     pub colours: bool,
-    /// Further variables of its environment.
+    /// Further environment variables of the process.
     pub environment: Vec<(&'static str, String)>,
-    /// Most descriptors of the process (`ulimit -n`); none: the system's.
+    /// Limit of open descriptors (`ulimit -n`); `None` keeps the system's limit.
     pub descriptors: Option<u32>,
-    /// Speech providers run; else their address leads nowhere, so that no test waits for their start.
+    /// Starts speech providers. Otherwise their address is unreachable, so that no test waits for them.
     pub speech: bool,
 }
 
@@ -89,7 +96,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Calls to +1555… leave by a trunk whose only host is this port on 127.0.0.1.
+    /// Routes calls to +1555… to a trunk whose only host is this port on 127.0.0.1.
     pub fn to_callees(port: u16) -> Setup {
         Setup {
             trunks: vec![("callees", vec![format!("127.0.0.1:{port}")])],
@@ -115,11 +122,11 @@ impl Setup {
             self.turn,
         );
         if !self.speech {
-            // Port 9 (discard): refused at once.
+            // Port 9 (discard) refuses connections at once.
             let nowhere = "wyoming://127.0.0.1:9";
             text += &format!("[speech]\nstt = {nowhere:?}\ntranslator = {nowhere:?}\ntts = {nowhere:?}\n");
         }
-        // Tests ask more often than people do; control-api's own run at the defaults.
+        // Tests send more requests than people do; control-api's own tests run with the default limits.
         if !self.further.contains("[limits]") {
             text += "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\nretention = \"off\"\nentrance = \"off\"\n";
         }
@@ -135,42 +142,42 @@ impl Setup {
     }
 }
 
-/// A running server.
+/// A running server. It is killed when the value is dropped.
 pub struct Tandem {
     process: Option<Process>,
-    /// Base URL of pages and API.
+    /// Base URL of the pages and the API.
     pub http: String,
-    /// Listeners for SIP, in the order of the setup.
+    /// SIP listeners, in the order of [`Setup::sip`].
     pub sip: Vec<SocketAddr>,
     metrics: String,
     client: reqwest::Client,
     folder: TempDir,
 }
 
-/// Someone who may log in.
+/// Credentials of a member who can log in.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Log-in name.
+    /// Email address for the login.
     pub email: String,
-    /// Password.
+    /// Password for the login.
     pub password: String,
 }
 
-/// What a server holds. Equal before and after calls: everything was given back.
+/// Resources that a server holds. The values are equal before and after calls when every resource was released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holdings {
-    /// UDP sockets.
+    /// Number of UDP sockets.
     pub udp_sockets: usize,
-    /// Files outside the data folder and other descriptors that are no sockets; the database's pool and the sockets
-    /// of whoever asks come and go by themselves.
+    /// Number of descriptors that are neither sockets nor files of the data folder. The database pool and the sockets of clients
+    /// vary independently of calls and are not counted.
     pub descriptors: usize,
-    /// Threads of its own; those of the runtime's and the database's pools come and go by themselves.
+    /// Number of the server's own threads. Those of the runtime's and the database's pools vary and are not counted.
     pub threads: usize,
-    /// By the server's own gauges: legs, bridged legs, taps, calls, dialogs.
+    /// Values of the server's own gauges: legs, bridged legs, taps, calls, dialogs.
     pub gauges: Vec<(String, i64)>,
 }
 
-/// Gauges that tell what calls hold.
+/// Gauges of the resources that calls hold.
 const GAUGES: [&str; 6] = [
     "tandem_media_legs",
     "tandem_media_browser_legs",
@@ -181,12 +188,12 @@ const GAUGES: [&str; 6] = [
 ];
 
 impl Tandem {
-    /// Starts the binary and waits until it says that it is ready.
+    /// Starts the binary and waits until it reports that it is ready.
     pub async fn start(setup: &Setup) -> Tandem {
         Tandem::start_in(tempfile::tempdir().expect("a folder for the server's data"), setup).await
     }
 
-    /// Like [`Tandem::start`], on the data that another run left.
+    /// Like [`Tandem::start`], with the data folder of an earlier run.
     pub async fn start_in(folder: TempDir, setup: &Setup) -> Tandem {
         let file = folder.path().join("tandem.toml");
         std::fs::write(&file, setup.toml()).expect("the configuration written");
@@ -227,7 +234,7 @@ impl Tandem {
         }
     }
 
-    /// Starts the binary, which must refuse to serve: what it says.
+    /// Starts the binary, which must refuse to serve, and returns its output.
     pub async fn fails_in(folder: &TempDir, setup: &Setup) -> String {
         let file = folder.path().join("tandem.toml");
         std::fs::write(&file, setup.toml()).expect("the configuration written");
@@ -239,45 +246,45 @@ impl Tandem {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// The first SIP listener.
+    /// Address of the first SIP listener.
     pub fn sip(&self) -> SocketAddr {
         self.sip[0]
     }
 
-    /// Listener of the metrics.
+    /// Address of the metrics listener.
     pub fn metrics_listener(&self) -> SocketAddr {
         let address = self.metrics.strip_prefix("http://").and_then(|address| address.parse().ok());
         address.expect("an address in the ready line")
     }
 
-    /// Listener of pages and API.
+    /// Address of the listener of the pages and the API.
     pub fn http_listener(&self) -> SocketAddr {
         let (_, address) = self.http.split_once("://").expect("a URL");
         address.parse().expect("an address in the ready line")
     }
 
-    /// The data folder.
+    /// Path of the data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// The process.
+    /// The server's process and its output.
     pub fn process(&self) -> &Process {
         self.process.as_ref().expect("running until it is stopped")
     }
 
-    /// Makes an organization's API key, as an operator does.
+    /// Creates an API key of an organization with the operator's command.
     pub async fn api(&self, organization: &str) -> Api {
         let key = self.operator(&["apikey", "create", "--org", organization]).await;
         Api::new(&self.http, &key)
     }
 
-    /// Makes an agent who may log in and whose SIP user name is `name`.
+    /// Creates an agent who can log in and whose SIP user name is `name`.
     pub async fn agent(&self, organization: &str, name: &str) -> Account {
         self.member(organization, name, "admin").await
     }
 
-    /// Makes somebody with this role who may log in; `name` is the SIP user name.
+    /// Creates a member with a role who can log in; `name` is the SIP user name.
     pub async fn member(&self, organization: &str, name: &str, role: &str) -> Account {
         let email = format!("{name}@test.example");
         let arguments = ["user", "create", "--org", organization, "--email", &email, "--role", role];
@@ -285,16 +292,16 @@ impl Tandem {
         Account { email, password }
     }
 
-    /// What an operator's command prints.
-    pub async fn told(&self, arguments: &[&str]) -> String {
+    /// Runs an operator's command, which must succeed, and returns its output.
+    pub async fn run_command(&self, arguments: &[&str]) -> String {
         let mut command = tokio::process::Command::new(binary("tandem"));
         let output = command.args(arguments).arg("--data").arg(self.data()).output().await.expect("tandem runs");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What an operator's command that must fail says.
-    pub async fn refused(&self, arguments: &[&str]) -> String {
+    /// Runs an operator's command, which must fail, and returns its output.
+    pub async fn run_refused_command(&self, arguments: &[&str]) -> String {
         let mut command = tokio::process::Command::new(binary("tandem"));
         let output = command.args(arguments).arg("--data").arg(self.data()).output().await.expect("tandem runs");
         assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
@@ -305,13 +312,13 @@ impl Tandem {
         let mut command = Command::new(binary("tandem"));
         command.args(arguments).arg("--data").arg(self.data());
         let mut process = Process::start("tandem (operator)", BUILD, &mut command);
-        // The secret stands alone on standard output; everything else is prose with spaces.
+        // The secret is a line of its own without spaces; every other line is text with spaces.
         let secret = process.line("a secret", OPERATOR, |line| (!line.contains(' ')).then(|| line.to_owned())).await;
         assert!(process.exited(OPERATOR).await.success(), "{arguments:?} failed");
         secret
     }
 
-    /// A metric's value, summed over all label sets that contain `labels`; 0 when it was never touched.
+    /// Returns a metric's value, summed over all label sets that contain `labels`; 0 if it was never set.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
         sum(&self.metrics_page().await, name, labels)
     }
@@ -321,7 +328,7 @@ impl Tandem {
         page.text().await.expect("the metrics page's text")
     }
 
-    /// What it holds now.
+    /// Returns the resources that the server holds now.
     pub async fn holdings(&self) -> Holdings {
         let page = self.metrics_page().await;
         let pid = self.process().pid();
@@ -345,7 +352,7 @@ impl Tandem {
         Holdings { udp_sockets, descriptors, threads, gauges }
     }
 
-    /// Waits until what it holds is `before` again, and stays so until every gauge was told anew.
+    /// Waits until the server holds exactly `before` again, and still does after every gauge has been updated.
     pub async fn gives_back(&self, before: &Holdings, deadline: Duration) {
         let mut now = self.holdings().await;
         let wait = async {
@@ -360,18 +367,18 @@ impl Tandem {
             }
         };
         let in_time = tokio::time::timeout(deadline, wait).await.is_ok();
-        assert!(in_time, "not everything was given back\nbefore {before:?}\nnow    {now:?}");
+        assert!(in_time, "not every resource was released\nbefore {before:?}\nnow    {now:?}");
     }
 
-    /// Waits until a gauge is 0, and stays so until it was told anew.
+    /// Waits until a gauge is 0, and still is after it has been updated.
     pub async fn becomes_zero(&self, gauge: &str, deadline: Duration) {
         self.becomes(gauge, "", 0.0, deadline).await;
     }
 
-    /// Waits until a gauge, summed over all label sets that contain `labels`, has this value, and keeps it until it was told anew.
+    /// Waits until a gauge, summed over all label sets that contain `labels`, is `wanted`, and still is after it has been updated.
     pub async fn becomes(&self, gauge: &str, labels: &str, wanted: f64, deadline: Duration) {
         let page = self.metrics_page().await;
-        assert!(page.lines().any(|line| line.starts_with(gauge)), "there is no gauge {gauge}");
+        assert!(page.lines().any(|line| line.starts_with(gauge)), "gauge {gauge} does not exist");
         let mut value = f64::NAN;
         let wait = async {
             let mut again = tokio::time::interval(LOOK);
@@ -388,12 +395,12 @@ impl Tandem {
         assert!(in_time, "{gauge}{{{labels}}} is still {value} after {deadline:?}, and not {wanted}");
     }
 
-    /// Asks it to end, as a service manager does; [`Tandem::ends`] waits for that.
+    /// Sends SIGTERM, as a service manager does; [`Tandem::ends`] waits for the end.
     pub fn terminate(&self) {
         self.process().signal(libc::SIGTERM);
     }
 
-    /// Asserts that it ends in order by itself within `deadline`.
+    /// Asserts that the server exits successfully by itself within `deadline`.
     pub async fn ends(mut self, deadline: Duration) {
         let mut process = self.process.take().expect("running");
         let status = process.exited(deadline).await;
@@ -401,16 +408,16 @@ impl Tandem {
         keeps_secrets(&process);
     }
 
-    /// Asserts that it ends by itself within `deadline`, as failed; what it said is returned.
+    /// Asserts that the server exits with a failure by itself within `deadline`, and returns its output.
     pub async fn fails(&mut self, deadline: Duration) -> String {
         let mut process = self.process.take().expect("running");
         let status = process.exited(deadline).await;
         assert!(!status.success(), "tandem ended as if all were well");
         keeps_secrets(&process);
-        process.said()
+        process.output()
     }
 
-    /// Ends it as an operator does, and asserts that it ended in order.
+    /// Stops the server as an operator does, and asserts that it exits successfully.
     pub async fn stop(mut self) {
         let process = self.process.take().expect("running");
         keeps_secrets(&process);
@@ -418,7 +425,7 @@ impl Tandem {
         assert!(status.success(), "tandem did not end in order: {status}");
     }
 
-    /// Kills it without warning; what it left is returned.
+    /// Kills the server with SIGKILL and returns its data folder.
     pub async fn kill(mut self) -> TempDir {
         let mut process = self.process.take().expect("running");
         process.signal(libc::SIGKILL);
@@ -427,16 +434,16 @@ impl Tandem {
     }
 }
 
-/// Every test looks at what its server said.
+/// Every test checks the output of its server for secrets.
 fn keeps_secrets(process: &Process) {
-    let leaks = leaks(&process.said());
-    assert!(leaks.is_empty(), "the server's log tells what it must not: {leaks:#?}");
+    let leaks = leaks(&process.output());
+    assert!(leaks.is_empty(), "the server's log contains secrets: {leaks:#?}");
 }
 
-/// A binary of the same build, beside this test's (or this program's) own.
+/// Path of a binary of the same build, in the folder of this test's (or this program's) own.
 pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
-    // Tests lie in target/PROFILE/deps, programs in target/PROFILE.
+    // Tests are in target/PROFILE/deps, programs in target/PROFILE.
     let folder = own.ancestors().find(|folder| folder.ends_with("deps")).or(Some(own.as_path())).and_then(Path::parent);
     let path = folder.expect("programs lie in a folder").join(name);
     assert!(path.exists(), "{} is missing: {BUILD}", path.display());

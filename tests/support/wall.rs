@@ -1,4 +1,4 @@
-//! A browser's network that lets no UDP through, made of network namespaces.
+//! A browser's network that lets no UDP through, built from network namespaces.
 //!
 //! ```text
 //!  this namespace          namespace "gate"                       namespace "inside"
@@ -6,10 +6,10 @@
 //!   .1              .2     Turn listens on .2      .5             .6
 //! ```
 //!
-//! UDP between the browser and anybody is dropped in silence, as a firewall does: by routing rules, which every kernel has,
-//! packet filters or not. Between gate and Tandem all passes.
+//! UDP to and from the browser is dropped silently, as by a firewall. Routing rules do this, which every kernel has, with or
+//! without packet filters. Between gate and Tandem everything passes.
 //!
-//! Invariant: what was made is taken away with this value, also when the test fails.
+//! Invariant: the namespaces are deleted with this value, also when the test fails.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -20,20 +20,20 @@ use tokio::time::timeout;
 
 use crate::netns::{forward, ip, take_away};
 
-/// A packet through two namespaces, on a busy machine.
+/// Deadline for a packet through two namespaces, on a busy machine.
 const PASSES: Duration = Duration::from_secs(5);
-/// When a datagram has not come after this, it was dropped: the one that passes takes less than a millisecond.
+/// Time after which a missing datagram counts as dropped; a datagram that passes takes less than a millisecond.
 const DROPPED: Duration = Duration::from_millis(300);
 
-/// The namespaces, and the way between them.
+/// The namespaces and the connections between them.
 pub struct Wall {
     name: String,
-    /// Third byte of all addresses, in 198.18.0.0/16 (RFC 2544): nobody's.
+    /// Third byte of all addresses, in 198.18.0.0/16, which RFC 2544 reserves for tests.
     net: u8,
 }
 
 impl Wall {
-    /// Makes the namespaces, and proves that UDP is dropped and TCP passes.
+    /// Creates the namespaces, and proves that UDP is dropped and TCP passes.
     pub async fn build() -> Wall {
         let pid = std::process::id();
         let wall = Wall { name: format!("td{}", pid % 100_000), net: (pid % 251) as u8 };
@@ -57,7 +57,7 @@ impl Wall {
             format!("-n {inside} link set lo up"),
             format!("-n {inside} route add default via {}", wall.address(5)),
             format!("route add {} via {}", at(4), wall.address(2)),
-            // What is for the gate itself is looked at by the rules too.
+            // The rules apply to packets for the gate itself too.
             format!("-n {gate} rule add pref 100 lookup local"),
             format!("-n {gate} rule del pref 0"),
             format!("-n {gate} rule add pref 10 iif {name}c ipproto udp blackhole"),
@@ -70,22 +70,22 @@ impl Wall {
         wall
     }
 
-    /// Where the outside world is for the browser: this namespace's address.
+    /// Address of this namespace as the browser reaches it.
     pub fn outside(&self) -> IpAddr {
         self.address(1)
     }
 
-    /// The gate's address towards us.
+    /// Address of the gate as this namespace reaches it.
     pub fn relay(&self) -> IpAddr {
         self.address(2)
     }
 
-    /// Namespace of the relay.
+    /// Name of the relay's namespace.
     pub fn gate(&self) -> String {
         format!("{}gate", self.name)
     }
 
-    /// Namespace of the browser.
+    /// Name of the browser's namespace.
     pub fn inside(&self) -> String {
         format!("{}in", self.name)
     }
@@ -109,7 +109,7 @@ impl Wall {
         stream.read_exact(&mut buffer[..2]).await.expect("a line through the wall");
     }
 
-    /// One line from a namespace.
+    /// Sends one line from a namespace.
     async fn say(&self, transport: &str, namespace: &str, to: SocketAddr) {
         let script = format!("echo x >/dev/{transport}/{}/{}", to.ip(), to.port());
         let mut command = tokio::process::Command::new("ip");
@@ -120,7 +120,7 @@ impl Wall {
 
 impl Drop for Wall {
     fn drop(&mut self) {
-        // With its namespace an interface goes, and with that its other end.
+        // Deleting a namespace deletes its interfaces, and those delete their peers.
         take_away(&format!("netns del {}", self.inside()));
         take_away(&format!("netns del {}", self.gate()));
         take_away(&format!("link del {}a", self.name));

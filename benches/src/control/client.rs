@@ -1,4 +1,4 @@
-//! HTTP clients that cost little: keep-alive requests on a plan, and streams of server-sent events.
+//! Inexpensive HTTP clients: scheduled keep-alive requests, and streams of server-sent events.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::latencies::Latencies;
 
-/// A kept connection.
+/// A keep-alive connection.
 pub(super) struct Connection {
     stream: BufReader<TcpStream>,
     line: String,
@@ -23,7 +23,7 @@ impl Connection {
         Ok(Connection { stream: BufReader::new(stream), line: String::new(), body: Vec::new() })
     }
 
-    /// Status of a GET whose body was read whole.
+    /// Sends a GET, reads the whole body and returns the status.
     pub(super) async fn get(&mut self, path: &str, key: &str) -> Result<u16> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n\r\n");
         self.stream.get_mut().write_all(request.as_bytes()).await?;
@@ -31,7 +31,7 @@ impl Connection {
         let mut length = 0;
         while let Some((name, value)) = self.header().await? {
             if name.eq_ignore_ascii_case("content-length") {
-                length = value.parse().context("a length that is no number")?;
+                length = value.parse().context("the length is not a number")?;
             }
         }
         self.body.resize(length, 0);
@@ -39,7 +39,7 @@ impl Connection {
         Ok(status)
     }
 
-    /// Begins a stream of events.
+    /// Opens a stream of events.
     pub(super) async fn listen(mut self, path: &str, key: &str) -> Result<Events> {
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\naccept: text/event-stream\r\n\r\n"
@@ -80,7 +80,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// The data of the next event, and when it came.
+    /// Returns the data of the next event and its time of arrival.
     pub(super) async fn next(&mut self) -> Result<(String, Instant)> {
         loop {
             self.line.clear();
@@ -93,15 +93,14 @@ impl Events {
         }
     }
 
-    /// Reads nothing more, and keeps the connection.
+    /// Stops reading and keeps the connection open.
     pub(super) fn stall(self) -> TcpStream {
         self.stream.into_inner()
     }
 }
 
-/// Sends `rate` requests a second for `seconds`, over `connections`, each at its time whether the one before was answered
-/// or not; a latency is counted from that time. Also how many were not answered with 200, and
-/// how long it all took.
+/// Sends `rate` requests a second for `seconds` over `connections`, each at its scheduled time whether the one before was answered
+/// or not. Latencies count from the scheduled time. Also returns the number of answers other than 200, and the total duration.
 pub(super) async fn requests(
     server: SocketAddr,
     key: &str,

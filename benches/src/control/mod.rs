@@ -1,12 +1,12 @@
-//! The control plane: reads, call starts, captions to many, search; on SQLite and on PostgreSQL.
+//! The control plane: reads, call starts, caption fan-out, search; on SQLite and on PostgreSQL.
 //!
 //! ```text
 //! clients (one CPU) ── HTTP, SSE ─▶ tandem (the other CPU) ─▶ SQLite, or PostgreSQL (the clients' CPU)
 //! sipp ─────────────── SIP ───────▶
 //! ```
 //!
-//! client: HTTP at little cost. server: the binary, and one over an engine of ours that speaks captions. search: lists, without HTTP.
-//! page: what is kept.
+//! client: inexpensive HTTP clients. server: the binary, and one with a simulated engine that sends captions. search: lists,
+//! without HTTP. page: output.
 
 mod client;
 mod page;
@@ -26,17 +26,17 @@ use client::Connection;
 use page::Row;
 use server::Server;
 
-/// Authenticated reads a second.
+/// Authenticated reads per second.
 const READS: u32 = 2_000;
-/// Over so many connections, after so long a time that is not counted.
+/// Number of connections of the readers.
 const CONNECTIONS: usize = 48;
 const WARM_UP_S: u32 = 2;
-/// Calls begun a second.
+/// Calls started per second.
 const STARTS: u32 = 300;
-/// Listeners of one call's captions, and captions a second.
+/// Number of listeners to one call's captions.
 pub(crate) const LISTENERS: usize = 1_000;
 const CAPTIONS: u32 = 10;
-/// Calls in the store while it is read.
+/// Number of calls in the store during reads.
 const CALLS: usize = 5_000;
 
 /// Measures the control plane: reads, call starts, captions, search.
@@ -44,14 +44,14 @@ const CALLS: usize = 5_000;
 pub(crate) struct Arguments {
     #[command(subcommand)]
     process: Option<Process>,
-    /// Folder of results.json and RESULTS.md, whose part about the control plane is written anew; without it results are
-    /// printed only.
+    /// Folder of results.json and RESULTS.md, whose section about the control plane is replaced; without it results are only
+    /// printed.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// How often each is measured.
+    /// Number of repetitions of each measurement.
     #[arg(long, default_value_t = 3)]
     repetitions: usize,
-    /// Length of one measurement.
+    /// Duration of one measurement, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
     /// Only these cases: api-reads, call-starts, sse-fanout, call-search.
@@ -60,25 +60,25 @@ pub(crate) struct Arguments {
     /// CPU of the server.
     #[arg(long, default_value_t = 0)]
     peer_cpu: usize,
-    /// CPU of clients and of PostgreSQL.
+    /// CPU of the clients and of PostgreSQL.
     #[arg(long, default_value_t = 1)]
     client_cpu: usize,
 }
 
 #[derive(Subcommand, Debug)]
 enum Process {
-    /// The control plane over an engine that says captions: prints where it is, then talks until its stdin ends.
+    /// Runs the control plane with a simulated engine that sends captions: prints its address and runs until its stdin ends.
     Captions {
-        /// Data folder.
+        /// Data folder of the server.
         data: PathBuf,
-        /// Store URL.
+        /// URL of its store.
         url: String,
-        /// Captions a second.
+        /// Captions per second.
         rate: u32,
     },
 }
 
-/// Where rows are kept.
+/// Database of a measurement.
 #[derive(Clone, Debug)]
 pub(crate) enum Kept {
     Sqlite,
@@ -99,14 +99,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return server::captions(data, url, *rate);
     }
     let _alone = crate::alone()?;
-    // Clients, and what they start, have a CPU of their own; the page is made by a thread that sees them all.
+    // Clients, and the processes that they start, have a CPU of their own; the page is made by a thread that sees all CPUs.
     let rows = std::thread::scope(|scope| {
         let clients = scope.spawn(|| {
             cpu::pin(arguments.client_cpu);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(measure(arguments))
         });
-        clients.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the clients' thread ended by a fault")))
+        clients.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the clients' thread panicked")))
     })?;
     page::write(arguments, &rows)
 }
@@ -117,7 +117,7 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
     let asked = |case: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == case);
     for run in 1..=arguments.repetitions {
         for case in ["api-reads", "call-starts", "sse-fanout", "call-search"].into_iter().filter(|case| asked(case)) {
-            // A store that is filled once is read often enough.
+            // The store is filled once, and one run reads it often enough.
             if case == "call-search" && run > 1 {
                 continue;
             }
@@ -139,24 +139,24 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Rate that was reached, latencies, failures.
+/// Achieved rate, latencies, failures.
 type Measured = (f64, Latencies, u64);
 
-/// One call, a page of calls, settings: by an API key, beside each other.
+/// Reads one call, a page of calls and the settings with an API key, in parallel.
 async fn reads(kept: &Kept, arguments: &Arguments) -> Result<Measured> {
     let server = Server::start(kept, arguments.peer_cpu).await?;
     let calls = server.fill(kept, CALLS).await?;
     let mut paths = vec!["/api/voice/config".to_owned(), "/api/calls?limit=20".to_owned()];
     paths.extend(calls.iter().take(6).map(|call| format!("/api/calls/{call}")));
     let of = async |seconds| client::requests(server.http, &server.key, &paths, READS, seconds, CONNECTIONS).await;
-    // The database's processes learn its tables and our statements first.
+    // The database's processes first load its tables and prepare the statements.
     of(WARM_UP_S).await?;
     let (latencies, failed, took) = of(arguments.seconds).await?;
     Ok((latencies.len() as f64 / took.as_secs_f64(), latencies, failed))
 }
 
-/// Calls by SIP to a built-in application: each start becomes a row and events; a latency is from the event's own time
-/// until a listener hears of it.
+/// Places SIP calls to a built-in application. Each start becomes a row and events; a latency is the time from the event's own
+/// timestamp until a listener receives it.
 async fn starts(kept: &Kept, arguments: &Arguments) -> Result<Measured> {
     let server = Server::start(kept, arguments.peer_cpu).await?;
     let mut events = Connection::open(server.http).await?.listen("/api/events", &server.key).await?;
@@ -179,7 +179,7 @@ async fn starts(kept: &Kept, arguments: &Arguments) -> Result<Measured> {
     Ok((created as f64 / (last - begin).as_secs_f64(), latencies, failed))
 }
 
-/// Captions of one call to many listeners, and to one that reads nothing.
+/// Sends captions of one call to many listeners, one of which reads nothing.
 async fn fan_out(kept: &Kept, arguments: &Arguments) -> Result<Measured> {
     let mut server = Server::captions(kept, arguments.peer_cpu, CAPTIONS).await?;
     let path = format!("/api/calls/{}/translations/stream", server.call);
@@ -204,7 +204,7 @@ async fn fan_out(kept: &Kept, arguments: &Arguments) -> Result<Measured> {
                     }
                 }
             };
-            // Who has not heard all by then has failed.
+            // A listener that has not received everything by then counts as failed.
             let _in_time = tokio::time::timeout(patience, listen).await;
             latencies
         }));

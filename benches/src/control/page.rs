@@ -1,4 +1,4 @@
-//! What is printed and kept of the control plane: rows in `results.json`, and a part of `RESULTS.md`.
+//! Output of the control plane: rows in `results.json`, and a section of `RESULTS.md`.
 
 use std::fmt;
 use std::fs;
@@ -10,12 +10,12 @@ use super::{Arguments, LISTENERS, READS, STARTS};
 use crate::latencies::Latencies;
 use crate::{page as machine, report};
 
-/// Heading of our part.
+/// Heading of this module's section.
 const HEADING: &str = "## Control plane";
-/// Our cases in `results.json`.
+/// Cases of this module in `results.json`.
 const CASES: [&str; 4] = ["api-reads", "call-starts", "sse-fanout", "call-search"];
 
-/// One measurement.
+/// Result of one measurement.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
     case: &'static str,
@@ -56,7 +56,7 @@ fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// Prints the table; keeps it beside what else is in both files, where that was asked for.
+/// Prints the table and, if requested, updates this module's part of both files.
 pub(super) fn write(arguments: &Arguments, rows: &[Row]) -> Result<()> {
     let part = part(rows);
     println!("\n{part}");
@@ -77,7 +77,7 @@ fn part(rows: &[Row]) -> String {
         machine::machine(),
         report::commit()
     );
-    text += "| case | store | per second | p50, ms | p95, ms | p99, ms | failed | to be reached | |\n";
+    text += "| case | store | per second | p50, ms | p95, ms | p99, ms | failed | target | |\n";
     text += "|---|---|---:|---:|---:|---:|---:|---|---|\n";
     for case in CASES {
         for peer in ["sqlite", "postgres"] {
@@ -104,9 +104,9 @@ fn part(rows: &[Row]) -> String {
     text + "\n" + WHAT
 }
 
-/// What is asked for, and whether it was reached.
+/// Returns the target and whether it was reached.
 fn target(case: &str, rate: f64, p95: f64, p99: f64, failed: u64) -> (String, bool) {
-    // A rate that is kept is the one that was asked for, but for the time of the last answer.
+    // A sustained rate is the requested one, except for the time of the last answer.
     let kept = |wanted: u32| failed == 0 && rate >= f64::from(wanted) * 0.97;
     match case {
         "api-reads" => (format!("{READS} reads/s, p99 ≤ 25 ms"), kept(READS) && p99 <= 25.0),
@@ -117,14 +117,15 @@ fn target(case: &str, rate: f64, p95: f64, p99: f64, failed: u64) -> (String, bo
 }
 
 const WHAT: &str = "\
-The server has one CPU, its clients and PostgreSQL the other; limits are off. Medians of the repetitions.
+The server has one CPU, its clients and PostgreSQL the other; limits are off. Figures are medians of the repetitions.
 
-- **api-reads**: by an API key, over 48 kept connections: one call, a page of 20 calls, the voice configuration, among 5,000 calls. \
-Each request has its time, whether the one before was answered or not; latency counts from there. Before, the same load for 2 s, not counted: the database's processes learn its tables then.
-- **call-starts**: calls by SIP to the echo, 500 ms each, with all that belongs to a call written down; latency is from the event's own time until a \
-listener of `/api/events` hears of it.
-- **sse-fanout**: 10 captions a second of one call to 1,000 listeners of its stream, and to one that reads nothing; latency is from the \
-moment at which the engine says a caption until a listener has it, the commit to the store between them.
-- **call-search**: lists of 50 calls from the store by time, agent, number, outcome and words, alone and together, one after another, \
+- **api-reads**: requests with an API key over 48 keep-alive connections: one call, a page of 20 calls and the voice configuration, \
+among 5,000 calls. Each request has a scheduled time, whether the one before was answered or not; latency counts from that time. The \
+same load runs for 2 s before the measurement, in which the database's processes load its tables.
+- **call-starts**: calls by SIP to the echo, 500 ms each, with all rows and events of a call stored; latency is the time from the \
+event's own timestamp until a listener of `/api/events` receives it.
+- **sse-fanout**: 10 captions a second of one call to 1,000 listeners of its stream, and to one that reads nothing; latency is the \
+time from the engine's caption until a listener receives it, including the commit to the store.
+- **call-search**: lists of 50 calls from the store by time, agent, number, outcome and words, separately and combined, in sequence, \
 among 100,000 calls with words of five tenants. Measured once: each list 50 times.
 ";

@@ -9,12 +9,12 @@ use tests::seed;
 use super::{Kept, Measured};
 use crate::latencies::Latencies;
 
-/// Calls in the store.
+/// Number of calls in the store.
 pub(super) const CALLS: u32 = 100_000;
-/// How often each list is read.
+/// Number of times that each list is read.
 const ROUNDS: usize = 50;
 
-/// Fills a store and reads lists from it, one after another.
+/// Fills a store and reads lists from it in sequence.
 pub(super) async fn search(kept: &Kept) -> Result<Measured> {
     let folder = tempfile::tempdir()?;
     let place = match kept {
@@ -44,8 +44,8 @@ pub(super) async fn search(kept: &Kept) -> Result<Measured> {
     Ok((rate, latencies, failed))
 }
 
-/// What people look for: the newest, a time, an agent, a number, an outcome, words that stand everywhere, in few calls, in
-/// one, in none.
+/// Typical queries: the newest calls, a time, an agent, a number, an outcome, and words that occur in every call, in few, in one,
+/// in none.
 fn filters(round: usize) -> Vec<CallFilter> {
     let none = CallFilter::default;
     let text = |text: String| Some(text);

@@ -1,4 +1,12 @@
-//! The server under test: the binary `tandem`, or its control plane over an engine of ours that says captions.
+//! The server under test: the binary `tandem`, or its control plane with a simulated engine that sends captions.
+//!
+//! ```text
+//! Server::start    ─▶ tandem serve                 (reads, call starts)
+//! Server::captions ─▶ benches control captions     (a complete server; its engine is `captions` below)
+//! ```
+//!
+//! Both are child processes on the server's CPU, with limits and recording off, and are stopped with their handle. Not here:
+//! clients.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -22,27 +30,27 @@ use super::Kept;
 use crate::cpu;
 
 const STARTING: Duration = Duration::from_secs(30);
-/// Organization of everything.
+/// Organization of every call and key.
 const ORGANIZATION: &str = "Bench";
 
-/// A running server; ends with its owner.
+/// A running server, stopped when the value is dropped.
 pub(super) struct Server {
     process: Child,
     stdin: Option<ChildStdin>,
     folder: TempDir,
     pub(super) http: SocketAddr,
     sip: Option<SocketAddr>,
-    /// An API key.
+    /// API key of the organization.
     pub(super) key: String,
-    /// The call whose captions are said.
+    /// The call that has captions.
     pub(super) call: Uuid,
 }
 
-/// A caller that was started.
+/// A running caller process.
 pub(super) struct Caller(Child);
 
 impl Server {
-    /// The binary, with limits off and recording off.
+    /// Starts the binary without limits and recording.
     pub(super) async fn start(kept: &Kept, cpu: usize) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
@@ -61,7 +69,7 @@ impl Server {
         Ok(Server { process, stdin, folder, http, sip, key, call: Uuid::nil() })
     }
 
-    /// The control plane alone; [`Server::speak`] makes it talk.
+    /// Starts only the control plane; [`Server::speak`] starts the captions.
     pub(super) async fn captions(kept: &Kept, cpu: usize, rate: u32) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
@@ -76,13 +84,13 @@ impl Server {
         Ok(Server { process, stdin, folder, http, sip: None, key, call })
     }
 
-    /// Has captions said, from now on.
+    /// Starts the sending of captions.
     pub(super) fn speak(&mut self, count: u64) -> Result<()> {
         let stdin = self.stdin.as_mut().context("its stdin is closed")?;
         Ok(writeln!(stdin, "{count}")?)
     }
 
-    /// Puts calls that are over into the store; their ids.
+    /// Inserts ended calls into the store and returns their ids.
     pub(super) async fn fill(&self, kept: &Kept, count: usize) -> Result<Vec<Uuid>> {
         let url = store_url(kept);
         let data = self.folder.path().join("data");
@@ -106,7 +114,7 @@ impl Server {
         Ok(ids)
     }
 
-    /// Has sipp call the echo, `rate` times a second.
+    /// Lets sipp call the echo, `rate` times a second.
     pub(super) fn calls(&self, rate: u32, total: u64) -> Result<Caller> {
         let scenario = self.folder.path().join("caller.xml");
         std::fs::write(&scenario, include_str!("../signalling/caller.xml"))?;
@@ -123,26 +131,26 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stdin.take());
         cpu::terminate(self.process.id());
-        // It ends within its own deadlines.
+        // The process ends within its own deadlines.
         let _ended = self.process.wait();
     }
 }
 
 impl Caller {
-    /// Waits for its end; how many of its runs failed: 0, or 1 when sipp says that calls failed.
+    /// Waits for its end and returns the number of failed runs: 0, or 1 when sipp reports failed calls.
     pub(super) fn failed(mut self) -> Result<u64> {
         Ok(u64::from(!self.0.wait()?.success()))
     }
 }
 
-/// When an event says that it happened.
+/// Returns the timestamp of an event.
 pub(super) fn time_of(data: &str) -> Option<SystemTime> {
     let event: Value = serde_json::from_str(data).ok()?;
     let at: jiff::Timestamp = event["at"].as_str()?.parse().ok()?;
     Some(at.into())
 }
 
-/// When a caption was said: it says so itself.
+/// Returns the time at which a caption was sent, which its text contains.
 pub(super) fn said_at(data: &str) -> Option<SystemTime> {
     let event: Value = serde_json::from_str(data).ok()?;
     let micros: u64 = event["text"].as_str()?.parse().ok()?;
@@ -160,7 +168,7 @@ fn store_toml(kept: &Kept) -> String {
     format!("url = {:?}", store_url(kept))
 }
 
-/// Makes the schema, the organization and a key.
+/// Creates the schema, the organization and a key.
 async fn prepare(kept: &Kept, data: &Path) -> Result<String> {
     let url = store_url(kept);
     let migrate_url = match kept {
@@ -186,44 +194,44 @@ fn new_call(organization: control_api::store::OrganizationId) -> NewCall {
     }
 }
 
-/// Starts a process on a CPU and waits for the line in which it says where it is.
+/// Starts a process on a CPU and waits for the line that contains its address.
 fn spawn(mut command: Command, cpu: usize, prefix: &'static str) -> Result<(Child, Option<ChildStdin>, Value)> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let started = std::thread::spawn(move || {
         cpu::pin(cpu);
         command.spawn()
     });
-    let mut process = started.join().map_err(|_| anyhow::anyhow!("the starting thread ended by a fault"))??;
+    let mut process = started.join().map_err(|_| anyhow::anyhow!("the starting thread panicked"))??;
     let stdin = process.stdin.take();
-    let stdout = BufReader::new(process.stdout.take().context("it has no stdout")?);
+    let stdout = BufReader::new(process.stdout.take().context("the process has no stdout")?);
     let (told, ready) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let mut told = Some(told);
-        // Read to its end all the same: a full pipe would hold the process up.
+        // The output is read to its end, because a full pipe would block the process.
         for line in stdout.lines().map_while(Result::ok) {
             if let Some(rest) = line.strip_prefix(prefix)
                 && let Some(told) = told.take()
             {
-                // Who waits may have given up.
+                // The waiting function may have given up.
                 let _gone = told.send(rest.to_owned());
             }
         }
     });
     let Ok(ready) = ready.recv_timeout(STARTING) else {
         let _gone = process.kill();
-        bail!("it did not say that it is ready within {STARTING:?}");
+        bail!("the process did not report that it is ready within {STARTING:?}");
     };
     Ok((process, stdin, serde_json::from_str(&ready)?))
 }
 
-/// The process `benches control captions`: a whole server whose engine is this function.
+/// The process `benches control captions`: a complete server whose engine is this function.
 pub(super) fn captions(data: &Path, url: &str, rate: u32) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let (engine, mut envelopes) = Engine::pair(64);
         tokio::spawn(async move {
             while let Some(Envelope { reply, .. }) = envelopes.recv().await {
-                // Who asked may be gone.
+                // The caller may have gone away.
                 let _gone = reply.send(Ok(Reply::Done));
             }
         });
@@ -259,7 +267,7 @@ pub(super) fn captions(data: &Path, url: &str, rate: u32) -> Result<()> {
     })
 }
 
-/// A caption that says when it was said.
+/// A caption whose text is the time of its sending.
 fn caption(segment: u64) -> TranslationEvent {
     let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     TranslationEvent {

@@ -1,11 +1,12 @@
-//! Peers under test: each a process of its own on the peer's CPU, started anew for every measurement.
+//! Peers under test: each is a separate process on the peer's CPU, started anew for every measurement.
 //!
 //! ```text
 //! Running::start ─▶ idle ── open(Setup) ─▶ calls that talk to the generator ── stop ─▶ gone
 //! ```
 //!
-//! Tandem's worker and the bare forwarder are this binary, started with `peer NAME CASE`, and speak JSON lines on stdin and stdout;
-//! rtpengine speaks its control protocol. All inherit CPU and scheduling from the thread that starts them, threads included.
+//! Tandem's worker and the bare forwarder are this binary, started with `peer NAME CASE`, and use JSON lines on stdin and stdout;
+//! rtpengine uses its control protocol. All inherit CPU and scheduling from the thread that starts them, including for their
+//! threads.
 
 mod floor;
 mod rtpengine;
@@ -25,29 +26,29 @@ use crate::plan::{Case, Entry, Peer};
 pub(crate) use rtpengine::version as rtpengine_version;
 pub(crate) use tandem::EQUAL;
 
-/// The suite of SDES legs.
+/// SRTP suite of SDES legs.
 pub(crate) const SUITE: Suite = Suite::AesCm128HmacSha1_80;
 
-/// What a peer is to set up. Leg `2n` of `offers` is joined with leg `2n + 1`.
+/// Legs that a peer must open. Leg `2n` of `offers` is joined with leg `2n + 1`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub(crate) case: Case,
-    /// Where plain and SDES legs' far ends are.
+    /// Address of the far ends of plain and SDES legs.
     pub(crate) generator: SocketAddr,
-    /// Where RTCP may go.
+    /// Address to which RTCP may be sent.
     pub(crate) rtcp: SocketAddr,
-    /// Per leg: what a browser offers.
+    /// Offer of the browser of each leg, if it has one.
     pub(crate) offers: Vec<Option<String>>,
 }
 
 /// One leg as its far end sees it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FarEnd {
-    /// Where media goes to.
+    /// Address to which media is sent.
     pub(crate) address: SocketAddr,
-    /// Of the voice in both directions.
+    /// Payload type of the audio in both directions.
     pub(crate) payload_type: u8,
-    /// Answer to a browser's offer.
+    /// Answer to the browser's offer.
     pub(crate) answer: Option<String>,
     /// Keys of an SDES leg.
     pub(crate) keys: Option<Keys>,
@@ -56,20 +57,20 @@ pub(crate) struct FarEnd {
 /// Master keys and salts of [`SUITE`] in base64, as SDP carries them (RFC 4568).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Keys {
-    /// What the generator protects with.
+    /// Key with which the generator protects.
     pub(crate) generator: String,
-    /// What the peer protects with.
+    /// Key with which the peer protects.
     pub(crate) peer: String,
 }
 
-/// Where and how peers run.
+/// CPU and scheduling of peers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) cpu: usize,
     pub(crate) realtime: bool,
 }
 
-/// A running peer. Dropping it kills the process.
+/// A running peer, killed when dropped.
 pub(crate) struct Running {
     process: Process,
     control: Control,
@@ -80,12 +81,12 @@ enum Control {
     Rtpengine(rtpengine::Control),
 }
 
-/// A process that ends with its handle.
+/// A process that is killed when dropped.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // One that has ended already is only reaped.
+        // A process that has already ended is only reaped.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -105,7 +106,7 @@ impl Running {
         let replies = BufReader::new(process.0.stdout.take().context("the peer has no output")?);
         let mut running = Running { process, control: Control::Lines { orders, replies } };
         let ready: String = running.reply()?;
-        ensure!(ready == "ready", "the peer said {ready:?}");
+        ensure!(ready == "ready", "unexpected output of the peer: {ready:?}");
         Ok(running)
     }
 
@@ -113,7 +114,7 @@ impl Running {
         self.process.0.id()
     }
 
-    /// Sets all calls up.
+    /// Sets up all calls and returns the peer's ends.
     pub(crate) fn open(&mut self, setup: &Setup) -> Result<Vec<FarEnd>> {
         match &mut self.control {
             Control::Rtpengine(control) => control.open(setup),
@@ -126,7 +127,7 @@ impl Running {
         }
     }
 
-    /// Ends the peer in good order, which includes that it gave everything back.
+    /// Stops the peer in an orderly way, which includes that it released every resource.
     pub(crate) fn stop(mut self) -> Result<()> {
         if let Control::Lines { orders, .. } = &mut self.control {
             drop(orders.take());
@@ -140,11 +141,11 @@ impl Running {
         let Control::Lines { replies, .. } = &mut self.control else { anyhow::bail!("no lines are spoken") };
         let mut line = String::new();
         replies.read_line(&mut line)?;
-        serde_json::from_str(&line).with_context(|| format!("the peer said {line:?}"))
+        serde_json::from_str(&line).with_context(|| format!("unexpected output of the peer: {line:?}"))
     }
 }
 
-/// Starts a process that runs where `place` says.
+/// Starts a process with the placement of `place`.
 fn spawn(mut command: Command, place: Place) -> Result<Process> {
     let start = move || -> Result<Process> {
         cpu::pin(place.cpu);
@@ -154,27 +155,27 @@ fn spawn(mut command: Command, place: Place) -> Result<Process> {
         let name = command.get_program().to_string_lossy().into_owned();
         Ok(Process(command.spawn().with_context(|| format!("{name} cannot be started"))?))
     };
-    // A thread of its own: the process inherits its CPU and scheduling, and the caller keeps his.
-    std::thread::spawn(start).join().map_err(|_| anyhow::anyhow!("the starting thread ended by a fault"))?
+    // A separate thread: the process inherits its CPU and scheduling, and those of the caller do not change.
+    std::thread::spawn(start).join().map_err(|_| anyhow::anyhow!("the starting thread panicked"))?
 }
 
-/// The process of a peer that is this binary.
+/// Main function of a peer process that is this binary.
 pub(crate) fn run(peer: Peer, case: Case) -> Result<()> {
     match peer {
         Peer::Tandem | Peer::TandemLowDelay => tandem::run(peer, case),
         Peer::Floor => floor::run(),
-        Peer::Rtpengine => anyhow::bail!("rtpengine is a program of its own"),
+        Peer::Rtpengine => anyhow::bail!("rtpengine is a separate program"),
     }
 }
 
-/// Says one line to the meter.
+/// Writes one line to the meter.
 fn say<T: Serialize>(reply: &T) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::to_string(reply)?)?;
     Ok(out.flush()?)
 }
 
-/// Waits for an order; `None` when there will be none.
+/// Waits for a command; `None` when stdin has ended.
 fn order() -> Result<Option<Setup>> {
     let mut line = String::new();
     let length = std::io::stdin().lock().read_line(&mut line)?;

@@ -1,4 +1,4 @@
-//! rtpengine as the peer under test: in user space, one worker thread, all else by default.
+//! rtpengine as the peer under test: in user space, one worker thread, otherwise default settings.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -13,15 +13,15 @@ use crate::plan::{Case, Link, Peer};
 use crate::sound;
 
 const PORTS: (u16, u16) = (20_000, 23_999);
-/// Key and salt that the generator's SDES legs announce: 30 bytes in base64. Any will do, there is no enemy on loopback.
+/// Key and salt that the generator's SDES legs announce: 30 bytes in base64. Secrecy does not matter on loopback.
 const GENERATOR_KEY: &str = "dGFuZGVtIGJlbmNoIGdlbmVyYXRvciBrZXkgMDEh";
 
-/// The daemon's ear.
+/// Control connection to the daemon.
 pub(super) struct Control {
     client: Client,
 }
 
-/// What `rtpengine --version` says.
+/// Version as reported by `rtpengine --version`.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new("rtpengine").arg("--version").output().ok()?;
     let text = [output.stdout, output.stderr].concat();
@@ -33,7 +33,7 @@ pub(crate) fn version() -> Option<String> {
 
 pub(super) fn start(place: Place) -> Result<(Process, Control)> {
     let ng = {
-        // Free now; nothing else on this machine is started for the bench meanwhile.
+        // The port is free now, and the bench starts no other program meanwhile.
         let probe = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         probe.local_addr()?
     };
@@ -89,7 +89,7 @@ impl Control {
     }
 }
 
-/// What A's side offers, and what is to become of it.
+/// Offer of A's side, with the codec and transport that B's side gets.
 fn offer(case: Case, call: &str, sdp: &str) -> Value {
     let transcode: &[&str] = match case {
         Case::PcmuPcmu
@@ -103,7 +103,7 @@ fn offer(case: Case, call: &str, sdp: &str) -> Value {
         Case::PcmuOpus | Case::PcmuWebrtc | Case::WebrtcWebrtc => &["opus"],
         Case::PcmuOpusEqual => &["opus/48000/1"],
     };
-    // What is transcoded is not offered any more, so that the answer has no choice.
+    // The original codec is removed from the offer, so that the answer has no choice.
     let codec = if transcode.is_empty() {
         Value::dictionary([])
     } else {
@@ -123,7 +123,7 @@ fn offer(case: Case, call: &str, sdp: &str) -> Value {
     ])
 }
 
-/// What B's side answers.
+/// Answer of B's side.
 fn answer(call: &str, sdp: &str) -> Value {
     Value::dictionary([
         ("command", Value::text("answer")),
@@ -136,7 +136,7 @@ fn answer(call: &str, sdp: &str) -> Value {
     ])
 }
 
-/// SDP of one of the generator's far ends; `crypto_tag`: which of the offered suites it takes.
+/// SDP of one of the generator's far ends; `crypto_tag` selects one of the offered suites.
 fn description(setup: &Setup, payload_type: u8, map: &str, crypto_tag: Option<&str>) -> String {
     let (profile, crypto) = match crypto_tag {
         Some(tag) => ("RTP/SAVP", format!("a=crypto:{tag} {} inline:{GENERATOR_KEY}\r\n", SUITE.name())),
@@ -150,13 +150,13 @@ fn description(setup: &Setup, payload_type: u8, map: &str, crypto_tag: Option<&s
     )
 }
 
-/// What is read of rtpengine's SDP.
+/// Relevant parts of rtpengine's SDP.
 #[derive(Debug)]
 struct Description {
     port: u16,
     payload_type: u8,
     map: String,
-    /// Tag and key of the suite that is measured.
+    /// Tag and key of the measured suite.
     crypto: Option<(String, String)>,
 }
 
@@ -170,7 +170,7 @@ impl Description {
             .find(|(_, map)| map.split('/').next().is_some_and(|name| name.eq_ignore_ascii_case(codec.name())));
         let (payload_type, map) = match named {
             Some((payload_type, map)) => (payload_type.parse().ok()?, map.to_owned()),
-            // Static payload types need no map.
+            // Static payload types need no rtpmap.
             None => (codec.static_payload_type().filter(|&known| known == first)?, format!("{}/8000", codec.name())),
         };
         let crypto = value("a=crypto:").find_map(|line| {
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offer_is_read_with_its_dynamic_type_and_the_right_key() {
+    fn offer_is_parsed_with_its_dynamic_payload_type_and_the_right_key() {
         let sdp = "v=0\r\nm=audio 20004 RTP/SAVP 96\r\na=rtpmap:96 opus/48000/2\r\n\
                    a=crypto:1 AEAD_AES_256_GCM inline:AAAA\r\na=crypto:5 AES_CM_128_HMAC_SHA1_80 inline:BBBB|2^31\r\n";
         let read = Description::parse(sdp, Codec::Opus).unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn static_type_needs_no_map_but_must_be_offered() {
+    fn static_payload_type_needs_no_rtpmap_but_must_be_offered() {
         let sdp = "m=audio 20006 RTP/AVP 8\r\n";
         assert_eq!(Description::parse(sdp, Codec::Pcma).unwrap().payload_type, 8);
         assert!(Description::parse(sdp, Codec::Pcmu).is_none());

@@ -1,4 +1,4 @@
-//! The engine's worker pool as the peer under test: one media thread.
+//! The engine's worker pool as the peer under test, with one media thread.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -21,12 +21,12 @@ use crate::sound::payload_type;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORTS: (u16, u16) = (24_000, 27_999);
 
-/// Opus in the case `pcmu-opus-equal`: the bit rate of rtpengine's `opus/48000/1`, and complexity and redundancy of its encoder,
-/// which are libavcodec's defaults for libopus.
+/// Opus in the case `pcmu-opus-equal`: the bit rate of rtpengine's `opus/48000/1`, and the complexity and redundancy of its
+/// encoder, which are libavcodec's defaults for libopus.
 pub(crate) const EQUAL: OpusSettings =
     OpusSettings { bitrate: 24_000, complexity: 10, fec: false, dtx: false, expected_loss_percent: 0 };
 
-/// The configuration under test: everything by default but what peer and case say.
+/// Configuration under test: the defaults, except for settings of peer and case.
 fn configuration(peer: Peer, case: Case) -> MediaConfig {
     let profile = if peer == Peer::TandemLowDelay { Profile::LowDelay } else { Profile::Throughput };
     let opus = if case == Case::PcmuOpusEqual { EQUAL } else { MediaConfig::default().opus };
@@ -57,17 +57,17 @@ struct Calls {
     range: PortRange,
     peer: Peer,
     legs: Vec<LegId>,
-    /// Kept open and never read: what does not fit is dropped and counted by the engine.
+    /// Kept open and never read: the engine drops and counts events that do not fit.
     events: Vec<mpsc::Receiver<WorkerEvent>>,
 }
 
 impl Calls {
-    /// Opens all legs and joins them.
+    /// Opens all legs and bridges them.
     fn open(&mut self, setup: &Setup) -> Result<Vec<FarEnd>> {
         let mut ends = Vec::new();
         for (index, offer) in setup.offers.iter().enumerate() {
             ends.push(self.open_leg(setup, index % 2, offer.as_deref())?);
-            // Waits until the worker has done it, so that its mailbox cannot overflow.
+            // Waits until the worker has executed the commands, so that its mailbox cannot overflow.
             self.census()?;
         }
         let calls = self.legs.len() / setup.case.legs();
@@ -93,7 +93,7 @@ impl Calls {
         Ok(ends)
     }
 
-    /// Joins the first `count` legs in pairs.
+    /// Bridges the first `count` legs in pairs.
     fn bridge(&self, count: usize) -> Result<()> {
         for pair in self.legs[..count].chunks_exact(2) {
             let &[a, b] = pair else { bail!("a bridge has two legs") };
@@ -127,21 +127,21 @@ impl Calls {
                 let media = LegMedia::WebRtcOffered { offer: offer.into(), reply };
                 self.worker.send(WorkerRequest::LegOpen { leg, media, events })?;
                 let answer = answer.blocking_recv()??;
-                // Where media goes is in the answer's candidates.
+                // The media address is in the answer's candidates.
                 Ok(FarEnd { address: SocketAddr::new(LOOPBACK, 0), payload_type, answer: Some(answer), keys: None })
             }
             (Link::Browser, None) => bail!("a browser leg without an offer"),
         }
     }
 
-    /// Closes all calls and checks that everything was given back.
+    /// Closes all calls and checks that every resource was released.
     fn close(&self) -> Result<()> {
         for leg in &self.legs {
             self.worker.send(WorkerCommand::LegClose { leg: *leg })?;
             self.census()?;
         }
         let census = self.census()?;
-        ensure!(census.legs == 0 && self.range.leased() == 0, "legs or ports were not given back: {census:?}");
+        ensure!(census.legs == 0 && self.range.leased() == 0, "legs or ports were not released: {census:?}");
         Ok(())
     }
 
@@ -156,7 +156,7 @@ fn audio(setup: &Setup, codec: Codec) -> Audio {
     Audio { remote_rtcp: setup.rtcp, ..Audio::plain(codec, setup.generator) }
 }
 
-/// Keys of an SDES leg as the engine and as its far end take them. Any will do: there is no enemy on loopback.
+/// Keys of an SDES leg in the forms of the engine and of its far end. Secrecy does not matter on loopback.
 fn keys(leg: LegId) -> Result<(Option<SrtpKeys>, Option<Keys>)> {
     let bytes = |from: u8| -> [u8; 30] { std::array::from_fn(|index| from ^ index as u8 ^ leg.0 as u8) };
     let (peer, generator) = (bytes(0x35), bytes(0xa2));

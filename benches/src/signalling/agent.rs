@@ -1,4 +1,4 @@
-//! The signalling-only agent: the engine's SIP stack with both legs of each call tied together, and nothing else.
+//! The signalling-only agent: the engine's SIP stack with both legs of each call tied together.
 //!
 //! ```text
 //! caller (127.0.0.2) ─INVITE▶ Incoming ─▶ Invite ─INVITE▶ callee (127.0.0.3)
@@ -6,7 +6,7 @@
 //!                    ─BYE▶ Ended ─▶ Bye ─BYE▶
 //! ```
 //!
-//! No media, no store, no routing: session descriptions pass as they are. One thread does everything.
+//! No media, no store, no routing: session descriptions pass unchanged. One thread does everything.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -19,11 +19,11 @@ use tokio::sync::oneshot;
 
 use super::CALLER;
 
-/// Serves until stdin ends; says on stdout where it listens.
+/// Serves until stdin ends; prints its address on stdout.
 pub(super) fn run(callee: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ended, end) = oneshot::channel();
-    // Blocks in a thread of its own, which sleeps all the time.
+    // A separate thread blocks on stdin and uses no CPU.
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         let _ = ended.send(());
@@ -57,9 +57,9 @@ async fn serve(callee: &str, mut end: oneshot::Receiver<()>) -> Result<()> {
 
 struct Agent {
     handle: SipHandle,
-    /// The other leg's dialog, for both legs of every call.
+    /// Dialog of the other leg, for both legs of every call.
     other: HashMap<DialogId, DialogId>,
-    /// Orders that the stack could not take.
+    /// Number of commands that the stack could not accept.
     lost: u64,
 }
 
@@ -111,7 +111,7 @@ impl Agent {
         }
     }
 
-    /// Forgets a call; the leg that is left of it.
+    /// Removes a call and returns its remaining leg.
     fn part(&mut self, dialog: DialogId) -> Option<DialogId> {
         let other = self.other.remove(&dialog)?;
         self.other.remove(&other);

@@ -1,11 +1,11 @@
-//! Signalling: what a bridged call costs without media, beside Kamailio, and what the whole product makes of it.
+//! Signalling: the cost of a bridged call without media, compared with Kamailio, and the rate of the whole product.
 //!
 //! ```text
 //! sipp (caller, 127.0.0.2) ─▶ peer under test (a CPU of its own) ─▶ sipp (callee, 127.0.0.3; the callers' CPU)
 //! ```
 //!
-//! agent: the program under test. peer: starting it, Kamailio and the product. sipp: far ends. page: what is kept and shown.
-//! Every measurement starts its peer anew; repetitions take the peers in turn.
+//! agent: the program under test. peer: start of the agent, of Kamailio and of the product. sipp: far ends. page: output. Every
+//! measurement starts its peer anew; repetitions take the peers in turn.
 
 mod agent;
 mod page;
@@ -24,12 +24,12 @@ use page::Row;
 use peer::{Kind, Running};
 use sipp::{Load, Outcome};
 
-/// Where callers and callees are: our agent knows its trunks by these.
+/// Address of the callers; the agent identifies its trunks by this one and the callee's.
 const CALLER: &str = "127.0.0.2";
 const CALLEE: &str = "127.0.0.3";
-/// Calls that stand while memory and CPU are read.
+/// Number of established calls while memory and CPU are read.
 const STANDING: u64 = 2_000;
-/// Calls to a callee that never says a word, and how long they come.
+/// Load of calls to a callee that never answers.
 const SILENT: Load = Load { rate: 2_000, calls: 64_000, hold: Duration::ZERO };
 
 /// Measures signalling: CPU, rate and delay of bridged calls, and what they hold.
@@ -37,22 +37,22 @@ const SILENT: Load = Load { rate: 2_000, calls: 64_000, hold: Duration::ZERO };
 pub(crate) struct Arguments {
     #[command(subcommand)]
     process: Option<Process>,
-    /// Folder of results.json and RESULTS.md, whose part about signalling is written anew; without it results are printed only.
+    /// Folder of results.json and RESULTS.md, whose section about signalling is replaced; without it results are only printed.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// How often peers are compared.
+    /// Number of repetitions of the comparison.
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
-    /// Calls a second that are to be sustained; peers are compared at half of it.
+    /// Calls per second to sustain; peers are compared at half of this rate.
     #[arg(long, default_value_t = 1_800)]
     rate: u32,
-    /// Calls a second of the whole product.
+    /// Calls per second for the whole product.
     #[arg(long, default_value_t = 300)]
     product_rate: u32,
-    /// Length of one comparison.
+    /// Duration of one comparison, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// For how long the rate is sustained.
+    /// Duration of the sustained rate, in seconds.
     #[arg(long, default_value_t = 40)]
     sustained_s: u32,
     /// Only these parts: compare, sustain, stand, silent, product.
@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     /// CPU of the peer under test.
     #[arg(long, default_value_t = 0)]
     peer_cpu: usize,
-    /// CPU of callers and callees.
+    /// CPU of the callers and callees.
     #[arg(long, default_value_t = 1)]
     sipp_cpu: usize,
 }
@@ -75,12 +75,12 @@ enum Process {
     },
 }
 
-/// What was found beside the rows.
+/// Results outside the rows.
 #[derive(Debug, Default)]
 struct Further {
-    /// Of a CPU, with [`STANDING`] calls.
+    /// Percentage of a CPU with [`STANDING`] calls.
     standing_cpu_percent: Option<f64>,
-    /// Most memory under [`SILENT`], in MB.
+    /// Maximum memory under [`SILENT`], in MB.
     silent_mb: Option<f64>,
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let (kb, percent) = stand(arguments)?;
         println!("{STANDING} standing calls: {kb:.1} kB each, {percent:.2} % of a CPU");
         further.standing_cpu_percent = Some(percent);
-        // A finished call is measured where calls end; a standing one is the same in every run.
+        // A finished call is measured where calls end; an established one is the same in every run.
         for row in rows.iter_mut().filter(|row| row.peer == "tandem" && row.case == "sip-b2bua") {
             row.kb_standing = Some(page::rounded(kb, 1));
         }
@@ -141,12 +141,12 @@ fn lasting(load: Load, seconds: u32) -> Load {
     Load { calls: u64::from(load.rate) * u64::from(seconds), ..load }
 }
 
-/// One load on a fresh peer.
+/// Result of one load on a fresh peer.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     outcome: Outcome,
     cpu_ms_per_call: f64,
-    /// Memory that lingers of each finished call; of our own peers only: Kamailio's is allotted at its start.
+    /// Memory in kB that each finished call leaves; not for Kamailio, which allocates at its start.
     kb_finished: Option<f64>,
 }
 
@@ -167,7 +167,7 @@ fn measure(kind: Kind, load: Load, arguments: &Arguments) -> Result<Measured> {
     })
 }
 
-/// Memory of a standing call in kB, and the share of a CPU that all take in percent.
+/// Memory of an established call in kB, and the percentage of a CPU that all such calls take.
 fn stand(arguments: &Arguments) -> Result<(f64, f64)> {
     const WATCHED: Duration = Duration::from_secs(20);
     let port = free_port()?;
@@ -185,9 +185,9 @@ fn stand(arguments: &Arguments) -> Result<(f64, f64)> {
     Ok((kb, busy_ns as f64 / WATCHED.as_nanos() as f64 * 100.0))
 }
 
-/// The most memory in MB that the agent holds while calls come whose callee never answers.
+/// Maximum memory of the agent in MB under calls whose callee never answers.
 fn silent(arguments: &Arguments) -> Result<f64> {
-    // Bound and never read: what its buffer cannot take is lost.
+    // Bound and never read: datagrams beyond its buffer are lost.
     let callee = UdpSocket::bind((CALLEE, 0))?;
     let peer = Running::start(Kind::Agent, callee.local_addr()?.port(), arguments.peer_cpu)?;
     let _caller = sipp::caller(peer.address, SILENT, arguments.sipp_cpu)?;

@@ -1,4 +1,4 @@
-//! What is printed and kept of signalling: rows in `results.json`, and a part of `RESULTS.md`.
+//! Output of signalling: rows in `results.json`, and a section of `RESULTS.md`.
 
 use std::fmt;
 use std::fs;
@@ -10,10 +10,10 @@ use super::peer::{self, Kind};
 use super::{Arguments, Further, Measured, SILENT, STANDING, sipp};
 use crate::{page as machine, report};
 
-/// Heading of our part.
+/// Heading of this module's section.
 const HEADING: &str = "## Signalling";
 
-/// One measurement. Run 0: at the full rate; others at half of it, or at the product's.
+/// One measurement. Run 0 is at the full rate; others are at half of it, or at the product's.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
     pub(super) case: &'static str,
@@ -59,7 +59,7 @@ pub(super) fn rounded(value: f64, digits: i32) -> f64 {
     (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits)
 }
 
-/// Prints the table; keeps it beside what else is in both files, where that was asked for.
+/// Prints the table and, if requested, updates this module's part of both files.
 pub(super) fn write(arguments: &Arguments, rows: &[Row], further: &Further) -> Result<()> {
     let part = part(arguments, rows, further);
     println!("\n{part}");
@@ -80,7 +80,7 @@ fn part(arguments: &Arguments, rows: &[Row], further: &Further) -> String {
     for (case, peer, full) in groups(rows) {
         text += &line(rows, &of(rows, case, peer, full));
     }
-    text += "\n| to be reached | measured | |\n|---|---|---|\n";
+    text += "\n| target | measured | |\n|---|---|---|\n";
     for (target, measured, reached) in verdicts(arguments, rows, further) {
         let verdict = if reached { "reached" } else { "**not reached**" };
         text += &format!("| {target} | {measured} | {verdict} |\n");
@@ -88,7 +88,7 @@ fn part(arguments: &Arguments, rows: &[Row], further: &Further) -> String {
     text + "\n" + WHAT
 }
 
-/// Kinds of measurement, in the order in which they were made.
+/// Kinds of measurement, in the order in which they ran.
 fn groups(rows: &[Row]) -> Vec<(&'static str, &'static str, bool)> {
     let mut groups = Vec::new();
     for row in rows {
@@ -129,7 +129,7 @@ fn line(all: &[Row], rows: &[&Row]) -> String {
     )
 }
 
-/// Median over repetitions of our CPU divided by Kamailio's in the same one.
+/// Median over repetitions of Tandem's CPU divided by Kamailio's in the same repetition.
 fn ratio(rows: &[Row], case: &str, rival: &str, full: bool) -> Option<f64> {
     let theirs = of(rows, case, rival, full);
     median(of(rows, case, "tandem", full).into_iter().filter_map(|ours| {
@@ -144,7 +144,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// What is asked for, what was measured, whether that is enough.
+/// Target, measured value, and whether it is reached.
 fn verdicts(arguments: &Arguments, rows: &[Row], further: &Further) -> Vec<(String, String, bool)> {
     let mut verdicts = Vec::new();
     let mut add = |target: String, value: Option<f64>, digits: usize, unit: &str, reached: fn(f64) -> bool| {
@@ -193,15 +193,14 @@ fn environment() -> String {
 }
 
 const WHAT: &str = "\
-A call is INVITE, 180, 200, ACK, BYE, 200 on each of two legs, over UDP on loopback. `sip-b2bua`: `tandem` is the program \
-`benches signalling agent`, the engine's SIP stack with both legs of a call tied together, no media and no store; `kamailio` is \
-Debian's as a stateful proxy with Record-Route and one receiving process (`kamailio-tlsf`: started with `-x tlsf`; without, \
-Debian's checks its memory as it goes): a proxy passes messages on and keeps no dialog, \
-so it does less. `sip-product`: the binary `tandem` with `[store] url = \"none\"`, recording off and one media thread, its ports and legs opened \
-and closed with every call; no packets of media flow. All of a peer's threads and processes share one CPU, \
-both far ends (sipp) the other.
+A call is INVITE, 180, 200, ACK, BYE, 200 on each of two legs, over UDP on loopback. `sip-b2bua`: `tandem` is the program `benches \
+signalling agent`, the engine's SIP stack with both legs of a call tied together, no media and no store; `kamailio` is Debian's as a \
+stateful proxy with Record-Route and one receiving process (`kamailio-tlsf`: started with `-x tlsf`; otherwise Debian's checks its \
+memory during operation). A proxy forwards messages and keeps no dialog, so it does less. `sip-product`: the binary `tandem` with \
+`[store] url = \"none\"`, recording off and one media thread; its ports and legs are opened and closed with every call, but no media \
+packets flow. All threads and processes of a peer share one CPU, both far ends (sipp) the other.
 
-- **CPU a call**: the time that all threads of the peer ran, from before the first call until after the last, divided by calls.
-- **kB finished**: growth of resident memory over a run, divided by its calls; all of them are kept yet for their retransmissions (32 s).
-- **kB standing**: the same for calls that were answered and stand.
+- **CPU a call**: run time of all threads of the peer, from before the first call until after the last, divided by calls.
+- **kB finished**: growth of resident memory over a run, divided by its calls; all of them are still kept for retransmissions (32 s).
+- **kB standing**: the same for calls that are answered and continue.
 ";

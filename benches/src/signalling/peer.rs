@@ -1,4 +1,4 @@
-//! What lies between the far ends: our agent, Kamailio, or the whole product.
+//! Programs between the far ends: the agent, Kamailio, or the whole product.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,14 +15,14 @@ use crate::cpu;
 
 const STARTING: Duration = Duration::from_secs(20);
 
-/// Who is measured.
+/// Program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `benches signalling agent`: the engine's SIP stack, both legs tied together.
     Agent,
-    /// Kamailio as a stateful proxy with Record-Route, as Debian's starts.
+    /// Kamailio as a stateful proxy with Record-Route, with Debian's defaults.
     Kamailio,
-    /// The same with the fastest of its allocators.
+    /// Kamailio with the fastest of its allocators.
     KamailioFast,
     /// `tandem serve` without a store.
     Product,
@@ -45,15 +45,15 @@ impl Kind {
     }
 }
 
-/// A running peer; ends with its owner.
+/// A running peer, killed when dropped.
 pub(super) struct Running {
     process: Child,
-    /// Where callers send.
+    /// Address to which callers send.
     pub(super) address: SocketAddr,
     _folder: TempDir,
 }
 
-/// What `kamailio -v` says.
+/// Version as reported by `kamailio -v`.
 pub(super) fn kamailio_version() -> Option<String> {
     let output = Command::new("kamailio").arg("-v").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -61,7 +61,7 @@ pub(super) fn kamailio_version() -> Option<String> {
 }
 
 impl Running {
-    /// Starts a peer on `cpu` alone that sends calls on to `callee` at [`CALLEE`].
+    /// Starts a peer only on `cpu`, which forwards calls to `callee` at [`CALLEE`].
     pub(super) fn start(kind: Kind, callee: u16, cpu: usize) -> Result<Running> {
         let folder = tempfile::tempdir()?;
         match kind {
@@ -79,7 +79,7 @@ impl Running {
         let mut process = spawn(command, cpu)?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("the agent has no stdout")?).read_line(&mut line)?;
-        let address = line.trim().parse().with_context(|| format!("the agent said `{line}`"))?;
+        let address = line.trim().parse().with_context(|| format!("unexpected output of the agent: `{line}`"))?;
         Ok(Running { process, address, _folder: folder })
     }
 
@@ -125,7 +125,7 @@ impl Running {
         self.process.id()
     }
 
-    /// Waits until its port is taken.
+    /// Waits until its port is in use.
     fn until_bound(&mut self) -> Result<()> {
         let deadline = Instant::now() + STARTING;
         while UdpSocket::bind(self.address).is_ok() {
@@ -143,7 +143,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // SIGTERM: Kamailio's main process ends its children.
+        // On SIGTERM, Kamailio's main process ends its children.
         cpu::terminate(self.process.id());
         let deadline = Instant::now() + STARTING;
         drop(self.process.stdin.take());
@@ -164,15 +164,15 @@ fn spawn(mut command: Command, cpu: usize) -> Result<Child> {
         let name = Path::new(command.get_program()).display().to_string();
         command.spawn().with_context(|| format!("{name} cannot be started"))
     };
-    std::thread::spawn(start).join().map_err(|_| anyhow::anyhow!("the starting thread ended by a fault"))?
+    std::thread::spawn(start).join().map_err(|_| anyhow::anyhow!("the starting thread panicked"))?
 }
 
-/// Free now; nothing else is started meanwhile.
+/// Returns an address that is free now; no other program starts meanwhile.
 fn free_address() -> Result<SocketAddr> {
     Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// A proxy that keeps transactions and stays in the path, and does nothing else. One process receives: all share one CPU.
+/// Configuration of a transaction-stateful proxy that stays in the path. One process receives, because all share one CPU.
 const KAMAILIO: &str = include_str!("../../../tests/data/kamailio.cfg");
 
 const PRODUCT: &str = r#"

@@ -1,4 +1,4 @@
-//! sipp as both far ends: a callee that answers everything, a caller at a given rate.
+//! sipp as both far ends: a callee that answers every call, and a caller at a given rate.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,53 +14,53 @@ use crate::cpu;
 
 const CALLER_SCENARIO: &str = include_str!("caller.xml");
 const CALLEE_SCENARIO: &str = include_str!("callee.xml");
-/// Last calls have this long to end after the last one was begun.
+/// Time for the last calls to end after the last one was begun.
 const ENDING: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What `sipp -v` says.
+/// Version as reported by `sipp -v`.
 pub(super) fn version() -> Option<String> {
-    // It calls the showing of its version a failure.
+    // `sipp -v` exits with a failure status.
     let output = Command::new("sipp").arg("-v").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().map(str::trim).find(|line| line.contains("SIPp v"))?;
     Some(line.trim_end_matches('.').to_owned())
 }
 
-/// Calls to be made.
+/// Calls to make.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
-    /// Calls a second.
+    /// Calls per second.
     pub(super) rate: u32,
     pub(super) calls: u64,
-    /// From answer to BYE.
+    /// Time from the answer to the BYE.
     pub(super) hold: Duration,
 }
 
-/// How they went.
+/// Result of a load.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome {
     pub(super) successful: u64,
     pub(super) failed: u64,
-    /// Successful ones a second, from the first INVITE to the last 200.
+    /// Successful calls per second, from the first INVITE to the last 200.
     pub(super) calls_per_s: f64,
-    /// INVITE to 200, 99th percentile.
+    /// 99th percentile of the time from INVITE to 200.
     pub(super) p99_ms: f64,
 }
 
-/// A running sipp; ends with its owner.
+/// A running sipp, killed when dropped.
 pub(super) struct Sipp {
     process: Child,
     folder: TempDir,
     began: Instant,
 }
 
-/// A callee at [`CALLEE`]`:port`.
+/// Starts a callee at [`CALLEE`]`:port`.
 pub(super) fn callee(port: u16, cpu: usize) -> Result<Sipp> {
     Sipp::start(CALLEE_SCENARIO, &["-i", CALLEE, "-p", &port.to_string()], cpu)
 }
 
-/// A caller at [`CALLER`] to `peer`.
+/// Starts a caller at [`CALLER`] that calls `peer`.
 pub(super) fn caller(peer: SocketAddr, load: Load, cpu: usize) -> Result<Sipp> {
     let Load { rate, calls, hold } = load;
     let (peer, rate, calls, hold) =
@@ -81,12 +81,12 @@ impl Sipp {
             cpu::pin(on);
             command.spawn().context("sipp cannot be started; install it with `scripts/setup.sh bench`")
         };
-        // A thread of its own: the process inherits its CPU, and the caller keeps his.
+        // A separate thread: the process inherits its CPU, and the caller's CPU does not change.
         let process = std::thread::spawn(spawn).join().map_err(|_| anyhow::anyhow!("the starting thread failed"))??;
         Ok(Sipp { process, folder, began: Instant::now() })
     }
 
-    /// Waits until all calls are over.
+    /// Waits until all calls have ended.
     pub(super) fn outcome(mut self, load: Load) -> Result<Outcome> {
         let span = Duration::from_secs_f64(load.calls as f64 / f64::from(load.rate.max(1)));
         let deadline = self.began + span * 2 + load.hold + ENDING;
@@ -102,13 +102,13 @@ impl Sipp {
         let p99_ms = times.get(times.len() * 99 / 100).copied().context("sipp wrote no response times")?;
         let count = |name: &str| counts.get(name).copied().with_context(|| format!("sipp counts no {name}"));
         let (successful, failed) = (count("SuccessfulCall(C)")?, count("FailedCall(C)")?);
-        // Calls that it never began count as failed: the rate was not kept.
+        // Calls that it never began count as failed, because the rate was not sustained.
         let failed = failed.max(load.calls.saturating_sub(successful));
         let calls_per_s = successful as f64 / self.began.elapsed().saturating_sub(load.hold).as_secs_f64();
         Ok(Outcome { successful, failed, calls_per_s, p99_ms })
     }
 
-    /// Waits until `calls` calls were begun, and a second more, in which they are answered.
+    /// Waits until `calls` calls were begun, and one more second, in which they are answered.
     pub(super) fn until_standing(&mut self, calls: u64, within: Duration) -> Result<()> {
         let mut whole = false;
         loop {
@@ -127,7 +127,7 @@ impl Sipp {
         }
     }
 
-    /// The last line of its statistics; `None` before the first. A line that is being written is not taken.
+    /// Last line of its statistics; `None` before the first. An incomplete line is ignored.
     fn counts(&self) -> Result<Option<HashMap<String, u64>>> {
         let text = fs::read_to_string(self.folder.path().join("stat.csv")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -154,7 +154,7 @@ impl Sipp {
 
 impl Drop for Sipp {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,11 +1,11 @@
-//! From a verb's request to the changed packet: the whole product, with telephones of its own.
+//! Time from a verb's request to the changed packet: the whole product, with simulated telephones.
 //!
 //! ```text
 //! HTTP request ─▶ rights, store ─▶ the call's machine ─▶ media thread ─▶ packet at the listener
 //! |◀──────────────────────────── measured ───────────────────────────▶|
 //! ```
-//! Everybody says a tone. In 20 ms tones of multiples of 50 Hz do not show in one another, so one packet is enough to see whether
-//! a tone has come or gone: it has when it is beyond half its strength.
+//! Every party sends a tone. In 20 ms, tones at multiples of 50 Hz are orthogonal, so one packet suffices to see whether a tone
+//! has appeared or disappeared: the limit is half its amplitude.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -27,33 +27,33 @@ use crate::latencies::Latencies;
 const CUSTOMER_HZ: f32 = 400.0;
 const AGENT_HZ: f32 = 600.0;
 const SUPERVISOR_HZ: f32 = 1_000.0;
-/// Half a tone's strength.
+/// Half the amplitude of a tone.
 const HALF_DBFS: f32 = LEVEL_DBFS - 6.0;
-/// Everything that is waited for comes within this.
+/// Deadline of every wait.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Calls whose verbs are asked for beside one another.
+/// Number of calls with verbs at the same time.
 const CALLS: usize = 4;
-/// Sound is as it should be for so many packets before the next verb is asked for.
+/// Number of packets with the expected audio before the next verb is requested.
 const SETTLED: usize = 4;
 
-/// The changes that are measured, and how each is undone.
+/// The measured changes and their reversals.
 pub(super) const VERBS: [&str; 8] = ["hold", "resume", "mute", "unmute", "whisper", "listen", "barge", "listen-again"];
 
-/// Asks for each verb `times` times, in [`CALLS`] calls at once.
+/// Requests each verb `times` times, in [`CALLS`] calls at once.
 pub(super) fn measure(terms: Terms, times: usize) -> Result<Vec<(&'static str, Latencies)>> {
     let clients = std::thread::spawn(move || {
         cpu::pin(terms.generator_cpu);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let office = Office::open(terms).await?;
-            // From here on: what was started before runs as it is told.
+            // Only from here on, so that the programs started before keep their own scheduling.
             if terms.peer.realtime {
                 cpu::run_before_others()?;
             }
             office.measure(times).await
         })
     });
-    clients.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the telephones' thread ended by a fault")))
+    clients.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the telephones' thread panicked")))
 }
 
 struct Office {
@@ -71,7 +71,7 @@ struct Call {
     legs: Legs,
 }
 
-/// Numbers of the legs.
+/// Numbers of the call's legs.
 struct Legs {
     customer: u64,
     agent: u64,
@@ -121,7 +121,7 @@ impl Office {
 }
 
 impl Call {
-    /// A customer calls, the agent answers, and a supervisor listens.
+    /// Sets up a call: a customer calls, the agent answers, and a supervisor listens.
     async fn begin(
         api: &Api,
         mut customer: Desk,
@@ -140,7 +140,7 @@ impl Call {
         ensure!(status.is_success(), "supervise: {status} {made}");
         let invite = supervisor.rings(PATIENCE).await;
         let mut of_supervisor = supervisor.answer(&invite, SUPERVISOR_HZ, PATIENCE).await;
-        // She hears both: her leg has joined.
+        // The supervisor hears both parties, so her leg has joined.
         until(&mut of_supervisor.sound, CUSTOMER_HZ, true, 1).await?;
         let shown = api.get(&format!("/api/calls/{id}")).await;
         let legs = shown["legs"].as_array().context("no legs")?;
@@ -168,7 +168,7 @@ impl Call {
         Ok(latencies)
     }
 
-    /// Asks for a verb; how long until the first packet in which it is heard.
+    /// Requests a verb; returns the time until the first packet in which it is heard.
     async fn change(&mut self, verb: &str) -> Result<Duration> {
         let Legs { customer, agent, supervisor } = self.legs;
         let leg = |leg: u64, verb: &str| (Method::POST, format!("legs/{leg}/{verb}"), None);
@@ -184,7 +184,7 @@ impl Call {
             "barge" => (mode("barge"), to_customer, SUPERVISOR_HZ, true),
             _ => (mode("listen"), to_customer, SUPERVISOR_HZ, false),
         };
-        // Before it is asked for, it is not so; and requests do not fall into step with packets.
+        // The opposite state is verified before the request, and requests must not synchronise with packets.
         until(sound, hertz, !comes, SETTLED).await?;
         tokio::time::sleep(Duration::from_micros(rand::random_range(0..20_000))).await;
         sound.forget();
@@ -197,7 +197,7 @@ impl Call {
     }
 }
 
-/// Waits until a tone is heard, or is not, in so many packets one after another; when the last of them came.
+/// Waits until a tone is heard, or is not, in this number of consecutive packets; returns the arrival time of the last of them.
 async fn until(sound: &mut Sound, hertz: f32, heard: bool, packets: usize) -> Result<Instant> {
     let until = Instant::now() + PATIENCE;
     let mut seen = 0;

@@ -1,4 +1,4 @@
-//! Calls of more than two, and how soon a verb is heard.
+//! Calls of more than two parties, and the time until a verb is heard.
 //!
 //! ```text
 //! generator ── packets of all legs ─▶ media thread: relay beside supervisors, conferences          (rooms)
@@ -6,8 +6,8 @@
 //! callers ── SIP, digits ─▶ the whole product ── prompts of their call programs ─▶ callers         (scripts)
 //! ```
 //!
-//! rooms are measured as the packet path is, by the same generator. changes and scripts: the binary, its store and its HTTP. page: what
-//! is kept.
+//! rooms are measured like the packet path, by the same generator. changes and scripts: the binary, its store and its HTTP. page:
+//! output.
 
 mod changes;
 mod page;
@@ -28,25 +28,26 @@ use page::{Room, Row, Verb};
 /// Measures supervisors, conferences, and the time from a verb's request to its sound.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Folder of results.json and RESULTS.md, whose part about verbs is written anew; without it results are printed only.
+    /// Folder of results.json and RESULTS.md, whose section about verbs is replaced; without it results are only printed.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// How often rooms are measured.
+    /// Number of repetitions of rooms.
     #[arg(long, default_value_t = 3)]
     repetitions: usize,
-    /// Length of one measurement of rooms.
+    /// Duration of one measurement of rooms, in seconds.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
-    /// How often each verb is asked for.
+    /// Number of requests of each verb.
     #[arg(long, default_value_t = 300)]
     verbs: usize,
-    /// How many collections of digits each call program goes through.
+    /// Number of digit collections of each call program.
     #[arg(long, default_value_t = 10)]
     collections: usize,
     /// Only cases whose name contains one of these: relayed, overheard, conference, verb, scripts (several with commas).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Run generator and peer before everything else on the machine (SCHED_RR); by default where the system permits it.
+    /// Run generator and peer with priority over everything else on the machine (SCHED_RR); by default where the system permits
+    /// it.
     #[arg(long)]
     realtime: Option<bool>,
     /// CPU of the peer under test.

@@ -1,4 +1,10 @@
-//! What is printed and kept of verbs: rows in `results.json`, and a part of `RESULTS.md`.
+//! Output of verbs: rows in `results.json`, and a section of `RESULTS.md`.
+//!
+//! Rooms are grouped by case, peer and number of calls; tables show medians over the runs. The cost of a supervisor is the
+//! difference to the relay without supervisors in the same run.
+//!
+//! Invariants: rows of other benches stay unchanged; rows of cases that were not measured again stay in the tables. Not here:
+//! measurement (`changes`, `scripts`, and the generator).
 
 use std::fmt;
 use std::fs;
@@ -13,15 +19,15 @@ use crate::plan::{Case, Entry, Shape, more_than_two};
 use crate::score::Measured;
 use crate::{page as machine, report};
 
-/// Heading of our part.
+/// Heading of this module's section.
 const HEADING: &str = "## Calls of more than two";
 
-/// What a case is called here: the relay beside supervisors is measured for itself.
+/// Name of a case in this section: the relay beside supervisors is measured separately.
 pub(super) fn name(case: Case) -> &'static str {
     if case == Case::PcmuPcmu { "relayed" } else { case.name() }
 }
 
-/// One measurement.
+/// Result of one measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Row {
@@ -29,7 +35,7 @@ pub(super) enum Row {
     Verb(Verb),
 }
 
-/// A relay, a relay with supervisors, or a conference.
+/// Result of a relay, a relay with supervisors, or a conference.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Room {
     case: String,
@@ -38,11 +44,11 @@ pub(super) struct Room {
     parties: usize,
     cpu_ms_per_call_s: f64,
     cpu_ms_per_party_s: f64,
-    /// Of the parties' packets; none in a conference.
+    /// Delay of the parties' packets; `None` in a conference.
     p50_us: Option<f64>,
     p99_us: Option<f64>,
     p999_us: Option<f64>,
-    /// How far from 20 ms a conference's packets come after one another.
+    /// Deviation of a conference's packet intervals from 20 ms.
     beat_off_p99_us: Option<f64>,
     loss_pct: f64,
     rss_kb_per_party: f64,
@@ -52,7 +58,7 @@ pub(super) struct Room {
     commit: String,
 }
 
-/// The time from a verb's request to its sound.
+/// Time from a verb's request to its effect in the audio.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Verb {
     case: String,
@@ -61,7 +67,7 @@ pub(super) struct Verb {
     p95_ms: f64,
     p99_ms: f64,
     most_ms: f64,
-    /// Collections that lost a digit; of call programs only.
+    /// Number of collections that lost a digit; for call programs only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<usize>,
     commit: String,
@@ -117,7 +123,7 @@ impl Verb {
         Verb { case, count: latencies.len(), p50_ms, p95_ms, p99_ms, most_ms, lost: None, commit: report::commit() }
     }
 
-    /// The waits of call programs, with how many collections lost a digit.
+    /// Result of call programs from their waits and the number of collections that lost a digit.
     pub(super) fn of_scripts(latencies: Latencies, lost: usize) -> Verb {
         Verb { lost: Some(lost), ..Verb::new("gather-to-prompt", latencies) }
     }
@@ -150,8 +156,8 @@ fn rounded(value: f64, digits: i32) -> f64 {
     (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits)
 }
 
-/// Prints the tables; keeps them beside what else is in both files, where that was asked for. Cases that were not measured this time
-/// stay as they are.
+/// Prints the tables and, if requested, updates this module's part of both files. Rows of cases that were not measured this time
+/// stay unchanged.
 pub(super) fn write(arguments: &Arguments, realtime: bool, rows: Vec<Row>) -> Result<()> {
     let Some(out) = &arguments.out else {
         println!("\n{}", part(realtime, &rows));
@@ -169,7 +175,7 @@ pub(super) fn write(arguments: &Arguments, realtime: bool, rows: Vec<Row>) -> Re
     fs::write(&page, report::with_part(&text, HEADING, &part)).context("RESULTS.md cannot be written")
 }
 
-/// Our rows of earlier runs, but for cases that are among `rows`, and these.
+/// Returns this module's rows of earlier runs, except for the cases in `rows`, followed by `rows`.
 fn with_those_of_before(text: &str, rows: Vec<Row>) -> Result<Vec<Row>> {
     let before: Vec<Value> = serde_json::from_str(text)?;
     let is_missing = |case: &Value| {
@@ -182,14 +188,14 @@ fn with_those_of_before(text: &str, rows: Vec<Row>) -> Result<Vec<Row>> {
     Ok(all)
 }
 
-/// Whether a row of `results.json` is one of ours.
+/// Returns whether a row of `results.json` belongs to this module.
 fn is_own(case: &str) -> bool {
     case.starts_with("verb-") || more_than_two().iter().any(|entry| name(entry.case) == case)
 }
 
 fn part(realtime: bool, rows: &[Row]) -> String {
     let scheduling =
-        if realtime { "far ends and peer run before all else (SCHED_RR)" } else { "without real-time scheduling" };
+        if realtime { "far ends and peer have real-time priority (SCHED_RR)" } else { "without real-time scheduling" };
     let Sorted { rooms, verbs } = &Sorted::of(rows);
     let mut commits: Vec<&str> = rows.iter().map(Row::commit).collect();
     commits.dedup();
@@ -211,7 +217,7 @@ fn part(realtime: bool, rows: &[Row]) -> String {
         }
         text += "\n";
     }
-    text += "| case | to be reached | measured | |\n|---|---|---|---|\n";
+    text += "| case | target | measured | |\n|---|---|---|---|\n";
     for (case, target, measured, reached) in verdicts(&Sorted::of(rows)) {
         let verdict = if reached { "reached" } else { "**not reached**" };
         text += &format!("| {case} | {target} | {measured} | {verdict} |\n");
@@ -273,7 +279,7 @@ fn room_table(rooms: &[&Room]) -> String {
     text + "\n"
 }
 
-/// What all calls of a measurement take of one core.
+/// Percentage of one core that all calls of a measurement take.
 fn core_percent(room: &Room) -> f64 {
     room.cpu_ms_per_call_s * room.calls as f64 / 10.0
 }
@@ -305,7 +311,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Median over runs of something of ours and of another's in the same run.
+    /// Median over runs of a comparison between this group and another one in the same run.
     fn beside(&self, other: &Group<'_>, compare: impl Fn(&Room, &Room) -> Option<f64>) -> Option<f64> {
         let pairs = self.0.iter().filter_map(|room| Some((room, other.0.iter().find(|other| other.run == room.run)?)));
         let mut values: Vec<f64> = pairs.filter_map(|(room, other)| compare(room, other)).collect();
@@ -314,15 +320,15 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Of sorted values; the upper one of two middles.
+/// Median of sorted values; the upper one of two middle values.
 fn median(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// A p99 that is more by this is more: below it is what two runs of the same differ by.
+/// Difference in p99 above which one is larger: two equal runs differ by less.
 const SAME_US: f64 = 100.0;
 
-/// Case, what is asked for, what was measured, whether that is enough.
+/// Case, target, measured value, and whether it is reached.
 fn verdicts(sorted: &Sorted<'_>) -> Vec<(String, String, String, bool)> {
     let Sorted { rooms, verbs } = sorted;
     let mut verdicts = Vec::new();
@@ -371,28 +377,30 @@ fn verdicts(sorted: &Sorted<'_>) -> Vec<(String, String, String, bool)> {
 }
 
 const WHAT: &str = "\
-Rooms: the packet path's process with one media thread, pinned to one CPU, and its generator on the other; every leg sends 50 packets a second of \
-speech all the time, supervisors and all parties of a conference too. `relayed`: two legs, PCMU, nothing else, measured right before the \
-same with one supervisor for each call (`pcmu-overheard`); ratios and differences are of the same repetition. `conference-N`: rooms of N.
+Rooms: the packet path's process with one media thread, pinned to one CPU, and its generator on the other; every leg sends 50 packets \
+of speech a second all the time, including supervisors and all parties of a conference. `relayed`: two PCMU legs only, measured right \
+before the same with one supervisor for each call (`pcmu-overheard`); ratios and differences are within one repetition. \
+`conference-N`: rooms of N parties.
 
-A supervisor is a third leg: the packets that it sends and gets, and the playout, decoding and mixing of both parties for it. `tandem` gathers packets, \
-which makes the relay cheap and not the third leg; `tandem-low-delay` is how a thread works by default until it has used half a CPU.
+A supervisor is a third leg with the packets that it sends and receives, and with playout, decoding and mixing of both parties for it. \
+`tandem` reads packets in batches, which makes the relay cheaper but not the third leg; `tandem-low-delay` is the default behaviour of \
+a thread until it has used half a CPU.
 
 - **p50, p99, p99.9**: delay of the parties' packets through the relay, as above.
-- **beat off**: how far from 20 ms a conference's packet comes after the one before it: a sum of voices cannot be told apart, so it has no \
-delay by packet.
-- **loss**: packets of the window without an output; of supervisors and conferences, output packets missing from one every 20 ms. \
+- **beat off**: deviation from 20 ms of the interval between two packets of a conference. The voices in a mix cannot be separated, so \
+its packets have no delay.
+- **loss**: packets of the window without an output; for supervisors and conferences, output packets missing from one every 20 ms. \
 Each listener must have heard something.
 
-Verbs: the whole product (the binary `tandem`, SQLite, limits off) on one CPU, and on the other the telephones of four calls, each of a \
-customer, an agent and a supervisor who says a tone of their own. A request over a kept connection goes out at a random moment; until the first packet at \
-the listener in which the tone has come or gone (beyond half its strength). The packet's own 20 ms are in it. `hold` and `resume` of the customer, heard by \
-the agent; `mute` and `unmute` of the agent, heard by the customer; the supervisor's `whisper` heard by the agent, `barge` by the customer, and \
-`listen` after either.
+Verbs: the whole product (the binary `tandem`, SQLite, limits off) on one CPU, and on the other the telephones of four calls, each \
+with a customer, an agent and a supervisor who send distinct tones. A request is sent over a keep-alive connection at a random moment; \
+the time ends with the first packet at the listener in which the tone has appeared or disappeared (half its amplitude is the limit), \
+and includes that packet's 20 ms. `hold` and `resume` of the customer are heard by the agent; `mute` and `unmute` of the agent by the \
+customer; the supervisor's `whisper` is heard by the agent, `barge` by the customer, and `listen` after either.
 
-gather-to-prompt: 1,000 call programs at once, each of which plays a tone of 100 ms and collects four digits (RFC 4733, 80 ms each), again and \
-again, in callers who send 50 packets a second all the time. From the packet that ends the last digit to the kernel's stamp on the first packet of the next \
-prompt. A collection is lost when no prompt comes within 2 s.
+gather-to-prompt: 1,000 call programs at once, each of which repeatedly plays a tone of 100 ms and collects four digits (RFC 4733, 80 \
+ms each) from a caller who sends 50 packets a second all the time. The time is from the packet that ends the last digit to the \
+kernel's timestamp of the first packet of the next prompt. A collection is lost when no prompt arrives within 2 s.
 ";
 
 #[cfg(test)]
@@ -423,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn cases_that_were_not_measured_again_stay_and_those_of_others_are_left_alone() {
+    fn cases_not_measured_again_and_cases_of_other_benches_stay_unchanged() {
         let old = [room(Case::Conference3, 33, 1, 1.0, 1.0, 0.0), room(Case::Conference50, 2, 1, 1.0, 1.0, 0.0)];
         let mut text: Vec<Value> = old.iter().map(|row| serde_json::to_value(row).unwrap()).collect();
         text.push(serde_json::json!({ "case": "pcmu-pcmu" }));
@@ -435,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_supervisor_costs_what_the_same_run_says() {
+    fn the_cost_of_a_supervisor_comes_from_the_same_run() {
         // The second run was disturbed: both needed twice as much.
         let mut rows = Vec::new();
         for (run, factor) in [(1, 1.0), (2, 2.0), (3, 1.0)] {
@@ -448,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_parties_are_on_one_core_only_without_loss() {
+    fn a_thousand_parties_fit_on_one_core_only_without_loss() {
         let rows = |loss| [room(Case::Conference50, 20, 1, 30.0, 100.0, loss)];
         let place = "conference-50-pcmu, 1000 parties".to_owned();
         assert_eq!(judged(&rows(0.0))[0], (place.clone(), "60 % of a core, 0.0000 % lost".into(), true));
@@ -456,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn call_programs_are_judged_by_their_p99_and_by_what_they_lost() {
+    fn call_programs_are_judged_by_their_p99_and_their_losses() {
         let judged_with = |ms, lost| {
             let mut latencies = Latencies::default();
             (0..100).for_each(|_| latencies.add(std::time::Duration::from_millis(ms)));

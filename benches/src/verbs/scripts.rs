@@ -1,11 +1,11 @@
-//! From a caller's last digit to the next prompt, while a thousand call programs collect digits at once.
+//! Time from a caller's last digit to the next prompt, while a thousand call programs collect digits at once.
 //!
 //! ```text
 //! one thread: for each call a packet every 20 ms, silence or a telephone-event ─▶ server: gather ─▶ next prompt
 //!                                          last digit's end ◀──── measured ────▶ first packet with sound
 //! ```
-//! All calls share the client's two sockets; a call is known by the server's port. A digit that is lost leaves its collection
-//! waiting, so no prompt comes: the call is counted as lost and takes no further part.
+//! All calls share the client's two sockets; a call is identified by the server's port. A lost digit leaves its collection
+//! waiting, so no prompt is played: the call is counted as lost and takes no further part.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -27,41 +27,41 @@ use crate::cpu;
 use crate::latencies::Latencies;
 use crate::wire::{self, Batch};
 
-/// Calls at once.
+/// Number of simultaneous calls.
 const CALLS: usize = 1_000;
-/// Digits of one collection.
+/// Number of digits in one collection.
 const DIGITS: u8 = 4;
-/// Samples of a packet of 20 ms.
+/// Samples in a packet of 20 ms.
 const FRAME: u32 = 160;
-/// Packets of one digit that tell of a key that is held, each 20 ms; three more tell of its end.
+/// Packets of a held key, one every 20 ms; three more report its end.
 const HELD: u32 = 4;
 /// Packets of silence after a digit.
 const GAP: u32 = 3;
-/// A prompt is over when it has been silent for so long: callers press keys afterwards.
+/// Silence after which a prompt has ended, so that callers press keys.
 const SILENT: Duration = Duration::from_millis(100);
-/// A prompt that has not come this long after the last digit will not come.
+/// Time after the last digit at which a missing prompt counts as lost.
 const LOST: Duration = Duration::from_secs(2);
-/// Starting all calls.
+/// Deadline for starting all calls.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Payload type of telephone-events.
+/// RTP payload type of telephone-events.
 const EVENTS: u8 = 101;
-/// A sample louder than this is a prompt's.
+/// Magnitude above which a sample belongs to a prompt.
 const AUDIBLE: i16 = 1_000;
 
-/// How long callers waited for the next prompt, and how many collections were never answered.
+/// Callers' waiting times for the next prompt, and the number of collections that were never answered.
 pub(super) struct Waits {
     pub(super) latencies: Latencies,
     pub(super) lost: usize,
 }
 
-/// Lets every call go through `rounds` collections.
+/// Runs every call through `rounds` collections.
 pub(super) fn measure(terms: Terms, rounds: usize) -> Result<Waits> {
     let clients = std::thread::spawn(move || {
         cpu::pin(terms.generator_cpu);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(run(terms, rounds))
     });
-    clients.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the callers' thread ended by a fault")))
+    clients.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the callers' thread panicked")))
 }
 
 async fn run(terms: Terms, rounds: usize) -> Result<Waits> {
@@ -110,7 +110,7 @@ async fn run(terms: Terms, rounds: usize) -> Result<Waits> {
 /// Answers every call, in a thread of its own.
 struct Signalling {
     address: SocketAddr,
-    /// Where each answered call wants its sound.
+    /// Media address of each answered call.
     answered: std::sync::mpsc::Receiver<SocketAddr>,
     over: Arc<AtomicBool>,
 }
@@ -152,7 +152,7 @@ impl Signalling {
                 } else {
                     response.build()
                 };
-                // A server that is gone.
+                // The server may have ended.
                 let _ = socket.send_to(&bytes, from);
             }
         });
@@ -172,22 +172,22 @@ fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(start)).map(str::trim)
 }
 
-/// Where a session description wants its sound.
+/// Returns the address to which a session description asks audio to be sent.
 fn sound_of(text: &str) -> Option<SocketAddr> {
     let address = line(text, "c=IN IP4 ")?.parse().ok()?;
     Some(SocketAddr::new(address, line(text, "m=audio ")?.split(' ').next()?.parse().ok()?))
 }
 
-/// What a caller does.
+/// State of a caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Does {
-    /// Waits for the prompt.
+    /// Waiting for the prompt.
     Listens,
-    /// Hears it.
+    /// Hearing the prompt.
     Hears,
-    /// Presses keys; packets since the first one.
+    /// Pressing keys, with the number of packets since the first one.
     Presses(u32),
-    /// Has lost a digit, or has been through all rounds.
+    /// Finished: a digit was lost, or all rounds are done.
     Rests,
 }
 
@@ -196,10 +196,10 @@ struct Caller {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    /// Time stamp at which the key that is held began.
+    /// RTP timestamp at which the held key began.
     pressed_at: u32,
     does: Does,
-    /// When a packet with sound came last, and since when it waits for a prompt.
+    /// Arrival of the last packet with sound, and start of the wait for a prompt.
     heard_ns: u64,
     waits_ns: u64,
     rounds: usize,
@@ -211,7 +211,7 @@ impl Caller {
         Caller { to, ssrc, sequence: 0, timestamp: 0, pressed_at: 0, does, heard_ns: waits_ns, waits_ns, rounds: 0 }
     }
 
-    /// The packet of the next 20 ms.
+    /// Builds the packet for the next 20 ms.
     fn packet(&mut self, silence: u8) -> Vec<u8> {
         let mut packet = Vec::with_capacity(172);
         let key = match self.does {
@@ -245,7 +245,7 @@ impl Caller {
 struct Room {
     media: UdpSocket,
     callers: Vec<Caller>,
-    /// By the server's port.
+    /// Index of the caller by the server's port.
     by_port: HashMap<u16, usize>,
     latencies: Latencies,
     lost: usize,
@@ -260,7 +260,7 @@ impl Room {
     fn measure(mut self, rounds: usize) -> Result<Waits> {
         let silence = ulaw_encode(0);
         let mut batch = Batch::new();
-        // Each caller sends at a moment of its own within 20 ms.
+        // Each caller sends at its own moment within 20 ms.
         let mut slots: Vec<Vec<usize>> = vec![Vec::new(); 20];
         for index in 0..self.callers.len() {
             slots[rand::rng().random_range(0..20)].push(index);
@@ -283,7 +283,7 @@ impl Room {
         Ok(Waits { latencies: self.latencies, lost: self.lost })
     }
 
-    /// A caller's next 20 ms.
+    /// Runs the next 20 ms of a caller.
     fn act(&mut self, index: usize, rounds: usize, silence: u8) {
         let caller = &mut self.callers[index];
         let now = wire::now_ns();
@@ -328,7 +328,7 @@ impl Room {
                         caller.rounds += 1;
                     }
                     Does::Presses(n) if n > HELD => {
-                        anyhow::bail!("a prompt came before the last digit: a digit was counted twice")
+                        anyhow::bail!("a prompt was played before the last digit: a digit was counted twice")
                     }
                     Does::Presses(_) | Does::Hears | Does::Rests => {}
                 }

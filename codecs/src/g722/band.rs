@@ -1,17 +1,17 @@
-//! One band's ADPCM (G.722 §3.2 to §3.6, §4.1 to §4.3, §6.2): quantise what the prediction missed, adapt step and
-//! prediction by what the other end sees too.
+//! ADPCM of one band (G.722 §3.2 to §3.6, §4.1 to §4.3, §6.2): quantises the prediction error, and adapts step and
+//! prediction using only values that the other end knows too.
 //!
-//! Numbers are the standard's 16-bit ones in `i32`: products fit, sums are brought back by [`saturate`].
+//! Numbers are the standard's 16-bit ones in `i32`: products fit, and sums are limited by [`saturate`].
 
-/// Upper six bits of the low band's thresholds: the magnitude from which on each level begins, for a step of 4096.
+/// Upper six bits of the low band's thresholds: the magnitude at which each level begins, for a step of 4096.
 const LEVELS: [u16; 29] = [
     35, 72, 110, 150, 190, 233, 276, 323, 370, 422, 473, 530, 587, 650, 714, 786, 858, 940, 1023, 1121, 1219, 1339,
     1458, 1612, 1765, 1980, 2195, 2557, 2919,
 ];
 const HIGHEST_LEVEL: usize = LEVELS[LEVELS.len() - 1] as usize;
-/// How many of [`LEVELS`] a magnitude reaches.
+/// Number of [`LEVELS`] that a magnitude reaches.
 static LEVEL_OF: [u8; HIGHEST_LEVEL + 1] = table_of_levels();
-/// Low band: decoded by all six bits, and by the upper four.
+/// Low band: values decoded from all six bits, and from the upper four.
 static LOW_BY_6: [i16; 64] = [
     -136, -136, -136, -136, -24808, -21904, -19008, -16704, -14984, -13512, -12280, -11192, -10232, -9360, -8576,
     -7856, -7192, -6576, -6000, -5456, -4944, -4464, -4008, -3576, -3168, -2776, -2400, -2032, -1688, -1360, -1040,
@@ -20,12 +20,12 @@ static LOW_BY_6: [i16; 64] = [
 ];
 static LOW_BY_4: [i16; 16] =
     [0, -20456, -12896, -8968, -6288, -4240, -2584, -1200, 20456, 12896, 8968, 6288, 4240, 2584, 1200, 0];
-/// What the upper four bits do to the logarithm of the low band's step.
+/// Change of the logarithm of the low band's step for each value of the upper four bits.
 static LOW_STEP: [i16; 16] = [-60, 3042, 1198, 538, 334, 172, 58, -30, 3042, 1198, 538, 334, 172, 58, -30, -60];
 const LOW_LOG_MOST: i32 = 18_432;
 const LOW_SHIFT: i32 = 8;
 
-/// High band: from here on, for a step of 4096, the larger of two levels.
+/// High band: threshold of the larger of two levels, for a step of 4096.
 const HIGH_LEVEL: i32 = 564;
 static HIGH_BY_2: [i16; 4] = [-7408, -1616, 7408, 1616];
 static HIGH_STEP: [i16; 4] = [798, -214, 798, -214];
@@ -38,7 +38,7 @@ static POWERS: [i16; 32] = [
     3091, 3158, 3228, 3298, 3371, 3444, 3520, 3597, 3676, 3756, 3838, 3922, 4008,
 ];
 
-/// The low band's codec, one direction.
+/// Codec of the low band, for one direction.
 #[derive(Clone, Debug)]
 pub(super) struct Low {
     step: i32,
@@ -51,12 +51,12 @@ impl Low {
         Low { step: 32, log_step: 0, prediction: Prediction::default() }
     }
 
-    /// Six bits for one value of the band.
+    /// Encodes one value of the band to six bits.
     #[inline]
     pub(super) fn encode(&mut self, value: i32) -> u8 {
         let missed = saturate(value - self.prediction.value);
         let magnitude = if missed < 0 { !missed } else { missed };
-        // A level begins where level × step / 4096, rounded down, is reached: the same turned round.
+        // A level begins where level × step / 4096, rounded down, is reached; this is the inverse.
         let reached = (((magnitude + 1) << 12) - 1) / self.step;
         let level = LEVEL_OF[usize::try_from(reached).unwrap_or(0).min(HIGHEST_LEVEL)];
         let code = match (missed < 0, level) {
@@ -68,7 +68,7 @@ impl Low {
         code
     }
 
-    /// The value of six bits.
+    /// Decodes six bits to a value.
     #[inline]
     pub(super) fn decode(&mut self, code: u8) -> i32 {
         let missed = scale(self.step, i32::from(LOW_BY_6[usize::from(code & 63)]));
@@ -88,7 +88,7 @@ impl Low {
     }
 }
 
-/// The high band's codec, one direction.
+/// Codec of the high band, for one direction.
 #[derive(Clone, Debug)]
 pub(super) struct High {
     step: i32,
@@ -101,7 +101,7 @@ impl High {
         High { step: 8, log_step: 0, prediction: Prediction::default() }
     }
 
-    /// Two bits for one value of the band.
+    /// Encodes one value of the band to two bits.
     #[inline]
     pub(super) fn encode(&mut self, value: i32) -> u8 {
         let missed = saturate(value - self.prediction.value);
@@ -117,7 +117,7 @@ impl High {
         code
     }
 
-    /// The value of two bits.
+    /// Decodes two bits to a value.
     #[inline]
     pub(super) fn decode(&mut self, code: u8) -> i32 {
         let code = usize::from(code & 3);
@@ -131,7 +131,7 @@ impl High {
     }
 }
 
-/// Step from its logarithm (32 a factor of two, in the upper bits).
+/// Computes a step from its logarithm (32 a factor of two, in the upper bits).
 #[inline]
 fn exponential(log_step: i32, shift: i32) -> i32 {
     let power = i32::from(POWERS[(log_step >> 6 & 31) as usize]);
@@ -139,17 +139,17 @@ fn exponential(log_step: i32, shift: i32) -> i32 {
     (if down < 0 { power << -down } else { power >> down }) << 2
 }
 
-/// The predictor of a band: two poles over what was decoded, six zeros over what was missed.
+/// Predictor of a band: two poles over decoded values, six zeros over prediction errors.
 ///
-/// Its sums cannot leave 32 bits, and so need no checks for it, which would take half of the codec's time.
+/// Its sums cannot exceed 32 bits and so need no overflow checks, which would take half of the codec's time.
 #[derive(Clone, Debug, Default)]
 struct Prediction {
-    /// The next value, and the zeros' share of it.
+    /// The next value, and the share of the zeros in it.
     value: i32,
     by_zeros: i32,
     poles: [i32; 2],
     zeros: [i32; 6],
-    /// Newest first: what was decoded, the same without the poles' share, and what was missed.
+    /// Newest first: decoded values, the same without the poles' share, and prediction errors.
     decoded: [i32; 2],
     partial: [i32; 2],
     missed: [i32; 6],
@@ -182,7 +182,7 @@ impl Prediction {
         let second = second.wrapping_add(scale(self.poles[1], 32_512)).clamp(-12_288, 12_288);
         let first = if like(self.partial[0]) { 192 } else { -192_i32 };
         let first = first.wrapping_add(scale(self.poles[0], 32_640));
-        // Keeps the poles inside the circle.
+        // Keeps the poles inside the unit circle.
         let most = 15_360_i32.wrapping_sub(second);
         self.poles = [first.max(most.wrapping_neg()).min(most), second];
     }
@@ -197,13 +197,13 @@ impl Prediction {
     }
 }
 
-/// What a coefficient makes of a value.
+/// Returns the contribution of a coefficient and a value.
 #[inline]
 fn share(coefficient: i32, value: i32) -> i32 {
     scale(coefficient, saturate(value << 1))
 }
 
-/// Product of two numbers of which the second counts in 32768ths.
+/// Returns the product of two numbers, of which the second is in units of 1/32768.
 #[inline]
 fn scale(number: i32, by: i32) -> i32 {
     number.wrapping_mul(by) >> 15

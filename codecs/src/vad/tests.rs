@@ -1,4 +1,4 @@
-//! Speech comes from espeak-ng, which the tests run as a program: no recordings in the repository.
+//! Tests of voice activity detection. Speech is synthesised by running espeak-ng, so the repository contains no recordings.
 
 use std::f64::consts::PI;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::tones::Sine;
 
 const RATES: [SampleRate; 4] = [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_24000, SampleRate::HZ_48000];
 
-/// What espeak-ng says at its own 22050 Hz. Its `--stdout` is a WAV file with a head of 44 bytes.
+/// Returns speech from espeak-ng at its own 22050 Hz. The output of `--stdout` is a WAV file with a header of 44 bytes.
 fn espeak(text: &str, voice: &str) -> Vec<i16> {
     let output = Command::new("espeak-ng")
         .args(["-v", voice, "--stdout", text])
@@ -22,7 +22,7 @@ fn espeak(text: &str, voice: &str) -> Vec<i16> {
     wav[44..].as_chunks::<2>().0.iter().map(|&pair| i16::from_le_bytes(pair)).collect()
 }
 
-/// From 22050 Hz to `rate` by a plain windowed sinc; slow and exact.
+/// Converts from 22050 Hz to `rate` by a plain windowed sinc; slow and exact.
 fn at_rate(samples: &[i16], rate: SampleRate) -> Vec<i16> {
     let ratio = f64::from(rate.hz()) / 22_050.0;
     let cutoff = ratio.min(1.0) * 0.95;
@@ -43,7 +43,7 @@ fn at_rate(samples: &[i16], rate: SampleRate) -> Vec<i16> {
     (0..(samples.len() as f64 * ratio) as usize).map(one).collect()
 }
 
-/// Uniform white noise with the level of a sine at `dbfs`.
+/// Returns uniform white noise with the level of a sine at `dbfs`.
 fn noise(count: usize, dbfs: f32, mut seed: u32) -> Vec<i16> {
     let peak = 32_767.0 * 10f32.powf(dbfs / 20.0) * 1.5f32.sqrt();
     let one = || {
@@ -58,7 +58,7 @@ fn decisions(rate: SampleRate, samples: &[i16]) -> Vec<bool> {
     samples.chunks_exact(rate.samples_in_ms(20)).map(|frame| vad.push(frame)).collect()
 }
 
-/// Two sentences, a second of silence before, between and behind; at 8 kHz through µ-law as on the telephone.
+/// Returns two sentences with a second of silence before, between and after; at 8 kHz through µ-law as in telephony.
 fn sentences(rate: SampleRate) -> Vec<i16> {
     let mut samples = vec![0; rate.samples_in_ms(1000)];
     for (text, voice) in [
@@ -71,8 +71,8 @@ fn sentences(rate: SampleRate) -> Vec<i16> {
     samples
 }
 
-/// Share of the frames that are voice (above −35 dBFS in `clean`) and found; share of silence that is taken for
-/// voice from 200 ms behind the last voice on.
+/// Returns the share of voice frames (above −35 dBFS in `clean`) that is found, and the share of silence, from 200 ms after
+/// the last voice on, that is taken for voice.
 fn judged(rate: SampleRate, clean: &[i16], level_db: f32, noise_dbfs: f32) -> (f32, f32) {
     let mut heard = clean.to_vec();
     apply_db(&mut heard, level_db);
@@ -128,7 +128,7 @@ fn mains_hum_is_not_speech() {
 }
 
 #[test]
-fn speech_is_found_and_the_pauses_between_are_not_speech() {
+fn speech_is_found_and_pauses_are_not_speech() {
     for rate in RATES {
         let clean = sentences(rate);
         for (level_db, noise_dbfs, least_found) in
@@ -157,7 +157,7 @@ fn first_word_after_a_long_silence_is_found_within_100_ms() {
 }
 
 #[test]
-fn reset_forgets_the_past() {
+fn a_reset_detector_equals_a_new_one() {
     let rate = SampleRate::HZ_16000;
     let (speech, mut used, mut fresh) = (sentences(rate), Vad::new(rate), Vad::new(rate));
     speech.chunks(320).take(120).for_each(|frame| _ = used.push(frame));
@@ -169,7 +169,7 @@ fn reset_forgets_the_past() {
 }
 
 #[test]
-fn frames_of_any_length_are_taken() {
+fn frames_of_any_length_are_accepted() {
     let rate = SampleRate::HZ_8000;
     let mut vad = Vad::new(rate);
     let samples = noise(9999, -20.0, 9);

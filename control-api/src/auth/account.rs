@@ -1,4 +1,4 @@
-//! Making organizations' first users and keys: what the command line and the demo need.
+//! Creating users and organizations, for the command line and the demo; and checks of account fields, shared with the API.
 
 use std::borrow::Cow;
 
@@ -8,58 +8,63 @@ use crate::store::{
     By, Deed, Membership, NewMember, Organization, OrganizationId, Role, Store, StoreError, User, UserId,
 };
 
-/// A user to be made.
+/// User to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAccount {
-    /// Name of the organization; made when absent.
+    /// Name of the organization. It is created if it does not exist.
     pub organization: String,
-    /// Log-in name.
+    /// E-mail address, with which the user logs in.
     pub email: String,
-    /// Shown on pages.
+    /// Display name, 1 to 100 characters.
     pub name: String,
-    /// As what.
+    /// Role that is granted.
     pub role: Role,
-    /// SIP user name: letters, digits, `.`, `_`, `-`.
+    /// SIP user name, 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`.
     pub sip_name: String,
-    /// A random one when absent.
+    /// Password of 12 to 256 bytes. Without it a random one is generated.
     pub password: Option<String>,
 }
 
-/// Why an account or key was not made. Each text says what to do.
+/// Reason why an account or key was not created. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// A value cannot be used.
     #[error("{field}: {problem}")]
     Invalid {
-        /// Which.
+        /// Name of the field.
         field: Cow<'static, str>,
-        /// What was expected.
+        /// Values that were expected.
         problem: Cow<'static, str>,
     },
-    /// No such user.
-    #[error("email: nobody has this e-mail address; `tandem user create` makes a user")]
+    /// No user has this e-mail address.
+    #[error("email: no user has this e-mail address; `tandem user create` creates a user")]
     NoSuchUser,
-    /// The store refused.
+    /// The store refused the change or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The password cannot be hashed.
+    /// The password could not be hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
 }
 
 impl AccountError {
-    /// A value that cannot be used.
+    /// Creates an error about the value of `field`.
     pub(super) fn invalid(field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> AccountError {
         AccountError::Invalid { field: field.into(), problem: problem.into() }
     }
 }
 
-/// Shortest password taken.
+/// Length of the shortest password, in bytes.
 pub(crate) const PASSWORD_MIN: usize = 12;
-/// Longest password taken: argon2 reads all of it.
+/// Length of the longest password, in bytes. argon2 reads all of it.
 pub(crate) const PASSWORD_MAX: usize = 256;
 
-/// Makes a user, and the organization when it does not exist. The password is returned once and kept as a hash.
+/// Creates a user, and the organization if it does not exist. Returns the password, which is stored only as a hash.
+///
+/// # Errors
+///
+/// Fails if a field of the account cannot be used, if the e-mail address or SIP name is taken, or if the store fails. The text
+/// says what to change.
 pub async fn account_create(
     store: &Store,
     passwords: &Passwords,
@@ -89,7 +94,11 @@ pub async fn account_create(
     Ok((user, membership, password))
 }
 
-/// Gives a user a new random password and ends the user's sessions. Telephones are the engine's.
+/// Gives a user a new random password and ends the user's sessions. The caller must end the registrations of the user's phones.
+///
+/// # Errors
+///
+/// Fails if no user has this address ([`AccountError::NoSuchUser`]), or if hashing or the store fails.
 pub async fn password_reset(
     store: &Store,
     passwords: &Passwords,
@@ -107,7 +116,7 @@ pub(super) async fn organization_named(store: &Store, name: &str) -> Result<(Org
         return Ok((organization, false));
     }
     match store.organization_create(name).await {
-        // Somebody else made it in the meantime.
+        // Another process created it in the meantime.
         Err(StoreError::Taken(what)) => {
             let organization = store.organization_by_name(name).await?.ok_or(StoreError::Taken(what))?;
             Ok((organization, false))
@@ -120,14 +129,14 @@ pub(super) async fn organization_named(store: &Store, name: &str) -> Result<(Org
 pub(crate) const NAME_MAX: usize = 100;
 /// Longest e-mail address (RFC 5321 section 4.5.3.1.3, without its brackets), in bytes.
 pub(crate) const EMAIL_MAX: usize = 254;
-/// Longest SIP user name.
+/// Longest SIP user name, in bytes.
 pub(crate) const SIP_NAME_MAX: usize = 64;
-/// What [`check_sip_name`] takes, for the API's description.
+/// Pattern of names that [`check_sip_name`] accepts, for the API's description.
 pub(crate) const SIP_NAME_PATTERN: &str = "^[a-z0-9._-]+$";
 
 pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), AccountError> {
     if name.trim() != name || name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(AccountError::invalid(field, "expected 1 to 100 characters, none of them control"));
+        return Err(AccountError::invalid(field, "expected 1 to 100 characters and no control characters"));
     }
     Ok(())
 }
@@ -158,8 +167,8 @@ pub(crate) fn checked_password(password: String) -> Result<Secret, AccountError>
     Ok(Secret::typed(password))
 }
 
-/// A SIP name for somebody new: the wanted one, else one made from the e-mail address that is free for `organization`; an
-/// organization that is yet to be made has none reserved.
+/// Returns a SIP name for a new member: the requested one, or one derived from the e-mail address that is not reserved for an
+/// organization other than `organization`. An organization that does not exist yet has no reserved names.
 pub(crate) async fn free_sip_name(
     store: &Store,
     organization: Option<OrganizationId>,
@@ -179,7 +188,7 @@ pub(crate) async fn free_sip_name(
     if is_ours && store.membership_organization(&base).await?.is_none() {
         return Ok(base);
     }
-    // A random tail does not say how many of a name there are.
+    // A random suffix does not reveal how many users have the same name.
     let tail = token_hash(Secret::random("").reveal());
     Ok(format!("{base}-{}", &tail[..8]))
 }

@@ -1,4 +1,4 @@
-//! The extractor that stands before every handler: without it, or with a wrong key, 401.
+//! Authentication of requests: the [`Actor`] extractor of handlers. A request without a valid credential gets 401.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use crate::store::{ActorKind, By, OrganizationId, Role, Session, UserId};
 
 /// Name of the session cookie.
 pub const SESSION_COOKIE: &str = "tandem_session";
-/// Name of the cookie from which pages read what they send as `X-CSRF-Token`.
+/// Name of the cookie from which pages read the value of `X-CSRF-Token`.
 pub const CSRF_COOKIE: &str = "tandem_csrf";
-/// What changes things with a session cookie carries this header, which another origin's page cannot know.
+/// Header that changes with a session cookie must carry. A page of another origin cannot know its value.
 pub const CSRF_HEADER: &str = "x-csrf-token";
 
-/// Longest secret that is looked at.
+/// Longest secret that is looked up, in bytes.
 const SECRET_MAX: usize = 256;
 
-/// Who is asking.
+/// Authenticated sender of a request: a user or an API key.
 #[derive(Clone)]
 pub struct Actor {
-    /// Whose things may be seen.
+    /// Organization whose resources the actor may access.
     pub organization: OrganizationId,
-    /// As what. A key acts as admin, at most.
+    /// Role of the user. A key has the role of an admin, restricted by its scopes.
     pub role: Role,
-    /// The person, unless a key is asking.
+    /// The user, or `None` for a key.
     pub person: Option<Person>,
-    /// The key, unless a person is asking.
+    /// The key, or `None` for a user.
     pub key: Option<KeyInfo>,
-    /// The same for the audit log, with where the request came from.
+    /// The actor as recorded in the audit log, with address and request id.
     pub by: By,
     /// Hash of the key or of the session's token.
     credential: String,
@@ -46,18 +46,18 @@ pub struct Actor {
     csrf: Option<String>,
 }
 
-/// The person of a session.
+/// User of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    /// Who.
+    /// Id of the user.
     pub user: UserId,
-    /// SIP user name.
+    /// SIP user name of the user in this organization.
     pub sip_name: String,
     /// The session itself.
     pub session: Session,
 }
 
-/// Who a request was found to come from, among its extensions: looked up once.
+/// Result of the authentication of a request. It is stored in the request's extensions, so that it is determined only once.
 #[derive(Clone)]
 pub(crate) struct Identified(pub(crate) Result<Actor, Problem>);
 
@@ -71,8 +71,8 @@ impl std::fmt::Debug for Actor {
 }
 
 impl Actor {
-    /// Whether the key or session is still good for what it was: asked again while a stream is open. A store that fails
-    /// says nothing about it.
+    /// Returns whether the key or session is still valid with the same rights. Open streams check this repeatedly. If the store
+    /// fails, the credential is assumed to be valid.
     pub async fn is_still_good(&self, state: &AppState) -> bool {
         let kind = if self.person.is_some() { Kind::Session } else { Kind::Key };
         match state.credentials.find(&state.store, kind, &self.credential).await {
@@ -89,20 +89,24 @@ impl Actor {
         }
     }
 
-    /// 403 unless the actor may do this.
+    /// Checks that the actor has this permission.
+    ///
+    /// # Errors
+    ///
+    /// Returns a 403 that names the permission.
     pub fn may(&self, action: Action) -> Result<(), Problem> {
         if self.allows(action) {
             return Ok(());
         }
-        Err(Problem::forbidden(format!("this takes the permission `{}`", action.as_str())))
+        Err(Problem::forbidden(format!("this requires the permission `{}`", action.as_str())))
     }
 
-    /// Whether the actor may do this: by role, and for a key by its scopes too.
+    /// Returns whether the role, and for a key also its scopes, allow this action.
     pub fn allows(&self, action: Action) -> bool {
         self.rights().has(action)
     }
 
-    /// All that the actor may do: what it may give to others, at most.
+    /// Returns all rights of the actor. They are the most that the actor can grant.
     pub fn rights(&self) -> Rights {
         match &self.key {
             Some(key) => Rights::of_key(key.scopes.as_deref()),
@@ -110,50 +114,60 @@ impl Actor {
         }
     }
 
-    /// 403 unless the actor may do all that this role may.
+    /// Checks that the actor has all rights of this role.
+    ///
+    /// # Errors
+    ///
+    /// Returns a 403 that names the role.
     pub fn covers_role(&self, role: Role) -> Result<(), Problem> {
         if self.rights().cover_role(role) {
             return Ok(());
         }
-        Err(Problem::forbidden(format!("the role `{}` may do what you may not", role.as_str())))
+        Err(Problem::forbidden(format!("the role `{}` has permissions that you do not have", role.as_str())))
     }
 
-    /// All that the actor may do.
+    /// Returns the names of all permissions of the actor.
     pub fn permissions(&self) -> Vec<&'static str> {
         rbac::ACTIONS.iter().filter(|(action, ..)| self.allows(*action)).map(|(_, word, _)| *word).collect()
     }
 
-    /// E-mail address of a person, name of a key.
+    /// Returns the e-mail address of a user or the name of a key.
     pub fn name(&self) -> &str {
         &self.by.name
     }
 
-    /// 403 unless a person is asking.
+    /// Returns the user of the request.
+    ///
+    /// # Errors
+    ///
+    /// Returns a 403 if the actor is a key.
     pub fn must_be_person(&self) -> Result<&Person, Problem> {
-        self.person.as_ref().ok_or_else(|| Problem::forbidden("this is for people who are logged in, not for keys"))
+        self.person
+            .as_ref()
+            .ok_or_else(|| Problem::forbidden("this requires a logged-in user; API keys cannot do this"))
     }
 
-    /// What the person's pages send as `X-CSRF-Token`.
+    /// Returns the value of `X-CSRF-Token` for the pages of this session; `None` for a key.
     pub(crate) fn csrf(&self) -> Option<&str> {
         self.csrf.as_deref()
     }
 
-    /// Hash of the key or of the session's token.
+    /// Returns the hash of the key or of the session's token.
     pub(crate) fn credential(&self) -> &str {
         &self.credential
     }
 
-    /// Name of the tenant.
+    /// Returns the name of the organization.
     pub(crate) fn organization_name(&self) -> &str {
         &self.known.organization_name
     }
 
-    /// Limits that the tenant set itself.
+    /// Returns the limits that the organization has set itself.
     pub(crate) fn limits(&self) -> &BTreeMap<String, u32> {
         &self.known.limits
     }
 
-    /// Finds out who sends a request, and that another origin's page did not make a browser send it.
+    /// Authenticates a request. A change with a session cookie must come from a page of this server.
     pub(crate) async fn identify(parts: &mut Parts, state: &AppState) -> Result<Actor, Problem> {
         let client = Client::from_request_parts(parts, state).await?;
         let (kind, secret) = presented(&parts.headers).ok_or_else(Problem::unauthorized)?;
@@ -167,7 +181,7 @@ impl Actor {
         Ok(actor)
     }
 
-    /// Whether to find out who sends a request would ask the store for what is probably a guess.
+    /// Returns whether authenticating the request would look up a credential in the store that is probably a guess.
     pub(crate) fn may_be_guess(headers: &HeaderMap, state: &AppState) -> bool {
         let was_good = |(kind, secret)| state.credentials.was_good(kind, &token_hash(secret));
         !presented(headers).is_some_and(was_good)
@@ -201,7 +215,7 @@ impl FromRequestParts<AppState> for Actor {
     }
 }
 
-/// Whoever it is, or nobody: what needs nobody.
+/// Authenticates if possible, for handlers that also serve anonymous requests.
 impl OptionalFromRequestParts<AppState> for Actor {
     type Rejection = Problem;
 
@@ -210,7 +224,8 @@ impl OptionalFromRequestParts<AppState> for Actor {
     }
 }
 
-/// The key or session token of a request, when it has the shape of one: an `Authorization` header counts before the cookie.
+/// Returns the key or session token of a request if it has the right form. An `Authorization` header takes precedence over the
+/// cookie.
 fn presented(headers: &HeaderMap) -> Option<(Kind, &str)> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
@@ -222,7 +237,7 @@ fn presented(headers: &HeaderMap) -> Option<(Kind, &str)> {
     is_random_secret(token, "").then_some((Kind::Session, token))
 }
 
-/// Where a request came from, for the audit log, before anybody is known.
+/// Origin of a request for the audit log, before the sender is authenticated.
 pub(crate) struct Origin(pub(crate) By);
 
 impl FromRequestParts<AppState> for Origin {
@@ -240,7 +255,7 @@ fn origin(parts: &Parts, client: &Client) -> By {
     By { kind: ActorKind::User, id: None, name: String::new(), address: Some(address), request_id }
 }
 
-/// The value of the session cookie.
+/// Returns the value of the session cookie, if there is one.
 pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(header::COOKIE)
@@ -252,12 +267,12 @@ pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
         .map(|(_, value)| value)
 }
 
-/// What a session's pages prove themselves with. Made from the session's token, from which nobody gets back to it.
+/// Returns the CSRF token of a session. It is derived from the session's token by a hash, so it does not reveal that token.
 pub(crate) fn csrf_token(session_token: &str) -> String {
     token_hash(&format!("tandem csrf {session_token}"))
 }
 
-/// Refuses what comes with a session cookie unless it comes from a page of ours that knows the session's CSRF token.
+/// Checks that a request with a session cookie comes from a page of this server that knows the session's CSRF token.
 pub(crate) fn own_page(state: &AppState, client: &Client, headers: &HeaderMap, token: &str) -> Result<(), Problem> {
     own_origin(state, client, headers, true)?;
     let sent = headers.get(CSRF_HEADER).map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
@@ -265,15 +280,15 @@ pub(crate) fn own_page(state: &AppState, client: &Client, headers: &HeaderMap, t
         return Ok(());
     }
     Err(Problem::forbidden(
-        "with a session cookie, changes need the header X-CSRF-Token; GET /api/auth/csrf tells its value",
+        "with a session cookie, changes require the header X-CSRF-Token; GET /api/auth/csrf returns its value",
     ))
 }
 
-/// Refuses what another origin's page sends. `proof`: also what does not say where it comes from, because only
-/// programs do that, and programs use keys.
+/// Refuses requests from pages of another origin. With `proof`, requests that do not state their origin are refused too: only
+/// programs send those, and programs use keys.
 pub(crate) fn own_origin(state: &AppState, client: &Client, headers: &HeaderMap, proof: bool) -> Result<(), Problem> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("null"));
-    let foreign = || Problem::forbidden("with a session cookie, changes are taken only from pages of this server");
+    let foreign = || Problem::forbidden("with a session cookie, changes are accepted only from pages of this server");
     match (text("sec-fetch-site"), text("origin")) {
         (Some("same-origin"), None) => Ok(()),
         (None | Some("same-origin"), Some(origin)) if client.is_own_origin(&state.config, origin) => Ok(()),

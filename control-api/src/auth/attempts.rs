@@ -1,11 +1,11 @@
-//! Attempts to prove oneself by password, slowed down by account and by network.
+//! Attempts to authenticate with a password, slowed down for each account and each network.
 //!
 //! ```text
-//! attempt ─▶ memory: waits? ─▶ store: counts pair, account, network; waits? ─▶ argon2 ─▶ right: given back
+//! attempt ─▶ memory: must wait? ─▶ store: counts pair, account, network; must wait? ─▶ argon2 ─▶ correct: uncounted
 //! ```
 //!
-//! Invariants: an attempt counts before it is checked, so that many at once cannot pass together, and survives a restart;
-//! one that comes too early is not counted, so that nobody makes another's wait longer by asking.
+//! Invariants: an attempt is counted before it is checked, so that simultaneous attempts cannot pass together, and the counts
+//! survive a restart. An attempt that comes too early is not counted, so that nobody can extend another person's wait.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use crate::rate_limit::network;
 use crate::state::AppState;
 use crate::store::{Attempts, Window, now};
 
-/// Every so many attempts, what is forgotten is removed.
+/// Number of attempts between two removals of expired counts.
 const PRUNE_EVERY: u32 = 256;
 
-/// An attempt that may be checked.
+/// Attempt that has been counted and may be checked.
 pub(crate) struct Attempt<'a> {
     state: &'a AppState,
     pair: String,
@@ -31,7 +31,7 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Counts an attempt. 429 with `Retry-After`: it comes too early after others that failed.
+    /// Counts an attempt. Returns 429 with `Retry-After` if it comes too early after failed ones.
     pub(crate) async fn begin(state: &'a AppState, email: &str, address: IpAddr) -> Result<Attempt<'a>, Problem> {
         let (email, network) = (email.to_lowercase(), network(address));
         let subjects = [
@@ -63,20 +63,21 @@ impl<'a> Attempt<'a> {
         Ok(Attempt { state, pair, network, account })
     }
 
-    /// It was right: the pair starts anew, network and account get this attempt back.
+    /// Records that the password was correct: the count of the pair is reset, and the attempt is subtracted for network and
+    /// account.
     pub(crate) async fn succeeded(self) -> Result<(), Problem> {
         self.state.store.attempt_forgive(&self.pair, &[&self.network, &self.account]).await?;
         Ok(())
     }
 }
 
-/// 429 with the time to wait.
+/// Returns a 429 for a log-in attempt, with the time to wait.
 pub(crate) fn slowed(wait: Duration) -> Problem {
     metrics::counter!("tandem_logins_throttled_total").increment(1);
     too_early("too-many-attempts", wait)
 }
 
-/// 429 of this type with the time to wait, in whole seconds, at least 1.
+/// Returns a 429 of this kind with the time to wait, in whole seconds, at least 1.
 pub(crate) fn too_early(kind: &'static str, wait: Duration) -> Problem {
     let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
     let time = match seconds {

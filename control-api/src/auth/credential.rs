@@ -1,7 +1,7 @@
-//! What a key or a session stands for, remembered for a moment, so that not every request asks the store.
+//! Cache of valid keys and sessions, so that not every request reads the store.
 //!
-//! Invariants: nothing older than two seconds is believed; the table is bounded; a change made by this process empties it;
-//! what was looked up before such a change is not remembered after it. What is unknown is never remembered.
+//! Invariants: an entry is used for at most two seconds. The table is bounded. A change made by this process empties it, and a
+//! look-up that began before such a change is not cached. Unknown credentials are never cached.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,77 +15,77 @@ use super::Person;
 use crate::rbac::Action;
 use crate::store::{OrganizationId, Store, StoreError, now};
 
-/// For how long a look-up is believed.
+/// Time for which a look-up is used.
 const FRESH: Duration = Duration::from_secs(2);
-/// Look-ups remembered.
+/// Largest number of cached look-ups.
 const ENTRIES_MAX: usize = 10_000;
-/// For how long it is remembered that a credential was good.
+/// Time for which a credential is remembered as having been valid.
 const GOOD_FOR: Duration = Duration::from_secs(3600);
 
-/// What a key or session stands for.
+/// Organization and holder of a valid key or session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Credential {
     pub(super) organization: OrganizationId,
     pub(super) organization_name: String,
-    /// Limits that the organization set itself.
+    /// Limits that the organization has set itself.
     pub(super) limits: BTreeMap<String, u32>,
     pub(super) holder: Holder,
     pub(super) expires_at: Option<Timestamp>,
 }
 
-/// Who holds a credential.
+/// Holder of a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     Person(Box<Person>),
     Key(KeyInfo),
 }
 
-/// The key that is asking.
+/// API key that sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyInfo {
-    /// Identity.
+    /// Id of the key.
     pub id: Uuid,
-    /// What it is for.
+    /// Name that says what the key is for.
     pub name: String,
-    /// What it may do; nothing: all that a key may.
+    /// Scopes; `None` grants everything a key may do.
     pub scopes: Option<Vec<Action>>,
 }
 
-/// Which kind of credential a request shows. One is never taken for the other.
+/// Kind of credential in a request. A key is never accepted as a session or the reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Session,
     Key,
 }
 
-/// What was found by kind and hash, and when.
+/// Look-ups by kind and hash, with their times.
 type Entries = HashMap<(Kind, String), (Arc<Credential>, Instant)>;
 
-/// Look-ups of the last two seconds.
+/// Cache of look-ups of the last two seconds.
 #[derive(Debug, Default)]
 pub struct Credentials {
     entries: Mutex<Entries>,
-    /// Credentials that were valid within the last hour, and when: they are looked up even while their address is refused for
-    /// guessing. They prove nothing by themselves.
+    /// Credentials that were valid within the last hour, with their times. They are looked up even while their address is refused
+    /// for guessing, and prove nothing by themselves.
     good: Mutex<HashMap<(Kind, String), Instant>>,
-    /// Counts how often everything was forgotten.
+    /// Number of times that the cache was emptied.
     generation: AtomicU64,
 }
 
 impl Credentials {
-    /// Nothing remembered yet.
+    /// Creates an empty cache.
     pub fn new() -> Credentials {
         Credentials::default()
     }
 
-    /// Forgets everything: somebody's rights have changed.
+    /// Empties the cache. Must be called after every change of rights.
     pub fn forget(&self) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         self.generation.fetch_add(1, Ordering::AcqRel);
         entries.clear();
     }
 
-    /// What the credential with this hash stands for; nothing when it is unknown, revoked or over.
+    /// Returns the credential with this hash, or `None` if it is unknown, revoked or expired.
     pub(crate) async fn find(
         &self,
         store: &Store,
@@ -107,7 +107,7 @@ impl Credentials {
         Ok(Some(found).filter(|found| found.expires_at.is_none_or(|end| end > now())))
     }
 
-    /// Whether the credential with this hash was good within the last hour.
+    /// Returns whether the credential with this hash was valid within the last hour.
     pub(crate) fn was_good(&self, kind: Kind, hash: &str) -> bool {
         let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         good.get(&(kind, hash.to_owned())).is_some_and(|at| at.elapsed() < GOOD_FOR)
@@ -156,7 +156,7 @@ async fn look_up(store: &Store, kind: Kind, hash: &str) -> Result<Option<Credent
         }
         Kind::Key => {
             let Some(key) = store.api_key_by_hash(hash).await? else { return Ok(None) };
-            // A scope that this version does not know permits nothing.
+            // Scopes that this version does not know grant nothing.
             let scopes = key.scopes.map(|words| words.iter().filter_map(|word| Action::from_word(word)).collect());
             (key.organization, Holder::Key(KeyInfo { id: key.id, name: key.name, scopes }), key.expires_at)
         }

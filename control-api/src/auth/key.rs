@@ -1,4 +1,4 @@
-//! API keys to be made: what they may do and until when, the same for API and command line.
+//! Creating API keys: scopes and expiry, the same for the API and the command line.
 
 use std::time::Duration;
 
@@ -9,20 +9,21 @@ use super::token::{KEY_PREFIX, Secret};
 use crate::rbac::{self, Action};
 use crate::store::{By, NewKey, Organization, Role, Store, now};
 
-/// Longest life of a key that ends, in days.
+/// Longest life of a key with an expiry, in days.
 pub(crate) const KEY_DAYS_MAX: u32 = 3_650;
 
-/// What a key may do, and until when.
+/// Scopes and expiry of a key to create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyTerms {
-    /// Permissions such as `calls.read`; nothing: all that a key may.
+    /// Permissions such as `calls.read`; `None` grants everything a key may do.
     pub scopes: Option<Vec<String>>,
-    /// In how many days it ends; nothing: never.
+    /// Days until the key expires; `None` means never.
     pub expires_in_days: Option<u32>,
 }
 
 impl KeyTerms {
-    /// The words of its scopes, each once, if an admin may all of them and `may` lets its maker give them.
+    /// Returns the names of the scopes without duplicates. Every scope must be allowed for an admin, and `may` must allow its
+    /// creator to grant it.
     pub(crate) fn granted(&self, may: impl Fn(Action) -> bool) -> Result<Option<Vec<&'static str>>, AccountError> {
         let Some(asked) = &self.scopes else { return Ok(None) };
         if asked.is_empty() {
@@ -33,10 +34,10 @@ impl KeyTerms {
         for (n, word) in asked.iter().enumerate() {
             let refused = |problem: &'static str| AccountError::invalid(format!("scopes[{n}]"), problem);
             let action = Action::from_word(word).ok_or_else(|| {
-                refused("there is no such permission; GET /api/rbac/permissions and docs/permissions.md list them")
+                refused("unknown permission; GET /api/rbac/permissions and docs/permissions.md list all permissions")
             })?;
             if !key_may(action) || !may(action) {
-                return Err(refused("a key never may more than an admin, nor more than whoever makes it"));
+                return Err(refused("a key cannot have more permissions than an admin or than its creator"));
             }
             if !scopes.contains(&action.as_str()) {
                 scopes.push(action.as_str());
@@ -45,7 +46,7 @@ impl KeyTerms {
         Ok(Some(scopes))
     }
 
-    /// When it ends.
+    /// Returns the time of expiry, or `None` if the key never expires.
     pub(crate) fn expires_at(&self) -> Result<Option<Timestamp>, AccountError> {
         match self.expires_in_days {
             None => Ok(None),
@@ -55,12 +56,16 @@ impl KeyTerms {
     }
 }
 
-/// Whether any key may do this.
+/// Returns whether a key can have this permission.
 fn key_may(action: Action) -> bool {
     rbac::actions(Role::Admin).contains(&action)
 }
 
-/// Makes an API key, and the organization when it does not exist (`true`). The key is returned once.
+/// Creates an API key, and the organization if it does not exist (`true` in the result). The key is returned only here.
+///
+/// # Errors
+///
+/// Fails if a name, a scope or the expiry cannot be used, or if the store fails. The text says what to change.
 pub async fn api_key_create(
     store: &Store,
     organization: &str,

@@ -1,13 +1,13 @@
-//! Who is asking: API keys, sessions, passwords.
+//! Authentication: API keys, sessions and passwords.
 //!
 //! ```text
 //! request ─▶ Authorization: Bearer KEY ─▶ sha256 ─▶ credentials ─▶ store ─▶ Actor (organization, admin, scopes)
 //!        └─▶ Cookie: tandem_session    ─▶ sha256 ─▶ credentials ─▶ store ─▶ Actor (organization, user, role)
-//!                                          └─ changing something: own origin and X-CSRF-Token, else 403
+//!                                          └─ for changes: own origin and X-CSRF-Token, else 403
 //! ```
 //!
-//! Invariants: secrets are kept as hashes only; argon2 never runs on an async thread; a cookie alone never
-//! changes anything for another origin's page; what a look-up said is believed for two seconds at most.
+//! Invariants: secrets are stored only as hashes. argon2 never runs on an async thread. A cookie by itself never allows a page of
+//! another origin to change anything. A look-up is used for two seconds at most.
 
 mod account;
 mod actor;

@@ -1,4 +1,4 @@
-//! argon2id, off the async threads and few at a time: one hash takes 19 MiB.
+//! Password hashing with argon2id, outside the async threads and few at a time, because one hash takes 19 MiB.
 
 use std::sync::Arc;
 
@@ -7,36 +7,40 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
-/// Hashes that may run at once; more wait their turn.
+/// Number of hashes that may run at the same time. Others wait.
 const AT_ONCE: usize = 2;
-/// Hashes that may run and wait: with some 30 ms each, nobody waits much longer than a second.
+/// Number of hashes that may run or wait. With about 30 ms each, the wait is about a second at most.
 const IN_LINE: usize = 64;
 
-/// Makes and checks password hashes.
+/// Hashes and verifies passwords; clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
     line: Arc<Semaphore>,
 }
 
-/// Why a password was neither hashed nor checked.
+/// Reason why a password was neither hashed nor verified.
 #[derive(Debug, thiserror::Error)]
 pub enum HashError {
-    /// Too many others wait: try again in a second.
+    /// Too many others are waiting. Try again in a second.
     #[error("too many passwords are being checked; try again in a second")]
     Busy,
-    /// Out of memory, or no randomness.
+    /// Memory or randomness is not available.
     #[error("the password cannot be hashed: {0}")]
     Failed(String),
 }
 
 impl Passwords {
-    /// A new hasher.
+    /// Creates a hasher with an empty queue.
     pub fn new() -> Passwords {
         Passwords { turns: Arc::new(Semaphore::new(AT_ONCE)), line: Arc::new(Semaphore::new(IN_LINE)) }
     }
 
-    /// The PHC string of a password.
+    /// Returns the hash of a password as a PHC string.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`HashError::Busy`] if too many are waiting, and [`HashError::Failed`] if hashing fails.
     pub async fn hash(&self, password: &str) -> Result<String, HashError> {
         let password = password.to_owned();
         self.run(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
@@ -44,7 +48,11 @@ impl Passwords {
             .map_err(|error| HashError::Failed(error.to_string()))
     }
 
-    /// Whether `password` makes `hash`. Without a hash (no such user) it takes as long and is `false`.
+    /// Returns whether the password matches the hash. Without a hash (unknown user) the result is `false` and takes as long.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`HashError::Busy`] if too many are waiting, and [`HashError::Failed`] if the task fails.
     pub async fn verify(&self, password: &str, hash: Option<String>) -> Result<bool, HashError> {
         let password = password.to_owned();
         self.run(move || match hash {
@@ -95,16 +103,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_line_is_bounded() {
+    async fn the_queue_is_bounded() {
         let passwords = Passwords::new();
         let all = (0..IN_LINE + 10).map(|_| passwords.verify("x", Some("not a hash".into())));
         let mut all = futures_util::future::join_all(all);
-        // Everybody comes while nobody gets a turn.
+        // All requests arrive while no turn is available.
         let turns = passwords.turns.acquire_many(AT_ONCE as u32).await.unwrap();
         assert!(futures_util::poll!(&mut all).is_pending());
         drop(turns);
         let busy = all.await.into_iter().filter(Result::is_err).count();
         assert_eq!(busy, 10);
-        assert!(passwords.verify("x", Some("not a hash".into())).await.is_ok(), "who waited has left the line");
+        assert!(
+            passwords.verify("x", Some("not a hash".into())).await.is_ok(),
+            "requests that waited have left the queue"
+        );
     }
 }

@@ -5,24 +5,24 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRng;
 use sha2::{Digest, Sha256};
 
-/// What API keys begin with.
+/// Prefix of API keys.
 pub(crate) const KEY_PREFIX: &str = "tdm_";
-/// Length of what is shown of a key: its prefix and six characters.
+/// Number of characters of a key that are shown: its prefix and six more.
 const PREFIX: usize = 10;
-/// Length of 256 bits in base64, without padding.
+/// Number of characters of 256 bits in base64 without padding.
 const RANDOM: usize = 43;
 
-/// A secret text; `Debug` does not show it.
+/// Secret text. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// `prefix` and 256 random bits from the operating system, in URL-safe base64.
+    /// Creates a secret from `prefix` and 256 random bits of the operating system, in URL-safe base64.
     pub fn random(prefix: &str) -> Secret {
         Secret(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random::<32>())))
     }
 
-    /// A password that people can type: 5 groups of 4 letters and digits, 100 bits, none that look alike.
+    /// Creates a password that people can type: 5 groups of 4 letters and digits (100 bits), without characters that look alike.
     pub fn password() -> Secret {
         const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
         let letters: Vec<u8> = random::<20>().iter().map(|byte| ALPHABET[usize::from(byte & 31)]).collect();
@@ -30,33 +30,33 @@ impl Secret {
         Secret(groups.join("-"))
     }
 
-    /// Decimal digits, to be spoken.
+    /// Creates a code of random decimal digits, which can be spoken.
     pub fn digits(count: usize) -> Secret {
         let mut text = String::with_capacity(count);
         while text.len() < count {
-            // 250 is the largest multiple of 10 below 256: every digit is as likely.
+            // 250 is the largest multiple of 10 below 256, so all digits are equally likely.
             let usable = random::<16>().into_iter().filter(|byte| *byte < 250);
             text.extend(usable.take(count - text.len()).map(|byte| char::from(b'0' + byte % 10)));
         }
         Secret(text)
     }
 
-    /// A secret that was chosen or made before.
+    /// Wraps a secret that was chosen by a person or created earlier.
     pub(crate) fn typed(text: String) -> Secret {
         Secret(text)
     }
 
-    /// The text itself, to be shown once or sent.
+    /// Returns the text itself, to show it once or to send it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Its first characters: enough to tell keys apart, far too few to guess the rest.
+    /// Returns the first characters: enough to distinguish keys, far too few to guess the rest.
     pub fn prefix(&self) -> &str {
         self.0.get(..PREFIX).unwrap_or_default()
     }
 
-    /// Its SHA-256 in hex: what is stored.
+    /// Returns the SHA-256 of the secret in hexadecimal, which is what is stored.
     pub fn hash(&self) -> String {
         token_hash(&self.0)
     }
@@ -68,13 +68,14 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Whether a text could be what [`Secret::random`] made with this prefix.
+/// Returns whether a text has the form of a secret created by [`Secret::random`] with this prefix.
 pub(super) fn is_random_secret(text: &str, prefix: &str) -> bool {
     let of_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     text.strip_prefix(prefix).is_some_and(|rest| rest.len() == RANDOM && rest.bytes().all(of_alphabet))
 }
 
-/// SHA-256 in hex. Fit for secrets of 256 random bits only; passwords go through argon2.
+/// Returns the SHA-256 of a token in hexadecimal. It is suitable only for secrets of 256 random bits; passwords are hashed with
+/// argon2.
 pub fn token_hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
 }
@@ -83,7 +84,7 @@ fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::rngs::SysRng
         .try_fill_bytes(&mut bytes)
-        .expect("the operating system's random source works; without it no secret can be made");
+        .expect("the random source of the operating system is available; without it no secret can be created");
     bytes
 }
 
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_differ_and_do_not_show_themselves() {
+    fn secrets_differ_and_debug_does_not_print_them() {
         let (a, b) = (Secret::random("tdm_"), Secret::random("tdm_"));
         assert_ne!(a.reveal(), b.reveal());
         assert_eq!(a.reveal().len(), "tdm_".len() + RANDOM);

@@ -1,7 +1,14 @@
-//! The configuration: one TOML file, each key also as environment variable `TANDEM_SECTION__KEY`.
+//! The configuration: one TOML file. Every key can also be set by an environment variable, `TANDEM_SECTION__KEY`.
 //!
-//! Invariants: unknown keys are refused with the nearest known one; every error is one sentence that names the
-//! key. What every key means stands in `tandem.example.toml`, which a test reads.
+//! ```text
+//! file ─▶ TOML syntax ─┬─▶ figment ─▶ Config (serde) ─▶ check: values that must fit together ─▶ Config
+//! environment ─────────┘
+//! ```
+//!
+//! Invariants: an unknown key is refused, with the nearest known one as a hint. Every error is one sentence that names the key,
+//! and no error contains a secret. `tandem.example.toml` explains every key; a test reads it.
+//!
+//! Not here: types that TOML lacks (`value`), texts of errors (`problem`), accounts, mail and limits (`people`).
 
 mod people;
 mod problem;
@@ -26,55 +33,55 @@ pub use problem::ConfigError;
 pub(crate) use value::smtp_url;
 pub use value::{Network, PublicUrl, Secret, StoreUrl, Tls};
 
-/// The whole configuration.
+/// The whole configuration, by section.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Pages and API.
+    /// `[http]`: web pages and API.
     pub http: HttpConfig,
-    /// Prometheus.
+    /// `[metrics]`: listener for Prometheus.
     pub metrics: MetricsConfig,
-    /// SIP listeners.
+    /// `[sip]`: SIP listeners and addresses.
     pub sip: SipConfig,
-    /// Media threads, addresses and ports.
+    /// `[media]`: media threads, addresses and ports.
     pub media: MediaConfig,
-    /// Relays for browsers that cannot reach us by UDP.
+    /// `[turn]`: relays for browsers that cannot reach this server by UDP.
     pub turn: TurnConfig,
-    /// Database and recordings.
+    /// `[store]`: database and folder of recordings.
     pub store: StoreConfig,
-    /// How recordings are written.
+    /// `[recording]`: size of files and free disk space.
     pub recording: RecordingConfig,
-    /// Accounts.
+    /// `[auth]`: accounts and sign-up.
     pub auth: AuthConfig,
-    /// Mail by SMTP.
+    /// `[mail]`: outgoing mail by SMTP.
     pub mail: MailConfig,
-    /// Requests in a time.
+    /// `[limits]`: limits of request rates.
     pub limits: LimitsConfig,
-    /// `[dial]`: which numbers may be called.
+    /// `[dial]`: numbers that may be called.
     pub dial: DialConfig,
-    /// Carriers' trunks.
+    /// `[[trunks]]`: trunks of carriers.
     pub trunks: Vec<TrunkConfig>,
-    /// Where incoming numbers go; the first match wins.
+    /// `[[routes]]`: destinations of incoming numbers. The first match is used.
     pub routes: Vec<RouteConfig>,
-    /// Servers that supply call programs.
+    /// `[programs]`: servers that supply call programs.
     pub programs: ProgramsConfig,
-    /// Speech providers.
+    /// `[speech]`: speech providers.
     pub speech: SpeechConfig,
-    /// Finding faults.
+    /// `[debug]`: captures for debugging.
     pub debug: DebugConfig,
 }
 
-/// `[http]`: pages and API.
+/// `[http]`: web pages and API.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
-    /// Address of the listener.
+    /// Address and port of the listener.
     pub listen: SocketAddr,
-    /// Plain HTTP, certificate files, or a self-signed pair.
+    /// Plain HTTP, certificate files, or a self-signed certificate.
     pub tls: Tls,
-    /// Under which URL the pages are reached; forms every address handed out.
+    /// URL under which clients reach the pages. All URLs that the server hands out begin with it.
     pub public_url: Option<PublicUrl>,
-    /// Proxies that may say who the client is.
+    /// Proxies whose headers about the client's address are trusted.
     #[serde(deserialize_with = "value::list")]
     pub trusted_proxies: Vec<Network>,
 }
@@ -94,16 +101,16 @@ impl Default for HttpConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProgramsConfig {
-    /// Addresses that may be asked although they are not public.
+    /// Networks from which programs may be fetched although they are not public.
     #[serde(deserialize_with = "value::list")]
     pub networks: Vec<Network>,
 }
 
-/// `[metrics]`: Prometheus.
+/// `[metrics]`: listener for Prometheus.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
-    /// Address of the listener; nothing: no listener.
+    /// Address and port of the listener; `None` means no listener.
     #[serde(deserialize_with = "value::address_or_off")]
     pub listen: Option<SocketAddr>,
 }
@@ -114,7 +121,7 @@ impl Default for MetricsConfig {
     }
 }
 
-/// `[sip]`: listeners, and how peers and we find each other.
+/// `[sip]`: listeners, and the addresses by which peers and this server find each other.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SipConfig {
@@ -123,22 +130,22 @@ pub struct SipConfig {
     pub listen: Vec<String>,
     /// Seconds that running calls have to end by themselves after SIGTERM.
     pub drain_s: u32,
-    /// Seconds that a call may last; emergency calls may last longer. 0: for ever.
+    /// Longest duration of a call in seconds; 0 means unlimited. Emergency calls may last longer.
     pub max_call_s: u32,
-    /// Certificate of TLS listeners; nothing: that of the pages, or a self-signed one when they have none.
+    /// Certificate of TLS listeners. Defaults to that of the pages, or to a self-signed one if they have none.
     pub tls: Option<Tls>,
-    /// PEM file of an authority that is believed beside the system's, when we connect by TLS.
+    /// PEM file of an authority that is trusted, in addition to the system's, for outgoing TLS connections.
     pub tls_ca: Option<PathBuf>,
-    /// `system` or the address of a name server.
+    /// `system`, or the address of a name server.
     #[serde(deserialize_with = "value::parsed")]
     pub resolver: NameServer,
-    /// `ADDRESS` or `HOST[:PORT]` that peers are to know us by.
+    /// `ADDRESS` or `HOST[:PORT]` that peers are given for this server.
     #[serde(deserialize_with = "value::advertise")]
     pub advertise: Option<Advertise>,
-    /// `off`, `headers` or `full`: what is kept of calls' messages, in memory, for those who look at them.
+    /// `off`, `headers` or `full`: the part of the calls' messages that is kept in memory for traces.
     #[serde(deserialize_with = "value::parsed")]
     pub trace: TraceLevel,
-    /// `media`, `sendonly` or `inactive`: how agents' telephones are shown that they are on hold.
+    /// `media`, `sendonly` or `inactive`: the way in which agents' phones are told that they are on hold.
     #[serde(deserialize_with = "value::hold")]
     pub hold: HoldShown,
 }
@@ -148,7 +155,7 @@ impl Default for SipConfig {
         SipConfig {
             listen: vec!["udp:127.0.0.1:5060".into()],
             drain_s: 30,
-            // Four hours, as carriers limit calls.
+            // Four hours, a common limit of carriers.
             max_call_s: 14_400,
             tls: None,
             tls_ca: None,
@@ -161,7 +168,7 @@ impl Default for SipConfig {
 }
 
 impl SipConfig {
-    /// Whether any listener is TLS.
+    /// Returns whether any listener uses TLS.
     pub fn has_tls(&self) -> bool {
         self.listen.iter().any(|listener| listener.starts_with("tls:"))
     }
@@ -171,30 +178,30 @@ impl SipConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MediaConfig {
-    /// Addresses where media is received: put into SDP and ICE candidates.
+    /// Addresses on which media is received. They are put into SDP and ICE candidates.
     #[serde(deserialize_with = "value::list")]
     pub address: Vec<IpAddr>,
-    /// Addresses that a 1:1 NAT maps to those: told to callers instead, and to browsers besides.
+    /// Public addresses that a 1:1 NAT maps to those. Callers are given only these, browsers both.
     #[serde(deserialize_with = "value::list")]
     pub advertise: Vec<IpAddr>,
     /// First and last UDP port for media, both inclusive.
     #[serde(deserialize_with = "value::ports")]
     pub ports: (u16, u16),
-    /// Number of media threads.
+    /// Number of media threads, 1 to 1024.
     pub workers: usize,
-    /// CPUs to pin workers to, in order; empty: no pinning.
+    /// CPUs to which the threads are pinned, in order. Empty means no pinning.
     #[serde(deserialize_with = "value::list")]
     pub cpus: Vec<usize>,
     /// `auto`, `throughput` or `low-delay`.
     #[serde(deserialize_with = "value::parsed")]
     pub profile: Profile,
-    /// Media threads run before all others (SCHED_RR).
+    /// Whether media threads have real-time priority (SCHED_RR).
     pub realtime: bool,
-    /// Bits per second of Opus as we send it.
+    /// Bit rate of outgoing Opus in bits per second, 6000 to 510000.
     pub opus_bitrate: u32,
-    /// Effort of its encoder, 0 to 10.
+    /// Effort of the Opus encoder, 0 to 10.
     pub opus_complexity: u8,
-    /// Seconds without media after which a leg is dead and its call ends; 0: never.
+    /// Seconds without media after which a leg is dead and its call ends; 0 means never.
     pub timeout_s: u32,
 }
 
@@ -215,41 +222,43 @@ impl Default for MediaConfig {
     }
 }
 
-/// `[turn]`: relays for browsers that cannot reach us by UDP.
+/// `[turn]`: relays for browsers that cannot reach this server by UDP.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TurnConfig {
-    /// Where they are, such as `turn:turn.example.com:3478?transport=tcp`; empty: there are none.
+    /// URIs of TURN servers, such as `turn:turn.example.com:3478?transport=tcp`. Empty means none.
     #[serde(deserialize_with = "value::list")]
     pub uris: Vec<String>,
-    /// Shared with them; it signs the credentials that browsers get.
+    /// Secret shared with the TURN servers. It signs the credentials that browsers get.
     pub secret: Option<Secret>,
-    /// Seconds for which such credentials are good.
+    /// Validity of such credentials in seconds, 60 to 3600.
     pub ttl_s: u32,
 }
 
 impl Default for TurnConfig {
     fn default() -> Self {
-        // Nothing takes such credentials back, so they outlive the right to call by minutes only. Pages ask for new ones
-        // in time; a relay that is in use stays.
+        // Such credentials cannot be revoked, so they outlive the right to call by minutes only. Pages request new ones in time,
+        // and a relay in use is not affected.
         TurnConfig { uris: Vec::new(), secret: None, ttl_s: 600 }
     }
 }
 
 impl TurnConfig {
-    /// Values that cannot be used: the key, and what is wrong with it.
+    /// Checks the values. Returns the key and the problem of the first one that cannot be used.
     fn check(&self) -> Result<(), (&'static str, String)> {
         if let Some(uri) = self.uris.iter().find(|uri| !is_relay_uri(uri)) {
             let expected =
-                "expected turn:HOST[:PORT] or turns:HOST[:PORT], with ?transport=udp or ?transport=tcp at will";
+                "expected turn:HOST[:PORT] or turns:HOST[:PORT], optionally with ?transport=udp or ?transport=tcp";
             return Err(("uris", format!("`{uri}`: {expected}")));
         }
         let secret = self.secret.as_ref().map(|secret| secret.reveal());
         match (self.uris.is_empty(), secret) {
             (false, None | Some("")) => {
-                return Err(("secret", "expected beside `uris`: the server's static-auth-secret".into()));
+                return Err(("secret", "expected together with `uris`: the server's static-auth-secret".into()));
             }
-            (true, Some(_)) => return Err(("uris", "expected beside `secret`: where the TURN server is".into())),
+            (true, Some(_)) => {
+                return Err(("uris", "expected together with `secret`: the URI of the TURN server".into()));
+            }
             _ => {}
         }
         match self.ttl_s {
@@ -259,7 +268,7 @@ impl TurnConfig {
     }
 }
 
-/// RFC 7065, with a port where it matters.
+/// Returns whether the text is a URI of RFC 7065 with a valid host and port.
 fn is_relay_uri(uri: &str) -> bool {
     let Some(rest) = uri.strip_prefix("turn:").or_else(|| uri.strip_prefix("turns:")) else { return false };
     let (host, transport) = rest.split_once('?').map_or((rest, None), |(host, query)| (host, Some(query)));
@@ -267,22 +276,22 @@ fn is_relay_uri(uri: &str) -> bool {
         && matches!(transport, None | Some("transport=udp" | "transport=tcp"))
 }
 
-/// `[store]`: database and recordings.
+/// `[store]`: database and folder of recordings.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
-    /// `sqlite:PATH`, a relative path lying in the data folder; `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; `none`:
-    /// nothing is kept.
+    /// `sqlite:PATH`, where a relative path is in the data folder; `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; or `none`,
+    /// which stores nothing.
     pub url: StoreUrl,
-    /// PostgreSQL: the same for the role that owns the schema, which migrates it.
+    /// For PostgreSQL, the URL for the role that owns and migrates the schema.
     pub migrate_url: Option<StoreUrl>,
-    /// Folder of recordings; a relative path lies in the data folder.
+    /// Folder of recordings. A relative path is in the data folder.
     pub record: PathBuf,
-    /// File of the key that seals secrets in the database; nothing: `seal.key` in the data folder.
+    /// File of the key that seals secrets in the database. Defaults to `seal.key` in the data folder.
     pub seal_key_file: Option<PathBuf>,
-    /// The key itself, 64 hexadecimal digits: for the environment.
+    /// The key itself, 64 hexadecimal digits, for use in the environment.
     pub seal_key: Option<Secret>,
-    /// Megabytes (2^20 bytes) of the disk that are kept ready for events while the database is away.
+    /// Disk space in megabytes (2^20 bytes) reserved for events while the database is unavailable, 1 to 65536.
     pub spool_mb: u32,
 }
 
@@ -300,7 +309,7 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
-    /// The key that seals secrets; a relative path lies in `data`.
+    /// Returns the source of the key that seals secrets. A relative path is in `data`.
     pub fn seal_key(&self, data: &Path) -> SealKey {
         match (&self.seal_key, &self.seal_key_file) {
             (Some(key), _) => SealKey::Given(key.reveal().to_owned()),
@@ -309,27 +318,27 @@ impl StoreConfig {
         }
     }
 
-    /// Bytes of the file where events wait while the database is away.
+    /// Returns the size in bytes of the file that holds events while the database is unavailable.
     pub fn spool_bytes(&self) -> u64 {
         u64::from(self.spool_mb) << 20
     }
 
-    /// Where the store is; a relative path lies in `data`.
+    /// Returns the location of the store. A relative path is in `data`.
     pub fn place<'a>(&'a self, data: &'a Path) -> StorePlace<'a> {
         let migrate_url = self.migrate_url.as_ref().map(StoreUrl::reveal);
         StorePlace { url: self.url.reveal(), migrate_url, folder: data }
     }
 }
 
-/// `[recording]`: how recordings are written.
+/// `[recording]`: size of files and free disk space.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecordingConfig {
-    /// Seconds of audio in a file; a longer recording goes on in a next one.
+    /// Seconds of audio per file, 1 to 57600. A longer recording continues in another file.
     pub part_s: u32,
-    /// With fewer megabytes (2^20 bytes) free nothing is recorded; at most a tenth of the file system counts.
+    /// Free space in megabytes (2^20 bytes) below which nothing is recorded, but at most a tenth of the file system.
     pub min_free_mb: u32,
-    /// With fewer megabytes free there is a warning; at most a fifth of the file system counts.
+    /// Free space in megabytes below which a warning is logged, but at most a fifth of the file system.
     pub warn_free_mb: u32,
 }
 
@@ -346,9 +355,9 @@ impl Default for RecordingConfig {
 }
 
 impl RecordingConfig {
-    /// Values that cannot be used: the key, and what is wrong with it.
+    /// Checks the values. Returns the key and the problem of the first one that cannot be used.
     fn check(&self) -> Result<(), (&'static str, String)> {
-        // 16 hours at 16 kHz are 3.7 GB: a WAV ends at 4 GiB.
+        // 16 hours at 16 kHz are 3.7 GB; a WAV file cannot exceed 4 GiB.
         if !(1..=57_600).contains(&self.part_s) {
             return Err(("part_s", format!("`{}`: expected 1 to 57600 seconds", self.part_s)));
         }
@@ -359,33 +368,33 @@ impl RecordingConfig {
     }
 }
 
-/// `[dial]`: which numbers may be called through trunks.
+/// `[dial]`: numbers that may be called through trunks.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DialConfig {
-    /// Prefixes of numbers that may be called; empty: all but satellite and premium numbers.
+    /// Prefixes of numbers that may be called. Empty means all except satellite and premium numbers.
     #[serde(deserialize_with = "value::list")]
     pub allow: Vec<String>,
-    /// Satellite networks may be called.
+    /// Whether satellite networks may be called.
     pub satellite: bool,
-    /// Premium numbers may be called.
+    /// Whether premium numbers may be called.
     pub premium: bool,
-    /// Countries whose emergency numbers are known, beside 112, 911 and 999.
+    /// Countries whose emergency numbers are known, in addition to 112, 911 and 999.
     #[serde(deserialize_with = "value::list")]
     pub countries: Vec<String>,
-    /// Trunk that carries emergency calls.
+    /// Name of the trunk that carries emergency calls.
     pub emergency_trunk: Option<String>,
     /// Hosts other than trunks that may be called by URI, such as `sip.example.com`, `*.example.com`, `192.0.2.0/24`.
     #[serde(deserialize_with = "value::list")]
     pub uris: Vec<String>,
-    /// Most calls at once that the people and programs of one organization have started, legs of transfers included; 0: no
-    /// limit.
+    /// Largest number of simultaneous calls started by the people and programs of one organization, including legs of transfers;
+    /// 0 means no limit.
     pub calls: u32,
-    /// Most calls a second that they start; 0: no limit.
+    /// Largest number of calls that they start per second; 0 means no limit.
     pub calls_per_second: u32,
-    /// Most emergency calls at once of one organization; 0: no limit.
+    /// Largest number of simultaneous emergency calls of one organization; 0 means no limit.
     pub emergency_calls: u32,
-    /// Most emergency calls a minute that one organization starts; 0: no limit.
+    /// Largest number of emergency calls that one organization starts per minute; 0 means no limit.
     pub emergency_calls_per_minute: u32,
 }
 
@@ -406,65 +415,65 @@ impl Default for DialConfig {
     }
 }
 
-/// `[[trunks]]`: a carrier's addresses.
+/// `[[trunks]]`: connection to a carrier.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrunkConfig {
-    /// Name used in routes.
+    /// Name by which routes refer to the trunk.
     pub name: String,
-    /// `host` or `host:port`, or one of these after `udp:`, `tcp:` or `tls:`; calls are taken from all, and go to the first
-    /// that can be reached.
+    /// `host` or `host:port`, optionally after `udp:`, `tcp:` or `tls:`. Calls are accepted from all of them and sent to the
+    /// first one that can be reached.
     #[serde(deserialize_with = "value::list")]
     pub hosts: Vec<String>,
-    /// Media comes from behind NAT.
+    /// Whether the carrier's media comes from behind a NAT.
     #[serde(default)]
     pub nat: bool,
-    /// User name at the carrier; with `password`.
+    /// User name at the carrier. Requires `password`.
     pub user: Option<String>,
-    /// Password at the carrier.
+    /// Password at the carrier. Requires `user`.
     pub password: Option<Secret>,
-    /// Register there, so that the carrier knows where we are.
+    /// Whether to register at the carrier, so that it knows this server's address.
     #[serde(default)]
     pub register: bool,
-    /// Seconds between probes of its hosts by OPTIONS; 0: none.
+    /// Seconds between OPTIONS probes of the hosts, 5 to 3600; 0 means none.
     #[serde(default = "options_s")]
     pub options_s: u32,
-    /// How it writes numbers.
+    /// Format in which the carrier writes numbers.
     #[serde(default, deserialize_with = "value::numbers")]
     pub numbers: NumberFormat,
-    /// Country code of the network behind it, to which national numbers belong, such as `34`.
+    /// Country code to which the carrier's national numbers belong, such as `34`.
     pub country: Option<String>,
-    /// Digits before national numbers; by default those of the country.
+    /// Digits before national numbers. Defaults to those of the country.
     pub national_prefix: Option<String>,
-    /// Digits before international numbers; by default those of the country, without one `00` and `011`.
+    /// Digits before international numbers. Defaults to those of the country, or to `00` and `011` without a country.
     #[serde(default, deserialize_with = "value::list")]
     pub international_prefixes: Vec<String>,
-    /// Number shown by calls that show none of their own.
+    /// Number shown by calls that have no caller ID of their own.
     pub from: Option<String>,
-    /// Host of From.
+    /// Host in the From header of outgoing calls.
     pub from_host: Option<String>,
-    /// P-Asserted-Identity is written and believed.
+    /// Whether P-Asserted-Identity is sent and trusted.
     #[serde(default)]
     pub assert_identity: bool,
-    /// Headers that pass to and from the leg that a call is joined with.
+    /// Headers that are passed to and from the leg that a call is connected to.
     #[serde(default, deserialize_with = "value::list")]
     pub pass_headers: Vec<String>,
-    /// Codecs in the order of the offer; empty: all.
+    /// Codecs in the order of the offer. Empty means all.
     #[serde(default, deserialize_with = "value::codecs")]
     pub codecs: Vec<Codec>,
-    /// Encryption of its media.
+    /// Encryption of the carrier's media.
     #[serde(default, deserialize_with = "value::srtp")]
     pub srtp: Srtp,
-    /// `media`, `sendonly` or `inactive`: how its legs are shown that they are on hold.
+    /// `media`, `sendonly` or `inactive`: the way in which the carrier's legs are told that they are on hold.
     #[serde(default, deserialize_with = "value::hold")]
     pub hold: HoldShown,
-    /// `rfc4733`, `info` or `inband`: how keys are pressed towards it.
+    /// `rfc4733`, `info` or `inband`: the way in which keys are sent to the carrier.
     #[serde(default, deserialize_with = "value::dtmf")]
     pub dtmf: DtmfWay,
-    /// Most calls at once; 0: no limit.
+    /// Largest number of simultaneous calls; 0 means no limit.
     #[serde(default)]
     pub channels: u32,
-    /// Most calls a second that go out; 0: no limit.
+    /// Largest number of outgoing calls per second; 0 means no limit.
     #[serde(default)]
     pub calls_per_second: u32,
 }
@@ -473,29 +482,29 @@ fn options_s() -> u32 {
     20
 }
 
-/// `[[routes]]`: one rule.
+/// `[[routes]]`: rule for incoming numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
-    /// Pattern on the user part: `*` stands for any run, `?` for one character.
+    /// Pattern for the user part: `*` matches any text, `?` one character.
     #[serde(rename = "match")]
     pub pattern: String,
-    /// Where the call goes.
+    /// Destination of matching calls.
     #[serde(deserialize_with = "value::route_target")]
     pub to: RouteTarget,
 }
 
-/// `[speech]`: providers.
+/// `[speech]`: speech providers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpeechConfig {
-    /// Recognition.
+    /// Provider of speech recognition.
     #[serde(deserialize_with = "value::speech_provider")]
     pub stt: SpeechProvider,
-    /// Translation.
+    /// Provider of translation.
     #[serde(deserialize_with = "value::speech_provider")]
     pub translator: SpeechProvider,
-    /// Synthesis.
+    /// Provider of speech synthesis.
     #[serde(deserialize_with = "value::speech_provider")]
     pub tts: SpeechProvider,
 }
@@ -510,16 +519,16 @@ impl Default for SpeechConfig {
     }
 }
 
-/// `[debug]`: finding faults.
+/// `[debug]`: captures for debugging.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DebugConfig {
-    /// Folder for captures of all that media threads take in and send out: `tandem replay FILE`.
+    /// Folder for captures of all packets that media threads receive and send; see `tandem replay FILE`.
     pub capture: Option<PathBuf>,
 }
 
 impl DialConfig {
-    /// Values that cannot be used: the key, and what is wrong with it.
+    /// Checks the values. Returns the key and the problem of the first one that cannot be used.
     fn check(&self, trunks: &[TrunkConfig]) -> Result<(), (&'static str, String)> {
         let is_prefix = |text: &String| {
             let digits = text.strip_prefix('+').unwrap_or(text);
@@ -529,7 +538,7 @@ impl DialConfig {
             return Err(("allow", format!("`{text}`: expected the first digits of numbers, such as +34")));
         }
         if let Some(code) = self.countries.iter().find(|code| !knows_country(code)) {
-            let problem = "its emergency numbers are not known here; expected a code of ISO 3166-1 such as ES";
+            let problem = "the emergency numbers of this country are not known; expected an ISO 3166-1 code such as ES";
             return Err(("countries", format!("`{code}`: {problem}")));
         }
         if let Some(problem) = self.uris.iter().find_map(|rule| rule.parse::<HostRule>().err()) {
@@ -545,12 +554,12 @@ impl DialConfig {
 }
 
 impl TrunkConfig {
-    /// Values that cannot be used together: the key, and what is wrong with it.
+    /// Checks that the values fit together. Returns the key and the problem of the first one that does not.
     fn check(&self) -> Result<(), (&'static str, String)> {
         match (&self.user, &self.password) {
-            (Some(_), None) => return Err(("password", "expected beside `user`".into())),
-            (None, Some(_)) => return Err(("user", "expected beside `password`".into())),
-            (None, None) if self.register => return Err(("user", "expected where `register = true`".into())),
+            (Some(_), None) => return Err(("password", "expected together with `user`".into())),
+            (None, Some(_)) => return Err(("user", "expected together with `password`".into())),
+            (None, None) if self.register => return Err(("user", "expected with `register = true`".into())),
             _ => {}
         }
         if self.options_s != 0 && !(5..=3600).contains(&self.options_s) {
@@ -563,7 +572,7 @@ impl TrunkConfig {
             return Err(("country", format!("`{code}`: expected a country code such as 34")));
         }
         if let Some(prefix) = self.national_prefix.as_ref().filter(|prefix| !prefix.is_empty() && !digits(prefix)) {
-            return Err(("national_prefix", format!("`{prefix}`: expected digits such as 0, or nothing")));
+            return Err(("national_prefix", format!("`{prefix}`: expected digits such as 0, or an empty text")));
         }
         if let Some(prefix) = self.international_prefixes.iter().find(|prefix| !digits(prefix)) {
             return Err(("international_prefixes", format!("`{prefix}`: expected digits such as 00")));
@@ -582,23 +591,32 @@ fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Environment variables that are not keys of a section but of the root.
+/// Environment variables for lists at the root, which belong to no section.
 const ROOT_LISTS: [&str; 2] = ["trunks", "routes"];
 
 impl Config {
-    /// Reads a file, when one is named, and the environment over it.
+    /// Reads a file, if one is named, and then the environment, which takes precedence.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read or if a key or value cannot be used. The text is one sentence that names the key; show it
+    /// to the operator.
     pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         let mut figment = Figment::new();
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;
-            // Parsed apart first: a syntax error then names its line, not a key.
+            // Parsed separately first, so that a syntax error names its line and not a key.
             toml_syntax(path, &text)?;
             figment = figment.merge(Toml::file_exact(path));
         }
         Config::extract(&figment.merge(environment()))
     }
 
-    /// Reads TOML text alone, without file or environment.
+    /// Reads only this TOML text, without file or environment.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Config::load`] does.
     pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
         toml_syntax(Path::new("configuration"), text)?;
         Config::extract(&Figment::from(Toml::string(text)))
@@ -610,7 +628,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Values that parse but cannot be used together.
+    /// Checks values that can be parsed but do not fit together.
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |key: String, problem: String| Err(ConfigError::Value { key, problem });
         for (n, listener) in self.sip.listen.iter().enumerate() {
@@ -623,14 +641,15 @@ impl Config {
             }
         }
         if self.sip.tls == Some(Tls::Off) {
-            let problem = "expected \"self-signed\" or { cert = \"FILE\", key = \"FILE\" }; without a tls: listener it is not used";
+            let problem =
+                "expected \"self-signed\" or { cert = \"FILE\", key = \"FILE\" }; it is used only with a tls: listener";
             return wrong("sip.tls".into(), problem.into());
         }
         if self.media.address.is_empty() {
             return wrong("media.address".into(), "expected at least one address where media is received".into());
         }
         if let Some(address) = self.media.address.iter().find(|address| address.is_unspecified()) {
-            let problem = format!("`{address}` is no address that others can send to; name this machine's own");
+            let problem = format!("`{address}` is not an address that others can send to; use this machine's own");
             return wrong("media.address".into(), problem);
         }
         for address in &self.media.advertise {
@@ -641,11 +660,11 @@ impl Config {
                 return wrong("media.advertise".into(), problem);
             }
         }
-        // One is told to all: a second one would never be.
+        // Only one address is advertised to all peers, so a second one would never be used.
         for v4 in [true, false] {
             let mut same = self.media.advertise.iter().filter(|address| address.is_ipv4() == v4);
             if let (Some(first), Some(second)) = (same.next(), same.next()) {
-                let problem = format!("`{first}` and `{second}`: expected one address of each family at most");
+                let problem = format!("`{first}` and `{second}`: expected at most one address of each family");
                 return wrong("media.advertise".into(), problem);
             }
         }
@@ -676,7 +695,7 @@ impl Config {
             return wrong(format!("dial.{key}"), problem);
         }
         if self.store.seal_key.is_some() && self.store.seal_key_file.is_some() {
-            return wrong("store.seal_key".into(), "expected either this or `seal_key_file`".into());
+            return wrong("store.seal_key".into(), "expected either `seal_key` or `seal_key_file`, not both".into());
         }
         if !(1..=65_536).contains(&self.store.spool_mb) {
             return wrong("store.spool_mb".into(), format!("`{}`: expected 1 to 65536", self.store.spool_mb));
@@ -708,7 +727,7 @@ impl Config {
         Ok(())
     }
 
-    /// Digest realm and domain of agents' addresses: the host of `public_url`, else of the listener.
+    /// Returns the digest realm and domain of agents' addresses: the host of `public_url`, or else of the listener.
     pub fn sip_domain(&self) -> String {
         match &self.http.public_url {
             Some(url) => url.host().to_owned(),
@@ -720,7 +739,7 @@ impl Config {
         }
     }
 
-    /// Folder of recordings.
+    /// Returns the folder of recordings. A relative path is in `data`.
     pub fn record_dir(&self, data: &Path) -> PathBuf {
         data.join(&self.store.record)
     }
@@ -734,8 +753,8 @@ fn toml_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
     }
 }
 
-/// `TANDEM_SECTION__KEY`, `TANDEM_TRUNKS`, `TANDEM_ROUTES`. Other variables that begin with `TANDEM_` are not ours
-/// to judge.
+/// Returns the variables `TANDEM_SECTION__KEY`, `TANDEM_TRUNKS` and `TANDEM_ROUTES`. Other variables that begin with `TANDEM_`
+/// are ignored.
 fn environment() -> Env {
     Env::prefixed("TANDEM_")
         .filter(|key| {

@@ -1,4 +1,4 @@
-//! `[auth]`, `[mail]`, `[limits]`: who gets in, how they are told, how often they may ask.
+//! `[auth]`, `[mail]`, `[limits]`: sign-up, outgoing mail, and rates of requests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{self, Secret};
 
-/// `[auth]`: accounts.
+/// `[auth]`: accounts and sign-up.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
-    /// Who may sign up.
+    /// Group of people who may sign up.
     pub signup: Signup,
-    /// Hours for which an invitation is good.
+    /// Validity of an invitation in hours, 1 to 8760.
     pub invitation_hours: u32,
 }
 
@@ -24,83 +24,83 @@ impl Default for AuthConfig {
     }
 }
 
-/// Who may sign up, once there is an organization; the first user of a fresh installation always may.
+/// Group of people who may sign up once there is an organization. The first user of a fresh installation always may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Signup {
-    /// Whoever is invited.
+    /// Only people with an invitation.
     Invitation,
     /// Everybody, with an organization of their own.
     Open,
 }
 
-/// `[mail]`: mail by SMTP. Without `url` there is none.
+/// `[mail]`: outgoing mail by SMTP. Without `url` no mail is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MailConfig {
-    /// `smtp://[USER:PASSWORD@]HOST[:PORT]` (with STARTTLS where the server is not this machine) or `smtps://…`.
+    /// `smtp://[USER:PASSWORD@]HOST[:PORT]` (with STARTTLS unless the server is this machine) or `smtps://…`.
     pub url: Option<Secret>,
     /// Sender, such as `Tandem <tandem@example.com>`.
     pub from: Option<String>,
-    /// Whether invitations are mailed where everybody may sign up.
+    /// Whether invitations are mailed even if everybody may sign up.
     pub open_invitations: bool,
 }
 
-/// `[limits]`: requests in a time; what goes beyond is refused with 429.
+/// `[limits]`: rates of requests. Requests over a limit get 429. `None` means no limit.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Requests of a person or key; of an address where there is neither.
+    /// All requests of a user or key, or of an address without either.
     #[serde(deserialize_with = "rate")]
     pub default: Option<Rate>,
-    /// Starting calls, of a person or key.
+    /// Requests that start calls, per user or key.
     #[serde(deserialize_with = "rate")]
     pub calls: Option<Rate>,
-    /// Synthesised speech on demand, of a person or key.
+    /// Requests for synthesised speech, per user or key.
     #[serde(deserialize_with = "rate")]
     pub speech: Option<Rate>,
-    /// Changes of configuration, of a person or key.
+    /// Changes of the configuration, per user or key.
     #[serde(deserialize_with = "rate")]
     pub configuration: Option<Rate>,
-    /// Changes of how long things are kept, of a person or key.
+    /// Changes of retention times, per user or key.
     #[serde(deserialize_with = "rate")]
     pub retention: Option<Rate>,
-    /// Sign-up, log-in and invitations, of an address.
+    /// Sign-up, log-in and invitations, per address.
     #[serde(deserialize_with = "rate")]
     pub entrance: Option<Rate>,
-    /// Other limits of single organizations.
+    /// Different limits for single organizations.
     pub organizations: Vec<OrganizationLimits>,
 }
 
-/// `[[limits.organizations]]`: what is left out is as in `[limits]`.
+/// `[[limits.organizations]]`: limits of one organization. Those that are left out are taken from `[limits]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrganizationLimits {
-    /// Identity of the organization: names are chosen by organizations.
+    /// Id of the organization. Names are not used, because organizations choose them.
     pub id: uuid::Uuid,
-    /// As in `[limits]`.
+    /// All requests, as in `[limits]`.
     #[serde(default, deserialize_with = "own_rate")]
     pub default: Option<Option<Rate>>,
-    /// As in `[limits]`.
+    /// Requests that start calls, as in `[limits]`.
     #[serde(default, deserialize_with = "own_rate")]
     pub calls: Option<Option<Rate>>,
-    /// As in `[limits]`.
+    /// Requests for synthesised speech, as in `[limits]`.
     #[serde(default, deserialize_with = "own_rate")]
     pub speech: Option<Option<Rate>>,
-    /// As in `[limits]`.
+    /// Changes of the configuration, as in `[limits]`.
     #[serde(default, deserialize_with = "own_rate")]
     pub configuration: Option<Option<Rate>>,
-    /// As in `[limits]`.
+    /// Changes of retention times, as in `[limits]`.
     #[serde(default, deserialize_with = "own_rate")]
     pub retention: Option<Option<Rate>>,
 }
 
-/// So many in a time.
+/// Largest number of requests in a window of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Rate {
-    /// How many, at least 1.
+    /// Number of requests, at least 1.
     pub limit: u32,
-    /// In how many seconds, at least 1.
+    /// Length of the window in seconds, at least 1.
     pub window_s: u32,
 }
 
@@ -109,7 +109,7 @@ impl Rate {
         Rate { limit, window_s }
     }
 
-    /// The time.
+    /// Returns the length of the window.
     pub fn window(self) -> Duration {
         Duration::from_secs(self.window_s.into())
     }
@@ -181,12 +181,14 @@ impl MailConfig {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         match (&self.url, &self.from) {
             (Some(_), None) => {
-                return Err(("from", "expected beside `url`: who sends, such as tandem@example.com".into()));
+                return Err(("from", "expected together with `url`: the sender, such as tandem@example.com".into()));
             }
-            (None, Some(_)) => return Err(("url", "expected beside `from`: smtp://HOST or smtps://HOST".into())),
+            (None, Some(_)) => {
+                return Err(("url", "expected together with `from`: smtp://HOST or smtps://HOST".into()));
+            }
             _ => {}
         }
-        // The text may hold a password: it is not shown.
+        // The URL may contain a password, so it is not shown.
         let fine = |url: &Secret| value::smtp_url(url.reveal()).is_some();
         if self.url.as_ref().is_some_and(|url| !fine(url)) {
             let expected = "expected smtp://[USER:PASSWORD@]HOST[:PORT] or smtps://[USER:PASSWORD@]HOST[:PORT]";

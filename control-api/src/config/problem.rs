@@ -1,36 +1,36 @@
-//! What is wrong with a configuration, in one sentence that names the key.
+//! Errors of a configuration, each one sentence that names the key.
 
 use std::path::Path;
 
 use figment::error::{Error, Kind};
 
-/// Why a configuration cannot be used. Each text is one sentence that says what to do.
+/// Reason why a configuration cannot be used. The text is one sentence that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read, or is no TOML.
+    /// The file cannot be read or is not TOML.
     #[error("{path}: {problem}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What is wrong.
+        /// Description of the problem.
         problem: String,
     },
-    /// A key is not known.
+    /// The configuration contains an unknown key.
     #[error("{key}: unknown key{place}; {expected}")]
     UnknownKey {
-        /// The key, with its section.
+        /// Name of the key, with its section.
         key: String,
-        /// Where it was found.
+        /// File or environment variable that contains it.
         place: String,
-        /// The nearest known key, or all.
+        /// The nearest known key, or a list of all.
         expected: String,
     },
     /// A value cannot be used.
     #[error("{key}: {problem}")]
     Value {
-        /// The key, with its section.
+        /// Name of the key, with its section.
         key: String,
-        /// What is wrong and what was expected.
+        /// Description of the problem, with the values that were expected.
         problem: String,
     },
 }
@@ -38,7 +38,7 @@ pub enum ConfigError {
 impl ConfigError {
     pub(super) fn unreadable(path: &Path, source: &std::io::Error) -> ConfigError {
         let hint = if source.kind() == std::io::ErrorKind::NotFound {
-            "; copy tandem.example.toml there, or leave --config out to take the defaults"
+            "; copy tandem.example.toml there, or omit --config to use the defaults"
         } else {
             ""
         };
@@ -47,7 +47,7 @@ impl ConfigError {
 
     pub(super) fn syntax(path: &Path, error: &Error) -> ConfigError {
         let text = error.to_string();
-        // The parser shows the line with a caret: a log wants one line, and that line may hold a password.
+        // The parser shows the line with a caret. A log needs a single line, and the shown line may contain a password.
         let is_shown = |line: &&str| {
             let number = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
             !number.starts_with('|')
@@ -86,9 +86,9 @@ impl From<Error> for ConfigError {
                 ConfigError::Value { key, problem: format!("is missing{place}") }
             }
             Kind::Message(problem) => ConfigError::Value { key: section, problem: format!("{problem}{place}") },
-            // What stands there may be a secret.
+            // The value may be a secret, so it is not shown.
             Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if may_hold_secret(&section) => {
-                ConfigError::Value { key: section, problem: format!("has another form{place}, expected {expected}") }
+                ConfigError::Value { key: section, problem: format!("has the wrong type{place}, expected {expected}") }
             }
             Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
                 ConfigError::Value { key: section, problem: format!("found {actual}{place}, expected {expected}") }
@@ -98,14 +98,14 @@ impl From<Error> for ConfigError {
     }
 }
 
-/// Whether what stands under this key, or in its section, may be a secret: then it is not repeated.
+/// Returns whether the value of this key, or in its section, may be a secret that must not be shown.
 fn may_hold_secret(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or_default();
     matches!(last, "password" | "secret" | "url" | "migrate_url")
         || matches!(key, "store" | "mail" | "turn" | "trunks" | "routes")
 }
 
-/// The known name that is fewest edits away, when that is near enough to be a slip.
+/// Returns the known name with the smallest edit distance, if it is small enough for a typing error.
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
@@ -115,7 +115,7 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein distance.
+/// Returns the Levenshtein distance of two texts.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The error text of a TOML configuration.
+/// Returns the error text for a TOML configuration.
 fn refused(text: &str) -> String {
     Config::from_toml(text).unwrap_err().to_string()
 }
@@ -122,9 +122,9 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[turn]\nuris = [\"turn:\"]", "turn.uris", "turn:HOST[:PORT]"),
         ("[turn]\nuris = [\"turn:a\"]", "turn.secret", "static-auth-secret"),
         ("[turn]\nuris = [\"turn:a\"]\nsecret = \"\"", "turn.secret", "static-auth-secret"),
-        ("[turn]\nsecret = \"x\"", "turn.uris", "where the TURN server is"),
+        ("[turn]\nsecret = \"x\"", "turn.uris", "URI of the TURN server"),
         ("[turn]\nuris = [\"turn:a\"]\nsecret = \"x\"\nttl_s = 5", "turn.ttl_s", "60 to 3600"),
-        ("[turn]\nuris = [\"turn:a\"]\nsecret = 123456", "turn.secret", "another form"),
+        ("[turn]\nuris = [\"turn:a\"]\nsecret = 123456", "turn.secret", "wrong type"),
         ("[media]\nadvertise = \"2001:db8::1\"", "media.advertise", "same family"),
         ("[media]\nadvertise = \"host\"", "media.advertise", "IP address"),
         (
@@ -135,7 +135,7 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[media]\naddress = \"0.0.0.0\"", "media.address", "this machine's own"),
         ("[media]\naddress = []", "media.address", "at least one"),
         ("[media]\nports = \"39999-20000\"", "media.ports", "20000-39999"),
-        ("[store]\nseal_key = \"00\"\nseal_key_file = \"k\"", "store.seal_key", "either this or `seal_key_file`"),
+        ("[store]\nseal_key = \"00\"\nseal_key_file = \"k\"", "store.seal_key", "either `seal_key` or `seal_key_file`"),
         ("[store]\nspool_mb = 0", "store.spool_mb", "1 to 65536"),
         ("[recording]\npart_s = 0", "recording.part_s", "1 to 57600"),
         ("[recording]\nmin_free_mb = 3000", "recording.warn_free_mb", "at least `min_free_mb`"),
@@ -149,8 +149,8 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[[routes]]\nmatch = \"*\"\nto = \"trunk:x\"", "routes[0].to", "there is no trunk `x`"),
         ("[auth]\nsignup = \"closed\"", "auth.signup", "invitation"),
         ("[auth]\ninvitation_hours = 0", "auth.invitation_hours", "1 to 8760"),
-        ("[mail]\nurl = \"smtp://h\"", "mail.from", "beside `url`"),
-        ("[mail]\nfrom = \"a@example.com\"", "mail.url", "beside `from`"),
+        ("[mail]\nurl = \"smtp://h\"", "mail.from", "together with `url`"),
+        ("[mail]\nfrom = \"a@example.com\"", "mail.url", "together with `from`"),
         ("[mail]\nurl = \"http://h\"\nfrom = \"a@example.com\"", "mail.url", "smtps://"),
         ("[mail]\nurl = \"smtp://\"\nfrom = \"a@example.com\"", "mail.url", "smtps://"),
         ("[mail]\nurl = \"smtp://h\"\nfrom = \"nobody\"", "mail.from", "Tandem <tandem@example.com>"),
@@ -234,7 +234,7 @@ fn every_kind_of_value_is_read() {
     assert_eq!(config.routes[0].to, RouteTarget::Trunk("carrier".into()));
 }
 
-/// The environment is the process's: the jail lends this test one of its own.
+/// The environment belongs to the process. The jail gives this test an environment of its own.
 #[test]
 #[allow(clippy::result_large_err, reason = "the closure's type is the jail's")]
 fn every_key_is_also_an_environment_variable() {
@@ -246,7 +246,7 @@ fn every_key_is_also_an_environment_variable() {
         jail.set_env("TANDEM_MEDIA__PORTS", "30000-30099");
         jail.set_env("TANDEM_MEDIA__CPUS", "1,2");
         jail.set_env("TANDEM_TRUNKS", r#"[{name="t", hosts=["127.0.0.1"]}]"#);
-        jail.set_env("TANDEM_SHARED", "not a key of ours");
+        jail.set_env("TANDEM_SHARED", "not a key of Tandem");
         let config = Config::load(Some(Path::new("t.toml"))).map_err(|error| error.to_string())?;
         assert_eq!(config.http.listen.port(), 2);
         assert_eq!(config.http.public_url.as_ref().map(ToString::to_string).as_deref(), Some("https://x.example"));
@@ -262,7 +262,7 @@ fn every_key_is_also_an_environment_variable() {
 }
 
 #[test]
-fn media_time_out_of_nought_is_none() {
+fn a_media_timeout_of_zero_means_none() {
     let timeout = |text: &str| {
         let config = Config::from_toml(text).unwrap();
         crate::engine::settings(&config, Path::new("/tmp")).media_timeout.map(|span| span.as_secs())
@@ -288,7 +288,7 @@ fn no_password_of_a_store_is_shown_by_configuration_or_errors() {
         format!("[store]\nurl = {{ a = \"{URL}\" }}"),
         format!("[store]\nmigrate_url = [\"{URL}\"]"),
         format!("mail = \"{URL}\""),
-        // No TOML: the parser would show the line.
+        // Not TOML: the parser would show the line.
         format!("[store]\nurl = \"{URL}"),
         format!("[store]\nurl = {URL}"),
         format!("[store]\nurl = \"{URL}\" \"{URL}\""),

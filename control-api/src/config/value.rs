@@ -1,4 +1,11 @@
-//! Values that TOML has no type for, each read from a plain string and refused with what was expected.
+//! Values for which TOML has no type. Each is read from a string and refused with a text that says what was expected.
+//!
+//! Lists are also read from one text with commas, so that environment variables can hold them.
+//!
+//! Invariants: [`Secret`] and [`StoreUrl`] never print a password. Every error repeats the value, unless it may be a secret
+//! (`problem` decides), and names the expected form.
+//!
+//! Sources: RFC 7065 for TURN URIs is in `config`; ranges of addresses are in CIDR notation.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,24 +17,24 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use crate::engine::{Advertise, Codec, DtmfWay, HoldShown, NumberFormat, RouteTarget, SpeechProvider, Srtp};
 use crate::text::without_password;
 
-/// How the pages are protected.
+/// Encryption of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// Plain HTTP.
+    /// No TLS: plain HTTP.
     Off,
-    /// A pair of ours, made at first start and kept in the data folder.
+    /// Self-signed certificate, created at the first start and stored in the data folder.
     SelfSigned,
-    /// PEM files, read again when they change.
+    /// PEM files, which are reloaded when they change.
     Files {
-        /// Certificate chain.
+        /// File of the certificate chain.
         cert: PathBuf,
-        /// Private key.
+        /// File of the private key.
         key: PathBuf,
     },
 }
 
 impl Tls {
-    /// Whether there is TLS at all.
+    /// Returns whether TLS is used at all.
     pub fn is_on(&self) -> bool {
         *self != Tls::Off
     }
@@ -68,7 +75,7 @@ impl<'de> Deserialize<'de> for Tls {
     }
 }
 
-/// `http(s)://host[:port]`, without path.
+/// URL `http(s)://host[:port]` without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     secure: bool,
@@ -77,12 +84,12 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Host without port.
+    /// Returns the host without the port.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// What browsers send as `Origin` from there.
+    /// Returns the `Origin` that browsers send from pages under this URL.
     pub fn origin(&self) -> String {
         let default_port = if self.secure { ":443" } else { ":80" };
         let url = self.to_string();
@@ -121,7 +128,7 @@ impl<'de> Deserialize<'de> for PublicUrl {
     }
 }
 
-/// An address, or a range such as `10.0.0.0/8`.
+/// Network range such as `10.0.0.0/8`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -129,7 +136,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether the address lies in the range. IPv4 seen through an IPv6 socket counts as IPv4.
+    /// Returns whether the address is in the range. An IPv4 address seen through an IPv6 socket counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
@@ -170,12 +177,12 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// Reads a string through `FromStr`.
+/// Reads a string with `FromStr`.
 pub(super) fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(deserializer: D) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
 
-/// A list, or one value, or one text with commas (as environment variables have it).
+/// Reads a list, a single value, or one text with commas (for environment variables).
 pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     struct ListVisitor<T>(std::marker::PhantomData<T>);
 
@@ -216,20 +223,20 @@ pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer:
     deserializer.deserialize_any(ListVisitor(std::marker::PhantomData))
 }
 
-/// `"20000-39999"`.
+/// Reads a range of ports such as `"20000-39999"`.
 pub(super) fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(u16, u16), D::Error> {
     let text = String::deserialize(deserializer)?;
     let range = text
         .split_once('-')
         .and_then(|(first, last)| Some((first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?)));
     match range {
-        // An RTP port and its RTCP port, at the least.
+        // At least one RTP port and its RTCP port.
         Some((first, last)) if first >= 1024 && last > first => Ok((first, last)),
         _ => Err(de::Error::custom(format!("`{text}`: expected FIRST-LAST from 1024 to 65535, such as 20000-39999"))),
     }
 }
 
-/// An address, or `off`.
+/// Reads an address with port, or `off`.
 pub(super) fn address_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text == "off" {
@@ -239,23 +246,23 @@ pub(super) fn address_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
     text.parse().map(Some).map_err(|_| expected())
 }
 
-/// `ADDRESS` or `HOST[:PORT]`.
+/// Reads `ADDRESS` or `HOST[:PORT]`.
 pub(super) fn advertise<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Advertise>, D::Error> {
     parsed(deserializer).map(Some)
 }
 
-/// `agent:NAME`, `trunk:NAME`, `app:echo`, `app:tone`, `app:record`.
+/// Reads `agent:NAME`, `trunk:NAME`, `app:echo`, `app:tone` or `app:record`.
 pub(super) fn route_target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RouteTarget, D::Error> {
     parsed(deserializer)
 }
 
-/// Where the store is. Printed without the password of PostgreSQL's URLs.
+/// URL of the store. `Debug` hides the password of a PostgreSQL URL.
 #[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]
 pub struct StoreUrl(String);
 
 impl StoreUrl {
-    /// With the password, for whom it is meant.
+    /// Returns the URL with its password, for connecting.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -273,13 +280,13 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
-/// A secret from the configuration: never printed.
+/// Secret from the configuration. `Debug` never prints it.
 #[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret itself, for whom it is meant.
+    /// Returns the secret itself, for its intended use.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -291,7 +298,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `as-is`, `+e164`, `e164`, or `national:COUNTRY:PREFIX`.
+/// Reads `as-is`, `+e164`, `e164`, or `national:COUNTRY:PREFIX`.
 pub(super) fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NumberFormat, D::Error> {
     let text = String::deserialize(deserializer)?;
     let expected = || {
@@ -315,7 +322,7 @@ pub(super) fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Numb
     })
 }
 
-/// Names of codecs such as `pcmu`.
+/// Reads names of codecs such as `pcmu`.
 pub(super) fn codecs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Codec>, D::Error> {
     let names: Vec<String> = list(deserializer)?;
     let codec = |name: &String| match name.to_ascii_lowercase().as_str() {
@@ -328,7 +335,7 @@ pub(super) fn codecs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<C
     names.iter().map(codec).collect()
 }
 
-/// `off`, `optional` or `required`.
+/// Reads `off`, `optional` or `required`.
 pub(super) fn srtp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Srtp, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
@@ -339,7 +346,7 @@ pub(super) fn srtp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Srtp, D
     }
 }
 
-/// `media`, `sendonly` or `inactive`.
+/// Reads `media`, `sendonly` or `inactive`.
 pub(super) fn hold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HoldShown, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
@@ -350,7 +357,7 @@ pub(super) fn hold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HoldSho
     }
 }
 
-/// `rfc4733`, `info` or `inband`.
+/// Reads `rfc4733`, `info` or `inband`.
 pub(super) fn dtmf<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DtmfWay, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
@@ -361,7 +368,7 @@ pub(super) fn dtmf<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DtmfWay
     }
 }
 
-/// `local` or `wyoming://host:port`.
+/// Reads `local`, `local:PROGRAM` or `wyoming://HOST:PORT`.
 pub(super) fn speech_provider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SpeechProvider, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text == "local" {
@@ -381,7 +388,7 @@ pub(super) fn speech_provider<'de, D: Deserializer<'de>>(deserializer: D) -> Res
     }
 }
 
-/// Host and whether all of it is TLS, of `smtp://[USER:PASSWORD@]HOST[:PORT]` or `smtps://…`.
+/// Splits `smtp://[USER:PASSWORD@]HOST[:PORT]` or `smtps://…` into the host and whether the connection begins with TLS.
 pub(crate) fn smtp_url(text: &str) -> Option<(&str, bool)> {
     let (rest, secure) = match (text.strip_prefix("smtp://"), text.strip_prefix("smtps://")) {
         (Some(rest), _) => (rest, false),

@@ -1,4 +1,4 @@
-//! The scripted agent: a SIP phone that answers when nobody else does, and listens.
+//! The scripted agent: a SIP phone that answers when no person does, and measures what it hears.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tokio::task::JoinHandle;
 
 use crate::engine::{Codec, Noticed, Party, TapReader};
 
-/// How long the registration may take.
+/// Time limit for the registration.
 const REGISTER: Duration = Duration::from_secs(5);
-/// How often what is heard is looked at.
+/// Interval between two reads of received audio.
 const LISTEN: Duration = Duration::from_millis(20);
-/// Frames heard that are kept until the report asks for them: two minutes.
+/// Received frames that are kept until the report takes them: two minutes.
 const HEARD: usize = 6_000;
 
-/// How loud one frame was.
+/// Loudness of one received frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Loudness {
     pub(super) at: Instant,
@@ -34,7 +34,7 @@ pub(super) struct ScriptedAgent {
 }
 
 impl ScriptedAgent {
-    /// Registers, then answers every call that rings for `patience` while no person's page is open.
+    /// Registers, then answers every call that has rung for `patience` while no person's page is open.
     pub(super) async fn start(
         address: IpAddr,
         tandem: SocketAddr,
@@ -61,22 +61,22 @@ impl ScriptedAgent {
         let page_open = Arc::new(AtomicBool::new(false));
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (stop, stopped) = mpsc::channel(1);
-        let task = tokio::spawn(work(party, patience, page_open.clone(), heard_in, stopped));
+        let task = tokio::spawn(run(party, patience, page_open.clone(), heard_in, stopped));
         Ok(ScriptedAgent { page_open, heard, stop, task })
     }
 
-    /// Whether a person's page is there to answer the next call.
-    pub(super) fn page_is_open(&self, open: bool) {
+    /// Sets whether a person's page is open to answer the next call.
+    pub(super) fn set_page_open(&self, open: bool) {
         self.page_open.store(open, Ordering::Relaxed);
     }
 
-    /// What was heard since the last time; empty when a person answered.
-    pub(super) fn take_heard(&mut self) -> Vec<Loudness> {
+    /// Takes the loudness of the frames received since the last call; empty if a person answered.
+    pub(super) fn take_loudness(&mut self) -> Vec<Loudness> {
         std::iter::from_fn(|| self.heard.try_recv().ok()).collect()
     }
 
     pub(super) async fn stop(self) {
-        // A task that has ended needs no telling.
+        // A task that has ended needs no signal.
         let _gone = self.stop.send(()).await;
         if self.task.await.is_err() {
             tracing::error!("the scripted agent panicked");
@@ -84,7 +84,7 @@ impl ScriptedAgent {
     }
 }
 
-async fn work(
+async fn run(
     mut party: Party,
     patience: Duration,
     page_open: Arc<AtomicBool>,
@@ -123,9 +123,9 @@ async fn work(
                 let Some(reader) = &mut ears else { continue };
                 while let Some(item) = reader.pop() {
                     let dbfs = crate::engine::level_dbfs(item.frame.samples());
-                    // The report looks at the newest minutes only: what does not fit is not missed.
+                    // The channel holds more than the report needs, so frames that do not fit may be dropped.
                     if heard.try_send(Loudness { at: item.frame.at, dbfs }).is_err() {
-                        tracing::debug!("the report has heard enough");
+                        tracing::debug!("a received frame does not fit into the report");
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! The scripted customer: calls, speaks line by line, waits until each was translated and spoken.
+//! The scripted customer: calls, speaks line by line, and waits until each line has been translated and spoken.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::config::SpeechConfig;
 use crate::engine::{Codec, Command, Noticed, Party, Providers, SampleRate, call_id, speech_config};
 use crate::state::AppState;
 
-/// The customer's number.
+/// Number of the customer.
 const NUMBER: &str = "+15555550142";
-/// The number the customer calls.
+/// Number that the customer calls.
 const CALLED: &str = "+34910000001";
-/// How long an answer may take: a person's 15 s, and the page's own 60.
+/// Time limit for an answer: 15 s for a person and 60 s for the page.
 const ANSWER: Duration = Duration::from_secs(75);
-/// How long a line may take to be spoken.
+/// Time limit for speaking a line.
 const SPEAK: Duration = Duration::from_secs(10);
-/// How often a person's page is looked for while the scripted agent still waits.
+/// Interval between two looks for a person's page while the scripted agent waits.
 const LOOK_FOR_PAGE: Duration = Duration::from_millis(200);
-/// Silence before the first line, so that the agent hears it whole.
+/// Silence before the first line, so that the agent hears all of it.
 const SETTLE: Duration = Duration::from_millis(600);
 
-/// One sentence and what it means in the other language.
+/// One sentence and its translation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
     pub(super) said: &'static str,
@@ -37,7 +37,7 @@ pub(super) struct Customer {
 }
 
 impl Customer {
-    /// Learns its lines from the local synthesiser.
+    /// Synthesises the lines with the local synthesiser and starts the phone.
     pub(super) async fn start(tandem: SocketAddr, speech: &SpeechConfig, script: &[Line]) -> Result<Customer> {
         let (status, _states) = tokio::sync::mpsc::channel(8);
         let providers = Providers::start(&speech_config(speech), status);
@@ -50,20 +50,20 @@ impl Customer {
         Ok(Customer { party, clips })
     }
 
-    /// Calls until somebody answers. `false`: a person's page opened meanwhile, and this call was given up so that the
-    /// next one rings there.
+    /// Calls until the call is answered. Returns `false` if a person's page opened in the meantime: this call was then
+    /// cancelled, so that the next one rings at the page.
     pub(super) async fn ring(&mut self, agent: &str, page_is_open: bool, watch: &mut Watch) -> Result<bool> {
         self.party.call(NUMBER, CALLED)?;
         let answered = self.until_answered(agent, page_is_open, watch).await?;
         if !answered {
             self.party.hang_up();
-            watch.until_over().await?;
+            watch.until_ended().await?;
         }
         Ok(answered)
     }
 
-    /// Speaks the script, hears the agent's reply in between, hangs up.
-    pub(super) async fn tell(
+    /// Speaks the script with the agent's reply in between, then hangs up.
+    pub(super) async fn speak(
         &mut self,
         script: &[Line],
         reply: &Line,
@@ -77,7 +77,7 @@ impl Customer {
             self.until_said(number as u64, watch).await?;
             watch.until_spoken("customer").await.with_context(|| format!("line `{}`", line.said))?;
             if number == 1 {
-                let call = watch.call().context("the server never told of the call")?;
+                let call = watch.call().context("the server sent no event of the call")?;
                 let say = Command::CallSay { call: call_id(call), text: reply.said.to_owned() };
                 state.engine.command(say).await.context("the agent's typed reply was refused")?;
                 watch.until_spoken("agent").await.context("the agent's typed reply")?;
@@ -102,13 +102,13 @@ impl Customer {
                     Some(_) => {}
                     None => bail!("the customer's SIP stack stopped"),
                 },
-                () = watch.look() => {}
+                () = watch.read_events() => {}
                 _ = look_for_page.tick(), if !page_is_open => {
                     if watch.agent_devices(agent) > 1 {
                         return Ok(false);
                     }
                 }
-                () = tokio::time::sleep_until(deadline) => bail!("nobody answered within {} s", ANSWER.as_secs()),
+                () = tokio::time::sleep_until(deadline) => bail!("the call was not answered within {} s", ANSWER.as_secs()),
             }
         }
     }
@@ -123,7 +123,7 @@ impl Customer {
                     Some(_) => {}
                     None => bail!("the customer's SIP stack stopped"),
                 },
-                () = watch.look() => {}
+                () = watch.read_events() => {}
                 () = tokio::time::sleep_until(deadline) => bail!("a line was not spoken within {} s", SPEAK.as_secs()),
             }
         }

@@ -1,12 +1,12 @@
-//! `tandem demo`: a server with a throw-away data folder, and a scripted call through it.
+//! `tandem demo`: a server with a temporary data folder, and a scripted call through it.
 //!
 //! ```text
 //! scripted customer ─ SIP, RTP on loopback ─▶ server ─▶ a person at /agent, or the scripted agent
 //!                                               └─▶ /live, this terminal, the store
 //! ```
 //!
-//! Everything is real but the people: both parties are SIP user agents on sockets of their own, the customer's
-//! speech is made by the local synthesiser. At the end every step is checked against what should have happened.
+//! Everything is real except the people: both parties are SIP user agents on sockets of their own, and the local
+//! synthesiser speaks the customer's lines. At the end every step is checked against the script.
 
 mod agent;
 mod customer;
@@ -31,22 +31,22 @@ use crate::voice_config::VoiceConfig;
 use agent::ScriptedAgent;
 use customer::Line;
 
-/// What the customer says, and what the agent hears.
+/// Sentences that the customer says, and the translations that the agent hears.
 const SCRIPT: [Line; 4] = [
     Line { said: "Good morning.", meant: "Buenos días." },
     Line { said: "I am calling about my order.", meant: "Llamo por mi pedido." },
     Line { said: "My package has not arrived yet.", meant: "Mi paquete no ha llegado todavía." },
     Line { said: "Thank you for your help.", meant: "Gracias por su ayuda." },
 ];
-/// What the scripted agent types in between, and what the customer hears.
+/// Reply that the scripted agent types in between, and the translation that the customer hears.
 const REPLY: Line = Line { said: "¿En qué puedo ayudarle hoy?", meant: "How can I help you today?" };
 /// SIP user name of the demo's agent.
 const AGENT: &str = "ana";
 /// Log-in name of the demo's administrator, who is also the agent.
 const EMAIL: &str = "admin@demo.example";
-/// How long a person has to open the page and answer.
+/// Time for a person to open the page and answer.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The demo's configuration; the environment still stands above it.
+/// Configuration of the demo; environment variables override it.
 const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:8080"
@@ -81,15 +81,15 @@ to = "agent:ana"
 /// Arguments of `tandem demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Show one call, answered by a scripted agent, then end: non-zero if any step failed.
+    /// Show one call, answered by a scripted agent, then exit; the status is non-zero if any step failed.
     #[arg(long)]
     pub once: bool,
-    /// Folder for database and recordings; a new one among the temporary files when left out.
+    /// Folder for the database and recordings; a new temporary folder by default.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
 
-/// What the calls of one demonstration share.
+/// State that the calls of one demonstration share.
 struct Stage {
     running: Running,
     organization: OrganizationId,
@@ -98,10 +98,10 @@ struct Stage {
     agent: ScriptedAgent,
 }
 
-/// Runs the demonstration.
+/// Runs the demonstration until Ctrl-C, or with `--once` for one call.
 ///
 /// # Errors
-/// The server does not start, or with `--once` a step of the call failed: one sentence says which.
+/// When the server does not start, or with `--once` a step of the call failed. The text names the step.
 pub async fn run(args: DemoArgs) -> Result<()> {
     let data = match &args.data {
         Some(folder) => folder.clone(),
@@ -121,26 +121,26 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     outcome
 }
 
-/// One call, then one more at every Enter unless it was to be one only.
+/// Shows one call, then, without `--once`, another at every Enter.
 async fn play(stage: &mut Stage, once: bool) -> Result<()> {
     let first = show_call(stage, once).await;
     if once {
         return first;
     }
-    tell(first);
+    print_failure(first);
     let mut lines = entered_lines();
     loop {
         println!("\nEnter starts another call, Ctrl-C ends.");
         match lines.recv().await {
-            Some(()) => tell(show_call(stage, once).await),
-            // No terminal: stay up until the signal.
+            Some(()) => print_failure(show_call(stage, once).await),
+            // Without a terminal, run until the signal.
             None => std::future::pending().await,
         }
     }
 }
 
-/// One item for each line of standard input. Read on a thread of its own, which nobody waits for: tokio's own reader
-/// would keep the process from ending until Enter is pressed.
+/// Returns a channel with one item per line of standard input. A detached thread reads, because tokio's own reader
+/// would keep the process from exiting until Enter is pressed.
 fn entered_lines() -> mpsc::Receiver<()> {
     let (entered, lines) = mpsc::channel(1);
     std::thread::spawn(move || {
@@ -153,14 +153,14 @@ fn entered_lines() -> mpsc::Receiver<()> {
     lines
 }
 
-fn tell(outcome: Result<()>) {
+fn print_failure(outcome: Result<()>) {
     if let Err(error) = outcome {
-        println!("\nThis call did not go as it should: {error:#}");
+        println!("\nThis call failed: {error:#}");
     }
 }
 
 async fn set_up(data: &Path, once: bool) -> Result<Stage> {
-    std::fs::create_dir_all(data).with_context(|| format!("{}: cannot be made", data.display()))?;
+    std::fs::create_dir_all(data).with_context(|| format!("{}: cannot be created", data.display()))?;
     let file = data.join("tandem.toml");
     std::fs::write(&file, CONFIG).with_context(|| format!("{}: cannot be written", file.display()))?;
     let config = Config::load(Some(&file))?;
@@ -189,7 +189,7 @@ async fn set_up(data: &Path, once: bool) -> Result<Stage> {
     Ok(Stage { running, organization, sip, agent })
 }
 
-/// The scripted agent registers beside the browser's page.
+/// Registers the scripted agent beside the browser's page.
 async fn join_agent(
     running: &Running,
     organization: OrganizationId,
@@ -208,34 +208,38 @@ async fn join_agent(
     ScriptedAgent::start(IpAddr::V4(Ipv4Addr::LOCALHOST), sip, AGENT, password.reveal(), patience).await
 }
 
-/// One scripted call from ringing to the report.
+/// Runs one scripted call, from ringing to the report.
 async fn show_call(stage: &mut Stage, once: bool) -> Result<()> {
     println!("\nA customer calls +34 910 000 001.");
     if !once {
-        println!("Answer at {}/agent within {} s, or a scripted agent does.", stage.running.url(), PATIENCE.as_secs());
+        println!(
+            "Answer at {}/agent within {} s, or a scripted agent answers.",
+            stage.running.url(),
+            PATIENCE.as_secs()
+        );
     }
     let speech = stage.running.state.config.speech.clone();
     let mut customer = customer::Customer::start(stage.sip, &speech, &SCRIPT).await?;
     let mut watch = watch::Watch::new(&stage.running.state, stage.organization);
     let mut page_is_open = watch.agent_devices(AGENT) > 1;
-    stage.agent.page_is_open(page_is_open);
+    stage.agent.set_page_open(page_is_open);
     while !customer.ring(AGENT, page_is_open, &mut watch).await? {
         println!("The agent's page is open: the customer calls again, and it rings there.");
         page_is_open = true;
-        stage.agent.page_is_open(page_is_open);
+        stage.agent.set_page_open(page_is_open);
         watch = watch::Watch::new(&stage.running.state, stage.organization);
     }
-    let told = customer.tell(&SCRIPT, &REPLY, &stage.running.state, &mut watch).await;
+    let spoken = customer.speak(&SCRIPT, &REPLY, &stage.running.state, &mut watch).await;
     customer.stop().await;
-    told?;
-    let call = watch.call().context("the server never told of the call")?;
-    watch.until_over().await?;
-    let heard = stage.agent.take_heard();
+    spoken?;
+    let call = watch.call().context("the server sent no event of the call")?;
+    watch.until_ended().await?;
+    let heard = stage.agent.take_loudness();
     let report = report::Report::make(&stage.running.state, stage.organization, call, &watch, heard).await?;
     report.print();
-    let wrong = report.wrong(&SCRIPT, &REPLY);
-    if !wrong.is_empty() {
-        bail!(wrong.join("; "));
+    let failures = report.failures(&SCRIPT, &REPLY);
+    if !failures.is_empty() {
+        bail!(failures.join("; "));
     }
     Ok(())
 }

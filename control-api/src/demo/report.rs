@@ -1,4 +1,4 @@
-//! What came of the call, printed and checked.
+//! The result of the call, printed and checked.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,20 +13,20 @@ use crate::engine::TranslationEvent;
 use crate::state::AppState;
 use crate::store::OrganizationId;
 
-/// A frame louder than this is a voice.
+/// Level above which a frame counts as voice.
 const VOICE_DBFS: f32 = -40.0;
-/// The agent must have heard this much voice after a translation began.
+/// Shortest voice that the agent must hear after a translation begins.
 const VOICE: Duration = Duration::from_millis(200);
-/// Where it is looked for, from the first sample's leaving.
+/// Time within which the voice must be heard, from the sending of the first sample.
 const WINDOW: Duration = Duration::from_millis(1_500);
 
-/// One call's outcome.
+/// The result of one call.
 pub(super) struct Report {
     segments: Vec<(TranslationEvent, Option<Instant>)>,
     recording: Option<(PathBuf, String, u64)>,
     ended_reason: Option<String>,
     status: String,
-    /// How loud the scripted agent's line was; `None` when a person answered.
+    /// Loudness on the scripted agent's line; `None` if a person answered.
     heard: Option<Vec<Loudness>>,
 }
 
@@ -49,7 +49,7 @@ impl Report {
         })
     }
 
-    /// Per sentence its text, translation and lag by stage; the recording; what to try next.
+    /// Prints the text, translation and lag by stage of every sentence, the recording, and what to try next.
     pub(super) fn print(&self) {
         println!("\nLag in milliseconds, from the end of speech:");
         println!("  {:>5} {:>9} {:>5} {:>6}  said -> meant", "heard", "translate", "voice", "total");
@@ -73,8 +73,8 @@ impl Report {
         println!("Try next: open /agent and answer yourself; call sip:echo@ with a SIP phone; read README.md.");
     }
 
-    /// Every step that did not go as it should.
-    pub(super) fn wrong(&self, script: &[Line], reply: &Line) -> Vec<String> {
+    /// Returns a sentence for every step that failed.
+    pub(super) fn failures(&self, script: &[Line], reply: &Line) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.status != "ended" {
             wrong.push(format!(
@@ -86,7 +86,7 @@ impl Report {
         for line in script.iter().chain([reply]) {
             let found = self.segments.iter().find(|(words, _)| words.translation.as_deref() == Some(line.meant));
             match found {
-                None => wrong.push(format!("`{}` did not become `{}`", line.said, line.meant)),
+                None => wrong.push(format!("`{}` was not translated as `{}`", line.said, line.meant)),
                 Some((words, None)) => wrong.push(format!("`{}` was not spoken", words.text)),
                 Some((words, Some(began))) if words.leg == "customer" && !self.agent_heard(*began) => {
                     wrong.push(format!("the agent did not hear `{}`", line.meant));
@@ -96,13 +96,16 @@ impl Report {
         }
         match &self.recording {
             Some((path, state, ms)) if state == "finished" && *ms > 1_000 && path.is_file() => {}
-            Some((path, state, ms)) => wrong.push(format!("the recording {} is {state} with {ms} ms", path.display())),
+            Some((path, state, ms)) => {
+                wrong.push(format!("the recording {} has state {state} and {ms} ms of audio", path.display()))
+            }
             None => wrong.push("there is no recording".into()),
         }
         wrong
     }
 
-    /// Whether a voice was on the agent's line while the translation was spoken. A person tells us by answering.
+    /// Returns whether the agent's line carried a voice while the translation was spoken. Always true if a person
+    /// answered.
     fn agent_heard(&self, began: Instant) -> bool {
         let Some(heard) = &self.heard else { return true };
         let during = |frame: &&Loudness| frame.at >= began && frame.at < began + WINDOW;

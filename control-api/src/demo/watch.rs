@@ -1,4 +1,4 @@
-//! Follows the call through the same bus that feeds the pages, and shows words while they are spoken.
+//! Follows the call through the bus that also feeds the pages, and prints words while they are spoken.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -15,14 +15,14 @@ use crate::store::{OrganizationId, StoredEvent, StreamFilter};
 
 /// Events read at once.
 const PAGE: usize = 256;
-/// How long a line's translation and its voice may take.
+/// Time limit for the translation of a line and the beginning of its voice.
 const SPOKEN: Duration = Duration::from_secs(6);
-/// How long the call's end may take.
-const OVER: Duration = Duration::from_secs(8);
-/// The voice is heard for about as long as a short sentence lasts before the next line begins.
+/// Time limit for the end of the call.
+const ENDED: Duration = Duration::from_secs(8);
+/// Estimated duration of speech per character, by which the next line waits for the end of the voice.
 const SPEECH_PER_CHARACTER: Duration = Duration::from_millis(65);
 
-/// What one call has told so far.
+/// State of one call, as known from its events.
 pub(super) struct Watch {
     bus: Bus,
     filter: StreamFilter,
@@ -30,9 +30,9 @@ pub(super) struct Watch {
     more: watch::Receiver<i64>,
     call: Option<Uuid>,
     over: bool,
-    /// Newest state of each segment, and when its voice began, by number.
+    /// Latest state of each segment and the time at which its voice began, by number of the segment.
     segments: BTreeMap<u64, (TranslationEvent, Option<Instant>)>,
-    /// Segments that `until_spoken` has handed out.
+    /// Number of the latest segment that `until_spoken` has waited for.
     shown: u64,
     partial: bool,
 }
@@ -45,23 +45,23 @@ impl Watch {
         Watch { bus, filter, after, more, call: None, over: false, segments: BTreeMap::new(), shown: 0, partial: false }
     }
 
-    /// Devices under which an agent is registered.
+    /// Returns the number of devices on which an agent is registered.
     pub(super) fn agent_devices(&self, agent: &str) -> usize {
         self.bus.agent_devices(agent)
     }
 
-    /// The call, once it was announced.
+    /// Returns the call, once it has been announced.
     pub(super) fn call(&self) -> Option<Uuid> {
         self.call
     }
 
-    /// The segments, in order, with the time at which their voice began.
+    /// Returns the segments in order, with the time at which their voice began.
     pub(super) fn segments(&self) -> impl Iterator<Item = &(TranslationEvent, Option<Instant>)> {
         self.segments.values()
     }
 
-    /// Waits for events and takes them in. Cancel-safe.
-    pub(super) async fn look(&mut self) {
+    /// Waits for events and applies them. Cancel-safe.
+    pub(super) async fn read_events(&mut self) {
         if self.bus.latest() <= self.after && self.more.changed().await.is_err() {
             return std::future::pending().await;
         }
@@ -69,7 +69,7 @@ impl Watch {
             Ok((events, seen)) => {
                 self.after = seen;
                 for event in &events {
-                    self.take(event);
+                    self.apply(event);
                 }
             }
             Err(error) => {
@@ -79,7 +79,7 @@ impl Watch {
         }
     }
 
-    /// Until the next segment of `leg` was translated and its voice has been heard.
+    /// Waits until the next segment of `leg` has been translated and its voice has been heard.
     pub(super) async fn until_spoken(&mut self, leg: &str) -> Result<()> {
         let deadline = tokio::time::Instant::now() + SPOKEN;
         loop {
@@ -95,33 +95,33 @@ impl Watch {
                 && words.is_final
                 && words.text.is_empty()
             {
-                bail!("was heard, but not understood");
+                bail!("was heard but not recognised");
             }
-            if tokio::time::timeout_at(deadline, self.look()).await.is_err() {
+            if tokio::time::timeout_at(deadline, self.read_events()).await.is_err() {
                 bail!("was not translated and spoken within {} s", SPOKEN.as_secs());
             }
         }
     }
 
-    /// Until the call's end was told.
-    pub(super) async fn until_over(&mut self) -> Result<()> {
-        let deadline = tokio::time::Instant::now() + OVER;
+    /// Waits for the end of the call.
+    pub(super) async fn until_ended(&mut self) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + ENDED;
         while !self.over {
-            if tokio::time::timeout_at(deadline, self.look()).await.is_err() {
-                bail!("the call's end was not told within {} s", OVER.as_secs());
+            if tokio::time::timeout_at(deadline, self.read_events()).await.is_err() {
+                bail!("the call did not end within {} s", ENDED.as_secs());
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, event: &StoredEvent) {
+    fn apply(&mut self, event: &StoredEvent) {
         self.call.get_or_insert(event.call);
         if self.call != Some(event.call) {
             return;
         }
         if event.kind.starts_with("translation.") {
             match serde_json::from_str::<TranslationEvent>(&event.body) {
-                Ok(words) => self.take_words(words),
+                Ok(words) => self.apply_words(words),
                 Err(error) => tracing::error!(%error, "a translation event cannot be read"),
             }
             return;
@@ -133,7 +133,7 @@ impl Watch {
         }
     }
 
-    fn take_words(&mut self, words: TranslationEvent) {
+    fn apply_words(&mut self, words: TranslationEvent) {
         let who = if words.leg == "customer" { "customer" } else { "agent   " };
         let known = self.segments.get(&words.segment);
         let was_final = known.is_some_and(|(old, _)| old.is_final);
@@ -152,11 +152,11 @@ impl Watch {
         self.segments.insert(words.segment, (words, began));
     }
 
-    /// A line that the next one overwrites, where the output is a terminal.
+    /// Prints a line that the next one overwrites if the output is a terminal.
     fn print_partial(&mut self, text: &str) {
         if std::io::stdout().is_terminal() {
             print!("\r\x1b[2K\x1b[90m{text}\x1b[0m");
-            // A terminal that is gone hurts nobody.
+            // A closed terminal does no harm.
             let _gone = std::io::stdout().flush();
             self.partial = true;
         } else {

@@ -1,4 +1,14 @@
-//! The bus: writes changes in order, keeps the latest events at hand, wakes readers.
+//! The event bus: writes changes to the store in order, keeps the latest events in memory, and wakes readers.
+//!
+//! ```text
+//! changes ─▶ record ─▶ store (commit) ─▶ ring of the latest events ─▶ watch: id of the last event ─▶ readers: page
+//! states  ─▶ pass ─────────────────────▶ broadcast, not stored ─────────────────────────────────▶ readers: passing
+//! ```
+//!
+//! Invariants: events reach the ring in the order of their ids. A committed event is always published, even if its caller is
+//! dropped. The ring is bounded; readers that are further behind read from the store.
+//!
+//! Not here: streams to clients (`sse`) and batches of the engine's events (`writer`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,17 +22,17 @@ use utoipa::ToSchema;
 use crate::number_call::NumberCalls;
 use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, StoredEvent, StreamFilter};
 
-/// Events kept in memory for readers that are not far behind; older ones come from the store.
+/// Number of events kept in memory. Readers that are further behind read from the store.
 const RING: usize = 4_096;
-/// A request's write is given up after this.
+/// Time after which a write for a request is given up.
 const REQUEST: Duration = Duration::from_secs(10);
-/// A batch of events is given up after this and tried again under the same mark: so long that a slow store gets on, so short that
-/// one that hangs does not keep the order for ever.
+/// Time after which a batch of events is given up and repeated under the same mark. It is long enough for a slow store and short
+/// enough that a store that hangs does not block the order for ever.
 const BATCH: Duration = Duration::from_secs(120);
-/// Passing events that wait for a slow reader before it gets a gap marker.
+/// Number of transient states that may wait for a slow reader before it gets a gap marker.
 const PASSING: usize = 1_024;
 
-/// Writes, keeps and tells; clones share it.
+/// Handle to the event bus; clones share it.
 #[derive(Clone, Debug)]
 pub struct Bus {
     number_calls: NumberCalls,
@@ -32,7 +42,7 @@ pub struct Bus {
 
 #[derive(Debug)]
 struct Shared {
-    /// Held over commit and publication: events reach the ring in the order of their ids.
+    /// Held during commit and publication, so that events reach the ring in the order of their ids.
     order: tokio::sync::Mutex<()>,
     ring: Mutex<Ring>,
     latest: watch::Sender<i64>,
@@ -43,7 +53,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Ring {
-    /// Every event after this one is in the ring.
+    /// Id such that every later event is in the ring.
     floor: i64,
     events: VecDeque<StoredEvent>,
 }
@@ -51,39 +61,43 @@ struct Ring {
 /// State of a speech provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Provider {
-    /// `stt`, `translator` or `tts`.
+    /// Kind of provider: `stt`, `translator` or `tts`.
     pub kind: String,
-    /// Its name, such as `local`.
+    /// Name of the provider, such as `local`.
     pub name: String,
-    /// `up`, `restarting`, `down` or `unsupported`.
+    /// State: `up`, `restarting`, `down` or `unsupported`.
     pub state: String,
-    /// What is wrong and what to do.
+    /// Description of the problem and what to do about it, if there is one.
     pub detail: Option<String>,
 }
 
-/// A state that is told but not kept: only the newest counts.
+/// Transient state that is published but not stored. Only the newest one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Passing {
-    /// A provider's state changed; of interest to all.
+    /// The state of a provider has changed. Sent to all listeners.
     Provider(Provider),
-    /// An agent's devices changed.
+    /// The registered devices of an agent have changed.
     Registration {
-        /// Whose agent.
+        /// Organization of the agent.
         organization: OrganizationId,
-        /// SIP user name.
+        /// SIP user name of the agent.
         agent: String,
-        /// Devices registered now.
+        /// Number of devices that are registered now.
         contacts: usize,
     },
-    /// How a leg's media does.
+    /// Media quality of a leg.
     LegReport(LegReport),
 }
 
 impl Bus {
-    /// A bus over a store; what is in the store already is read from there.
+    /// Starts a bus over a store. Events that are already in the store are read from there.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails for a reason other than being unavailable; do not start the server then.
     pub async fn start(store: Store) -> Result<Bus, StoreError> {
         let floor = match store.stream_latest().await {
-            // Nobody reads before it is connected, and then it catches up.
+            // There are no readers before the store is connected, and then [`Bus::catch_up`] sets the position.
             Err(StoreError::Away) => 0,
             latest => latest?,
         };
@@ -98,28 +112,33 @@ impl Bus {
         Ok(Bus { number_calls: NumberCalls::default(), store, shared: Arc::new(shared) })
     }
 
-    /// The same bus over another handle to its store.
+    /// Returns the same bus with another handle to its store.
     pub(crate) fn through(&self, store: Store) -> Bus {
         Bus { store, ..self.clone() }
     }
 
-    /// Calls that speak a code: nothing of them is written down.
+    /// Returns the verification calls that speak a code. They leave no events.
     pub(crate) fn number_calls(&self) -> &NumberCalls {
         &self.number_calls
     }
 
-    /// Writes changes down and tells their events. Runs to its end even when the caller is dropped: what is
-    /// committed is told.
+    /// Writes changes to the store and publishes their events. It runs to its end even if the caller is dropped, so that every
+    /// committed event is published.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError::Away`] if the store does not answer within 10 s; the caller may try again. Other errors mean that
+    /// nothing was written.
     pub async fn record(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.record_marked(None, changes).await
     }
 
-    /// The same, unless the batch of this mark was written before.
+    /// Does the same, unless the batch with this mark has been written before.
     pub(super) async fn record_once(&self, mark: Mark, changes: Vec<Change>) -> Result<(), StoreError> {
         self.record_marked(Some(mark), changes).await
     }
 
-    /// Which of these changes the store refuses, by their index, and why: `Store::changes_refused`.
+    /// Returns the changes that the store refuses, by index and with the reason (`Store::changes_refused`).
     pub(super) async fn refused(&self, changes: Vec<Change>) -> Result<Vec<(usize, StoreError)>, StoreError> {
         self.store.changes_refused(&changes).await
     }
@@ -138,7 +157,7 @@ impl Bus {
             };
             let written = timeout(most, write).await.unwrap_or_else(|_| {
                 metrics::counter!("tandem_store_timeouts_total").increment(1);
-                tracing::warn!(after = ?most, "the store did not answer in time: this write is given up, and tried again if it is a batch of events");
+                tracing::warn!(after = ?most, "the store did not answer in time; this write is given up (a batch is repeated)");
                 Err(StoreError::Away)
             });
             let (_order, written) = written?;
@@ -150,10 +169,12 @@ impl Bus {
             written.reports.into_iter().for_each(|report| bus.pass(Passing::LegReport(report)));
             Ok(())
         });
-        work.await.unwrap_or_else(|error| Err(StoreError::Migrate(format!("writing an event failed: {error}"))))
+        work.await
+            .unwrap_or_else(|error| Err(StoreError::Migrate(format!("the task that writes events failed: {error}"))))
     }
 
-    /// Events were committed that were not told: readers take them from the store.
+    /// Moves the position to the last event in the store. Used when events were committed without being published, so that
+    /// readers take them from the store.
     pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
         let latest = self.store.stream_latest().await?;
         let mut ring = self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +201,11 @@ impl Bus {
         self.shared.latest.send_replace(latest);
     }
 
-    /// Up to `limit` wanted events after `after`, and the id up to which there is nothing more to see.
+    /// Returns up to `limit` events after `after` that match the filter, and the id up to which there are no more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the events are not in memory and the store cannot be read; the caller may try again.
     pub async fn page(
         &self,
         filter: &StreamFilter,
@@ -200,7 +225,7 @@ impl Bus {
         Ok((events, seen))
     }
 
-    /// From memory, when memory reaches back far enough.
+    /// Returns events from memory, or `None` if memory does not reach back far enough.
     fn ring_after(&self, filter: &StreamFilter, after: i64, limit: usize) -> Option<(Vec<StoredEvent>, i64)> {
         let ring = self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if after < ring.floor {
@@ -219,22 +244,22 @@ impl Bus {
         Some((found, ring.events.back().map_or(after, |last| last.id.max(after))))
     }
 
-    /// The last event of all tenants.
+    /// Returns the id of the last event of all organizations.
     pub fn latest(&self) -> i64 {
         *self.shared.latest.borrow()
     }
 
-    /// Wakes when there is more.
+    /// Returns a receiver that is notified when there are new events.
     pub(crate) fn watch(&self) -> watch::Receiver<i64> {
         self.shared.latest.subscribe()
     }
 
-    /// What is told and not kept.
+    /// Returns a receiver of transient states, which are not stored.
     pub(super) fn passing(&self) -> broadcast::Receiver<Passing> {
         self.shared.passing.subscribe()
     }
 
-    /// Tells what is not kept. The newest state of each provider and agent is remembered for those who ask later.
+    /// Publishes a transient state. The newest state of each provider and agent is remembered for later queries.
     pub fn pass(&self, passing: Passing) {
         if let Passing::Registration { agent, contacts, .. } = &passing {
             let mut devices = self.shared.devices.lock().unwrap_or_else(PoisonError::into_inner);
@@ -247,17 +272,17 @@ impl Bus {
             let mut providers = self.shared.providers.lock().unwrap_or_else(PoisonError::into_inner);
             providers.insert(provider.kind.clone(), provider.clone());
         }
-        // Nobody listening is no error.
+        // It is not an error if there are no listeners.
         let _listeners = self.shared.passing.send(passing);
     }
 
-    /// Devices under which an agent is registered now.
+    /// Returns the number of devices under which an agent is registered.
     pub fn agent_devices(&self, agent: &str) -> usize {
         let devices = self.shared.devices.lock().unwrap_or_else(PoisonError::into_inner);
         devices.get(agent).copied().unwrap_or(0)
     }
 
-    /// The newest state of each provider.
+    /// Returns the newest state of each provider.
     pub fn providers(&self) -> Vec<Provider> {
         let providers = self.shared.providers.lock().unwrap_or_else(PoisonError::into_inner);
         providers.values().cloned().collect()
@@ -296,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_and_store_tell_the_same() {
+    async fn memory_and_store_return_the_same_events() {
         let (_folder, bus, organization) = bus().await;
         for _ in 0..20 {
             let (call, change) = created(organization);
@@ -342,7 +367,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_is_over_stays_over() {
+    async fn an_ended_call_stays_ended() {
         let (_folder, bus, organization) = bus().await;
         let (call, change) = created(organization);
         let status =

@@ -1,5 +1,5 @@
-//! What becomes of incoming calls and of legs that transfers want: each decision is a task of its own, which a slow store does
-//! not hold up for long.
+//! Decisions about incoming calls, and about legs that transfers want to call. Each decision is a task of its own, so that a slow
+//! store delays neither events nor other calls.
 //!
 //! ```text
 //! announced ─▶ Decisions::begin ─▶ Tenants::of ─▶ limits ─┬─▶ identity ─▶ engine: proceed or reject
@@ -7,8 +7,8 @@
 //! wanted    ─▶ Decisions::leg ───────────────────▶ limits ──▶ identity ─▶ engine: proceed or reject
 //! ```
 //!
-//! Invariants: the beginning of a call is written in the place where it was announced. A call that ends before it is decided
-//! about keeps no place in the limits.
+//! Invariants: the beginning of a call is written at the position at which the call was announced. A call that ends before its
+//! decision keeps no place in the limits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,46 +34,46 @@ use crate::programs::{Programs, Served, Supply};
 use crate::store::{Change, NewCall, OrganizationId, UnassignedCall};
 use crate::voice_config::VoiceConfig;
 
-/// An engine with a full inbox is asked again for this long; then it lets the call go on by itself.
+/// Time for which an engine with a full inbox is asked again. After that it lets the call proceed by itself.
 const ENGINE: Duration = Duration::from_millis(800);
-/// The store is given this long to say which identity a call shows; then it shows none of its own.
+/// Time the store has to return the caller ID of a call. After that the call shows no caller ID of its own.
 const IDENTITY: Duration = Duration::from_millis(500);
-/// The store is given this long for the program of a number: the decision has to come within the engine's time.
+/// Time the store has to return the program of a number. The decision must reach the engine within the engine's time limit.
 const PROGRAM: Duration = Duration::from_millis(500);
-/// Between two tries.
+/// Pause between two attempts to reach the engine.
 const AGAIN: Duration = Duration::from_millis(20);
-/// Calls whose organization is unknown share the bounds of one organization.
+/// Calls whose organization is unknown share the limits of one organization.
 const UNASSIGNED: OrganizationId = OrganizationId(Uuid::nil());
 
-/// A call that came in, or that an agent has dialled.
+/// Call that came in, or that an agent has dialled.
 pub(super) struct Announced {
     pub(super) call: Uuid,
     pub(super) from: String,
     pub(super) to: String,
-    /// `None`: an agent calls.
+    /// Trunk from which the call came; `None` for a call by an agent.
     pub(super) trunk: Option<String>,
     pub(super) agent: Option<String>,
     pub(super) at: Timestamp,
 }
 
-/// A leg that a transfer wants to call.
+/// Leg that a transfer wants to call.
 pub(super) struct WantedLeg {
     pub(super) call: Uuid,
     pub(super) leg: LegId,
     pub(super) to: String,
-    /// Who transfers, when it is an agent.
+    /// Agent who transfers, if the transferring party is one.
     pub(super) agent: Option<String>,
     pub(super) emergency: bool,
 }
 
-/// An agent who calls somebody.
+/// Agent who calls a number.
 struct Caller {
     organization: OrganizationId,
     agent: String,
     to: String,
 }
 
-/// Decides about calls; clones share it.
+/// Decides about calls; clones share the state.
 #[derive(Clone)]
 pub(super) struct Decisions {
     engine: Engine,
@@ -81,11 +81,11 @@ pub(super) struct Decisions {
     limits: Arc<CallLimits>,
     programs: Programs,
     writer: Writer,
-    /// Calls that are being decided about, and whether they have ended meanwhile.
+    /// Calls whose decision is pending, and whether they have ended meanwhile.
     pending: Arc<Mutex<HashMap<Uuid, bool>>>,
 }
 
-/// What the engine is told.
+/// Decision that is sent to the engine.
 enum Verdict {
     Proceed(CallSettings),
     Reject(HangupCause),
@@ -107,7 +107,8 @@ impl Decisions {
         Decisions { engine, tenants, limits, programs, writer, pending: Arc::default() }
     }
 
-    /// Decides about a call. Gives its beginning, to be written down; an error: the call leaves no trace.
+    /// Starts the decision about a call. The receiver gets the beginning of the call, to be written to the store; an error means
+    /// that the call is not recorded.
     pub(super) fn begin(&self, announced: Announced) -> oneshot::Receiver<Change> {
         let (tell, beginning) = oneshot::channel();
         self.pending().insert(announced.call, false);
@@ -116,11 +117,11 @@ impl Decisions {
             let call = announced.call;
             let (change, mut verdict, caller) = decisions.decide(announced).await;
             if let Some(change) = change {
-                // An error: the server stops.
+                // The receiver is gone only when the server stops.
                 let _ = tell.send(change);
             }
             if let (Verdict::Proceed(settings), Some(caller)) = (&mut verdict, caller) {
-                settings.from = decisions.shown(caller).await;
+                settings.from = decisions.caller_id_of(caller).await;
             }
             let over = decisions.pending().remove(&call) == Some(true);
             let proceeds = matches!(verdict, Verdict::Proceed(_));
@@ -131,7 +132,7 @@ impl Decisions {
         beginning
     }
 
-    /// Decides about a leg: it counts like a call.
+    /// Starts the decision about a leg, which counts like a call.
     pub(super) fn leg(&self, wanted: WantedLeg) {
         let decisions = self.clone();
         tokio::spawn(async move {
@@ -139,7 +140,9 @@ impl Decisions {
             tracing::info!(%call, leg = leg.0, to = mask(&to), emergency, "a transfer calls a further leg");
             let admitted = decisions.limits.admit_leg(call, leg.0, emergency);
             let from = match (admitted, agent) {
-                (Ok(Some(organization)), Some(agent)) => decisions.shown(Caller { organization, agent, to }).await,
+                (Ok(Some(organization)), Some(agent)) => {
+                    decisions.caller_id_of(Caller { organization, agent, to }).await
+                }
                 _ => None,
             };
             let command = || match admitted {
@@ -152,8 +155,8 @@ impl Decisions {
         });
     }
 
-    /// Gives back what an event says is over.
-    pub(super) fn heard(&self, call: Uuid, kind: &EventKind) {
+    /// Releases the places of calls and legs that an event reports as ended.
+    pub(super) fn note_event(&self, call: Uuid, kind: &EventKind) {
         match kind {
             EventKind::CallStatus { cause: Some(_), .. } => self.ended(call),
             EventKind::Leg { leg, state: LegState::Answered, .. } => self.limits.leg_answered(call, leg.0),
@@ -170,17 +173,17 @@ impl Decisions {
         self.limits.ended(call);
     }
 
-    /// The identity that an agent's call shows outside; `None`: the trunk's own, or none.
-    async fn shown(&self, Caller { organization, agent, to }: Caller) -> Option<String> {
+    /// Returns the caller ID of an agent's call to the outside; `None` means that of the trunk, or none.
+    async fn caller_id_of(&self, Caller { organization, agent, to }: Caller) -> Option<String> {
         let asked = identity::of_call(self.tenants.store(), self.limits.config(), organization, Some(&agent), &to);
         match tokio::time::timeout(IDENTITY, asked).await {
             Ok(Ok(shown)) => shown,
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the store failed to say which identity a call shows: it shows none of its own");
+                tracing::warn!(%error, "the store failed to return the caller ID of a call, so it shows none of its own");
                 None
             }
             Err(_) => {
-                tracing::warn!("the store is slow to say which identity a call shows: it shows none of its own");
+                tracing::warn!("the store was too slow to return the caller ID of a call, so it shows none of its own");
                 None
             }
         }
@@ -195,7 +198,7 @@ impl Decisions {
         match self.tenants.of(agent.as_deref(), &to, away).await {
             Owner::Tenant(Tenant { organization, config, capabilities }) => {
                 let mut settings = call_settings(&config, &capabilities, Some(organization.0));
-                // A store that has just kept silent is not asked again: the call would wait for nothing.
+                // A store that has just failed to answer is not asked again, because the call would wait for nothing.
                 if !is_own && !away && !self.tenants.is_silent() {
                     let served = Served { organization, call: id, caller: from.clone(), called: to.clone() };
                     settings.program = self.program(served).await;
@@ -209,7 +212,7 @@ impl Decisions {
             }
             Owner::Nobody => {
                 if self.tenants.store().keeps() {
-                    tracing::warn!(call = %id, "no organization exists yet, so the call leaves no trace; make one");
+                    tracing::warn!(call = %id, "no organization exists yet, so the call is not recorded; create one");
                 }
                 let settings = call_settings(&VoiceConfig::default(), &Capabilities::default(), None);
                 (None, Verdict::Proceed(settings), None)
@@ -217,7 +220,7 @@ impl Decisions {
             Owner::Unknown => {
                 metrics::counter!("tandem_calls_unassigned_total").increment(1);
                 tracing::warn!(call = %id,
-                    "the organization of a call is unknown while the database is away: the call goes on unrecorded, and gets its organization when it is written");
+                    "the organization of a call is unknown (no database): not recorded, assigned later");
                 let verdict = self.admit(UNASSIGNED, id, &to, is_own, CallSettings::default());
                 let (from, config) = (Some(from), VoiceConfig::default());
                 let call = UnassignedCall { id, direction, from, to, agent, config };
@@ -226,25 +229,25 @@ impl Decisions {
         }
     }
 
-    /// The program of the number that is called, if it has one.
+    /// Returns the program of the called number, if it has one.
     async fn program(&self, served: Served) -> Option<Box<CallProgram>> {
         let number = as_e164(&served.called)?;
         let kept = self.tenants.store().number_program_of_call(served.organization, &number);
         let kept = match tokio::time::timeout(PROGRAM, kept).await {
             Ok(Ok(kept)) => kept?,
             Ok(Err(error)) => {
-                tracing::warn!(call = %served.call, %error, "the store failed to give a number's program: the call goes where its route leads");
+                tracing::warn!(call = %served.call, %error, "the store failed to return a program, so the call follows its route");
                 return None;
             }
             Err(_) => {
-                tracing::warn!(call = %served.call, "the store is slow to give a number's program: the call goes where its route leads");
+                tracing::warn!(call = %served.call, "the store was too slow to return a program, so the call follows its route");
                 return None;
             }
         };
         Some(self.programs.of_call(served, Supply::of_number(&kept)?))
     }
 
-    /// Calls that an organization's own people start count; calls that come in do not.
+    /// Counts a call that the organization's own people start. Incoming calls are not limited.
     fn admit(&self, of: OrganizationId, call: Uuid, to: &str, is_own: bool, settings: CallSettings) -> Verdict {
         if !is_own {
             self.limits.belongs(of, call);
@@ -256,17 +259,17 @@ impl Decisions {
         }
     }
 
-    /// Whether the call may still run.
+    /// Sends a decision to the engine. Returns `false` if the call has ended.
     async fn tell_engine(&self, call: Uuid, command: impl Fn() -> Command) -> bool {
         let until = Instant::now() + ENGINE;
         loop {
             match self.engine.command(command()).await {
                 Ok(_) => return true,
-                // The caller may have hung up already.
+                // The caller may already have hung up.
                 Err(CommandError::NotFound) => return false,
                 Err(CommandError::Busy(_)) if Instant::now() < until => sleep(AGAIN).await,
                 Err(error) => {
-                    tracing::warn!(%call, %error, "the engine did not hear what becomes of a call or leg");
+                    tracing::warn!(%call, %error, "the decision about a call or leg did not reach the engine");
                     return true;
                 }
             }

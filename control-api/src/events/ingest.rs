@@ -1,4 +1,4 @@
-//! Takes what the engine tells, and writes it down in batches.
+//! Receives the engine's events and writes them to the store in batches.
 //!
 //! ```text
 //! engine ─▶ take ─┬─ call announced ─▶ Decisions ─ beginning ─┐ its place is kept
@@ -6,9 +6,9 @@
 //!                 └─ everything else of a call ──────────▶ backlog ─▶ write_down ─▶ Writer
 //! ```
 //!
-//! Invariants: taking never waits for the store, nor a decision for writing. Order is kept. The backlog is bounded; when it is
-//! full, the engine's queue fills, which drops and counts everything but ends of calls. While the store is away, events wait in
-//! the spool (`writer`), and media does not notice.
+//! Invariants: receiving never waits for the store, and a decision never waits for writing. Order is kept. The backlog is
+//! bounded; when it is full, the engine's queue fills, which drops and counts all events except the ends of calls. While the
+//! store is unavailable, events wait in the spool (`writer`), and media is not affected.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -33,12 +33,13 @@ use crate::engine::{
 };
 use crate::store::{Change, PartId, RecordedChannel, now};
 
-/// Events written in one commit.
+/// Largest number of events written in one commit.
 const BATCH: usize = 64;
-/// Events that may wait to be written: what a busy server tells while the store is silent and no batch is in the spool yet.
+/// Largest number of events that may wait to be written: those of a busy server while the store does not answer and no batch is
+/// in the spool yet.
 const BACKLOG: usize = 32_768;
 
-/// Runs until the engine's channel closes: then everything told before is written down.
+/// Runs until the engine's channel closes and all events received before have been written.
 pub async fn ingest(
     tenants: Tenants,
     engine: Engine,
@@ -52,7 +53,7 @@ pub async fn ingest(
     let (backlog, entries) = mpsc::channel(BACKLOG);
     let music = HoldMusic::new(tenants.store().clone(), engine.clone());
     let taker = Taker { keeps: tenants.store().keeps(), bus, decisions, presence: presence.clone(), music, backlog };
-    // In one task: whoever supervises it learns of the end of any part.
+    // All parts run in one task, so that its supervisor notices when any of them ends.
     tokio::select! {
         ((), ()) = async { tokio::join!(taker.take(events), write_down(writer, entries)) } => {}
         () = presence.run() => {}
@@ -60,14 +61,14 @@ pub async fn ingest(
     }
 }
 
-/// What waits to be written.
+/// Entry of the backlog.
 enum Entry {
     Change(Box<Change>),
-    /// The beginning of a call that is being decided about.
+    /// Beginning of a call whose decision is pending.
     Beginning(oneshot::Receiver<Change>),
 }
 
-/// Writes the backlog down, in order, until nobody can add to it.
+/// Writes the backlog in order until all senders are dropped.
 async fn write_down(writer: Writer, mut entries: mpsc::Receiver<Entry>) {
     let mut batch = Vec::with_capacity(BATCH);
     while entries.recv_many(&mut batch, BATCH).await > 0 {
@@ -75,7 +76,7 @@ async fn write_down(writer: Writer, mut entries: mpsc::Receiver<Entry>) {
         for entry in batch.drain(..) {
             match entry {
                 Entry::Change(change) => changes.push(*change),
-                // An error: the call leaves no trace. A decision takes a second at most.
+                // An error means that the call is not recorded. A decision takes a second at most.
                 Entry::Beginning(beginning) => changes.extend(beginning.await.ok()),
             }
         }
@@ -85,7 +86,7 @@ async fn write_down(writer: Writer, mut entries: mpsc::Receiver<Entry>) {
     }
 }
 
-/// Takes events, and gives each to whom it concerns.
+/// Receives events and passes each one on to the parts that need it.
 struct Taker {
     keeps: bool,
     bus: Bus,
@@ -113,12 +114,12 @@ impl Taker {
         }
         if let Err(TrySendError::Full(entry)) = self.backlog.try_send(entry) {
             metrics::counter!("tandem_ingest_backlog_full_total").increment(1);
-            // An error: nobody writes any more.
+            // An error means that the writer has stopped.
             let _ = self.backlog.send(entry).await;
         }
     }
 
-    /// What one event means for store, listeners and engine.
+    /// Handles an event for listeners and engine, and returns the entry to be written, if any.
     fn translate(&self, event: Event) -> Option<Entry> {
         let at = timestamp(event.at);
         let call = event.call.map(call_uuid);
@@ -126,7 +127,7 @@ impl Taker {
             return None;
         }
         if let Some(call) = call {
-            self.decisions.heard(call, &event.kind);
+            self.decisions.note_event(call, &event.kind);
         }
         match (event.kind, call) {
             (EventKind::CallIncoming { from, to, trunk, agent }, Some(call)) => {
@@ -148,16 +149,16 @@ impl Taker {
             }
             (EventKind::Disk(space), _) => self.bus.pass(Passing::Provider(room_for_recordings(space))),
             (EventKind::Registration { user, contacts }, _) => self.presence.registered(user, contacts),
-            // The engine's log has said it.
+            // The engine has logged it.
             (EventKind::Scanner { .. }, _) => {}
             (kind, Some(call)) => return change(kind, call, at).map(Box::new).map(Entry::Change),
-            (kind, None) => tracing::warn!(?kind, "an event of a call came without its call"),
+            (kind, None) => tracing::warn!(?kind, "an event about a call has no call id"),
         }
         None
     }
 }
 
-/// The room for recordings, told like the state of a speech provider.
+/// Returns the free space for recordings in the form of a provider's state.
 fn room_for_recordings(space: Space) -> Provider {
     let free_mb = space.free >> 20;
     let (state, detail) = match space.room {
@@ -165,12 +166,14 @@ fn room_for_recordings(space: Space) -> Provider {
         Room::Low => {
             ("low", Some(format!("only {free_mb} MB are free; below {} MB nothing is recorded", space.floor >> 20)))
         }
-        Room::Exhausted => ("down", Some(format!("only {free_mb} MB are free: nothing is recorded; make room"))),
+        Room::Exhausted => {
+            ("down", Some(format!("only {free_mb} MB are free, so nothing is recorded; free disk space")))
+        }
     };
     Provider { kind: "recording".into(), name: "disk".into(), state: state.into(), detail }
 }
 
-/// The change that an event of a known call makes.
+/// Returns the change that an event of a known call makes in the store.
 fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
     Some(match kind {
         EventKind::CallStatus { status, cause } => {
@@ -198,7 +201,7 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
             let legs = legs.into_iter().map(|leg| leg.0).collect();
             Change::Play { call, play: play.0, legs, state, note, at }
         }
-        EventKind::Program { leg, news } => Change::Program { call, leg: leg.0, news: steps::told(news), at },
+        EventKind::Program { leg, news } => Change::Program { call, leg: leg.0, news: steps::program_step(news), at },
         EventKind::Gathered { gather, leg, digits, end, enough } => {
             Change::Gathered { call, gather: gather.0, leg: leg.0, digits, ended_by: end, enough, at }
         }
@@ -245,7 +248,7 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
     })
 }
 
-/// Whose the channels of a part are.
+/// Returns the channels of a part with their legs.
 fn channels(part: &RecordingPart) -> Vec<RecordedChannel> {
     let channel = |one: &RecordingChannel| RecordedChannel {
         channel: u32::try_from(one.channel).unwrap_or(u32::MAX),

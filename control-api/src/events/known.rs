@@ -1,8 +1,9 @@
-//! Organizations, their settings, agents and numbers, as last read from the store: a table in memory, and its copy in a file, so
-//! that a server can decide about calls after a start without its database.
+//! Organizations with their settings, agents and numbers, as last read from the store: a table in memory and its copy in a file,
+//! so that a server can decide about calls after a start without its database.
 //!
-//! The file is one JSON object, written beside the old one, synced and renamed. It names the store by a digest of its URL
-//! without the password: another store's table is not used. It holds names and numbers, no secrets; mode 0600.
+//! The file is one JSON object. It is written to a new file, synced, and renamed over the old one. It names the store by a digest
+//! of its URL without the password, and the table of another store is not used. It contains names and numbers but no secrets, and
+//! has mode 0600.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,53 +22,53 @@ use crate::voice_config::VoiceConfig;
 
 /// Name of the file in the data folder.
 const NAME: &str = "tandem.known";
-/// Form of the file.
+/// Version of the file's format.
 const VERSION: u32 = 1;
-/// Largest file that is read: more organizations and agents than one machine carries.
+/// Largest file that is read, in bytes: more organizations and agents than one machine can serve.
 const SIZE_MAX: u64 = 256 * 1024 * 1024;
 
-/// The organization of a call.
+/// Result of looking up the organization of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// An organization's.
+    /// The call belongs to this organization.
     Tenant(Tenant),
     /// There is no organization.
     Nobody,
-    /// It could not be found out.
+    /// The organization could not be determined.
     Unknown,
 }
 
-/// The table.
+/// Table of known organizations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    /// By age: the oldest is the default.
+    /// Ordered by age; the oldest is the default.
     order: Vec<OrganizationId>,
     organizations: HashMap<OrganizationId, OrganizationFacts>,
     agents: HashMap<String, OrganizationId>,
     numbers: HashMap<String, OrganizationId>,
-    /// Every organization is in it: who is not in it has none of their own.
+    /// Whether the table contains every organization, so that agents and numbers that are missing belong to none.
     complete: bool,
 }
 
 impl Known {
-    /// The table of all organizations, the oldest first.
+    /// Creates the table of all organizations. The oldest must come first.
     fn of_all(organizations: Vec<OrganizationFacts>) -> Known {
         let mut known = Known { complete: true, ..Known::default() };
         organizations.into_iter().for_each(|facts| known.put(facts));
         known
     }
 
-    /// From now on, who is not in it has no organization of their own.
+    /// Declares that the table contains every organization.
     pub(super) fn be_complete(&mut self) {
         self.complete = true;
     }
 
-    /// Whether this organization is known.
+    /// Returns whether this organization is known.
     pub(super) fn has(&self, organization: OrganizationId) -> bool {
         self.organizations.contains_key(&organization)
     }
 
-    /// Replaces what is known of an organization.
+    /// Inserts or replaces the entry of an organization.
     pub(super) fn put(&mut self, facts: OrganizationFacts) {
         let id = facts.id;
         match self.organizations.remove(&id) {
@@ -88,7 +89,7 @@ impl Known {
         self.organizations.insert(id, facts);
     }
 
-    /// Takes in what the store has just said of an organization's settings.
+    /// Updates the settings of a known organization with those just read from the store.
     pub(super) fn learn(&mut self, organization: OrganizationId, config: &VoiceConfig, capabilities: Capabilities) {
         if let Some(facts) = self.organizations.get_mut(&organization) {
             facts.config.clone_from(config);
@@ -96,7 +97,7 @@ impl Known {
         }
     }
 
-    /// The organization of a call of this agent to this number.
+    /// Returns the organization of a call of this agent or to this number.
     pub(super) fn owner(&self, agent: Option<&str>, number: Option<&str>) -> Owner {
         let by_agent = agent.and_then(|agent| self.agents.get(agent));
         let by_number = || number.and_then(|number| self.numbers.get(number));
@@ -105,7 +106,7 @@ impl Known {
             None if !self.complete => return Owner::Unknown,
             None => self.order.first(),
         };
-        // No organization was known: there may be one by now.
+        // The table is empty, but an organization may have been created meanwhile.
         match found.and_then(|id| self.organizations.get(id)) {
             None => Owner::Unknown,
             Some(facts) => Owner::Tenant(Tenant {
@@ -116,12 +117,12 @@ impl Known {
         }
     }
 
-    /// The organization of an agent.
+    /// Returns the organization of an agent, if it is known.
     pub(super) fn agent(&self, agent: &str) -> Option<OrganizationId> {
         self.agents.get(agent).copied()
     }
 
-    /// Whether any organization is known.
+    /// Returns whether no organization is known.
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
@@ -131,7 +132,7 @@ impl Known {
     }
 }
 
-/// The file's content.
+/// Content of the file.
 #[derive(Serialize)]
 struct Written<'a> {
     version: u32,
@@ -146,7 +147,7 @@ struct ReadBack {
     organizations: Vec<OrganizationFacts>,
 }
 
-/// The copy of the table in the data folder.
+/// Copy of the table in the data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownFile {
     path: PathBuf,
@@ -154,24 +155,25 @@ pub(crate) struct KnownFile {
 }
 
 impl KnownFile {
-    /// Of a data folder, for the store at this URL.
+    /// Returns the file in a data folder, for the store with this URL.
     pub(crate) fn new(data: &Path, store_url: &str) -> KnownFile {
         let digest = Sha256::digest(without_password(store_url).as_bytes());
         KnownFile { path: data.join(NAME), store: hex::encode(&digest[..16]) }
     }
 
-    /// Whether an earlier run has left a table of this store. Blocks.
+    /// Returns whether an earlier run has left a table of this store. Blocks.
     pub(crate) fn is_there(&self) -> bool {
         self.read().is_some()
     }
 
-    /// The table that was written last; nothing: there is none of this store, or it cannot be read, which is logged. Blocks.
+    /// Reads the table that was written last. Returns `None` if there is none of this store, or if it cannot be read, which is
+    /// logged. Blocks.
     pub(super) fn read(&self) -> Option<Known> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "the saved settings of organizations cannot be read");
+                tracing::warn!(path = %self.path.display(), %error, "cannot read the saved settings of organizations");
                 return None;
             }
         };
@@ -181,22 +183,22 @@ impl KnownFile {
         match parsed {
             Ok(back) if back.version == VERSION && back.store == self.store => Some(Known::of_all(back.organizations)),
             Ok(_) => {
-                tracing::warn!(path = %self.path.display(), "the saved settings of organizations belong to another store or version and are not used");
+                tracing::warn!(path = %self.path.display(), "the saved settings belong to another store or version and are not used");
                 None
             }
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), error, "the saved settings of organizations are damaged and are not used");
+                tracing::warn!(path = %self.path.display(), error, "the saved settings are damaged and are not used");
                 None
             }
         }
     }
 
-    /// What [`KnownFile::write`] writes.
+    /// Returns the content for [`KnownFile::write`].
     pub(super) fn content(&self, known: &Known) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&Written { version: VERSION, store: &self.store, organizations: known.in_order() })
     }
 
-    /// Replaces the file; the new content is on the disk when this returns. Blocks.
+    /// Replaces the file. The new content is on the disk when this returns. Blocks.
     pub(super) fn write(&self, content: &[u8]) -> std::io::Result<()> {
         let fresh = self.path.with_extension("known-new");
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
@@ -234,14 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_its_agent_s_then_the_number_s_then_the_oldest_organization_s() {
+    fn a_call_belongs_to_its_agent_then_its_number_then_the_oldest_organization() {
         let (first, second) = (facts(&["ana"], &["+15550100"], true), facts(&["ben"], &["+15550101"], false));
         let mut known = Known::of_all(vec![first.clone(), second.clone()]);
         let of = |known: &Known, agent, number| whose(known, agent, number).unwrap();
         assert_eq!(of(&known, Some("ben"), Some("+15550100")), second.id);
         assert_eq!(of(&known, None, Some("+15550101")), second.id);
         assert_eq!(of(&known, Some("eve"), None), first.id);
-        // A number that went to the other, told in either order.
+        // A number that moved to the other organization, reported in either order.
         known.put(OrganizationFacts { numbers: vec![], ..second.clone() });
         known.put(OrganizationFacts { numbers: vec!["+15550101".into()], ..first.clone() });
         known.put(OrganizationFacts { numbers: vec![], ..second });
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_survives_a_restart_and_is_no_other_store_s() {
+    fn the_table_survives_a_restart_and_is_not_used_for_another_store() {
         let folder = tempfile::tempdir().unwrap();
         let file = KnownFile::new(folder.path(), "postgres://tandem:one@localhost/calls");
         assert!(file.read().is_none());
@@ -260,7 +262,7 @@ mod tests {
         let known = Known::of_all(vec![first.clone(), second.clone()]);
         file.write(&file.content(&known).unwrap()).unwrap();
         assert_eq!(std::fs::metadata(folder.path().join(NAME)).unwrap().mode() & 0o777, 0o600);
-        // A new password is the same store.
+        // A new password does not make it another store.
         let again = KnownFile::new(folder.path(), "postgres://tandem:two@localhost/calls").read().unwrap();
         assert_eq!(again.in_order(), [&first, &second]);
         assert_eq!(again.owner(Some("ana"), None), known.owner(Some("ana"), None));

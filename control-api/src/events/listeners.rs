@@ -1,6 +1,6 @@
-//! How many event streams are open: of each person, of each key, and of each organization.
+//! Limits of open event streams: for each user, each key and each organization.
 //!
-//! A stream holds a connection, a page of events and a look at the store from time to time, for as long as its client likes.
+//! An open stream costs a connection, a page of events and repeated look-ups in the store, for as long as its client likes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,15 +11,17 @@ use uuid::Uuid;
 use crate::auth::Actor;
 use crate::problem::Problem;
 
-/// Most streams of one organization, key and person, where there are connections enough. A key is a program, which may pass
-/// one call's words on to a thousand listeners; a person has some pages open.
+/// Largest number of streams of one organization, if there are enough connections.
 const PER_ORGANIZATION: usize = 4096;
+/// Largest number of streams of one key. A key belongs to a program, which may pass the transcript of one call to a thousand
+/// listeners.
 const PER_KEY: usize = 2048;
+/// Largest number of streams of one user, who has a few pages open.
 const PER_PERSON: usize = 64;
-/// Seconds after which one that was refused may try again.
+/// Seconds after which a refused client may try again.
 const RETRY_S: u32 = 10;
 
-/// Counts open streams.
+/// Counts open event streams; clones share the counts.
 #[derive(Clone)]
 pub struct Listeners {
     open: Arc<Mutex<HashMap<Holder, usize>>>,
@@ -31,13 +33,13 @@ pub struct Listeners {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Holder {
     Organization(Uuid),
-    /// A person or key, in an organization.
+    /// User or key within an organization.
     Actor(Uuid, Option<Uuid>),
 }
 
 impl Listeners {
-    /// None open; bounds for a listener that takes `connections`: half of them for one organization, a quarter for one key, a
-    /// sixteenth for one person.
+    /// Creates a counter with limits for a listener of `connections` connections: half of them for one organization, a quarter
+    /// for one key, a sixteenth for one user.
     pub fn new(connections: usize) -> Listeners {
         Listeners {
             open: Arc::default(),
@@ -47,21 +49,21 @@ impl Listeners {
         }
     }
 
-    /// Counts a stream until what is returned is dropped.
+    /// Counts a stream until the returned value is dropped.
     ///
     /// # Errors
-    /// 429: there are too many.
+    /// Returns 429 if there are too many open streams; the client should close one or try again later.
     pub(crate) fn listen(&self, actor: &Actor) -> Result<Listening, Problem> {
         let own = if actor.person.is_some() { self.per_person } else { self.per_key };
         self.take(actor.organization.0, actor.by.id, own)
     }
 
-    /// Counts a stream of an actor, who may have `most`.
+    /// Counts a stream of an actor who may have `most` streams.
     fn take(&self, organization: Uuid, actor: Option<Uuid>, most: usize) -> Result<Listening, Problem> {
         let (tenant, own) = (Holder::Organization(organization), Holder::Actor(organization, actor));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         for (holder, most, whose) in
-            [(own, most, "of this person or key"), (tenant, self.per_organization, "of this organization")]
+            [(own, most, "of this user or key"), (tenant, self.per_organization, "of this organization")]
         {
             if open.get(&holder).copied().unwrap_or(0) >= most {
                 metrics::counter!("tandem_streams_refused_total").increment(1);
@@ -70,7 +72,7 @@ impl Listeners {
                     ..Problem::new(
                         StatusCode::TOO_MANY_REQUESTS,
                         "too-many-streams",
-                        "Too many event streams are open",
+                        "Too many event streams",
                         format!("{most} streams {whose} are open; close one first"),
                     )
                 });
@@ -85,13 +87,13 @@ impl Listeners {
 
 #[cfg(test)]
 impl Listening {
-    /// The place of the only stream.
+    /// Returns the place of a single stream.
     pub(super) fn of_a_test() -> Listening {
-        Listeners::new(64).take(Uuid::nil(), None, 1).expect("the first one")
+        Listeners::new(64).take(Uuid::nil(), None, 1).expect("the first stream is allowed")
     }
 }
 
-/// An open stream's place.
+/// Place of an open stream. The stream is counted until this is dropped.
 pub struct Listening {
     open: Arc<Mutex<HashMap<Holder, usize>>>,
     holders: [Holder; 2],
@@ -123,8 +125,8 @@ mod tests {
         let (tenant, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let one = Some(Uuid::from_u128(3));
         let mut held: Vec<Listening> = (0..12).map(|_| listeners.take(tenant, one, most).unwrap()).collect();
-        assert!(listeners.take(tenant, one, most).is_err_and(|problem| problem.detail.contains("person or key")));
-        assert!(listeners.take(other, one, most).is_ok(), "the same person elsewhere");
+        assert!(listeners.take(tenant, one, most).is_err_and(|problem| problem.detail.contains("user or key")));
+        assert!(listeners.take(other, one, most).is_ok(), "the same user in another organization");
         held.extend((0..88).map(|n| listeners.take(tenant, Some(Uuid::from_u128(10 + n / 11)), most).unwrap()));
         let refused = listeners.take(tenant, Some(Uuid::from_u128(99)), most);
         assert!(refused.is_err_and(|problem| problem.detail.contains("organization")));

@@ -1,4 +1,4 @@
-//! What happens, from the engine to whoever listens.
+//! Events, from the engine to the listeners.
 //!
 //! ```text
 //! engine ─ Event ─▶ ingest ─▶ Writer ─ Change ─▶ Bus ─▶ store (one commit) ─▶ ring ─▶ wakes readers
@@ -7,9 +7,9 @@
 //!                                                             SSE reader ◀──────┘ ring, or the store when it is behind
 //! ```
 //!
-//! Invariants: an event is in the store before any reader sees it, so a reader that comes back with the id it saw
-//! last misses nothing and sees nothing twice. Readers pull; a slow one holds up nobody, and what is not kept
-//! (states of providers and devices) reaches it as a gap marker when it was too slow.
+//! Invariants: an event is in the store before any reader sees it, so a reader that returns with the id of its last event misses
+//! nothing and receives nothing twice. Readers pull, so a slow reader delays nobody else. If it is too slow for transient states
+//! (of providers and devices), which are not stored, it gets a gap marker.
 
 mod bus;
 mod decide;

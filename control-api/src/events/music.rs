@@ -1,10 +1,11 @@
-//! What a party hears that waits: read when the first party of a call waits, and shared between the calls that wait.
+//! Hold music: read when the first party of a call is put on hold, and shared between the calls that need it.
 //!
 //! ```text
-//! MusicWanted ─▶ setting ─▶ read by another call, which still has it? ─ no ─▶ file ─▶ samples ─▶ CallMusic
+//! MusicWanted ─▶ setting ─▶ still in memory for another call? ─ no ─▶ file ─▶ samples ─▶ CallMusic
 //! ```
 //!
-//! Invariant: taking events never waits for it. While the store is away, or the setting names nothing, a call has the soft tone.
+//! Invariant: receiving events never waits for music. While the store is unavailable, or if no music is set, the call plays the
+//! soft tone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,15 +17,15 @@ use crate::engine::{Command, Engine, Group, SampleRate, call_id};
 use crate::sound;
 use crate::store::{OrganizationId, Store, StoreError};
 
-/// Files that are read at once.
+/// Number of files that are read at the same time.
 const READING: usize = 2;
-/// Calls that may wait for that; further ones keep the soft tone.
+/// Number of calls that may wait for their music. Further calls keep the soft tone.
 const WAITING: usize = 1_000;
 
-/// Samples by the sound's identity, for as long as a call has them.
+/// Samples by the sound's id. They stay in memory for as long as a call uses them.
 type Read = HashMap<Uuid, (SampleRate, Weak<[i16]>)>;
 
-/// Brings music to calls; clones share it.
+/// Supplies calls with hold music; clones share the samples.
 #[derive(Clone)]
 pub(super) struct HoldMusic {
     store: Store,
@@ -45,7 +46,7 @@ impl HoldMusic {
         HoldMusic { store, engine, shared: Arc::new(shared) }
     }
 
-    /// Somebody waits in a call for the first time.
+    /// Supplies a call with its music when a party is put on hold for the first time.
     pub(super) fn bring(&self, call: Uuid, group: Group) {
         let Ok(place) = Arc::clone(&self.shared.waiting).try_acquire_owned() else {
             metrics::counter!("tandem_hold_music_missed_total").increment(1);
@@ -58,11 +59,11 @@ impl HoldMusic {
                 Ok(Some((rate, samples))) => {
                     let command = Command::CallMusic { call: call_id(call), rate, samples };
                     if let Err(error) = music.engine.command(command).await {
-                        tracing::debug!(%call, %error, "its music came too late");
+                        tracing::debug!(%call, %error, "the hold music arrived after the end of the call");
                     }
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%call, %error, "the music of a call that waits could not be read"),
+                Err(error) => tracing::warn!(%call, %error, "cannot read the hold music of a call"),
             }
         });
     }
@@ -75,7 +76,7 @@ impl HoldMusic {
         if let Some(read) = self.read_before(id) {
             return Ok(Some(read));
         }
-        // Never closed.
+        // The semaphore is never closed.
         let _reading = self.shared.reading.acquire().await;
         if let Some(read) = self.read_before(id) {
             return Ok(Some(read));

@@ -1,6 +1,7 @@
-//! What a listener may hear who sees only calls that they are or were in: what happens while they are in them (`store::Sight`).
+//! Events for a listener who may see only their own calls: those that happen while the listener is in the call (`store::Sight`).
 //!
-//! Events tell in their order who joins and leaves, so what is known of a call is right until one of the listener's own passes.
+//! Events report in order who joins and leaves, so what is cached about a call is valid until an event reports that the listener
+//! joined or left.
 
 use std::collections::HashMap;
 
@@ -10,25 +11,25 @@ use uuid::Uuid;
 use super::bus::Passing;
 use crate::store::{OrganizationId, Sight, Store, StoreError, StoredEvent};
 
-/// Calls remembered at most; asked again beyond.
+/// Largest number of cached calls. Beyond that the cache is emptied.
 const KNOWN_MAX: usize = 1_024;
 
-/// One listener's calls.
+/// Calls of one listener.
 pub struct OwnCalls {
     store: Store,
     organization: OrganizationId,
     agent: Option<String>,
-    /// What was learned since the listener last joined or left the call; `None`: it is none of theirs.
+    /// Cached since the listener last joined or left the call; `None` if the listener has no part in it.
     known: HashMap<Uuid, Option<Sight>>,
 }
 
 impl OwnCalls {
-    /// Those of the agent with this SIP name; of nobody: none.
+    /// Creates the filter for the agent with this SIP name. Without an agent no call is visible.
     pub fn new(store: Store, organization: OrganizationId, agent: Option<String>) -> OwnCalls {
         OwnCalls { store, organization, agent, known: HashMap::new() }
     }
 
-    /// What the listener may see of a call.
+    /// Returns the part of a call that the listener may see.
     async fn sight(&mut self, call: Uuid) -> Result<Option<&Sight>, StoreError> {
         let Some(agent) = &self.agent else { return Ok(None) };
         if !self.known.contains_key(&call) {
@@ -41,10 +42,10 @@ impl OwnCalls {
         Ok(self.known.get(&call).and_then(Option::as_ref))
     }
 
-    /// Whether an event is theirs to hear.
+    /// Returns whether the listener may receive an event.
     pub(crate) async fn hears_event(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
         let body = || -> Value { serde_json::from_str(&event.body).unwrap_or_default() };
-        // Whoever else joins or leaves changes nothing for this listener.
+        // Only events about this listener change what the listener may see.
         if event.is_of_people() && body()["agent"].as_str() == self.agent.as_deref() {
             self.known.remove(&event.call);
         }
@@ -52,12 +53,12 @@ impl OwnCalls {
         Ok(sight.is_some_and(|sight| sight.shows(&event.kind, event.at, body)))
     }
 
-    /// Whether they have left a call, or never were in it.
+    /// Returns whether the listener has left a call or never was in it.
     pub(super) async fn has_left(&mut self, call: Uuid) -> Result<bool, StoreError> {
         Ok(!self.sight(call).await?.is_some_and(Sight::is_present))
     }
 
-    /// Whether what is told and not kept concerns them: providers concern everybody.
+    /// Returns whether the listener may receive a transient state. States of providers go to all listeners.
     pub(super) async fn hears(&mut self, passing: &Passing) -> Result<bool, StoreError> {
         match passing {
             Passing::Provider(_) => Ok(true),

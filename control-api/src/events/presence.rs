@@ -1,8 +1,8 @@
-//! Registrations of agents' telephones, as pages show them: known agents at once, others as soon as the store has named their
-//! organization.
+//! Registrations of agents' phones for the web pages. Those of known agents are published at once, others as soon as the store
+//! has returned the organization.
 //!
-//! Invariants: the newest state of an agent is the last that is told; nothing waits behind the store but what only the store
-//! can answer, and of that at most [`WAITING_MAX`] agents.
+//! Invariants: the newest state of an agent is published last. Only registrations of unknown agents wait for the store, at most
+//! [`WAITING_MAX`] of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,14 @@ use super::bus::{Bus, Passing};
 use super::tenants::Tenants;
 use crate::store::OrganizationId;
 
-/// Agents that may wait for the store; more are left out and counted.
+/// Number of agents that may wait for the store. Further ones are dropped and counted.
 const WAITING_MAX: usize = 10_000;
-/// The store is given this long for one of them.
+/// Time the store has to answer for one agent.
 const ANSWER: Duration = Duration::from_secs(1);
-/// After a failure.
+/// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tells registrations; clones share it.
+/// Publishes registrations; clones share the queue.
 #[derive(Clone)]
 pub(super) struct Presence {
     bus: Bus,
@@ -36,7 +36,7 @@ impl Presence {
         Presence { bus, tenants, waiting: Arc::default(), wake: Arc::default() }
     }
 
-    /// An agent has so many devices now.
+    /// Reports the number of devices that an agent has registered now.
     pub(super) fn registered(&self, agent: String, contacts: usize) {
         let mut waiting = self.waiting();
         match self.tenants.known_agent(&agent) {
@@ -46,7 +46,10 @@ impl Presence {
             }
             None if waiting.len() >= WAITING_MAX && !waiting.contains_key(&agent) => {
                 metrics::counter!("tandem_registrations_untold_total").increment(1);
-                tracing::warn!(agent, "too many registrations wait for the store: pages do not show this one");
+                tracing::warn!(
+                    agent,
+                    "too many registrations are waiting for the store, so pages do not show this one"
+                );
             }
             None => {
                 waiting.insert(agent, contacts);
@@ -55,7 +58,7 @@ impl Presence {
         }
     }
 
-    /// Runs for ever: asks whose the agents are that are not known.
+    /// Looks up the organizations of unknown agents. Runs for ever.
     pub(super) async fn run(&self) {
         loop {
             let next = self.waiting().keys().next().cloned();
@@ -67,7 +70,7 @@ impl Presence {
             let owner = match owner {
                 Ok(Ok(owner)) => owner,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "the store failed to name the organization of an agent that registered; it is asked again");
+                    tracing::warn!(%error, "the store failed to return the organization of a registered agent; it will be asked again");
                     sleep(PAUSE).await;
                     continue;
                 }
@@ -96,7 +99,7 @@ mod tests {
     use crate::store::{Store, StorePlace};
 
     #[tokio::test]
-    async fn a_known_agent_s_registration_waits_for_nothing_and_the_newest_state_is_told_last() {
+    async fn known_agents_are_published_at_once_and_the_newest_state_last() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         let organization = store.organization_create("acme").await.unwrap().id;
@@ -124,7 +127,7 @@ mod tests {
         };
         tokio::select! {
             () = presence.run() => {}
-            told = timeout(Duration::from_secs(5), told) => told.expect("it is told"),
+            told = timeout(Duration::from_secs(5), told) => told.expect("the registration is published"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Holds the organizations' limits against what runs: a call whose end was never heard of keeps no place.
+//! Compares the limits' counts with the running calls, so that a call whose end was lost does not keep its place.
 //!
-//! A call counts before the engine has it (a request writes it down first), so that one that was never seen running is given
-//! more time.
+//! A call counts before the engine has it, because a request is written to the store first. A call that was never seen running is
+//! therefore given more time.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use uuid::Uuid;
 use crate::call_limits::CallLimits;
 use crate::engine::{Command, Engine, Reply, call_uuid};
 
-/// How often the engine is asked.
+/// Interval at which the engine is asked.
 const LOOK: Duration = Duration::from_secs(5);
-/// It answers within this, or at the next look.
+/// Time in which the engine must answer; otherwise the look is skipped.
 const ANSWER: Duration = Duration::from_secs(2);
-/// A call that counts but was never seen running is over after this: longer than any request takes to start one.
+/// Time after which a counted call that was never seen running is considered ended. No request takes that long to start a call.
 const UNSEEN: Duration = Duration::from_secs(60);
 
-/// Runs for ever.
+/// Releases the places of ended calls. Runs for ever.
 pub(super) async fn reconcile(engine: Engine, limits: Arc<CallLimits>) {
     let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
     let mut counted = Counted::default();
@@ -31,28 +31,28 @@ pub(super) async fn reconcile(engine: Engine, limits: Arc<CallLimits>) {
         let running = running.into_iter().map(call_uuid).collect();
         for call in counted.lost(&limits.calls(), &running, asked) {
             metrics::counter!("tandem_call_places_freed_total").increment(1);
-            tracing::warn!(%call, "a call that does not run any more still counted; its place is free");
+            tracing::warn!(%call, "a call that is no longer running was still counted; its place has been released");
             limits.ended(call);
         }
     }
 }
 
-/// How each call that counts was seen at the last look.
+/// State of each counted call at the last look.
 #[derive(Debug, Default)]
 struct Counted(HashMap<Uuid, Seen>);
 
 #[derive(Clone, Copy, Debug)]
 enum Seen {
-    /// It ran at the last look.
+    /// The call was running.
     Running,
-    /// It ran, and did not at the last look; its end may be on its way.
+    /// The call had been running but was not at the last look. Its end may be on its way.
     Gone,
-    /// It has counted since, and was never seen running.
+    /// The call has been counted since then and was never seen running.
     Never(Instant),
 }
 
 impl Counted {
-    /// Which of the calls that count have ended: gone at two looks, or never seen for long.
+    /// Returns the counted calls that have ended: not running at two looks, or never seen running for a long time.
     fn lost(&mut self, counting: &[Uuid], running: &HashSet<Uuid>, now: Instant) -> Vec<Uuid> {
         let mut lost = Vec::new();
         let mut next = HashMap::with_capacity(counting.len());
@@ -82,7 +82,7 @@ mod tests {
     use crate::store::OrganizationId;
 
     #[test]
-    fn a_call_that_ran_is_over_at_the_second_look_and_one_that_never_ran_after_a_minute() {
+    fn calls_are_ended_when_missing_at_two_looks_or_unseen_for_a_minute() {
         let (mut counted, begin) = (Counted::default(), Instant::now());
         let [ran, starts] = [Uuid::now_v7(), Uuid::now_v7()];
         let none = HashSet::new();
@@ -95,17 +95,17 @@ mod tests {
         assert_eq!(look(&[ran, starts], &none, 10), [ran]);
         assert_eq!(look(&[starts], &none, 59), nothing);
         assert_eq!(look(&[starts], &none, 60), [starts]);
-        // It runs after all, and again after a look at which it did not.
+        // The call runs after all, and again after a look at which it did not.
         for after in [100, 150, 210, 215] {
             let running = if after == 210 { none.clone() } else { HashSet::from([starts]) };
             assert_eq!(look(&[starts], &running, after), nothing);
         }
         assert_eq!(look(&[], &none, 300), nothing);
-        assert!(counted.0.is_empty(), "what does not count is forgotten");
+        assert!(counted.0.is_empty(), "calls that are not counted are removed");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_of_calls_whose_end_was_lost_are_free_again() {
+    async fn places_of_calls_whose_end_was_lost_are_released() {
         let mut config = Config::default();
         config.dial.calls = 2;
         let limits = Arc::new(CallLimits::new(Arc::new(config)));
@@ -124,9 +124,9 @@ mod tests {
         };
         tokio::select! {
             () = reconcile(engine, Arc::clone(&limits)) => {}
-            answered = timeout(Duration::from_secs(120), answer) => answered.expect("the place is free"),
+            answered = timeout(Duration::from_secs(120), answer) => answered.expect("the place is released"),
         }
         assert_eq!(limits.admit(ours, Uuid::now_v7(), "+15550100"), Ok(()));
-        assert!(limits.admit(ours, Uuid::now_v7(), "+15550100").is_err(), "the call that runs still counts");
+        assert!(limits.admit(ours, Uuid::now_v7(), "+15550100").is_err(), "the running call still counts");
     }
 }

@@ -1,7 +1,7 @@
-//! Events that the store refused for good, in a file beside the spool: `tandem refused` shows them.
+//! Events that the store refused permanently, in a file beside the spool. `tandem refused` shows them.
 //!
-//! One JSON object a line, synced before the rest of its batch is written. A crash in between leaves a line twice; both
-//! name the same batch and place in it. At most two files of [`FILE_MAX`] bytes are kept, the newest events win.
+//! Each line is one JSON object. It is synced before the rest of its batch is written. After a crash in between, a line can occur
+//! twice; both name the same batch and position. At most two files of [`FILE_MAX`] bytes are kept, with the newest events.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -18,27 +18,27 @@ use crate::store::{Change, Mark};
 
 /// Name of the file in the data folder.
 const NAME: &str = "events.refused";
-/// Name of the file before it.
+/// Name of the previous file.
 const OLDER: &str = "events.refused.1";
-/// A file above this many bytes makes room for a new one.
+/// Size in bytes above which a new file is started.
 const FILE_MAX: u64 = 8 * 1024 * 1024;
 
-/// One refused event.
+/// Event that the store refused permanently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefusedEvent {
-    /// When it was refused.
+    /// Time of the refusal.
     pub at: Timestamp,
-    /// The batch that it belonged to.
+    /// Mark of the batch that contained the event.
     pub mark: Mark,
-    /// Its index in the batch.
+    /// Index of the event within the batch.
     pub piece: usize,
-    /// The call.
+    /// Id of the call; nil for an unreadable line of the spool.
     pub call: Uuid,
-    /// What kind of change it was, such as `dtmf`.
+    /// Kind of change, such as `dtmf`.
     pub kind: String,
-    /// What the database said.
+    /// Error message of the database.
     pub error: String,
-    /// The change itself, as JSON.
+    /// The change itself as JSON.
     pub change: Value,
 }
 
@@ -57,7 +57,7 @@ impl RefusedEvent {
 }
 
 impl RefusedEvent {
-    /// A line of the spool that no batch can be read from. The same text is the same event.
+    /// Creates an entry for a line of the spool from which no batch can be read. The same text gives the same mark.
     pub(super) fn unreadable(line: &str) -> RefusedEvent {
         let digest = Sha256::digest(line.as_bytes());
         let run = Uuid::from_slice(&digest[..16]).unwrap_or_default();
@@ -67,13 +67,13 @@ impl RefusedEvent {
             piece: 0,
             call: Uuid::nil(),
             kind: "unreadable".to_owned(),
-            error: "a line of the event spool is damaged, or another version wrote it".to_owned(),
+            error: "a line of the event spool is damaged or was written by another version".to_owned(),
             change: Value::String(line.to_owned()),
         }
     }
 }
 
-/// Where refused events of this data folder lie.
+/// Files of refused events in a data folder.
 #[derive(Clone, Debug)]
 pub(super) struct RefusedFile {
     folder: PathBuf,
@@ -84,7 +84,7 @@ impl RefusedFile {
         RefusedFile { folder: folder.to_owned() }
     }
 
-    /// Adds events; when this returns without an error, they are on the disk. Blocks.
+    /// Appends events. They are on the disk when this returns without an error. Blocks.
     pub(super) fn append(&self, events: &[RefusedEvent]) -> std::io::Result<()> {
         let path = self.folder.join(NAME);
         if std::fs::metadata(&path).is_ok_and(|file| file.len() > FILE_MAX) {
@@ -95,21 +95,21 @@ impl RefusedFile {
             serde_json::to_writer(&mut text, event)?;
             text.push(b'\n');
         }
-        let mut file = private(&path)?;
+        let mut file = open_private(&path)?;
         file.write_all(&text)?;
         file.sync_data()
     }
 }
 
-fn private(path: &Path) -> std::io::Result<File> {
+fn open_private(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-/// The events of this data folder that the store refused, oldest first, each once.
+/// Returns the events of this data folder that the store refused, oldest first and without duplicates.
 ///
 /// # Errors
-/// A file is there and cannot be read.
+/// Fails if a file exists but cannot be read.
 pub fn refused_list(data: &Path) -> std::io::Result<Vec<RefusedEvent>> {
     let mut seen = HashSet::new();
     let mut events = Vec::new();
@@ -120,7 +120,7 @@ pub fn refused_list(data: &Path) -> std::io::Result<Vec<RefusedEvent>> {
             Err(error) => return Err(error),
         };
         for line in BufReader::new(file).split(b'\n') {
-            // A line that a crash cut off comes again whole.
+            // A line that was cut off by a crash is written again in full.
             let Ok(event) = serde_json::from_slice::<RefusedEvent>(&line?) else { continue };
             if seen.insert((event.mark.run, event.mark.seq, event.piece)) {
                 events.push(event);
@@ -130,10 +130,10 @@ pub fn refused_list(data: &Path) -> std::io::Result<Vec<RefusedEvent>> {
     Ok(events)
 }
 
-/// Removes them.
+/// Removes the files of refused events.
 ///
 /// # Errors
-/// A file is there and cannot be removed.
+/// Fails if a file exists but cannot be removed.
 pub fn refused_clear(data: &Path) -> std::io::Result<()> {
     for name in [OLDER, NAME] {
         match std::fs::remove_file(data.join(name)) {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_events_are_listed_once_in_order_and_a_line_cut_off_is_passed_over() {
+    fn refused_events_are_listed_once_in_order_and_torn_lines_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(refused_list(folder.path()).unwrap(), []);
         let file = RefusedFile::in_folder(folder.path());
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_stay_within_their_bound_and_keep_the_newest() {
+    fn the_files_stay_within_their_limit_and_keep_the_newest_events() {
         let folder = tempfile::tempdir().unwrap();
         let file = RefusedFile::in_folder(folder.path());
         let long = RefusedEvent { error: "x".repeat(1_000_000), ..event(0, 0) };

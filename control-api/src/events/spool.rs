@@ -1,16 +1,17 @@
-//! Where changes wait while the database is away: one file, written in order, synced before it counts.
+//! Spool for changes while the database is unavailable: one file, written in order and synced.
 //!
 //! ```text
 //! ingest ─▶ Spool::append ─ line ─▶ fsync ─▶ waits
 //!                                             └─▶ replay: oldest first, each once ─▶ Store ─▶ empty: lines become zeros
 //! ```
 //!
-//! A line is the head of the rest's SHA-256 in hexadecimal, a space, the batch as JSON. Behind the last line stand zeros: the
-//! file's blocks are allocated when it is opened and never given back, so that events can be kept on a full disk.
+//! A line consists of the first digits of the SHA-256 of the rest in hexadecimal, a space, and the batch as JSON. The last line
+//! is followed by zeros: the file's blocks are allocated when it is opened and never released, so that events can be stored even
+//! on a full disk.
 //!
-//! Invariants: the order of batches is that in which they were appended; at most [`Spool::limit`] bytes are kept, what is beyond
-//! is counted and named; a line that was cut off by a crash was never told to be kept, and is dropped at the next start; a line
-//! that cannot be read hides none of those behind it.
+//! Invariants: batches keep the order in which they were appended. At most [`Spool::limit`] bytes are stored; what exceeds them
+//! is counted and logged. A line that was cut off by a crash was never confirmed, and is dropped at the next start. A line that
+//! cannot be read does not hide those after it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
@@ -23,60 +24,60 @@ use sha2::{Digest, Sha256};
 
 use crate::store::{Change, Mark};
 
-/// Bytes kept at most unless configured otherwise: some 300,000 events.
+/// Default size of the spool in bytes: about 300,000 events.
 pub(crate) const LIMIT: u64 = 128 * 1024 * 1024;
-/// Bytes that are turned into zeros at once.
+/// Number of bytes overwritten with zeros at a time.
 const ZEROS: usize = 1 << 20;
-/// Longest line that is read: a batch is far shorter.
+/// Longest line that is read, in bytes. Batches are far shorter.
 const LINE_MAX: usize = 16 * 1024 * 1024;
 
-/// Changes that are written together, once.
+/// Changes that are written together, exactly once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Batch {
-    /// By which a second attempt is known.
+    /// Mark by which a repeated attempt is recognised.
     pub(crate) mark: Mark,
-    /// In the order in which they happened.
+    /// Changes in the order in which they happened.
     pub(crate) changes: Vec<Change>,
 }
 
-/// What waits in a line.
+/// Content of a line of the spool.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Waiting {
-    /// A batch.
+    /// A readable batch.
     Batch(Batch),
-    /// A line that was damaged, or written by another version: its text.
+    /// Text of a line that is damaged or was written by another version.
     Unreadable(String),
 }
 
-/// The file. Its calls block: they belong off the async threads.
+/// The spool file. Its methods block, so they must not be called on async threads.
 #[derive(Debug)]
 pub(crate) struct Spool {
     file: File,
     path: PathBuf,
-    /// Where the oldest batch that still waits begins.
+    /// Offset of the oldest batch that is still waiting.
     read: u64,
-    /// Where the next one goes.
+    /// Offset at which the next batch is written.
     end: u64,
     limit: u64,
 }
 
-/// Whether a batch was kept.
+/// Result of appending a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// It waits, and survives a crash.
+    /// The batch is on the disk and survives a crash.
     Yes,
-    /// There is no room left.
+    /// The batch was refused because the spool is full.
     Full,
 }
 
 impl Spool {
-    /// Opens or makes the file; what an earlier run left waits again.
+    /// Opens or creates the file. Batches of an earlier run are waiting again.
     pub(crate) fn open(path: &Path, limit: u64) -> std::io::Result<Spool> {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut spool = Spool { file, path: path.to_owned(), read: 0, end: 0, limit };
-        // The end of the last line that was ended.
+        // Find the end of the last complete line.
         while let Some((_, next)) = spool.line_at(spool.end)? {
             spool.end = next;
         }
@@ -84,7 +85,7 @@ impl Spool {
         if spool.end < written {
             tracing::warn!(
                 bytes = written - spool.end,
-                "the event spool ends in a line that was cut off; it is dropped"
+                "the event spool ends with a line that was cut off; it is dropped"
             );
             spool.clear(spool.end, written)?;
         }
@@ -92,11 +93,11 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Takes the file's blocks from the disk now. A disk that has no room for all of them leaves it as it is.
+    /// Allocates the file's blocks now. If the disk has no room for all of them, the file stays as it is.
     fn reserve(&self) -> std::io::Result<()> {
         let size = self.file.metadata()?.len();
         if size > self.limit {
-            // Written under a higher limit; what waits stays.
+            // The file was written under a higher limit. Waiting batches stay.
             self.file.set_len(self.end.max(self.limit))?;
         }
         match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, self.limit) {
@@ -104,14 +105,14 @@ impl Spool {
             Err(Errno::NOSPC | Errno::OPNOTSUPP | Errno::NOSYS | Errno::DQUOT) => {
                 metrics::counter!("tandem_spool_unreserved_total").increment(1);
                 tracing::warn!(path = %self.path.display(), bytes = self.limit,
-                    "no room can be kept ready for the event spool; free space, or lower store.spool_mb");
+                    "cannot reserve disk space for the event spool; free disk space or lower store.spool_mb");
             }
             Err(error) => return Err(error.into()),
         }
         self.file.sync_all()
     }
 
-    /// The end of the last byte that is not zero, from the last whole line on.
+    /// Returns the offset after the last byte that is not zero, beginning at the last complete line.
     fn written_end(&self) -> std::io::Result<u64> {
         let mut reader = BufReader::with_capacity(ZEROS, &self.file);
         reader.seek(SeekFrom::Start(self.end))?;
@@ -130,7 +131,7 @@ impl Spool {
         }
     }
 
-    /// Turns bytes into zeros, on the disk when this returns. Their blocks stay.
+    /// Overwrites bytes with zeros, which are on the disk when this returns. Their blocks stay allocated.
     fn clear(&mut self, from: u64, to: u64) -> std::io::Result<()> {
         let zeros = vec![0; ZEROS.min(usize::try_from(to - from).unwrap_or(ZEROS))];
         let mut at = from;
@@ -143,17 +144,17 @@ impl Spool {
         self.file.sync_data()
     }
 
-    /// Whether nothing waits.
+    /// Returns whether no batch is waiting.
     pub(crate) fn is_empty(&self) -> bool {
         self.read == self.end
     }
 
-    /// Bytes that wait.
+    /// Returns the number of bytes that are waiting.
     pub(crate) fn waiting(&self) -> u64 {
         self.end - self.read
     }
 
-    /// Keeps a batch. When this returns [`Kept::Yes`], it is on the disk.
+    /// Appends a batch. When this returns [`Kept::Yes`], it is on the disk.
     pub(crate) fn append(&mut self, batch: &Batch) -> std::io::Result<Kept> {
         let json = serde_json::to_vec(batch)?;
         let mut line = checksum(&json).into_bytes();
@@ -167,7 +168,7 @@ impl Spool {
         self.file.seek(SeekFrom::Start(self.end))?;
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
-            // What was written in part must not stand between whole lines.
+            // A partly written line must not remain between complete lines.
             let written = self.file.metadata()?.len().min(self.end + length);
             self.clear(self.end, written.max(self.end))?;
             return Err(error);
@@ -176,7 +177,7 @@ impl Spool {
         Ok(Kept::Yes)
     }
 
-    /// The oldest batch, and the offset in the file (bytes) where the next one begins.
+    /// Returns the oldest batch and the byte offset of the next one.
     pub(crate) fn oldest(&mut self) -> std::io::Result<Option<(Waiting, u64)>> {
         if self.is_empty() {
             return Ok(None);
@@ -185,12 +186,12 @@ impl Spool {
             Some(found) => Ok(Some(found)),
             None => Err(std::io::Error::new(
                 ErrorKind::InvalidData,
-                format!("{}: a line that was kept cannot be read any more", self.path.display()),
+                format!("{}: a stored line can no longer be read", self.path.display()),
             )),
         }
     }
 
-    /// The oldest is written: the next is due at `next`.
+    /// Removes the oldest batch after it was written. The next one begins at `next`.
     pub(crate) fn done(&mut self, next: u64) -> std::io::Result<()> {
         self.read = next.min(self.end);
         if self.is_empty() {
@@ -201,7 +202,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The line that begins at `at`, and where the next one does; `None`: it was never ended.
+    /// Returns the line at `at` and the offset of the next one, or `None` if the line is incomplete.
     fn line_at(&self, at: u64) -> std::io::Result<Option<(Waiting, u64)>> {
         let mut reader = BufReader::new(&self.file);
         reader.seek(SeekFrom::Start(at))?;
@@ -220,20 +221,20 @@ impl Spool {
 
 #[cfg(test)]
 impl Spool {
-    /// What waits behind another, which stays.
+    /// Returns a line behind the oldest one, without removing any.
     pub(crate) fn line_at_for_test(&self, at: u64) -> std::io::Result<Option<(Waiting, u64)>> {
         self.line_at(at)
     }
 }
 
-/// A whole line's batch.
+/// Returns the batch of a complete line, if its checksum is correct.
 fn parse(line: &[u8]) -> Option<Batch> {
     let rest = line.strip_suffix(b"\n")?;
     let (sum, json) = rest.split_at_checked(9)?;
     (sum.strip_suffix(b" ")? == checksum(json).as_bytes()).then(|| serde_json::from_slice(json).ok())?
 }
 
-/// Eight digits: enough to tell a line that was cut or hit from a whole one.
+/// Returns eight hexadecimal digits, enough to detect a line that was cut or damaged.
 fn checksum(bytes: &[u8]) -> String {
     hex::encode(&Sha256::digest(bytes)[..4])
 }
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_come_back_in_order_also_after_a_restart() {
+    fn batches_are_returned_in_order_even_after_a_restart() {
         let (_folder, path) = place();
         let mut spool = Spool::open(&path, LIMIT).unwrap();
         for seq in 1..=3 {
@@ -281,7 +282,7 @@ mod tests {
         assert_eq!(first, Batch { changes: first.changes.clone(), ..batch(1) });
         spool.done(next).unwrap();
         drop(spool);
-        // What was written to the database but not yet cut off comes again: marks tell.
+        // A batch that was written to the database but not yet removed is returned again. Its mark identifies it.
         let mut spool = Spool::open(&path, LIMIT).unwrap();
         spool.append(&batch(4)).unwrap();
         assert_eq!(seqs(&mut spool), [1, 2, 3, 4]);
@@ -300,7 +301,7 @@ mod tests {
         spool.append(&batch(2)).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         for cut in whole as usize..spool.end as usize {
-            // Behind the cut stands what was there before, as when only some blocks reached the disk; or nothing.
+            // The cut is followed by zeros, as if only some blocks had reached the disk, or by nothing.
             let mut torn = bytes[..cut].to_vec();
             if cut % 2 == 0 {
                 torn.resize(bytes.len(), 0);
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_blocks_are_taken_at_once_and_stay() {
+    fn the_blocks_are_allocated_at_once_and_stay() {
         use std::os::unix::fs::MetadataExt;
         let (_folder, path) = place();
         let blocks = || std::fs::metadata(&path).map(|file| (file.len(), file.blocks() * 512 >= LIMIT)).unwrap();
@@ -321,8 +322,8 @@ mod tests {
         assert_eq!(blocks(), (LIMIT, true));
         spool.append(&batch(1)).unwrap();
         assert_eq!(seqs(&mut spool), [1]);
-        assert_eq!(blocks(), (LIMIT, true), "an empty spool keeps its room");
-        // A line of the same length in the place of an older one: what stood behind it must not come back.
+        assert_eq!(blocks(), (LIMIT, true), "an empty spool keeps its blocks");
+        // A line of the same length replaces an older one. What followed the older one must not return.
         for seq in 2..=4 {
             spool.append(&batch(seq)).unwrap();
         }
@@ -331,17 +332,17 @@ mod tests {
         drop(spool);
         assert_eq!(seqs(&mut Spool::open(&path, LIMIT).unwrap()), [5]);
         drop(Spool::open(&path, LIMIT / 2).unwrap());
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), LIMIT / 2, "a lower limit gives room back");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), LIMIT / 2, "a lower limit releases disk space");
     }
 
     #[test]
-    fn a_damaged_line_hides_none_of_those_behind_it() {
+    fn a_damaged_line_does_not_hide_those_after_it() {
         let (_folder, path) = place();
         let mut spool = Spool::open(&path, LIMIT).unwrap();
         (1..=4).for_each(|seq| assert_eq!(spool.append(&batch(seq)).unwrap(), Kept::Yes));
         let text = std::fs::read_to_string(&path).unwrap();
         let mut lines: Vec<String> = text[..spool.end as usize].lines().map(str::to_owned).collect();
-        // A bit that flipped, and a whole line of another version.
+        // A flipped bit, and a complete line of another version.
         lines[1] = lines[1].replace("Dtmf", "Dtmg");
         let json = lines[2][9..].replace("\"Dtmf\"", "\"Later\"");
         lines[2] = format!("{} {json}", checksum(json.as_bytes()));
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_limit_is_refused_and_nothing_is_harmed() {
+    fn batches_beyond_the_limit_are_refused_and_the_others_stay() {
         let (_folder, path) = place();
         let mut spool = Spool::open(&path, 1_000).unwrap();
         let kept = (1..=20).filter(|seq| spool.append(&batch(*seq)).unwrap() == Kept::Yes).count();

@@ -1,4 +1,15 @@
-//! Server-sent events: a reader that pulls from the bus at its client's pace.
+//! Server-sent events: a reader that pulls from the bus at the pace of its client.
+//!
+//! ```text
+//! bus ─ page ─▶ Reader ─ own calls? ─▶ SSE ─▶ client
+//!  └─ passing ─▶┘    └─ every 2.5 s: may the client still listen?
+//! ```
+//!
+//! Invariants: a slow client holds at most one page of events in memory and delays nobody else. A look-up of rights or an end of
+//! a call never delays an event. A reader ends when its key or session becomes invalid, when the server stops, or when the store
+//! fails; the client then reconnects with its last id.
+//!
+//! Not here: storage of events (`bus`) and limits of streams (`listeners`).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,19 +30,19 @@ use super::listeners::Listening;
 use super::own::OwnCalls;
 use crate::store::{OrganizationId, StoreError, StoredEvent, StreamFilter, TAIL};
 
-/// Events fetched at a time: what one slow reader holds in memory.
+/// Number of events fetched at a time, which is what a slow reader holds in memory.
 const PAGE: usize = 128;
-/// Proxies and browsers learn in this time that the line is alive.
+/// Interval of comments by which proxies and browsers notice that the connection is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A revoked key or an ended session loses its streams within this time and the two seconds for which a look-up is believed.
+/// Interval of checks of the key or session. A stream ends within this time plus the two seconds for which a look-up is cached.
 const LOOK_EVERY: Duration = Duration::from_millis(2500);
-/// A finished call's words may still come for this long; then its stream ends.
+/// Time for which the transcript of an ended call may still arrive. Its stream ends after that.
 pub const STREAM_END_QUIET: Duration = Duration::from_secs(10);
 
-/// Somebody who leaves a call still hears its last words for so long.
+/// Time for which a listener who leaves a call still receives its last words.
 const LEAVING: Duration = TAIL.unsigned_abs();
 
-/// One listener.
+/// Event stream of one listener.
 pub struct Reader {
     bus: Bus,
     filter: StreamFilter,
@@ -39,32 +50,32 @@ pub struct Reader {
     page: VecDeque<StoredEvent>,
     latest: watch::Receiver<i64>,
     passing: Option<broadcast::Receiver<Passing>>,
-    /// Only these calls, where not all of the tenant's are the listener's to hear.
+    /// Calls that the listener may see, if not all of the organization.
     own: Option<OwnCalls>,
     first: VecDeque<Event>,
-    /// Looks up whether the call is over.
+    /// Looks up whether the call has ended.
     ends: Option<Question>,
-    /// How long nothing may come before the end is thought of, and when that will be.
+    /// Time without events after which the end of the call is checked, and the time of that check.
     quiet: Duration,
     ends_at: Instant,
-    /// When a listener is told that they have left the call; `None`: they are in it, or see every call.
+    /// Time at which the listener gets the `left` event; `None` if the listener is in the call or may see every call.
     leaves_at: Option<Instant>,
     over: bool,
     /// Looks up whether the listener may still listen.
     allowed: Question,
     next_look: Instant,
-    /// The look-up under way: what comes meanwhile is told, so that a slow store delays no event.
+    /// Pending look-up. Events are sent meanwhile, so that a slow store delays none.
     looking: Option<BoxFuture<'static, bool>>,
     stopping: CancellationToken,
-    /// Counted among the open streams while this is held.
+    /// Counts the stream as open while it is held.
     _listening: Listening,
 }
 
-/// A question that a reader asks from time to time.
+/// Look-up that a reader repeats from time to time.
 type Question = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 impl Reader {
-    /// A listener to what comes after `after`, for as long as `allowed` says yes.
+    /// Creates a reader of the events after `after`, for as long as `allowed` returns `true`.
     pub fn new(
         bus: &Bus,
         filter: StreamFilter,
@@ -76,7 +87,7 @@ impl Reader {
         let latest = bus.watch();
         let newest = *latest.borrow();
         let mut first = VecDeque::new();
-        // The client knows an event that we do not: the store is another one than it was.
+        // The client knows an event that does not exist here: the store has been replaced.
         if after > newest {
             first.push_back(gap(None));
         }
@@ -102,28 +113,28 @@ impl Reader {
         }
     }
 
-    /// Also tells what is not kept: first the state of the providers as it is, then each change.
+    /// Adds transient states: first the current state of the providers, then every change.
     pub fn with_passing(mut self) -> Reader {
         self.passing = Some(self.bus.passing());
         self.first.extend(self.bus.providers().into_iter().map(|provider| passing_event(&Passing::Provider(provider))));
         self
     }
 
-    /// Tells of these calls alone, and of each what happens while the listener is in it.
+    /// Restricts the stream to these calls, and for each call to the time that the listener is in it.
     pub fn of_own(mut self, own: Option<OwnCalls>) -> Reader {
         self.own = own;
         self
     }
 
-    /// The listener has left the call: the stream ends with a `left` event as soon as all that is theirs has been read, unless the
-    /// call has ended for everybody.
+    /// With `has_left`, ends the stream with a `left` event as soon as all events for the listener have been read, unless the
+    /// call has ended.
     pub fn of_one_who_left(mut self, has_left: bool) -> Reader {
         self.leaves_at = has_left.then(Instant::now);
         self
     }
 
-    /// Ends with an `end` event once `over` says so and nothing has come for [`STREAM_END_QUIET`]; with `told`, as
-    /// soon as all that is kept has been read.
+    /// Ends the stream with an `end` event once `over` returns `true` and no event has come for [`STREAM_END_QUIET`]; with
+    /// `told`, as soon as all stored events have been read.
     pub fn ending_when(
         mut self,
         told: bool,
@@ -145,7 +156,7 @@ impl Reader {
         }
     }
 
-    /// The next event, or nothing when the stream is over.
+    /// Returns the next event, or `None` at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if self.over {
@@ -215,7 +226,8 @@ impl Reader {
         self.over |= !allowed;
     }
 
-    /// Whether an event is the listener's. Whoever leaves the call of this stream goes on for a moment, for its last words.
+    /// Returns whether the listener may receive an event. A listener who leaves the call of this stream continues for a moment,
+    /// to receive its last words.
     async fn hears(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
         let Some(own) = &mut self.own else { return Ok(true) };
         let heard = own.hears_event(event).await?;
@@ -252,7 +264,7 @@ impl Reader {
                     None => false,
                 };
                 match self.filter {
-                    // The call has ended for everybody: so does the stream, with its last words.
+                    // The call has ended, so the stream ends normally after its last words.
                     StreamFilter::Translations { call, .. } if !over => Wake::Left(call),
                     _ => Wake::More,
                 }
@@ -271,7 +283,7 @@ impl Reader {
         Event::default().id(event.id.to_string()).event(name).data(&*event.body)
     }
 
-    /// As a stream of SSE events.
+    /// Returns the reader as a stream of SSE events.
     pub fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
         stream::unfold(self, |mut reader| async move { reader.next().await.map(|event| (Ok(event), reader)) })
     }
@@ -284,12 +296,12 @@ enum Wake {
     End,
     /// The listener has left this call.
     Left(Uuid),
-    /// Whether the listener may still listen.
+    /// Result of the look-up whether the listener may still listen.
     Looked(bool),
     Stop,
 }
 
-/// What the look-up under way finds; never, when there is none.
+/// Waits for the pending look-up. Never returns if there is none.
 async fn look(looking: &mut Option<BoxFuture<'static, bool>>) -> bool {
     match looking {
         Some(looking) => looking.await,
@@ -297,7 +309,7 @@ async fn look(looking: &mut Option<BoxFuture<'static, bool>>) -> bool {
     }
 }
 
-/// The next passing event of this organization; never, when none are wanted.
+/// Waits for the next transient state of this organization. Never returns if none are wanted.
 async fn next_passing(passing: &mut Option<broadcast::Receiver<Passing>>, organization: OrganizationId) -> Wake {
     let Some(receiver) = passing else { return std::future::pending().await };
     loop {
@@ -309,19 +321,19 @@ async fn next_passing(passing: &mut Option<broadcast::Receiver<Passing>>, organi
                 metrics::counter!("tandem_sse_gaps_total").increment(1);
                 return Wake::Missed(missed);
             }
-            // The bus lives as long as its readers: they hold it.
+            // Readers hold the bus, so it lives as long as they do.
             Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
     }
 }
 
-/// The stream ends: the client comes back with the id it saw last.
+/// Ends the stream after an error. The client reconnects with its last id.
 fn failed(error: &StoreError) -> Option<Event> {
-    tracing::warn!(%error, "the store failed a listener");
+    tracing::warn!(%error, "an event stream ends because the store failed");
     None
 }
 
-/// Something was missed: ask for the state anew.
+/// Returns a gap marker: states were missed, and the client should request them again.
 fn gap(missed: Option<u64>) -> Event {
     Event::default().event("gap").data(json!({"type": "gap", "missed": missed}).to_string())
 }
@@ -340,10 +352,10 @@ fn passing_event(passing: &Passing) -> Event {
     }
 }
 
-/// The HTTP response that carries a reader.
+/// Returns the HTTP response that carries a reader.
 pub fn sse_response(reader: Reader) -> Response {
     let mut response = Sse::new(reader.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    // nginx buffers answers unless told otherwise.
+    // nginx buffers responses unless this header forbids it.
     response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
     response
 }
@@ -358,7 +370,7 @@ mod tests {
     use crate::store::{Store, StorePlace};
 
     #[tokio::test]
-    async fn a_slow_look_up_of_rights_delays_no_event_and_its_no_ends_the_stream() {
+    async fn a_slow_look_up_of_rights_delays_no_event_and_a_refusal_ends_the_stream() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         let organization = store.organization_create("acme").await.unwrap().id;
@@ -387,8 +399,8 @@ mod tests {
         asked.notified().await;
         bus.pass(Passing::Registration { organization, agent: "anna".into(), contacts: 1 });
         let (is_told, mut reader) = told.await.unwrap();
-        assert!(is_told, "the event is told while the look-up goes on");
+        assert!(is_told, "the event is sent while the look-up is pending");
         answer.notify_one();
-        assert!(reader.next().await.is_none(), "whoever may not listen any more hears nothing more");
+        assert!(reader.next().await.is_none(), "a listener without rights receives nothing more");
     }
 }

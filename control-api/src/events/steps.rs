@@ -1,12 +1,12 @@
-//! News of call programs in the words of events.
+//! Conversion of news of call programs into events.
 
 use std::time::Duration;
 
 use crate::engine::{Ended, GatherBranch, Notice, ProgramNews, StepAt, StepEnd, word};
 use crate::store::ProgramStep;
 
-/// News as they are told.
-pub(super) fn told(news: ProgramNews) -> ProgramStep {
+/// Returns the body of the event for this news.
+pub(super) fn program_step(news: ProgramNews) -> ProgramStep {
     let state = |state: &str| ProgramStep { state: state.into(), ..ProgramStep::default() };
     match news {
         ProgramNews::Began { steps } => ProgramStep { steps: Some(steps as u64), ..state("started") },

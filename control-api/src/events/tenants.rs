@@ -1,13 +1,13 @@
-//! The organization of an incoming call and its settings: asked of the store, and taken from memory when it does not answer.
+//! The organization and settings of a call: read from the store, or taken from memory if the store does not answer.
 //!
 //! ```text
 //! store ─ all organizations every 30 s, a changed one at once ─▶ Known ─▶ tandem.known
-//! call ─▶ of ─┬─ asked within the last second ─▶ the same answer
-//!             ├─ the store answers within a second ─▶ its answer, learned
-//!             └─ it does not ─▶ Known ─ not complete ─▶ unknown: found out when the call is written
+//! call ─▶ of ─┬─ read within the last second ─▶ the same answer
+//!             ├─ the store answers within a second ─▶ its answer, cached
+//!             └─ it does not ─▶ Known ─ not complete ─▶ unknown: determined when the call is written
 //! ```
 //!
-//! Invariant: an answer takes a second at most, whatever the store does.
+//! Invariant: an answer takes a second at most, whatever the state of the store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,25 +23,24 @@ use crate::number::as_e164;
 use crate::store::{OrganizationId, Store, StoreError};
 use crate::voice_config::VoiceConfig;
 
-/// Answers remembered at most: more agents than one machine carries.
+/// Largest number of cached answers: more agents than one machine can serve.
 const LATELY_MAX: usize = 10_000;
-/// What was learned so lately is not asked again, unless this server changed a setting since: many calls begin in one
-/// second.
+/// Time for which an answer is reused, unless this server has changed a setting since. Many calls can begin within one second.
 const FRESH: Duration = Duration::from_secs(1);
-/// The store is given this long for a decision; the engine waits twice as long.
+/// Time the store has to answer for a decision. The engine waits twice as long.
 const ANSWER: Duration = Duration::from_secs(1);
-/// A store that failed or kept silent is not asked again for this long.
+/// Time for which a store that failed or did not answer is not asked again.
 const SILENCE: Duration = Duration::from_secs(1);
-/// Questions to the store at once: its other connections stay free for writing.
+/// Number of simultaneous queries. The store's other connections stay free for writing.
 const ASKING: usize = 4;
-/// Between two readings of all organizations, and after one that failed.
+/// Pause between two readings of all organizations, and after one that failed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
-/// The organizations are read in steps of so many, with a pause between, so that the store is not kept busy.
+/// Number of organizations that are read in one step, and the pause between steps, so that the store is not kept busy.
 const STEP: (usize, Duration) = (16, Duration::from_millis(100));
-/// The first reading delays the start by this at most.
+/// Longest time by which the first reading delays the start.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// Organizations as last read from the store, and the way to ask it; clones share both.
+/// Organizations as last read from the store, with access to the store; clones share both.
 #[derive(Clone, Debug)]
 pub struct Tenants {
     store: Store,
@@ -55,7 +54,7 @@ struct Shared {
     asking: Semaphore,
     silent_until: Mutex<Option<Instant>>,
     file: Option<KnownFile>,
-    /// What the file holds.
+    /// Content of the file.
     written: Mutex<Vec<u8>>,
 }
 
@@ -66,25 +65,25 @@ struct Lately {
     settings: u64,
 }
 
-/// Whose a call is, what is done with its audio, and what it may do.
+/// Organization of a call, with its settings and capabilities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tenant {
     pub(super) organization: OrganizationId,
-    /// With the capabilities applied.
+    /// Voice configuration with the capabilities applied.
     pub(super) config: VoiceConfig,
     pub(super) capabilities: Capabilities,
 }
 
-/// The agent, and the called number when it is an organization's own.
+/// Agent, and the called number if it belongs to an organization.
 type Key = (Option<String>, Option<String>);
 
 impl Tenants {
-    /// Without a file: no organization is known until the store is asked.
+    /// Creates an empty table without a file. No organization is known until the store is read.
     pub fn new(store: Store) -> Tenants {
         Tenants::open(store, None)
     }
 
-    /// What the file knows, if there is one. Blocks.
+    /// Creates a table from the file, if there is one. Blocks.
     pub(crate) fn open(store: Store, file: Option<KnownFile>) -> Tenants {
         let known = file.as_ref().and_then(KnownFile::read).unwrap_or_default();
         let shared = Shared {
@@ -98,28 +97,28 @@ impl Tenants {
         Tenants { store, shared: Arc::new(shared) }
     }
 
-    /// The store that is asked.
+    /// Returns the store behind the table.
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Whether no organization is known.
+    /// Returns whether no organization is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.known().is_empty()
     }
 
-    /// The organization of this agent, or else of the called number, or else the default one, with its settings. `away`:
-    /// the store is known not to answer, and is not asked.
+    /// Returns the organization of this agent, or else of the called number, or else the default one, with its settings. With
+    /// `away`, the store is known not to answer and is not asked.
     pub(super) async fn of(&self, agent: Option<&str>, to: &str, away: bool) -> Owner {
         let number = as_e164(to);
         if !away && !self.is_silent() {
-            match timeout(ANSWER, self.asked(agent, number.as_deref())).await {
+            match timeout(ANSWER, self.ask_store(agent, number.as_deref())).await {
                 Ok(Ok(owner)) => return owner,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "the store failed while a call waited for its settings: those last read are used")
+                    tracing::warn!(%error, "the store failed, so the settings last read are used for a call")
                 }
                 Err(_) => {
-                    tracing::warn!(after = ?ANSWER, "the store did not answer while a call waited for its settings: those last read are used")
+                    tracing::warn!(after = ?ANSWER, "the store did not answer, so the settings last read are used for a call")
                 }
             }
             *lock(&self.shared.silent_until) = Some(Instant::now() + SILENCE);
@@ -128,21 +127,24 @@ impl Tenants {
         self.known().owner(agent, number.as_deref())
     }
 
-    /// The organization of an agent whose name is known. A SIP name stays its organization's for good, so this is never wrong.
+    /// Returns the organization of a known agent. A SIP name is never given to another organization, so the answer is always
+    /// right.
     pub(super) fn known_agent(&self, agent: &str) -> Option<OrganizationId> {
         self.known().agent(agent)
     }
 
-    /// Reads all organizations before the first call comes, as far as that takes no longer than [`FIRST`].
+    /// Reads all organizations before the first call arrives, for at most [`FIRST`].
     pub(crate) async fn first_reading(&self) {
         match timeout(FIRST, self.read_all(Duration::ZERO)).await {
             Ok(Ok(())) => self.keep().await,
-            Ok(Err(error)) => tracing::warn!(%error, "the organizations could not be read; they are read again"),
-            Err(_) => tracing::info!(after = ?FIRST, "the organizations are many; the rest is read while calls run"),
+            Ok(Err(error)) => tracing::warn!(%error, "the organizations could not be read; they will be read again"),
+            Err(_) => {
+                tracing::info!(after = ?FIRST, "there are many organizations; the rest will be read while calls are running")
+            }
         }
     }
 
-    /// Runs until it is cancelled: reads all organizations again and again, and those at once that this server changes.
+    /// Reads all organizations repeatedly, and those that this server changes at once. Runs until it is cancelled.
     pub(crate) async fn keep_up(self, stopping: CancellationToken) {
         let work = async {
             loop {
@@ -152,11 +154,11 @@ impl Tenants {
                         REFRESH.0
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "the organizations cannot be read now");
+                        tracing::debug!(%error, "the organizations cannot be read at present");
                         REFRESH.1
                     }
                 };
-                // An end before the pause is over: the store failed, and everything is read once it answers.
+                // If this ends before the pause, the store has failed, and everything is read again once it answers.
                 let _pause_is_over = timeout(pause, self.follow_changes()).await;
                 sleep(Duration::from_millis(50)).await;
             }
@@ -167,7 +169,7 @@ impl Tenants {
         }
     }
 
-    /// Reads what this server changes, until the store fails.
+    /// Reads organizations that this server changes, until the store fails.
     async fn follow_changes(&self) {
         loop {
             self.store.settings_wait().await;
@@ -178,7 +180,7 @@ impl Tenants {
         }
     }
 
-    /// Reads every organization, with a pause after each step.
+    /// Reads all organizations, with a pause after each step.
     async fn read_all(&self, pause: Duration) -> Result<(), StoreError> {
         if !self.store.keeps() {
             return Ok(());
@@ -197,7 +199,7 @@ impl Tenants {
         Ok(())
     }
 
-    /// Reads what this server has changed, into the table and into one that is being made.
+    /// Reads the organizations that this server has changed, into the table and into one that is being built.
     async fn read_changed(&self, mut other: Option<&mut Known>) -> Result<(), StoreError> {
         for id in self.store.settings_take() {
             let facts = self.store.organization_facts(id).await?;
@@ -211,7 +213,7 @@ impl Tenants {
         Ok(())
     }
 
-    /// Writes the file, when the table has changed.
+    /// Writes the file if the table has changed.
     async fn keep(&self) {
         let Some(file) = self.shared.file.clone() else { return };
         let tenants = self.clone();
@@ -227,16 +229,16 @@ impl Tenants {
         let done = tokio::task::spawn_blocking(work).await;
         if let Err(error) = done.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             metrics::counter!("tandem_known_write_failures_total").increment(1);
-            tracing::warn!(%error, "the settings of organizations cannot be saved (tandem.known): a start without the database would use older ones");
+            tracing::warn!(%error, "cannot save the settings of organizations (tandem.known); a start may use old ones");
         }
     }
 
-    /// The store's answer, or one that it gave within the last second.
-    async fn asked(&self, agent: Option<&str>, number: Option<&str>) -> Result<Owner, StoreError> {
+    /// Returns the store's answer, or one that it gave within the last second.
+    async fn ask_store(&self, agent: Option<&str>, number: Option<&str>) -> Result<Owner, StoreError> {
         if let Some(found) = self.fresh(agent, number) {
             return Ok(Owner::Tenant(found));
         }
-        // Closed by nobody.
+        // The semaphore is never closed.
         let _turn = self.shared.asking.acquire().await.ok();
         if let Some(found) = self.fresh(agent, number) {
             return Ok(Owner::Tenant(found));
@@ -255,7 +257,8 @@ impl Tenants {
         Ok(Owner::Tenant(found))
     }
 
-    /// An agent's organization does not depend on the number; without an agent, the number's own answer only.
+    /// Returns a recent answer. With an agent it does not depend on the number; without one, only an answer for the same number
+    /// counts.
     fn fresh(&self, agent: Option<&str>, number: Option<&str>) -> Option<Tenant> {
         let number = if agent.is_some() { None } else { number };
         let lately = lock(&self.shared.lately);
@@ -264,7 +267,7 @@ impl Tenants {
         holds.then(|| known.found.clone())
     }
 
-    /// With whether the called number decided.
+    /// Reads the organization from the store. The flag says whether the called number determined it.
     async fn ask(&self, agent: Option<&str>, number: Option<&str>) -> Result<Option<(Tenant, bool)>, StoreError> {
         let by_agent = match agent {
             Some(agent) => self.store.membership_organization(agent).await?,
@@ -288,7 +291,7 @@ impl Tenants {
         Ok(Some((Tenant { organization, config, capabilities }, by_number.is_some())))
     }
 
-    /// Whether the store has just failed or kept silent, so that it is not asked.
+    /// Returns whether the store has just failed or not answered, so that it must not be asked.
     pub(super) fn is_silent(&self) -> bool {
         lock(&self.shared.silent_until).is_some_and(|until| Instant::now() < until)
     }
@@ -308,7 +311,7 @@ mod tests {
     use crate::store::StorePlace;
 
     #[tokio::test]
-    async fn a_changed_setting_holds_for_the_next_call_and_what_is_known_is_not_asked_again() {
+    async fn a_changed_setting_applies_to_the_next_call_and_answers_are_cached() {
         let folder = tempfile::tempdir().unwrap();
         let place = StorePlace::new("sqlite:t.db", folder.path());
         let (store, elsewhere) = (Store::open(&place).await.unwrap(), Store::open(&place).await.unwrap());
@@ -325,9 +328,9 @@ mod tests {
         put(&store, true).await;
         assert!(records().await);
         put(&store, false).await;
-        assert!(!records().await, "its own change counts at once");
+        assert!(!records().await, "a change by this server applies at once");
         put(&elsewhere, true).await;
-        assert!(!records().await, "another server's is seen when a second is over");
+        assert!(!records().await, "a change by another server applies after a second");
         put(&store, true).await;
         let off = crate::capabilities::Capabilities { record: false, ..Default::default() };
         assert!(records().await);
@@ -336,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_last_known_decides_at_once_while_the_store_is_away() {
+    async fn the_last_known_settings_apply_at_once_while_the_store_is_unavailable() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         let acme = store.organization_create("acme").await.unwrap().id;
@@ -354,30 +357,32 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(Duration::from_secs(10), written).await.expect("the change is kept");
+        timeout(Duration::from_secs(10), written).await.expect("the change is written to the file");
         stopping.cancel();
         running.await.unwrap();
 
         let restarted = Tenants::open(Store::not_connected(), Some(file));
         let begun = Instant::now();
         for tenants in [&tenants, &restarted] {
-            let Owner::Tenant(found) = tenants.of(None, "echo", true).await else { panic!("it is known") };
+            let Owner::Tenant(found) = tenants.of(None, "echo", true).await else {
+                panic!("the organization is known")
+            };
             assert_eq!((found.organization, found.config.record), (acme, false));
         }
-        let Owner::Tenant(found) = restarted.of(None, "echo", false).await else { panic!("it is known") };
+        let Owner::Tenant(found) = restarted.of(None, "echo", false).await else { panic!("the organization is known") };
         assert_eq!(found.organization, acme);
-        assert!(begun.elapsed() < ANSWER, "a store that is not connected is not waited for");
+        assert!(begun.elapsed() < ANSWER, "a store that is not connected causes no wait");
         assert_eq!(Tenants::new(Store::not_connected()).of(None, "echo", false).await, Owner::Unknown);
     }
 
     #[tokio::test]
-    async fn a_store_that_keeps_silent_delays_a_decision_by_a_second_at_most() {
+    async fn a_store_that_does_not_answer_delays_a_decision_by_a_second_at_most() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         let acme = store.organization_create("acme").await.unwrap().id;
         let tenants = Tenants::new(store);
         tenants.first_reading().await;
-        // Whoever asks waits for a turn that does not come, as behind a database that hangs.
+        // All queries wait for a turn that does not come, as with a database that hangs.
         let _all = tenants.shared.asking.acquire_many(ASKING as u32).await.unwrap();
         let begun = Instant::now();
         let decisions: Vec<_> = (0..50)
@@ -387,7 +392,7 @@ mod tests {
             })
             .collect();
         for decision in decisions {
-            let Owner::Tenant(found) = decision.await.unwrap() else { panic!("it is known") };
+            let Owner::Tenant(found) = decision.await.unwrap() else { panic!("the organization is known") };
             assert_eq!(found.organization, acme);
         }
         assert!(begun.elapsed() < ANSWER * 3 / 2, "{:?}", begun.elapsed());

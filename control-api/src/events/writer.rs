@@ -1,4 +1,4 @@
-//! Writes what happened, once and in order, also when the database is away for a while.
+//! Writes events to the store, once and in order, even if the database is unavailable for some time.
 //!
 //! ```text
 //! ingest ─▶ write ─┬─ nothing waits: Store ── away? ─┐
@@ -6,9 +6,9 @@
 //!                                                                refused ─▶ RefusedFile
 //! ```
 //!
-//! Invariants: what [`Writer::write`] took is in the store or in the spool when it returns, unless the spool is full,
-//! which is counted. Order is kept. A batch keeps its mark until it is written, whatever is taken out of it. A change that
-//! the store refuses for good is put aside (`refused`), logged and counted, and holds up no other.
+//! Invariants: changes given to [`Writer::write`] are in the store or in the spool when it returns, unless the spool is full,
+//! which is counted. Order is kept. A batch keeps its mark until it is written, even if changes are removed from it. A change
+//! that the store refuses permanently is set aside (`refused`), logged and counted, and blocks no other.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -25,12 +25,13 @@ use super::refused::{RefusedEvent, RefusedFile};
 use super::spool::{self, Batch, Kept, Spool, Waiting};
 use crate::store::{Change, Mark, Store, StoreError};
 
-/// A batch waits this long for a store that does not answer, then in the spool; the attempt goes on under the same mark.
+/// Time that a batch waits for a store that does not answer. After that it goes to the spool, and the attempt continues under the
+/// same mark.
 const DIRECT: Duration = Duration::from_secs(2);
-/// Between tries while the store is away: from the first to the longest.
+/// Pause between attempts while the store is unavailable: the first and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// The way into the store for what the engine tells; clones share it.
+/// Writer for the engine's events; clones share the spool.
 #[derive(Clone, Debug)]
 pub struct Writer {
     bus: Bus,
@@ -40,26 +41,34 @@ pub struct Writer {
 #[derive(Debug)]
 struct Shared {
     spool: Mutex<Spool>,
-    /// Bytes in it that wait, so that whoever asks does not wait for the disk.
+    /// Number of bytes that are waiting in the spool, so that queries do not wait for the disk.
     waiting: AtomicU64,
-    /// Held while the oldest batch of the spool is taken out.
+    /// Held while the oldest batch is taken out of the spool.
     draining: tokio::sync::Mutex<()>,
-    /// Held while a batch finds its way, so that none overtakes another.
+    /// Held while a batch is being written, so that none overtakes another.
     order: tokio::sync::Mutex<()>,
     run: Uuid,
     seq: AtomicI64,
-    /// Something waits.
+    /// Notified when a batch is put into the spool.
     waits: Notify,
     refused: RefusedFile,
 }
 
 impl Writer {
-    /// A writer over a bus, with its spool in a file of the usual size, and refused events beside it.
+    /// Opens a writer over a bus, with a spool file of the default size and the refused events beside it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the spool file cannot be opened; the operator must repair it or free disk space.
     pub fn open(bus: Bus, spool: &Path) -> std::io::Result<Writer> {
         Writer::open_sized(bus, spool, spool::LIMIT)
     }
 
-    /// A writer over a bus, with its spool in a file that is given `spool_bytes` of the disk at once.
+    /// Opens a writer over a bus, with a spool file for which `spool_bytes` of disk space are allocated at once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the spool file cannot be opened; the operator must repair it or free disk space.
     pub fn open_sized(bus: Bus, spool: &Path, spool_bytes: u64) -> std::io::Result<Writer> {
         let refused = RefusedFile::in_folder(spool.parent().unwrap_or(Path::new(".")));
         let spool = Spool::open(spool, spool_bytes)?;
@@ -76,41 +85,41 @@ impl Writer {
         Ok(Writer { bus, shared: Arc::new(shared) })
     }
 
-    /// Bytes of events that wait for the database.
+    /// Returns the number of bytes of events that are waiting for the database.
     pub fn waiting(&self) -> u64 {
         self.shared.waiting.load(Ordering::Acquire)
     }
 
-    /// The same writer over another handle to its store.
+    /// Returns the same writer with another handle to its store.
     pub(crate) fn through(&self, store: Store) -> Writer {
         Writer { bus: self.bus.through(store), shared: Arc::clone(&self.shared) }
     }
 
-    /// Writes changes down, or keeps them until that can be done.
+    /// Writes changes to the store, or to the spool if the store is unavailable.
     pub(crate) async fn write(&self, changes: Vec<Change>) {
         let _order = self.shared.order.lock().await;
         let batch = self.batch(changes);
         if self.waiting() == 0 {
             match timeout(DIRECT, self.record(&batch)).await {
                 Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::warn!(%error, "the store does not take events; they wait in the spool"),
+                Ok(Err(error)) => tracing::warn!(%error, "the store does not accept events; they wait in the spool"),
                 Err(_) => tracing::warn!(after = ?DIRECT, "the store does not answer; events wait in the spool"),
             }
         }
         self.keep(batch).await;
     }
 
-    /// Writes down what earlier runs left in the spool. What cannot be written stays there, and so does what is of this run.
+    /// Writes the events that earlier runs left in the spool. Batches of this run, and those that cannot be written, stay there.
     pub(crate) async fn recover(&self) -> Result<(), StoreError> {
         let waiting = self.waiting();
         if waiting > 0 {
-            tracing::warn!(bytes = waiting, "events of an earlier run wait in the spool; they are written now");
+            tracing::warn!(bytes = waiting, "events of an earlier run are waiting in the spool and are now written");
         }
         let own = self.shared.run;
         self.drain(|batch| batch.mark.run != own).await
     }
 
-    /// Runs until it is cancelled: writes what waits, as soon as the store takes it again.
+    /// Writes waiting batches as soon as the store accepts them again. Runs until it is cancelled.
     pub(crate) async fn replay(self, stopping: CancellationToken) {
         let work = async {
             loop {
@@ -118,11 +127,11 @@ impl Writer {
                 let mut pause = PAUSE.0;
                 while let Err(error) = self.drain(|_| true).await {
                     metrics::counter!("tandem_store_retries_total").increment(1);
-                    tracing::debug!(%error, "the store is still away");
+                    tracing::debug!(%error, "the store is still unavailable");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE.1);
                 }
-                tracing::info!("the spool is empty: every event is in the store");
+                tracing::info!("the spool is empty; all events are in the store");
             }
         };
         tokio::select! {
@@ -131,24 +140,24 @@ impl Writer {
         }
     }
 
-    /// Writes what waits, oldest first, until nothing does, the next is not `wanted`, or the store is away.
+    /// Writes waiting batches, oldest first, until none is left, the next one is not `wanted`, or the store is unavailable.
     async fn drain(&self, wanted: impl Fn(&Batch) -> bool) -> Result<(), StoreError> {
         loop {
             let _turn = self.shared.draining.lock().await;
-            let oldest = self.blocking(Spool::oldest).await.map_err(lost)?;
+            let oldest = self.blocking(Spool::oldest).await.map_err(spool_error)?;
             let Some((waiting, next)) = oldest else { return Ok(()) };
             match waiting {
                 Waiting::Batch(batch) if !wanted(&batch) => return Ok(()),
                 Waiting::Batch(batch) => self.record(&batch).await?,
                 Waiting::Unreadable(line) => self.keep_refused(vec![RefusedEvent::unreadable(&line)]).await?,
             }
-            self.blocking(move |spool| spool.done(next)).await.map_err(lost)?;
+            self.blocking(move |spool| spool.done(next)).await.map_err(spool_error)?;
             self.tell_waiting();
         }
     }
 
-    /// Writes one batch, once. What the store refuses for good is put aside, the rest is written. An error: the store is
-    /// away, and the batch is to be tried again under the same mark.
+    /// Writes one batch exactly once. Changes that the store refuses permanently are set aside, and the others are written. An
+    /// error means that the store is unavailable and the batch must be written again under the same mark.
     async fn record(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut pieces: Vec<(usize, Change)> = batch.changes.iter().cloned().enumerate().collect();
         loop {
@@ -159,15 +168,15 @@ impl Writer {
             };
             let culprits = self.bus.refused(changes).await?;
             if culprits.is_empty() {
-                tracing::error!(error = %refused, "the store refuses to write, and no event is to blame; events wait");
+                tracing::error!(error = %refused, "the store refuses to write although no single event is the cause; events wait");
                 return Err(refused);
             }
             self.put_aside(batch.mark, &mut pieces, culprits).await?;
         }
     }
 
-    /// Keeps refused changes where an operator finds them, and takes them out of `pieces`. Of a call's beginning stays what
-    /// no store refuses.
+    /// Writes refused changes to a file for the operator, and removes them from `pieces`. From the beginning of a call, the part
+    /// that no store refuses stays.
     async fn put_aside(
         &self,
         mark: Mark,
@@ -191,7 +200,7 @@ impl Writer {
     async fn keep_refused(&self, events: Vec<RefusedEvent>) -> Result<(), StoreError> {
         let count = events.len() as u64;
         let file = self.shared.refused.clone();
-        self.blocking(move |_| file.append(&events)).await.map_err(lost)?;
+        self.blocking(move |_| file.append(&events)).await.map_err(spool_error)?;
         metrics::counter!("tandem_events_refused_total").increment(count);
         Ok(())
     }
@@ -206,11 +215,14 @@ impl Writer {
             }
             Ok(Kept::Full) => {
                 metrics::counter!("tandem_spool_dropped_total").increment(count);
-                tracing::error!(events = count, "the spool is full: events are lost until the database is back");
+                tracing::error!(
+                    events = count,
+                    "the spool is full; events are lost until the database is available again"
+                );
             }
             Err(error) => {
                 metrics::counter!("tandem_spool_dropped_total").increment(count);
-                tracing::error!(events = count, %error, "the spool cannot be written: events are lost");
+                tracing::error!(events = count, %error, "cannot write the spool; events are lost");
             }
         }
         self.tell_waiting();
@@ -229,7 +241,7 @@ impl Writer {
         work(&mut self.shared.spool.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// File work off the async threads.
+    /// Runs file operations on a blocking thread.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Spool) -> std::io::Result<T> + Send + 'static,
@@ -247,9 +259,10 @@ impl Writer {
     }
 }
 
-/// A spool that cannot be read is like a store that is away: nothing is dropped, and somebody must look.
-fn lost(error: std::io::Error) -> StoreError {
-    tracing::error!(%error, "the event spool cannot be read or cut");
+/// Converts an error of the spool into one of the store. It is handled like an unavailable store: nothing is dropped, and the
+/// operator must look into it.
+fn spool_error(error: std::io::Error) -> StoreError {
+    tracing::error!(%error, "cannot read or truncate the event spool");
     StoreError::Spool(error)
 }
 
@@ -280,7 +293,7 @@ mod tests {
         Change::Dtmf { call, leg: 1, digit: '5', duration_ms, at: now() }
     }
 
-    /// How long each key was held, in the order of events.
+    /// Returns the duration of every key press, in the order of the events.
     async fn presses(store: &Store, organization: OrganizationId) -> Vec<u64> {
         let filter = StreamFilter::Organization { organization, translations: false };
         let events = store.stream_after(&filter, 0, 10_000).await.unwrap();
@@ -288,13 +301,13 @@ mod tests {
         bodies.filter_map(|body| body["duration_ms"].as_u64()).collect()
     }
 
-    /// What every store refuses: a second call of the same identity.
+    /// Returns a change that every store refuses: a second call with the same id.
     fn refused_by_any(organization: OrganizationId, call: Uuid) -> Change {
         created(organization, call)
     }
 
-    /// Every tenth batch holds a change that is refused for good; batches wait in the spool, some written by an earlier run,
-    /// and replays are cut off in the middle.
+    /// Every tenth batch contains a change that is refused permanently. Batches wait in the spool, some already written by an
+    /// earlier run, and replays are interrupted.
     async fn one_in_ten_is_poisoned(store: Store, folder: &Path) {
         let organization = store.organization_create("acme").await.unwrap().id;
         let call = Uuid::now_v7();
@@ -315,7 +328,7 @@ mod tests {
                 }
                 writer.keep(writer.batch(changes)).await;
             }
-            // Written, but the end of it was not heard of: what is done comes again with the next run.
+            // Written, but without confirmation, so these batches are written again by the next run.
             let mut at = writer.blocking(Spool::oldest).await.unwrap();
             for _ in 0..25 {
                 let Some((Waiting::Batch(batch), next)) = at else { panic!("a batch waits") };
@@ -329,19 +342,19 @@ mod tests {
         expected.push(9_999);
         assert_eq!(presses(&store, organization).await, expected);
         let refused = super::super::refused_list(folder).unwrap();
-        assert_eq!(refused.len(), 12, "each refused event is kept, once: {refused:?}");
+        assert_eq!(refused.len(), 12, "each refused event is stored once: {refused:?}");
         assert!(refused.iter().all(|event| (event.call, &*event.kind, event.piece) == (call, "call_created", 1)));
     }
 
     #[tokio::test]
-    async fn refused_events_cost_no_other_and_are_kept_apart_on_sqlite() {
+    async fn refused_events_are_set_aside_and_others_written_on_sqlite() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         one_in_ten_is_poisoned(store, folder.path()).await;
     }
 
     #[tokio::test]
-    async fn refused_events_cost_no_other_and_are_kept_apart_on_postgresql() {
+    async fn refused_events_are_set_aside_and_others_written_on_postgresql() {
         let postgres = Postgres::start().await;
         let database = postgres.database().await;
         let folder = tempfile::tempdir().unwrap();
@@ -352,9 +365,9 @@ mod tests {
         postgres.stop().await;
     }
 
-    /// Texts that a column or an index does not take as they are.
+    /// Texts that a column or an index does not accept unchanged.
     #[tokio::test]
-    async fn a_call_gets_its_row_whatever_its_texts_hold() {
+    async fn a_call_gets_its_row_whatever_its_texts_contain() {
         let postgres = Postgres::start().await;
         let database = postgres.database().await;
         let folder = tempfile::tempdir().unwrap();
@@ -362,12 +375,12 @@ mod tests {
         let store = Store::open(&place).await.unwrap();
         let organization = store.organization_create("acme").await.unwrap().id;
         let writer = Writer::open(Bus::start(store.clone()).await.unwrap(), &folder.path().join("spool")).unwrap();
-        // What takes the store long, on a busy machine, goes by the spool.
+        // On a busy machine, slow writes go through the spool.
         let write = async |changes| {
             writer.write(changes).await;
             writer.drain(|_| true).await.unwrap();
         };
-        // Incompressible, or an index would take more than its limit.
+        // Incompressible text; otherwise an index entry would not exceed its limit.
         let mut state = 1_u64;
         let mut letter = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -386,7 +399,7 @@ mod tests {
             assert_eq!(shown.status, "ended");
             assert!(shown.to.chars().count() <= 256 && !shown.to.contains(char::is_control), "{}", shown.to);
         }
-        // More different words in one call than its index of words can hold.
+        // More different words in one call than its full-text index can hold.
         let call = Uuid::now_v7();
         write(vec![created(organization, call)]).await;
         let segment = |n: usize| {
@@ -426,7 +439,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_that_the_store_refuses_takes_no_other_with_it() {
+    async fn a_change_that_the_store_refuses_affects_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         let organization = store.organization_create("acme").await.unwrap().id;
@@ -452,7 +465,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_whose_commit_was_not_heard_of_is_not_written_twice() {
+    async fn a_batch_with_an_unconfirmed_commit_is_not_written_twice() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         let organization = store.organization_create("acme").await.unwrap().id;
@@ -460,23 +473,23 @@ mod tests {
         let call = Uuid::now_v7();
         let writer = Writer::open(bus.clone(), &folder.path().join("spool")).unwrap();
         writer.write(vec![created(organization, call)]).await;
-        // Committed, but nobody heard: it waits in the spool as well, as a run that crashed leaves it.
+        // Committed without confirmation: the batch also waits in the spool, as after a crash.
         let batch = writer.batch(vec![press(call, 1), press(call, 2)]);
         store.changes_record_once(batch.mark, &batch.changes).await.unwrap().unwrap();
         writer.keep(batch).await;
         writer.write(vec![press(call, 3)]).await;
-        assert!(writer.waiting() > 0, "order is kept: what comes later waits too");
+        assert!(writer.waiting() > 0, "order is kept, so later events wait too");
         drop(writer);
         let writer = Writer::open(bus.clone(), &folder.path().join("spool")).unwrap();
         writer.recover().await.unwrap();
         assert_eq!((presses(&store, organization).await, writer.waiting()), (vec![1, 2, 3], 0));
-        // Readers see the same as the store.
+        // Readers see the same events as the store.
         let filter = StreamFilter::Organization { organization, translations: false };
         assert_eq!(bus.page(&filter, 0, 10).await.unwrap().0.len(), 4);
     }
 
     #[tokio::test]
-    async fn events_survive_a_database_that_goes_away_in_order_and_once() {
+    async fn events_survive_an_outage_of_the_database_in_order_and_once() {
         let mut postgres = Postgres::start().await;
         let database = postgres.database().await;
         let folder = tempfile::tempdir().unwrap();
@@ -498,7 +511,7 @@ mod tests {
             expected.clone()
         };
         for _ in 0..2 {
-            // The database goes in the middle of it, comes back in the middle of it.
+            // The database stops and returns while events are being written.
             let ((), _) = tokio::join!(postgres.halt(), next(200));
             next(200).await;
             assert!(writer.waiting() > 0);

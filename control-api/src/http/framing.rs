@@ -1,23 +1,23 @@
-//! Finds requests that say their length in two ways: `Content-Length` beside `Transfer-Encoding`.
+//! Detection of requests that state their length in two ways: `Content-Length` together with `Transfer-Encoding`.
 //!
-//! A proxy before us may believe the one where we believe the other, and take a request for the body of another (RFC 9112
-//! section 6.3). hyper drops `Content-Length` before anybody sees it, so the bytes are looked at on their way to it.
+//! A proxy may use one of them and this server the other, so that a request is taken for the body of another one (RFC 9112
+//! section 6.3). hyper removes `Content-Length` before any handler sees it, so the bytes are checked on their way to hyper.
 //!
 //! ```text
 //!  Head ─▶ Body{left} ──▶ Head        Chunk size ─▶ data ─▶ size … 0 ─▶ trailer ─▶ Head
-//!       └▶ refused: everything after it passes unseen
+//!       └▶ refused: the bytes after it are not checked
 //! ```
 //!
-//! What hyper itself refuses (unequal lengths, an unknown encoding, folded lines) is left to it.
+//! Requests that hyper itself refuses (unequal lengths, an unknown encoding, folded lines) are left to it.
 
-/// Longest start of a header line that is looked at: names, lengths and encodings are shorter.
+/// Number of bytes of a header line that are kept. Names, lengths and encodings are shorter.
 const LINE_KEPT: usize = 256;
 
-/// Follows the requests of one connection.
+/// Parser that follows the requests of one connection.
 #[derive(Debug)]
 pub(super) struct RequestFraming {
     state: State,
-    /// Start of the line that is being read, without line ends.
+    /// Beginning of the current line, without line ends.
     line: Vec<u8>,
 }
 
@@ -38,17 +38,17 @@ enum State {
         left: u64,
     },
     Trailer,
-    /// Refused, or nothing that can be followed.
+    /// Refused, or a message that cannot be followed.
     Opaque,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
-    /// The request line has come.
+    /// Whether the request line has been read.
     has_begun: bool,
     length: Option<u64>,
     has_length: bool,
-    /// Whether the last coding is `chunked`.
+    /// Set if the request has an encoding: whether the last coding is `chunked`.
     encoding: Option<bool>,
 }
 
@@ -57,7 +57,7 @@ impl RequestFraming {
         RequestFraming { state: State::Head(Head::default()), line: Vec::new() }
     }
 
-    /// Takes the next bytes. `Some(n)`: a request is to be refused, whose head ends with the byte at `n`.
+    /// Processes the next bytes. Returns the offset of the last byte of a head whose request must be refused.
     pub(super) fn refused_at(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while at < bytes.len() {
@@ -106,11 +106,11 @@ impl RequestFraming {
         }
     }
 
-    /// The state after a line of a head; `Opaque`: the head is complete and to be refused.
+    /// Returns the state after a line of a head. `Opaque` means that the head is complete and must be refused.
     fn head_line(&self, mut head: Head) -> State {
         if self.line.is_empty() {
             return match head {
-                // Line ends before a request are skipped.
+                // Empty lines before a request are skipped.
                 Head { has_begun: false, .. } => State::Head(head),
                 Head { has_length: true, encoding: Some(_), .. } => State::Opaque,
                 Head { encoding: Some(true), .. } => State::ChunkSize { size: 0 },
@@ -156,7 +156,7 @@ fn chunk_begins(size: u64) -> State {
 mod tests {
     use super::*;
 
-    /// Where the framing refuses, fed in pieces of `step` bytes.
+    /// Returns the offset at which the framing refuses a text that is fed in pieces of `step` bytes.
     fn refused(text: &[u8], step: usize) -> Option<usize> {
         let mut framing = RequestFraming::new();
         let mut before = 0;
@@ -172,7 +172,7 @@ mod tests {
     const BOTH: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
 
     #[test]
-    fn a_length_beside_an_encoding_is_refused_however_it_is_written_and_cut() {
+    fn a_length_with_an_encoding_is_refused_in_every_spelling_and_split() {
         for text in [
             BOTH.to_owned(),
             BOTH.replace("\r\n", "\n"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_and_ordinary_requests_are_not_mistaken_for_such_heads() {
+    fn bodies_and_ordinary_requests_are_not_refused() {
         let inner = BOTH.len();
         for text in [
             "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n".to_owned(),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_in_any_pieces_give_one_answer() {
+    fn the_result_does_not_depend_on_how_bytes_are_split() {
         let words: [&[u8]; 14] = [
             b"POST / HTTP/1.1\r\n",
             b"Content-Length: ",

@@ -1,4 +1,4 @@
-//! What bytes pass through: writes that stall are given up, and requests that are framed in two ways are made unreadable.
+//! Streams of HTTP connections: writes that stall are given up, and requests with ambiguous framing are made unreadable.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,20 +13,21 @@ use tokio::time::Sleep;
 use super::framing::RequestFraming;
 use super::places::Place;
 
-/// A client takes [`TAKEN`] bytes of its answer, or all that is left, within this.
+/// Time within which a client must accept [`TAKEN`] bytes of its response, or all that is left.
 const WRITE: Duration = Duration::from_secs(20);
+/// Number of bytes that count as progress.
 const TAKEN: usize = 4096;
-/// Takes the place of the end of a head that must be refused: no HTTP, so that the parser answers 400 and closes.
+/// Replaces the end of a head that must be refused. It is not HTTP, so the parser answers 400 and closes.
 const UNREADABLE: &[u8] = b"\0\r\n\r\n";
 
-/// A socket whose peer must read.
+/// Socket whose peer must read.
 pub(super) struct Stalling {
     stream: TcpStream,
     listener: &'static str,
     place: Arc<Place>,
-    /// Set while the peer takes too little.
+    /// Set while the peer accepts too little.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// What it has taken since that was set.
+    /// Number of bytes accepted since then.
     taken: usize,
 }
 
@@ -35,7 +36,7 @@ impl Stalling {
         Stalling { stream, listener, place, deadline: None, taken: 0 }
     }
 
-    /// Bounds the time for which writing `wanted` bytes makes too little progress.
+    /// Limits the time for which writing `wanted` bytes makes too little progress.
     fn bound(
         &mut self,
         progress: Poll<io::Result<usize>>,
@@ -97,12 +98,12 @@ impl AsyncWrite for Stalling {
     }
 }
 
-/// A plain stream whose requests' framing is looked at.
+/// Plain stream on which the framing of requests is checked.
 pub(super) struct Watched<I> {
     io: I,
     framing: RequestFraming,
     place: Arc<Place>,
-    /// Bytes that the parser still has to read in place of those that came.
+    /// Bytes that the parser must still read in place of the received ones.
     instead: &'static [u8],
 }
 

@@ -1,15 +1,16 @@
-//! The front door: accepts HTTP connections, bounds them in number and time, and hands their requests to the routes.
+//! HTTP server: accepts connections, limits their number and duration, and passes their requests to the routes.
 //!
 //! ```text
-//!  accept ─▶ places (who may stay) ─▶ TLS ─▶ io (stalled writes, framing) ─▶ hyper, HTTP/1.1 ─▶ Router
-//!                │ too many: closed at once, or the longest idle stranger is
-//!                └ a place is given back when its connection ends, an upgraded one included
+//!  accept ─▶ places (admission)     ─▶ TLS ─▶ io (stalled writes, framing) ─▶ hyper, HTTP/1.1 ─▶ Router
+//!                │ too many: closed at once, or the stranger that was idle longest is
+//!                └ a place is released when its connection ends, also an upgraded one
 //! ```
 //!
-//! Deadlines: a first request is complete 10 s after the connection was accepted, TLS handshake included; a further one 30 s
-//! after the answer before it; a client takes something of its answer within 20 s. A connection that misses one is closed.
+//! Deadlines: a first request must be complete 10 s after the connection was accepted, including the TLS handshake; a further one
+//! 30 s after the previous response; and a client must accept some of its response within 20 s. A connection that misses a
+//! deadline is closed.
 //!
-//! Not here: what requests ask (`routes`), how often (`rate_limit`), how long bodies take (`body`).
+//! Not here: the content of requests (`routes`), their rate (`rate_limit`), the time for bodies (`body`).
 
 mod framing;
 mod io;
@@ -45,56 +46,57 @@ pub(crate) use places::{Place, Places, connection_bounds};
 use io::{Stalling, Watched};
 use places::Busy;
 
-/// A connection's first request is complete within this, TLS handshake included.
+/// Time in which the first request of a connection must be complete, including the TLS handshake.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
-/// A further request's headers are complete this long after the answer before it.
+/// Time after the previous response in which the headers of a further request must be complete.
 const NEXT_REQUEST: Duration = Duration::from_secs(30);
-/// Request line and headers, in bytes; 431 beyond.
+/// Size limit of request line and headers, in bytes. Larger ones get 431.
 const HEAD_MAX: usize = 32 * 1024;
-/// What is still read of a refused request, so that its refusal arrives, and for how long.
+/// Number of bytes that are still read of a refused request, so that the response reaches the client.
 const LINGER_BYTES: usize = 1 << 20;
+/// Time for which they are read.
 const LINGER: Duration = Duration::from_secs(2);
-/// Pause after a failed accept, such as when descriptors have run out.
+/// Pause after a failed accept, for example when there are no more file descriptors.
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
-/// Connections that are accepted before others get on: fewer than the smallest table has places.
+/// Number of connections that are accepted before other tasks run. It is smaller than the smallest table.
 const IN_A_ROW: u32 = 16;
-/// Refused and displaced connections are logged at most this often.
+/// Interval at which refused and displaced connections are logged.
 const TELL_REFUSALS: Duration = Duration::from_secs(10);
-/// Requests are answered within this when the server stops.
+/// Time in which requests are completed when the server stops.
 const STOP: Duration = Duration::from_secs(3);
 
-/// A listener of the front door.
+/// Listener with its settings.
 pub(crate) struct Door {
-    /// Its name in metrics and logs.
+    /// Name of the listener in metrics and logs.
     pub(crate) name: &'static str,
-    /// Where connections come in; does not block.
+    /// Non-blocking socket that accepts connections.
     pub(crate) listener: std::net::TcpListener,
-    /// How TLS shakes hands; `None`: plain HTTP.
+    /// TLS configuration; `None` for plain HTTP.
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// Which connections stay.
+    /// Table that decides which connections stay.
     pub(crate) places: Places,
-    /// Whether an address is a reverse proxy of ours, which brings many clients.
+    /// Returns whether an address is one of the operator's reverse proxies, which carry many clients.
     pub(crate) is_proxy: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
-/// What all connections of a door share.
+/// State shared by all connections of a listener.
 struct Shared {
     name: &'static str,
     tls: Option<TlsAcceptor>,
     app: Router,
     http: http1::Builder,
-    /// No new requests.
+    /// Cancelled when no new requests are accepted.
     stopping: CancellationToken,
-    /// Whatever still runs is cut off.
+    /// Cancelled when the remaining connections must be closed.
     cut: CancellationToken,
 }
 
-/// Serves `app` until `stopping`, then answers what is being asked, for 3 s at most.
+/// Serves `app` until `stopping`. Then completes pending requests, for 3 s at most.
 pub(crate) async fn serve(door: Door, app: Router, stopping: CancellationToken) {
     let Door { name, listener, tls, places, is_proxy } = door;
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(name, %error, "the listener is lost"),
+        Err(error) => return tracing::error!(name, %error, "cannot use the listener"),
     };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(NEXT_REQUEST).max_buf_size(HEAD_MAX);
@@ -119,7 +121,7 @@ pub(crate) async fn serve(door: Door, app: Router, stopping: CancellationToken) 
                 if let Some(place) = places.admit(socket, peer.ip(), is_proxy(peer.ip())) {
                     connections.spawn(carry(Arc::clone(&shared), stream, peer, Arc::new(place)));
                 }
-                // In a flood, what newcomers have sent is read before others take their places.
+                // In a flood, data of newcomers is read before others take their places.
                 count = count.wrapping_add(1);
                 if count.is_multiple_of(IN_A_ROW) {
                     tokio::task::yield_now().await;
@@ -127,7 +129,7 @@ pub(crate) async fn serve(door: Door, app: Router, stopping: CancellationToken) 
             }
             (_, Err(error)) => {
                 metrics::counter!("tandem_http_accept_failed_total", "listener" => name).increment(1);
-                tracing::debug!(name, %error, "connections could not be accepted");
+                tracing::debug!(name, %error, "cannot accept connections");
                 tokio::time::sleep(AFTER_FAILURE).await;
             }
         }
@@ -140,7 +142,7 @@ pub(crate) async fn serve(door: Door, app: Router, stopping: CancellationToken) 
     }
 }
 
-/// Carries a connection from its acceptance to its end, or to its upgrade.
+/// Serves a connection from its acceptance to its end or its upgrade.
 async fn carry(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
     let closed = tokio::select! {
         () = converse(&shared, stream, peer, &place) => return,
@@ -151,7 +153,7 @@ async fn carry(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: 
     metrics::counter!("tandem_http_connections_closed_total", "listener" => shared.name, "why" => closed).increment(1);
 }
 
-/// Ends when no request has come in time.
+/// Returns when no request has arrived in time. Otherwise it never returns.
 async fn silence(place: &Place) {
     tokio::time::sleep(FIRST_REQUEST).await;
     if place.has_asked() {
@@ -173,11 +175,11 @@ async fn converse(shared: &Shared, stream: TcpStream, peer: SocketAddr, place: &
 
 fn tune(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP options stay as they are");
+        tracing::debug!(%error, "cannot set TCP options");
     }
 }
 
-/// Answers requests until either side has had enough.
+/// Answers requests until either side closes.
 async fn requests<I>(shared: &Shared, io: I, peer: SocketAddr, place: &Arc<Place>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -207,7 +209,7 @@ where
     }
 }
 
-/// Reads on for a moment: unread bytes would make the system reset the connection, and the client lose the refusal.
+/// Reads on for a moment. Unread bytes would make the system reset the connection, and the client would lose the response.
 async fn linger(mut io: impl AsyncRead + Unpin) {
     let mut buffer = vec![0; 8 * 1024];
     let mut left = LINGER_BYTES;
@@ -219,7 +221,7 @@ async fn linger(mut io: impl AsyncRead + Unpin) {
             }
         }
     };
-    // Too slow, or gone: it is closed either way.
+    // Whether it was too slow or is gone, the connection is closed.
     let _slow = timeout(LINGER, drain).await;
 }
 
@@ -239,7 +241,7 @@ async fn answer(
     Ok(response.map(|body| InUse { body, _busy: busy }))
 }
 
-/// A request's body. While its client is waited for, the connection may make room for another.
+/// Body of a request. While the client must send more, the connection may be displaced.
 struct Arriving {
     body: Incoming,
     place: Arc<Place>,
@@ -271,7 +273,7 @@ impl HttpBody for Arriving {
     }
 }
 
-/// A body whose connection is in use until it has been handed out whole.
+/// Body of a response. The connection is in use until it has been sent completely.
 struct InUse {
     body: Body,
     _busy: Busy,
@@ -308,7 +310,7 @@ mod tests {
     use super::*;
     use crate::engine::ConnectionBounds;
 
-    /// A door that is open until it is dropped. Its big page is larger than what a socket buffers.
+    /// Server that is open until it is dropped. Its large page exceeds the buffers of a socket.
     struct Open {
         address: SocketAddr,
         places: Places,
@@ -338,10 +340,10 @@ mod tests {
         }
     }
 
-    /// Reads to the end; for how long the connection was open.
+    /// Reads to the end and returns how long the connection was open.
     async fn open_for(mut stream: TcpStream) -> Duration {
         let since = tokio::time::Instant::now();
-        // A reset is an end, too.
+        // A reset counts as an end.
         let _reset = stream.read_to_end(&mut Vec::new()).await;
         since.elapsed()
     }
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_without_a_whole_request_is_closed_in_time() {
+    async fn a_connection_without_a_complete_request_is_closed_in_time() {
         let starts: [&[u8]; 5] =
             [b"", b"PRI * HTTP/2.0\r\n\r\nSM", b"GET / HTTP/1.1\r\nHost: x\r\n", b"\r\n\r\n\r\n", b"\x16\x03\x01"];
         for (config, own) in [(None, starts[2]), (Some(tls()), starts[4])] {
@@ -368,7 +370,7 @@ mod tests {
                 let mut stream = open.connect().await;
                 stream.write_all(start).await.unwrap();
                 let lasted = open_for(stream).await;
-                // Another protocol may be refused at once; silence and the beginning of a request have their time.
+                // Another protocol may be refused at once. Silence and the beginning of a request get the full time.
                 let is_refused = lasted < Duration::from_secs(1);
                 assert!(is_about(lasted, FIRST_REQUEST) || is_refused, "{start:?}: {lasted:?}");
                 assert!(!is_refused || !(start.is_empty() || start == own), "{start:?} {lasted:?}");
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_that_drip_do_not_keep_a_connection_open() {
+    async fn slowly_arriving_bytes_do_not_keep_a_connection_open() {
         let open = Open::new(None);
         let mut stream = open.connect().await;
         let since = tokio::time::Instant::now();
@@ -389,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_is_closed_after_the_time_for_a_next_request() {
+    async fn an_idle_connection_is_closed_after_the_time_for_the_next_request() {
         let open = Open::new(None);
         let mut stream = open.connect().await;
         for _ in 0..2 {
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_that_keep_us_waiting_make_room_for_others() {
+    async fn clients_that_keep_the_server_waiting_are_displaced_by_others() {
         for kept in [
             &b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"[..],
             b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -426,7 +428,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_read_is_closed_and_gives_its_place_back() {
+    async fn a_client_that_does_not_read_is_closed_and_its_place_released() {
         let open = Open::new(None);
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -443,7 +445,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stopping_server_answers_what_is_asked_and_closes_the_rest() {
+    async fn a_stopping_server_completes_requests_and_closes_other_connections() {
         let open = Open::new(None);
         let mut idle = open.connect().await;
         idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();

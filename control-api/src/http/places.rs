@@ -1,8 +1,8 @@
-//! Who may stay connected: the table of one listener, and each connection's place in it.
+//! Admission of connections: the table of one listener, and each connection's place in it.
 //!
-//! A connection between requests may make room for another; one whose request is being answered does not, unless its client is
-//! waited for: to send the rest of the request, or to take the answer. Connections that have shown a good key or session, that were upgraded, or that come from our own
-//! reverse proxies, are known: see [`ConnectionTable`].
+//! A connection between two requests may be displaced by another. One whose request is being answered may not, unless the server
+//! waits for its client to send the rest of the request or to accept the response. Connections that have shown a valid key or
+//! session, that were upgraded, or that come from the operator's reverse proxies, are known: see [`ConnectionTable`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,39 +15,39 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{ConnectionBounds, ConnectionTable, Standing};
 
-/// Displaced connections that may still be closing: each holds a descriptor until it is closed.
+/// Number of displaced connections that may still be closing. Each holds a file descriptor until it is closed.
 const CLOSING: usize = 16;
 
-/// The bounds of a listener with `total` places.
+/// Returns the limits of a listener with `total` places.
 pub(crate) fn connection_bounds(total: usize) -> ConnectionBounds {
     let strangers = total - total / 4;
     let per_address = (strangers / 3).clamp(2, 128);
     ConnectionBounds { total, strangers, per_address, per_site: per_address * 4 }
 }
 
-/// The connections of one listener.
+/// Connections of one listener.
 #[derive(Clone)]
 pub(crate) struct Places(Arc<Table>);
 
 struct Table {
     name: &'static str,
     seats: Mutex<Seats>,
-    /// Sockets that may be open, whether they still have a place or not.
+    /// Sockets that may be open, with or without a place.
     sockets: Arc<Semaphore>,
     next: AtomicU64,
-    /// Since they were logged last.
+    /// Refused and displaced connections since they were last logged.
     refused: AtomicU64,
     displaced: AtomicU64,
 }
 
 struct Seats {
     table: ConnectionTable<u64>,
-    /// Cancelled to displace a connection.
+    /// Tokens that are cancelled to displace a connection.
     tokens: HashMap<u64, CancellationToken>,
 }
 
 impl Places {
-    /// No connections yet.
+    /// Creates an empty table.
     pub(crate) fn new(name: &'static str, bounds: ConnectionBounds) -> Places {
         let sockets = Arc::new(Semaphore::new(bounds.total + CLOSING));
         let seats = Mutex::new(Seats { table: ConnectionTable::new(bounds), tokens: HashMap::new() });
@@ -60,7 +60,7 @@ impl Places {
         Socket(Arc::clone(&self.0.sockets).acquire_owned().await.ok())
     }
 
-    /// A place for a connection from `address`, maybe instead of another; `None`: there is none.
+    /// Returns a place for a connection from `address`, possibly by displacing another one. `None` means that there is none.
     pub(crate) fn admit(&self, socket: Socket, address: IpAddr, is_proxy: bool) -> Option<Place> {
         let table = &self.0;
         let (id, now) = (table.next.fetch_add(1, Ordering::Relaxed), Instant::now());
@@ -88,18 +88,18 @@ impl Places {
         Some(Place { table: Arc::clone(table), id, token, asked, answering, upgraded, _socket: socket })
     }
 
-    /// Connections that have a place.
+    /// Returns the number of connections with a place.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.0.lock().table.len()
     }
 
-    /// Logs what was refused and displaced since it was last called.
+    /// Logs the connections that were refused and displaced since the last call.
     pub(crate) fn tell(&self, listener: &'static str) {
         let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
         let (refused, displaced) = (take(&self.0.refused), take(&self.0.displaced));
         if refused + displaced > 0 {
-            tracing::warn!(listener, refused, displaced, "too many HTTP connections from strangers");
+            tracing::warn!(listener, refused, displaced, "too many HTTP connections from unknown clients");
         }
     }
 }
@@ -114,7 +114,7 @@ impl Table {
     }
 }
 
-/// One connection's place. It is given back when the last holder drops it: an upgraded connection keeps it.
+/// Place of one connection. It is released when the last holder drops it; an upgraded connection keeps it.
 pub(crate) struct Place {
     table: Arc<Table>,
     id: u64,
@@ -125,7 +125,7 @@ pub(crate) struct Place {
     _socket: Socket,
 }
 
-/// The right to have a socket open, until it is dropped.
+/// Right to have a socket open, until it is dropped.
 pub(crate) struct Socket(#[expect(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
 
 impl Place {
@@ -134,12 +134,12 @@ impl Place {
         self.token.cancelled().await;
     }
 
-    /// Whether a whole request has come.
+    /// Returns whether a complete request has arrived.
     pub(crate) fn has_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// A request is being answered until this is dropped.
+    /// Marks the connection as answering a request until the returned value is dropped.
     pub(crate) fn busy(place: &Arc<Place>) -> Busy {
         place.asked.store(true, Ordering::Relaxed);
         place.answering.store(true, Ordering::Relaxed);
@@ -147,12 +147,12 @@ impl Place {
         Busy(Arc::clone(place))
     }
 
-    /// The client has shown a good key or session.
+    /// Marks the connection as known: its client has shown a valid key or session.
     pub(crate) fn proven(&self) {
         self.table.lock().table.set_standing(self.id, Standing::Known);
     }
 
-    /// It is no longer HTTP: what it became has bounds of its own.
+    /// Marks the connection as upgraded. The new protocol has limits of its own.
     pub(crate) fn upgraded(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
         let mut seats = self.table.lock();
@@ -160,18 +160,18 @@ impl Place {
         seats.table.set_idle_since(self.id, None);
     }
 
-    /// Whether it is no longer HTTP.
+    /// Returns whether the connection was upgraded.
     pub(crate) fn is_upgraded(&self) -> bool {
         self.upgraded.load(Ordering::Relaxed)
     }
 
-    /// The client takes nothing (`true`), or something again.
+    /// Records that the client accepts nothing (`true`), or something again.
     pub(super) fn stalls(&self, stalls: bool) {
         let idle = stalls || !self.answering.load(Ordering::Relaxed);
         self.idle_since(idle.then(Instant::now));
     }
 
-    /// The rest of a request's body is waited for (`true`), or some of it has come.
+    /// Records that the server waits for the rest of a request's body (`true`), or that some of it has arrived.
     pub(super) fn awaits_body(&self, awaits: bool) {
         self.idle_since(awaits.then(Instant::now));
     }
@@ -192,7 +192,7 @@ impl Drop for Place {
     }
 }
 
-/// A request is being answered.
+/// Marks a request as being answered, until it is dropped.
 pub(crate) struct Busy(Arc<Place>);
 
 impl Drop for Busy {

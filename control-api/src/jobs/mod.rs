@@ -1,12 +1,15 @@
-//! Work in the background, tenant by tenant: what is due is put on the store's list once per period, claimed by lease,
-//! done, told.
+//! Background jobs, tenant by tenant: due work is added to the store's list once per period, claimed by lease, done,
+//! and its result recorded.
 //!
 //! ```text
-//! every 15 s, each tenant:  schedule (one slot per period) ─▶ claim (lease) ─▶ work ─▶ done | again later | failed
+//! every 15 s, each tenant:  schedule (one slot per period) ─▶ claim (lease) ─▶ work ─▶ done | retry later | failed
 //! ```
 //!
-//! Invariants: several servers on one database do each job once; a server that dies gives its jobs back when their lease
-//! runs out; a job that panics or fails is tried again with back-off, a bounded number of times. `tandem jobs` lists them.
+//! Invariants: several servers on one database do each job once; the jobs of a server that died are claimed again when
+//! their lease runs out; a job that panics or fails is retried with back-off, a bounded number of times. `tandem jobs`
+//! lists them.
+//!
+//! Not here: the table of jobs (`store`).
 
 mod repair;
 
@@ -23,31 +26,31 @@ use crate::engine::Providers;
 use crate::events::Writer;
 use crate::store::{By, Deed, Job, OrganizationId, PartId, Store, StoreError, now};
 
-/// How often what is due is looked for.
+/// Interval between two looks for due work.
 const LOOK: Duration = Duration::from_secs(15);
-/// A job takes far less.
+/// Lease of a claimed job, which takes far less.
 const LEASE: Duration = Duration::from_secs(300);
-/// Jobs that are over are listed for so long.
+/// Time for which ended jobs are listed.
 const LISTED: SignedDuration = SignedDuration::from_hours(24 * 14);
 /// Recordings removed in one step.
 const RECORDINGS: u32 = 100;
-/// Partial words are kept for so long after they were said.
+/// Time for which partial texts are kept after they were said.
 const PARTIALS: SignedDuration = SignedDuration::from_hours(24 * 7);
 
-/// What is done in the background.
+/// Kinds of background work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Sessions and kept answers that have expired are removed, hourly.
+    /// Removes expired sessions and kept answers, hourly.
     SessionsExpire,
-    /// What was used on the day that is over is counted, daily at midnight UTC.
+    /// Counts the usage of the previous day, daily at midnight UTC.
     UsageRollUp,
-    /// What has become old is forgotten, daily at midnight UTC.
+    /// Removes data that have become too old, daily at midnight UTC.
     Forget,
-    /// Segments that live recognition missed are recognised again from the recording, every 5 minutes.
+    /// Recognises segments that live recognition missed from the recording, every 5 minutes.
     TranscriptsRepair,
 }
 
-/// Every kind of work, with its word.
+/// Every kind of work with its name in the store.
 pub const WORKS: [(Work, &str); 4] = [
     (Work::SessionsExpire, "sessions.expire"),
     (Work::UsageRollUp, "usage.roll_up"),
@@ -56,7 +59,7 @@ pub const WORKS: [(Work, &str); 4] = [
 ];
 
 impl Work {
-    /// The period that has begun last before `at`: its name and its beginning.
+    /// Returns the name and the beginning of the latest period that had begun by `at`.
     fn slot(self, at: Timestamp) -> (String, Timestamp) {
         let civil = at.to_zoned(TimeZone::UTC).datetime();
         match self {
@@ -83,8 +86,8 @@ fn start(day: Date, hour: i8, minute: i8) -> Timestamp {
     begin.map_or(Timestamp::UNIX_EPOCH, |begin| begin.timestamp())
 }
 
-/// Runs until it is cancelled. Without `providers` nothing is recognised again. While events wait in the spool nothing is done: a
-/// day must not be counted before its calls are written.
+/// Runs jobs until it is cancelled. Without `providers`, missed segments are not recognised. While events wait in the
+/// spool, no job runs, because a day must not be counted before its calls are written.
 pub(crate) async fn run(store: Store, providers: Option<Providers>, writer: Writer, stopping: CancellationToken) {
     let worker = Uuid::now_v7();
     let mut tick = tokio::time::interval(LOOK);
@@ -95,8 +98,8 @@ pub(crate) async fn run(store: Store, providers: Option<Providers>, writer: Writ
                 tracing::debug!("jobs wait: events are in the spool");
                 continue;
             }
-            if let Err(error) = round(&store, providers.as_ref(), worker, now()).await {
-                tracing::warn!(%error, "jobs wait: the store does not answer");
+            if let Err(error) = run_round(&store, providers.as_ref(), worker, now()).await {
+                tracing::warn!(%error, "jobs wait: the store failed");
             }
         }
     };
@@ -106,22 +109,27 @@ pub(crate) async fn run(store: Store, providers: Option<Providers>, writer: Writ
     }
 }
 
-/// Puts on the list what is due at `at` and does what can be claimed, tenant by tenant.
-async fn round(store: &Store, providers: Option<&Providers>, worker: Uuid, at: Timestamp) -> Result<(), StoreError> {
+/// Adds the jobs that are due at `at` and runs those that can be claimed, tenant by tenant.
+async fn run_round(
+    store: &Store,
+    providers: Option<&Providers>,
+    worker: Uuid,
+    at: Timestamp,
+) -> Result<(), StoreError> {
     for organization in store.organization_list().await? {
         for (work, word) in WORKS {
             let (slot, due_at) = work.slot(at);
             store.job_add(organization, word, &slot, due_at).await?;
         }
         while let Some(job) = store.job_claim(organization, worker, LEASE).await? {
-            settle(store, providers, organization, &job, worker).await?;
+            run_job(store, providers, organization, &job, worker).await?;
         }
     }
     Ok(())
 }
 
-/// Does one job and writes down how it went.
-async fn settle(
+/// Runs one job and records its result.
+async fn run_job(
     store: &Store,
     providers: Option<&Providers>,
     organization: OrganizationId,
@@ -130,17 +138,17 @@ async fn settle(
 ) -> Result<(), StoreError> {
     let work = WORKS.iter().find(|(_, word)| *word == job.kind).map(|(work, _)| *work);
     let (inner, providers, slot) = (store.clone(), providers.cloned(), job.slot.clone());
-    // A task of its own: a panic is that job's failure.
+    // In a task of its own, so that a panic fails this job only.
     let done = tokio::spawn(async move {
         match work {
             Some(work) => {
                 let done = perform(&inner, providers.as_ref(), organization, work, &slot).await;
                 done.map_err(|error| error.to_string())
             }
-            None => Err("this version does not know such a job".to_owned()),
+            None => Err("this version does not know this kind of job".to_owned()),
         }
     });
-    let outcome = done.await.unwrap_or_else(|_| Err("it panicked; the log says where".to_owned()));
+    let outcome = done.await.unwrap_or_else(|_| Err("the job panicked; the log says where".to_owned()));
     let labels = [("kind", job.kind.clone()), ("outcome", if outcome.is_ok() { "done" } else { "failed" }.to_owned())];
     metrics::counter!("tandem_jobs_total", &labels).increment(1);
     match outcome {
@@ -155,7 +163,7 @@ async fn settle(
     }
 }
 
-/// What was done, in words.
+/// Does the work of a job. Returns what was done, in words.
 async fn perform(
     store: &Store,
     providers: Option<&Providers>,
@@ -179,7 +187,7 @@ async fn perform(
     }
 }
 
-/// What is older than the organization wants to keep it, and what nobody reads any more.
+/// Removes data that are older than the organization's retention times, and data that are no longer of use.
 async fn forget(store: &Store, organization: OrganizationId) -> Result<String, StoreError> {
     let days = |days: u32| now() - SignedDuration::from_hours(24 * i64::from(days));
     let settings = store.organization_settings(organization).await?;
@@ -197,7 +205,8 @@ async fn forget(store: &Store, organization: OrganizationId) -> Result<String, S
     Ok(format!("{recordings} recordings, {events} events, {partials} partial texts and {jobs} jobs forgotten"))
 }
 
-/// File first: a row without a file would hide that something is left, a file without a row would be found by nobody.
+/// Removes recordings from before `before`. The file goes first, because a file without a row would never be found
+/// again.
 async fn recordings_forget(store: &Store, organization: OrganizationId, before: Timestamp) -> Result<u64, StoreError> {
     let mut forgotten = 0;
     loop {
@@ -257,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_period_is_worked_on_once_for_every_tenant() {
+    async fn the_jobs_of_each_period_run_once_for_every_tenant() {
         let (_folder, store, organization) = store().await;
         let other = store.organization_create("other").await.unwrap().id;
         let new = NewMember { email: "a@example.com", name: "a", password_hash: "h", role: Role::Agent, sip_name: "a" };
@@ -266,9 +275,9 @@ mod tests {
         store.session_create(organization, user, "runs", now() + SignedDuration::from_secs(60)).await.unwrap();
         let time = now();
         let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
-        let (first, second) = tokio::join!(round(&store, None, one, time), round(&store, None, two, time));
+        let (first, second) = tokio::join!(run_round(&store, None, one, time), run_round(&store, None, two, time));
         first.and(second).unwrap();
-        round(&store, None, one, time).await.unwrap();
+        run_round(&store, None, one, time).await.unwrap();
         for tenant in [organization, other] {
             let jobs = store.job_list(tenant, 10).await.unwrap();
             assert_eq!(jobs.len(), WORKS.len(), "{jobs:?}");
@@ -281,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn recordings_go_when_their_organization_wants_it_so_and_are_written_down_as_gone() {
+    async fn old_recordings_are_removed_by_retention_and_recorded_in_the_audit_log() {
         let (folder, store, organization) = store().await;
         let (file, kept) = (folder.path().join("old.wav"), folder.path().join("new.wav"));
         let day = SignedDuration::from_hours(24);
@@ -317,7 +326,7 @@ mod tests {
             calls.push(call);
         }
         let told = forget(&store, organization).await.unwrap();
-        assert!(told.starts_with("0 recordings") && file.exists(), "nobody asked for it: {told}");
+        assert!(told.starts_with("0 recordings") && file.exists(), "no retention time is set: {told}");
         let retention = Retention { recordings_days: Some(30), events_days: None };
         let change = OrganizationChange { retention: Some(retention), ..OrganizationChange::default() };
         store.organization_update(organization, change, &By::system("test")).await.unwrap();
@@ -329,42 +338,42 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_fails_is_tried_again_later_and_not_for_ever() {
+    async fn a_failed_job_is_retried_later_a_bounded_number_of_times() {
         let (_folder, store, organization) = store().await;
         let worker = Uuid::now_v7();
         store.job_add(organization, "no.such.work", "x", now()).await.unwrap();
         assert!(!store.job_add(organization, "no.such.work", "x", now()).await.unwrap());
         let job = store.job_claim(organization, worker, LEASE).await.unwrap().unwrap();
         let before = now();
-        settle(&store, None, organization, &job, worker).await.unwrap();
+        run_job(&store, None, organization, &job, worker).await.unwrap();
         let again = store.job_list(organization, 1).await.unwrap().remove(0);
         assert_eq!((again.state.as_str(), again.attempts), ("waiting", 1));
         assert!(again.due_at >= before + SignedDuration::from_secs(30), "{again:?}");
         assert!(again.error.is_some_and(|error| error.contains("does not know")));
-        assert!(store.job_claim(organization, worker, LEASE).await.unwrap().is_none(), "it is not due yet");
+        assert!(store.job_claim(organization, worker, LEASE).await.unwrap().is_none(), "the retry is not due yet");
         let last = Job { attempts: crate::store::ATTEMPTS_MAX, ..job };
-        // As its last attempt sees it.
+        // The job as its last attempt sees it.
         store.job_add(organization, "no.such.work", "y", now()).await.unwrap();
         let second = store.job_claim(organization, worker, LEASE).await.unwrap().unwrap();
-        settle(&store, None, organization, &Job { attempts: last.attempts, ..second }, worker).await.unwrap();
+        run_job(&store, None, organization, &Job { attempts: last.attempts, ..second }, worker).await.unwrap();
         let failed = store.job_list(organization, 1).await.unwrap().remove(0);
         assert_eq!((failed.state.as_str(), failed.slot.as_str()), ("failed", "y"));
     }
 
     #[tokio::test]
-    async fn a_worker_that_dies_gives_its_job_back() {
+    async fn the_job_of_a_dead_worker_is_claimed_by_another() {
         let (_folder, store, organization) = store().await;
         let (dead, alive) = (Uuid::now_v7(), Uuid::now_v7());
         store.job_add(organization, "sessions.expire", "x", now()).await.unwrap();
         let taken = store.job_claim(organization, dead, Duration::ZERO).await.unwrap().unwrap();
-        // The next millisecond: its lease has run out.
+        // In the next millisecond its lease has run out.
         let mut claimed = None;
         while claimed.is_none() {
             claimed = store.job_claim(organization, alive, LEASE).await.unwrap();
         }
         let claimed = claimed.unwrap();
         assert_eq!((claimed.id, claimed.attempts), (taken.id, 2));
-        // What the dead one says now changes nothing.
+        // A late result of the dead worker has no effect.
         store.job_done(organization, taken.id, dead, "too late").await.unwrap();
         assert_eq!(store.job_list(organization, 1).await.unwrap()[0].state, "running");
         store.job_done(organization, claimed.id, alive, "done").await.unwrap();

@@ -1,11 +1,12 @@
-//! Segments that live recognition missed, recognised again from the recording.
+//! Recognises segments that live recognition missed from the recording.
 //!
 //! ```text
-//! missed_list ─▶ cut out of the WAV, with a margin ─▶ recogniser ─ text ─▶ missed_heard
-//!                                                          └─ failed ─▶ missed_tried, at most TRIES
+//! missed_list ─▶ samples from the WAV, with a margin ─▶ recogniser ─ text ─▶ missed_resolve
+//!                                                            └─ failed ─▶ missed_try_failed, at most TRIES
 //! ```
 //!
-//! Invariants: without a recogniser nothing counts as a try; a segment at which it fails is left alone after [`TRIES`].
+//! Invariants: while there is no recogniser, no try is counted; a segment at which it fails is given up after
+//! [`TRIES`].
 
 use std::io::SeekFrom;
 use std::path::Path;
@@ -18,15 +19,15 @@ use crate::engine::{Providers, SampleRate, SpeechError};
 use crate::store::{MissedSegment, OrganizationId, Store, StoreError};
 use crate::wav;
 
-/// Segments that one job looks at: well within its lease, even if each takes as long as it may.
+/// Segments per job: few enough for its lease, even if each takes as long as it may.
 const SEGMENTS: u32 = 12;
-/// Tries per segment.
+/// Largest number of tries per segment.
 const TRIES: u32 = 3;
-/// Sound before and after the speech: words begin softly, and the live times are later than the recording's by what was
-/// buffered against jitter.
+/// Audio added before and after the speech: words begin softly, and live times are later than those of the recording by
+/// the delay of the jitter buffer.
 const MARGIN: SignedDuration = SignedDuration::from_millis(400);
 
-/// Does a bounded number of a tenant's segments, oldest first; tells what came of them.
+/// Recognises a bounded number of a tenant's segments, oldest first. Returns the result in words.
 pub(super) async fn run(
     store: &Store,
     providers: Option<&Providers>,
@@ -37,44 +38,46 @@ pub(super) async fn run(
     let (mut heard, mut failed) = (0, 0);
     for (done, segment) in segments.iter().enumerate() {
         let Some(providers) = providers else {
-            return Ok(format!("no recogniser: {} segments wait", segments.len()));
+            return Ok(format!("no recogniser: {} segments waiting", segments.len()));
         };
-        match again(providers, segment).await {
+        match recognise(providers, segment).await {
             Ok(text) => {
                 heard += usize::from(!text.is_empty());
                 count(if text.is_empty() { "nothing_heard" } else { "heard" });
-                store.missed_heard(organization, segment, &text).await?;
+                store.missed_resolve(organization, segment, &text).await?;
             }
             Err(Problem::NoRecogniser(why)) => {
                 let waiting = segments.len() - done;
-                return Ok(format!("{heard} segments heard, {failed} failed, {waiting} wait: {why}"));
+                return Ok(format!("{heard} segments recognised, {failed} failed, {waiting} waiting: {why}"));
             }
             Err(Problem::Failed(why)) => {
                 failed += 1;
                 count("failed");
-                let given_up = store.missed_tried(organization, segment, TRIES).await?;
-                tracing::warn!(call = %segment.call, segment = segment.segment, why, given_up, "not heard from the recording");
+                let given_up = store.missed_try_failed(organization, segment, TRIES).await?;
+                tracing::warn!(call = %segment.call, segment = segment.segment, why, given_up, "a missed segment was not recognised");
             }
         }
     }
-    Ok(format!("{heard} segments heard, {failed} failed"))
+    Ok(format!("{heard} segments recognised, {failed} failed"))
 }
 
 fn count(result: &'static str) {
     metrics::counter!("tandem_segments_repaired_total", "result" => result).increment(1);
 }
 
-/// Why a segment has no words yet.
+/// Reason why a segment still has no words.
 #[derive(Debug, PartialEq, Eq)]
 enum Problem {
-    /// The provider is away: no try.
+    /// The provider is not available; this does not count as a try.
     NoRecogniser(String),
-    /// A try.
+    /// Recognition failed; this counts as a try.
     Failed(String),
 }
 
-async fn again(providers: &Providers, segment: &MissedSegment) -> Result<String, Problem> {
-    let cut = cut(segment).await.map_err(|error| Problem::Failed(format!("the recording cannot be read: {error}")))?;
+async fn recognise(providers: &Providers, segment: &MissedSegment) -> Result<String, Problem> {
+    let cut = segment_samples(segment)
+        .await
+        .map_err(|error| Problem::Failed(format!("the recording cannot be read: {error}")))?;
     let (rate, samples) = cut;
     match providers.recognise(&samples, rate, &segment.language).await {
         Ok(recognised) => Ok(recognised.text.trim().to_owned()),
@@ -83,8 +86,8 @@ async fn again(providers: &Providers, segment: &MissedSegment) -> Result<String,
     }
 }
 
-/// The segment's sound, from the speaker's channel.
-async fn cut(segment: &MissedSegment) -> std::io::Result<(SampleRate, Vec<i16>)> {
+/// Reads the segment's audio, with its margins, from the speaker's channel.
+async fn segment_samples(segment: &MissedSegment) -> std::io::Result<(SampleRate, Vec<i16>)> {
     let offset_ms = |at: Timestamp| {
         let after = at.duration_since(segment.recorded_from).as_millis();
         u64::try_from(after).unwrap_or(0)
@@ -94,8 +97,8 @@ async fn cut(segment: &MissedSegment) -> std::io::Result<(SampleRate, Vec<i16>)>
     channel_between(&segment.path, segment.channel, from_ms, to_ms).await
 }
 
-/// One channel of a recording between two times after its first sample. A file that was cut off is read to its end,
-/// whatever its header says.
+/// Reads one channel of a recording between two times, counted from its first sample. A truncated file is read to its
+/// end, whatever its header says.
 async fn channel_between(
     path: &Path,
     channel: usize,
@@ -108,17 +111,17 @@ async fn channel_between(
     let mut head = Vec::new();
     (&mut file).take(wav::HEAD_MAX).read_to_end(&mut head).await?;
     let wav::Format { rate, channels, data_at } =
-        wav::format(&head).ok_or_else(|| invalid("it is no recording of ours"))?;
+        wav::format(&head).ok_or_else(|| invalid("the file is not a recording of tandem"))?;
     if channel >= channels {
-        return Err(invalid("it has no channel of the speaker's"));
+        return Err(invalid("the file lacks the speaker's channel"));
     }
-    // 16 bit for each channel.
+    // 16 bits for each channel.
     let frame_bytes = 2 * channels;
     let frames = length.saturating_sub(data_at) / frame_bytes as u64;
     let frame_at = |ms: u64| (ms.saturating_mul(rate.hz().into()) / 1_000).min(frames);
     let (from, to) = (frame_at(from_ms), frame_at(to_ms));
     if to <= from {
-        return Err(invalid("it ends before the segment"));
+        return Err(invalid("the file ends before the segment"));
     }
     file.seek(SeekFrom::Start(data_at + from * frame_bytes as u64)).await?;
     let mut bytes = Vec::new();

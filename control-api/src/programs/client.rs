@@ -1,8 +1,8 @@
-//! Asks a server for a program: one POST over a connection of its own.
+//! Client that fetches programs from a server: one POST on a connection of its own.
 //!
-//! Invariants: 2 s for all of it, with the look-up of the name; at most 64 KiB of an answer are read; no redirect is followed; no
-//! connection goes to an address that is not public, unless the configuration lists it, whatever name leads there. Requests at once
-//! are bounded.
+//! Invariants: the whole request, including the look-up of the name, takes at most 2 s. At most 64 KiB of a response are read.
+//! Redirects are not followed. No connection is made to an address that is not public, unless the configuration lists it,
+//! whatever the name. The number of simultaneous requests is bounded.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,22 +23,22 @@ use tokio_rustls::TlsConnector;
 use crate::config::Network;
 use crate::engine::{FetchFailure, PROGRAM_BYTES, is_public};
 
-/// How long an answer may take.
+/// Longest duration of a request with its response.
 pub(super) const LONGEST: Duration = Duration::from_secs(2);
-/// Requests of all calls at once; more wait for their turn within their time.
+/// Largest number of simultaneous requests of all calls. Further ones wait, within their own time limit.
 const REQUESTS: usize = 256;
-/// Most addresses of one name that are tried.
+/// Largest number of addresses that are tried for one name.
 const ADDRESSES: usize = 4;
-/// Largest head of an answer.
+/// Largest head of a response, in bytes.
 const HEAD_MAX: usize = 16 * 1_024;
 
-/// The way to servers of programs; clones share it.
+/// HTTP client for program servers; clones share the limits.
 #[derive(Clone)]
 pub(super) struct Client {
-    /// Addresses that may be asked although they are not public.
+    /// Networks that may be contacted although they are not public.
     networks: Arc<[Network]>,
     turns: Arc<Semaphore>,
-    /// Made when it is first needed: reading the system's certificates takes a while.
+    /// Created on first use, because reading the system's certificates takes a while.
     tls: Arc<OnceCell<Arc<ClientConfig>>>,
 }
 
@@ -47,7 +47,7 @@ impl Client {
         Client { networks: networks.into(), turns: Arc::new(Semaphore::new(REQUESTS)), tls: Arc::default() }
     }
 
-    /// Posts JSON; the whole body of the answer. Whoever calls this bounds its time.
+    /// Posts JSON and returns the whole body of the response. The caller must limit the time.
     pub(super) async fn fetch(
         &self,
         url: &str,
@@ -79,7 +79,7 @@ impl Client {
         exchange(stream, request).await
     }
 
-    /// Connects to the first of the host's addresses that may be asked and answers.
+    /// Connects to the first of the host's permitted addresses that answers.
     async fn connect(&self, place: &Place) -> Result<TcpStream, FetchFailure> {
         let found = tokio::net::lookup_host((place.host.as_str(), place.port)).await.map_err(unreachable)?;
         let mut refused = None;
@@ -98,14 +98,14 @@ impl Client {
     }
 }
 
-/// Where a URL leads.
+/// Parsed URL of a program.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     is_secure: bool,
-    /// Without brackets.
+    /// Host without brackets.
     host: String,
     port: u16,
-    /// As it stands in the URL.
+    /// Authority as written in the URL.
     authority: String,
     path: String,
 }
@@ -130,7 +130,7 @@ impl Place {
 }
 
 fn unreachable(error: impl std::fmt::Display) -> FetchFailure {
-    tracing::debug!(%error, "a server of call programs cannot be reached");
+    tracing::debug!(%error, "cannot reach a program server");
     FetchFailure::Unreachable
 }
 
@@ -139,9 +139,9 @@ async fn tls_config() -> std::io::Result<Arc<ClientConfig>> {
         let mut roots = RootCertStore::empty();
         let system = rustls_native_certs::load_native_certs();
         for error in &system.errors {
-            tracing::warn!(%error, "some of the system's root certificates cannot be read");
+            tracing::warn!(%error, "cannot read some of the system's root certificates");
         }
-        // Stores hold odd certificates; those that cannot be used vouch for nobody.
+        // System stores contain unusual certificates. Those that cannot be parsed are ignored.
         let (_usable, _odd) = roots.add_parsable_certificates(system.certs);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -151,7 +151,7 @@ async fn tls_config() -> std::io::Result<Arc<ClientConfig>> {
     .await?
 }
 
-/// Sends the request over a connection, and reads the answer.
+/// Sends the request over a connection and reads the response.
 async fn exchange<S>(stream: S, request: Request<Body>) -> Result<Vec<u8>, FetchFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -173,12 +173,12 @@ where
         }
         Ok(whole)
     };
-    // The connection is driven beside the answer, and dropped with it.
+    // The connection is driven together with the response and dropped with it.
     let mut answer = std::pin::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,
         ended = connection => match ended {
-            // What was read before the end is still to be taken.
+            // The data that was read before the end is still to be processed.
             Ok(()) => answer.await,
             Err(error) => Err(unreachable(error)),
         },
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn private_addresses_are_asked_only_where_they_are_listed() {
+    fn private_addresses_are_contacted_only_if_listed() {
         let open = Client::new(vec!["10.1.0.0/16".parse().unwrap()]);
         for (address, may) in [
             ("93.184.216.34:443", true),

@@ -1,4 +1,4 @@
-//! What call programs need besides their calls: sounds, identities, further programs.
+//! Services for call programs: sounds, caller IDs and further programs.
 //!
 //! ```text
 //! number, POST /calls ─▶ Supply ─ Programs::of_call ─▶ CallProgram ─▶ engine
@@ -6,7 +6,7 @@
 //!                                            media: store · identity: rules · fetch: client, signed
 //! ```
 //!
-//! Invariant: a program reaches what its organization may use, and nothing else. Not here: what a program does (the engine).
+//! Invariant: a program can use only the resources of its organization. Not here: execution of programs, which is in the engine.
 
 mod client;
 mod signing;
@@ -28,32 +28,32 @@ use crate::store::{NumberProgram, OrganizationId, Store, StoreError};
 use crate::{identity, sound};
 use client::Client;
 
-/// The store is given this long for a sound or an identity.
+/// Time the store has to return a sound or a caller ID.
 const STORE: Duration = Duration::from_secs(1);
 
-/// What runs, and what runs when another program cannot be had.
+/// Program with its fallback.
 #[derive(Clone, Debug)]
 pub(crate) struct Supply {
-    /// What runs.
+    /// Program to run.
     pub(crate) program: Program,
-    /// What runs once instead of a program that cannot be had.
+    /// Program to run once if another program cannot be fetched.
     pub(crate) fallback: Option<Program>,
 }
 
-/// Why a program is refused: the field of the request, and what was expected.
+/// Reason why a program is refused.
 #[derive(Debug)]
 pub(crate) struct NoProgram {
-    /// `program`, `program_url` or the fallback's field.
+    /// Field of the request: `program`, `program_url` or that of the fallback.
     pub(crate) field: &'static str,
-    /// What is wrong, and where in the program.
+    /// Description of the problem and its position in the program.
     pub(crate) problem: String,
 }
 
 impl Supply {
-    /// Reads a program, or the address of one, and the fallback; `None`: there is neither.
+    /// Reads a program or its URL, and the fallback. Returns `None` if there is neither.
     ///
     /// # Errors
-    /// [`NoProgram`] names the field; `fallback`: that of the fallback.
+    /// Returns [`NoProgram`] with the name of the wrong field; `fallback_field` is the name for the fallback.
     pub(crate) fn read(
         (program, url): (Option<&str>, Option<&str>),
         (fallback_field, fallback): (&'static str, Option<&str>),
@@ -69,7 +69,7 @@ impl Supply {
                 return Err(refused("program_url", "expected either `program` or `program_url`, not both".into()));
             }
             (None, None) if fallback.is_some() => {
-                let problem = "expected `program` or `program_url`, to which this is the fallback";
+                let problem = "expected `program` or `program_url` together with a fallback";
                 return Err(refused(fallback_field, problem.into()));
             }
             (None, None) => return Ok(None),
@@ -77,33 +77,33 @@ impl Supply {
         Ok(Some(Supply { program, fallback }))
     }
 
-    /// The program of a number, which was read when it was put.
+    /// Returns the program of a number. It was checked when it was stored.
     pub(crate) fn of_number(kept: &NumberProgram) -> Option<Supply> {
         let program = (kept.program.as_deref(), kept.program_url.as_deref());
         match Supply::read(program, ("fallback", kept.fallback.as_deref())) {
             Ok(supply) => supply,
             Err(NoProgram { field, problem }) => {
-                tracing::error!(number = %kept.number_id, field, problem, "the program of a number cannot be read: its calls go where they would go without it");
+                tracing::error!(number = %kept.number_id, field, problem, "cannot read the program of a number, so it is ignored");
                 None
             }
         }
     }
 }
 
-/// Whom a program serves.
+/// Call that a program serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
-    /// Whose call it is.
+    /// Organization that the call belongs to.
     pub(crate) organization: OrganizationId,
-    /// The call.
+    /// Id of the call.
     pub(crate) call: Uuid,
-    /// The caller's number, or whoever was called by us.
+    /// Number of the caller, or of the party that this server has called.
     pub(crate) caller: String,
-    /// The number that was called; empty: there is none.
+    /// Called number; empty if there is none.
     pub(crate) called: String,
 }
 
-/// Supplies call programs; clones share it.
+/// Supplies call programs and their resources; clones share them.
 #[derive(Clone)]
 pub(crate) struct Programs {
     store: Store,
@@ -117,14 +117,14 @@ impl Programs {
         Programs { store, config, client }
     }
 
-    /// A program for a call. What it asks for is answered while the call lasts.
+    /// Returns a program for a call. Its requests are answered until the call ends.
     pub(crate) fn of_call(&self, served: Served, supply: Supply) -> Box<CallProgram> {
         let Supply { program, fallback } = supply;
         let mut variables = Variables::default();
         let call = served.call.to_string();
         for (name, value) in [("call", &call), ("caller", &served.caller), ("called", &served.called)] {
             if let Ok(name) = name.parse() {
-                // Three of 64.
+                // Three variables never exceed the limit of 64.
                 let _ = variables.set(name, value);
             }
         }
@@ -134,11 +134,11 @@ impl Programs {
         Box::new(CallProgram { start, host })
     }
 
-    /// Answers until the call has ended.
+    /// Answers the program's requests until the call has ended.
     async fn serve(self, served: Served, mut requests: mpsc::Receiver<ProgramRequest>) {
         while let Some(request) = requests.recv().await {
             match request {
-                // Errors, here and below: nobody wants the answer any more.
+                // Errors here and below mean that the program no longer waits for the reply.
                 ProgramRequest::Media { name, reply } => {
                     let _ = reply.send(self.media(&served, name).await);
                 }
@@ -153,7 +153,7 @@ impl Programs {
                     };
                     if let Err(why) = &fetched {
                         metrics::counter!("tandem_program_fetches_failed_total").increment(1);
-                        tracing::info!(call = %served.call, %why, "a call program could not be fetched");
+                        tracing::info!(call = %served.call, %why, "could not fetch a call program");
                     }
                     let _ = reply.send(fetched);
                 }
@@ -166,25 +166,25 @@ impl Programs {
         let wav = match found {
             Ok(Ok(wav)) => wav,
             Ok(Err(error)) => {
-                tracing::warn!(call = %served.call, %error, "the store failed to give a sound");
+                tracing::warn!(call = %served.call, %error, "the store failed to return a sound");
                 None
             }
             Err(_) => {
-                tracing::warn!(call = %served.call, "the store is slow to give a sound");
+                tracing::warn!(call = %served.call, "the store was too slow to return a sound");
                 None
             }
         };
         let Some(wav) = wav else {
-            tracing::info!(call = %served.call, "a call program names a sound that its organization does not have");
+            tracing::info!(call = %served.call, "a call program refers to a sound that its organization does not have");
             return None;
         };
         let heard = tokio::task::spawn_blocking(move || sound::read(&wav)).await.ok()?.ok()?;
         Some((heard.rate, heard.samples))
     }
 
-    /// What somebody outside is shown whom the program calls.
+    /// Returns the caller ID for a party that the program calls outside.
     async fn identity(&self, served: &Served, from: Option<String>, to: &str) -> Result<Option<String>, HangupCause> {
-        // Nobody in need is kept from calling by what is shown.
+        // The choice of a caller ID never prevents an emergency call.
         if is_emergency(&self.config, to) {
             return Ok(None);
         }
@@ -202,11 +202,11 @@ impl Programs {
             Ok(Ok(Some(shown))) => Ok(shown),
             Ok(Ok(None)) => {
                 let from = from.as_deref().map(mask);
-                tracing::info!(call = %served.call, from, "a call program may not show this identity here");
+                tracing::info!(call = %served.call, from, "a call program may not show this caller ID on this call");
                 Err(HangupCause::Rejected)
             }
             Ok(Err(_)) | Err(_) if from.is_none() => {
-                tracing::warn!(call = %served.call, "the store did not say which identity a call shows: it shows none of its own");
+                tracing::warn!(call = %served.call, "the store did not return the caller ID of a call, so it shows none of its own");
                 Ok(None)
             }
             Ok(Err(_)) | Err(_) => Err(HangupCause::Unreachable),
@@ -217,7 +217,7 @@ impl Programs {
         let organization = served.organization;
         let fetched = async {
             let secret = secret(&self.store, organization).await.map_err(|error| {
-                tracing::warn!(call = %served.call, %error, "a request for a call program cannot be signed");
+                tracing::warn!(call = %served.call, %error, "cannot sign a request for a call program");
                 FetchFailure::Unreachable
             })?;
             self.client.fetch(url, signing::headers(&secret, served.call, &body), body).await

@@ -1,4 +1,4 @@
-//! What people and programs say about a call: its outcome, notes.
+//! Annotations of calls by people and programs: outcomes and notes.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,47 +16,49 @@ use crate::state::AppState;
 use crate::store::{Deed, Note, Outcome};
 use crate::{text, who};
 
-/// Longest outcome and longest note.
+/// Longest outcome, in characters.
 pub(super) const OUTCOME_MAX: usize = 50;
+/// Longest note, in characters.
 pub(super) const TEXT_MAX: usize = 4_000;
 
-/// How a call turned out.
+/// Outcome to set on a call.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutcomeRequest {
-    /// A word of the organization's own, 1 to 50 characters.
+    /// Outcome, a word of your organization's choice, 1 to 50 characters.
     #[schema(example = "callback")]
     outcome: String,
-    /// What there is to say about it, at most 4,000 characters.
+    /// Remark on the outcome, at most 4,000 characters.
     note: Option<String>,
 }
 
-/// A call's outcome and those that it had before.
+/// Current outcome of a call and all earlier ones.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct OutcomeState {
-    /// The latest; null until one was set.
+    /// Current outcome, or null if none was set.
     outcome: Option<String>,
-    /// All, the first one first.
+    /// All outcomes, oldest first.
     history: Vec<Outcome>,
 }
 
-/// The notes on a call, the oldest first.
+/// Notes on a call, oldest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct NoteList {
+    /// The notes, oldest first.
     notes: Vec<Note>,
 }
 
-/// A note.
+/// Text of a note.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoteRequest {
-    /// 1 to 4,000 characters.
+    /// Text of the note, 1 to 4,000 characters.
     text: String,
 }
 
-/// A call's outcome with its history.
+/// Returns the outcome of a call with its history.
 #[utoipa::path(get, path = "/calls/{id}/outcome", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")),
+    params(("id" = Uuid, Path, description = "Id of the call")),
     responses((status = 200, body = OutcomeState), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn outcome_show(
@@ -68,9 +70,9 @@ pub(super) async fn outcome_show(
     outcome_state(&state, &actor, id).await
 }
 
-/// Gives a call an outcome. What it had before stays in its history.
+/// Sets the outcome of a call. The previous outcome is kept in the history.
 #[utoipa::path(put, path = "/calls/{id}/outcome", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")), request_body = OutcomeRequest,
+    params(("id" = Uuid, Path, description = "Id of the call")), request_body = OutcomeRequest,
     responses((status = 200, body = OutcomeState), (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
               (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
@@ -98,9 +100,9 @@ async fn outcome_state(state: &AppState, actor: &Actor, id: Uuid) -> Result<Json
     Ok(Json(OutcomeState { outcome: history.last().map(|last| last.outcome.clone()), history }))
 }
 
-/// The notes on a call.
+/// Lists the notes on a call, oldest first.
 #[utoipa::path(get, path = "/calls/{id}/notes", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")),
+    params(("id" = Uuid, Path, description = "Id of the call")),
     responses((status = 200, body = NoteList), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn note_list(
@@ -112,9 +114,9 @@ pub(super) async fn note_list(
     Ok(Json(NoteList { notes: state.store.note_list(actor.organization, id).await? }))
 }
 
-/// Writes a note on a call.
+/// Adds a note to a call.
 #[utoipa::path(post, path = "/calls/{id}/notes", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")), request_body = NoteRequest,
+    params(("id" = Uuid, Path, description = "Id of the call")), request_body = NoteRequest,
     responses((status = 201, body = Note), (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
               (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
@@ -134,9 +136,9 @@ pub(super) async fn note_create(
     Ok((StatusCode::CREATED, Json(note)))
 }
 
-/// Changes one's own note; owners and admins change any.
+/// Changes a note. Owners and admins may change every note, others only their own.
 #[utoipa::path(patch, path = "/calls/{id}/notes/{note}", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("note" = Uuid, Path, description = "The note")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("note" = Uuid, Path, description = "Id of the note")),
     request_body = NoteRequest,
     responses((status = 200, body = Note), (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
@@ -159,9 +161,9 @@ pub(super) async fn note_update(
     Ok(Json(after))
 }
 
-/// Removes one's own note; owners and admins remove any.
+/// Deletes a note. Owners and admins may delete every note, others only their own.
 #[utoipa::path(delete, path = "/calls/{id}/notes/{note}", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("note" = Uuid, Path, description = "The note")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("note" = Uuid, Path, description = "Id of the note")),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn note_delete(
@@ -177,14 +179,14 @@ pub(super) async fn note_delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A note that this actor may change.
+/// Returns a note if the actor may change it.
 async fn note_of(state: &AppState, actor: &Actor, call: Uuid, id: Uuid) -> Result<Note, Problem> {
     actor.may(Action::CallsAnnotate)?;
     call_of(state, actor, call).await?;
     let note = state.store.note_show(actor.organization, call, id).await?;
     let note = note.ok_or_else(|| Problem::not_found("note"))?;
     if note.author_id != who::identity(actor) && !actor.allows(Action::OrganizationWrite) {
-        return Err(Problem::forbidden("only an owner or admin changes what somebody else wrote"));
+        return Err(Problem::forbidden("only an owner or admin may change another author's note"));
     }
     Ok(note)
 }

@@ -1,4 +1,4 @@
-//! API keys: shown once, scoped, with an end.
+//! API keys: listed, created and revoked. A key is shown once, has scopes, and may expire.
 
 use axum::Json;
 use axum::extract::State;
@@ -18,55 +18,60 @@ use crate::rbac::{self, Action, Rights};
 use crate::state::AppState;
 use crate::store::{KeyRow, NewKey, Place};
 
-/// A key, without itself.
+/// API key, without the key itself.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct KeyInfo {
+    /// Id of the key.
     id: Uuid,
-    /// What it is for.
+    /// Name that says what the key is for.
     name: String,
-    /// Its first characters.
+    /// First characters of the key, by which people recognise it.
     prefix: String,
-    /// What it may do, such as `calls.dial`.
+    /// Scopes of the key, such as `calls.dial`.
     scopes: Vec<&'static str>,
+    /// Time of creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Expiry, or null if the key never expires.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
-    /// To the minute.
+    /// Time of the last use, to the minute.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used_at: Option<Timestamp>,
+    /// Time of revocation, or null if the key was not revoked.
     #[schema(value_type = Option<String>, format = DateTime)]
     revoked_at: Option<Timestamp>,
 }
 
-/// Keys, newest first.
+/// One page of API keys, newest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct KeyList {
+    /// The keys, newest first.
     api_keys: Vec<KeyInfo>,
-    /// For the next page; nothing: this was the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// A key to be made.
+/// API key to create.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyRequest {
-    /// What it is for.
+    /// Name that says what the key is for.
     name: String,
-    /// What it may do, at most what an admin and the caller may.
+    /// Scopes of the key. Only scopes that both an admin and the caller have can be given.
     #[serde(default)]
     #[schema(required, min_items = 1, example = json!(["calls.read"]))]
     scopes: Vec<String>,
-    /// In how many days it ends; never when left out.
+    /// Days until the key expires. Without it the key never expires.
     expires_in_days: Option<u32>,
 }
 
-/// A key with itself, shown this once.
+/// New API key. The key itself is shown only in this response.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct KeyMade {
     #[serde(flatten)]
     info: KeyInfo,
-    /// The key.
+    /// The API key in full.
     key: String,
 }
 
@@ -78,10 +83,10 @@ impl From<KeyRow> for KeyInfo {
     }
 }
 
-/// The tenant's keys, also those that were revoked.
+/// Lists the organization's API keys, newest first, including revoked ones.
 #[utoipa::path(get, path = "/api-keys", tag = "api-keys", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+    params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = KeyList)))]
 pub(super) async fn key_list(
     State(state): State<AppState>,
@@ -97,7 +102,7 @@ pub(super) async fn key_list(
     Ok(Json(KeyList { api_keys: keys.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// Makes a key, shown this once.
+/// Creates an API key. The key is shown only in this response.
 #[utoipa::path(post, path = "/api-keys", tag = "api-keys", security(("key" = []), ("session" = [])),
     request_body = KeyRequest, responses((status = 201, body = KeyMade)))]
 pub(super) async fn key_create(
@@ -124,10 +129,12 @@ pub(super) async fn key_create(
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(made)).into_response())
 }
 
-/// Revokes a key, which may do nothing that the caller may not: it opens nothing more, and streams that it opened end
-/// within five seconds. Agents whose telephones it got passwords for must register anew.
+/// Revokes an API key.
+///
+/// The key stops working at once, and streams opened with it end within five seconds. Agents whose SIP passwords were created
+/// with it must register again. A key with scopes that the caller lacks cannot be revoked.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "api-keys", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The key")),
+    params(("id" = Uuid, Path, description = "Id of the key")),
     responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn key_revoke(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<StatusCode, Problem> {
     actor.may(Action::ApiKeysWrite)?;
@@ -135,7 +142,7 @@ pub(super) async fn key_revoke(State(state): State<AppState>, actor: Actor, id: 
     let none = || Problem::not_found("key");
     let row = state.store.api_key_show(actor.organization, key).await?.ok_or_else(none)?;
     if !actor.rights().cover(Rights::of_key_words(row.scopes.as_deref())) {
-        return Err(Problem::forbidden("this key may do what you may not"));
+        return Err(Problem::forbidden("this key has scopes that you do not have"));
     }
     if !state.store.api_key_revoke(actor.organization, key, &actor.by).await? {
         return Err(none());

@@ -1,4 +1,4 @@
-//! What was done by whom: listed, taken out, verified.
+//! The audit log: listed, exported and verified.
 
 use axum::Json;
 use axum::body::Body;
@@ -21,9 +21,9 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{AuditFilter, AuditProof, AuditRow, Deed, OrganizationId, Place, Store, StoreError};
 
-/// Rows read at a time for an export.
+/// Number of rows read at a time for an export.
 const EXPORT_PAGE: u32 = 500;
-/// Columns of an export as CSV.
+/// Columns of a CSV export.
 const COLUMNS: [&str; 14] = [
     "seq",
     "id",
@@ -41,50 +41,55 @@ const COLUMNS: [&str; 14] = [
     "hash",
 ];
 
-/// Rows, newest first.
+/// One page of the audit log, newest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct AuditList {
+    /// The entries, newest first.
     audit_logs: Vec<AuditInfo>,
-    /// For the next page; nothing: this was the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// Something that was done.
+/// Entry of the audit log: one action by one actor.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct AuditInfo {
+    /// Id of the entry.
     id: Uuid,
-    /// Place in the organization's chain, from 1.
+    /// Position in the organization's chain, counted from 1.
     seq: u64,
+    /// Time of the action.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
+    /// User, key or system that acted.
     actor: AuditActor,
-    /// Where the request came from.
+    /// Address from which the request came.
     address: Option<String>,
-    /// The answer's `X-Request-Id`.
+    /// `X-Request-Id` of the response.
     request_id: Option<String>,
-    /// Such as `member.update`.
+    /// Name of the action, such as `member.update`.
     action: String,
-    /// Such as `member:ID`.
+    /// Object of the action, such as `member:ID`.
     target: String,
-    /// How it was.
+    /// State of the object before the action.
     #[schema(value_type = Object, nullable)]
     before: Value,
-    /// How it is.
+    /// State of the object after the action.
     #[schema(value_type = Object, nullable)]
     after: Value,
-    /// The hash of the row before.
+    /// Hash of the previous entry.
     prev_hash: String,
-    /// SHA-256 over this row and `prev_hash`.
+    /// SHA-256 over this entry and `prev_hash`.
     hash: String,
 }
 
-/// Who did it.
+/// Actor of an entry.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct AuditActor {
-    /// `user`, `key` or `system`.
+    /// Kind of actor: `user`, `key` or `system`.
     kind: String,
+    /// Id of the user or key, or null for the system.
     id: Option<String>,
-    /// E-mail address of a person, name of a key.
+    /// E-mail address of a user, or name of a key.
     name: String,
 }
 
@@ -108,14 +113,14 @@ impl From<AuditRow> for AuditInfo {
     }
 }
 
-/// The filters of list and export.
+/// Reads the filters that list and export share.
 fn filter([actor, action, target, from, to]: [Option<String>; 5], limit: u32) -> Result<AuditFilter, Problem> {
     let time = |field: &str, text: Option<String>| match text.map(|text| text.parse::<Timestamp>()) {
         None => Ok(None),
         Some(Ok(at)) => Ok(Some(at)),
         Some(Err(_)) => Err(Problem::field(field, "expected a time such as 2026-01-31T12:00:00Z")),
     };
-    // PostgreSQL's texts hold no NUL.
+    // PostgreSQL texts cannot contain NUL.
     for (field, text) in [("actor", &actor), ("action", &action), ("target", &target)] {
         if text.as_ref().is_some_and(|text| text.contains('\0')) {
             return Err(Problem::field(field, "expected no control characters"));
@@ -124,15 +129,15 @@ fn filter([actor, action, target, from, to]: [Option<String>; 5], limit: u32) ->
     Ok(AuditFilter { actor, action, target, from: time("from", from)?, to: time("to", to)?, below: None, limit })
 }
 
-/// The tenant's audit log, newest first.
+/// Lists the organization's audit log, newest first.
 #[utoipa::path(get, path = "/audit-logs", tag = "audit-logs", security(("key" = []), ("session" = [])),
-    params(("actor" = Option<String>, Query, description = "Identity of a person or key, or e-mail address or name"),
-           ("action" = Option<String>, Query, description = "Exactly this action"),
-           ("target" = Option<String>, Query, description = "Exactly this target"),
-           ("from" = Option<String>, Query, description = "Not before this time (RFC 3339)"),
-           ("to" = Option<String>, Query, description = "Before this time (RFC 3339)"),
-           ("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+    params(("actor" = Option<String>, Query, description = "Id of a user or key, or e-mail address or name"),
+           ("action" = Option<String>, Query, description = "Name of the action, matched exactly"),
+           ("target" = Option<String>, Query, description = "Target, matched exactly"),
+           ("from" = Option<String>, Query, description = "Entries at this time or later (RFC 3339)"),
+           ("to" = Option<String>, Query, description = "Entries before this time (RFC 3339)"),
+           ("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = AuditList)))]
 pub(super) async fn audit_list(
     State(state): State<AppState>,
@@ -145,7 +150,7 @@ pub(super) async fn audit_list(
     let asked = [who, action, target, from, to];
     let page = Page::filtered("audit-logs", actor.organization, &asked, cursor.as_deref(), limit.as_deref())?;
     let mut filter = filter(asked, page.fetch())?;
-    // The chain's own order, in the place of time.
+    // The cursor holds the position in the chain in place of a time.
     filter.below = page.after.and_then(|after| u64::try_from(after.at).ok());
     let mut rows = state.store.audit_list(actor.organization, &filter).await?;
     let next_cursor =
@@ -153,7 +158,7 @@ pub(super) async fn audit_list(
     Ok(Json(AuditList { audit_logs: rows.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// Whether every row's hash fits its content and the row before.
+/// Verifies the audit log: checks every entry's hash against its content and the previous entry.
 #[utoipa::path(get, path = "/audit-logs/verify", tag = "audit-logs", security(("key" = []), ("session" = [])),
     responses((status = 200, body = AuditProof)))]
 pub(super) async fn audit_verify(State(state): State<AppState>, actor: Actor) -> Result<Json<AuditProof>, Problem> {
@@ -161,22 +166,24 @@ pub(super) async fn audit_verify(State(state): State<AppState>, actor: Actor) ->
     Ok(Json(state.store.audit_verify(actor.organization).await?))
 }
 
-/// The form of an export.
+/// File format of an export.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Csv,
     Json,
 }
 
-/// The audit log as a file, newest first. In CSV, a cell that a spreadsheet would take for a formula begins with `'`.
+/// Exports the audit log as a file, newest first.
+///
+/// In CSV, a cell that a spreadsheet would take for a formula begins with `'`.
 #[utoipa::path(get, path = "/audit-logs/export", tag = "audit-logs", security(("key" = []), ("session" = [])),
-    params(("format" = Option<String>, Query, description = "`csv` (so by default) or `json`"),
-           ("actor" = Option<String>, Query, description = "Identity of a person or key, or e-mail address or name"),
-           ("action" = Option<String>, Query, description = "Exactly this action"),
-           ("target" = Option<String>, Query, description = "Exactly this target"),
-           ("from" = Option<String>, Query, description = "Not before this time (RFC 3339)"),
-           ("to" = Option<String>, Query, description = "Before this time (RFC 3339)")),
-    responses((status = 200, description = "The file", content((String = "text/csv"), (Vec<AuditInfo> = "application/json")))))]
+    params(("format" = Option<String>, Query, description = "`csv` (the default) or `json`"),
+           ("actor" = Option<String>, Query, description = "Id of a user or key, or e-mail address or name"),
+           ("action" = Option<String>, Query, description = "Name of the action, matched exactly"),
+           ("target" = Option<String>, Query, description = "Target, matched exactly"),
+           ("from" = Option<String>, Query, description = "Entries at this time or later (RFC 3339)"),
+           ("to" = Option<String>, Query, description = "Entries before this time (RFC 3339)")),
+    responses((status = 200, description = "The exported file", content((String = "text/csv"), (Vec<AuditInfo> = "application/json")))))]
 pub(super) async fn audit_export(
     State(state): State<AppState>,
     actor: Actor,
@@ -205,7 +212,7 @@ pub(super) async fn audit_export(
     Ok(response)
 }
 
-/// An export on its way: a page of rows in memory at a time.
+/// Export that is being sent. Memory holds one page of rows at a time.
 struct Export {
     store: Store,
     organization: OrganizationId,

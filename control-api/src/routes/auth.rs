@@ -1,4 +1,13 @@
-//! Log-in by browser: sessions, their cookies, passwords.
+//! Browser sessions: log-in, log-out, refresh, passwords.
+//!
+//! ```text
+//! log-in ─▶ throttle ─▶ password ─▶ session in the store ─▶ two cookies: session (HttpOnly) and CSRF token
+//! ```
+//!
+//! Invariants: a session token is stored only as a hash and leaves the server only in its cookie. Unknown addresses and wrong
+//! passwords get the same response. A new password ends the user's other sessions and the registrations of their phones.
+//!
+//! Sign-up is in `signup`, forgotten passwords are in `password_reset`, and authentication of requests is in `crate::auth`.
 
 use std::time::Duration;
 
@@ -24,129 +33,143 @@ use crate::rbac;
 use crate::state::AppState;
 use crate::store::{By, Deed, Membership, Role, now};
 
-/// How long a log-in lasts: a working day.
+/// Lifetime of a session: 12 hours, a working day.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
-/// How long a session can be refreshed after its log-in.
+/// Longest time after the log-in for which a session can be refreshed: one week.
 const SESSION_LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Longest key that is looked at.
+/// Longest API key that is validated, in bytes.
 const KEY_MAX: usize = 256;
 
-/// Who wants in.
+/// Credentials of a user.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoginRequest {
-    /// E-mail address.
+    /// E-mail address of the user.
     #[schema(example = "anna@example.com")]
     email: String,
-    /// Password.
+    /// Password of the user, at most 256 bytes.
     #[schema(format = Password)]
     password: String,
-    /// Name of the organization, for those who belong to several; the one joined first when left out.
+    /// Name of the organization, for users who belong to several. Defaults to the organization that the user joined first.
     organization: Option<String>,
 }
 
-/// Who is logged in.
+/// The current session: user, organization and permissions.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct SessionInfo {
+    /// User who is logged in.
     user: SessionUser,
+    /// Organization of the session.
     organization: SessionOrganization,
-    /// What may be done, such as `calls.dial`.
+    /// Permissions of the user in this organization, such as `calls.dial`.
     permissions: Vec<&'static str>,
-    /// When the log-in ends.
+    /// Time at which the session expires.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// What pages send as `X-CSRF-Token` with every change.
+    /// Token that pages must send as `X-CSRF-Token` with every change.
     csrf_token: String,
 }
 
-/// The person.
+/// User of a session.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct SessionUser {
+    /// Id of the user.
     pub(super) id: Uuid,
+    /// E-mail address of the user.
     pub(super) email: String,
+    /// Display name of the user.
     pub(super) name: String,
+    /// Role of the user in this organization.
     pub(super) role: Role,
-    /// SIP user name: what routes call `agent:NAME`.
+    /// SIP user name. In call routes, the user is `agent:NAME`.
     pub(super) sip_name: String,
 }
 
-/// The tenant.
+/// Organization of a session.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct SessionOrganization {
+    /// Id of the organization.
     pub(super) id: Uuid,
+    /// Name of the organization.
     pub(super) name: String,
 }
 
-/// How people get in.
+/// Ways to log in and to sign up on this server.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ProviderInfo {
-    /// By e-mail address and password.
+    /// Whether users can log in by e-mail address and password. Always `true`.
     password: bool,
-    /// Who may sign up: the first user, everybody, or whoever is invited.
+    /// Who may sign up at present.
     signup: SignupMode,
-    /// Whether invitations are mailed.
+    /// Whether the server sends invitations by e-mail.
     mail: bool,
-    /// Whether a forgotten password can be set anew by mail.
+    /// Whether a forgotten password can be reset by e-mail.
     password_reset: bool,
-    /// Whether the first sign-up needs the code that the server's terminal printed.
+    /// Whether the first sign-up requires the code that the server printed on its terminal.
     signup_code: bool,
 }
 
-/// Who may sign up.
+/// Group of people who may sign up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SignupMode {
-    /// The first user of a fresh installation, who will own it.
+    /// The first user of a fresh installation, who becomes its owner.
     FirstUser,
-    /// Everybody.
+    /// Everybody may sign up.
     Open,
-    /// Whoever is invited.
+    /// Only people with an invitation may sign up.
     Invitation,
 }
 
-/// What changes are proved with.
+/// CSRF token of the current session.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct CsrfInfo {
+    /// Token that pages must send as `X-CSRF-Token` with every change.
     csrf_token: String,
 }
 
-/// A password is to be changed.
+/// Change of the caller's own password.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PasswordChange {
-    /// As it is.
+    /// Current password of the user.
     #[schema(format = Password)]
     current: String,
-    /// As it shall be: 12 to 256 bytes.
+    /// New password, 12 to 256 bytes.
     #[schema(format = Password)]
     new: String,
 }
 
-/// A key to be looked at.
+/// API key to validate.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyQuestion {
-    /// The key.
+    /// The API key in full.
     #[schema(format = Password)]
     key: String,
 }
 
-/// Whether a key is valid, and for what.
+/// Result of validating an API key. The other fields are present only if the key is valid.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(super) struct KeyAnswer {
+    /// Whether the key is valid: known, not revoked and not expired.
     valid: bool,
+    /// Id of the organization that owns the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     organization_id: Option<Uuid>,
+    /// Name of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// Scopes of the key, such as `calls.read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<&'static str>>,
+    /// Expiry of the key. Absent if it never expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
 }
 
-/// How people get in, and who may sign up.
+/// Returns the ways to log in and who may sign up.
 #[utoipa::path(get, path = "/auth/providers", tag = "auth", security(()),
     responses((status = 200, body = ProviderInfo)))]
 pub(super) async fn provider_list(State(state): State<AppState>) -> Result<Json<ProviderInfo>, Problem> {
@@ -157,7 +180,7 @@ pub(super) async fn provider_list(State(state): State<AppState>) -> Result<Json<
     Ok(Json(ProviderInfo { password: true, signup, mail: state.mail.is_some(), password_reset, signup_code }))
 }
 
-/// Who may sign up now.
+/// Returns who may sign up at present.
 pub(super) async fn signup_mode(state: &AppState) -> Result<SignupMode, Problem> {
     if state.is_fresh().await? {
         return Ok(SignupMode::FirstUser);
@@ -168,7 +191,7 @@ pub(super) async fn signup_mode(state: &AppState) -> Result<SignupMode, Problem>
     })
 }
 
-/// Logs in: sets the session cookie.
+/// Logs a user in and sets the session cookie.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", security(()), request_body = LoginRequest,
     responses((status = 200, body = SessionInfo), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub(super) async fn login(
@@ -178,21 +201,21 @@ pub(super) async fn login(
     headers: HeaderMap,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Response, Problem> {
-    // Another origin's page must not log a browser in as somebody else.
+    // A page of another origin must not log the browser in as another user.
     own_origin(&state, &client, &headers, false)?;
     if check_email(&request.email).is_err() || request.password.len() > PASSWORD_MAX {
-        return Err(wrong());
+        return Err(wrong_credentials());
     }
     let attempt = Attempt::begin(&state, &request.email, client.address.ip()).await?;
     let found = state.store.user_by_email(&request.email).await?;
     let hash = found.as_ref().map(|(user, _)| user.password_hash.clone());
     let right = state.passwords.verify(&request.password, hash).await?;
-    let Some((user, first)) = found else { return Err(failed()) };
+    let Some((user, first)) = found else { return Err(login_failed()) };
     let by = By { id: Some(user.id.0), name: user.email.clone(), ..origin };
     if !right {
         let deed = Deed::new("session.refuse", format!("user:{}", user.id));
         state.audit_log.append(first.organization, by, deed).await?;
-        return Err(failed());
+        return Err(login_failed());
     }
     attempt.succeeded().await?;
     let membership = match request.organization {
@@ -204,35 +227,37 @@ pub(super) async fn login(
                 Some(organization) => state.store.membership_by_user(organization.id, user.id).await?,
                 None => None,
             };
-            member.ok_or_else(|| Problem::field("organization", "you belong to no organization of this name"))?
+            member.ok_or_else(|| Problem::field("organization", "you belong to no organization with this name"))?
         }
     };
     let session = open_session(&state, &client, &membership, (user.email, user.name), &by).await?;
     Ok(session.answer(StatusCode::OK))
 }
 
-fn failed() -> Problem {
+fn login_failed() -> Problem {
     metrics::counter!("tandem_logins_failed_total").increment(1);
-    wrong()
+    wrong_credentials()
 }
 
-pub(super) fn wrong() -> Problem {
+/// Returns the problem for wrong credentials. It does not say which of the two was wrong.
+pub(super) fn wrong_credentials() -> Problem {
     Problem { detail: "the e-mail address or the password is wrong".into(), ..Problem::unauthorized() }
 }
 
-/// A session that has just begun.
+/// Session that has just been opened, with the cookies for its response.
 pub(super) struct Opened {
     info: SessionInfo,
     cookies: [String; 2],
 }
 
 impl Opened {
+    /// Returns the response with this status, the session as its body and both cookies.
     pub(super) fn answer(self, status: StatusCode) -> Response {
         with_cookies((status, Json(self.info)).into_response(), self.cookies)
     }
 }
 
-/// Begins a session for a member; `person`: e-mail address and name.
+/// Opens a session for a member. The pair is e-mail address and name of the user.
 pub(super) async fn open_session(
     state: &AppState,
     client: &Client,
@@ -263,7 +288,7 @@ pub(super) async fn open_session(
     Ok(Opened { info, cookies: cookies(state, client, token.reveal(), SESSION) })
 }
 
-/// Logs out: ends the session and takes the cookies back. Without a session it does nothing.
+/// Logs out: ends the session and removes its cookies. Without a session nothing happens.
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("session" = []), ()),
     responses((status = 204), (status = 403, body = Problem)))]
 pub(super) async fn logout(
@@ -284,7 +309,9 @@ pub(super) async fn logout(
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), cookies(&state, &client, "", Duration::ZERO)))
 }
 
-/// Gives the session a new token, and twelve hours from now, up to a week after its log-in. The old token ends.
+/// Extends the session and replaces its token.
+///
+/// The session then lasts twelve hours from now, but no longer than one week after the log-in. The old token stops working.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", security(("session" = [])),
     responses((status = 200, body = SessionInfo), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub(super) async fn refresh(State(state): State<AppState>, client: Client, actor: Actor) -> Result<Response, Problem> {
@@ -301,17 +328,17 @@ pub(super) async fn refresh(State(state): State<AppState>, client: Client, actor
     Ok(Opened { info, cookies: cookies(&state, &client, token.reveal(), age) }.answer(StatusCode::OK))
 }
 
-/// Who is logged in.
+/// Returns the user who is logged in, with organization and permissions.
 #[utoipa::path(get, path = "/auth/session", tag = "auth", security(("session" = [])),
     responses((status = 200, body = SessionInfo), (status = 401, body = Problem)))]
 pub(super) async fn session_show(actor: Actor) -> Result<Json<SessionInfo>, Problem> {
-    // A key is no session.
+    // An API key is not a session.
     let person = actor.person.as_ref().ok_or_else(Problem::unauthorized)?;
     let csrf = actor.csrf().unwrap_or_default().to_owned();
     Ok(Json(info_of(&actor, person.session.expires_at, csrf)?))
 }
 
-/// What pages send as `X-CSRF-Token`.
+/// Returns the token that pages must send as `X-CSRF-Token`.
 #[utoipa::path(get, path = "/auth/csrf", tag = "auth", security(("session" = [])),
     responses((status = 200, body = CsrfInfo), (status = 401, body = Problem)))]
 pub(super) async fn csrf_show(actor: Actor) -> Result<Json<CsrfInfo>, Problem> {
@@ -324,7 +351,7 @@ fn info_of(actor: &Actor, expires_at: Timestamp, csrf_token: String) -> Result<S
     Ok(SessionInfo { user, organization, permissions: actor.permissions(), expires_at, csrf_token })
 }
 
-/// The person of an actor, and the tenant.
+/// Returns user and organization of an actor who is a person.
 pub(super) fn whoami(actor: &Actor) -> Result<(SessionUser, SessionOrganization), Problem> {
     let person = actor.must_be_person()?;
     let user = SessionUser {
@@ -338,7 +365,9 @@ pub(super) fn whoami(actor: &Actor) -> Result<(SessionUser, SessionOrganization)
     Ok((user, SessionOrganization { id: actor.organization.0, name }))
 }
 
-/// Changes one's own password; every other session of one's own ends, and so does every telephone's registration.
+/// Changes the caller's own password.
+///
+/// All other sessions of the user end, and their phones lose their registrations.
 #[utoipa::path(post, path = "/auth/password", tag = "auth", security(("session" = [])), request_body = PasswordChange,
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub(super) async fn password_change(
@@ -349,7 +378,7 @@ pub(super) async fn password_change(
 ) -> Result<StatusCode, Problem> {
     let person = actor.must_be_person()?;
     let new = checked_password(request.new).map_err(|_| Problem::field("new", "expected 12 to 256 bytes"))?;
-    let not_current = || Problem::field("current", "this is not your password");
+    let not_current = || Problem::field("current", "this is not your current password");
     if request.current.len() > PASSWORD_MAX {
         return Err(not_current());
     }
@@ -367,7 +396,7 @@ pub(super) async fn password_change(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether an API key is valid, whose it is, and what it may do.
+/// Reports whether an API key is valid, and returns its organization and scopes.
 #[utoipa::path(post, path = "/auth/validate-key", tag = "auth", security(()), request_body = KeyQuestion,
     responses((status = 200, body = KeyAnswer)))]
 pub(super) async fn key_validate(
@@ -389,7 +418,7 @@ pub(super) async fn key_validate(
     }))
 }
 
-/// The session's cookie and that of its CSRF token, `Secure` where the pages are reached by TLS.
+/// Returns the session cookie and the CSRF cookie. They are `Secure` where the pages are served over TLS.
 fn cookies(state: &AppState, client: &Client, token: &str, age: Duration) -> [String; 2] {
     let secure = if client.base_url(&state.config).starts_with("https:") { "; Secure" } else { "" };
     let rest = format!("Path=/; SameSite=Lax; Max-Age={}{secure}", age.as_secs());

@@ -1,4 +1,4 @@
-//! How the tenant handles its calls.
+//! Call handling settings of an organization: hold music and notice of supervision.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,24 +12,24 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{CallHandling, Deed};
 
-/// Some of the settings; what is left out keeps its value.
+/// Settings to change. Fields that are left out keep their value.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallHandlingPatch {
-    /// Name of a sound of the organization's, or `null` for the soft tone.
-    #[serde(default, deserialize_with = "told")]
+    /// Name of one of the organization's sounds, or `null` for the soft tone.
+    #[serde(default, deserialize_with = "null_or_value")]
     #[schema(value_type = Option<String>)]
     hold_music: Option<Option<String>>,
-    /// The parties hear a short tone when somebody begins to supervise them, and every minute while it lasts.
+    /// Whether the parties hear a short tone when a supervisor joins, and once a minute while the supervisor stays.
     supervision_notice: Option<bool>,
 }
 
-/// Tells null from what is left out.
-fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+/// Distinguishes `null` from a field that was left out: `Some(None)` and `None`.
+fn null_or_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-/// The tenant's settings.
+/// Returns the organization's call handling settings.
 #[utoipa::path(get, path = "/call-handling", tag = "voice", security(("key" = []), ("session" = [])),
     responses((status = 200, body = CallHandling), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 429, body = Problem)))]
@@ -41,7 +41,9 @@ pub(super) async fn call_handling_show(
     Ok(Json(state.store.call_handling_show(actor.organization).await?))
 }
 
-/// Changes the tenant's settings; fields that are left out keep their value. A call in which somebody waits already keeps its music.
+/// Changes the organization's call handling settings.
+///
+/// Fields that are left out keep their value. A party that is on hold already keeps its music.
 #[utoipa::path(put, path = "/call-handling", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = CallHandlingPatch,
     responses((status = 200, body = CallHandling), (status = 400, body = Problem), (status = 401, body = Problem),
@@ -56,7 +58,7 @@ pub(super) async fn call_handling_put(
     if let Some(Some(name)) = &patch.hold_music
         && state.store.media_file_named(actor.organization, name).await?.is_none()
     {
-        return Err(Problem::field("hold_music", "there is no sound of this name in your organization"));
+        return Err(Problem::field("hold_music", "your organization has no sound with this name"));
     }
     let before = state.store.call_handling_show(actor.organization).await?;
     let after = CallHandling {

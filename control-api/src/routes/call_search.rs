@@ -1,4 +1,4 @@
-//! The tenant's calls by filters: page by page, or all of them as a file.
+//! Search for calls by filters: one page at a time, or all results as a file.
 
 use std::collections::VecDeque;
 
@@ -23,38 +23,42 @@ use crate::state::AppState;
 use crate::store::{Call, CallFilter, Deed, OrganizationId, Place, Store, StoreError};
 use crate::who::Seen;
 
-/// What a call's status and direction may be.
+/// Possible statuses of a call.
 pub(super) const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];
+/// Possible directions of a call.
 pub(super) const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
-/// Longest text of a filter.
+/// Longest text of a filter, in characters.
 pub(super) const FILTER_MAX: usize = 200;
-/// Calls of an export that are read at a time.
+/// Number of calls read at a time for an export.
 const EXPORT_STEP: u32 = 500;
-/// How numbers that are looked for begin, for the description.
+/// Pattern of the `number` filter, for the description: the first digits of a number.
 pub(super) const NUMBER_PATTERN: &str = r"^\+?[0-9]{1,15}$";
-/// The names of the filters.
+/// Names of the filters, in the order that `filter_of` expects.
 const FILTERS: [&str; 8] = ["status", "direction", "agent", "number", "outcome", "from", "to", "q"];
 
-/// Calls, newest first.
+/// One page of calls, newest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct CallList {
+    /// The calls, newest first.
     calls: Vec<Call>,
-    /// For the next page; null on the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// The tenant's calls, newest first. Who may only see own calls sees those.
+/// Lists the organization's calls, newest first.
+///
+/// A user who may see only their own calls gets only those.
 #[utoipa::path(get, path = "/calls", tag = "calls", security(("key" = []), ("session" = [])),
     params(("status" = Option<String>, Query, description = "Only calls in this status"),
            ("direction" = Option<String>, Query, description = "`inbound` or `outbound`"),
            ("agent" = Option<String>, Query, description = "Only calls in which the agent with this SIP user name took part"),
-           ("number" = Option<String>, Query, description = "Calls from or to numbers that begin so: digits, with or without +"),
+           ("number" = Option<String>, Query, description = "Calls from or to numbers with this prefix: 1 to 15 digits, with or without +"),
            ("outcome" = Option<String>, Query, description = "Only calls with this outcome"),
-           ("from" = Option<String>, Query, description = "Calls that began then or later, RFC 3339"),
-           ("to" = Option<String>, Query, description = "Calls that began before, RFC 3339"),
-           ("q" = Option<String>, Query, description = "Calls in which all these words were said or shown as translation"),
-           ("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+           ("from" = Option<String>, Query, description = "Calls that began at this time or later (RFC 3339)"),
+           ("to" = Option<String>, Query, description = "Calls that began before this time (RFC 3339)"),
+           ("q" = Option<String>, Query, description = "Calls whose transcript or translation contains all these words"),
+           ("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = CallList), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn call_list(
@@ -76,19 +80,20 @@ pub(super) async fn call_list(
     Ok(Json(CallList { calls, next_cursor }))
 }
 
-/// All calls that pass the filters, newest first, as a file. In CSV, what a spreadsheet would take for a formula gets a
-/// `'` before it.
+/// Exports all calls that match the filters as a file, newest first.
+///
+/// In CSV, a cell that a spreadsheet would take for a formula begins with `'`.
 #[utoipa::path(get, path = "/calls/export", tag = "calls", security(("key" = []), ("session" = [])),
     params(("format" = Option<String>, Query, description = "`csv` (the default) or `json`"),
            ("status" = Option<String>, Query, description = "Only calls in this status"),
            ("direction" = Option<String>, Query, description = "`inbound` or `outbound`"),
            ("agent" = Option<String>, Query, description = "Only calls in which the agent with this SIP user name took part"),
-           ("number" = Option<String>, Query, description = "Calls from or to numbers that begin so: digits, with or without +"),
+           ("number" = Option<String>, Query, description = "Calls from or to numbers with this prefix: 1 to 15 digits, with or without +"),
            ("outcome" = Option<String>, Query, description = "Only calls with this outcome"),
-           ("from" = Option<String>, Query, description = "Calls that began then or later, RFC 3339"),
-           ("to" = Option<String>, Query, description = "Calls that began before, RFC 3339"),
-           ("q" = Option<String>, Query, description = "Calls in which all these words were said or shown as translation")),
-    responses((status = 200, description = "The file", content((String = "text/csv"), (Vec<Call> = "application/json"))),
+           ("from" = Option<String>, Query, description = "Calls that began at this time or later (RFC 3339)"),
+           ("to" = Option<String>, Query, description = "Calls that began before this time (RFC 3339)"),
+           ("q" = Option<String>, Query, description = "Calls whose transcript or translation contains all these words")),
+    responses((status = 200, description = "The exported file", content((String = "text/csv"), (Vec<Call> = "application/json"))),
               (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
               (status = 429, body = Problem)))]
 pub(super) async fn call_export(
@@ -127,15 +132,15 @@ pub(super) async fn call_export(
     Ok(response)
 }
 
-/// The filter that was asked for, in the order of [`FILTERS`]; nothing: it fits no call that may be seen. `seen`:
-/// which may be seen.
+/// Returns the filter for the values `asked`, in the order of [`FILTERS`]. Returns `None` if it matches no call that `seen`
+/// allows.
 fn filter_of(asked: [Option<String>; 8], seen: Seen) -> Result<Option<CallFilter>, Problem> {
     for (name, value) in FILTERS.iter().zip(&asked) {
         let unfit = |text: &String| text.chars().count() > FILTER_MAX || text.chars().any(char::is_control);
         if value.as_ref().is_some_and(unfit) {
             return Err(Problem::field(
                 *name,
-                format!("expected at most {FILTER_MAX} characters, none of them control"),
+                format!("expected at most {FILTER_MAX} characters and no control characters"),
             ));
         }
     }
@@ -146,7 +151,7 @@ fn filter_of(asked: [Option<String>; 8], seen: Seen) -> Result<Option<CallFilter
         }
     }
     if number.as_deref().is_some_and(|number| !is_beginning(number)) {
-        return Err(Problem::field("number", "expected 1 to 15 digits, with or without `+` before them"));
+        return Err(Problem::field("number", "expected 1 to 15 digits, with or without a leading `+`"));
     }
     let time = |name: &str, text: Option<String>| match text.map(|text| text.parse::<Timestamp>()) {
         None => Ok(None),
@@ -179,19 +184,19 @@ enum Format {
     Json,
 }
 
-/// An export that is being sent: memory holds one step of it.
+/// Export that is being sent. Memory holds one step of it.
 struct Export {
     store: Store,
     organization: OrganizationId,
     format: Format,
-    /// Where it goes on; nothing: all was read.
+    /// Filter of the next step; `None` once everything was read.
     filter: Option<CallFilter>,
     waiting: VecDeque<Bytes>,
     first: bool,
     ended: bool,
 }
 
-/// The first line of a CSV file.
+/// Columns of a CSV export.
 const COLUMNS: [&str; 13] = [
     "id",
     "created_at",
@@ -225,8 +230,8 @@ impl Export {
         }
     }
 
-    /// The next calls as text.
-    fn written(&mut self, calls: &[Call]) -> String {
+    /// Returns the next calls as text in the export's format.
+    fn text_of(&mut self, calls: &[Call]) -> String {
         let mut text = String::new();
         for call in calls {
             match self.format {
@@ -247,16 +252,16 @@ async fn step(mut export: Export) -> Result<Option<(Bytes, Export)>, StoreError>
         return Ok(Some((bytes, export)));
     }
     if let Some(filter) = export.filter.take() {
-        // What fails now ends the connection, so that nobody takes half a file for a whole one.
+        // An error ends the connection, so that a client does not take a partial file for a complete one.
         let calls = export.store.call_list(export.organization, &filter).await.inspect_err(|error| {
-            tracing::error!(%error, "an export was cut off");
+            tracing::error!(%error, "export of calls ended early");
         })?;
         if let Some(last) = calls.last()
             && calls.len() as u64 == u64::from(EXPORT_STEP)
         {
             export.filter = Some(CallFilter { after: place(last), ..filter });
         }
-        let text = export.written(&calls);
+        let text = export.text_of(&calls);
         return Ok(Some((Bytes::from(text), export)));
     }
     if export.ended || export.format == Format::Csv {

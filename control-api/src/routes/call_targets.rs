@@ -1,4 +1,4 @@
-//! Whom a new call calls: two targets, or a mode with the number and the agent that it takes.
+//! Targets of a new call: either two targets, or a mode with a number and an agent.
 //!
 //! ```text
 //!   { first, second? } ──────────────┐
@@ -6,7 +6,8 @@
 //!   { mode, to, from?, agent? } ─────┘   direct: to · bridge: agent, to · webrtc: agent's browser, to
 //! ```
 //!
-//! Invariant: a request says it in one way; a mixture is refused. Not here: whether a number may be called (the engine).
+//! Invariant: a request uses one of the two forms; a mixture is refused. Not here: whether a number may be called, which the
+//! engine decides.
 
 use std::time::Duration;
 
@@ -22,42 +23,42 @@ use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 
-/// Somebody to be called: `agent` or `to`, one of both.
+/// Party to call. Exactly one of `agent` and `to` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallTargetRequest {
-    /// An agent's SIP user name.
+    /// SIP user name of an agent of your organization.
     agent: Option<String>,
-    /// A number in E.164, or a `sip:` URI.
+    /// Phone number in E.164 format, or a `sip:` URI.
     #[schema(example = "+15555550142")]
     to: Option<String>,
-    /// Caller identity shown to `to`; by default as for a call's `from`.
+    /// Caller ID shown to `to`. The default is the same as for `from` of a call. Not allowed with `agent`.
     from: Option<String>,
-    /// How long it may ring, in seconds; by default as long as any leg.
+    /// Longest ringing time in seconds. Defaults to the server's ringing time.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
-    /// Name of the trunk that carries the number; by default the one that a route would take. Needs the permission `voice.write`.
-    /// An emergency number goes through the trunk that is set for them, whatever stands here.
+    /// Name of the trunk that carries the call to `to`. Defaults to the trunk that the routes select. Requires the permission
+    /// `voice.write`. Emergency numbers always use the trunk configured for them.
     trunk: Option<String>,
 }
 
-/// Whom a request names, checked but for caller identities.
+/// Checked targets of a request. Caller IDs are not checked yet.
 pub(super) struct Wanted {
-    /// Who is called first.
+    /// Party that is called first.
     pub(super) first: Asked,
-    /// Who is called and joined with the first one.
+    /// Party that is called next and connected to the first one.
     pub(super) second: Option<Asked>,
-    /// As the call is stored.
+    /// Mode under which the call is stored.
     pub(super) mode: &'static str,
 }
 
-/// One of them.
+/// One checked target of a request.
 pub(super) struct Asked {
-    /// Who.
+    /// Agent, browser or number to call.
     pub(super) callee: Callee,
-    /// The identity that was asked for.
+    /// Caller ID that was requested.
     pub(super) from: Option<String>,
-    /// The field of the request in which it stands.
+    /// Request field that holds the caller ID, for problems.
     pub(super) from_field: String,
     ring: Option<Duration>,
     trunk: Option<String>,
@@ -65,7 +66,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Somebody in need.
+    /// Returns whether the target is an emergency number.
     pub(super) fn is_urgent(&self) -> bool {
         self.urgent
     }
@@ -74,7 +75,7 @@ impl Asked {
         Asked { callee, from: None, from_field: "from".into(), ring: None, trunk: None, urgent: false }
     }
 
-    /// The number or URI that is called; `None`: an agent.
+    /// Returns the number or URI to call, or `None` for an agent.
     pub(super) fn number(&self) -> Option<&str> {
         match &self.callee {
             Callee::Number(number) => Some(number),
@@ -82,7 +83,7 @@ impl Asked {
         }
     }
 
-    /// The agent who is called.
+    /// Returns the agent to call, or `None` for a number.
     pub(super) fn agent(&self) -> Option<&str> {
         match &self.callee {
             Callee::Agent(agent) | Callee::Browser(agent) => Some(agent),
@@ -96,7 +97,7 @@ impl Asked {
         }
     }
 
-    /// For the engine, shown as `from`.
+    /// Returns the target for the engine, with `from` as its caller ID.
     pub(super) fn target(&self, from: Option<String>) -> CallTarget {
         CallTarget { to: self.callee.clone(), trunk: self.trunk.clone(), from, ring: self.ring }
     }
@@ -107,46 +108,47 @@ impl Wanted {
         std::iter::once(&self.first).chain(&self.second)
     }
 
-    /// Somebody in need is called.
+    /// Returns whether an emergency number is called.
     pub(super) fn is_urgent(&self) -> bool {
         self.all().any(|asked| asked.urgent)
     }
 
-    /// Whether it needs the right to dial by a program: all calls but those to somebody in need, with an agent at most.
+    /// Returns whether the call needs the capability to dial from a program. An emergency call does not, unless another number is
+    /// called too.
     pub(super) fn dials(&self) -> bool {
         !self.is_urgent() || self.all().any(|asked| asked.number().is_some() && !asked.urgent)
     }
 
-    /// The agent whose call it is: the one who is called, and the first of two.
+    /// Returns the agent that the call belongs to: the first target that is an agent.
     pub(super) fn agent(&self) -> Option<&str> {
         self.all().find_map(Asked::agent)
     }
 
-    /// The other side, as the call is stored: the number that is called last, else whoever is called last.
+    /// Returns the other party, as the call is stored: the number that is called last, or else the last target.
     pub(super) fn to(&self) -> &str {
         let last = self.second.as_ref().unwrap_or(&self.first);
         let numbers = self.second.iter().chain([&self.first]);
         numbers.into_iter().find_map(Asked::number).unwrap_or(last.name())
     }
 
-    /// What limits are held against: a number that is no emergency, if there is one.
+    /// Returns the target that counts against limits: a number that is not an emergency number, if there is one.
     pub(super) fn counted(&self) -> &str {
         self.all().find(|asked| !asked.urgent && asked.number().is_some()).map_or_else(|| self.to(), Asked::name)
     }
 }
 
-/// Whether a request calls somebody in need.
+/// Returns whether a request calls an emergency number.
 pub(super) fn is_urgent(state: &AppState, request: &CallRequest) -> bool {
     let targets = [&request.first, &request.second].into_iter().flatten();
     let numbers = targets.filter_map(|target| target.to.as_ref()).chain(&request.to);
     numbers.into_iter().any(|number| engine::is_emergency(&state.config, number))
 }
 
-/// Reads a request's callees.
+/// Reads and checks the targets of a request.
 pub(super) async fn wanted(state: &AppState, actor: &Actor, request: &CallRequest) -> Result<Wanted, Problem> {
     let Some(first) = &request.first else {
         if request.second.is_some() {
-            return Err(Problem::field("second", "expected `first` too: `second` is joined with it"));
+            return Err(Problem::field("second", "expected `first` too: `second` is connected to it"));
         }
         return of_mode(state, actor, request).await;
     };
@@ -163,7 +165,10 @@ pub(super) async fn wanted(state: &AppState, actor: &Actor, request: &CallReques
         ));
     }
     if request.app.is_some() && request.second.is_some() {
-        return Err(Problem::field("app", "expected no `app` beside `second`: the two are joined with each other"));
+        return Err(Problem::field(
+            "app",
+            "expected no `app` with `second`: the two parties are connected to each other",
+        ));
     }
     let first = asked(state, actor, ("first", first)).await?;
     let second = match &request.second {
@@ -174,7 +179,7 @@ pub(super) async fn wanted(state: &AppState, actor: &Actor, request: &CallReques
     Ok(Wanted { first, second, mode })
 }
 
-/// A target of the request, in the field of this name.
+/// Reads and checks the target in the field `name` of the request.
 async fn asked(state: &AppState, actor: &Actor, (name, target): (&str, &CallTargetRequest)) -> Result<Asked, Problem> {
     let CallTargetRequest { agent, to, from, ring_s, trunk } = target;
     let field = |of: &str| format!("{name}.{of}");
@@ -188,7 +193,7 @@ async fn asked(state: &AppState, actor: &Actor, (name, target): (&str, &CallTarg
         }
     };
     if from.is_some() && asked.agent().is_some() {
-        let expected = "expected no `from` beside `agent`: agents are shown the other side";
+        let expected = "expected no `from` with `agent`: an agent sees the other party";
         return Err(Problem::field(field("from"), expected));
     }
     asked.from_field = field("from");
@@ -197,33 +202,30 @@ async fn asked(state: &AppState, actor: &Actor, (name, target): (&str, &CallTarg
     if let Some(trunk) = trunk {
         actor.may(Action::VoiceWrite)?;
         if asked.agent().is_some() {
-            return Err(Problem::field(
-                field("trunk"),
-                "expected no `trunk` beside `agent`: agents are called directly",
-            ));
+            return Err(Problem::field(field("trunk"), "expected no `trunk` with `agent`: agents are called directly"));
         }
         if !state.config.trunks.iter().any(|known| known.name == *trunk) {
-            return Err(Problem::field(field("trunk"), "there is no trunk of this name"));
+            return Err(Problem::field(field("trunk"), "there is no trunk with this name"));
         }
         asked.trunk = Some(trunk.clone());
     }
     Ok(asked)
 }
 
-/// The callees of a mode.
+/// Reads the targets of a request with a mode.
 async fn of_mode(state: &AppState, actor: &Actor, request: &CallRequest) -> Result<Wanted, Problem> {
     let Some(mode) = request.mode else {
-        return Err(Problem::field("mode", "expected `direct`, `bridge` or `webrtc`, or whom to call as `first`"));
+        return Err(Problem::field("mode", "expected `direct`, `bridge` or `webrtc`, or a party to call as `first`"));
     };
     let Some(to) = &request.to else { return Err(Problem::field("to", number::EXPECTED)) };
     let mut customer = number(state, "to", to)?;
     customer.from = identity("from", request.from.as_ref())?;
     if request.app.is_some() && mode != Mode::Direct {
-        return Err(Problem::field("app", "only a call in mode `direct` connects an application"));
+        return Err(Problem::field("app", "only a call with mode `direct` can run an application"));
     }
     if mode == Mode::Direct {
         return match &request.agent {
-            Some(_) => Err(Problem::field("agent", "a call in mode `direct` has no agent")),
+            Some(_) => Err(Problem::field("agent", "a call with mode `direct` has no agent")),
             None => Ok(Wanted { first: customer, second: None, mode: "direct" }),
         };
     }
@@ -239,11 +241,11 @@ async fn of_mode(state: &AppState, actor: &Actor, request: &CallRequest) -> Resu
     Ok(Wanted { first: Asked::new(callee), second: Some(customer), mode })
 }
 
-/// An agent of the organization.
+/// Returns the SIP user name if the organization has such an agent.
 async fn known(state: &AppState, actor: &Actor, field: &str, agent: &str) -> Result<String, Problem> {
     match state.store.membership_by_sip_name(actor.organization, agent).await? {
         Some(_) => Ok(agent.to_owned()),
-        None => Err(Problem::field(field, "there is no agent of this SIP user name in your organization")),
+        None => Err(Problem::field(field, "no agent of your organization has this SIP user name")),
     }
 }
 

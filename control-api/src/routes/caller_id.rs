@@ -1,4 +1,10 @@
-//! Caller identities: the tenant's numbers, and the rules by which they are shown.
+//! Caller IDs: the organization's numbers, and the rules for showing them.
+//!
+//! A number can be shown once the operator has given it to the organization or the organization has proven it (`number_proof`).
+//! As soon as an organization has rules, a call shows a number only if a rule allows it for the agent and the destination.
+//!
+//! Invariants: a number belongs to one organization only; rules are tried in the order of their positions. The choice for a call
+//! without `from` is in `crate::identity`.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,87 +22,89 @@ use crate::state::AppState;
 use crate::store::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Deed, Place};
 use crate::{identity, number, text};
 
-/// Longest label and longest campaign's name.
+/// Longest label and longest name of a campaign, in characters.
 pub(super) const NAME_MAX: usize = 100;
-/// Highest position of a rule.
+/// Largest position of a rule.
 pub(super) const POSITION_MAX: u32 = 1_000_000;
-/// Rules of an organization at most: each call is held against all of them.
+/// Largest number of rules of an organization. Each call is compared with all of them.
 const RULES_MAX: usize = 1_000;
 
-/// Numbers, the oldest first.
+/// One page of numbers, oldest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct NumberList {
+    /// The numbers, oldest first.
     numbers: Vec<CallerIdNumber>,
-    /// For the next page; null on the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// A number that the organization may show.
+/// Number to add.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NumberRequest {
-    /// E.164; one organization's only.
+    /// Phone number in E.164 format. It must not belong to another organization.
     #[schema(example = "+15555550100")]
     number: String,
-    /// What it is for, at most 100 characters.
+    /// Label that says what the number is for, at most 100 characters.
     label: Option<String>,
 }
 
-/// What changes of a number.
+/// Fields of a number to change.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NumberPatch {
-    /// What it is for, at most 100 characters; may be empty.
+    /// Label that says what the number is for, at most 100 characters. May be empty.
     label: String,
 }
 
 /// Rules in the order in which they are tried.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct RuleList {
+    /// The rules, in order of their positions.
     rules: Vec<CallerIdRule>,
 }
 
-/// Which number is shown by whom to whom. What is left out fits everything.
+/// Rule that allows agents to show a number to destinations. A condition that is left out matches every call.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleRequest {
-    /// One of the organization's numbers.
+    /// Id of one of the organization's numbers.
     number_id: Uuid,
-    /// Rules are tried from the lowest to the highest; behind all others by default.
+    /// Position of the rule. Rules are tried from the lowest position to the highest. Defaults to the end.
     position: Option<u32>,
-    /// SIP user name of the only agent who may show it.
+    /// SIP user name of the only agent who may show the number.
     agent: Option<String>,
-    /// The only campaign that may show it.
+    /// Name of the only campaign that may show the number.
     campaign: Option<String>,
-    /// How called numbers begin: `+` and digits.
+    /// Prefix of the destinations: `+` and 1 to 15 digits.
     #[schema(example = "+34")]
     destination_prefix: Option<String>,
 }
 
-/// What changes of a rule: left out, it stays; null, it fits everything.
+/// Fields of a rule to change. A field that is left out keeps its value; `null` removes the condition.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RulePatch {
-    /// One of the organization's numbers.
+    /// Id of one of the organization's numbers.
     number_id: Option<Uuid>,
-    /// Rules are tried from the lowest to the highest.
+    /// Position of the rule. Rules are tried from the lowest position to the highest.
     position: Option<u32>,
-    /// SIP user name of the only agent who may show it.
-    #[serde(default, deserialize_with = "told")]
+    /// SIP user name of the only agent who may show the number.
+    #[serde(default, deserialize_with = "null_or_value")]
     #[schema(value_type = Option<String>)]
     agent: Option<Option<String>>,
-    /// The only campaign that may show it.
-    #[serde(default, deserialize_with = "told")]
+    /// Name of the only campaign that may show the number.
+    #[serde(default, deserialize_with = "null_or_value")]
     #[schema(value_type = Option<String>)]
     campaign: Option<Option<String>>,
-    /// How called numbers begin: `+` and digits.
-    #[serde(default, deserialize_with = "told")]
+    /// Prefix of the destinations: `+` and 1 to 15 digits.
+    #[serde(default, deserialize_with = "null_or_value")]
     #[schema(value_type = Option<String>)]
     destination_prefix: Option<Option<String>>,
 }
 
-/// Tells null from what is left out.
-fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+/// Distinguishes `null` from a field that was left out: `Some(None)` and `None`.
+fn null_or_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -104,10 +112,10 @@ fn checked_label(label: &str) -> Result<String, Problem> {
     if label.trim().is_empty() { Ok(String::new()) } else { text::name("label", label, NAME_MAX) }
 }
 
-/// The tenant's numbers.
+/// Lists the organization's numbers, oldest first.
 #[utoipa::path(get, path = "/caller-id/numbers", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = NumberList), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn number_list(
@@ -124,7 +132,9 @@ pub(super) async fn number_list(
     Ok(Json(NumberList { numbers, next_cursor }))
 }
 
-/// Adds a number. Calls to it that name no agent are the tenant's from now on.
+/// Adds a number.
+///
+/// From now on, calls to this number that name no agent belong to the organization.
 #[utoipa::path(post, path = "/caller-id/numbers", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = NumberRequest,
     responses((status = 201, body = CallerIdNumber), (status = 400, body = Problem), (status = 401, body = Problem),
@@ -146,9 +156,9 @@ pub(super) async fn number_create(
     Ok((StatusCode::CREATED, Json(number)))
 }
 
-/// Says anew what a number is for.
+/// Changes the label of a number.
 #[utoipa::path(patch, path = "/caller-id/numbers/{id}", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The number")), request_body = NumberPatch,
+    params(("id" = Uuid, Path, description = "Id of the number")), request_body = NumberPatch,
     responses((status = 200, body = CallerIdNumber), (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
               (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
@@ -171,9 +181,9 @@ pub(super) async fn number_update(
     Ok(Json(after))
 }
 
-/// Removes a number with its rules.
+/// Deletes a number and its rules.
 #[utoipa::path(delete, path = "/caller-id/numbers/{id}", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The number")),
+    params(("id" = Uuid, Path, description = "Id of the number")),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn number_delete(
@@ -191,7 +201,9 @@ pub(super) async fn number_delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The tenant's rules. As soon as there is one, calls show only what rules allow.
+/// Lists the organization's rules.
+///
+/// As soon as there is one, calls can show only numbers that a rule allows.
 #[utoipa::path(get, path = "/caller-id/rules", tag = "voice", security(("key" = []), ("session" = [])),
     responses((status = 200, body = RuleList), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 429, body = Problem)))]
@@ -200,10 +212,10 @@ pub(super) async fn rule_list(State(state): State<AppState>, actor: Actor) -> Re
     Ok(Json(RuleList { rules: state.store.caller_id_rule_list(actor.organization).await? }))
 }
 
-/// Adds a rule.
+/// Adds a rule for showing a number.
 ///
-/// A call's `from` must be the number of a rule that fits its agent and destination; without `from`, the first rule that
-/// fits gives it.
+/// The `from` of a call must be the number of a rule that matches its agent and destination. Without `from`, the number of the
+/// first matching rule is shown.
 #[utoipa::path(post, path = "/caller-id/rules", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = RuleRequest,
     responses((status = 201, body = CallerIdRule), (status = 400, body = Problem), (status = 401, body = Problem),
@@ -233,9 +245,9 @@ pub(super) async fn rule_create(
     Ok((StatusCode::CREATED, Json(rule)))
 }
 
-/// Changes a rule; fields that are left out keep their value.
+/// Changes a rule. Fields that are left out keep their value.
 #[utoipa::path(patch, path = "/caller-id/rules/{id}", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The rule")), request_body = RulePatch,
+    params(("id" = Uuid, Path, description = "Id of the rule")), request_body = RulePatch,
     responses((status = 200, body = CallerIdRule), (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
               (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
@@ -267,9 +279,9 @@ pub(super) async fn rule_update(
     Ok(Json(after))
 }
 
-/// Removes a rule.
+/// Deletes a rule for showing a number.
 #[utoipa::path(delete, path = "/caller-id/rules/{id}", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The rule")),
+    params(("id" = Uuid, Path, description = "Id of the rule")),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn rule_delete(
@@ -297,7 +309,7 @@ async fn checked_rule(state: &AppState, actor: &Actor, draft: CallerIdRuleDraft)
     if let Some(agent) = &draft.agent
         && state.store.membership_by_sip_name(actor.organization, agent).await?.is_none()
     {
-        return Err(Problem::field("agent", "there is no agent of this SIP user name in your organization"));
+        return Err(Problem::field("agent", "no agent of your organization has this SIP user name"));
     }
     let digits = |prefix: &str| {
         prefix.strip_prefix('+').is_some_and(|digits| {
@@ -312,7 +324,7 @@ async fn checked_rule(state: &AppState, actor: &Actor, draft: CallerIdRuleDraft)
 }
 
 fn no_such_number() -> Problem {
-    Problem::field("number_id", "there is no such number in your organization")
+    Problem::field("number_id", "your organization has no number with this id")
 }
 
 fn number_of(id: Uuid) -> String {
@@ -323,9 +335,9 @@ fn rule_of(id: Uuid) -> String {
     format!("caller_id_rule:{id}")
 }
 
-/// The identity that a call shows: a number of the organization that is proven, and that a rule allows where there are rules.
-/// When none was asked for, that of the first rule that fits; without one, none of its own.
-pub(super) async fn shown(
+/// Returns the caller ID that a call shows. A requested number must be proven, and allowed by a rule if there are rules. Without
+/// a request, the number of the first matching rule is returned, or `None`.
+pub(super) async fn checked_caller_id(
     state: &AppState,
     actor: &Actor,
     agent: Option<&str>,
@@ -340,19 +352,19 @@ pub(super) async fn shown(
         ..Problem::new(
             StatusCode::FORBIDDEN,
             "caller-id-refused",
-            "This caller identity may not be shown here",
+            "This caller ID may not be shown on this call",
             detail.to_owned(),
         )
     };
     if !state.store.caller_id_proven(actor.organization, &from).await? {
         return Err(refused(
-            "from: expected a number that the operator gave to your organization, or that it has proven",
+            "from: expected a number that the operator gave to your organization, or one that it has proven",
         ));
     }
     let rules = state.store.caller_id_rule_list(actor.organization).await?;
     let to = identity::destination(&state.config, to);
     match rules.is_empty() || rules.iter().any(|rule| rule.number == from && rule.fits(agent, &to)) {
         true => Ok(Some(from)),
-        false => Err(refused("from: no caller identity rule lets this agent show this number to this destination")),
+        false => Err(refused("from: no caller ID rule allows this agent to show this number to this destination")),
     }
 }

@@ -1,4 +1,13 @@
-//! Calls: make, show, end, speak into.
+//! Calls: starting, showing and ending them, and speaking text into them.
+//!
+//! ```text
+//! POST /calls ─▶ targets, program, caller IDs ─▶ capabilities, limits ─▶ event written ─▶ Command::CallCreate ─▶ audit
+//! ```
+//!
+//! Invariants: a call is written to the store before the engine is asked; a refusal of the engine is written too. With an
+//! idempotency key, a repeated request starts no second call. A call that the actor may not see is answered with 404.
+//!
+//! Searching is in `call_search`, actions on running calls are in `verbs`.
 
 use axum::Json;
 use axum::extract::State;
@@ -28,113 +37,114 @@ use crate::text;
 use crate::voice_config::VoiceConfigPatch;
 use crate::who::Seen;
 
-/// Events shown with one call.
+/// Largest number of events returned with one call.
 const EVENTS_MAX: u32 = 1_000;
-/// Longest text that is spoken.
+/// Longest text that is spoken, in characters.
 pub(super) const SAY_MAX: usize = 1_000;
 
-/// In which order a call's legs are made.
+/// Order in which the legs of a call are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mode {
-    /// The platform calls `to` and connects `app`.
+    /// `to` is called and connected to `app`.
     Direct,
-    /// The agent is called first, then `to`, then both are joined.
+    /// The agent is called first, then `to`; then both are connected.
     Bridge,
-    /// Like `bridge`, with the agent's browser as first leg: none of the agent's other telephones rings.
+    /// Like `bridge`, but only the agent's browser is called: none of the agent's other phones rings.
     Webrtc,
 }
 
-/// A built-in application.
+/// Built-in application for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AppName {
-    /// Sends your audio back.
+    /// Sends the caller's audio back.
     Echo,
-    /// 1 kHz at −16 dBFS.
+    /// Plays a tone of 1 kHz at −16 dBFS.
     Tone,
-    /// Records you.
+    /// Records the caller.
     Record,
 }
 
-/// A call to be made.
+/// Call to start.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallRequest {
-    /// Who is called first, in place of `mode`, `to`, `from` and `agent`.
+    /// Party that is called first, in place of `mode`, `to`, `from` and `agent`.
     pub(super) first: Option<CallTargetRequest>,
-    /// Who is called when the first has answered, and joined with it. Without one the first is connected with `app`, or hears silence.
+    /// Party that is called once the first has answered, and is then connected to it. Without it the first party is connected to
+    /// `app` or the program, or hears silence.
     pub(super) second: Option<CallTargetRequest>,
-    /// In which order the legs are made.
+    /// Order in which the legs are made.
     pub(super) mode: Option<Mode>,
-    /// Whom to call: E.164 or a `sip:` URI.
+    /// Party to call: a phone number in E.164 format or a `sip:` URI.
     #[schema(example = "+15555550142")]
     pub(super) to: Option<String>,
-    /// Caller identity shown to the called: one of the organization's own or proven numbers, as its rules allow. By default what the
-    /// first fitting rule gives; without one the trunk's own number, or none.
+    /// Caller ID shown to the called party: one of the organization's own or proven numbers, as its rules allow. Defaults to the
+    /// number given by the first matching rule, then to the trunk's own number, then to none.
     pub(super) from: Option<String>,
-    /// Agent's SIP user name. Needed by `bridge`; with `webrtc`, a logged-in user's own by default.
+    /// SIP user name of the agent. Required with `bridge`; with `webrtc` it defaults to that of the logged-in user.
     pub(super) agent: Option<String>,
-    /// Application for `direct`, and for `first` alone.
+    /// Application to run, with `direct` or with `first` and no `second`.
     pub(super) app: Option<AppName>,
-    /// Call program for `direct`, and for `first` alone: a list of steps, as in docs/programs.md.
+    /// Call program to run, with `direct` or with `first` and no `second`: a list of steps (see docs/programs.md).
     #[schema(value_type = Option<Vec<Object>>)]
     program: Option<Box<RawValue>>,
-    /// Where the program is asked for once the call is answered, in place of `program`.
+    /// URL from which the program is fetched once the call is answered, in place of `program`.
     #[schema(example = "https://programs.example/survey")]
     program_url: Option<String>,
-    /// The program that runs once when another one cannot be had.
+    /// Program to run when the main program cannot be fetched. It is run once.
     #[schema(value_type = Option<Vec<Object>>)]
     program_fallback: Option<Box<RawValue>>,
-    /// Differences to the organization's voice configuration.
+    /// Overrides of the organization's voice configuration, for this call only.
     config: Option<VoiceConfigPatch>,
 }
 
-/// A call's identity and status.
+/// Id and status of a call.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct CallState {
-    /// Identity.
+    /// Id of the call.
     id: Uuid,
-    /// `queued`, `ringing`, `answered`, `bridged`, `ended` or `failed`.
+    /// Status: `queued`, `ringing`, `answered`, `bridged`, `ended` or `failed`.
     status: String,
 }
 
-/// A call with all that is known of it.
+/// A call with its legs, events and recordings.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct CallDetail {
     #[serde(flatten)]
     call: Call,
-    /// Its parties.
+    /// Legs of the call, one for each party.
     legs: Vec<Leg>,
-    /// What happened, oldest first, without words.
+    /// Events of the call, oldest first, at most 1,000 and without transcripts.
     #[schema(value_type = Vec<Object>)]
     events: Vec<serde_json::Value>,
-    /// Its first recording, when there is one: the first part that you may hear.
+    /// First part of the first recording that you may hear, if any.
     recording: Option<RecordingInfo>,
-    /// All parts of its first recording that you may hear, in order: one that is longer than `[recording] part_s`, or that somebody
-    /// joined, has several. `GET /calls/{id}/recordings` lists every recording.
+    /// All parts of the first recording that you may hear, in order. A recording has several parts if it is longer than
+    /// `[recording] part_s` or if a party joined during it. `GET /calls/{id}/recordings` lists every recording.
     recording_parts: Vec<RecordingInfo>,
 }
 
-/// A call's recording.
+/// One part of a recording.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct RecordingInfo {
-    /// Number of the file, 1 for the first.
+    /// Number of the part, counted from 1.
     #[schema(minimum = 1)]
     part: u32,
-    /// `started`, `finished` or `interrupted`.
+    /// State: `started`, `finished` or `interrupted`.
     state: String,
-    /// Why it was interrupted.
+    /// Reason why the recording was interrupted.
     note: Option<String>,
-    /// Audio in it.
+    /// Length of the audio in milliseconds.
     duration_ms: u64,
-    /// First audio.
+    /// Time of the first audio.
     #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
-    /// Last audio, once it is over.
+    /// Time of the last audio. Set once the part has ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
-    /// Where the audio is, relative to this server.
+    /// URL of the audio, relative to this server.
     url: String,
 }
 
@@ -146,7 +156,7 @@ impl RecordingInfo {
     }
 }
 
-/// Where a file of a call's recordings is heard, relative to this server.
+/// Returns the URL of one file of a call's recordings, relative to this server.
 pub(super) fn recording_url(call: Uuid, file: PartId) -> String {
     let query = match file {
         PartId::FIRST => String::new(),
@@ -156,22 +166,22 @@ pub(super) fn recording_url(call: Uuid, file: PartId) -> String {
     format!("/api/calls/{call}/recording{query}")
 }
 
-/// Text to be spoken to the customer.
+/// Text to speak to the customer.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SayRequest {
-    /// In the agent's language, 1 to 1,000 characters.
+    /// Text in the agent's language, 1 to 1,000 characters.
     text: String,
 }
 
 /// Starts a call.
 ///
-/// With `Idempotency-Key`, the same request gets the same answer for a day and starts no second call.
+/// With `Idempotency-Key`, repeating the request within a day returns the same response and starts no second call.
 #[utoipa::path(post, path = "/calls", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = CallRequest,
     responses((status = 201, body = CallState,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
               (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
@@ -189,7 +199,7 @@ pub(super) async fn call_create(
     once(&state, &actor, key, &hash, |attempt| async move { call_out(inner, by, request, attempt).await }).await
 }
 
-/// Checks the request against what the organization may do, and starts the call.
+/// Checks the request against the organization's capabilities and limits, and starts the call.
 async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: Attempt) -> Result<Reply, Problem> {
     let id = attempt.subject;
     let made =
@@ -219,7 +229,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
         Some(second) => Some(identity(&state, &actor, &wanted, second).await?),
         None => None,
     };
-    // The identity that the other side is shown.
+    // Caller ID for the record of the call: that of the second party if there is one.
     let from = second.clone().flatten().or_else(|| first.clone());
     let (to, mode) = (wanted.to().to_owned(), wanted.mode);
     let call = NewCall {
@@ -258,7 +268,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     made("queued".into())
 }
 
-/// Writes the call down, then asks the engine; a refusal is written down too, and returned.
+/// Writes the call to the store, then asks the engine to start it. A refusal is written too, and returned.
 async fn call_start(state: &AppState, call: NewCall, command: Command) -> Result<(), Problem> {
     let id = call.id;
     if let Err(error) = state.bus.record(vec![Change::CallCreated { call, at: now() }]).await {
@@ -276,7 +286,7 @@ async fn call_start(state: &AppState, call: NewCall, command: Command) -> Result
     Err(error.into())
 }
 
-/// The program of a request, which takes the place of an application.
+/// Returns the program of a request, which replaces an application.
 fn supply(request: &CallRequest, wanted: &Wanted) -> Result<Option<Supply>, Problem> {
     let text = |raw: &Option<Box<RawValue>>| raw.as_ref().map(|raw| raw.get().to_owned());
     let (program, fallback) = (text(&request.program), text(&request.program_fallback));
@@ -285,21 +295,21 @@ fn supply(request: &CallRequest, wanted: &Wanted) -> Result<Option<Supply>, Prob
     let field = if request.program.is_some() { "program" } else { "program_url" };
     match supply {
         Some(_) if wanted.second.is_some() => {
-            Err(Problem::field(field, "expected no program where two are called: they are joined with each other"))
+            Err(Problem::field(field, "expected no program with two parties: they are connected to each other"))
         }
         Some(_) if request.app.is_some() => Err(Problem::field("app", "expected either `app` or a program, not both")),
         supply => Ok(supply),
     }
 }
 
-/// Whom somebody who is called is shown outside; nothing for agents.
+/// Returns the caller ID for a party that is called outside; `None` for agents.
 async fn identity(state: &AppState, actor: &Actor, wanted: &Wanted, asked: &Asked) -> Result<Option<String>, Problem> {
     match asked.number() {
         None => Ok(None),
-        // Nobody in need is kept from calling by what is shown.
+        // The choice of a caller ID never prevents an emergency call.
         Some(_) if asked.is_urgent() => Ok(asked.from.clone()),
         Some(to) => {
-            let shown = caller_id::shown(state, actor, wanted.agent(), to, asked.from.clone()).await;
+            let shown = caller_id::checked_caller_id(state, actor, wanted.agent(), to, asked.from.clone()).await;
             shown.map_err(|problem| match problem.field {
                 Some(_) => Problem { field: Some(asked.from_field.clone()), ..problem },
                 None => problem,
@@ -308,9 +318,9 @@ async fn identity(state: &AppState, actor: &Actor, wanted: &Wanted, asked: &Aske
     }
 }
 
-/// One call with its legs, events and recording.
+/// Returns a call with its legs, events and recording.
 #[utoipa::path(get, path = "/calls/{id}", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")),
+    params(("id" = Uuid, Path, description = "Id of the call")),
     responses((status = 200, body = CallDetail), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn call_show(
     State(state): State<AppState>,
@@ -339,9 +349,9 @@ pub(super) async fn call_show(
     Ok(Json(CallDetail { call, legs, events, recording, recording_parts }))
 }
 
-/// Ends a call. Ending one that is over is no error: its status is returned.
+/// Ends a call. Ending a call that has ended is not an error: its status is returned.
 #[utoipa::path(post, path = "/calls/{id}/hangup", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")),
+    params(("id" = Uuid, Path, description = "Id of the call")),
     responses((status = 202, body = CallState), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn call_hangup(
@@ -362,15 +372,15 @@ pub(super) async fn call_hangup(
     Ok((StatusCode::ACCEPTED, Json(CallState { id, status })))
 }
 
-/// Translates what the agent typed and speaks it to the customer.
+/// Translates a text that the agent typed and speaks it to the customer.
 ///
-/// With `Idempotency-Key`, the same request gets the same answer for a day and is spoken once.
+/// With `Idempotency-Key`, repeating the request within a day returns the same response, and the text is spoken once.
 #[utoipa::path(post, path = "/calls/{id}/say", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = SayRequest,
     responses((status = 202, body = CallState,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
               (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
@@ -398,23 +408,23 @@ async fn say(state: AppState, actor: Actor, id: Uuid, request: SayRequest) -> Re
     Reply::new(StatusCode::ACCEPTED, &CallState { id, status: call.status })
 }
 
-/// The tenant's call, or 404; also for who may see own calls only, and never was in this one.
+/// Returns the tenant's call, or 404. An actor who may see only their own calls gets 404 for a call they never took part in.
 pub(super) async fn call_of(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
     Ok(call_seen(state, actor, id).await?.0)
 }
 
-/// The same, with what the actor may see of it.
+/// Returns the call together with the parts of it that the actor may see.
 pub(super) async fn call_seen(state: &AppState, actor: &Actor, id: Uuid) -> Result<(Call, Sight), Problem> {
     let call = state.store.call_show(actor.organization, id).await?;
     let sight = Seen::calls(actor).sight(&state.store, actor.organization, id).await?;
     call.zip(sight).ok_or_else(|| Problem::not_found("call"))
 }
 
-/// The tenant's call to which the actor may do something: whoever has left it may not, until it ends.
+/// Returns the tenant's call for an action by the actor. An actor who has left a running call may not act on it.
 pub(super) async fn call_joined(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
     let (call, sight) = call_seen(state, actor, id).await?;
     if call.ended_at.is_none() && !sight.is_present() {
-        return Err(Problem::forbidden("you have left this call: it goes on without you"));
+        return Err(Problem::forbidden("you have left this call, so you can no longer act on it"));
     }
     Ok(call)
 }

@@ -1,4 +1,4 @@
-//! What the tenant's calls may do at all.
+//! Call capabilities of an organization: switches for kinds of calls and processing.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::Deed;
 
-/// The tenant's switches.
+/// Returns the organization's call capabilities.
 #[utoipa::path(get, path = "/call-capabilities", tag = "voice", security(("key" = []), ("session" = [])),
     responses((status = 200, body = Capabilities), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 429, body = Problem)))]
@@ -23,10 +23,12 @@ pub(super) async fn capabilities_show(
     Ok(Json(state.store.capabilities_show(actor.organization).await?))
 }
 
-/// Switches capabilities; those that are left out stay. Running calls go on as they began.
+/// Switches call capabilities on or off.
 ///
-/// Off means: who asks for it gets 403 with the switch's name as `capability`; what the voice configuration has as a
-/// default, or an incoming call would have, is not done.
+/// Switches that are left out keep their value, and running calls are not affected.
+///
+/// A request that needs a capability that is off gets 403 with its name as `capability`. Defaults of the voice configuration and
+/// incoming calls silently go without it.
 #[utoipa::path(put, path = "/call-capabilities", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = CapabilitiesPatch,
     responses((status = 200, body = Capabilities), (status = 400, body = Problem), (status = 401, body = Problem),

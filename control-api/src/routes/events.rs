@@ -1,4 +1,4 @@
-//! What happens to all calls of a tenant, as it happens.
+//! Live stream of the events of all calls of an organization.
 
 use std::sync::Arc;
 
@@ -19,24 +19,32 @@ use crate::state::AppState;
 use crate::store::StreamFilter;
 use crate::who::Seen;
 
-/// State of the speech providers.
+/// State of the organization's speech providers.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ProviderList {
+    /// All providers that reported a state.
     providers: Vec<Provider>,
 }
 
-/// Events of the tenant's calls: `call.created`, `call.status` (both with the whole call), `call.leg`,
-/// `call.transfer` (a party has somebody else take its place: `started`, `done`, `failed`),
-/// `call.flow` (whether a leg's sound flows, per direction, and why not), `call.media_timeout`, `call.recording`,
-/// `call.dtmf`, `call.joined` (an agent is in the call from now on; with the whole call), `call.left`; with `translations=true` also `translation.partial`, `.final`, `.translation`, `.lag`. States that
-/// are not kept come without id: `call.quality` (every 5 s for each leg, and at its end), `provider`, `registration`, and `gap` when
-/// some were missed.
+/// Streams the events of the organization's calls as server-sent events.
 ///
-/// Whoever sees own calls only hears of those while they are in them, afterwards of their status alone; and of their own devices. From now on, or after `Last-Event-ID` (0: from the first).
+/// - `call.created`, `call.status`: a call began or changed its status; both carry the whole call.
+/// - `call.leg`: a leg was added, rang, was answered or ended.
+/// - `call.transfer`: a transfer was `started`, is `done` or has `failed`.
+/// - `call.flow`: whether audio of a leg flows, per direction, and why not.
+/// - `call.media_timeout`, `call.recording`, `call.dtmf`: lost media, recordings, keys.
+/// - `call.joined`, `call.left`: an agent joined the call (carries the whole call) or left it.
+/// - `translation.partial`, `.final`, `.translation`, `.lag`: only with `translations=true`.
+///
+/// States that are not stored have no id: `call.quality` (every 5 s for each leg, and at its end), `provider`, `registration`,
+/// and `gap` when some of them were dropped.
+///
+/// A caller who may see only their own calls gets all events of a call while they are in it, only its status afterwards, and the
+/// registrations of their own devices. The stream starts now, or after `Last-Event-ID` (0 starts with the first event).
 #[utoipa::path(get, path = "/events", tag = "events", security(("key" = []), ("session" = [])),
-    params(("Last-Event-ID" = Option<i64>, Header, description = "The event seen last"),
-           ("last_event_id" = Option<i64>, Query, description = "The same, for clients that cannot set headers"),
-           ("translations" = Option<bool>, Query, description = "Whether words are told too")),
+    params(("Last-Event-ID" = Option<i64>, Header, description = "Id of the last event received; the stream continues after it"),
+           ("last_event_id" = Option<i64>, Query, description = "Same as `Last-Event-ID`, for clients that cannot set headers"),
+           ("translations" = Option<bool>, Query, description = "`true` to include transcripts and translations")),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 401, body = Problem),
               (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn event_stream(
@@ -60,7 +68,7 @@ pub(super) async fn event_stream(
     Ok(sse_response(reader.of_own(own).with_passing()))
 }
 
-/// The calls of a listener who does not hear of every call.
+/// Returns the set of calls of a listener who may not see every call.
 pub(super) fn own_calls(state: &AppState, actor: &Actor) -> OwnCalls {
     let agent = match Seen::calls(actor) {
         Seen::Own(agent) => Some(agent),
@@ -69,14 +77,14 @@ pub(super) fn own_calls(state: &AppState, actor: &Actor) -> OwnCalls {
     OwnCalls::new(state.store.clone(), actor.organization, agent)
 }
 
-/// State of the speech providers, as last heard.
+/// Returns the last reported state of the speech providers.
 #[utoipa::path(get, path = "/providers", tag = "events", security(("key" = []), ("session" = [])),
     responses((status = 200, body = ProviderList), (status = 401, body = Problem)))]
 pub(super) async fn provider_list(State(state): State<AppState>, _actor: Actor) -> Json<ProviderList> {
     Json(ProviderList { providers: state.bus.providers() })
 }
 
-/// What an open stream asks from time to time: whether its key or session is still good.
+/// Returns the check that an open stream makes from time to time: whether its key or session is still valid.
 pub(super) fn still_allowed(
     state: &AppState,
     actor: Actor,
@@ -88,7 +96,8 @@ pub(super) fn still_allowed(
     }
 }
 
-/// The id after which a listener goes on: the header, which an EventSource sends by itself, before the query.
+/// Returns the id after which a stream continues. The header, which an EventSource sends by itself, takes precedence over the
+/// query.
 pub(super) fn resume_after(headers: &HeaderMap, by_query: Option<String>) -> Result<Option<i64>, Problem> {
     let by_header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?").trim().to_owned());
     let (field, text) = match (by_header.filter(|text| !text.is_empty()), by_query) {
@@ -98,6 +107,6 @@ pub(super) fn resume_after(headers: &HeaderMap, by_query: Option<String>) -> Res
     };
     match text.parse::<i64>() {
         Ok(id) if id >= 0 => Ok(Some(id)),
-        _ => Err(Problem::field(field, "expected the number of an event")),
+        _ => Err(Problem::field(field, "expected the id of an event")),
     }
 }

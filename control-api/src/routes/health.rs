@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can serve.
+//! Liveness and readiness of the server.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,40 +9,40 @@ use utoipa::ToSchema;
 use crate::readiness::Seen;
 use crate::state::AppState;
 
-/// The process lives.
+/// State of a process that is alive.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `ok`.
+    /// Always the word `ok`.
     status: &'static str,
-    /// Version of the program.
+    /// Version of the server.
     version: &'static str,
 }
 
-/// Whether requests and calls can be served.
+/// Readiness of the server for requests and calls.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Readiness {
-    /// All of the rest.
+    /// Whether the store and the listeners are ready and the server is not stopping.
     ready: bool,
-    /// The database answers.
+    /// Whether the database answers.
     store: bool,
-    /// The engine with its SIP listeners answers.
+    /// Whether the engine with its SIP listeners answers.
     listeners: bool,
 }
 
-/// Whether the process lives. Needs no log-in.
+/// Reports that the process is alive. No authentication is needed.
 #[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
 pub(super) async fn health_show() -> Json<Health> {
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// The same under `/api`.
+/// Reports that the process is alive, like `/health`.
 #[utoipa::path(get, path = "/health", tag = "health", security(()), operation_id = "health_alias",
     responses((status = 200, body = Health)))]
 pub(super) async fn health_alias() -> Json<Health> {
     health_show().await
 }
 
-/// Whether store and listeners serve. Needs no log-in.
+/// Reports whether the store and the SIP listeners are ready. No authentication is needed. Status 503 means that they are not.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(super) async fn readiness_show(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {

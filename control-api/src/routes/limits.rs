@@ -1,4 +1,4 @@
-//! How many requests may still come.
+//! Request limits that apply to the caller, and what remains of them.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,28 +9,29 @@ use crate::auth::Actor;
 use crate::rate_limit::Group;
 use crate::state::AppState;
 
-/// The limits that hold for the caller.
+/// Request limits that apply to the caller.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct LimitList {
+    /// The limits, one for each group of requests.
     limits: Vec<LimitInfo>,
 }
 
-/// One limit.
+/// Request limit of one group.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct LimitInfo {
-    /// `default`, `calls`, `speech`, `configuration` or `retention`.
+    /// Group: `default`, `calls`, `speech`, `configuration` or `retention`.
     name: &'static str,
-    /// So many; nothing: no limit.
+    /// Requests allowed in each window, or null if there is no limit.
     limit: Option<u32>,
-    /// In so many seconds.
+    /// Length of the window in seconds.
     window_s: Option<u32>,
-    /// So many at once now.
+    /// Requests that may be sent at once now.
     remaining: Option<u32>,
-    /// In so many seconds all of them.
+    /// Seconds until the full limit is available again.
     reset_s: Option<u64>,
 }
 
-/// The limits that hold for the caller, and how much is left of them.
+/// Returns the request limits that apply to the caller, and what remains of them.
 #[utoipa::path(get, path = "/usage/limits", tag = "usage", security(("key" = []), ("session" = [])),
     responses((status = 200, body = LimitList)))]
 pub(super) async fn limit_list(State(state): State<AppState>, actor: Actor) -> Json<LimitList> {

@@ -1,4 +1,4 @@
-//! Sounds of an organization: WAV files that calls are played.
+//! Sounds of an organization: WAV files that are played in calls.
 //!
 //! ```text
 //! upload ─▶ read whole, at most 10 MiB ─▶ sound::read ─▶ kept as it came
@@ -22,25 +22,26 @@ use crate::state::AppState;
 use crate::store::{Deed, MediaFile, NewMediaFile, Place};
 use crate::{sound, text};
 
-/// Longest name.
+/// Longest name of a sound, in characters.
 pub(super) const NAME_MAX: usize = 100;
-/// Largest file.
+/// Largest file, in bytes.
 const FILE_MAX: usize = 10 * 1024 * 1024;
-/// Most sounds of one organization.
+/// Largest number of sounds of one organization.
 const FILES_MAX: u64 = 200;
 
-/// Sounds, the oldest first.
+/// One page of sounds, oldest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct MediaList {
+    /// The sounds, oldest first.
     media: Vec<MediaFile>,
-    /// For the next page; null on the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// The tenant's sounds.
+/// Lists the organization's sounds, oldest first.
 #[utoipa::path(get, path = "/media", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = MediaList), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn media_list(
@@ -57,9 +58,11 @@ pub(super) async fn media_list(
     Ok(Json(MediaList { media, next_cursor }))
 }
 
-/// Adds a sound: a WAV of 8 to 32 bits PCM or of floats, with one or two channels, at most 10 MiB and ten minutes.
+/// Adds a sound.
+///
+/// The body is a WAV file of 8 to 32 bits PCM or of floats, with one or two channels, at most 10 MiB and ten minutes.
 #[utoipa::path(post, path = "/media", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("name" = String, Query, description = "Unique, 1 to 100 characters")),
+    params(("name" = String, Query, description = "Unique name of the sound, 1 to 100 characters")),
     request_body(content((Vec<u8> = "audio/wav"), (Vec<u8> = "application/octet-stream"))),
     responses((status = 201, body = MediaFile), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 408, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
@@ -88,17 +91,17 @@ pub(super) async fn media_create(
     let heard = heard.map_err(|error| Problem::field("body", error.to_string()))?;
     let new = NewMediaFile { name, rate_hz: heard.hz, duration_ms: heard.duration_ms, wav: wav.into() };
     let made = state.store.media_file_create(actor.organization, new, FILES_MAX).await?.ok_or_else(|| {
-        let why = format!("an organization has at most {FILES_MAX} sounds: remove one");
-        Problem::new(StatusCode::CONFLICT, "too-many", "There are as many as there may be", why)
+        let why = format!("an organization has at most {FILES_MAX} sounds; delete one first");
+        Problem::new(StatusCode::CONFLICT, "too-many", "Too many sounds", why)
     })?;
     state.audit(&actor, Deed::new("media.create", of(made.id)).after(&made)).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// The file of a sound, as it was added.
+/// Returns the file of a sound, exactly as it was added.
 #[utoipa::path(get, path = "/media/{id}/audio", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The sound")),
-    responses((status = 200, description = "The file", content_type = "audio/wav", body = Vec<u8>),
+    params(("id" = Uuid, Path, description = "Id of the sound")),
+    responses((status = 200, description = "The WAV file", content_type = "audio/wav", body = Vec<u8>),
               (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
               (status = 429, body = Problem)))]
 pub(super) async fn media_audio(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<Response, Problem> {
@@ -108,9 +111,9 @@ pub(super) async fn media_audio(State(state): State<AppState>, actor: Actor, id:
     Ok(([(header::CONTENT_TYPE, "audio/wav")], wav).into_response())
 }
 
-/// Removes a sound. What is being played goes on.
+/// Deletes a sound. Calls that are playing it finish playing it.
 #[utoipa::path(delete, path = "/media/{id}", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The sound")),
+    params(("id" = Uuid, Path, description = "Id of the sound")),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn media_delete(

@@ -1,7 +1,9 @@
-//! A file per resource. Each handler: who (Actor), what (a checked request), then store and engine.
+//! Routes of the HTTP API, one file per resource.
 //!
-//! Invariants: every route of `/api` stands in `/openapi.json`, because one list makes both. Nothing here writes
-//! SQL. What belongs to another organization looks like what does not exist.
+//! A handler authenticates the caller (`Actor`), checks the request, then calls the store and the engine.
+//!
+//! Invariants: every route under `/api` appears in `/openapi.json`, because both come from the same list. No file here contains
+//! SQL. A resource of another organization is answered like one that does not exist.
 
 mod annotations;
 mod api_keys;
@@ -62,23 +64,23 @@ use crate::state::AppState;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Tandem", description = "Calls, their words and their recordings."),
+    info(title = "Tandem", description = "Telephone calls, their transcripts, translations and recordings."),
     modifiers(&Security),
     tags(
-        (name = "calls", description = "Make, watch and end calls"),
-        (name = "translations", description = "What was said and what it means"),
-        (name = "voice", description = "What is done with calls' audio"),
-        (name = "events", description = "What happens, as it happens"),
-        (name = "auth", description = "Sign-up, log-in by browser, passwords"),
-        (name = "organizations", description = "The organization itself"),
-        (name = "users", description = "People"),
+        (name = "calls", description = "Start, control, watch and end calls"),
+        (name = "translations", description = "Transcripts of calls and their translations"),
+        (name = "voice", description = "Processing of the audio of calls"),
+        (name = "events", description = "Live stream of events"),
+        (name = "auth", description = "Sign-up, browser sessions and passwords"),
+        (name = "organizations", description = "Settings of your organization"),
+        (name = "users", description = "Users and their profiles"),
         (name = "team", description = "Members and invitations"),
         (name = "rbac", description = "Roles and permissions"),
-        (name = "api-keys", description = "Keys of programs"),
-        (name = "audit-logs", description = "What was done by whom"),
+        (name = "api-keys", description = "API keys for programs"),
+        (name = "audit-logs", description = "Record of every change and its author"),
         (name = "usage", description = "Usage and limits"),
-        (name = "health", description = "Whether the server lives and serves"),
-        (name = "webrtc", description = "Browser telephones"),
+        (name = "health", description = "Liveness and readiness of the server"),
+        (name = "webrtc", description = "Credentials for browser telephones"),
     ),
 )]
 struct ApiDoc;
@@ -95,7 +97,7 @@ impl utoipa::Modify for Security {
     }
 }
 
-/// Every route of the API, with its description.
+/// Returns every route of the API with its description.
 fn api() -> OpenApiRouter<AppState> {
     let api = OpenApiRouter::new()
         .routes(routes!(call_search::call_list, calls::call_create))
@@ -164,7 +166,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(health::readiness_show))
 }
 
-/// Who gets in, who they are, what they may and did.
+/// Returns the routes of accounts, sessions, teams, permissions, keys and the audit log.
 fn people() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(auth::provider_list))
@@ -197,15 +199,16 @@ fn people() -> OpenApiRouter<AppState> {
         .routes(routes!(limits::limit_list))
 }
 
-/// The description of the API, as `/openapi.json` serves it.
+/// Returns the OpenAPI description of the API, as `/openapi.json` serves it.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    completed(api().into_openapi())
+    with_common_responses(api().into_openapi())
 }
 
-/// Adds the refusals that every route of a kind can give, so that they stand in one place: 401 and 403 where somebody must be
-/// known, 429 where requests are counted, 4xx of bodies and parameters where there are any, and what the store's failure looks like.
-fn completed(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    // What it could not say, a test says.
+/// Adds the error responses that all routes of a kind share, so that they are written in one place: 401 and 403 where
+/// authentication is required, 429 where requests are counted, 4xx for bodies and parameters where there are any, and 500 for a
+/// failure of the store.
+fn with_common_responses(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    // A test checks that nothing is left undescribed.
     let _unsaid = values::describe(&mut document);
     for (path, item) in &mut document.paths.paths {
         let operations = [
@@ -252,7 +255,7 @@ fn completed(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi
     document
 }
 
-/// Whether a response was described as a problem: then it has a problem's content type.
+/// Returns whether a response has `Problem` as its schema. Its content type must then be that of a problem.
 fn is_problem(response: &RefOr<utoipa::openapi::Response>) -> bool {
     let RefOr::T(response) = response else { return false };
     let problem = RefOr::from(utoipa::openapi::Ref::from_schema_name("Problem"));
@@ -261,18 +264,23 @@ fn is_problem(response: &RefOr<utoipa::openapi::Response>) -> bool {
     response.content.values().any(shows)
 }
 
-/// A response that is a problem.
+/// Returns the description of an error response.
 fn refusal() -> RefOr<utoipa::openapi::Response> {
     let schema = utoipa::openapi::Ref::from_schema_name("Problem");
     let content = ContentBuilder::new().schema(Some(schema)).build();
-    RefOr::T(ResponseBuilder::new().description("A problem").content("application/problem+json", content).build())
+    RefOr::T(
+        ResponseBuilder::new()
+            .description("The request failed; the body is a problem document (RFC 9457)")
+            .content("application/problem+json", content)
+            .build(),
+    )
 }
 
-/// All routes: API, its description, SIP over WebSocket, pages.
+/// Returns all routes: the API, its description, SIP over WebSocket and the pages.
 pub(crate) fn router() -> Router<AppState> {
     let (api, document) = api().split_for_parts();
-    let document = completed(document);
-    // Shared by all answers: a client that takes none of them costs no copy.
+    let document = with_common_responses(document);
+    // Shared by all responses, so a client that stops reading costs no copy.
     let document = Bytes::from(serde_json::to_string(&document).unwrap_or_default());
     let openapi = move || async move { ([(axum::http::header::CONTENT_TYPE, "application/json")], document) };
     api.route("/openapi.json", get(openapi))
@@ -290,7 +298,7 @@ async fn wrong_method(method: Method) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
-        "This path knows other methods",
-        format!("{method} is not known here; the Allow header lists what is"),
+        "Method not allowed",
+        format!("{method} is not supported on this path; the Allow header lists the methods that are"),
     )
 }

@@ -1,4 +1,4 @@
-//! Proving that a number is the organization's: a call to it speaks a code, which is typed back.
+//! Proof of numbers: a call to the number speaks a code, which the organization sends back.
 
 use std::time::Duration;
 
@@ -17,44 +17,44 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{CallerIdNumber, Deed, Proof, now};
 
-/// A code is good for this long.
+/// Validity of a code: ten minutes.
 const VALID_FOR: Duration = Duration::from_secs(10 * 60);
-/// Codes may be typed this often, right or wrong.
+/// Attempts to enter a code, right or wrong.
 pub(super) const TRIES: u32 = 5;
-/// Digits of a code.
+/// Number of digits of a code.
 pub(super) const DIGITS: usize = 6;
-/// Time in which calls are counted.
+/// Period in which calls are counted.
 const DAY: Duration = Duration::from_secs(86_400);
-/// Calls to one number in a day, whoever asks: nobody is called at a stranger's wish more often.
+/// Verification calls to one number per day, by all organizations together. This protects strangers from being called repeatedly.
 const PER_NUMBER: u64 = 3;
-/// Calls of one organization in a day.
+/// Verification calls of one organization per day.
 const PER_ORGANIZATION: u64 = 20;
 
-/// A call that speaks a code has begun.
+/// Verification call that has been started.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct NumberCallStarted {
-    /// Time until which the code is good.
+    /// Expiry of the code.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// How often a code may be typed.
+    /// Number of attempts to enter the code.
     tries: u32,
 }
 
-/// A code as it was heard.
+/// Code that was spoken in a verification call.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NumberCode {
-    /// Six digits.
+    /// Code of six digits.
     #[schema(example = "471109")]
     code: String,
 }
 
-/// Calls a number and speaks a code, which proves the number when it is typed back.
+/// Calls a number and speaks a verification code.
 ///
-/// A number is called at most three times a day. Without a speech provider no code can be spoken: then the server's
-/// operator gives the number, with `tandem number assign`.
+/// Sending the code back proves the number. A number is called at most three times a day. Without a speech provider no code can
+/// be spoken; the server's operator can then assign the number with `tandem number assign`.
 #[utoipa::path(post, path = "/caller-id/numbers/{id}/call", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = uuid::Uuid, Path, description = "The number")),
+    params(("id" = uuid::Uuid, Path, description = "Id of the number")),
     responses((status = 202, body = NumberCallStarted), (status = 403, body = Problem), (status = 404, body = Problem),
               (status = 409, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn number_call(
@@ -65,14 +65,14 @@ pub(super) async fn number_call(
     actor.may(Action::VoiceWrite)?;
     let number = unproven(&state, &actor, &id).await?;
     if engine::is_emergency(&state.config, &number.number) {
-        return Err(Problem::forbidden("emergency numbers are not called to speak a code"));
+        return Err(Problem::forbidden("an emergency number cannot be proven by a call"));
     }
     if !state.bus.providers().iter().any(|provider| provider.kind == "tts" && provider.state == "up") {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "no-speech",
-            "No code can be spoken",
-            "no speech provider works here; the server's operator can give you the number with `tandem number assign`",
+            "The code cannot be spoken",
+            "no speech provider is available; the server's operator can assign the number to you with `tandem number assign`",
         ));
     }
     let call = state.bus.number_calls().begin().ok_or_else(|| too_early("busy", Duration::from_secs(30)))?;
@@ -96,10 +96,11 @@ pub(super) async fn number_call(
     Ok((StatusCode::ACCEPTED, Json(NumberCallStarted { expires_at, tries: TRIES })))
 }
 
-/// Takes the code that was spoken in a call to the number. From then on calls to the number are the organization's, and it
-/// may be shown.
+/// Proves a number by the code that was spoken in a call to it.
+///
+/// From then on, calls to the number belong to the organization, and the organization may show it.
 #[utoipa::path(post, path = "/caller-id/numbers/{id}/code", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = uuid::Uuid, Path, description = "The number")), request_body = NumberCode,
+    params(("id" = uuid::Uuid, Path, description = "Id of the number")), request_body = NumberCode,
     responses((status = 200, body = CallerIdNumber), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn number_code(
     State(state): State<AppState>,
@@ -112,15 +113,15 @@ pub(super) async fn number_code(
     if request.code.len() != DIGITS || !request.code.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Problem::field("code", "expected six digits"));
     }
-    // The try counts before it is checked.
+    // The attempt is counted before the code is checked.
     let Some(hash) = state.store.caller_id_code_try(actor.organization, before.id).await? else {
-        let detail = "no code is good for this number now: it was typed too often, or is over; have the number called";
-        return Err(Problem::new(StatusCode::CONFLICT, "no-code", "There is no code to type", detail));
+        let detail = "no code is valid for this number: it was entered too often or has expired; start a new call";
+        return Err(Problem::new(StatusCode::CONFLICT, "no-code", "No valid code", detail));
     };
     let target = format!("caller_id_number:{}", before.id);
     if !state.passwords.verify(&request.code, Some(hash)).await? {
         state.audit(&actor, Deed::new("caller_id.number.refuse", target)).await?;
-        return Err(Problem::field("code", "this is not the code that was spoken"));
+        return Err(Problem::field("code", "wrong code"));
     }
     let none = || Problem::not_found("number");
     if !state.store.caller_id_number_prove(actor.organization, before.id, Proof::Code).await? {
@@ -131,13 +132,13 @@ pub(super) async fn number_code(
     Ok(Json(after))
 }
 
-/// The number, or 409 when nobody needs to prove it any more, or another organization has.
+/// Returns the number if it still has to be proven. Otherwise, or if another organization has proven it, returns 409.
 async fn unproven(state: &AppState, actor: &Actor, id: &PathId) -> Result<CallerIdNumber, Problem> {
     let number = state.store.caller_id_number_show(actor.organization, id.of("number")?).await?;
     let number = number.ok_or_else(|| Problem::not_found("number"))?;
-    let conflict = |detail: &str| Problem::new(StatusCode::CONFLICT, "proven", "The number is proven already", detail);
+    let conflict = |detail: &str| Problem::new(StatusCode::CONFLICT, "proven", "The number is already proven", detail);
     if number.proven_at.is_some() {
-        return Err(conflict("the number is your organization's already"));
+        return Err(conflict("the number already belongs to your organization"));
     }
     match state.store.caller_id_number_organization(&number.number).await? {
         Some(_) => Err(conflict("another organization has proven this number; ask the server's operator")),

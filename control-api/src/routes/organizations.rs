@@ -1,4 +1,4 @@
-//! The tenant itself: its name, limits of its own, how long things are kept.
+//! The organization itself: its name, its own limits and its retention times.
 
 use std::collections::BTreeMap;
 
@@ -20,39 +20,43 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Founder, OrganizationChange, OrganizationSettings, Retention, Role};
 
-/// Longest time for which something is kept, in days: a century.
+/// Longest retention time, in days: a century.
 pub(super) const DAYS_MAX: u32 = 36_500;
 
-/// An organization to be made.
+/// Organization to create.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrganizationRequest {
-    /// Its name.
+    /// Name of the organization.
     name: String,
-    /// SIP user name that the caller will have there; made from the e-mail address when left out.
+    /// SIP user name of the caller in the new organization. Derived from the e-mail address by default.
     sip_name: Option<String>,
 }
 
-/// The tenant.
+/// Settings of the organization.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct OrganizationInfo {
+    /// Id of the organization.
     id: Uuid,
+    /// Name of the organization.
     name: String,
+    /// Time of creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// Limits that the organization set itself, lower than the operator's; `GET /api/usage/limits` tells what holds.
+    /// Limits that the organization has set itself, below the operator's. `GET /api/usage/limits` returns the effective limits.
     limits: BTreeMap<String, u32>,
-    /// How long things are kept.
+    /// Retention times of recordings and events.
     retention: Retention,
 }
 
-/// What is to be changed; what is left out stays.
+/// Settings to change. Fields that are left out keep their value.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrganizationPatch {
-    /// A new name.
+    /// New name of the organization.
     name: Option<String>,
-    /// All limits of its own: `default`, `calls`, `speech`, `configuration`, `retention`, each at most the operator's.
+    /// All of the organization's own limits: `default`, `calls`, `speech`, `configuration`, `retention`. Each is at most the
+    /// operator's.
     limits: Option<BTreeMap<String, u32>>,
 }
 
@@ -63,8 +67,10 @@ impl From<OrganizationSettings> for OrganizationInfo {
     }
 }
 
-/// Makes another organization, which the caller will own: for owners of the first one, and for everybody where sign-up is
-/// open. Logging in with its name leads there.
+/// Creates another organization, owned by the caller.
+///
+/// Owners of the first organization may do this, and every user where sign-up is open. Use the name at log-in to enter the new
+/// organization.
 #[utoipa::path(post, path = "/organizations", tag = "organizations", security(("session" = [])),
     request_body = OrganizationRequest,
     responses((status = 201, body = SessionOrganization), (status = 409, body = Problem)))]
@@ -78,7 +84,7 @@ pub(super) async fn organization_create(
         let first = state.store.organization_list().await?.first().copied();
         if actor.role != Role::Owner || first != Some(actor.organization) {
             return Err(Problem::forbidden(
-                "organizations are made by owners of the first one, where sign-up is not open",
+                "sign-up is not open here, so only owners of the first organization may create organizations",
             ));
         }
     }
@@ -90,7 +96,7 @@ pub(super) async fn organization_create(
     Ok((StatusCode::CREATED, Json(SessionOrganization { id: organization.id.0, name: organization.name })))
 }
 
-/// The tenant.
+/// Returns the settings of the organization.
 #[utoipa::path(get, path = "/organizations/current", tag = "organizations", security(("key" = []), ("session" = [])),
     responses((status = 200, body = OrganizationInfo)))]
 pub(super) async fn organization_show(
@@ -102,7 +108,7 @@ pub(super) async fn organization_show(
     Ok(Json(settings.ok_or_else(|| Problem::not_found("organization"))?.into()))
 }
 
-/// Changes the tenant's name or limits.
+/// Changes the organization's name or its own limits.
 #[utoipa::path(patch, path = "/organizations/current", tag = "organizations",
     security(("key" = []), ("session" = [])), request_body = OrganizationPatch,
     responses((status = 200, body = OrganizationInfo), (status = 409, body = Problem)))]
@@ -122,7 +128,7 @@ pub(super) async fn organization_update(
     change_to(&state, &actor, change).await
 }
 
-/// Changes how long things are kept; what is left out is kept for ever.
+/// Sets the retention times. A field that is left out means that the data is kept for ever.
 #[utoipa::path(put, path = "/organizations/current/retention", tag = "organizations",
     security(("key" = []), ("session" = [])), request_body = Retention,
     responses((status = 200, body = OrganizationInfo)))]
@@ -134,7 +140,7 @@ pub(super) async fn retention_put(
     actor.may(Action::RetentionWrite)?;
     for (field, days) in [("recordings_days", retention.recordings_days), ("events_days", retention.events_days)] {
         if days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days)) {
-            return Err(Problem::field(field, format!("expected 1 to {DAYS_MAX} days, or null for ever")));
+            return Err(Problem::field(field, format!("expected 1 to {DAYS_MAX} days, or null to keep it for ever")));
         }
     }
     change_to(&state, &actor, OrganizationChange { retention: Some(retention), ..OrganizationChange::default() }).await
@@ -150,7 +156,7 @@ async fn change_to(
     Ok(Json(changed.ok_or_else(|| Problem::not_found("organization"))?.into()))
 }
 
-/// An organization may hold itself to less than the operator allows, never to more.
+/// Checks that the organization's own limits are not above the operator's.
 fn check_limits(state: &AppState, actor: &Actor, limits: &BTreeMap<String, u32>) -> Result<(), Problem> {
     for (name, limit) in limits {
         let field = format!("limits.{name}");
@@ -160,7 +166,7 @@ fn check_limits(state: &AppState, actor: &Actor, limits: &BTreeMap<String, u32>)
         };
         let most = group.rate(&state.config.limits, Some(actor.organization)).map_or(u32::MAX, |rate| rate.limit);
         if !(1..=most).contains(limit) {
-            return Err(Problem::field(field, format!("expected 1 to {most}, which is the operator's limit")));
+            return Err(Problem::field(field, format!("expected 1 to {most}, the operator's limit")));
         }
     }
     Ok(())

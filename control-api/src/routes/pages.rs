@@ -1,4 +1,4 @@
-//! The pages, embedded in the binary. No outside host is named in them; the policy in `headers` holds them to it.
+//! The web pages, embedded in the binary. They name no other host, and the policy in `headers` enforces this.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -15,12 +15,12 @@ use crate::state::AppState;
 #[allow_missing = true]
 struct Dist;
 
-/// Served where the pages were not built.
+/// Page that is served if the pages were not built.
 const NOTICE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Tandem</title>\
      <h1>The pages were not built</h1><p>Run <code>make build</code> and start the server again. \
      The API at <a href=\"/openapi.json\">/openapi.json</a> works.</p></html>\n";
 
-/// Pages that a person opens.
+/// Paths that a person opens, with the file of each page.
 const PAGES: [(&str, &str); 10] = [
     ("/", "index.html"),
     ("/login", "login.html"),
@@ -34,14 +34,15 @@ const PAGES: [(&str, &str); 10] = [
     ("/settings", "settings.html"),
 ];
 
-/// Those that do not lead to sign-up while there is no organization.
+/// Pages that do not redirect to sign-up while there is no organization.
 const WITHOUT_ACCOUNT: [&str; 2] = ["/signup", "/invitation"];
 
 pub(super) fn router() -> Router<AppState> {
     let mut router = Router::new();
     for (path, file) in PAGES {
         let handler = move |State(state): State<AppState>, headers: HeaderMap| async move {
-            // Nobody can log in yet: the first page is where the first user signs up. A store that fails says so there.
+            // Without an organization nobody can log in, so every page redirects to sign-up. If the store fails, that page
+            // reports it.
             if !WITHOUT_ACCOUNT.contains(&path) && state.is_fresh().await.unwrap_or(false) {
                 return Redirect::temporary("/signup").into_response();
             }
@@ -60,7 +61,7 @@ pub(super) fn router() -> Router<AppState> {
     )
 }
 
-/// A page of its own, else the one page that knows all paths, else the notice.
+/// Returns the page's own file, or else `index.html`, or else the notice.
 fn page(headers: &HeaderMap, file: &str) -> Response {
     match Dist::get(file).map(|found| (file, found)).or_else(|| Some(("index.html", Dist::get("index.html")?))) {
         Some((name, found)) => embedded(headers, name, found, "no-cache"),
@@ -68,7 +69,7 @@ fn page(headers: &HeaderMap, file: &str) -> Response {
     }
 }
 
-/// Scripts, styles, sounds: their names carry a hash of their content.
+/// Serves scripts, styles and sounds. Their names contain a hash of their content, so they are cached for ever.
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     let name = format!("assets/{path}");
     match Dist::get(&name) {

@@ -1,12 +1,12 @@
-//! Calls that are parked: a party waits with music in a slot of its organization until an agent picks it up.
+//! Parked calls: a party waits with music in a slot of its organization until an agent picks it up.
 //!
 //! ```text
-//! park    ─▶ who, whose call ─▶ once (Idempotency-Key) ─▶ Verb::Park ─▶ audit ─▶ leg and slot
-//! pickup  ─▶ who ─▶ once (Idempotency-Key) ─▶ Command::PickUp ─▶ audit ─▶ call and leg
+//! park    ─▶ actor, tenant's call ─▶ once (Idempotency-Key) ─▶ Verb::Park ─▶ audit ─▶ leg and slot
+//! pickup  ─▶ actor ─▶ once (Idempotency-Key) ─▶ Command::PickUp ─▶ audit ─▶ call and leg
 //! ```
 //!
-//! Invariant: slots are an organization's own; whoever may dial sees and picks up every call that is parked there. Not here: who waits for
-//! how long, and which of two pickups wins (the engine).
+//! Invariant: a slot belongs to one organization, and every caller who may dial sees and may pick up every call parked there. Not
+//! here: waiting times and the choice between two pickups, which are the engine's.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::verbs::{agent_of, ring, running, verb};
+use super::verbs::{agent_of, ring, running_call, verb};
 use crate::auth::Actor;
 use crate::body::{CallPath, SlotPath};
 use crate::engine::{self, Command, CommandError, LegId, Park, ParkedCall, SLOTS, Verb, call_uuid, group};
@@ -30,34 +30,34 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::Deed;
 
-/// Seconds that a party may wait.
+/// Allowed waiting times of a parked party, in seconds.
 pub(super) const WAIT_S: std::ops::RangeInclusive<u16> = 5..=3_600;
 
-/// What is done with a parked party that nobody has picked up in time.
+/// What happens to a parked party that nobody has picked up in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum IfNobodyComes {
-    /// The agent who parked it is called.
+    /// The agent who parked the party is called.
     #[default]
     Return,
-    /// The call ends.
+    /// The call is ended.
     Hangup,
 }
 
-/// How a party is parked.
+/// Party to park, and for how long.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ParkRequest {
-    /// The leg that parks: it is hung up, and the one party that it talks with waits.
+    /// Number of the leg that parks. It is hung up, and the one party that it is connected to waits.
     leg: u64,
-    /// The slot; by default the lowest free one.
+    /// Slot to use, 1 to 99. Defaults to the lowest free slot.
     #[schema(minimum = 1, maximum = 99)]
     slot: Option<u16>,
-    /// How long the party waits at most, in seconds.
+    /// Longest waiting time in seconds, 5 to 3,600.
     #[serde(default = "wait_s")]
     #[schema(minimum = 5, maximum = 3600, default = 120)]
     wait_s: u16,
-    /// What follows then. An outside party that parks is not called again: the call ends.
+    /// What happens after the waiting time. If the parking party is not an agent, it is not called back: the call ends.
     #[serde(default)]
     #[schema(default = "return")]
     if_fails: IfNobodyComes,
@@ -67,52 +67,52 @@ fn wait_s() -> u16 {
     120
 }
 
-/// Who picks a parked call up.
+/// Agent who picks a parked call up.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PickupRequest {
-    /// SIP user name of the agent whose telephone is called; a logged-in person's own by default.
+    /// SIP user name of the agent whose phone is called. Defaults to that of the logged-in user.
     agent: Option<String>,
-    /// How long it may ring, in seconds; by default as long as any leg.
+    /// Longest ringing time in seconds. Defaults to the server's ringing time.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
 }
 
-/// A leg that was parked.
+/// Leg that has been parked.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct ParkedLeg {
-    /// Its number in its call.
+    /// Number of the parked leg within its call.
     leg: u64,
-    /// The slot.
+    /// Slot in which the party waits.
     slot: u16,
 }
 
-/// A leg that is called for a parked party.
+/// Leg that is called to pick a parked party up.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct PickupLeg {
-    /// The call.
+    /// Id of the call.
     call_id: Uuid,
-    /// The number of the agent's leg in it.
+    /// Number of the agent's leg within the call.
     leg: u64,
 }
 
-/// A party that waits in a slot.
+/// Party that waits in a slot.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Parked {
-    /// The slot.
+    /// Slot in which the party waits.
     slot: u16,
-    /// Its call.
+    /// Id of the party's call.
     call_id: Uuid,
-    /// The number of its leg.
+    /// Number of the party's leg.
     leg: u64,
-    /// Its number, agent's name or URI.
+    /// Phone number, agent name or URI of the party.
     peer: String,
-    /// SIP user name of the agent who parked it; null: somebody outside.
+    /// SIP user name of the agent who parked the party, or null if it was not an agent.
     parked_by: Option<String>,
-    /// From when.
+    /// Time at which the party was parked.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
-    /// How long it waits at most, unless somebody is on the way.
+    /// End of the waiting time. It does not end while an agent is being called.
     #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
 }
@@ -128,22 +128,24 @@ impl TryFrom<ParkedCall> for Parked {
     }
 }
 
-/// Calls that are parked.
+/// Parked calls of the organization.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ParkedList {
-    /// By slot.
+    /// The parked parties, ordered by slot.
     parked: Vec<Parked>,
 }
 
-/// Parks a party: the leg that it talks with is hung up, and it waits with music until an agent picks it up.
+/// Parks a party until an agent picks it up.
 ///
-/// After `wait_s` whoever parked it is called, or the call ends.
+/// The leg that the party is connected to is hung up, and the party hears music.
+///
+/// After `wait_s`, the agent who parked the party is called, or the call ends (`if_fails`).
 #[utoipa::path(post, path = "/calls/{id}/park", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = ParkRequest,
     responses((status = 200, body = ParkedLeg,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn call_park(
     State(state): State<AppState>,
@@ -155,7 +157,7 @@ pub(super) async fn call_park(
     let (request, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         let ParkRequest { leg, slot, wait_s, if_fails } = request;
         if slot.is_some_and(|slot| !SLOTS.contains(&slot)) {
             return Err(Problem::field("slot", format!("expected {} to {}", SLOTS.start(), SLOTS.end())));
@@ -177,7 +179,7 @@ pub(super) async fn call_park(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// The organization's calls that are parked, by slot.
+/// Lists the organization's parked calls, ordered by slot.
 #[utoipa::path(get, path = "/parked", tag = "calls", security(("key" = []), ("session" = [])),
     responses((status = 200, body = ParkedList), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 429, body = Problem)))]
@@ -187,15 +189,17 @@ pub(super) async fn parked_list(State(state): State<AppState>, actor: Actor) -> 
     Ok(Json(ParkedList { parked }))
 }
 
-/// Calls an agent's telephone for the party that waits in a slot. Of two who pick it up at once, one is told that the other was faster.
+/// Picks a parked call up: calls an agent's phone and connects it to the waiting party.
 ///
-/// When the agent does not answer, the party waits on.
+/// If two agents pick the same call up, one of them gets 409.
+///
+/// If the agent does not answer, the party keeps waiting.
 #[utoipa::path(post, path = "/parked/{slot}/pickup", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("slot" = u16, Path, description = "The slot"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("slot" = u16, Path, description = "Number of the slot"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = PickupRequest,
     responses((status = 201, body = PickupLeg,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn parked_pickup(
     State(state): State<AppState>,

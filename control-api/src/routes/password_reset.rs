@@ -1,7 +1,7 @@
-//! A new password by mail, for whoever forgot the old one.
+//! Password reset by e-mail.
 //!
-//! Invariants: the answer to a request says nothing about accounts, and takes as long whether there is one; a link is good
-//! once and for an hour; mails are bounded for each account and each network.
+//! Invariants: the response to a request does not reveal whether the account exists, in content or in time. A link is valid once
+//! and for one hour. The number of mails is limited for each account and each network.
 
 use std::time::Duration;
 
@@ -20,38 +20,40 @@ use crate::rate_limit::network;
 use crate::state::AppState;
 use crate::store::{By, now};
 
-/// A link is good for this long.
+/// Validity of a link: one hour.
 const VALID_FOR: Duration = Duration::from_secs(3_600);
-/// Time in which mails are counted.
+/// Period in which mails and requests are counted.
 const WINDOW: Duration = Duration::from_secs(3_600);
-/// Mails to one account in that time; more are not sent, and nothing is said about it.
+/// Mails to one account per period. Further ones are dropped silently.
 const PER_ACCOUNT: u64 = 3;
-/// Requests from one network in that time.
+/// Requests from one network per period.
 const PER_NETWORK: u64 = 20;
-/// Longest token that is looked at.
+/// Longest token that is looked up, in bytes.
 const TOKEN_MAX: usize = 256;
 
 /// Account whose password was forgotten.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResetRequest {
-    /// E-mail address.
+    /// E-mail address of the account.
     #[schema(example = "anna@example.com")]
     email: String,
 }
 
-/// A new password, by the link that was mailed.
+/// New password, with the token from the e-mail.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResetUse {
-    /// What stood in the link.
+    /// Token from the link in the e-mail.
     token: String,
-    /// New password: 12 to 256 bytes.
+    /// New password, 12 to 256 bytes.
     #[schema(format = Password)]
     password: String,
 }
 
-/// Mails a link that sets a new password, if there is such an account. The answer is the same without one.
+/// Sends a link for a new password to an e-mail address.
+///
+/// The response is the same whether or not there is an account with this address.
 #[utoipa::path(post, path = "/auth/password-reset", tag = "auth", security(()), request_body = ResetRequest,
     responses((status = 202), (status = 403, body = Problem)))]
 pub(super) async fn reset_request(
@@ -62,10 +64,10 @@ pub(super) async fn reset_request(
     JsonBody(request): JsonBody<ResetRequest>,
 ) -> Result<StatusCode, Problem> {
     own_origin(&state, &client, &headers, false)?;
-    // The link names the host that the operator chose, never one that a stranger's request names.
+    // The link contains the host that the operator has configured, never one from the request.
     let (Some(mail), Some(base)) = (state.mail.clone(), state.config.http.public_url.as_ref()) else {
         return Err(Problem::forbidden(
-            "this server mails no links ([mail] and http.public_url are not set); its operator can give you a new password with \
+            "this server sends no links by e-mail ([mail] and http.public_url are not set); its operator can set a new password with \
              `tandem user password`",
         ));
     };
@@ -74,10 +76,10 @@ pub(super) async fn reset_request(
     let subject = token_hash(&format!("reset network {}", network(client.address.ip())));
     let taken = state.store.quota_take(&[(subject, PER_NETWORK)], WINDOW).await?;
     taken.map_err(|wait| too_early("too-many-resets", wait))?;
-    // Not awaited: neither the time nor the status tells whether there is such an account.
+    // Not awaited, so neither time nor status reveals whether the account exists.
     tokio::spawn(async move {
         if let Err(problem) = mail_link(&state, &mail, &request.email.to_lowercase(), &base, origin).await {
-            tracing::warn!(problem = problem.detail, "a link for a new password was not mailed");
+            tracing::warn!(problem = problem.detail, "a link for a new password could not be mailed");
         }
     });
     Ok(StatusCode::ACCEPTED)
@@ -93,7 +95,7 @@ async fn mail_link(state: &AppState, mail: &Mail, email: &str, base: &str, origi
     let (token, expires_at) = (Secret::random(""), now() + VALID_FOR);
     let by = By { id: Some(user.id.0), name: user.email.clone(), ..origin };
     state.store.password_reset_create(membership.organization, user.id, &token.hash(), expires_at, &by).await?;
-    // Behind # it is sent to no server and stands in no log.
+    // A browser does not send the part after `#` to a server, so the token appears in no log.
     let text = format!(
         "Somebody asked for a new password for your account on Tandem.\r\n\r\nTo choose one, open this address until {}:\r\n\r\n\
          {base}/reset#{}\r\n\r\nIf it was not you, ignore this mail: your password stays as it is.\r\n",
@@ -102,12 +104,14 @@ async fn mail_link(state: &AppState, mail: &Mail, email: &str, base: &str, origi
     );
     if let Err(error) = mail.send(&user.email, "New password for Tandem", text).await {
         metrics::counter!("tandem_mails_failed_total").increment(1);
-        tracing::warn!(%error, user = %user.id, "a link for a new password was not mailed");
+        tracing::warn!(%error, user = %user.id, "a link for a new password could not be mailed");
     }
     Ok(())
 }
 
-/// Sets a new password by a link that was mailed. The link is good once; every session and telephone of the person ends.
+/// Sets a new password with a token from an e-mail.
+///
+/// The token is valid once. All sessions of the user end, and their phones lose their registrations.
 #[utoipa::path(put, path = "/auth/password-reset", tag = "auth", security(()), request_body = ResetUse,
     responses((status = 204), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn reset_use(
@@ -119,11 +123,11 @@ pub(super) async fn reset_use(
 ) -> Result<StatusCode, Problem> {
     own_origin(&state, &client, &headers, false)?;
     let password = checked_password(request.password)?;
-    let missing = || Problem::not_found("link for a new password; it was used, or is over");
+    let missing = || Problem::not_found("link for a new password; it was used or has expired");
     if request.token.len() > TOKEN_MAX {
         return Err(missing());
     }
-    // Hashed first, so that a link is not used up when that fails.
+    // Hashed first, so that an error does not use up the link.
     let hash = state.passwords.hash(password.reveal()).await.map_err(AccountError::from)?;
     let user = state.store.password_reset_use(&token_hash(&request.token)).await?.ok_or_else(missing)?;
     let by = By { id: Some(user.id.0), name: user.email, ..origin };

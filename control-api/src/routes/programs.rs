@@ -1,4 +1,4 @@
-//! Call programs of numbers, and the secret by which servers of programs know our requests.
+//! Call programs of numbers, and the secret that signs requests to program servers.
 
 use axum::Json;
 use axum::extract::State;
@@ -18,32 +18,32 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{self, Deed};
 
-/// What is to happen to whoever calls a number: `program` or `program_url`, one of both.
+/// Program to run for calls to a number. Exactly one of `program` and `program_url` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProgramRequest {
-    /// A list of steps, as in docs/programs.md.
+    /// Program as a list of steps (see docs/programs.md).
     #[schema(value_type = Option<Vec<Object>>, example = json!([{"speak": {"text": "Welcome.", "language": "en"}}]))]
     program: Option<Box<RawValue>>,
-    /// Where the program is asked for when a call comes: an absolute URL of https or http.
+    /// Absolute https or http URL from which the program is fetched when a call arrives.
     #[schema(example = "https://programs.example/menu")]
     program_url: Option<String>,
-    /// The program that runs once when another one cannot be had.
+    /// Program to run when the main program cannot be fetched. It is run once.
     #[schema(value_type = Option<Vec<Object>>)]
     fallback: Option<Box<RawValue>>,
 }
 
-/// What happens to whoever calls a number.
+/// Program that runs for calls to a number.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct NumberProgram {
-    /// The number's identity.
+    /// Id of the number.
     number_id: Uuid,
-    /// Its program, when it has one of its own.
+    /// Program as a list of steps, or null if it is fetched.
     #[schema(value_type = Option<Vec<Object>>)]
     program: Option<Box<RawValue>>,
-    /// Where its program is asked for, when it has none.
+    /// URL from which the program is fetched, or null if it is stored.
     program_url: Option<String>,
-    /// The program that runs once when another one cannot be had.
+    /// Program to run when the main program cannot be fetched.
     #[schema(value_type = Option<Vec<Object>>)]
     fallback: Option<Box<RawValue>>,
     /// Time of the last change.
@@ -51,17 +51,17 @@ pub(super) struct NumberProgram {
     updated_at: Timestamp,
 }
 
-/// The secret that signs requests to servers of programs.
+/// Secret that signs requests to program servers.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ProgramSecret {
-    /// 64 hexadecimal digits.
+    /// Secret, 64 hexadecimal digits.
     secret: String,
 }
 
 impl From<store::NumberProgram> for NumberProgram {
     fn from(kept: store::NumberProgram) -> NumberProgram {
         let store::NumberProgram { number_id, program, program_url, fallback, updated_at } = kept;
-        // They were JSON when they were kept.
+        // The texts were valid JSON when they were stored.
         let raw = |text: Option<String>| text.and_then(|text| RawValue::from_string(text).ok());
         NumberProgram { number_id, program: raw(program), program_url, fallback: raw(fallback), updated_at }
     }
@@ -73,9 +73,9 @@ impl From<NoProgram> for Problem {
     }
 }
 
-/// The program of a number.
+/// Returns the program of a number.
 #[utoipa::path(get, path = "/caller-id/numbers/{id}/program", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The number")),
+    params(("id" = Uuid, Path, description = "Id of the number")),
     responses((status = 200, body = NumberProgram), (status = 404, body = Problem)))]
 pub(super) async fn program_show(
     State(state): State<AppState>,
@@ -87,11 +87,13 @@ pub(super) async fn program_show(
     kept.map(|kept| Json(kept.into())).ok_or_else(|| Problem::not_found("program"))
 }
 
-/// Gives a number a program: it takes the calls that come to this number through a trunk, once the number is proven.
+/// Sets the program of a number.
 ///
-/// Calls that run go on with what they have.
+/// The program handles the calls that reach this number through a trunk, once the number is proven.
+///
+/// Calls in progress keep their program.
 #[utoipa::path(put, path = "/caller-id/numbers/{id}/program", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The number")), request_body = ProgramRequest,
+    params(("id" = Uuid, Path, description = "Id of the number")), request_body = ProgramRequest,
     responses((status = 200, body = NumberProgram), (status = 404, body = Problem)))]
 pub(super) async fn program_put(
     State(state): State<AppState>,
@@ -111,17 +113,17 @@ pub(super) async fn program_put(
     let after = state.store.number_program_put(actor.organization, number.id, put, fallback).await?.ok_or_else(none)?;
     let deed = Deed::new("caller_id.number.program", format!("caller_id_number:{}", number.id));
     let deed = match &before {
-        Some(before) => deed.before(told(before)),
+        Some(before) => deed.before(audit_summary(before)),
         None => deed,
     };
-    let steps = json!({"steps": supply.program.steps(), "program": told(&after)});
+    let steps = json!({"steps": supply.program.steps(), "program": audit_summary(&after)});
     state.audit(&actor, deed.after(&steps)).await?;
     Ok(Json(after.into()))
 }
 
-/// Takes a number's program away: calls to it go where its route leads.
+/// Removes the program of a number. Calls to the number then follow the routes.
 #[utoipa::path(delete, path = "/caller-id/numbers/{id}/program", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The number")),
+    params(("id" = Uuid, Path, description = "Id of the number")),
     responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn program_delete(
     State(state): State<AppState>,
@@ -135,11 +137,11 @@ pub(super) async fn program_delete(
         return Err(none());
     }
     let deed = Deed::new("caller_id.number.program", format!("caller_id_number:{}", before.number_id));
-    state.audit(&actor, deed.before(told(&before))).await?;
+    state.audit(&actor, deed.before(audit_summary(&before))).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The secret that signs requests to servers of programs.
+/// Returns the secret that signs requests to program servers.
 #[utoipa::path(get, path = "/voice/program-secret", tag = "voice", security(("key" = []), ("session" = [])),
     responses((status = 200, body = ProgramSecret)))]
 pub(super) async fn secret_show(State(state): State<AppState>, actor: Actor) -> Result<Json<ProgramSecret>, Problem> {
@@ -147,7 +149,7 @@ pub(super) async fn secret_show(State(state): State<AppState>, actor: Actor) -> 
     Ok(Json(ProgramSecret { secret: programs::secret(&state.store, actor.organization).await? }))
 }
 
-/// Replaces the secret that signs requests to servers of programs: from now on the new one signs.
+/// Replaces the secret that signs requests to program servers. The new secret is used at once.
 #[utoipa::path(post, path = "/voice/program-secret", tag = "voice", security(("key" = []), ("session" = [])),
     responses((status = 200, body = ProgramSecret)))]
 pub(super) async fn secret_replace(
@@ -155,15 +157,15 @@ pub(super) async fn secret_replace(
     actor: Actor,
 ) -> Result<Json<ProgramSecret>, Problem> {
     actor.may(Action::VoiceWrite)?;
-    // The key that it is derived from is made where there is none.
+    // Creates the key from which the secret is derived, if there is none.
     programs::secret(&state.store, actor.organization).await?;
     state.store.program_secret_replace(actor.organization).await?;
     state.audit(&actor, Deed::new("program_secret.replace", "program_secret")).await?;
     Ok(Json(ProgramSecret { secret: programs::secret(&state.store, actor.organization).await? }))
 }
 
-/// What the audit log tells of a program: neither its texts nor what the address asks.
-fn told(program: &store::NumberProgram) -> serde_json::Value {
+/// Returns the summary of a program for the audit log, without its texts and without the query of its URL.
+fn audit_summary(program: &store::NumberProgram) -> serde_json::Value {
     let url = program.program_url.as_deref().map(|url| url.split('?').next().unwrap_or_default());
     let bytes = |text: &Option<String>| text.as_ref().map(String::len);
     json!({"program_bytes": bytes(&program.program), "program_url": url, "fallback_bytes": bytes(&program.fallback)})

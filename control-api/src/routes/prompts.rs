@@ -1,10 +1,12 @@
-//! What a running call is played, and what is collected from it: tones, spoken texts, digits.
+//! Playing into a running call, and collecting digits from it.
+//!
+//! A prompt is a sound of the organization, a tone or a spoken text.
 //!
 //! ```text
-//! request ─▶ who, whose call ─▶ once (Idempotency-Key) ─▶ Command::CallVerb ─▶ audit ─▶ number of the play, of the collection
+//! request ─▶ actor, tenant's call ─▶ once (Idempotency-Key) ─▶ Command::CallVerb ─▶ audit ─▶ number of the play, of the collection
 //! ```
 //!
-//! What becomes of it is told by the events `call.play` and `call.gathered`.
+//! The results are reported by the events `call.play` and `call.gathered`.
 
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::verbs::{running, verb};
+use super::verbs::{running_call, verb};
 use crate::auth::Actor;
 use crate::body::CallPath;
 use crate::engine::{self, GatherId, GatherRules, LegId, NewGather, PlayId, Sound, Verb};
@@ -26,98 +28,98 @@ use crate::state::AppState;
 use crate::store::Deed;
 use crate::{sound, voice_config};
 
-/// Seconds that a key is waited for.
+/// Allowed waiting times for a key, in seconds.
 pub(super) const WAIT_S: std::ops::RangeInclusive<u16> = 1..=300;
 
-/// Tones that sound together.
+/// Tones that are played together.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tone {
-    /// Frequencies, each 20 to 3400 Hz.
+    /// Frequencies in Hz, one to four, each 20 to 3400.
     #[schema(min_items = 1, max_items = 4, example = json!([440, 480]))]
     hz: Vec<u16>,
-    /// How long they sound, in milliseconds.
+    /// Duration in milliseconds, 20 to 10,000.
     #[schema(minimum = 20, maximum = 10_000)]
     duration_ms: u32,
 }
 
-/// A text that is spoken.
+/// Text to speak.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Speech {
-    /// The text.
+    /// Text to speak, in `language`.
     #[schema(example = "Please hold the line.")]
     text: String,
-    /// Its language, BCP 47.
+    /// Language of the text as a BCP 47 tag.
     #[schema(example = "en")]
     language: String,
 }
 
-/// Something to be heard: `media`, `tone` or `speak`, one of them.
+/// Prompt to play. Exactly one of `media`, `tone` and `speak` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Prompt {
-    /// Name of a sound of the organization's.
+    /// Name of one of the organization's sounds.
     media: Option<String>,
-    /// Tones.
+    /// Tones to play.
     tone: Option<Tone>,
-    /// A text.
+    /// Text to speak.
     speak: Option<Speech>,
 }
 
-/// Something to be heard in a call: `media`, `tone` or `speak`, one of them.
+/// Sound to play. Exactly one of `media`, `tone` and `speak` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlayRequest {
-    /// The leg that hears it; by default everybody in the conversation.
+    /// Number of the leg that hears the sound. By default all parties of the conversation hear it.
     leg: Option<u64>,
-    /// Name of a sound of the organization's.
+    /// Name of one of the organization's sounds.
     #[schema(example = "Greeting")]
     media: Option<String>,
-    /// Tones.
+    /// Tones to play.
     tone: Option<Tone>,
-    /// A text.
+    /// Text to speak.
     speak: Option<Speech>,
 }
 
-/// What is to be cut short; without `play` and `gather`: everything in this call.
+/// Plays and collections to stop. Without `play` and `gather`, everything in this call is stopped.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StopRequest {
-    /// Number of a play.
+    /// Number of the play to stop.
     play: Option<u64>,
-    /// Number of a collection of digits.
+    /// Number of the collection of digits to stop.
     gather: Option<u64>,
 }
 
-/// Digits to be collected.
+/// Collection of digits.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GatherRequest {
-    /// The leg whose party presses them.
+    /// Number of the leg that enters the digits.
     leg: u64,
-    /// Fewer are too few.
+    /// Fewest digits. With fewer, the collection fails.
     #[serde(default)]
     #[schema(maximum = 64)]
     min: u8,
-    /// As many are complete.
+    /// Most digits. The collection is complete when they are entered.
     #[schema(minimum = 1, maximum = 64)]
     max: u8,
-    /// The key that completes them, and is none of them; `null`: every key is a digit.
+    /// Key that ends the collection and is not part of the digits. With `null`, every key is a digit.
     #[serde(default = "hash")]
     #[schema(default = "#", example = "#")]
     finish: Option<char>,
-    /// How long the first key is waited for behind the prompt, in seconds.
+    /// Seconds to wait for the first key after the prompt.
     #[serde(default = "first_s")]
     #[schema(minimum = 1, maximum = 300, default = 5)]
     first_s: u16,
-    /// How long each further key is waited for, in seconds.
+    /// Seconds to wait for each further key.
     #[serde(default = "between_s")]
     #[schema(minimum = 1, maximum = 300, default = 3)]
     between_s: u16,
-    /// Heard before.
+    /// Prompt to play first.
     prompt: Option<Prompt>,
-    /// A key ends the prompt, and counts; else keys do not count until the prompt is over.
+    /// Whether a key ends the prompt and counts as a digit. Otherwise keys are ignored until the prompt has ended.
     #[serde(default = "yes")]
     #[schema(default = true)]
     barge_in: bool,
@@ -139,36 +141,36 @@ fn yes() -> bool {
     true
 }
 
-/// Something that is played.
+/// Play that has been started.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct PlayNumber {
-    /// Its number, as in `call.play`.
+    /// Number of the play, as in `call.play`.
     play: u64,
 }
 
-/// A collection of digits under way.
+/// Collection of digits that has been started.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct GatherNumber {
-    /// Its number, as in `call.gathered`.
+    /// Number of the collection, as in `call.gathered`.
     gather: u64,
-    /// Number of the prompt, as in `call.play`.
+    /// Number of the play of the prompt, as in `call.play`.
     play: Option<u64>,
 }
 
-/// What was cut short.
+/// Result of a stop.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct Stopped {
-    /// Always true: what was named, or everything, ends.
+    /// Always `true`: the named plays and collections end.
     stopped: bool,
 }
 
-/// Lets a leg, or everybody in the conversation, hear a sound of the organization's, a tone or a spoken text over what else they hear.
+/// Plays a sound, a tone or a spoken text into a call, mixed with the conversation.
 #[utoipa::path(post, path = "/calls/{id}/play", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = PlayRequest,
     responses((status = 202, body = PlayNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn call_play(
     State(state): State<AppState>,
@@ -180,7 +182,7 @@ pub(super) async fn call_play(
     let (PlayRequest { leg, media, tone, speak }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         let sound = sound(&inner, &by, Prompt { media, tone, speak }).await?;
         let what = kind_of(&sound);
         let engine::Reply::Play(PlayId(play)) = verb(&inner, id, Verb::Play { leg: leg.map(LegId), sound }).await?
@@ -194,13 +196,13 @@ pub(super) async fn call_play(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// Cuts short what is played into a call, and ends collections of digits.
+/// Stops plays and collections of digits in a call.
 #[utoipa::path(post, path = "/calls/{id}/stop", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = StopRequest,
     responses((status = 200, body = Stopped,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn call_stop(
     State(state): State<AppState>,
@@ -212,7 +214,7 @@ pub(super) async fn call_stop(
     let (StopRequest { play, gather }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         verb(&inner, id, Verb::Stop { play: play.map(PlayId), gather: gather.map(GatherId) }).await?;
         let after = json!({"play": play, "gather": gather});
         inner.audit(&by, Deed::new("call.stop", format!("call:{id}")).after(after)).await?;
@@ -221,16 +223,16 @@ pub(super) async fn call_stop(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// Collects digits that a leg's party presses, behind a prompt or at once.
+/// Collects digits that a party enters, after a prompt or at once.
 ///
-/// They are heard as telephone-events (RFC 4733), as SIP INFO, and in the sound of a leg that knows no telephone-events. What was
-/// collected is told by `call.gathered`.
+/// Keys are detected as telephone-events (RFC 4733), as SIP INFO, and in the audio of a leg without telephone-events. The result
+/// is reported by `call.gathered`.
 #[utoipa::path(post, path = "/calls/{id}/gather", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = GatherRequest,
     responses((status = 202, body = GatherNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn call_gather(
     State(state): State<AppState>,
@@ -242,7 +244,7 @@ pub(super) async fn call_gather(
     let (request, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         let GatherRequest { leg, min, max, finish, first_s, between_s, prompt, barge_in } = request;
         let prompt = match prompt {
             Some(prompt) => Some(sound(&inner, &by, prompt).await.map_err(within_prompt)?),
@@ -265,33 +267,33 @@ pub(super) async fn call_gather(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// What is to be heard.
+/// Reads the sound of a prompt and checks its fields.
 async fn sound(state: &AppState, actor: &Actor, prompt: Prompt) -> Result<Sound, Problem> {
     match (prompt.media, prompt.tone, prompt.speak) {
         (Some(name), None, None) => media(state, actor, &name).await,
         (None, Some(Tone { hz, duration_ms }), None) => Ok(Sound::Tone { hz, duration_ms }),
         (None, None, Some(Speech { text, language })) => {
             if !voice_config::is_language_tag(&language) {
-                return Err(Problem::field("speak.language", "expected a language such as en or es-MX"));
+                return Err(Problem::field("speak.language", "expected a language tag such as en or es-MX"));
             }
             Ok(Sound::Speech { text, language })
         }
         (None, None, None) => Err(Problem::field("tone", "expected `media`, `tone` or `speak`")),
-        _ => Err(Problem::field("speak", "expected one of `media`, `tone` and `speak`, not several")),
+        _ => Err(Problem::field("speak", "expected only one of `media`, `tone` and `speak`")),
     }
 }
 
-/// A sound of the organization's, by its name.
+/// Returns a sound of the organization by its name.
 async fn media(state: &AppState, actor: &Actor, name: &str) -> Result<Sound, Problem> {
     let wav = state.store.media_file_named(actor.organization, name).await?;
-    let wav = wav.ok_or_else(|| Problem::field("media", "there is no sound of this name in your organization"))?;
+    let wav = wav.ok_or_else(|| Problem::field("media", "your organization has no sound with this name"))?;
     let heard = tokio::task::spawn_blocking(move || sound::read(&wav)).await.map_err(|_| Problem::internal())?;
-    // It was read when it came.
+    // The file was read successfully when it was added.
     let sound::Heard { rate, samples, .. } = heard.map_err(|_| Problem::internal())?;
     Ok(Sound::Samples { rate, samples })
 }
 
-/// A problem with a field of the prompt.
+/// Adds `prompt.` to the field of a problem.
 fn within_prompt(problem: Problem) -> Problem {
     let field = problem.field.as_ref().map(|field| format!("prompt.{field}"));
     Problem { field, ..problem }
@@ -304,7 +306,7 @@ fn wait(field: &'static str, seconds: u16) -> Result<Duration, Problem> {
     }
 }
 
-/// What the audit log tells of a sound: never the words.
+/// Returns the kind of a sound for the audit log, which never contains texts.
 fn kind_of(sound: &Sound) -> &'static str {
     match sound {
         Sound::Samples { .. } => "media",

@@ -1,4 +1,4 @@
-//! Roles and permissions, as the table in `rbac` has them.
+//! Roles and permissions, taken from the table in `crate::rbac`.
 
 use axum::Json;
 use serde::Serialize;
@@ -8,34 +8,39 @@ use crate::auth::Actor;
 use crate::rbac;
 use crate::store::Role;
 
-/// Every role.
+/// All roles and their permissions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct RoleList {
+    /// The roles, from most to fewest permissions.
     roles: Vec<RoleInfo>,
 }
 
-/// A role and what it may do.
+/// Role with its permissions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct RoleInfo {
+    /// Name of the role.
     role: Role,
-    /// Such as `calls.dial`.
+    /// Permissions of the role, such as `calls.dial`.
     permissions: Vec<&'static str>,
 }
 
-/// Every permission.
+/// All permissions that exist.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct PermissionList {
+    /// The permissions with their descriptions.
     permissions: Vec<PermissionInfo>,
 }
 
-/// A permission and what it means.
+/// Permission with its description.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct PermissionInfo {
+    /// Name of the permission, such as `calls.dial`.
     permission: &'static str,
+    /// Description for people.
     description: &'static str,
 }
 
-/// Every role and what it may do.
+/// Lists all roles with their permissions.
 #[utoipa::path(get, path = "/rbac/roles", tag = "rbac", security(("key" = []), ("session" = [])),
     responses((status = 200, body = RoleList)))]
 pub(super) async fn role_list(_actor: Actor) -> Json<RoleList> {
@@ -44,7 +49,7 @@ pub(super) async fn role_list(_actor: Actor) -> Json<RoleList> {
     Json(RoleList { roles: roles.collect() })
 }
 
-/// Every permission and what it means.
+/// Lists all permissions with their descriptions.
 #[utoipa::path(get, path = "/rbac/permissions", tag = "rbac", security(("key" = []), ("session" = [])),
     responses((status = 200, body = PermissionList)))]
 pub(super) async fn permission_list(_actor: Actor) -> Json<PermissionList> {

@@ -1,4 +1,4 @@
-//! Recordings: which there are, and URLs that open one of them for a while without a login.
+//! Recordings: their list, and signed URLs that open one of them for some time without a log-in.
 
 use axum::Json;
 use axum::extract::State;
@@ -22,46 +22,50 @@ use crate::state::AppState;
 use crate::store::{ActorKind, By, Deed, ListedRecording, PartId, Place, now};
 use crate::who::{Seen, identity};
 
-/// How long a URL opens its recording unless asked otherwise, and at most, in seconds.
+/// Default validity of a signed URL, in seconds.
 const EXPIRES_DEFAULT: u32 = 3_600;
+/// Longest validity of a signed URL, in seconds: one week.
 pub(super) const EXPIRES_MAX: u32 = 7 * 24 * 3_600;
 
-/// Recordings, the newest first.
+/// One page of recordings, newest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct RecordingList {
+    /// The recordings, newest first.
     recordings: Vec<ListedRecording>,
-    /// For the next page; null on the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// For how long a URL is to open its recording.
+/// Recording to open by a signed URL, and for how long.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignRequest {
-    /// 1 to 604,800 (a week); an hour by default.
+    /// Validity in seconds, 1 to 604,800 (a week). Defaults to one hour.
     expires_in_s: Option<u32>,
-    /// Number of the recording; 1 by default.
+    /// Number of the recording within the call. Defaults to 1.
     #[schema(minimum = 1)]
     number: Option<u32>,
-    /// Number of the file; 1 by default.
+    /// Number of the file within the recording. Defaults to 1.
     #[schema(minimum = 1)]
     part: Option<u32>,
 }
 
-/// A URL that opens one recording without a login.
+/// URL that opens one recording without a log-in.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct SignedUrl {
-    /// Whoever has it hears the recording.
+    /// URL of the audio. Everybody who has it can hear the recording.
     url: String,
-    /// Until then.
+    /// Expiry of the URL.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
 }
 
-/// The tenant's recordings. Who may only hear own calls sees those that were made while they were in the call.
+/// Lists the organization's recordings, newest first.
+///
+/// A user who may hear only their own calls gets the recordings that were made while they were in the call.
 #[utoipa::path(get, path = "/recordings", tag = "recordings", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = RecordingList), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn recording_list(
@@ -82,9 +86,9 @@ pub(super) async fn recording_list(
     Ok(Json(RecordingList { recordings, next_cursor }))
 }
 
-/// What is known of a call's recording.
+/// Returns the description of a call's recording.
 #[utoipa::path(get, path = "/recordings/{id}", tag = "recordings", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call that was recorded"),
+    params(("id" = Uuid, Path, description = "Id of the call that was recorded"),
            ("number" = Option<u32>, Query, minimum = 1, description = "Number of the recording; 1 by default"),
            ("part" = Option<u32>, Query, minimum = 1, description = "Number of the file; 1 by default")),
     responses((status = 200, body = ListedRecording), (status = 401, body = Problem), (status = 403, body = Problem),
@@ -100,7 +104,7 @@ pub(super) async fn recording_info(
     Ok(Json(recording_of(&state, &actor, &id, file).await?))
 }
 
-/// A part of a recording of the tenant that this actor may hear.
+/// Returns one file of a recording if the actor may hear it.
 async fn recording_of(state: &AppState, actor: &Actor, id: &PathId, file: PartId) -> Result<ListedRecording, Problem> {
     let id = id.of("recording")?;
     let recording = state.store.recording_show(actor.organization, id, file).await?;
@@ -109,14 +113,16 @@ async fn recording_of(state: &AppState, actor: &Actor, id: &PathId, file: PartId
     heard.map(|(recording, _)| recording).ok_or_else(|| Problem::not_found("recording"))
 }
 
-/// Makes a URL that opens one recording for a while without a login, also by ranges.
+/// Creates a URL that opens one recording for some time without a log-in.
+///
+/// The URL also accepts range requests.
 #[utoipa::path(post, path = "/recordings/{id}/signed-url", tag = "recordings",
     security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call that was recorded"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call that was recorded"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = SignRequest,
     responses((status = 201, body = SignedUrl,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
               (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
@@ -148,7 +154,7 @@ async fn signed(
     seconds: u32,
     base: String,
 ) -> Result<Reply, Problem> {
-    // Whole seconds, because the URL tells them.
+    // Whole seconds, because the URL contains them.
     let expires = now().as_second() + i64::from(seconds);
     let expires_at = Timestamp::from_second(expires).map_err(|_| Problem::internal())?;
     let key = state.store.signing_key(actor.organization, Secret::random("").reveal()).await?;
@@ -164,16 +170,18 @@ async fn signed(
     Reply::new(StatusCode::CREATED, &SignedUrl { url, expires_at })
 }
 
-/// The audio behind a signed URL, without a login. A URL that was altered, is for something else or has expired is refused
-/// in the same words, and only then the request is counted.
+/// Returns the audio of a signed URL, without a log-in.
+///
+/// A URL that was altered, belongs to another recording or has expired gets the same response, and only such requests are
+/// counted.
 #[utoipa::path(get, path = "/recordings/{id}/audio", tag = "recordings", security(()),
-    params(("id" = Uuid, Path, description = "The call that was recorded"),
-           ("number" = Option<u32>, Query, minimum = 1, description = "As signed; 1 by default"),
-           ("part" = Option<u32>, Query, minimum = 1, description = "As signed; 1 by default"),
-           ("expires" = i64, Query, description = "As signed"),
-           ("by" = String, Query, description = "As signed"),
-           ("signature" = String, Query, description = "As signed"),
-           ("Range" = Option<String>, Header, description = "One range of bytes")),
+    params(("id" = Uuid, Path, description = "Id of the call that was recorded"),
+           ("number" = Option<u32>, Query, minimum = 1, description = "Value from the signed URL; 1 by default"),
+           ("part" = Option<u32>, Query, minimum = 1, description = "Value from the signed URL; 1 by default"),
+           ("expires" = i64, Query, description = "Value from the signed URL"),
+           ("by" = String, Query, description = "Value from the signed URL"),
+           ("signature" = String, Query, description = "Value from the signed URL"),
+           ("Range" = Option<String>, Header, description = "A single byte range")),
     responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
               (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 416, body = Problem), (status = 422, body = Problem),
@@ -189,12 +197,12 @@ pub(super) async fn recording_signed(
     let recording = state.store.recording_part(organization, call, file).await?.ok_or_else(none)?;
     let response = file_response(call, &recording, Form::Playable, &headers).await?;
     if response.status().is_success() {
-        // Whoever has the URL may hear it: two addresses are two listeners.
+        // Everybody with the URL may hear the recording. Different addresses count as different listeners.
         let who = format!("link:{signature} {}", origin.address.as_deref().unwrap_or_default());
         let listener = By { kind: ActorKind::System, name: "signed URL".into(), ..origin };
         let expires_at = Timestamp::from_second(expires).map_err(|_| Problem::internal())?;
         let told = |deed: Deed| deed.after(json!({"signed_by": by, "expires_at": expires_at}));
-        state.plays.heard(&state.audit_log, (organization, listener, who), call, told).await?;
+        state.plays.record_play(&state.audit_log, (organization, listener, who), call, told).await?;
     }
     Ok(response)
 }

@@ -1,11 +1,11 @@
-//! Recordings of a running call, started, paused and ended; and all that a call has.
+//! Recordings of a running call: starting, pausing and stopping them; and the list of a call's recordings.
 //!
 //! ```text
-//! request ─▶ who, whose call ─▶ once (Idempotency-Key) ─▶ Command::CallVerb ─▶ audit ─▶ the recording's number
+//! request ─▶ actor, tenant's call ─▶ once (Idempotency-Key) ─▶ Command::CallVerb ─▶ audit ─▶ the recording's number
 //! ```
 //!
-//! Invariant: whoever may not hear what was said while they were away is not told of the files either. Not here: audio
-//! (`recordings`), the list of all calls' recordings (`recording_list`).
+//! Invariant: the list contains only recordings that the actor may hear. Not here: the audio (`recordings`) and the list of the
+//! recordings of all calls (`recording_list`).
 
 use axum::Json;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::calls::{call_of, recording_url};
-use super::verbs::{running, verb};
+use super::verbs::{running_call, verb};
 use crate::auth::Actor;
 use crate::body::{CallPath, RecordingPath};
 use crate::capabilities::switched_off;
@@ -30,30 +30,30 @@ use crate::state::AppState;
 use crate::store::{Deed, Gap, RecordedChannel, Recording};
 use crate::who::Seen;
 
-/// A recording of a call.
+/// Reference to a recording of a call.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct RecordingNumber {
-    /// Its number in its call, 1 for the first.
+    /// Number of the recording within its call, counted from 1.
     recording: u32,
 }
 
-/// What is to be recorded.
+/// Recording to start.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordRequest {
-    /// The number of the leg that is recorded alone; everybody by default.
+    /// Number of the only leg to record. By default all parties are recorded.
     leg: Option<u64>,
 }
 
-/// Starts a recording of a running call, beside those that run already.
+/// Starts a recording of a running call, in addition to recordings that are already running.
 ///
-/// Each leg that takes part has a channel of its own. How it goes is told by `call.recording`.
+/// Each leg is recorded on a channel of its own. The progress is reported by `call.recording`.
 #[utoipa::path(post, path = "/calls/{id}/recordings", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = RecordRequest,
     responses((status = 201, body = RecordingNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn recording_start(
     State(state): State<AppState>,
@@ -65,7 +65,7 @@ pub(super) async fn recording_start(
     let (RecordRequest { leg }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         if !inner.store.capabilities_show(by.organization).await?.record {
             return Err(switched_off("record"));
         }
@@ -78,12 +78,14 @@ pub(super) async fn recording_start(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// Pauses a recording: until it is resumed there is silence in it, which is listed as a gap. Pausing it twice is no error.
+/// Pauses a recording.
+///
+/// Until it is resumed, the recording contains silence, which is listed as a gap. Pausing a paused recording is not an error.
 #[utoipa::path(post, path = "/calls/{id}/recordings/{number}/pause", tag = "calls",
     security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
+    params(("id" = Uuid, Path, description = "Id of the call"),
            ("number" = u32, Path, description = "Number of the recording"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     responses((status = 200, body = RecordingNumber), (status = 404, body = Problem), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn recording_pause(
@@ -96,12 +98,12 @@ pub(super) async fn recording_pause(
     recording_verb(state, actor, path, keyed, "call.record.pause", make).await
 }
 
-/// Lets a paused recording go on.
+/// Resumes a paused recording.
 #[utoipa::path(post, path = "/calls/{id}/recordings/{number}/resume", tag = "calls",
     security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
+    params(("id" = Uuid, Path, description = "Id of the call"),
            ("number" = u32, Path, description = "Number of the recording"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     responses((status = 200, body = RecordingNumber), (status = 404, body = Problem), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn recording_resume(
@@ -114,12 +116,14 @@ pub(super) async fn recording_resume(
     recording_verb(state, actor, path, keyed, "call.record.resume", make).await
 }
 
-/// Ends a recording; the call goes on. Another start is another recording.
+/// Stops a recording.
+///
+/// The call continues. Starting again creates another recording.
 #[utoipa::path(post, path = "/calls/{id}/recordings/{number}/stop", tag = "calls",
     security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
+    params(("id" = Uuid, Path, description = "Id of the call"),
            ("number" = u32, Path, description = "Number of the recording"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     responses((status = 200, body = RecordingNumber), (status = 404, body = Problem), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn recording_stop(
@@ -131,7 +135,7 @@ pub(super) async fn recording_stop(
     recording_verb(state, actor, path, keyed, "call.record.stop", |number| Verb::RecordStop { number }).await
 }
 
-/// A verb on one recording that needs nothing but its number.
+/// Runs a verb that needs only the recording's number, and records `deed` in the audit log.
 async fn recording_verb(
     state: AppState,
     actor: Actor,
@@ -143,7 +147,7 @@ async fn recording_verb(
     actor.may(Action::CallsDial)?;
     let (inner, by, wanted) = (state.clone(), actor.clone(), make(recording));
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         verb(&inner, id, wanted).await?;
         let after = json!({"recording": recording});
         inner.audit(&by, Deed::new(deed, format!("call:{id}")).after(after)).await?;
@@ -152,68 +156,70 @@ async fn recording_verb(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// A call's recordings.
+/// All recordings of a call.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct CallRecordings {
-    /// In the order in which they began.
+    /// The recordings, in the order in which they began.
     recordings: Vec<CallRecording>,
 }
 
-/// One recording of a call.
+/// Recording of a call, with all its files.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct CallRecording {
-    /// Its number in its call, 1 for the first.
+    /// Number of the recording within its call, counted from 1.
     #[schema(minimum = 1)]
     number: u32,
-    /// The number of the leg that is recorded alone; null: everybody.
+    /// Number of the only leg that is recorded, or null if all parties are.
     leg: Option<u64>,
-    /// `started`, `paused`, `finished` or `interrupted`.
+    /// State: `started`, `paused`, `finished` or `interrupted`.
     state: String,
-    /// Why it was interrupted.
+    /// Reason why the recording was interrupted.
     note: Option<String>,
-    /// Audio in it, in milliseconds, pauses included.
+    /// Length of the audio in milliseconds, including pauses.
     duration_ms: u64,
-    /// First audio.
+    /// Time of the first audio.
     #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
-    /// Last audio, once it is over.
+    /// Time of the last audio. Set once the recording has ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
-    /// When it was paused: there is silence in the files meanwhile.
+    /// Pauses of the recording. The files contain silence for them.
     gaps: Vec<Gap>,
-    /// Its files that you may hear, in order.
+    /// Files of the recording that you may hear, in order.
     parts: Vec<CallRecordingPart>,
 }
 
-/// A file of a recording.
+/// File of a recording.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct CallRecordingPart {
-    /// Number of the file, 1 for the first.
+    /// Number of the file within the recording, counted from 1.
     #[schema(minimum = 1)]
     part: u32,
-    /// `started`, `finished` or `interrupted`.
+    /// State: `started`, `finished` or `interrupted`.
     state: String,
-    /// Why it was interrupted.
+    /// Reason why the file was interrupted.
     note: Option<String>,
-    /// Audio in it, in milliseconds.
+    /// Length of the audio in milliseconds.
     duration_ms: u64,
-    /// First audio.
+    /// Time of the first audio.
     #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
-    /// Last audio, once it is over.
+    /// Time of the last audio. Set once the file has ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
-    /// Where it is heard in at most two channels, relative to this server.
+    /// URL of the audio mixed to at most two channels, relative to this server.
     url: String,
-    /// Where it is had with a channel for each leg.
+    /// URL of the audio with one channel for each leg, relative to this server.
     original_url: String,
-    /// Whose its channels are. Those that are not named are silent.
+    /// Legs of the channels. Channels that are not listed are silent.
     channels: Vec<RecordedChannel>,
 }
 
-/// A call's recordings, with who is in which channel, and when they were paused: what you may hear of them.
+/// Lists a call's recordings with their channels, pauses and files.
+///
+/// Files that you may not hear are left out.
 #[utoipa::path(get, path = "/calls/{id}/recordings", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")),
+    params(("id" = Uuid, Path, description = "Id of the call")),
     responses((status = 200, body = CallRecordings), (status = 404, body = Problem)))]
 pub(super) async fn call_recordings(
     State(state): State<AppState>,
@@ -222,7 +228,7 @@ pub(super) async fn call_recordings(
 ) -> Result<Json<CallRecordings>, Problem> {
     call_of(&state, &actor, id).await?;
     let Some(sight) = Seen::recordings(&actor).sight(&state.store, actor.organization, id).await? else {
-        return Err(Problem::forbidden("this takes the permission `recordings.read`"));
+        return Err(Problem::forbidden("this requires the permission `recordings.read`"));
     };
     let gaps = state.store.recording_gaps(actor.organization, id).await?;
     let parts = state.store.recording_parts(actor.organization, id).await?;
@@ -278,7 +284,7 @@ impl CallRecording {
         });
     }
 
-    /// A pause lasts at most as long as its recording.
+    /// Ends the last pause with the recording; a recording with an open pause is `paused`.
     fn close(&mut self) {
         match (self.ended_at, self.gaps.last_mut()) {
             (Some(ended_at), Some(gap)) => gap.until = gap.until.or(Some(ended_at)),

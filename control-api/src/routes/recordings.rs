@@ -1,6 +1,6 @@
-//! A call's recordings as audio, with ranges, also while they are being written.
+//! Audio of a call's recordings, with range requests, also while they are being written.
 //!
-//! A file with more than two channels is played as two (`mixdown`), unless all of them are asked for.
+//! A file with more than two channels is mixed to two (`mixdown`), unless `channels=all` is requested.
 
 use std::io::SeekFrom;
 use std::ops::RangeInclusive;
@@ -25,16 +25,18 @@ use crate::store::{PartId, Recording};
 use crate::wav;
 use crate::who::{Seen, identity};
 
-/// A recording of a call. While the call runs: what there is so far.
+/// Returns the audio of a call's recording.
 ///
-/// Customers are heard on the left and everybody else on the right; a recording of one leg has one channel. With `channels=all`, a
-/// channel for each leg, as `GET /calls/{id}/recordings` lists them.
+/// While the call is running, the audio recorded so far is returned.
+///
+/// Customers are on the left channel and all other parties on the right; a recording of one leg has one channel. With
+/// `channels=all` there is one channel for each leg, as listed by `GET /calls/{id}/recordings`.
 #[utoipa::path(get, path = "/calls/{id}/recording", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
+    params(("id" = Uuid, Path, description = "Id of the call"),
            ("number" = Option<u32>, Query, minimum = 1, description = "Number of the recording; 1 by default"),
            ("part" = Option<u32>, Query, minimum = 1, description = "Number of the file; 1 by default"),
-           ("channels" = Option<String>, Query, description = "`all`: a channel for each leg"),
-           ("Range" = Option<String>, Header, description = "One range of bytes")),
+           ("channels" = Option<String>, Query, description = "`all` for one channel per leg"),
+           ("Range" = Option<String>, Header, description = "A single byte range")),
     responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
               (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 401, body = Problem),
               (status = 404, body = Problem), (status = 416, body = Problem), (status = 422, body = Problem)))]
@@ -47,7 +49,7 @@ pub(super) async fn recording_show(
 ) -> Result<Response, Problem> {
     call_of(&state, &actor, id).await?;
     let Some(sight) = Seen::recordings(&actor).sight(&state.store, actor.organization, id).await? else {
-        return Err(Problem::forbidden("this takes the permission `recordings.read`"));
+        return Err(Problem::forbidden("this requires the permission `recordings.read`"));
     };
     let none = || Problem::not_found("recording");
     let [number, part, channels] = query.take(["number", "part", "channels"])?;
@@ -55,23 +57,23 @@ pub(super) async fn recording_show(
     let form = match channels.as_deref() {
         None => Form::Playable,
         Some("all") => Form::Original,
-        Some(_) => return Err(Problem::field("channels", "expected `all`, or nothing")),
+        Some(_) => return Err(Problem::field("channels", "expected `all` or no value")),
     };
     let recording = state.store.recording_part(actor.organization, id, file).await?.ok_or_else(none)?;
     if !recording.is_heard_by(&sight) {
         return Err(Problem::forbidden(
-            "the recording holds what was said while you were not in the call: this takes the permission `recordings.read`",
+            "the recording contains audio from before or after your part in the call; this requires the permission `recordings.read`",
         ));
     }
     let response = file_response(id, &recording, form, &headers).await?;
     if response.status().is_success() {
         let listener = (actor.organization, actor.by.clone(), identity(&actor));
-        state.plays.heard(&state.audit_log, listener, id, |deed| deed).await?;
+        state.plays.record_play(&state.audit_log, listener, id, |deed| deed).await?;
     }
     Ok(response)
 }
 
-/// Which file is asked for: the first of the first recording by default.
+/// Reads the number of the recording and of the file. Both default to 1.
 pub(super) fn file_of(number: Option<&str>, part: Option<&str>) -> Result<PartId, Problem> {
     let read = |field, text: Option<&str>, of: &str| {
         let Some(text) = text else { return Ok(1) };
@@ -81,16 +83,16 @@ pub(super) fn file_of(number: Option<&str>, part: Option<&str>) -> Result<PartId
     Ok(PartId { number: read("number", number, "recording")?, part: read("part", part, "file")? })
 }
 
-/// As what a recording is heard.
+/// Form in which a recording is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// At most two channels.
+    /// Mixed to at most two channels.
     Playable,
-    /// As it was written.
+    /// Unchanged, with all channels.
     Original,
 }
 
-/// A recording's audio, or the range of it that is asked for.
+/// Returns the audio of a recording, or the requested range of it.
 pub(super) async fn file_response(
     id: Uuid,
     recording: &Recording,
@@ -100,12 +102,12 @@ pub(super) async fn file_response(
     let mut file = match tokio::fs::File::open(&recording.path).await {
         Ok(file) => file,
         Err(error) => {
-            tracing::warn!(call = %id, %error, "a recording's file cannot be opened");
+            tracing::warn!(call = %id, %error, "cannot open the file of a recording");
             return Err(Problem::not_found("recording"));
         }
     };
     let unreadable = |error: std::io::Error| {
-        tracing::error!(call = %id, %error, "a recording cannot be read");
+        tracing::error!(call = %id, %error, "cannot read the file of a recording");
         Problem::internal()
     };
     let length = file.metadata().await.map_err(unreadable)?.len();
@@ -156,7 +158,7 @@ fn unsatisfiable(length: u64) -> Response {
     let problem = Problem::new(
         StatusCode::RANGE_NOT_SATISFIABLE,
         "range",
-        "The range lies outside",
+        "Range not satisfiable",
         format!("the recording has {length} bytes"),
     );
     let mut response = problem.into_response();
@@ -166,7 +168,7 @@ fn unsatisfiable(length: u64) -> Response {
     response
 }
 
-/// The bytes of `range`: first from the head in memory, then from the file.
+/// Returns the bytes of `range`: first from the head in memory, then from the file.
 async fn body(mut file: tokio::fs::File, head: Vec<u8>, range: RangeInclusive<u64>) -> std::io::Result<Body> {
     let head_length = head.len() as u64;
     let size = range.end() - range.start() + 1;
@@ -182,8 +184,8 @@ async fn body(mut file: tokio::fs::File, head: Vec<u8>, range: RangeInclusive<u6
     Ok(Body::from_stream(first.chain(rest)))
 }
 
-/// The one range asked for. `None`: no range, several, or another unit: the whole is sent (RFC 9110 section 14.2).
-/// `Err`: it lies outside.
+/// Reads the requested range. `None` means that the whole file is sent: no range, several ranges, or another unit (RFC 9110
+/// section 14.2). `Err` means that the range is not satisfiable.
 fn requested_range(value: Option<&HeaderValue>, length: u64) -> Result<Option<RangeInclusive<u64>>, ()> {
     let Some(text) = value.and_then(|value| value.to_str().ok()) else { return Ok(None) };
     let Some((first, last)) = text.trim().strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {

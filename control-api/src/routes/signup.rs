@@ -1,4 +1,4 @@
-//! Sign-up: the first user of a fresh installation, everybody where that is configured, whoever is invited.
+//! Sign-up: the first user of a fresh installation, everybody if configured, or people with an invitation.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::auth::{SessionInfo, SignupMode, open_session, signup_mode, wrong};
+use super::auth::{SessionInfo, SignupMode, open_session, signup_mode, wrong_credentials};
 use crate::auth::{
     AccountError, Attempt, Origin, PASSWORD_MAX, Secret, check_email, check_name, checked_password, free_sip_name,
     own_origin, token_hash,
@@ -22,55 +22,55 @@ use crate::store::{
     By, Founder, Invitation, Inviter, Joining, Membership, NewMember, OrganizationId, Role, StoreError,
 };
 
-/// Longest token of an invitation that is looked at.
+/// Longest token of an invitation that is looked up, in bytes.
 const TOKEN_MAX: usize = 256;
 
-/// Who wants an account: with an organization of one's own, or by an invitation.
+/// Account to create, either with a new organization or by an invitation.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignupRequest {
-    /// Name of the organization to be made.
+    /// Name of the organization to create.
     #[schema(example = "Example Ltd")]
     organization: Option<String>,
-    /// What stood in the invitation's link, instead of organization and e-mail address.
+    /// Token from the link of an invitation, in place of `organization` and `email`.
     invitation: Option<String>,
-    /// Shown on pages.
+    /// Display name of the user.
     name: String,
-    /// Log-in name.
+    /// E-mail address, with which the user logs in.
     #[schema(example = "anna@example.com")]
     email: Option<String>,
-    /// 12 to 256 bytes. By an invitation to somebody who has an account already: that account's.
+    /// Password, 12 to 256 bytes. If the invited person already has an account, the password of that account.
     #[schema(format = Password)]
     password: String,
-    /// SIP user name; made from the e-mail address when left out.
+    /// SIP user name. Derived from the e-mail address by default.
     sip_name: Option<String>,
-    /// The code that the server's terminal printed: for the first user of a server that others can reach.
+    /// Code that the server printed on its terminal. Required for the first user of a server that other hosts can reach.
     code: Option<String>,
 }
 
-/// An invitation's token.
+/// Token of an invitation.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InvitationQuestion {
-    /// What stood in the link.
+    /// Token from the link of the invitation.
     token: String,
 }
 
-/// What an invitation offers.
+/// Content of an invitation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct InvitationOffer {
-    /// Name of the organization.
+    /// Name of the organization that invites.
     organization: String,
-    /// Who is invited.
+    /// E-mail address of the invited person.
     email: String,
-    /// As what.
+    /// Role that is granted.
     role: Role,
-    /// Until when.
+    /// Expiry of the invitation.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
 }
 
-/// Makes an account and logs in.
+/// Creates an account and logs the user in.
 #[utoipa::path(post, path = "/auth/signup", tag = "auth", security(()), request_body = SignupRequest,
     responses((status = 201, body = SessionInfo), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -86,7 +86,10 @@ pub(super) async fn signup(
     let (email, name, membership) = match (request.invitation.take(), request.organization.take()) {
         (Some(token), None) => {
             if request.email.is_some() {
-                return Err(Problem::field("email", "an invitation says itself whose it is"));
+                return Err(Problem::field(
+                    "email",
+                    "expected no `email` with an invitation, which contains the address",
+                ));
             }
             join(&state, &client, &token, &request, &origin).await?
         }
@@ -94,14 +97,14 @@ pub(super) async fn signup(
             let (email, membership) = found(&state, &organization, &request, &origin).await?;
             (email, request.name, membership)
         }
-        _ => return Err(Problem::field("organization", "expected either this or `invitation`")),
+        _ => return Err(Problem::field("organization", "expected either `organization` or `invitation`")),
     };
     let by = By { id: Some(membership.user.0), name: email.clone(), ..origin };
     let session = open_session(&state, &client, &membership, (email, name), &by).await?;
     Ok(session.answer(StatusCode::CREATED))
 }
 
-/// Makes an organization and its owner.
+/// Creates an organization and its owner.
 async fn found(
     state: &AppState,
     organization: &str,
@@ -117,12 +120,11 @@ async fn found(
         && !setup.lets_in(request.code.as_deref())
     {
         metrics::counter!("tandem_signup_codes_refused_total").increment(1);
-        let expected =
-            "expected the code that the server's terminal printed; it also stands in `signup-code` in the data folder";
+        let expected = "expected the code that the server printed on its terminal; it is also in the file `signup-code` in the data folder";
         return Err(Problem::field("code", expected));
     }
     check_name("organization", organization)?;
-    let email = request.email.as_deref().ok_or_else(|| Problem::field("email", "is missing"))?;
+    let email = request.email.as_deref().ok_or_else(|| Problem::field("email", "expected an e-mail address"))?;
     check_email(email)?;
     let password = checked_password(request.password.clone())?;
     let sip_name = free_sip_name(&state.store, None, request.sip_name.clone(), email).await?;
@@ -138,7 +140,7 @@ async fn found(
     let by = By { name: email.clone(), ..origin.clone() };
     let only_first = mode == SignupMode::FirstUser && state.config.auth.signup == crate::config::Signup::Invitation;
     let made = state.store.organization_found(organization, Founder::New(member), only_first, by).await?;
-    // Somebody else was the first in the meantime.
+    // Another user may have been the first in the meantime.
     let (_, membership) = made.ok_or_else(closed)?;
     if let Some(setup) = state.setup.as_ref().filter(|_| mode == SignupMode::FirstUser) {
         setup.done();
@@ -147,10 +149,10 @@ async fn found(
 }
 
 fn closed() -> Problem {
-    Problem::forbidden("sign-up is by invitation here; ask an owner or admin of your organization for one")
+    Problem::forbidden("sign-up requires an invitation here; ask an owner or admin of your organization for one")
 }
 
-/// Takes an invitation.
+/// Accepts an invitation for a new or an existing account.
 async fn join(
     state: &AppState,
     client: &Client,
@@ -165,14 +167,14 @@ async fn join(
     let mut name = request.name.clone();
     let may = |inviter: &Inviter| may_invite(inviter, invitation.role);
     let accepted = match state.store.user_by_email(&email).await? {
-        // Whoever holds the link is not yet who has the account.
+        // The holder of the link is not necessarily the owner of the account, so the password is required.
         Some((user, _)) => {
             if request.password.len() > PASSWORD_MAX {
-                return Err(wrong());
+                return Err(wrong_credentials());
             }
             let attempt = Attempt::begin(state, &email, client.address.ip()).await?;
             if !state.passwords.verify(&request.password, Some(user.password_hash)).await? {
-                return Err(wrong());
+                return Err(wrong_credentials());
             }
             attempt.succeeded().await?;
             if state.store.membership_by_user(organization, user.id).await?.is_some() {
@@ -203,7 +205,9 @@ async fn hashed(state: &AppState, password: &Secret) -> Result<String, Problem> 
     Ok(state.passwords.hash(password.reveal()).await.map_err(AccountError::from)?)
 }
 
-/// What an invitation offers. One that is unknown, over, taken or taken back looks the same.
+/// Returns the content of an invitation.
+///
+/// An invitation that is unknown, expired, accepted or revoked gets the same response.
 #[utoipa::path(post, path = "/auth/invitation", tag = "auth", security(()), request_body = InvitationQuestion,
     responses((status = 200, body = InvitationOffer), (status = 404, body = Problem)))]
 pub(super) async fn invitation_show(
@@ -230,8 +234,8 @@ async fn open_invitation(state: &AppState, token: &str) -> Result<(OrganizationI
     Ok((organization, invitation))
 }
 
-/// Whether somebody who may do this now may invite to this role: judged again when an invitation is taken, because the
-/// inviter may have lost rights, or left, since.
+/// Returns whether the inviter may at present invite to this role. This is checked again when an invitation is accepted, because
+/// the inviter may have lost rights or left the organization.
 fn may_invite(inviter: &Inviter, role: Role) -> bool {
     let rights = match inviter {
         Inviter::Member(role) => Rights::of_role(*role),

@@ -1,4 +1,13 @@
-//! Members and invitations.
+//! Members and invitations of an organization.
+//!
+//! ```text
+//! invite ─▶ quota ─▶ store (token as hash) ─▶ link in the response, and by mail ─▶ `signup` ─▶ member
+//! ```
+//!
+//! Invariants: nobody grants, changes or removes a role with rights that they lack. An organization keeps at least one owner. The
+//! token of an invitation is in the fragment of its link, so it is in no log. Mails to strangers are limited (see `mail`).
+//!
+//! Accepting an invitation is in `signup`.
 
 use std::time::Duration;
 
@@ -22,100 +31,116 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Invitation, InvitationChange, Member, MemberChange, NewInvitation, Place, Role, UserId, now};
 
-/// Time in which invitations are counted.
+/// Period in which invitations are counted.
 const DAY: Duration = Duration::from_secs(86_400);
-/// Invitations of one organization in that time.
+/// Invitations of one organization per period.
 const PER_ORGANIZATION: u64 = 50;
-/// Mails to one address in that time, whoever invites.
+/// Mails to one address per period, by all inviters together.
 const PER_RECIPIENT: u64 = 3;
-/// Longest name in a mail.
+/// Longest name in a mail, in characters.
 const MAIL_NAME_MAX: usize = 40;
 
-/// A member.
+/// Member of the organization.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct MemberInfo {
+    /// Id of the user.
     user_id: Uuid,
+    /// E-mail address of the user.
     email: String,
+    /// Display name of the user.
     name: String,
+    /// Role of the member.
     role: Role,
-    /// SIP user name.
+    /// SIP user name of the member.
     sip_name: String,
+    /// Time at which the user joined the organization.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Time of the last log-in, or null if there was none.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_login_at: Option<Timestamp>,
 }
 
-/// Members in the order in which they came.
+/// One page of members, in the order in which they joined.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct MemberList {
+    /// The members, in the order in which they joined.
     members: Vec<MemberInfo>,
-    /// For the next page; nothing: this was the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// A member's new role.
+/// New role of a member.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberPatch {
+    /// Role that is granted.
     role: Role,
 }
 
-/// An invitation.
+/// Invitation to the organization.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct InvitationInfo {
+    /// Id of the invitation.
     id: Uuid,
+    /// E-mail address of the invited person.
     email: String,
+    /// Role that is granted.
     role: Role,
-    /// Name of who invited.
+    /// Name of the inviter.
     invited_by: String,
+    /// Time of creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Expiry of the invitation.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
+    /// Whether the invitation can still be accepted.
     state: InvitationState,
 }
 
-/// Whether an invitation can be taken.
+/// State of an invitation.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum InvitationState {
-    /// It can.
+    /// The invitation can be accepted.
     Open,
-    /// It was.
+    /// The invitation was accepted.
     Accepted,
-    /// It is over.
+    /// The invitation has expired.
     Expired,
-    /// It was taken back.
+    /// The invitation was revoked.
     Revoked,
 }
 
-/// Invitations, newest first.
+/// One page of invitations, newest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct InvitationList {
+    /// The invitations, newest first.
     invitations: Vec<InvitationInfo>,
-    /// For the next page; nothing: this was the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// Who is to be invited.
+/// Person to invite.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InvitationRequest {
+    /// E-mail address of the person.
     #[schema(example = "anna@example.com")]
     email: String,
-    /// As what.
+    /// Role that is granted.
     role: Role,
 }
 
-/// An invitation with its link, shown this once.
+/// New invitation with its link. The link is shown only in this response.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct InvitationMade {
     #[serde(flatten)]
     invitation: InvitationInfo,
-    /// Whoever has it can take the invitation.
+    /// Link to accept the invitation. Everybody who has it can accept.
     url: String,
-    /// Whether the mail server took a mail with it.
+    /// Whether the mail server accepted a mail with the link.
     mailed: bool,
 }
 
@@ -139,10 +164,10 @@ impl From<Invitation> for InvitationInfo {
     }
 }
 
-/// The tenant's members.
+/// Lists the organization's members.
 #[utoipa::path(get, path = "/team/members", tag = "team", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+    params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = MemberList)))]
 pub(super) async fn member_list(
     State(state): State<AppState>,
@@ -158,10 +183,12 @@ pub(super) async fn member_list(
     Ok(Json(MemberList { members: members.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// Gives a member another role. Neither the old role nor the new one may do what the caller may not; the last owner stays.
-/// A member whose new role may not make calls loses the telephone; running calls go on.
+/// Changes the role of a member.
+///
+/// Neither the old nor the new role may have permissions that the caller lacks, and the last owner cannot be changed. A member
+/// whose new role may not make calls loses the phone registration; calls in progress continue.
 #[utoipa::path(patch, path = "/team/members/{id}", tag = "team", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The person")), request_body = MemberPatch,
+    params(("id" = Uuid, Path, description = "Id of the user")), request_body = MemberPatch,
     responses((status = 200, body = MemberInfo), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn member_update(
     State(state): State<AppState>,
@@ -181,10 +208,12 @@ pub(super) async fn member_update(
     Ok(Json(member.into()))
 }
 
-/// Removes a member, whose role may do nothing that the caller may not. Sessions and registrations of the telephone end,
-/// running calls go on. The last owner stays.
+/// Removes a member.
+///
+/// The member's role may not have permissions that the caller lacks, and the last owner cannot be removed. Sessions and phone
+/// registrations of the member end; calls in progress continue.
 #[utoipa::path(delete, path = "/team/members/{id}", tag = "team", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The person")),
+    params(("id" = Uuid, Path, description = "Id of the user")),
     responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn member_remove(
     State(state): State<AppState>,
@@ -205,21 +234,21 @@ fn changed(change: MemberChange) -> Result<Member, Problem> {
         MemberChange::Done(member) => Ok(member),
         MemberChange::NoSuch => Err(Problem::not_found("member")),
         MemberChange::BeyondRights => {
-            Err(Problem::forbidden("the member's role, before or after, may do what you may not"))
+            Err(Problem::forbidden("the old or the new role of the member has permissions that you do not have"))
         }
         MemberChange::LastOwner => Err(Problem::new(
             StatusCode::CONFLICT,
             "last-owner",
-            "Somebody must own the organization",
-            "this is the last owner; make somebody else an owner first",
+            "The organization needs an owner",
+            "this is the last owner; make another member an owner first",
         )),
     }
 }
 
-/// The tenant's invitations.
+/// Lists the organization's invitations, newest first.
 #[utoipa::path(get, path = "/team/invitations", tag = "team", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+    params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = InvitationList)))]
 pub(super) async fn invitation_list(
     State(state): State<AppState>,
@@ -235,8 +264,10 @@ pub(super) async fn invitation_list(
     Ok(Json(InvitationList { invitations: invitations.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// Invites somebody. The link is shown to whoever invites, and mailed where mail is configured. An earlier open invitation
-/// of the same address ends.
+/// Invites a person to the organization.
+///
+/// The response contains the link, which is also mailed where mail is configured. An earlier open invitation of the same address
+/// is revoked.
 #[utoipa::path(post, path = "/team/invitations", tag = "team", security(("key" = []), ("session" = [])),
     request_body = InvitationRequest,
     responses((status = 201, body = InvitationMade), (status = 409, body = Problem)))]
@@ -263,17 +294,19 @@ pub(super) async fn invitation_create(
     let covers = |role| actor.rights().cover_role(role);
     let invitation = state.store.invitation_create(actor.organization, new, covers, &actor.by).await?;
     let invitation = invitation.ok_or_else(beyond_rights)?;
-    // Behind # it is sent to no server and stands in no log.
+    // A browser does not send the part after `#` to a server, so the token appears in no log.
     let url = format!("{}/invitation#{}", client.base_url(&state.config), token.reveal());
     let mailed = mail(&state, &actor, &invitation, &url).await;
     let made = InvitationMade { invitation: invitation.into(), url, mailed };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(made)).into_response())
 }
 
-/// Mails a link; whether the server took it. That it did not does not undo the invitation: its link was shown.
+/// Mails the link of an invitation, and returns whether the mail server accepted it. A failure does not undo the invitation,
+/// because its link was shown.
 ///
-/// Strangers must not write to strangers by us: where everybody may sign up, nothing is mailed unless the operator says so;
-/// one address gets few mails a day, whoever invites; and names are cut to what cannot be a link or a text.
+/// Strangers must not be able to write to strangers through this server. Where sign-up is open, nothing is mailed unless the
+/// operator allows it. One address gets few mails a day, whoever invites. Names are reduced so that they cannot contain links or
+/// messages.
 async fn mail(state: &AppState, actor: &Actor, invitation: &Invitation, url: &str) -> bool {
     let Some(mail) = &state.mail else { return false };
     if state.config.auth.signup == Signup::Open && !state.config.mail.open_invitations {
@@ -284,11 +317,11 @@ async fn mail(state: &AppState, actor: &Actor, invitation: &Invitation, url: &st
         Ok(Ok(())) => {}
         Ok(Err(_)) => {
             metrics::counter!("tandem_mails_throttled_total").increment(1);
-            tracing::warn!(invitation = %invitation.id, "an invitation was not mailed: its address has had enough for today");
+            tracing::warn!(invitation = %invitation.id, "an invitation was not mailed: too many mails to this address today");
             return false;
         }
         Err(error) => {
-            tracing::error!(%error, "the store failed to count a mail");
+            tracing::error!(%error, "cannot count a mail in the store");
             return false;
         }
     }
@@ -296,20 +329,20 @@ async fn mail(state: &AppState, actor: &Actor, invitation: &Invitation, url: &st
     let subject = format!("Invitation to {organization}");
     let text = format!(
         "{inviter} invites you to {organization} on Tandem.\r\n\r\nTo take the invitation, open this address until {}:\r\n\r\n\
-         {url}\r\n\r\nWhoever has the address can take it. If you do not know {inviter}, ignore this mail.\r\n",
+         {url}\r\n\r\nEverybody who has the address can accept. If you do not know {inviter}, ignore this mail.\r\n",
         invitation.expires_at.strftime("%Y-%m-%d %H:%M UTC"),
     );
     match mail.send(&invitation.email, &subject, text).await {
         Ok(()) => true,
         Err(error) => {
             metrics::counter!("tandem_mails_failed_total").increment(1);
-            tracing::warn!(%error, invitation = %invitation.id, "an invitation was not mailed");
+            tracing::warn!(%error, invitation = %invitation.id, "an invitation could not be mailed");
             false
         }
     }
 }
 
-/// A name as mails show it: at most 40 letters, digits and signs that make no link.
+/// Returns a name as mails show it: at most 40 letters, digits and characters that cannot form a link.
 fn mail_name(name: &str) -> String {
     let fit = |c: char| c.is_alphanumeric() || " ,'&-".contains(c);
     let words: String = name.chars().map(|c| if fit(c) { c } else { ' ' }).collect();
@@ -317,9 +350,9 @@ fn mail_name(name: &str) -> String {
     if short.is_empty() { "an organization".to_owned() } else { short }
 }
 
-/// Takes an invitation back.
+/// Revokes an invitation, so that it can no longer be accepted.
 #[utoipa::path(delete, path = "/team/invitations/{id}", tag = "team", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The invitation")),
+    params(("id" = Uuid, Path, description = "Id of the invitation")),
     responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn invitation_revoke(
     State(state): State<AppState>,
@@ -336,7 +369,7 @@ pub(super) async fn invitation_revoke(
 }
 
 fn beyond_rights() -> Problem {
-    Problem::forbidden("this person is invited to a role that may do what you may not")
+    Problem::forbidden("the role of this invitation has permissions that you do not have")
 }
 
 #[cfg(test)]
@@ -344,7 +377,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_in_mails_are_no_text_and_no_link() {
+    fn names_in_mails_cannot_contain_messages_or_links() {
         for (name, shown) in [
             ("Acme Ltd", "Acme Ltd"),
             ("Ünïcode, \"Ltd\" <x@y>", "Ünïcode, Ltd x y"),

@@ -1,4 +1,4 @@
-//! A call's SIP messages.
+//! SIP trace of a call.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,13 +14,15 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::trace::Ladder;
 
-/// The SIP messages of a call that runs or ended a while ago, as a ladder.
+/// Returns the SIP messages of a call as a ladder diagram.
 ///
-/// With `messages=true` the messages themselves, without passwords and keys, for owners and admins: other parties' numbers
-/// may stand in them.
+/// The trace exists while the call is running and for some time afterwards.
+///
+/// With `messages=true` the full messages are included, without passwords and keys. Only owners and admins may request them,
+/// because they can contain numbers of other parties.
 #[utoipa::path(get, path = "/calls/{id}/trace", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("messages" = Option<bool>, Query, description = "With each message's text")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("messages" = Option<bool>, Query, description = "`true` to include the text of each message")),
     responses((status = 200, body = Ladder), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
               (status = 503, body = Problem)))]

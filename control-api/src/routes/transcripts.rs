@@ -1,4 +1,4 @@
-//! What was said in a call, segment by segment.
+//! Transcript of a call, segment by segment.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,15 +12,18 @@ use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::TranscriptSegment;
 
-/// Final segments in their order, each in its latest version.
+/// Final segments in order, each in its latest version.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Transcript {
+    /// The segments, in order.
     segments: Vec<TranscriptSegment>,
 }
 
-/// The transcript of a call with its translation; for who sees own calls only, what was said while they were in it.
+/// Returns the transcript of a call with its translation.
+///
+/// A user who may see only their own calls gets the part that was said while they were in the call.
 #[utoipa::path(get, path = "/calls/{id}/transcript", tag = "translations", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")),
+    params(("id" = Uuid, Path, description = "Id of the call")),
     responses((status = 200, body = Transcript), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn transcript_show(

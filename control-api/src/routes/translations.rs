@@ -1,4 +1,4 @@
-//! A call's words: as they stand, and as they come.
+//! Transcripts and translations of a call: their current state, and a live stream.
 
 use std::collections::HashMap;
 
@@ -21,48 +21,48 @@ use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Sight, StoreError, StreamFilter, TAIL, event_time, now};
 
-/// Events looked through at a time.
+/// Number of events read at a time.
 const PAGE: usize = 128;
 
-/// The latest state of every segment.
+/// Latest state of every segment of a call.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct TranslationList {
-    /// In the order of segments.
+    /// The segments, in order.
     #[schema(value_type = Vec<Translation>)]
     translations: Vec<serde_json::Value>,
 }
 
-/// One state of one segment. Later events of the same segment replace earlier ones.
+/// State of one segment. A later event of the same segment replaces an earlier one.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[allow(dead_code, reason = "describes what the store keeps as JSON")]
 pub(super) struct Translation {
-    /// Number of the segment in its call, counted from 1 over both legs.
+    /// Number of the segment within its call, counted from 1 over both legs.
     segment: u64,
-    /// The call.
+    /// Id of the call.
     call_id: Uuid,
-    /// `customer` or `agent`: who spoke or typed.
+    /// Party that spoke or typed: `customer` or `agent`.
     leg: String,
-    /// BCP 47.
+    /// Language of `text` as a BCP 47 tag.
     source_language: String,
-    /// BCP 47.
+    /// Language of `translation` as a BCP 47 tag.
     target_language: String,
-    /// What was said.
+    /// Transcript of the speech, or typed text.
     text: String,
-    /// What it means; nothing until translated.
+    /// Translation of the text. Null until it is translated.
     translation: Option<String>,
-    /// Whether `text` will not change any more.
+    /// Whether `text` is final.
     r#final: bool,
-    /// The words lay outside what the recogniser knows; `text` is then empty.
+    /// Whether the recogniser did not know the words. `text` is then empty.
     unrecognised: Option<bool>,
-    /// There was speech that live recognition did not hear; `text` is then empty.
+    /// Whether there was speech that live recognition missed. `text` is then empty.
     missed: Option<bool>,
-    /// When the speech began; nothing for typed text.
+    /// Start of the speech. Null for typed text.
     #[schema(value_type = Option<String>, format = DateTime)]
     began_at: Option<Timestamp>,
-    /// When the speech ended; nothing while it goes on, and for typed text.
+    /// End of the speech. Null while it continues, and for typed text.
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
-    /// Filled as the stages finish.
+    /// Lag by stage. Values are added as the stages finish.
     lag_ms: Lag,
 }
 
@@ -70,19 +70,21 @@ pub(super) struct Translation {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[allow(dead_code, reason = "describes what the store keeps as JSON")]
 pub(super) struct Lag {
-    /// End of speech to final text.
+    /// From the end of speech to the final text.
     stt: Option<u32>,
-    /// Final text to translation.
+    /// From the final text to the translation.
     translate: Option<u32>,
-    /// Translation to first synthesised sample leaving for the listener.
+    /// From the translation to the first synthesised sample sent to the listener.
     tts: Option<u32>,
-    /// End of speech to that first sample; without voice, to the translated text.
+    /// From the end of speech to that first sample, or without voice to the translated text.
     total: Option<u32>,
 }
 
-/// The latest state of every segment of a call; for who sees own calls only, of those said while they were in it.
+/// Returns the latest state of every segment of a call.
+///
+/// A user who may see only their own calls gets the segments that were said while they were in the call.
 #[utoipa::path(get, path = "/calls/{id}/translations", tag = "translations",
-    security(("key" = []), ("session" = [])), params(("id" = Uuid, Path, description = "The call")),
+    security(("key" = []), ("session" = [])), params(("id" = Uuid, Path, description = "Id of the call")),
     responses((status = 200, body = TranslationList), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn translation_list(
     State(state): State<AppState>,
@@ -92,7 +94,7 @@ pub(super) async fn translation_list(
     let (_, sight) = call_seen(&state, &actor, id).await?;
     let mut translations = state.store.translation_list(actor.organization, id).await?;
     if sight != Sight::Whole {
-        // Typed text has no times of its own: the transcript knows when it came.
+        // Typed text has no times of its own; the transcript holds the time of its arrival.
         let kept = state.store.transcript_list(actor.organization, id).await?;
         let came: HashMap<u64, Timestamp> = kept.iter().map(|kept| (kept.segment, kept.started_at)).collect();
         translations.retain(|body| {
@@ -103,18 +105,20 @@ pub(super) async fn translation_list(
     Ok(Json(TranslationList { translations }))
 }
 
-/// A call's words as they come: events `partial`, `final`, `translation` and `lag`, each a whole segment's state.
+/// Streams the transcript and translation of a call as server-sent events.
 ///
-/// From the call's first word, or after `Last-Event-ID`; for who sees own calls only, from their joining it on. `end` follows when the
-/// call is over and its words are told, `left` within 5 s after such a listener has left a call that goes on; asking again after
-/// that gets 204, which ends an EventSource.
+/// The events are `partial`, `final`, `translation` and `lag`; each carries the whole state of a segment.
+///
+/// The stream starts with the call's first segment, or after `Last-Event-ID`. A user who may see only their own calls gets the
+/// segments from the time they joined. `end` is sent when the call has ended and all its segments were sent, and `left` within 5
+/// s after such a user has left a call that continues. A request after that gets 204, which stops an EventSource.
 #[utoipa::path(get, path = "/calls/{id}/translations/stream", tag = "translations",
     security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Last-Event-ID" = Option<i64>, Header, description = "The event seen last"),
-           ("last_event_id" = Option<i64>, Query, description = "The same, for clients that cannot set headers")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Last-Event-ID" = Option<i64>, Header, description = "Id of the last event received; the stream continues after it"),
+           ("last_event_id" = Option<i64>, Query, description = "Same as `Last-Event-ID`, for clients that cannot set headers")),
     responses((status = 200, content_type = "text/event-stream", body = Translation),
-              (status = 204, description = "The call is over and nothing is left to tell"),
+              (status = 204, description = "The call has ended and there are no further events"),
               (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem),
               (status = 429, body = Problem)))]
 pub(super) async fn translation_stream(
@@ -142,7 +146,7 @@ pub(super) async fn translation_stream(
     let store = state.store.clone();
     let over = move || {
         let store = store.clone();
-        // A store that fails says nothing about the call: the stream stays.
+        // A failure of the store says nothing about the call, so the stream stays open.
         async move { matches!(store.call_show(organization, id).await, Ok(Some(call)) if call.ended_at.is_some()) }
             .boxed()
     };
@@ -153,7 +157,7 @@ pub(super) async fn translation_stream(
     Ok(sse_response(reader.of_own(own).of_one_who_left(left_already).ending_when(told, over)))
 }
 
-/// Whether there are words after this event that the listener may hear.
+/// Returns whether there are events after `after` that the listener may receive.
 async fn has_more(
     bus: &Bus,
     filter: &StreamFilter,

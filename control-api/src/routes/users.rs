@@ -1,4 +1,4 @@
-//! People: oneself, and other members by identity.
+//! Users: the caller, and other members by id.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,25 +13,26 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::UserId;
 
-/// Oneself.
+/// The logged-in user with organization and permissions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Me {
     #[serde(flatten)]
     user: SessionUser,
+    /// Organization of the session.
     organization: SessionOrganization,
-    /// What may be done, such as `calls.dial`.
+    /// Permissions of the user in this organization, such as `calls.dial`.
     permissions: Vec<&'static str>,
 }
 
-/// What may be changed of oneself.
+/// Fields of the caller's profile to change.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MePatch {
-    /// Shown on pages.
+    /// New display name of the user.
     name: String,
 }
 
-/// Oneself.
+/// Returns the logged-in user.
 #[utoipa::path(get, path = "/users/me", tag = "users", security(("session" = [])),
     responses((status = 200, body = Me), (status = 403, body = Problem)))]
 pub(super) async fn me_show(actor: Actor) -> Result<Json<Me>, Problem> {
@@ -39,7 +40,7 @@ pub(super) async fn me_show(actor: Actor) -> Result<Json<Me>, Problem> {
     Ok(Json(Me { user, organization, permissions: actor.permissions() }))
 }
 
-/// Changes one's own name.
+/// Changes the display name of the logged-in user.
 #[utoipa::path(patch, path = "/users/me", tag = "users", security(("session" = [])), request_body = MePatch,
     responses((status = 200, body = Me)))]
 pub(super) async fn me_update(
@@ -58,9 +59,9 @@ pub(super) async fn me_update(
     Ok(Json(Me { user, organization, permissions: actor.permissions() }))
 }
 
-/// A member of the tenant.
+/// Returns a member of the organization.
 #[utoipa::path(get, path = "/users/{id}", tag = "users", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The person")),
+    params(("id" = Uuid, Path, description = "Id of the user")),
     responses((status = 200, body = SessionUser), (status = 404, body = Problem)))]
 pub(super) async fn user_show(
     State(state): State<AppState>,

@@ -1,7 +1,10 @@
-//! What values fields and parameters take, for `/openapi.json`: told by the constants by which they are checked.
+//! Allowed values of fields and parameters in `/openapi.json`, taken from the constants against which requests are checked.
 //!
-//! `#[schema(…)]` takes literals only, which would say the same thing a second time. What stands in another place than in a
-//! value itself no description can tell: see `tests/openapi/schemathesis.toml`, which lists those operations.
+//! `#[schema(…)]` accepts only literals, which would repeat the limits in a second place. [`describe`] therefore adds patterns,
+//! lengths, ranges and words to the finished document, and `tests` compares each pattern with the check that it describes.
+//!
+//! Not described here: constraints that depend on more than the value itself. `tests/openapi/schemathesis.toml` lists those
+//! operations.
 
 use std::collections::BTreeSet;
 
@@ -18,51 +21,51 @@ use crate::engine::{DIGITS_MAX, DTMF_MAX, SLOTS, SPEECH_MAX, TONE_MS_MAX};
 use crate::rate_limit::Group;
 use crate::{cursor, idempotency, number, rbac, text, voice_config};
 
-/// The values that a field or parameter takes.
+/// Values that a field or parameter accepts.
 #[derive(Clone, Debug, PartialEq)]
 enum Values {
-    /// Texts of this pattern, and of so many characters.
+    /// Texts that match this pattern and have a length in this range, in characters.
     Text { pattern: String, length: (usize, usize) },
-    /// Whole numbers from one to another.
+    /// Integers in this inclusive range.
     Number(u32, u32),
     /// One of these words.
     Words(Vec<&'static str>),
-    /// Times (RFC 3339).
+    /// Timestamps (RFC 3339).
     Time,
-    /// Days such as 2026-01-31.
+    /// Dates such as 2026-01-31.
     Day,
-    /// Lists of at least one of these words.
+    /// Non-empty lists of these words.
     WordList(Vec<&'static str>),
-    /// Numbers under these names.
+    /// Objects that map these names to positive integers.
     Named(Vec<&'static str>),
 }
 
-/// Lengths that a pattern tells, or nothing bounds but the request's size.
+/// Any length: the pattern limits it, or only the size of the request does.
 const ANY: (usize, usize) = (0, usize::MAX);
 
-/// All texts without the character NUL.
+/// Matches every text without the character NUL.
 const NOT_NUL: &str = r"^[^\u0000]*$";
 
 fn text(pattern: impl Into<String>, length: (usize, usize)) -> Values {
     Values::Text { pattern: pattern.into(), length }
 }
 
-/// A name of one line, trimmed before it is checked.
+/// A name on one line, trimmed before it is checked.
 fn name(most: usize) -> Values {
     text(text::name_pattern(most), ANY)
 }
 
-/// A text of any lines, trimmed before it is checked.
+/// A text of any number of lines, trimmed before it is checked.
 fn prose(most: usize) -> Values {
     text(text::prose_pattern(most), ANY)
 }
 
-/// By schema and field.
+/// Returns schema, field and allowed values of every described field.
 fn fields() -> Vec<(&'static str, &'static str, Values)> {
     let strict_name = || text(text::trimmed_name_pattern(auth::NAME_MAX), (1, auth::NAME_MAX));
     let sip_name = || text(auth::SIP_NAME_PATTERN, (1, auth::SIP_NAME_MAX));
     let email = || text(text::email_pattern(), (3, auth::EMAIL_MAX));
-    // In bytes, in truth: no description can tell those from characters.
+    // The limit is in bytes; OpenAPI can only express characters.
     let password = || text("", (auth::PASSWORD_MIN, auth::PASSWORD_MAX));
     let address = || text(number::callable_pattern(), (1, number::URI_MAX));
     let dialled = || text(number::dialled_pattern(), (1, number::URI_MAX));
@@ -146,7 +149,7 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
     ]
 }
 
-/// By parameter; `calls`: of lists of calls alone.
+/// Returns the allowed values of a parameter on a path, if they are described.
 fn parameter(name: &str, path: &str) -> Option<Values> {
     let of_calls = matches!(path, "/api/calls" | "/api/calls/export");
     let filter = || text(text::plain_pattern(), (1, call_search::FILTER_MAX));
@@ -170,7 +173,7 @@ fn parameter(name: &str, path: &str) -> Option<Values> {
 }
 
 impl Values {
-    /// Says it in a schema. `false`: this schema cannot have such values.
+    /// Writes the values into a schema. Returns `false` if the schema is of another type.
     fn describe(self, schema: &mut RefOr<Schema>) -> bool {
         let RefOr::T(schema) = schema else { return false };
         match (self, schema) {
@@ -184,8 +187,8 @@ impl Values {
                 object.maximum = Some((most as usize).into());
             }
             (Values::Words(words), Schema::Object(object)) => object.enum_values = Some(values(words)),
-            (Values::Time, schema) => *schema = formed(KnownFormat::DateTime),
-            (Values::Day, schema) => *schema = formed(KnownFormat::Date),
+            (Values::Time, schema) => *schema = string_format(KnownFormat::DateTime),
+            (Values::Day, schema) => *schema = string_format(KnownFormat::Date),
             (Values::WordList(words), Schema::Array(array)) => {
                 let item = Object::builder().schema_type(Type::String).enum_values(Some(values(words))).build();
                 array.items = ArrayItems::RefOrSchema(Box::new(item.into()));
@@ -204,8 +207,8 @@ impl Values {
     }
 }
 
-/// A parameter of this format.
-fn formed(format: KnownFormat) -> Schema {
+/// Returns the schema of a string in this format.
+fn string_format(format: KnownFormat) -> Schema {
     Object::builder().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format))).build().into()
 }
 
@@ -213,7 +216,7 @@ fn values(words: Vec<&'static str>) -> Vec<Value> {
     words.into_iter().map(Value::from).collect()
 }
 
-/// Says in the description what values are taken; what it could not say.
+/// Adds the allowed values to the document. Returns the fields and parameters that it did not find.
 pub(super) fn describe(document: &mut OpenApi) -> Vec<String> {
     let mut unsaid = Vec::new();
     let schemas = document.components.get_or_insert_default();
@@ -241,14 +244,14 @@ pub(super) fn describe(document: &mut OpenApi) -> Vec<String> {
     unsaid
 }
 
-/// Says of every text in a request's body that no other pattern describes what holds for all of them: the character NUL is refused.
+/// Adds the rule that the character NUL is refused to every text of a request body that has no other pattern.
 fn describe_bodies(document: &mut OpenApi) {
     let mut bodies = BTreeSet::new();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let Some(RefOr::T(body)) = &operation.request_body else { continue };
         for content in body.content.values() {
             let RefOr::T(content) = content else { continue };
-            bodies.extend(content.schema.as_ref().and_then(referred));
+            bodies.extend(content.schema.as_ref().and_then(referenced_schema));
         }
     }
     let schemas = &mut document.components.get_or_insert_default().schemas;
@@ -258,25 +261,25 @@ fn describe_bodies(document: &mut OpenApi) {
             continue;
         };
         for field in body.properties.values_mut() {
-            bodies.extend(referred(field));
+            bodies.extend(referenced_schema(field));
             match field {
                 RefOr::T(Schema::Object(text)) if takes_any_text(text) => text.pattern = Some(NOT_NUL.to_owned()),
-                RefOr::T(Schema::OneOf(one)) => bodies.extend(one.items.iter().filter_map(referred)),
+                RefOr::T(Schema::OneOf(one)) => bodies.extend(one.items.iter().filter_map(referenced_schema)),
                 _ => {}
             }
         }
     }
 }
 
-/// The schema that a reference names.
-fn referred(schema: &RefOr<Schema>) -> Option<String> {
+/// Returns the name of the schema that a reference points to.
+fn referenced_schema(schema: &RefOr<Schema>) -> Option<String> {
     match schema {
         RefOr::Ref(name) => name.ref_location.rsplit('/').next().map(str::to_owned),
         RefOr::T(_) => None,
     }
 }
 
-/// Whether nothing is said yet of which texts it takes.
+/// Returns whether a schema is a text without any constraint so far.
 fn takes_any_text(schema: &Object) -> bool {
     let is_text = match &schema.schema_type {
         SchemaType::Type(kind) => *kind == Type::String,
@@ -287,7 +290,7 @@ fn takes_any_text(schema: &Object) -> bool {
     is_text && is_plain && schema.pattern.is_none() && schema.enum_values.is_none()
 }
 
-/// The operations of a path.
+/// Returns the operations of a path.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
@@ -298,7 +301,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a text is taken.
+    /// Returns whether a text is accepted.
     type Check<'c> = &'c dyn Fn(&str) -> bool;
 
     #[test]
@@ -307,9 +310,9 @@ mod tests {
         assert_eq!(describe(&mut document), Vec::<String>::new());
     }
 
-    /// The descriptions of all requests' texts that say nothing of NUL.
+    /// Checks texts of requests that have no pattern of their own.
     #[test]
-    fn no_text_of_a_request_is_said_to_take_nul() {
+    fn no_request_text_accepts_nul_in_the_description() {
         let mut document = super::super::api().into_openapi();
         describe(&mut document);
         let schemas = &document.components.as_ref().unwrap().schemas;
@@ -322,7 +325,7 @@ mod tests {
         }
     }
 
-    /// What the description allows is what is taken.
+    /// A sample matches the description exactly if the check accepts it.
     #[test]
     fn patterns_and_checks_agree() {
         let long = |n: usize| "a".repeat(n);
@@ -405,7 +408,7 @@ mod tests {
         ];
         for (values, check) in checks {
             let Values::Text { pattern, length: (least, most) } = values else { panic!("{values:?}") };
-            // Counted repetitions of large classes take more than usual.
+            // Counted repetitions of large classes need more than the default size limit.
             let regex = RegexBuilder::new(&pattern).size_limit(1 << 28).build().unwrap();
             for sample in &samples {
                 let described = regex.is_match(sample) && (least..=most).contains(&sample.chars().count());

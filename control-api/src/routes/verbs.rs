@@ -1,11 +1,11 @@
-//! What is done with a call that runs: legs added and dropped, hold, mute, keys, transfer, supervision.
+//! Actions on a running call: adding and dropping legs, hold, mute, keys, gain, transfer and supervision.
 //!
 //! ```text
-//! request ─▶ who, whose call ─▶ once (Idempotency-Key) ─▶ Command::CallVerb ─▶ audit ─▶ the leg's number
+//! request ─▶ actor, tenant's call ─▶ once (Idempotency-Key) ─▶ Command::CallVerb ─▶ audit ─▶ the leg's number
 //! ```
 //!
-//! Invariant: whether the call's state allows a verb is the engine's to say. A leg that is dialled here waits for the same decision
-//! (limits, identity) as one that a transfer by REFER wants.
+//! Invariant: the engine decides whether the state of the call allows a verb. A leg that is dialled here waits for the same
+//! decision (limits, caller ID) as one that a transfer by REFER requests.
 
 use std::time::Duration;
 
@@ -35,43 +35,44 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, Deed};
 
-/// Seconds that a leg may ring.
+/// Seconds that a leg may ring before the attempt is given up.
 pub(super) const RING_S: std::ops::RangeInclusive<u16> = 1..=300;
-/// Most targets of one transfer.
+/// Largest number of targets in one transfer.
 const TARGETS_MAX: usize = 16;
 
-/// A leg of a call.
+/// Reference to a leg of a call.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct LegNumber {
-    /// Its number in its call.
+    /// Number of the leg within its call.
     leg: u64,
 }
 
-/// Somebody who is called: `agent` or `to`, one of both.
+/// Party to call. Exactly one of `agent` and `to` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LegTarget {
-    /// An agent's SIP user name.
+    /// SIP user name of an agent of your organization.
     agent: Option<String>,
-    /// A number in E.164, or a `sip:` URI.
+    /// Phone number in E.164 format, or a `sip:` URI.
     #[schema(example = "+15555550142")]
     to: Option<String>,
-    /// How long they may ring, in seconds; by default as long as the others.
+    /// Longest ringing time in seconds. Defaults to the ringing time of the request.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
-    /// In place of `agent` and `to`, and as the last target of a transfer only: a call program, a list of steps as in docs/programs.md.
+    /// Call program to run in place of calling somebody, as a list of steps (see docs/programs.md). Allowed only as the last
+    /// target of a transfer, without `agent`, `to` and `ring_s`.
     #[schema(value_type = Option<Vec<Object>>)]
     program: Option<Box<RawValue>>,
 }
 
-/// What follows when nobody answers who was called.
+/// What happens when no target answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum IfNobodyAnswers {
-    /// The others talk on as before.
+    /// The parties stay connected as before.
     #[default]
     Return,
-    /// The call ends.
+    /// The call is ended.
     Hangup,
 }
 
@@ -84,115 +85,117 @@ impl From<IfNobodyAnswers> for IfFails {
     }
 }
 
-/// How loud a leg is.
+/// Volume of a leg.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GainRequest {
-    /// In decibels; 0: as it comes.
+    /// Gain in decibels, -20 to 20. 0 leaves the volume unchanged.
     #[schema(minimum = -20, maximum = 20)]
     db: i8,
 }
 
-/// Somebody to be called into the call: `agent` or `to`, one of both.
+/// Party to add to the call. Exactly one of `agent` and `to` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LegRequest {
-    /// An agent's SIP user name.
+    /// SIP user name of an agent of your organization.
     agent: Option<String>,
-    /// A number in E.164, or a `sip:` URI.
+    /// Phone number in E.164 format, or a `sip:` URI.
     #[schema(example = "+15555550142")]
     to: Option<String>,
-    /// Caller identity shown to `to`, as in a call of your own.
+    /// Caller ID shown to `to`, under the same rules as for a new call. Not allowed with `agent`.
     from: Option<String>,
-    /// How long it may ring, in seconds; by default as long as any leg.
+    /// Longest ringing time in seconds. Defaults to the server's ringing time.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
-    /// Called in turn when they do not answer. Each is a leg of its own, told by `call.leg`.
+    /// Targets that are called one after the other when the first party does not answer. Each becomes a leg of its own, reported
+    /// by `call.leg`.
     #[serde(default)]
     #[schema(max_items = 16)]
     or_else: Vec<LegTarget>,
-    /// What follows when none of them answers.
+    /// What happens when none of them answers. Defaults to `return`.
     #[serde(default)]
     #[schema(default = "return")]
     if_fails: IfNobodyAnswers,
 }
 
-/// Keys to be pressed.
+/// DTMF keys to send.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DtmfRequest {
-    /// 0-9, *, #, A-D; a comma is a pause of half a second.
+    /// Keys to send: 0-9, *, #, A-D. A comma is a pause of half a second.
     #[schema(example = "12,34#", min_length = 1, max_length = 64)]
     digits: String,
 }
 
-/// Who is to take a leg's place.
+/// Leg to replace, and the targets that may replace it.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TransferRequest {
-    /// The leg that gives its place: its partner is joined with the first target that answers.
+    /// Number of the leg that leaves the call. Its partner is connected to the first target that answers.
     leg: u64,
-    /// Called in turn until one answers. The last one may be a call program, which then has the partner when nobody answers; the leg that
-    /// gives its place is hung up.
+    /// Targets that are called one after the other until one answers. The last one may be a call program: it takes over the
+    /// partner when no target answers, and the transferring leg is hung up.
     #[schema(min_items = 1, max_items = 16)]
     targets: Vec<LegTarget>,
-    /// How long each may ring, in seconds; by default as long as any leg.
+    /// Longest ringing time of each target, in seconds. Defaults to the server's ringing time.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
-    /// What follows when none of them answers.
+    /// What happens when no target answers. Defaults to `return`.
     #[serde(default)]
     #[schema(default = "return")]
     if_fails: IfNobodyAnswers,
 }
 
-/// What a supervisor does.
+/// How a supervisor takes part in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ModeName {
-    /// Hears the parties; nobody hears the supervisor.
+    /// The supervisor hears the parties and is heard by nobody.
     Listen,
-    /// One party alone hears the supervisor.
+    /// Only one party hears the supervisor.
     Whisper,
-    /// All hear the supervisor.
+    /// All parties hear the supervisor.
     Barge,
 }
 
-/// A supervisor's telephone to be called into the call.
+/// Supervisor to add to a call.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SuperviseRequest {
-    /// What the supervisor does.
+    /// How the supervisor takes part.
     mode: ModeName,
-    /// With `whisper`, the leg that hears it; by default the first agent's.
+    /// With `whisper`, number of the leg that hears the supervisor. Defaults to the leg of the first agent.
     whisper_to: Option<u64>,
-    /// SIP user name of the supervisor's telephone; a logged-in person's own by default.
+    /// SIP user name of the supervisor's phone. Defaults to that of the logged-in user.
     agent: Option<String>,
-    /// A number in E.164 or a `sip:` URI, in place of `agent`.
+    /// Phone number in E.164 format or a `sip:` URI, in place of `agent`.
     to: Option<String>,
-    /// How long it may ring, in seconds; by default as long as any leg.
+    /// Longest ringing time in seconds. Defaults to the server's ringing time.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
 }
 
-/// What a supervisor is to do from now on.
+/// New mode of a supervisor who is already in the call.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModeRequest {
-    /// What the supervisor does.
+    /// How the supervisor takes part from now on.
     mode: ModeName,
-    /// With `whisper`, the leg that hears it; by default the first agent's.
+    /// With `whisper`, number of the leg that hears the supervisor. Defaults to the leg of the first agent.
     whisper_to: Option<u64>,
 }
 
-/// Calls somebody into a running call, beside its parties.
+/// Adds a party to a running call.
 ///
-/// Answered when the call has taken it; whether it rings, answers or is refused is told by the call's events. The others talk on meanwhile.
+/// Returns once the call has accepted the request. The call's events report whether the party rings, answers or refuses. The
+/// other parties keep talking meanwhile.
 #[utoipa::path(post, path = "/calls/{id}/legs", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = LegRequest,
     responses((status = 201, body = LegNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn leg_create(
     State(state): State<AppState>,
@@ -204,11 +207,16 @@ pub(super) async fn leg_create(
     let (request, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         let LegRequest { agent, to, from, ring_s, or_else, if_fails } = request;
         let from = match (&to, from) {
-            (Some(to), Some(from)) => caller_id::shown(&inner, &by, None, to, Some(from)).await?,
-            (None, Some(_)) => return Err(Problem::field("from", "an agent is shown who is in the call")),
+            (Some(to), Some(from)) => caller_id::checked_caller_id(&inner, &by, None, to, Some(from)).await?,
+            (None, Some(_)) => {
+                return Err(Problem::field(
+                    "from",
+                    "expected no `from` with `agent`: an agent sees the parties of the call",
+                ));
+            }
             (_, None) => None,
         };
         let urgent = to.as_ref().is_some_and(|to| engine::is_emergency(&inner.config, to));
@@ -220,7 +228,7 @@ pub(super) async fn leg_create(
         let or_else = targets(&inner, &by, "or_else", &or_else).await?;
         let if_fails = if_fails.into();
         let new = NewLeg { to, supervises: None, from, ring, or_else, if_fails, notice: false };
-        let shown = shown(&new.to);
+        let shown = callee_label(&new.to);
         let leg = leg_of(verb(&inner, id, Verb::LegAdd(new)).await?)?;
         let deed = Deed::new("call.leg.add", format!("call:{id}")).after(json!({"leg": leg, "to": shown}));
         inner.audit(&by, deed).await?;
@@ -229,10 +237,10 @@ pub(super) async fn leg_create(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// Hangs up one leg of a call, or stops calling it. The call goes on while two others talk, and ends otherwise.
+/// Hangs up one leg of a call, or stops calling it. The call continues while two other parties are connected, and ends otherwise.
 #[utoipa::path(delete, path = "/calls/{id}/legs/{leg}", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_delete(
@@ -244,10 +252,12 @@ pub(super) async fn leg_delete(
     leg_verb(state, actor, path, keyed, "call.leg.drop", |leg| Verb::LegDrop { leg }).await
 }
 
-/// Sets a leg aside: it hears a soft tone, nobody hears it, and nothing of it is recorded. Setting it twice is no error.
+/// Puts a leg on hold.
+///
+/// The leg hears a soft tone, nobody hears the leg, and its audio is not recorded. Holding a leg that is on hold is not an error.
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/hold", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_hold(
@@ -259,10 +269,10 @@ pub(super) async fn leg_hold(
     leg_verb(state, actor, path, keyed, "call.leg.hold", |leg| Verb::Hold { leg, on: true }).await
 }
 
-/// Takes a leg back that was on hold.
+/// Takes a leg off hold.
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/resume", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_resume(
@@ -274,10 +284,10 @@ pub(super) async fn leg_resume(
     leg_verb(state, actor, path, keyed, "call.leg.resume", |leg| Verb::Hold { leg, on: false }).await
 }
 
-/// Takes a leg's voice: the others hear silence in its place. Setting it twice is no error.
+/// Mutes a leg: the other parties hear silence from it. Muting a muted leg is not an error.
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/mute", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_mute(
@@ -289,10 +299,10 @@ pub(super) async fn leg_mute(
     leg_verb(state, actor, path, keyed, "call.leg.mute", |leg| Verb::Mute { leg, on: true }).await
 }
 
-/// Gives a muted leg its voice back.
+/// Unmutes a leg.
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/unmute", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_unmute(
@@ -304,13 +314,13 @@ pub(super) async fn leg_unmute(
     leg_verb(state, actor, path, keyed, "call.leg.unmute", |leg| Verb::Mute { leg, on: false }).await
 }
 
-/// Presses keys towards a leg, one after the other: as telephone-events (RFC 4733) where it knows them, else as sound.
+/// Sends DTMF keys to a leg, one after the other: as telephone-events (RFC 4733) if the leg supports them, otherwise as tones.
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/dtmf", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = DtmfRequest,
     responses((status = 202, body = LegNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn leg_dtmf(
     State(state): State<AppState>,
@@ -322,22 +332,23 @@ pub(super) async fn leg_dtmf(
     let (DtmfRequest { digits }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         verb(&inner, id, Verb::SendDtmf { leg: LegId(leg), digits }).await?;
-        // Which keys: a card's number, perhaps.
+        // The keys are not recorded: they may be a card number.
         inner.audit(&by, Deed::new("call.leg.dtmf", format!("call:{id}")).after(json!({"leg": leg}))).await?;
         Reply::new(StatusCode::ACCEPTED, &LegNumber { leg })
     };
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// Lets the others hear a leg louder or softer, from one moment to the next without a click. Setting it twice is no error.
+/// Changes how loud the other parties hear a leg. The change takes effect at once and without a click. Setting the same gain
+/// twice is not an error.
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/gain", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = GainRequest,
     responses((status = 200, body = LegNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn leg_gain(
     State(state): State<AppState>,
@@ -349,7 +360,7 @@ pub(super) async fn leg_gain(
     let (GainRequest { db }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         if !GAIN_DB.contains(&db) {
             return Err(Problem::field("db", format!("expected {} to {}", GAIN_DB.start(), GAIN_DB.end())));
         }
@@ -361,16 +372,18 @@ pub(super) async fn leg_gain(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// Joins a leg's partner with somebody else: the targets are called in turn until one answers.
+/// Transfers a call: connects a leg's partner to another party.
 ///
-/// The partner hears music or that somebody is called. When nobody answers, both talk on as before, or the call ends (`if_fails`); how it goes
-/// is told by `call.transfer`.
+/// The targets are called one after the other until one answers.
+///
+/// The partner hears music or a ringing tone meanwhile. When no target answers, both parties stay connected or the call ends
+/// (`if_fails`). The progress is reported by `call.transfer`.
 #[utoipa::path(post, path = "/calls/{id}/transfer", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = TransferRequest,
     responses((status = 202, body = LegNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn call_transfer(
     State(state): State<AppState>,
@@ -382,7 +395,7 @@ pub(super) async fn call_transfer(
     let (TransferRequest { leg, targets: asked, ring_s, if_fails }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        let call = running(&inner, &by, id).await?;
+        let call = running_call(&inner, &by, id).await?;
         let (asked, program) = program_of(asked)?;
         if asked.is_empty() {
             return Err(Problem::field("targets", format!("expected 1 to {TARGETS_MAX} targets to be called")));
@@ -395,7 +408,7 @@ pub(super) async fn call_transfer(
             inner.programs.of_call(Served { organization: by.organization, call: id, caller, called }, supply)
         });
         let to = targets(&inner, &by, "targets", &asked).await?;
-        let named: Vec<String> = to.iter().map(|target| shown(&target.to)).collect();
+        let named: Vec<String> = to.iter().map(|target| callee_label(&target.to)).collect();
         let ring = ring("ring_s", ring_s)?;
         let with_program = program.is_some();
         let if_fails: IfFails = if with_program { IfFails::Program } else { if_fails.into() };
@@ -408,15 +421,15 @@ pub(super) async fn call_transfer(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// Calls a supervisor's telephone into a call, to listen, to whisper to one party, or to barge in.
+/// Adds a supervisor to a call, to listen, to whisper to one party, or to barge in.
 ///
-/// A supervisor neither keeps a call alive nor ends it.
+/// A supervisor neither keeps a call alive nor ends it by leaving.
 #[utoipa::path(post, path = "/calls/{id}/supervise", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    params(("id" = Uuid, Path, description = "Id of the call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = SuperviseRequest,
     responses((status = 201, body = LegNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn supervise_start(
     State(state): State<AppState>,
@@ -428,13 +441,13 @@ pub(super) async fn supervise_start(
     let (request, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         let SuperviseRequest { mode, whisper_to, agent, to, ring_s } = request;
         let own = by.person.as_ref().map(|person| person.sip_name.clone()).filter(|_| to.is_none());
         let to = callee(&inner, &by, (&agent.or(own), &to)).await?;
         let notice = inner.store.call_handling_show(by.organization).await?.supervision_notice;
         let supervises = Some(supervise_mode(mode, whisper_to)?);
-        let named = shown(&to);
+        let named = callee_label(&to);
         let (ring, or_else, if_fails) = (ring("ring_s", ring_s)?, Vec::new(), IfFails::Return);
         let new = NewLeg { to, supervises, from: None, ring, or_else, if_fails, notice };
         let leg = leg_of(verb(&inner, id, Verb::LegAdd(new)).await?)?;
@@ -446,14 +459,14 @@ pub(super) async fn supervise_start(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// Changes what a supervisor does in a call.
+/// Changes the mode of a supervisor in a call.
 #[utoipa::path(put, path = "/calls/{id}/supervise/{leg}", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call"),
+    params(("id" = Uuid, Path, description = "Id of the call"),
            ("leg" = u64, Path, description = "Number of the supervisor's leg"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+           ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = ModeRequest,
     responses((status = 200, body = LegNumber,
-               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
               (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn supervise_change(
     State(state): State<AppState>,
@@ -465,7 +478,7 @@ pub(super) async fn supervise_change(
     let (ModeRequest { mode, whisper_to }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         let to = supervise_mode(mode, whisper_to)?;
         verb(&inner, id, Verb::Supervise { leg: LegId(leg), mode: to }).await?;
         let after = json!({"leg": leg, "mode": mode_word(mode), "whisper_to": whisper_to});
@@ -475,7 +488,7 @@ pub(super) async fn supervise_change(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// A verb on one leg that needs nothing but its name.
+/// Runs a verb that needs only the leg, and records `deed` in the audit log.
 async fn leg_verb(
     state: AppState,
     actor: Actor,
@@ -487,7 +500,7 @@ async fn leg_verb(
     actor.may(Action::CallsDial)?;
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        running_call(&inner, &by, id).await?;
         verb(&inner, id, make(LegId(leg))).await?;
         inner.audit(&by, Deed::new(deed, format!("call:{id}")).after(json!({"leg": leg}))).await?;
         Reply::new(StatusCode::OK, &LegNumber { leg })
@@ -495,8 +508,8 @@ async fn leg_verb(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// The tenant's call that has not ended, and that the actor has not left.
-pub(super) async fn running(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
+/// Returns the call if it belongs to the tenant, has not ended, and the actor has not left it.
+pub(super) async fn running_call(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
     let call = call_joined(state, actor, id).await?;
     if call.ended_at.is_some() {
         return Err(CommandError::NotFound.into());
@@ -504,12 +517,12 @@ pub(super) async fn running(state: &AppState, actor: &Actor, id: Uuid) -> Result
     Ok(call)
 }
 
-/// Does it, in the words of the engine.
+/// Sends a verb for a call to the engine and returns its reply.
 pub(super) async fn verb(state: &AppState, call: Uuid, verb: Verb) -> Result<engine::Reply, Problem> {
     Ok(state.engine.command(Command::CallVerb { call: call_id(call), verb }).await?)
 }
 
-/// The leg that a verb has made.
+/// Returns the number of the leg that a verb has created.
 fn leg_of(reply: engine::Reply) -> Result<u64, Problem> {
     match reply {
         engine::Reply::Leg(leg) => Ok(leg.0),
@@ -521,11 +534,11 @@ fn leg_of(reply: engine::Reply) -> Result<u64, Problem> {
 pub(super) async fn agent_of(state: &AppState, actor: &Actor, agent: &str) -> Result<(), Problem> {
     match state.store.membership_by_sip_name(actor.organization, agent).await? {
         Some(_) => Ok(()),
-        None => Err(Problem::field("agent", "there is no agent of this SIP user name in your organization")),
+        None => Err(Problem::field("agent", "no agent of your organization has this SIP user name")),
     }
 }
 
-/// Whom a target names: an agent of the organization, or somebody whom the actor may call.
+/// Returns the party that a target names: an agent of the organization, or a number that the actor may call.
 async fn callee(
     state: &AppState,
     actor: &Actor,
@@ -552,12 +565,12 @@ async fn callee(
     }
 }
 
-/// The targets that are called, and the program that a list of targets ends in.
+/// Splits a list of targets into those that are called and the program at its end.
 fn program_of(mut asked: Vec<LegTarget>) -> Result<(Vec<LegTarget>, Option<Supply>), Problem> {
     let field = format!("targets[{}].program", asked.len().saturating_sub(1));
     let Some(last) = asked.pop_if(|last| last.program.is_some()) else { return Ok((asked, None)) };
     if last.agent.is_some() || last.to.is_some() || last.ring_s.is_some() {
-        return Err(Problem::field(field, "a program stands alone: it is not called"));
+        return Err(Problem::field(field, "expected no `agent`, `to` or `ring_s` beside `program`"));
     }
     let text = last.program.map(|program| program.get().to_owned());
     let read = Supply::read((text.as_deref(), None), ("program", None));
@@ -565,7 +578,7 @@ fn program_of(mut asked: Vec<LegTarget>) -> Result<(Vec<LegTarget>, Option<Suppl
     Ok((asked, supply))
 }
 
-/// Those who are called in turn, as `field` of a request names them.
+/// Returns the checked targets of the request field `field`, in the order in which they are called.
 async fn targets(
     state: &AppState,
     actor: &Actor,
@@ -591,6 +604,7 @@ async fn targets(
     Ok(targets)
 }
 
+/// Checks a ringing time of the request field `field`.
 pub(super) fn ring(field: &str, seconds: Option<u16>) -> Result<Option<Duration>, Problem> {
     match seconds {
         Some(seconds) if !RING_S.contains(&seconds) => {
@@ -603,7 +617,7 @@ pub(super) fn ring(field: &str, seconds: Option<u16>) -> Result<Option<Duration>
 fn supervise_mode(mode: ModeName, whisper_to: Option<u64>) -> Result<SuperviseMode, Problem> {
     match mode {
         ModeName::Whisper => Ok(SuperviseMode::Whisper(whisper_to.map(LegId))),
-        _ if whisper_to.is_some() => Err(Problem::field("whisper_to", "only mode `whisper` has a listener")),
+        _ if whisper_to.is_some() => Err(Problem::field("whisper_to", "expected only with mode `whisper`")),
         ModeName::Listen => Ok(SuperviseMode::Listen),
         ModeName::Barge => Ok(SuperviseMode::Barge),
     }
@@ -617,8 +631,8 @@ fn mode_word(mode: ModeName) -> &'static str {
     }
 }
 
-/// As the audit log shows somebody who is called.
-fn shown(callee: &Callee) -> String {
+/// Returns the name of a party for the audit log; a number is masked.
+fn callee_label(callee: &Callee) -> String {
     match callee {
         Callee::Agent(agent) | Callee::Browser(agent) => agent.clone(),
         Callee::Number(number) => mask(number),

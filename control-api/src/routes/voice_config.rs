@@ -1,4 +1,4 @@
-//! What the tenant does with its calls' audio.
+//! Voice configuration of an organization: processing of the audio of its calls.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use crate::state::AppState;
 use crate::store::Deed;
 use crate::voice_config::{VoiceConfig, VoiceConfigPatch};
 
-/// The tenant's settings.
+/// Returns the organization's voice configuration.
 #[utoipa::path(get, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),
     responses((status = 200, body = VoiceConfig), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 429, body = Problem)))]
@@ -23,7 +23,9 @@ pub(super) async fn voice_config_show(
     Ok(Json(state.store.voice_config_show(actor.organization).await?))
 }
 
-/// Changes the tenant's settings; fields that are left out keep their value. Running calls keep theirs.
+/// Changes the organization's voice configuration.
+///
+/// Fields that are left out keep their value. Calls in progress keep their configuration.
 #[utoipa::path(put, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = VoiceConfigPatch,
     responses((status = 200, body = VoiceConfig), (status = 400, body = Problem), (status = 401, body = Problem),

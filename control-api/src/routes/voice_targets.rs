@@ -1,4 +1,4 @@
-//! Named numbers and SIP addresses that the tenant calls often.
+//! Named numbers and SIP addresses that an organization calls often.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,35 +16,36 @@ use crate::state::AppState;
 use crate::store::{Deed, Place, VoiceTarget, now};
 use crate::{number, text};
 
-/// Longest name.
+/// Longest name of a target, in characters.
 pub(super) const NAME_MAX: usize = 100;
 
-/// Targets, the oldest first.
+/// One page of targets, oldest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct TargetList {
+    /// The targets, oldest first.
     targets: Vec<VoiceTarget>,
-    /// For the next page; null on the last.
+    /// Cursor of the next page, or null on the last page.
     next_cursor: Option<String>,
 }
 
-/// A new target.
+/// Target to add.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TargetRequest {
-    /// Unique, 1 to 100 characters.
+    /// Unique name, 1 to 100 characters.
     name: String,
-    /// E.164 or a `sip:` URI.
+    /// Phone number in E.164 format, or a `sip:` URI.
     #[schema(example = "+15555550142")]
     address: String,
 }
 
-/// What changes of a target.
+/// Fields of a target to change.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TargetPatch {
-    /// Unique, 1 to 100 characters.
+    /// Unique name, 1 to 100 characters.
     name: Option<String>,
-    /// E.164 or a `sip:` URI.
+    /// Phone number in E.164 format, or a `sip:` URI.
     address: Option<String>,
 }
 
@@ -52,10 +53,10 @@ fn checked_address(address: &str) -> Result<(), Problem> {
     if number::is_callable(address) { Ok(()) } else { Err(Problem::field("address", number::EXPECTED)) }
 }
 
-/// The tenant's targets.
+/// Lists the organization's targets, oldest first.
 #[utoipa::path(get, path = "/voice/targets", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
-           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
     responses((status = 200, body = TargetList), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn target_list(
@@ -72,7 +73,7 @@ pub(super) async fn target_list(
     Ok(Json(TargetList { targets, next_cursor }))
 }
 
-/// Adds a target.
+/// Adds a named target.
 #[utoipa::path(post, path = "/voice/targets", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = TargetRequest,
     responses((status = 201, body = VoiceTarget), (status = 400, body = Problem), (status = 401, body = Problem),
@@ -92,9 +93,9 @@ pub(super) async fn target_create(
     Ok((StatusCode::CREATED, Json(target)))
 }
 
-/// Changes a target; fields that are left out keep their value.
+/// Changes a target. Fields that are left out keep their value.
 #[utoipa::path(patch, path = "/voice/targets/{id}", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The target")), request_body = TargetPatch,
+    params(("id" = Uuid, Path, description = "Id of the target")), request_body = TargetPatch,
     responses((status = 200, body = VoiceTarget), (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
               (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
@@ -123,9 +124,9 @@ pub(super) async fn target_update(
     Ok(Json(target))
 }
 
-/// Removes a target.
+/// Deletes a named target.
 #[utoipa::path(delete, path = "/voice/targets/{id}", tag = "voice", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The target")),
+    params(("id" = Uuid, Path, description = "Id of the target")),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn target_delete(

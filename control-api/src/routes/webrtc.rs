@@ -1,4 +1,4 @@
-//! Short-lived SIP credentials for a browser telephone.
+//! Short-lived SIP credentials for browser phones.
 
 use std::time::{Duration, Instant};
 
@@ -21,45 +21,50 @@ use crate::state::AppState;
 use crate::store::{Role, now};
 use crate::turn::{self, TurnCredentials};
 
-/// How long a password is good. The page asks again before that.
+/// Validity of a password. The page requests a new one before it expires.
 const VALID_FOR: Duration = Duration::from_secs(3600);
 
-/// What a browser telephone needs to register.
+/// Credentials and addresses for a browser phone.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct WebrtcToken {
-    /// SIP and digest user name.
+    /// User name for SIP and for digest authentication.
     username: String,
-    /// Good until `expires_at`; others issued before stay good until theirs.
+    /// Password, valid until `expires_at`. Passwords issued earlier stay valid until they expire.
     password: String,
-    /// When the password ends.
+    /// Expiry of the password.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// SIP over WebSocket.
+    /// URL of SIP over WebSocket.
     #[schema(example = "wss://voice.example.com/sip")]
     ws_url: String,
-    /// Address of record.
+    /// SIP address of record.
     #[schema(example = "sip:anna@voice.example.com")]
     sip_uri: String,
-    /// For RTCPeerConnection. Empty: the server has reachable addresses of its own.
+    /// ICE servers for RTCPeerConnection. Empty if the server itself has reachable addresses.
     ice_servers: Vec<IceServer>,
-    /// The same for TURN servers alone, in the REST form; nothing when there are none.
+    /// The TURN servers among them, in the form of the TURN REST API. Absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     turn: Option<TurnCredentials>,
 }
 
-/// A STUN or TURN server.
+/// STUN or TURN server with its credentials.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct IceServer {
+    /// URLs of the server.
     urls: Vec<String>,
+    /// User name for the server.
     username: String,
+    /// Password for the server.
     credential: String,
 }
 
-/// Makes credentials for the logged-in user's browser telephone; with an API key, for the named agent's.
+/// Creates credentials for a browser phone.
 ///
-/// A key gets those of agents, and of members whose role may do nothing that the key may not.
+/// A logged-in user gets credentials for their own phone, an API key for the phone of the agent that `agent` names.
+///
+/// A key gets credentials only for agents, and for members whose role has no permissions that the key lacks.
 #[utoipa::path(post, path = "/webrtc/token", tag = "webrtc", security(("key" = []), ("session" = [])),
-    params(("agent" = Option<String>, Query, description = "With an API key: the agent's SIP user name")),
+    params(("agent" = Option<String>, Query, description = "SIP user name of the agent; required with an API key")),
     responses((status = 200, body = WebrtcToken), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 422, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn token_create(
@@ -73,11 +78,13 @@ pub(super) async fn token_create(
     let username = match (&actor.person, agent) {
         (Some(person), None) => person.sip_name.clone(),
         (Some(person), Some(agent)) if agent == person.sip_name => agent,
-        (Some(_), Some(_)) => return Err(Problem::forbidden("credentials are for your own telephone only")),
-        (None, None) => return Err(Problem::field("agent", "with an API key, name the agent's SIP user name")),
+        (Some(_), Some(_)) => return Err(Problem::forbidden("you can create credentials only for your own phone")),
+        (None, None) => {
+            return Err(Problem::field("agent", "expected the SIP user name of the agent, which an API key must name"));
+        }
         (None, Some(agent)) => {
             let member = state.store.membership_by_sip_name(actor.organization, &agent).await?;
-            // A telephone answers its member's calls: nobody gets that of somebody mightier.
+            // A phone answers its member's calls, so a key must not get the phone of a member with more rights.
             if let Some(member) = &member
                 && member.role != Role::Agent
             {
@@ -86,7 +93,7 @@ pub(super) async fn token_create(
             if !member.is_some_and(|member| phones::may_call(member.role)) {
                 return Err(Problem::field(
                     "agent",
-                    "nobody of this SIP user name in your organization may make calls",
+                    "no member of your organization with this SIP user name may make calls",
                 ));
             }
             agent
@@ -101,9 +108,9 @@ pub(super) async fn token_create(
     };
     state.engine.command(command).await?;
     if let Some(key) = &actor.key {
-        state.phones.given(key.id, &username, Instant::now() + VALID_FOR);
+        state.phones.record_given(key.id, &username, Instant::now() + VALID_FOR);
     }
-    // The right may have ended in the meantime: then what was just given ends too.
+    // The right may have ended in the meantime. The new credentials are then revoked.
     if !actor.is_still_good(&state).await || !has_phone(&state, &actor, &username).await? {
         phones::end(&state.engine, vec![username]).await;
         return Err(Problem::unauthorized());
@@ -131,7 +138,7 @@ pub(super) async fn token_create(
     Ok(response)
 }
 
-/// Whether the tenant has a member of this SIP name who may call.
+/// Returns whether the organization has a member with this SIP user name who may make calls.
 async fn has_phone(state: &AppState, actor: &Actor, name: &str) -> Result<bool, Problem> {
     let member = state.store.membership_by_sip_name(actor.organization, name).await?;
     Ok(member.is_some_and(|member| phones::may_call(member.role)))

@@ -1,4 +1,4 @@
-//! API keys: shown once, kept as a hash.
+//! API keys: shown once and stored as a hash.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -7,60 +7,60 @@ use super::audit_log::{self, By, Deed};
 use super::db::Row;
 use super::{OrganizationId, Place, Store, StoreError, UserId, lookup, now};
 
-/// A valid key.
+/// A valid key, as used to authorize a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Identity.
+    /// Identity of the key.
     pub id: Uuid,
-    /// Whose.
+    /// Owning organization of the key.
     pub organization: OrganizationId,
-    /// What it is for.
+    /// Purpose of the key, for people.
     pub name: String,
-    /// What it may do; nothing: all that a key may.
+    /// Scopes; `None` grants everything that keys may do.
     pub scopes: Option<Vec<String>>,
-    /// Until when.
+    /// Expiry; `None` if the key does not expire.
     pub expires_at: Option<Timestamp>,
 }
 
-/// A key to be kept.
+/// A key to be stored.
 #[derive(Clone, Debug)]
 pub struct NewKey<'a> {
-    /// What it is for.
+    /// Purpose of the key, for people.
     pub name: &'a str,
-    /// Its first characters, to tell keys apart.
+    /// First characters of the key, to tell keys apart.
     pub prefix: &'a str,
-    /// Its SHA-256 in hex.
+    /// SHA-256 of the key in hex.
     pub key_hash: &'a str,
-    /// What it may do; nothing: all that a key may.
+    /// Scopes; `None` grants everything that keys may do.
     pub scopes: Option<Vec<&'static str>>,
-    /// Until when.
+    /// Expiry; `None` if the key does not expire.
     pub expires_at: Option<Timestamp>,
-    /// Who made it, when a person did.
+    /// Person who created the key, if a person did.
     pub created_by: Option<UserId>,
 }
 
-/// A key as it is listed, also when it is not valid any more.
+/// A key as it is listed, also if it is no longer valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow {
-    /// Identity.
+    /// Identity of the key.
     pub id: Uuid,
-    /// What it is for.
+    /// Purpose of the key, for people.
     pub name: String,
-    /// Its first characters.
+    /// First characters of the key.
     pub prefix: String,
-    /// What it may do; nothing: all that a key may.
+    /// Scopes; `None` grants everything that keys may do.
     pub scopes: Option<Vec<String>>,
-    /// Since when.
+    /// Time at which the key was created.
     pub created_at: Timestamp,
-    /// Until when.
+    /// Expiry; `None` if the key does not expire.
     pub expires_at: Option<Timestamp>,
-    /// The latest use, to the minute.
+    /// Time of the latest use, to the minute.
     pub last_used_at: Option<Timestamp>,
-    /// When it was revoked.
+    /// Time at which the key was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// `last_used_at` is written at most this often per key.
+/// Shortest time between two writes of `last_used_at` of a key.
 const LAST_USED_STEP_MS: i64 = 60_000;
 
 fn key_row(row: &Row) -> Result<KeyRow, StoreError> {
@@ -77,7 +77,10 @@ fn key_row(row: &Row) -> Result<KeyRow, StoreError> {
 }
 
 impl Store {
-    /// Keeps a new key.
+    /// Stores a new key.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn api_key_create(
         &self,
         organization: OrganizationId,
@@ -122,7 +125,11 @@ impl Store {
         Ok(created)
     }
 
-    /// The key with this hash, unless revoked or over. Look-up before a tenant is known.
+    /// Returns the key with this hash, unless it is revoked or has expired. This look-up runs before the tenant is
+    /// known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn api_key_by_hash(&self, key_hash: &str) -> Result<Option<ApiKey>, StoreError> {
         let Some(organization) = lookup::api_key(&self.db, key_hash).await? else { return Ok(None) };
         let sql = "SELECT id, name, scopes, expires_at, last_used_at FROM api_keys WHERE organization_id = $1 \
@@ -144,14 +151,20 @@ impl Store {
         Ok(Some(key))
     }
 
-    /// One key of a tenant.
+    /// Returns one key of a tenant.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn api_key_show(&self, organization: OrganizationId, id: Uuid) -> Result<Option<KeyRow>, StoreError> {
         let sql = "SELECT id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_keys \
                    WHERE organization_id = $1 AND id = $2";
         self.db.row(organization, sql, &[organization.into(), id.into()]).await?.as_ref().map(key_row).transpose()
     }
 
-    /// A tenant's keys, newest first, after this place.
+    /// Returns a tenant's keys after this place, newest first.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn api_key_list(
         &self,
         organization: OrganizationId,
@@ -165,7 +178,10 @@ impl Store {
         self.db.rows(organization, sql, &values).await?.iter().map(key_row).collect()
     }
 
-    /// Ends a key's validity. `false`: the tenant has no such key, or it was revoked before.
+    /// Revokes a key. Returns `false` if the tenant has no such key or it is revoked already.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn api_key_revoke(&self, organization: OrganizationId, id: Uuid, by: &By) -> Result<bool, StoreError> {
         let mut tx = self.db.write(organization).await?;
         let sql = "UPDATE api_keys SET revoked_at = $1 WHERE organization_id = $2 AND id = $3 AND revoked_at IS NULL";

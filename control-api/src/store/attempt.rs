@@ -1,6 +1,7 @@
-//! What is counted in a time: attempts to log in, mails to an address, calls that speak a code. It outlives a restart.
+//! Attempts counted within a time window: log-ins, mails to an address, calls that speak a code. Counts outlive a
+//! restart.
 //!
-//! No tenant's table. A subject is a hash, so that a row does not say who tried.
+//! The table belongs to no tenant. A subject is a hash, so that a row does not reveal who tried.
 
 use std::time::Duration;
 
@@ -8,33 +9,38 @@ use jiff::Timestamp;
 
 use super::{Store, StoreError, now};
 
-/// Rows kept at most; those that would be forgotten first go first.
+/// Largest number of rows; beyond it, those that expire first are removed.
 const ROWS_MAX: u64 = 100_000;
 
-/// When a count starts anew.
+/// Time after which a count starts anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// This long after the first attempt: a quota.
+    /// Measured from the first attempt: a quota.
     FromFirst(Duration),
-    /// This long after the latest attempt: a growing delay.
+    /// Measured from the latest attempt: a growing delay.
     FromLatest(Duration),
 }
 
-/// A subject's attempts before the one that is judged.
+/// A subject's attempts before the one that is being judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many.
+    /// Number of earlier attempts in the window.
     pub count: u64,
-    /// Time of the first.
+    /// Time of the first attempt.
     pub since: Timestamp,
-    /// Time of the latest.
+    /// Time of the latest attempt.
     pub last_at: Timestamp,
 }
 
 impl Store {
-    /// Counts an attempt for every subject, unless `judge` refuses it: it sees the attempts before, in the order of
-    /// `subjects`, and gives the time to wait. A refused attempt is not counted. Attempts that arrive together are judged
-    /// one after the other.
+    /// Counts an attempt for every subject, unless `judge` refuses it. `judge` receives the earlier attempts, in the
+    /// order of
+    /// `subjects`, and returns the time to wait as the inner `Err`. A refused attempt is not counted. Attempts that
+    /// arrive
+    /// together are judged one after the other.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn attempt_count(
         &self,
         subjects: &[String],
@@ -43,7 +49,7 @@ impl Store {
     ) -> Result<Result<(), Duration>, StoreError> {
         let mut tx = self.db.write_outside().await?;
         let at = now();
-        // In one order for everybody: no two units of work wait for each other.
+        // All units of work take the rows in the same order, so that no two wait for each other.
         let mut order: Vec<usize> = (0..subjects.len()).collect();
         order.sort_by_key(|n| &subjects[*n]);
         let mut before = vec![Attempts { count: 0, since: at, last_at: at }; subjects.len()];
@@ -77,7 +83,11 @@ impl Store {
         Ok(Ok(()))
     }
 
-    /// Counts one use of a quota of `limit` in `window` for every subject; `Err`: the time until the fullest starts anew.
+    /// Counts one use of a quota for every subject, given with its limit per `window`. The inner `Err` is the time
+    /// until the fullest quota starts anew; nothing is counted then.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn quota_take(
         &self,
         subjects: &[(String, u64)],
@@ -95,7 +105,10 @@ impl Store {
         self.attempt_count(&names, Window::FromFirst(window), judge).await
     }
 
-    /// An attempt was right: `cleared` starts anew, each of `lowered` gets this attempt back.
+    /// Takes back an attempt that succeeded: the count of `cleared` starts anew, each of `lowered` is reduced by one.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn attempt_forgive(&self, cleared: &str, lowered: &[&str]) -> Result<(), StoreError> {
         let mut tx = self.db.write_outside().await?;
         let mut subjects: Vec<&str> = lowered.to_vec();
@@ -112,7 +125,11 @@ impl Store {
         tx.commit().await
     }
 
-    /// Removes what is forgotten by `at`, and what would be forgotten first beyond what is kept at most.
+    /// Removes the rows that have expired by `at`, and those that expire first beyond the largest number of rows.
+    /// Returns the number of removed rows.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn attempt_prune(&self, at: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.db.write_outside().await?;
         let mut removed = tx.run("DELETE FROM attempts WHERE forget_at <= $1", &[at.into()]).await?;

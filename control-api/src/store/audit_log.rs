@@ -1,4 +1,4 @@
-//! What was done by whom: rows that are only added, each bound to the one before by its hash.
+//! The audit log: rows that are only added, each bound to the previous one by its hash.
 //!
 //! ```text
 //! row n-1 ── hash ──▶ prev_hash ┐
@@ -6,8 +6,11 @@
 //! row n: seq, who, what, … ─────┘
 //! ```
 //!
-//! Invariants: `seq` counts from 1 in each tenant without gap; one writer at a time extends a tenant's chain; nothing here
-//! changes or removes a row, and triggers hold everybody else to that.
+//! Invariants: `seq` counts from 1 in each tenant without gaps; one writer at a time extends a tenant's chain; no code
+//! here changes or removes a row, and triggers prevent any other code from doing so.
+//!
+//! `append` writes a row in the same unit of work as the change; [`Store::audit_append`] writes rows by themselves. Not here:
+//! which requests are recorded (`audit`, `routes`).
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,19 +22,19 @@ use uuid::Uuid;
 use super::db::{Row, Tx, Value};
 use super::{OrganizationId, Store, StoreError, now};
 
-/// The hash before the first row.
+/// Previous hash of the first row.
 const BEFORE_FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Rows read at a time while a chain is verified.
+/// Rows read at once while a chain is verified.
 const PAGE: u32 = 1_000;
 
-/// What kind of actor did something.
+/// Kind of actor that performed an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
-    /// A person.
+    /// A person with an account.
     User,
-    /// A program, by its API key.
+    /// A program with an API key.
     Key,
     /// The server itself, or its operator on the machine.
     System,
@@ -47,29 +50,29 @@ impl ActorKind {
     }
 }
 
-/// Who did something, and from where.
+/// The actor of an action, and the origin of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
-    /// Person, program or server.
+    /// Kind of the actor.
     pub kind: ActorKind,
-    /// The person's or key's identity.
+    /// Identity of the person or key; `None` for the system.
     pub id: Option<Uuid>,
-    /// E-mail address of a person, name of a key.
+    /// E-mail address of a person, name of a key, or part of the system.
     pub name: String,
-    /// Where the request came from.
+    /// Network address that the request came from.
     pub address: Option<String>,
-    /// The request's id.
+    /// Id of the request.
     pub request_id: Option<String>,
 }
 
 impl By {
-    /// The server itself; `name` says which part of it, or whose command.
+    /// Returns the server as actor. `name` is the part of the server or the command that acted.
     pub fn system(name: &str) -> By {
         By { kind: ActorKind::System, id: None, name: name.to_owned(), address: None, request_id: None }
     }
 }
 
-/// Something that was done.
+/// An action to be recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deed {
     action: &'static str,
@@ -79,84 +82,84 @@ pub struct Deed {
 }
 
 impl Deed {
-    /// `action`: a word such as `member.update`; `target`: to what, such as `member:ID`.
+    /// Returns an action such as `member.update` on a target such as `member:ID`.
     pub fn new(action: &'static str, target: impl Into<String>) -> Deed {
         Deed { action, target: target.into(), before: None, after: None }
     }
 
-    /// How it was. Never a secret.
+    /// Adds the state before the action. It must not contain secrets.
     pub fn before(mut self, value: impl Serialize) -> Deed {
         self.before = serde_json::to_value(value).ok();
         self
     }
 
-    /// How it is. Never a secret.
+    /// Adds the state after the action. It must not contain secrets.
     pub fn after(mut self, value: impl Serialize) -> Deed {
         self.after = serde_json::to_value(value).ok();
         self
     }
 }
 
-/// A row of the log.
+/// A row of the audit log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditRow {
-    /// Identity.
+    /// Identity of the row.
     pub id: Uuid,
-    /// Place in the tenant's chain, from 1.
+    /// Position in the tenant's chain, from 1.
     pub seq: u64,
-    /// When.
+    /// Time of the action.
     pub at: Timestamp,
-    /// `user`, `key` or `system`.
+    /// Kind of actor: `user`, `key` or `system`.
     pub actor_kind: String,
-    /// Identity of the person or key.
+    /// Identity of the person or key, if any.
     pub actor_id: Option<String>,
-    /// E-mail address of a person, name of a key.
+    /// E-mail address of a person, name of a key, or part of the system.
     pub actor_name: String,
-    /// Where the request came from.
+    /// Network address that the request came from.
     pub address: Option<String>,
-    /// The request's id.
+    /// Id of the request.
     pub request_id: Option<String>,
-    /// What was done.
+    /// Name of the action, such as `member.update`.
     pub action: String,
-    /// To what.
+    /// Target of the action, such as `member:ID`.
     pub target: String,
-    /// How it was, as JSON.
+    /// State before the action, as JSON.
     pub before: Option<String>,
-    /// How it is, as JSON.
+    /// State after the action, as JSON.
     pub after: Option<String>,
-    /// The hash of the row before.
+    /// Hash of the previous row.
     pub prev_hash: String,
-    /// Covers everything above.
+    /// SHA-256 in hex over all fields above.
     pub hash: String,
 }
 
-/// Which rows of a tenant's log are wanted; newest first.
+/// Selects rows of a tenant's log, newest first. An absent field matches every row.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Identity of a person or key, or a name.
+    /// Identity of a person or key, or the name of an actor.
     pub actor: Option<String>,
-    /// Exactly this action.
+    /// Only rows with exactly this action.
     pub action: Option<String>,
-    /// Exactly this target.
+    /// Only rows with exactly this target.
     pub target: Option<String>,
-    /// Not before this.
+    /// Only rows at or after this time.
     pub from: Option<Timestamp>,
-    /// Before this.
+    /// Only rows before this time.
     pub to: Option<Timestamp>,
-    /// Only rows before this place in the chain.
+    /// Only rows before this position in the chain.
     pub below: Option<u64>,
-    /// At most this many.
+    /// Largest number of rows to return.
     pub limit: u32,
 }
 
-/// Whether a chain is whole.
+/// Result of verifying a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AuditProof {
-    /// Every row's hash fits its content and the row before.
+    /// Whether every row's hash matches its content and the previous row.
     pub intact: bool,
-    /// Rows looked at.
+    /// Number of intact rows, up to the first broken one.
     pub checked: u64,
-    /// The first row that does not fit.
+    /// First row that does not match, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_broken: Option<Uuid>,
 }
@@ -184,7 +187,7 @@ impl AuditRow {
         })
     }
 
-    /// SHA-256 over the row as a JSON list, in hex. JSON keeps the fields apart.
+    /// Returns the SHA-256 of the row as a JSON list, in hex. JSON keeps the fields apart.
     fn fingerprint(&self, organization: OrganizationId) -> Result<String, StoreError> {
         let fields = (
             (organization.0, self.seq, self.id, self.at.as_millisecond()),
@@ -196,10 +199,10 @@ impl AuditRow {
     }
 }
 
-/// Extends a tenant's chain inside a unit of work that also makes the change. Let it be the last statement: on PostgreSQL
-/// others wait for the end of it from here on.
+/// Extends a tenant's chain inside the unit of work that makes the change. This should be its last statement: on
+/// PostgreSQL, other writers of the chain wait from here until the unit of work ends.
 pub(super) async fn append(tx: &mut Tx, organization: OrganizationId, by: &By, deed: &Deed) -> Result<(), StoreError> {
-    // SQLite has one writer anyway.
+    // SQLite has only one writer.
     if let Tx::Postgres(_) = tx {
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('audit_log ' || $1, 0))";
         tx.run(lock, &[organization.to_string().into()]).await?;
@@ -251,7 +254,10 @@ pub(super) async fn append(tx: &mut Tx, organization: OrganizationId, by: &By, d
 }
 
 impl Store {
-    /// Writes deeds down, in their order, all or none.
+    /// Records actions in order, all or none.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn audit_append(&self, organization: OrganizationId, deeds: &[(By, Deed)]) -> Result<(), StoreError> {
         let mut tx = self.db.write(organization).await?;
         for (by, deed) in deeds {
@@ -260,7 +266,10 @@ impl Store {
         tx.commit().await
     }
 
-    /// A tenant's log, newest first.
+    /// Returns the selected rows of a tenant's log, newest first.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn audit_list(
         &self,
         organization: OrganizationId,
@@ -289,11 +298,14 @@ impl Store {
         }
         values.push(filter.limit.into());
         sql.push_str(&format!(" ORDER BY seq DESC LIMIT ${}", values.len()));
-        // Only the fragments above and numbers are in it; values are bound.
+        // The text contains only the fragments above and numbers; values are bound.
         self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(AuditRow::read).collect()
     }
 
-    /// Checks a tenant's chain from its first row.
+    /// Verifies a tenant's chain from its first row.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn audit_verify(&self, organization: OrganizationId) -> Result<AuditProof, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM audit_log WHERE organization_id = $1 AND seq > $2 ORDER BY seq LIMIT {PAGE}"

@@ -1,12 +1,12 @@
-//! A copy of a store that is in use, and the way back from it. Recordings are files beside it and are not in it.
+//! Backup of a store while it is in use, and restore from a backup. Recordings are separate files and are not included.
 //!
 //! ```text
 //! backup:   store ─ VACUUM INTO, pg_dump ─▶ FILE.part ─ checked, synced ─▶ renamed to FILE ─▶ folder synced
 //! restore:  FILE ─ checked ─▶ nothing of an old store in the way ─▶ DATABASE.restoring ─ synced ─▶ renamed ─▶ folder synced
 //! ```
 //!
-//! Invariants: a file under its final name is whole and on the disk; nothing is overwritten; a restored database never meets
-//! what an older one left: its write-ahead log, its journal, or events that waited for it.
+//! Invariants: a file under its final name is complete and on the disk; nothing is overwritten; a restored database is
+//! never combined with the remains of an older one: its write-ahead log, its journal, or events that waited for it.
 //!
 //! PostgreSQL: `pg_dump` and `pg_restore`, as the role that owns the schema.
 
@@ -25,16 +25,20 @@ use super::db::Db;
 use super::seal::{self, SealKey, SealState};
 use super::{StoreError, StorePlace, postgres, schema, sqlite};
 
-/// Name of the file in the data folder where events wait while the database is away.
+/// Name of the file in the data folder in which events wait while the database is away.
 pub const SPOOL: &str = "events.spool";
 
-/// What SQLite keeps beside a database, by the end of the name.
+/// Suffixes of the files that SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Copies the store into `file`, which must not exist. Works while the server runs.
+/// Copies the store into `file`, which must not exist. A server may be running on the store.
+///
+/// # Errors
+/// [`StoreError::Backup`] when the file exists or cannot be written, or `pg_dump` fails; else when the store cannot be
+/// read. The text says what to do.
 pub async fn backup(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreError> {
     if exists(file) {
-        return Err(StoreError::Backup(format!("{} exists already; name a new file", file.display())));
+        return Err(StoreError::Backup(format!("{} already exists; choose a new file", file.display())));
     }
     let part = Part::new(file, ".part")?;
     if place.is_postgres() {
@@ -48,23 +52,27 @@ pub async fn backup(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreErro
         let copied = sqlx::query("VACUUM INTO $1").bind(into).execute(readers).await;
         db.close().await;
         copied?;
-        // Only what can be read is a backup.
+        // A copy that cannot be read is not a backup.
         sqlite::check_file(&part.path).await?;
     }
     part.keep(file)
 }
 
-/// Brings a backup back into a store that does not exist yet (PostgreSQL: into an empty database). Secrets that `key` does not
-/// open are left out; the id of the key that would is returned then.
+/// Restores a backup into a store that does not exist yet (PostgreSQL: into an empty database). If `key` does not open
+/// the secrets, they are left out and the id of their key is returned.
+///
+/// # Errors
+/// [`StoreError::Backup`] when an old store is in the way, the file is no backup, or `pg_restore` fails; else when the
+/// store cannot be opened. The text says what to do.
 pub async fn restore(place: &StorePlace<'_>, file: &Path, key: &SealKey) -> Result<Option<String>, StoreError> {
-    bring_back(place, file).await?;
+    restore_database(place, file).await?;
     match seal::seal_state(place, key).await? {
         SealState::Locked(_) => seal::seal_forget(place, key).await.map(Some),
         SealState::Unsealed | SealState::Opens => Ok(None),
     }
 }
 
-async fn bring_back(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreError> {
+async fn restore_database(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreError> {
     if place.is_postgres() {
         refuse_remains(&waiting_spool(place)?)?;
         let mut command = Command::new("pg_restore");
@@ -82,7 +90,7 @@ async fn bring_back(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreErro
         return Err(StoreError::Backup(format!(
             "{} is a database in use, not a backup: {} belongs to it; make a copy of it with `tandem backup`",
             file.display(),
-            listed(&live)
+            joined_names(&live)
         )));
     }
     sqlite::check_backup(file).await?;
@@ -94,7 +102,7 @@ async fn bring_back(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreErro
     schema::schema_up(place).await
 }
 
-/// The file where events wait for the old store, if any do. A file without events holds zeros only.
+/// Returns the spool of the old store if events wait in it. A spool without events holds zeros only.
 fn waiting_spool(place: &StorePlace<'_>) -> Result<Vec<PathBuf>, StoreError> {
     let path = place.folder.join(SPOOL);
     let mut first = [0];
@@ -106,18 +114,18 @@ fn waiting_spool(place: &StorePlace<'_>) -> Result<Vec<PathBuf>, StoreError> {
     Ok(if read == 1 && first != [0] { vec![path] } else { Vec::new() })
 }
 
-/// Refuses when anything of an old store is in the way.
+/// Refuses to restore if files of an old store are in the way.
 fn refuse_remains(remains: &[PathBuf]) -> Result<(), StoreError> {
     if remains.is_empty() {
         return Ok(());
     }
     Err(StoreError::Backup(format!(
         "an old store is in the way: {}; move all of it away first, so that nothing is overwritten or mixed into the restored store",
-        listed(remains)
+        joined_names(remains)
     )))
 }
 
-fn listed(files: &[PathBuf]) -> String {
+fn joined_names(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
@@ -127,12 +135,12 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Also a symbolic link that leads nowhere is in the way.
+/// Returns whether the path is taken, also by a broken symbolic link.
 fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// A file that is being written beside the place where it will stand; removed unless it is kept.
+/// A file that is written beside its final path; removed on drop unless it was kept.
 struct Part {
     path: PathBuf,
     file: File,
@@ -140,7 +148,7 @@ struct Part {
 }
 
 impl Part {
-    /// Makes it, readable by this user only. What an interrupted attempt left is written over.
+    /// Creates the file, readable by this user only. A file that an interrupted attempt left is replaced.
     fn new(target: &Path, end: &str) -> Result<Part, StoreError> {
         let path = with_end(target, end);
         match std::fs::remove_file(&path) {
@@ -152,11 +160,11 @@ impl Part {
         Ok(Part { path, file, kept: false })
     }
 
-    /// Gives it its name, which nothing has yet; on the disk when this returns.
+    /// Renames the file to its final path, which must be free. It is on the disk when this returns.
     fn keep(mut self, target: &Path) -> Result<(), StoreError> {
         self.file.sync_all().map_err(|error| unusable(&self.path, &error))?;
         let renamed = match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
-            // A file system that knows no such flag, as NFS.
+            // A file system without this flag, such as NFS.
             Err(Errno::INVAL | Errno::NOSYS) if !exists(target) => std::fs::rename(&self.path, target),
             renamed => renamed.map_err(Into::into),
         };
@@ -172,7 +180,7 @@ impl Drop for Part {
         if !self.kept
             && let Err(error) = std::fs::remove_file(&self.path)
         {
-            tracing::warn!(path = %self.path.display(), %error, "an unfinished copy is left behind");
+            tracing::warn!(path = %self.path.display(), %error, "an unfinished copy could not be removed");
         }
     }
 }
@@ -181,7 +189,7 @@ fn unusable(file: &Path, why: &std::io::Error) -> StoreError {
     StoreError::Backup(format!("{}: {why}", file.display()))
 }
 
-/// Runs a program of PostgreSQL's on the database that `url` names; the password goes by the environment, which other
+/// Runs a client program of PostgreSQL on the database of `url`. The password is passed in the environment, which other
 /// users cannot read.
 async fn run(mut command: Command, url: &str) -> Result<(), StoreError> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
@@ -195,11 +203,11 @@ async fn run(mut command: Command, url: &str) -> Result<(), StoreError> {
         command.args(["--dbname", &server.database]);
     }
     let output = command.stdin(Stdio::null()).output().await.map_err(|error| {
-        StoreError::Backup(format!("{name} does not start ({error}); install PostgreSQL's client programs"))
+        StoreError::Backup(format!("{name} cannot be started ({error}); install PostgreSQL's client programs"))
     })?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(StoreError::Backup(format!("{name}: {}", said.lines().next().unwrap_or("it failed without a word"))))
+    Err(StoreError::Backup(format!("{name}: {}", said.lines().next().unwrap_or("it failed without a message"))))
 }

@@ -1,4 +1,4 @@
-//! Calls and their legs, as the API shows them. They are written by `change` only.
+//! Calls and their legs as the API shows them. Only `change` writes them.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,93 +11,94 @@ use super::{LegFlow, OrganizationId, Quality, Store, StoreError};
 use crate::engine::{Ending, SuperviseMode};
 use crate::voice_config::VoiceConfig;
 
-/// One call.
+/// A call as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Call {
-    /// Identity.
+    /// Identity of the call.
     pub id: Uuid,
-    /// `queued`, `ringing`, `answered`, `bridged`, `ended` or `failed`.
+    /// Status: `queued`, `ringing`, `answered`, `bridged`, `ended` or `failed`.
     pub status: String,
-    /// `inbound`, or `outbound`: started by the API or dialled by an agent.
+    /// `inbound` or `outbound`; an outbound call was started by the API or dialled by an agent.
     pub direction: String,
-    /// `direct`, `bridge` or `webrtc`; nothing for calls that come in or that an agent dials.
+    /// `direct`, `bridge` or `webrtc`; null for incoming calls and for calls that an agent dials.
     pub mode: Option<String>,
-    /// Caller identity.
+    /// Caller identity, if known.
     pub from: Option<String>,
     /// Called number or URI.
     pub to: String,
     /// SIP user name of the agent who made the call, or for whom it was made.
     pub agent: Option<String>,
-    /// Agents who are in the call now, by their SIP user names, in the order in which they joined; none once it is over.
+    /// SIP user names of the agents who are in the call now, in the order in which they joined; empty once it has
+    /// ended.
     pub people: Vec<String>,
-    /// What is done with the audio.
+    /// How the audio is processed.
     pub config: VoiceConfig,
-    /// When it began.
+    /// Time at which the call began.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When the first leg answered.
+    /// Time at which the first leg answered.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub answered_at: Option<Timestamp>,
-    /// When it was over.
+    /// Time at which the call ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
-    /// Why it ended, such as `normal`, `busy`, `no_answer`; `crash`: the server stopped without a word.
+    /// Why the call ended, such as `normal`, `busy` or `no_answer`; `crash` if the server was killed during the call.
     pub ended_reason: Option<String>,
-    /// How it turned out, in the organization's own word, once somebody said so.
+    /// Outcome in the organization's own word, once one was set.
     pub outcome: Option<String>,
 }
 
-/// One party of a call.
+/// One party of a call, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Leg {
     /// Number of the leg in its call.
     pub leg: u64,
-    /// `customer`, `agent` or `supervisor`.
+    /// Role in the call: `customer`, `agent` or `supervisor`.
     pub role: String,
-    /// `ringing`, `answered` or `ended`.
+    /// State of the leg: `ringing`, `answered` or `ended`.
     pub state: String,
     /// The other end: number, agent's name or URI.
     pub peer: String,
     /// SIP user name of the agent who was in the call by this leg, from joining on.
     pub agent: Option<String>,
-    /// When that agent joined the call.
+    /// Time at which that agent joined the call.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub joined_at: Option<Timestamp>,
-    /// When that agent left it.
+    /// Time at which that agent left the call.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub left_at: Option<Timestamp>,
-    /// Once answered, such as `PCMU` or `opus`.
+    /// Codec once answered, such as `PCMU` or `opus`.
     pub codec: Option<String>,
-    /// When it began.
+    /// Time at which the leg began.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When it answered.
+    /// Time at which the leg answered.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub answered_at: Option<Timestamp>,
-    /// When it was over.
+    /// Time at which the leg ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
-    /// It is set aside, and hears a soft tone.
+    /// Whether the leg is on hold and hears music or a soft tone.
     pub held: bool,
-    /// The others hear silence in its place.
+    /// Whether the others hear silence in its place.
     pub muted: bool,
-    /// Its own telephone has put the call on hold.
+    /// Whether its own telephone has put the call on hold.
     pub holds: bool,
-    /// How loud the others hear it, in decibels.
+    /// Gain at which the others hear the leg, in decibels.
     pub gain_db: i64,
-    /// What a supervisor does: `listen`, `barge`, or whom it whispers to (`null`: the first agent).
+    /// Mode of supervision: `listen`, `barge`, or the leg to which the supervisor whispers (`null`: the first agent).
     #[schema(value_type = Option<Object>)]
     pub supervises: Option<SuperviseMode>,
-    /// How it ended: `cause`, `by` whom, and as its signalling had it `sip_status`, `q850` and `text`.
+    /// How the leg ended: `cause`, `by` whom, and the `sip_status`, `q850` and `text` of its signalling.
     #[schema(value_type = Option<Object>)]
     pub ending: Option<Ending>,
-    /// Whether its sound flows, per direction, and why not.
+    /// Whether audio flows, per direction, and why not.
     pub flow: Option<LegFlow>,
-    /// Latest media report.
+    /// Latest media report of the leg.
     pub quality: Option<Quality>,
 }
 
-/// The columns of a [`Call`].
+/// Columns of a [`Call`].
 pub(super) const COLUMNS: [&str; 13] = [
     "id",
     "status",
@@ -115,13 +116,13 @@ pub(super) const COLUMNS: [&str; 13] = [
 ];
 
 impl Call {
-    /// Its columns, of the table under this alias.
+    /// Returns the columns for a table with this alias, separated by commas.
     pub(super) fn columns(alias: &str) -> String {
         COLUMNS.map(|column| format!("{alias}.{column}")).join(", ")
     }
 }
 
-/// Without the people in it, who stand in rows of their own (`stay`).
+/// Reads a call without its people, who are in rows of their own (`stay`).
 pub(super) fn call(row: &Row) -> Result<Call, StoreError> {
     Ok(Call {
         id: row.uuid("id")?,
@@ -166,7 +167,10 @@ fn leg(row: &Row) -> Result<Leg, StoreError> {
 }
 
 impl Store {
-    /// One call of a tenant.
+    /// Returns one call of a tenant.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn call_show(&self, organization: OrganizationId, id: Uuid) -> Result<Option<Call>, StoreError> {
         let sql = format!("SELECT {} FROM calls c WHERE c.organization_id = $1 AND c.id = $2", Call::columns("c"));
         let row = self.db.row(organization, AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
@@ -175,7 +179,10 @@ impl Store {
         Ok(Some(call))
     }
 
-    /// The legs of a tenant's call, in the order in which they began.
+    /// Returns the legs of a tenant's call in the order in which they began.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn leg_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Leg>, StoreError> {
         let sql = "SELECT l.leg, l.role, l.state, l.peer, s.agent, s.joined_at, s.left_at, l.codec, l.created_at, \
                    l.answered_at, l.ended_at, l.held, l.muted, l.holds, l.gain_db, l.supervises, l.ending, l.flow, \
@@ -185,7 +192,11 @@ impl Store {
         self.db.rows(organization, sql, &[organization.into(), call.into()]).await?.iter().map(leg).collect()
     }
 
-    /// What happened to a tenant's call, without its words, oldest first: at most the latest `limit` events.
+    /// Returns the latest `limit` events of a tenant's call, oldest first, each with its id. Translation events are
+    /// left out.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn call_event_list(
         &self,
         organization: OrganizationId,

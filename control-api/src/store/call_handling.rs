@@ -1,23 +1,26 @@
-//! How an organization handles its calls, beside what is done with their audio.
+//! Settings for the handling of an organization's calls, apart from their audio.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{OrganizationId, Store, StoreError, now};
 
-/// How an organization handles its calls.
+/// Settings for the handling of an organization's calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CallHandling {
-    /// Name of the sound of the organization that a party hears who waits: on hold, parked, while a transfer calls somebody. `null`, or a
-    /// sound that was removed: a soft tone.
+    /// Name of the organization's sound that waiting parties hear: on hold, parked, or while a transfer calls its target. A soft tone
+    /// is played if this is `null` or the sound was removed.
     #[schema(example = "Waltz")]
     pub hold_music: Option<String>,
-    /// The parties hear a short tone when somebody begins to supervise them, and every minute while it lasts.
+    /// Whether the parties hear a short tone when a supervisor joins, and every minute while the supervision lasts.
     pub supervision_notice: bool,
 }
 
 impl Store {
-    /// The tenant's settings; none until they were put.
+    /// Returns the tenant's settings; the defaults until they are set.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn call_handling_show(&self, organization: OrganizationId) -> Result<CallHandling, StoreError> {
         let sql = "SELECT hold_music, supervision_notice FROM call_handling WHERE organization_id = $1";
         let Some(row) = self.db.row(organization, sql, &[organization.into()]).await? else {
@@ -29,7 +32,10 @@ impl Store {
         })
     }
 
-    /// Replaces the tenant's settings.
+    /// Replaces the tenant's settings for the handling of calls.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn call_handling_put(
         &self,
         organization: OrganizationId,
@@ -45,7 +51,10 @@ impl Store {
         Ok(())
     }
 
-    /// The sound that the tenant's parties hear who wait.
+    /// Returns the identity of the sound that the tenant's waiting parties hear, if one is set and exists.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn hold_music_show(&self, organization: OrganizationId) -> Result<Option<uuid::Uuid>, StoreError> {
         let sql = "SELECT m.id FROM call_handling h JOIN media_files m ON m.organization_id = h.organization_id \
                    AND m.name = h.hold_music WHERE h.organization_id = $1";

@@ -1,7 +1,13 @@
-//! Caller identities: the numbers of an organization, and the rules by which they are shown.
+//! Caller identities: the numbers of an organization and the rules by which they are shown.
 //!
-//! Invariant: a number that is not proven decides nothing: calls to it are not the organization's, and it is not shown. At
-//! most one organization has a number proven; any may list it.
+//! ```text
+//! listed ─ code typed back, or assigned by the operator ─▶ proven: calls to it are the organization's, rules may show it
+//! ```
+//!
+//! Invariants: an unproven number has no effect: calls to it are not the organization's, and it is not shown. Any
+//! number of organizations may list a number, but at most one has proven it.
+//!
+//! Not here: the call that speaks the code (`routes`), the choice of a number for a call (`identity`).
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,32 +23,32 @@ use super::{OrganizationId, Place, Store, StoreError, now, taken};
 /// organization's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CallerIdNumber {
-    /// Identity.
+    /// Identity of the number.
     pub id: Uuid,
-    /// E.164.
+    /// The number itself, E.164.
     #[schema(example = "+15555550100")]
     pub number: String,
-    /// What it is for.
+    /// Purpose of the number, for people.
     pub label: String,
     /// Time at which it was added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// Time at which it was proven; null: it decides about no call and may not be shown.
+    /// Time at which it was proven; null if it was not, and so has no effect on calls and may not be shown.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub proven_at: Option<Timestamp>,
-    /// How it was proven.
+    /// How it was proven, if it was.
     pub proven_by: Option<Proof>,
 }
 
-/// How a number was proven to be an organization's.
+/// How a number was proven to belong to an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
-    /// The operator gave it.
+    /// The operator assigned it.
     Operator,
-    /// A code that was spoken in a call to it was typed back.
+    /// A code that was spoken in a call to the number was typed back.
     Code,
-    /// It was listed before numbers had to be proven, in a store with one organization.
+    /// The number was listed before numbers had to be proven, in a store with one organization.
     Migration,
 }
 
@@ -56,56 +62,56 @@ impl Proof {
     }
 }
 
-/// Result of giving a number to an organization.
+/// Result of assigning a number to an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Assigned {
-    /// It is the organization's, proven.
+    /// The number is the organization's and is proven.
     Done(CallerIdNumber),
-    /// Another organization has proven it.
+    /// This other organization has proven the number.
     Elsewhere(OrganizationId),
 }
 
-/// Which number is shown by whom to whom. What is null fits everything.
+/// A rule for the number that is shown in calls. A null field matches every call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CallerIdRule {
-    /// Identity.
+    /// Identity of the rule.
     pub id: Uuid,
-    /// Rules are tried from the lowest to the highest, equal ones by age.
+    /// Rules are tried from the lowest position to the highest, rules of equal position by age.
     pub position: u32,
-    /// The number's identity.
+    /// Identity of the number that is shown.
     pub number_id: Uuid,
-    /// The number itself.
+    /// The number that is shown, E.164.
     #[schema(example = "+15555550100")]
     pub number: String,
-    /// SIP user name of the only agent who may show it.
+    /// SIP user name of the only agent whose calls match.
     pub agent: Option<String>,
-    /// The only campaign that may show it.
+    /// Name of the only campaign whose calls match.
     pub campaign: Option<String>,
-    /// How called numbers begin, such as `+34`.
+    /// Prefix of the called numbers that match, such as `+34`.
     #[schema(example = "+34")]
     pub destination_prefix: Option<String>,
-    /// Since when.
+    /// Time at which the rule was added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
 }
 
-/// What a new rule says, or an old one from now on.
+/// Content of a new or changed rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerIdRuleDraft {
-    /// Behind all others when absent.
+    /// Position of the rule; `None` puts a new rule last and leaves an existing one in place.
     pub position: Option<u32>,
-    /// The number's identity.
+    /// Identity of the number to show, which must be the tenant's.
     pub number_id: Uuid,
-    /// SIP user name.
+    /// SIP user name of the only agent whose calls match.
     pub agent: Option<String>,
-    /// Its name.
+    /// Name of the only campaign whose calls match.
     pub campaign: Option<String>,
-    /// `+` and digits.
+    /// Prefix of the called numbers that match, `+` and digits.
     pub destination_prefix: Option<String>,
 }
 
 impl CallerIdRule {
-    /// Whether it speaks about calls of this agent, outside any campaign, to this destination.
+    /// Returns whether the rule matches calls of this agent, outside any campaign, to this destination.
     pub fn fits(&self, agent: Option<&str>, to: &str) -> bool {
         self.agent.as_deref().is_none_or(|only| agent == Some(only))
             && self.campaign.is_none()
@@ -115,7 +121,7 @@ impl CallerIdRule {
 
 const NUMBER: &str = "id, number, label, created_at, proven_at, proven_by";
 
-/// The constraint that holds when two organizations prove a number at once.
+/// Text of [`StoreError::Taken`] when two organizations prove a number at once.
 const ELSEWHERE: &str = "a proof of this number by another organization";
 
 fn number(row: &Row) -> Result<CallerIdNumber, StoreError> {
@@ -150,7 +156,10 @@ fn rule(row: &Row) -> Result<CallerIdRule, StoreError> {
 }
 
 impl Store {
-    /// A tenant's numbers after a place, the oldest first.
+    /// Returns a tenant's numbers after a place, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_number_list(
         &self,
         organization: OrganizationId,
@@ -165,7 +174,10 @@ impl Store {
         self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(number).collect()
     }
 
-    /// One number of a tenant.
+    /// Returns one number of a tenant.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_number_show(
         &self,
         organization: OrganizationId,
@@ -176,7 +188,10 @@ impl Store {
         row.as_ref().map(number).transpose()
     }
 
-    /// A new number, not proven. `Taken` when this organization lists it already; others may list it too.
+    /// Lists a new, unproven number. Other organizations may list it too.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when this organization lists the number already; else when the database fails.
     pub async fn caller_id_number_create(
         &self,
         organization: OrganizationId,
@@ -198,8 +213,11 @@ impl Store {
         Ok(new)
     }
 
-    /// Marks a number of the organization as proven: from now on it decides about calls. `Taken` when another
-    /// organization has proven it; `false`: the organization does not list it.
+    /// Marks a number of the organization as proven: from now on it affects calls. Returns `false` if the organization
+    /// does not list it.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another organization has proven the number; else when the database fails.
     pub async fn caller_id_number_prove(
         &self,
         organization: OrganizationId,
@@ -213,8 +231,12 @@ impl Store {
         Ok(proven)
     }
 
-    /// Gives a number to an organization, proven by the operator, unless another organization has proven it. The label
-    /// stays as it is where there is one.
+    /// Assigns a number to an organization, proven by the operator, unless another organization has proven it. A label
+    /// that exists is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another organization proves the number at the same time; else when the database
+    /// fails.
     pub async fn caller_id_number_assign(
         &self,
         organization: OrganizationId,
@@ -244,7 +266,10 @@ impl Store {
         Ok(Assigned::Done(assigned))
     }
 
-    /// Keeps the code that a call to a number speaks, in the place of an earlier one. `hash`: argon2id.
+    /// Stores the argon2id hash of the code that a call to a number speaks, in place of an earlier one.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_code_put(
         &self,
         organization: OrganizationId,
@@ -260,7 +285,11 @@ impl Store {
         self.db.run(organization, sql, &values).await.map(drop)
     }
 
-    /// Uses one try of a number's code: its hash. Nothing: there is none, it is over, or was tried too often.
+    /// Uses up one try of a number's code and returns its hash. `None` if there is no code, it has expired, or no try
+    /// is left.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_code_try(
         &self,
         organization: OrganizationId,
@@ -274,7 +303,10 @@ impl Store {
         row.map(|row| row.text("code_hash")).transpose()
     }
 
-    /// Takes a number away from an organization, with its rules. `false`: the organization does not list it.
+    /// Removes a number from an organization, with its rules. Returns `false` if the organization does not list it.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_number_remove(
         &self,
         organization: OrganizationId,
@@ -294,14 +326,20 @@ impl Store {
         Ok(removed)
     }
 
-    /// Whether this organization may show this number: it lists it and has proven it.
+    /// Returns whether this organization may show this number: it lists the number and has proven it.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_proven(&self, organization: OrganizationId, number: &str) -> Result<bool, StoreError> {
         let sql =
             "SELECT id FROM caller_id_numbers WHERE organization_id = $1 AND number = $2 AND proven_at IS NOT NULL";
         Ok(self.db.row(organization, sql, &[organization.into(), number.into()]).await?.is_some())
     }
 
-    /// Names a tenant's number anew; `false`: there is none.
+    /// Changes the label of a tenant's number. Returns `false` if there is no such number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_number_update(
         &self,
         organization: OrganizationId,
@@ -312,7 +350,10 @@ impl Store {
         Ok(self.db.run(organization, sql, &[organization.into(), id.into(), label.into()]).await? > 0)
     }
 
-    /// Removes a tenant's number with its rules; `false`: there is none.
+    /// Removes a tenant's number with its rules. Returns `false` if there is no such number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_number_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM caller_id_numbers WHERE organization_id = $1 AND id = $2";
         let gone = self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0;
@@ -320,7 +361,10 @@ impl Store {
         Ok(gone)
     }
 
-    /// The tenant that has proven this number. Look-up before a tenant is known.
+    /// Returns the tenant that has proven this number. This look-up runs before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_number_organization(&self, number: &str) -> Result<Option<OrganizationId>, StoreError> {
         let sql = self.db.pick(
             "SELECT organization_id FROM caller_id_numbers WHERE number = $1 AND proven_at IS NOT NULL",
@@ -330,7 +374,10 @@ impl Store {
         rows.first().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
     }
 
-    /// A tenant's rules in the order in which they are tried.
+    /// Returns a tenant's rules in the order in which they are tried.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_rule_list(&self, organization: OrganizationId) -> Result<Vec<CallerIdRule>, StoreError> {
         let sql = "SELECT r.id, r.position, r.number_id, n.number, r.agent, r.campaign, r.destination_prefix, \
                    r.created_at FROM caller_id_rules r JOIN caller_id_numbers n \
@@ -339,7 +386,10 @@ impl Store {
         self.db.rows(organization, sql, &[organization.into()]).await?.iter().map(rule).collect()
     }
 
-    /// One rule of a tenant.
+    /// Returns one rule of a tenant.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_rule_show(
         &self,
         organization: OrganizationId,
@@ -353,7 +403,10 @@ impl Store {
         row.as_ref().map(rule).transpose()
     }
 
-    /// A new rule over a number of the tenant; nothing when the number is not there.
+    /// Adds a rule for a number of the tenant. `None` if the tenant does not list the number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_rule_create(
         &self,
         organization: OrganizationId,
@@ -381,7 +434,10 @@ impl Store {
         self.caller_id_rule_show(organization, id).await
     }
 
-    /// Changes a tenant's rule; `false`: there is none, or its number is not the tenant's.
+    /// Changes a tenant's rule. Returns `false` if there is no such rule or its number is not the tenant's.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_rule_update(
         &self,
         organization: OrganizationId,
@@ -403,7 +459,10 @@ impl Store {
         Ok(self.db.run(organization, sql, &values).await? > 0)
     }
 
-    /// Removes a tenant's rule; `false`: there is none.
+    /// Removes a tenant's rule. Returns `false` if there is no such rule.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_rule_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM caller_id_rules WHERE organization_id = $1 AND id = $2";
         Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)

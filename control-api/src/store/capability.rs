@@ -1,10 +1,13 @@
-//! What an organization's calls may do at all.
+//! Capabilities: what an organization's calls may do at all.
 
 use super::{OrganizationId, Store, StoreError, now};
 use crate::capabilities::Capabilities;
 
 impl Store {
-    /// The tenant's switches; all on until they were put.
+    /// Returns the tenant's switches; all are on until they are set.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn capabilities_show(&self, organization: OrganizationId) -> Result<Capabilities, StoreError> {
         let sql = "SELECT record, transcribe, translate, voice_to_voice, amd, transfer, conference, api_dialing \
                    FROM call_capabilities WHERE organization_id = $1";
@@ -23,7 +26,10 @@ impl Store {
         })
     }
 
-    /// Replaces the tenant's switches; running calls go on as they began.
+    /// Replaces the tenant's switches. Running calls keep those with which they began.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn capabilities_put(
         &self,
         organization: OrganizationId,

@@ -1,12 +1,16 @@
-//! Everything that the engine tells, as rows and the event that says so.
+//! Changes that the engine reports, written as rows together with the events that announce them.
 //!
 //! ```text
 //! Change ──▶ row (calls, legs, recordings, translations) ─┐
 //!        └─▶ call_events row ── id ──▶ StoredEvent        ├─ one commit (`record`)
 //! ```
 //!
-//! Invariants: one writer, so event ids grow in the order of commits. A call that has ended never changes its status
-//! again. The tenant is the call's; a change of an unknown call is skipped and counted.
+//! A [`Change`] is also what the spool keeps while the database is away, so its fields stay readable by later versions.
+//!
+//! Invariants: there is one writer, so event ids grow in the order of commits. A call that has ended never changes its
+//! status again. The tenant of a change is the tenant of its call; a change of an unknown call is skipped and counted.
+//!
+//! Not here: transactions, batches and refused changes (`record`), limits on texts (`clean`).
 
 use jiff::Timestamp;
 use serde::de::Error as _;
@@ -26,181 +30,182 @@ use crate::engine::{
 };
 use crate::voice_config::VoiceConfig;
 
-/// One of a few words. Not spelled out in the fields, where serde would want to borrow it from its input.
+/// One of a fixed set of words. The fields use this alias because serde would borrow a literal `&'static str` from its
+/// input.
 type Word = &'static str;
 
-/// A call that begins.
+/// A new call whose organization is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewCall {
-    /// Identity.
+    /// Identity of the call.
     pub id: Uuid,
     /// Organization that the call belongs to.
     pub organization: OrganizationId,
-    /// `inbound` or `outbound`.
+    /// Direction: `inbound` or `outbound`.
     #[serde(deserialize_with = "direction")]
     pub direction: Word,
-    /// `direct`, `bridge` or `webrtc`; nothing for calls that come in or that an agent dials.
+    /// `direct`, `bridge` or `webrtc`; `None` for incoming calls and for calls that an agent dials.
     pub mode: Option<String>,
-    /// Caller identity.
+    /// Caller identity, if one was given.
     pub from: Option<String>,
     /// Called number or URI.
     pub to: String,
-    /// Agent's SIP user name.
+    /// SIP user name of the agent who dials, or for whom the call is made.
     pub agent: Option<String>,
-    /// What is done with the audio.
+    /// How the audio is processed.
     pub config: VoiceConfig,
 }
 
-/// A call that came in, or that an agent dialled, while it could not be found out whose it is.
+/// A call that came in, or that an agent dialled, while its organization could not be determined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnassignedCall {
-    /// Identity.
+    /// Identity of the call.
     pub id: Uuid,
-    /// `inbound` or `outbound`.
+    /// Direction: `inbound` or `outbound`.
     #[serde(default = "inbound", deserialize_with = "direction")]
     pub direction: Word,
-    /// Caller identity.
+    /// Caller identity, if one was given.
     pub from: Option<String>,
     /// Called number or URI.
     pub to: String,
-    /// Agent's SIP user name.
+    /// SIP user name of the agent who dials, or for whom the call is made.
     pub agent: Option<String>,
-    /// What was done with the audio.
+    /// How the audio was processed.
     pub config: VoiceConfig,
 }
 
 impl UnassignedCall {
-    /// The same call, of this organization.
+    /// Returns the same call with its organization.
     pub(super) fn assigned(self, organization: OrganizationId) -> NewCall {
         let UnassignedCall { id, direction, from, to, agent, config } = self;
         NewCall { id, organization, direction, mode: None, from, to, agent, config }
     }
 }
 
-/// One thing to be written down.
+/// One change to be written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Change {
-    /// A call begins, `queued`.
+    /// A call begins in status `queued`.
     CallCreated {
-        /// The call.
+        /// Data of the new call.
         call: NewCall,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// A call begins, `queued`, whose organization is found out when this is written.
+    /// A call begins in status `queued`; its organization is determined when the change is written.
     CallUnassigned {
-        /// The call.
+        /// Data of the new call.
         call: UnassignedCall,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A call's status changed.
     CallStatus {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// New status.
+        /// New status of the call.
         status: CallStatus,
-        /// Why, when it is over.
+        /// Cause of the end, once the call has ended.
         cause: Option<String>,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A leg's state changed.
     Leg {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// New state.
+        /// New state of the leg.
         state: LegState,
-        /// The other end.
+        /// The other end: number, agent's SIP user name or URI.
         peer: String,
-        /// The agent whose leg it is, by password or registration.
+        /// SIP user name of the agent whose leg it is, known by password or registration.
         #[serde(default)]
         agent: Option<String>,
         /// Codec, once answered.
         codec: Option<String>,
-        /// How it ended, once it is over.
+        /// How the leg ended, once it has.
         #[serde(default)]
         ending: Option<Ending>,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// What a leg does in the call has changed.
+    /// A leg was held, muted, made louder, or changed its work as a supervisor.
     LegSeat {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// It is set aside, with a soft tone.
+        /// Whether the leg is on hold and hears music or a soft tone.
         held: bool,
-        /// Nobody hears it.
+        /// Whether the others hear silence in its place.
         muted: bool,
-        /// Its own telephone has put the call on hold.
+        /// Whether its own telephone has put the call on hold.
         #[serde(default)]
         holds: bool,
-        /// How loud the others hear it, in decibels.
+        /// Gain at which the others hear the leg, in decibels.
         #[serde(default)]
         gain_db: i8,
-        /// What it does as a supervisor.
+        /// Mode of supervision; `None` if the leg is no supervisor.
         supervises: Option<SuperviseMode>,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// A party is parked.
+    /// A party was parked.
     Parked {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// The slot.
+        /// Number of the parking slot.
         slot: u16,
         /// SIP user name of the agent who parked it.
         parked_by: Option<String>,
-        /// How long it waits at most.
+        /// End of the longest wait.
         until: Timestamp,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// A party is parked no more.
+    /// A party is no longer parked.
     Unparked {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// The slot.
+        /// Number of the parking slot.
         slot: u16,
-        /// Why.
+        /// Why it is no longer parked.
         why: Unparked,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// A leg of three or more has become the one who speaks, or is it no more: told, but not kept.
+    /// In a call of three or more, a leg became the active speaker or ceased to be it. Sent to listeners, not stored.
     ActiveSpeaker {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// Became, or is no more.
+        /// Whether the leg is the active speaker now.
         active: bool,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// Something that a verb plays has begun, or is over.
+    /// Something that a verb plays has begun or ended.
     Play {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// Its number.
+        /// Number of the playback in its call.
         play: u64,
         /// The numbers of the legs that hear it.
         legs: Vec<u64>,
-        /// `started`, `done`, `stopped` or `failed`.
+        /// State of the playback: `started`, `done`, `stopped` or `failed`.
         #[serde(deserialize_with = "play_state")]
         state: Word,
         /// Why it failed.
@@ -208,163 +213,163 @@ pub enum Change {
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// How far a call's program is.
+    /// A call's program has made progress.
     Program {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The number of the leg whose program it is.
+        /// Number of the leg whose program it is.
         leg: u64,
-        /// What is new.
+        /// The progress that was made.
         news: ProgramStep,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// Digits were collected, or could not be.
+    /// A collection of digits has ended.
     Gathered {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The collection's number.
+        /// Number of the collection in its call.
         gather: u64,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// The digits, without the finish key.
+        /// The digits that were pressed, without the finish key.
         digits: String,
-        /// Why there are no more.
+        /// Why the collection ended.
         ended_by: GatherEnd,
-        /// They are as many as were wanted.
+        /// Whether as many digits came as were wanted.
         enough: bool,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// A party has its call transferred.
+    /// A party's transfer has reached another stage.
     Transfer {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// Number of the leg whose party wants it.
+        /// Number of the leg whose party asked for the transfer.
         leg: u64,
-        /// Its part, which the new leg takes over.
+        /// Role of that leg, which the new leg takes over.
         role: LegRole,
-        /// Who takes its place; empty while that is not known.
+        /// Target that takes its place; empty while unknown.
         to: String,
-        /// How far it has come.
+        /// Stage that the transfer has reached.
         stage: TransferStage,
-        /// Why it failed.
+        /// Why the transfer failed, if it did.
         cause: Option<String>,
-        /// The call that the other leg goes on in, when this one ends by it.
+        /// The call in which the other leg continues, if this call ends by the transfer.
         other: Option<Uuid>,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// A leg's media report: replaces the one before; told, but not kept as an event.
+    /// A leg's media report. It replaces the previous one and is sent to listeners, not stored as an event.
     LegQuality {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// The report.
+        /// Media quality since the leg began.
         quality: Quality,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// Whether a leg's sound flows has changed.
+    /// The flow of a leg's audio has changed.
     LegFlow {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// Both directions.
+        /// State of both directions.
         flow: LegFlow,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// A leg was found dead.
+    /// No packet came from a leg for the media time-out, so its call ends.
     MediaTimeout {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// For how long nothing came.
+        /// Time without packets, in seconds.
         after_s: u64,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// The state of a part of a recording changed.
     Recording {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// Which file.
+        /// Number of the recording and of the part.
         #[serde(flatten)]
         file: PartId,
-        /// The leg that the recording is of; `None`: everybody.
+        /// The only leg that is recorded; `None` for the whole call.
         #[serde(default)]
         of_leg: Option<u64>,
-        /// Whose its channels are.
+        /// The legs on its channels.
         #[serde(default)]
         channels: Vec<RecordedChannel>,
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// `started`, `finished` or `interrupted`.
+        /// State of the part: `started`, `finished` or `interrupted`.
         #[serde(deserialize_with = "recording_state")]
         state: Word,
-        /// Why it was interrupted.
+        /// Why the recording was interrupted.
         note: Option<String>,
-        /// Audio in it.
+        /// Length of the audio, in milliseconds.
         duration_ms: u64,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// Somebody else has a channel of a part that is being written, or has left.
+    /// A leg has taken or left a channel of a part that is being written.
     RecordingSeated {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// Which file.
+        /// Number of the recording and of the part.
         #[serde(flatten)]
         file: PartId,
-        /// Whose its channels are.
+        /// The legs on its channels.
         channels: Vec<RecordedChannel>,
     },
-    /// A recording has paused, or goes on.
+    /// A recording was paused or resumed.
     RecordingPaused {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The recording's number in the call.
+        /// Number of the recording in its call.
         number: u32,
-        /// Paused, or goes on.
+        /// Whether the recording is paused now.
         paused: bool,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A key was pressed.
     Dtmf {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// The leg's number.
+        /// Number of the leg in its call.
         leg: u64,
-        /// 0-9, *, #, A-D.
+        /// The key: 0-9, *, #, A-D.
         digit: char,
-        /// How long it was held.
+        /// Time for which the key was held, in milliseconds.
         duration_ms: u32,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
-    /// Words: partial, final, translated.
+    /// Recognised words: partial, final or translated.
     Translation {
-        /// The call.
+        /// Identity of the call.
         call: Uuid,
-        /// What was said and what it means.
+        /// The segment's text and translation.
         event: TranslationEvent,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
 }
 
-/// An event about to be appended.
+/// An event that is about to be appended.
 pub(super) struct Draft {
     pub(super) organization: OrganizationId,
     pub(super) call: Uuid,
@@ -373,14 +378,14 @@ pub(super) struct Draft {
     pub(super) at: Timestamp,
 }
 
-/// One of the words that a field may hold.
+/// Reads one of the words that a field may hold.
 fn word_of<'de, D: Deserializer<'de>>(from: D, words: &[&'static str]) -> Result<&'static str, D::Error> {
     let text = String::deserialize(from)?;
     let found = words.iter().find(|word| **word == text);
     found.copied().ok_or_else(|| D::Error::custom(format!("`{text}`: expected one of {}", words.join(", "))))
 }
 
-/// The direction of an unassigned call in the spool of an earlier version, which did not name it.
+/// Returns the direction of an unassigned call in the spool of an earlier version, which did not write it.
 fn inbound() -> Word {
     "inbound"
 }
@@ -398,7 +403,7 @@ fn recording_state<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D
 }
 
 impl Change {
-    /// What kind of change it is, in one word.
+    /// Returns the kind of change in one word, for metrics and logs.
     pub fn kind(&self) -> &'static str {
         match self {
             Change::CallCreated { .. } => "call_created",
@@ -424,7 +429,8 @@ impl Change {
         }
     }
 
-    /// The same beginning of a call without its texts, for a store that refused them: a call always gets its row.
+    /// Returns the same beginning of a call without its texts, for a database that refused them, so that every call
+    /// gets its row. `None` if this is no beginning of a call or has no texts.
     pub fn without_texts(&self) -> Option<Change> {
         let (call, at) = match self {
             Change::CallCreated { call, at } => (call, at),
@@ -447,7 +453,7 @@ impl Change {
         (bare != *call).then_some(Change::CallCreated { call: bare, at: *at })
     }
 
-    /// The call it belongs to.
+    /// Returns the call that the change belongs to.
     pub fn call(&self) -> Uuid {
         match self {
             Change::CallCreated { call, .. } => call.id,
@@ -474,20 +480,20 @@ impl Change {
     }
 }
 
-/// Writes the rows of one change; the events that say so, in order.
+/// Writes the rows of one change. Returns the events that announce it, in order.
 pub(super) async fn apply(
     tx: &mut Tx,
     organization: OrganizationId,
     change: &Change,
 ) -> Result<Vec<Draft>, StoreError> {
-    let draft = apply_itself(tx, organization, change).await?;
-    let (joined, left) = apply_people(tx, organization, change).await?;
-    // Whoever joins learns of the call first, and whoever leaves learns of their leg's end.
+    let draft = apply_rows(tx, organization, change).await?;
+    let (joined, left) = apply_stays(tx, organization, change).await?;
+    // A person who joins receives the call first; a person who leaves still receives the end of their leg.
     Ok(joined.into_iter().chain(draft).chain(left).collect())
 }
 
-/// Who is in the call by one change: the events of somebody's joining and of somebody's leaving.
-async fn apply_people(
+/// Writes how one change affects who is in the call. Returns the events of a person joining and of a person leaving.
+async fn apply_stays(
     tx: &mut Tx,
     organization: OrganizationId,
     change: &Change,
@@ -496,29 +502,29 @@ async fn apply_people(
     let draft = |kind, body, at| Draft { organization, call, kind, body, at };
     let (leg, at) = match change {
         Change::Leg { leg, state: LegState::Ended, at, .. } => (*leg, *at),
-        // Before its dialog is over: whoever gave their place away is heard no more, and hears nothing.
+        // This comes before the end of the dialog: a party that was transferred away no longer hears or is heard.
         Change::Transfer { leg, stage: TransferStage::Done, at, .. } => (*leg, *at),
         Change::Leg { leg, agent: Some(agent), state, at, .. } => {
-            stay::leg_known_in(tx, organization, call, *leg, agent).await?;
-            if *state != LegState::Answered || !leg_joins(tx, organization, call, *leg, *at).await? {
+            stay::leg_set_in(tx, organization, call, *leg, agent).await?;
+            if *state != LegState::Answered || !is_first_answer(tx, organization, call, *leg, *at).await? {
                 return Ok((None, None));
             }
-            stay::joined_in(tx, organization, call, *leg, agent, *at).await?;
-            let Some(shown) = call_in(tx, organization, call).await? else { return Ok((None, None)) };
+            stay::join_in(tx, organization, call, *leg, agent, *at).await?;
+            let Some(shown) = call_load_in(tx, organization, call).await? else { return Ok((None, None)) };
             return Ok((Some(draft("call.joined", stay::joined_body(&shown, *leg, agent, *at), *at)), None));
         }
         Change::CallStatus { status: CallStatus::Ended | CallStatus::Failed, at, .. } => {
-            stay::all_left_in(tx, organization, call, *at).await?;
+            stay::end_all_in(tx, organization, call, *at).await?;
             return Ok((None, None));
         }
         _ => return Ok((None, None)),
     };
-    let left = stay::left_in(tx, organization, call, leg, at).await?;
+    let left = stay::leave_in(tx, organization, call, leg, at).await?;
     Ok((None, left.map(|agent| draft("call.left", stay::left_body(call, leg, &agent, at), at))))
 }
 
-/// Whether a leg was answered now for the first time, in a call that runs.
-async fn leg_joins(
+/// Returns whether the leg was answered at `at` for the first time, in a running call.
+async fn is_first_answer(
     tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
@@ -531,8 +537,8 @@ async fn leg_joins(
     Ok(tx.row(sql, &[organization.into(), call.into(), leg.into(), at.into()]).await?.is_some())
 }
 
-/// A call as it is now.
-async fn call_in(tx: &mut Tx, organization: OrganizationId, call: Uuid) -> Result<Option<Call>, StoreError> {
+/// Reads a call as it is now.
+async fn call_load_in(tx: &mut Tx, organization: OrganizationId, call: Uuid) -> Result<Option<Call>, StoreError> {
     let sql = format!("SELECT {} FROM calls c WHERE c.organization_id = $1 AND c.id = $2", Call::columns("c"));
     let row = tx.row(AssertSqlSafe(sql), &[organization.into(), call.into()]).await?;
     let Some(mut call) = row.as_ref().map(call::call).transpose()? else { return Ok(None) };
@@ -540,8 +546,8 @@ async fn call_in(tx: &mut Tx, organization: OrganizationId, call: Uuid) -> Resul
     Ok(Some(call))
 }
 
-/// Writes the rows of what changed itself; the event that says so, if it makes one.
-async fn apply_itself(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<Option<Draft>, StoreError> {
+/// Writes the rows of the change except stays. Returns the event that announces it, if there is one.
+async fn apply_rows(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<Option<Draft>, StoreError> {
     let call = change.call();
     let draft = |kind, body, at| Some(Draft { organization, call, kind, body, at });
     match change {
@@ -549,7 +555,7 @@ async fn apply_itself(tx: &mut Tx, organization: OrganizationId, change: &Change
             let shown = call_insert(tx, new, *at).await?;
             Ok(draft("call.created", json!({"type": "call.created", "call_id": call, "at": at, "call": shown}), *at))
         }
-        // `record` has made the other of it.
+        // `record` has turned it into `CallCreated`.
         Change::CallUnassigned { .. } => Ok(None),
         Change::CallStatus { status, cause, at, .. } => {
             let updated = call_status_update(tx, organization, call, *status, cause.as_deref(), *at).await?;
@@ -580,7 +586,7 @@ async fn apply_itself(tx: &mut Tx, organization: OrganizationId, change: &Change
                 json!({"type": "call.unparked", "call_id": call, "at": at, "leg": leg, "slot": slot, "why": why});
             Ok(draft("call.unparked", body, *at))
         }
-        // Told to those who listen now.
+        // Sent to current listeners only.
         Change::ActiveSpeaker { .. } => Ok(None),
         Change::Play { play, legs, state, note, at, .. } => {
             let body = json!({"type": "call.play", "call_id": call, "at": at, "play": play, "legs": legs,
@@ -668,13 +674,13 @@ async fn call_insert(tx: &mut Tx, new: &NewCall, at: Timestamp) -> Result<Option
     let row = tx.row(AssertSqlSafe(sql), &values).await?;
     let Some(mut shown) = row.as_ref().map(call::call).transpose()? else { return Ok(None) };
     if let Some(agent) = &new.agent {
-        stay::made_for_in(tx, new.organization, new.id, agent, at).await?;
+        stay::begin_in(tx, new.organization, new.id, agent, at).await?;
         shown.people.push(agent.clone());
     }
     Ok(Some(shown))
 }
 
-/// The call as it is now; nothing: it did not change, because it is over or is in this status already.
+/// Returns the call as it is now, or `None` if it did not change because it has ended or already has this status.
 async fn call_status_update(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -701,7 +707,7 @@ async fn call_status_update(
     Ok(Some(shown))
 }
 
-/// Closes the legs of a call that has ended, of whose own end nothing was heard: the call's task or the whole process failed.
+/// Closes the legs of an ended call whose own end was never reported: the call's task or the whole process failed.
 async fn legs_close(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -711,19 +717,19 @@ async fn legs_close(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE legs SET state = 'ended', ended_at = COALESCE(ended_at, $1), ending = COALESCE(ending, $2) \
                WHERE organization_id = $3 AND call_id = $4 AND state <> 'ended'";
-    let ending = json!(ending_unheard(cause)).to_string();
+    let ending = json!(ending_unreported(cause)).to_string();
     tx.run(sql, &[at.into(), ending.into(), organization.into(), call.into()]).await?;
     Ok(())
 }
 
-/// How a leg ended of whose end nothing was heard, by the cause of its call.
-pub(super) fn ending_unheard(cause: Option<&str>) -> Ending {
+/// Derives how a leg ended from the cause of its call, if the leg's own end was never reported.
+pub(super) fn ending_unreported(cause: Option<&str>) -> Ending {
     let known = cause.and_then(|cause| serde_json::from_value(json!(cause)).ok());
     let text = (cause == Some(CRASH)).then(|| "the server stopped while the call was running".to_owned());
     Ending { text, ..known.unwrap_or(HangupCause::Internal).into() }
 }
 
-/// Cause of calls that ran when the server was killed.
+/// Cause of calls that were running when the server was killed.
 pub(super) const CRASH: &str = "crash";
 
 async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
@@ -752,7 +758,7 @@ async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) 
     Ok(())
 }
 
-/// What a leg does now; nothing happens to one that is not known.
+/// Updates what a leg does. An unknown leg is ignored.
 async fn leg_seat_update(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
     let Change::LegSeat { call, leg, held, muted, holds, gain_db, supervises, .. } = change else { return Ok(()) };
     let sql = "UPDATE legs SET held = $1, muted = $2, supervises = $3, holds = $4, gain_db = $5 \
@@ -772,7 +778,7 @@ async fn leg_seat_update(tx: &mut Tx, organization: OrganizationId, change: &Cha
     Ok(())
 }
 
-/// What of a leg's media is kept beside its state.
+/// Column of a leg's media data.
 #[derive(Clone, Copy)]
 enum LegColumn {
     Quality,
@@ -795,7 +801,7 @@ async fn leg_media_update(
     Ok(())
 }
 
-/// What is told to those who listen now, and not kept: media reports, who speaks.
+/// Returns the report that is sent to current listeners and not stored: media quality or active speaker.
 pub(super) fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport> {
     let (kind, call, body) = match change {
         Change::LegQuality { call, leg, role, quality, at } => {
@@ -840,8 +846,8 @@ async fn recording_upsert(tx: &mut Tx, organization: OrganizationId, change: &Ch
     Ok(())
 }
 
-/// Keeps the segment's state; the kind of event says what is new in it. Nothing: a partial came after the final
-/// text of its segment.
+/// Stores the segment's state and returns its event, whose kind says what is new. `None` if a partial text came after
+/// the final text of its segment.
 async fn translation_upsert(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -863,7 +869,7 @@ async fn translation_upsert(
         (true, false) if !was_final => "translation.final",
         (true, _) => "translation.lag",
     };
-    let times = translation::spoken(event, at);
+    let times = translation::speech_times(event, at);
     let body = translation::body(call, event, times);
     let sql = "INSERT INTO translations (organization_id, call_id, segment, event_id, final, text, translation, body) \
                VALUES ($1, $2, $3, 0, $4, $5, $6, $7) \
@@ -880,10 +886,10 @@ async fn translation_upsert(
     ];
     tx.run(sql, &values).await?;
     if event.is_final && !was_final && !event.text.is_empty() {
-        transcript::live_in(tx, organization, call, event, times.0.unwrap_or(at)).await?;
+        transcript::live_insert_in(tx, organization, call, event, times.0.unwrap_or(at)).await?;
     }
     if event.is_final && !was_final {
-        missed::missed_in(tx, organization, call, event, times).await?;
+        missed::insert_in(tx, organization, call, event, times).await?;
     }
     Ok(Some((kind, body)))
 }

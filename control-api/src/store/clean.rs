@@ -1,21 +1,22 @@
-//! Texts from outside as every column takes them: no control characters, bounded lengths.
+//! Makes external texts fit for every column: no control characters, bounded lengths.
 //!
-//! The last check before the database, for what SIP and the API let through and for providers' texts: a call must not lose its
-//! row because of a text. PostgreSQL refuses NUL in any text, and an index entry above 2,704 bytes.
+//! This is the last check before the database, for texts that SIP and the API let through and for texts of providers: a
+//! call must not lose its row because of a text. PostgreSQL refuses NUL in any text, and index entries above 2,704
+//! bytes.
 
 use super::{Change, RecordedChannel};
 
-/// Names, numbers and URIs, in characters. Indexed: four bytes each stay far below an index entry's limit.
+/// Longest name, number or URI, in characters. At four bytes each they stay far below the limit of an index entry.
 const NAME_MAX: usize = 256;
-/// What was said or means it, and why something failed, in characters.
+/// Longest transcript, translation or cause of failure, in characters.
 const TEXT_MAX: usize = 16_384;
-/// Paths of files, in characters: `PATH_MAX` of Linux.
+/// Longest path of a file, in characters: `PATH_MAX` of Linux.
 const PATH_MAX: usize = 4_096;
-/// Stands for a control character.
+/// Replaces a control character.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// The change with texts that every column takes.
-pub(super) fn cleaned(change: &Change) -> Change {
+/// Returns the change with texts that every column accepts.
+pub(super) fn clean_change(change: &Change) -> Change {
     let mut change = change.clone();
     match &mut change {
         Change::CallCreated { call, .. } => {
@@ -51,7 +52,7 @@ pub(super) fn cleaned(change: &Change) -> Change {
             news.detail.iter_mut().for_each(prose);
         }
         Change::Recording { path, note, channels, .. } => {
-            // A path with a control character is still the file's path.
+            // A path with a control character is still the path of the file.
             fit(path, PATH_MAX, |c| c == '\0');
             note.iter_mut().for_each(prose);
             names(channels);
@@ -95,7 +96,7 @@ fn prose(text: &mut String) {
     fit(text, TEXT_MAX, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
 }
 
-/// Replaces what is `unfit`, and cuts behind `most` characters, which an ellipsis shows.
+/// Replaces `unfit` characters and shortens the text to `most` characters, the last of which is then an ellipsis.
 fn fit(text: &mut String, most: usize, unfit: fn(char) -> bool) {
     if let Some((cut, _)) = text.char_indices().nth(most) {
         let last = text[..cut].char_indices().next_back().map_or(0, |(last, _)| last);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_replaced_and_long_texts_cut_between_characters() {
+    fn control_characters_are_replaced_and_long_texts_are_shortened() {
         assert_eq!(fitted("+15550142", 9), "+15550142");
         assert_eq!(fitted("+15550142", 8), "+155501…");
         assert_eq!(fitted("\0evil\u{9f}", 9), "\u{fffd}evil\u{fffd}");

@@ -1,4 +1,4 @@
-//! Both databases behind one face: values in, rows out, units of work that belong to a tenant.
+//! One interface to both databases: values in, rows out, units of work that belong to a tenant.
 //!
 //! ```text
 //! Store ──▶ Db::read(tenant), Db::write(tenant) ──▶ Tx ──▶ run / rows / row ──▶ commit
@@ -6,12 +6,12 @@
 //!                 PostgreSQL: BEGIN; set_config('app.current_org_id', tenant, local)
 //! ```
 //!
-//! Invariants: a statement has `$1`-style parameters and one text for both databases where it can; where it cannot,
-//! [`Db::pick`] chooses between two. A [`Tx`] that is dropped is rolled back. On PostgreSQL nothing of a tenant is seen
-//! outside a unit of work that names it, because row level security is forced.
+//! Invariants: statements have `$1`-style parameters and, where possible, one text for both databases; elsewhere
+//! [`Db::pick`] chooses between two texts. A [`Tx`] that is dropped is rolled back. On PostgreSQL a tenant's rows are
+//! visible only inside a unit of work that has entered the tenant, because row level security is forced.
 //!
-//! Kept as: ids UUID (SQLite: text), times whole milliseconds since 1970 UTC, booleans BOOLEAN (SQLite: 0 and 1), JSON
-//! as text that was checked.
+//! Column types: ids are UUID (SQLite: text), times are whole milliseconds since 1970 UTC, booleans are BOOLEAN
+//! (SQLite: 0 and 1), JSON is text that was validated before it was written.
 
 use std::sync::{Arc, OnceLock};
 
@@ -29,13 +29,13 @@ use super::{OrganizationId, StoreError, UserId};
 /// Connections to one of the two databases; clones share them.
 #[derive(Clone, Debug)]
 pub(super) enum Db {
-    /// One connection writes, others read beside it.
+    /// One connection writes while the others read.
     Sqlite { writer: SqlitePool, readers: SqlitePool },
-    /// One pool.
+    /// One pool for reads and writes.
     Postgres(Pool),
 }
 
-/// The pool of PostgreSQL, once it is connected; clones share it.
+/// The PostgreSQL pool, empty until it is connected; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pool(Arc<OnceLock<PgPool>>);
 
@@ -44,15 +44,15 @@ impl Pool {
         Pool(Arc::new(OnceLock::from(pool)))
     }
 
-    /// The connections. [`StoreError::Away`]: there are none yet.
+    /// Returns the connections, or [`StoreError::Away`] if there are none yet.
     pub(super) fn get(&self) -> Result<&PgPool, StoreError> {
         self.0.get().ok_or(StoreError::Away)
     }
 
-    /// Takes another's connections, unless it has some.
+    /// Takes over the connections of another pool, unless this one has its own.
     pub(super) fn adopt(&self, other: &Pool) {
         if let Some(pool) = other.0.get() {
-            // Set before: it stays as it is.
+            // A pool that is already set is kept.
             let _ = self.0.set(pool.clone());
         }
     }
@@ -81,7 +81,7 @@ pub(super) enum Row {
 }
 
 impl Db {
-    /// The statement for this database, where the two need different ones.
+    /// Chooses the statement for this database where the two need different ones.
     pub(super) fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
             Db::Sqlite { .. } => sqlite,
@@ -89,23 +89,23 @@ impl Db {
         }
     }
 
-    /// A tenant's unit of work that only reads. A snapshot: it sees no commit that comes later.
+    /// Begins a read-only unit of work for a tenant. It is a snapshot: it does not see later commits.
     pub(super) async fn read(&self, tenant: OrganizationId) -> Result<Tx, StoreError> {
         Ok(match self {
             Db::Sqlite { readers, .. } => Tx::Sqlite(Unit::sqlite(readers, "BEGIN").await?),
-            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool.get()?, entered(tenant)).await?),
+            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool.get()?, begin_for(tenant)).await?),
         })
     }
 
-    /// A tenant's unit of work that writes. SQLite: waits for its turn.
+    /// Begins a unit of work that writes for a tenant. On SQLite it waits for the previous writer.
     pub(super) async fn write(&self, tenant: OrganizationId) -> Result<Tx, StoreError> {
         Ok(match self {
             Db::Sqlite { writer, .. } => Tx::Sqlite(Unit::sqlite(writer, "BEGIN IMMEDIATE").await?),
-            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool.get()?, entered(tenant)).await?),
+            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool.get()?, begin_for(tenant)).await?),
         })
     }
 
-    /// A unit of work of no tenant: on PostgreSQL it sees no tenant's row until it enters one.
+    /// Begins a unit of work without a tenant: on PostgreSQL it sees no tenant's rows until it enters a tenant.
     pub(super) async fn write_outside(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Db::Sqlite { writer, .. } => Tx::Sqlite(Unit::sqlite(writer, "BEGIN IMMEDIATE").await?),
@@ -113,7 +113,7 @@ impl Db {
         })
     }
 
-    /// One read of a tenant.
+    /// Runs one query for a tenant.
     pub(super) async fn rows(
         &self,
         tenant: OrganizationId,
@@ -129,7 +129,7 @@ impl Db {
         Ok(rows)
     }
 
-    /// One read of a tenant of which at most one row comes.
+    /// Runs one query for a tenant and returns its first row.
     pub(super) async fn row(
         &self,
         tenant: OrganizationId,
@@ -139,7 +139,7 @@ impl Db {
         Ok(self.rows(tenant, sql, values).await?.into_iter().next())
     }
 
-    /// One write of a tenant; how many rows it changed.
+    /// Runs one statement that writes for a tenant. Returns the number of changed rows.
     pub(super) async fn run(
         &self,
         tenant: OrganizationId,
@@ -152,20 +152,20 @@ impl Db {
         Ok(changed)
     }
 
-    /// One read that comes before a tenant is known. PostgreSQL: only the look-up functions see anything then.
+    /// Runs one query before the tenant is known. On PostgreSQL only the look-up functions see rows then.
     pub(super) async fn rows_outside(&self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Vec<Row>, StoreError> {
-        storable(values)?;
+        refuse_nul(values)?;
         Ok(match self {
             Db::Sqlite { readers, .. } => {
-                bound_sqlite(sql, values).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+                query_sqlite(sql, values).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
             }
             Db::Postgres(pool) => {
-                bound_postgres(sql, values).fetch_all(pool.get()?).await?.into_iter().map(Row::Postgres).collect()
+                query_postgres(sql, values).fetch_all(pool.get()?).await?.into_iter().map(Row::Postgres).collect()
             }
         })
     }
 
-    /// Waits for running statements and closes; SQLite's write-ahead log is folded in.
+    /// Waits for running statements and closes the connections; SQLite's write-ahead log is merged into the file.
     pub(super) async fn close(&self) {
         match self {
             Db::Sqlite { writer, readers } => {
@@ -181,14 +181,15 @@ impl Db {
     }
 }
 
-/// What begins a tenant's unit of work: one round trip. The id is hexadecimal digits and hyphens, nothing else.
-fn entered(tenant: OrganizationId) -> SqlStr {
+/// Returns the statements that begin a tenant's unit of work in one round trip. The id consists of hexadecimal digits
+/// and hyphens only.
+fn begin_for(tenant: OrganizationId) -> SqlStr {
     let sql = format!("BEGIN; SELECT set_config('app.current_org_id', '{}', true)", tenant.0.hyphenated());
     AssertSqlSafe(sql).into_sql_str()
 }
 
 impl Tx {
-    /// From here on in this unit of work, rows of this tenant are seen and no others.
+    /// Enters a tenant: from here on, this unit of work sees the rows of this tenant and no others.
     pub(super) async fn enter(&mut self, tenant: OrganizationId) -> Result<(), StoreError> {
         if let Tx::Postgres(tx) = self {
             let statement = sqlx::query("SELECT set_config('app.current_org_id', $1, true)");
@@ -197,7 +198,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Which of two statements this database takes.
+    /// Chooses the statement for this database where the two need different ones.
     pub(super) fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
             Tx::Sqlite(_) => sqlite,
@@ -205,44 +206,44 @@ impl Tx {
         }
     }
 
-    /// Runs a statement; how many rows it changed.
+    /// Runs a statement and returns the number of changed rows.
     pub(super) async fn run(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<u64, StoreError> {
-        storable(values)?;
+        refuse_nul(values)?;
         Ok(match self {
-            Tx::Sqlite(tx) => bound_sqlite(sql, values).execute(tx.connection()).await?.rows_affected(),
-            Tx::Postgres(tx) => bound_postgres(sql, values).execute(tx.connection()).await?.rows_affected(),
+            Tx::Sqlite(tx) => query_sqlite(sql, values).execute(tx.connection()).await?.rows_affected(),
+            Tx::Postgres(tx) => query_postgres(sql, values).execute(tx.connection()).await?.rows_affected(),
         })
     }
 
-    /// All rows of a statement.
+    /// Runs a statement and returns all its rows.
     pub(super) async fn rows(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Vec<Row>, StoreError> {
-        storable(values)?;
+        refuse_nul(values)?;
         Ok(match self {
             Tx::Sqlite(tx) => {
-                bound_sqlite(sql, values).fetch_all(tx.connection()).await?.into_iter().map(Row::Sqlite).collect()
+                query_sqlite(sql, values).fetch_all(tx.connection()).await?.into_iter().map(Row::Sqlite).collect()
             }
             Tx::Postgres(tx) => {
-                bound_postgres(sql, values).fetch_all(tx.connection()).await?.into_iter().map(Row::Postgres).collect()
+                query_postgres(sql, values).fetch_all(tx.connection()).await?.into_iter().map(Row::Postgres).collect()
             }
         })
     }
 
-    /// The first row of a statement.
+    /// Runs a statement and returns its first row.
     pub(super) async fn row(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Option<Row>, StoreError> {
         Ok(self.rows(sql, values).await?.into_iter().next())
     }
 
-    /// A place in the unit of work to which [`Tx::roll_back_to_savepoint`] goes back: the latest one.
+    /// Sets a savepoint. [`Tx::roll_back_to_savepoint`] goes back to the latest one.
     pub(super) async fn savepoint(&mut self) -> Result<(), StoreError> {
         self.raw("SAVEPOINT piece").await
     }
 
-    /// Undoes what came after the latest savepoint.
+    /// Undoes the statements after the latest savepoint.
     pub(super) async fn roll_back_to_savepoint(&mut self) -> Result<(), StoreError> {
         self.raw("ROLLBACK TO SAVEPOINT piece").await
     }
 
-    /// From here on, no check waits for the commit. SQLite has none that does.
+    /// Makes the database check constraints at each statement instead of at the commit. SQLite always does so.
     pub(super) async fn constraints_immediate(&mut self) -> Result<(), StoreError> {
         match self {
             Tx::Sqlite(_) => Ok(()),
@@ -258,7 +259,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Makes it last.
+    /// Commits the unit of work.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Tx::Sqlite(tx) => tx.commit().await?,
@@ -268,13 +269,13 @@ impl Tx {
     }
 }
 
-/// PostgreSQL takes no NUL in a text; refused alike for both, before anything is sent.
-fn storable(values: &[Value]) -> Result<(), StoreError> {
+/// Refuses NUL in texts, for both databases and before anything is sent, because PostgreSQL does not accept it.
+fn refuse_nul(values: &[Value]) -> Result<(), StoreError> {
     let nul = values.iter().any(|value| matches!(value, Value::Text(Some(text)) if text.contains('\0')));
     if nul { Err(StoreError::Nul) } else { Ok(()) }
 }
 
-fn bound_sqlite<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Sqlite, SqliteArguments> {
+fn query_sqlite<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Sqlite, SqliteArguments> {
     let mut query = sqlx::query(sql);
     for value in values {
         query = match value {
@@ -288,7 +289,7 @@ fn bound_sqlite<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Sqlite,
     query
 }
 
-fn bound_postgres<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Postgres, PgArguments> {
+fn query_postgres<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Postgres, PgArguments> {
     let mut query = sqlx::query(sql);
     for value in values {
         query = match value {
@@ -302,7 +303,7 @@ fn bound_postgres<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Postg
     query
 }
 
-/// Reads a column of either kind of row.
+/// Reads a column from a row of either database.
 macro_rules! column {
     ($row:expr, $type:ty, $name:expr) => {
         match $row {
@@ -333,7 +334,7 @@ impl Row {
         Ok(column!(self, Vec<u8>, name))
     }
 
-    /// A count or length, which is never below 0.
+    /// Reads a count or length. A negative value is [`StoreError::Corrupt`].
     pub(super) fn count(&self, name: &'static str) -> Result<u64, StoreError> {
         u64::try_from(self.int(name)?).map_err(|_| StoreError::Corrupt { column: name })
     }
@@ -368,7 +369,7 @@ impl Row {
         ms.map(Timestamp::from_millisecond).transpose().map_err(|_| StoreError::Corrupt { column: name })
     }
 
-    /// What a JSON column holds, as the type that wrote it.
+    /// Reads a JSON column as the type that wrote it.
     pub(super) fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, StoreError> {
         self.json_opt(name)?.ok_or(StoreError::Corrupt { column: name })
     }
@@ -427,7 +428,7 @@ impl From<u32> for Value {
     }
 }
 
-/// Lengths and counters; what is above `i64::MAX`, which nothing reaches, is kept as that.
+/// For lengths and counters; a value above `i64::MAX`, which none reaches, is stored as `i64::MAX`.
 impl From<u64> for Value {
     fn from(number: u64) -> Value {
         Value::Int(Some(i64::try_from(number).unwrap_or(i64::MAX)))

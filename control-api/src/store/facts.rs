@@ -1,4 +1,4 @@
-//! What decides about a tenant's calls, in one piece, for when the database is away.
+//! The data that decide about a tenant's calls, in one value that can be kept while the database is away.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,23 +6,26 @@ use super::{OrganizationId, Store, StoreError};
 use crate::capabilities::Capabilities;
 use crate::voice_config::VoiceConfig;
 
-/// A tenant, as far as decisions about calls need it. No secrets.
+/// The data of a tenant that decisions about calls need. It holds no secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationFacts {
-    /// Identity.
+    /// Identity of the tenant.
     pub id: OrganizationId,
-    /// What is done with the audio of its calls.
+    /// How the audio of its calls is processed.
     pub config: VoiceConfig,
-    /// Its switches.
+    /// What its calls may do.
     pub capabilities: Capabilities,
-    /// SIP user names of its members.
+    /// SIP user names of its members, sorted.
     pub agents: Vec<String>,
-    /// Its proven numbers, E.164.
+    /// Its proven numbers, E.164, sorted.
     pub numbers: Vec<String>,
 }
 
 impl Store {
-    /// What decides about a tenant's calls. Of a tenant that does not exist: defaults and no names.
+    /// Returns the data that decide about a tenant's calls. An unknown tenant has defaults, no agents and no numbers.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn organization_facts(&self, id: OrganizationId) -> Result<OrganizationFacts, StoreError> {
         let agents = "SELECT sip_name AS name FROM memberships WHERE organization_id = $1 ORDER BY sip_name";
         let numbers = "SELECT number AS name FROM caller_id_numbers \

@@ -1,11 +1,12 @@
-//! Answers that are kept for a day, to be given again to who asks with the same key.
+//! Idempotency keys: answers are kept for a day and repeated for requests with the same key.
 //!
 //! ```text
-//! claim ─▶ Mine (work, then finish or release) │ Done (the answer) │ Running (somebody works) │ OtherBody
+//! claim ─▶ Mine (work, then finish or release) │ Done (the answer) │ Running (another request works) │ OtherBody
 //! ```
 //!
-//! A claim holds for [`LEASE`]: who died with it blocks the key no longer. Whoever takes over gets the same subject, so
-//! that what was made before is found and not made twice. Answers are sealed: one may hold a key that is shown once.
+//! A claim lasts for [`LEASE`], so that a holder that died does not block the key. The next holder gets the same
+//! subject, so that an object that was already created is found and not created twice. Answers are sealed, as one may
+//! contain a key that is shown only once.
 
 use std::time::Duration;
 
@@ -15,56 +16,59 @@ use super::db::{Row, Tx};
 use super::seal::{Sealer, Slot};
 use super::{OrganizationId, Store, StoreError, now};
 
-/// How long answers are kept.
+/// Time for which answers are kept: one day.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// How long who works on an answer may take until somebody else takes over.
+/// Time for which a claim lasts; after it, another request may take over.
 pub const LEASE: Duration = Duration::from_secs(30);
 
-/// Whose key it is: keys of different actors never meet.
+/// An idempotency key with its owner: equal keys of different actors are different.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// Whose.
+    /// Organization of the actor.
     pub organization: OrganizationId,
-    /// Which user or API key.
+    /// The user or API key that makes the request.
     pub actor: String,
-    /// What the client sent.
+    /// Key that the client sent.
     pub key: String,
 }
 
-/// An answer as it is kept.
+/// A stored answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptAnswer {
-    /// HTTP status.
+    /// HTTP status code.
     pub status: u16,
-    /// Header `Location`.
+    /// Value of the header `Location`.
     pub location: Option<String>,
-    /// JSON.
+    /// Body as JSON text.
     pub body: String,
 }
 
-/// What became of a claim.
+/// Result of claiming a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// Work, then finish or release under this claim.
+    /// The key is claimed: do the work, then finish or release it under this claim.
     Mine {
-        /// What proves the claim.
+        /// Proof of the claim, for [`Store::idempotency_finish`] and [`Store::idempotency_release`].
         claim: Uuid,
-        /// The identity for what is made.
+        /// Identity for the object that the request creates.
         subject: Uuid,
-        /// Somebody had it before and never finished: what is to be made may be there.
+        /// Whether an earlier holder never finished, so that the object may exist already.
         again: bool,
     },
-    /// The answer was given before.
+    /// The request was answered before, with this answer.
     Done(KeptAnswer),
-    /// Somebody works on it.
+    /// Another request with this key is being worked on.
     Running,
-    /// The key was used with another request.
+    /// The key was used with a different request.
     OtherBody,
 }
 
 impl Store {
-    /// Claims a key for a request, told by its hash.
+    /// Claims a key for a request, which is identified by the hash of its body.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn idempotency_claim(&self, key: &IdempotencyKey, body_hash: &str) -> Result<Claimed, StoreError> {
         let (at, claim) = (now(), Uuid::now_v7());
         let mut tx = self.db.write(key.organization).await?;
@@ -96,7 +100,7 @@ impl Store {
              WHERE organization_id = $1 AND actor = $2 AND key = $3 FOR UPDATE",
         );
         let row = tx.row(sql, &values[..3]).await?;
-        // Released in this moment: whoever asks again gets it.
+        // Released just now: the client gets the key when it retries.
         let Some(row) = row else { return Ok(Claimed::Running) };
         if row.text("body_hash")? != body_hash {
             return Ok(Claimed::OtherBody);
@@ -116,7 +120,10 @@ impl Store {
         Ok(Claimed::Mine { claim, subject: row.uuid("subject")?, again: true })
     }
 
-    /// Keeps the answer of a claimed key; nothing when another has taken over.
+    /// Stores the answer to a claimed request. Does nothing if another request has taken over the key.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn idempotency_finish(
         &self,
         key: &IdempotencyKey,
@@ -138,7 +145,10 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a claimed key back: nothing was made, and it may be used again.
+    /// Releases a claimed key when nothing was created, so that it can be used again.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn idempotency_release(&self, key: &IdempotencyKey, claim: Uuid) -> Result<(), StoreError> {
         let sql = "DELETE FROM idempotency_keys WHERE organization_id = $1 AND actor = $2 AND key = $3 AND claim = $4";
         let values = [key.organization.into(), (&key.actor).into(), (&key.key).into(), claim.into()];
@@ -146,14 +156,17 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets what a tenant's keys kept long enough; how many.
+    /// Removes a tenant's expired keys with their answers. Returns their number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn idempotency_expire(&self, organization: OrganizationId) -> Result<u64, StoreError> {
         let sql = "DELETE FROM idempotency_keys WHERE organization_id = $1 AND expires_at <= $2";
         self.db.run(organization, sql, &[organization.into(), now().into()]).await
     }
 }
 
-/// What tells a key apart within its organization. Neither part holds a line end.
+/// Returns the name of a key within its organization. Neither part contains a line end.
 fn row_of(actor: &str, key: &str) -> String {
     format!("{actor}\n{key}")
 }
@@ -162,7 +175,7 @@ fn slot(organization: OrganizationId, row: &str) -> Slot<'_> {
     Slot { column: "idempotency_keys.response", organization, row }
 }
 
-/// Seals a tenant's kept answers anew; how many there were.
+/// Seals a tenant's stored answers anew. Returns their number.
 pub(super) async fn reseal(
     tx: &mut Tx,
     organization: OrganizationId,

@@ -1,4 +1,12 @@
-//! Invitations into a tenant. What stands in the link is kept as a hash only.
+//! Invitations into a tenant. The token in the link is stored as a hash only.
+//!
+//! ```text
+//! create ─▶ open ─ accept, once ─▶ accepted: the person is a member
+//!            └─ revoked, replaced by a newer one of the same address, or expired ─▶ closed
+//! ```
+//!
+//! Invariant: acceptance checks the present rights of the inviter, not those at the time of the invitation. Not here:
+//! the mail with the link, and which role may grant which (`routes`, `auth`).
 
 use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
@@ -9,69 +17,69 @@ use super::db::{Row, Tx, Value};
 use super::user::{self, NewMember};
 use super::{Membership, OrganizationId, Place, Role, Store, StoreError, UserId, lookup, membership, now};
 
-/// An invitation.
+/// An invitation into a tenant, open or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invitation {
-    /// Identity.
+    /// Identity of the invitation.
     pub id: Uuid,
-    /// Who is invited.
+    /// E-mail address of the invited person.
     pub email: String,
-    /// As what.
+    /// Role that is granted.
     pub role: Role,
-    /// Name of who invited.
+    /// Name of the inviter.
     pub invited_by: String,
-    /// Identity of the person or key that invited, where it is known.
+    /// Identity of the person or key that invited, if known.
     pub inviter: Option<(ActorKind, Uuid)>,
-    /// Since when.
+    /// Time of the invitation.
     pub created_at: Timestamp,
-    /// Until when.
+    /// Time at which the invitation expires.
     pub expires_at: Timestamp,
-    /// When it was taken.
+    /// Time at which it was accepted.
     pub accepted_at: Option<Timestamp>,
-    /// When it was taken back.
+    /// Time at which it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// An invitation to be made.
+/// An invitation to be created.
 #[derive(Clone, Copy)]
 pub struct NewInvitation<'a> {
-    /// Who is invited; kept in lower case.
+    /// E-mail address of the invited person; stored in lower case.
     pub email: &'a str,
-    /// As what.
+    /// Role that is granted.
     pub role: Role,
-    /// SHA-256 of what stands in the link, in hex.
+    /// SHA-256 of the token in the link, in hex.
     pub token_hash: &'a str,
-    /// Until when.
+    /// Time at which the invitation expires.
     pub expires_at: Timestamp,
 }
 
-/// What the inviter of an invitation may do now.
+/// Present rights of the inviter of an invitation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inviter {
     /// A member with this role.
     Member(Role),
-    /// A valid key with these scopes; nothing: all that a key may.
+    /// A valid key with these scopes; `None` grants everything that keys may do.
     Key(Option<Vec<String>>),
-    /// No member and no valid key any more.
+    /// No longer a member or a valid key.
     Gone,
 }
 
-/// What became of taking an invitation back.
+/// Result of revoking an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvitationChange {
-    /// Done.
+    /// The invitation is revoked.
     Done,
-    /// There is no such open one.
+    /// There is no such open invitation.
     NoSuch,
-    /// Whoever asks may not do all that its role may do.
+    /// The requester lacks rights that its role has.
     BeyondRights,
 }
 
-/// Who takes an invitation.
+/// The person who accepts an invitation.
 pub enum Joining<'a> {
-    /// Somebody new.
+    /// A person without an account.
     New(NewMember<'a>),
-    /// Somebody who has an account, under this SIP name.
+    /// A person with an account, and their SIP user name in the tenant.
     Known(UserId, &'a str),
 }
 
@@ -98,7 +106,7 @@ fn invitation(row: &Row) -> Result<Invitation, StoreError> {
 }
 
 impl Invitation {
-    /// Whether it can still be taken.
+    /// Returns whether the invitation can still be accepted at this time.
     pub fn is_open(&self, at: Timestamp) -> bool {
         self.accepted_at.is_none() && self.revoked_at.is_none() && self.expires_at > at
     }
@@ -124,8 +132,11 @@ async fn inviter(tx: &mut Tx, organization: OrganizationId, invitation: &Invitat
 }
 
 impl Store {
-    /// Invites somebody; earlier open invitations of the same address end. `Taken` when the address is a member's.
-    /// Nothing: one of those has a role that `covers` (whether whoever asks may do all that a role may) does not take.
+    /// Creates an invitation and revokes earlier open ones of the same address. `covers` tells whether the requester
+    /// has all rights of a role; `None` if it refuses the role of an earlier invitation.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when a member has the address; else when the database fails.
     pub async fn invitation_create(
         &self,
         organization: OrganizationId,
@@ -185,7 +196,10 @@ impl Store {
         Ok(Some(created))
     }
 
-    /// A tenant's invitations, newest first, after this place.
+    /// Returns a tenant's invitations after this place, newest first.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn invitation_list(
         &self,
         organization: OrganizationId,
@@ -200,7 +214,10 @@ impl Store {
         self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(invitation).collect()
     }
 
-    /// Takes an invitation back. `covers`: whether whoever asks may do all that a role may.
+    /// Revokes an invitation. `covers` tells whether the requester has all rights of a role.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn invitation_revoke(
         &self,
         organization: OrganizationId,
@@ -225,7 +242,10 @@ impl Store {
         Ok(if done { InvitationChange::Done } else { InvitationChange::NoSuch })
     }
 
-    /// What the inviter of an invitation may do now.
+    /// Returns the present rights of the inviter of an invitation.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn invitation_inviter(
         &self,
         organization: OrganizationId,
@@ -237,7 +257,10 @@ impl Store {
         Ok(inviter)
     }
 
-    /// The open invitation of this link. Look-up before a tenant is known.
+    /// Returns the open invitation of this link and its tenant. This look-up runs before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn invitation_by_hash(
         &self,
         token_hash: &str,
@@ -249,8 +272,11 @@ impl Store {
         Ok(found.filter(|found| found.is_open(now())).map(|found| (organization, found)))
     }
 
-    /// Makes somebody a member by an invitation, once. Nothing: it is not open any more, or `may` does not take what its
-    /// inviter may do now.
+    /// Accepts an invitation, once, and makes the person a member. `None` if it is no longer open or `may` refuses the
+    /// present rights of its inviter.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the e-mail address or the SIP name is taken; else when the database fails.
     pub async fn invitation_accept(
         &self,
         organization: OrganizationId,

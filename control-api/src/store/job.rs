@@ -1,4 +1,4 @@
-//! Work to be done in the background: claimed by lease, tried again with back-off.
+//! Background jobs: claimed by lease, retried with back-off.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use uuid::Uuid;
 use super::db::Row;
 use super::{OrganizationId, Store, StoreError, now};
 
-/// Tried at most this often.
+/// Largest number of attempts per job.
 pub const ATTEMPTS_MAX: u64 = 5;
-/// The first pause after a failure; each further one is twice as long.
+/// Pause after the first failure; it doubles with each further one.
 const BACK_OFF: Duration = Duration::from_secs(30);
 
-/// One job.
+/// A background job of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Identity.
+    /// Identity of the job.
     pub id: Uuid,
-    /// What is to be done, such as `usage.roll_up`.
+    /// Kind of work, such as `usage.roll_up`.
     pub kind: String,
-    /// For which period or subject: one job of a kind for each.
+    /// Period or subject of the work; there is one job of a kind per slot.
     pub slot: String,
-    /// `waiting`, `running`, `done` or `failed`.
+    /// State of the job: `waiting`, `running`, `done` or `failed`.
     pub state: String,
-    /// How often it was begun.
+    /// Number of attempts that were begun.
     pub attempts: u64,
-    /// Not before.
+    /// Time before which it is not begun.
     pub due_at: Timestamp,
-    /// Why it failed last.
+    /// Cause of the latest failure.
     pub error: Option<String>,
-    /// What it did, in words.
+    /// What the job did, in words.
     pub result: Option<String>,
-    /// When it was over.
+    /// Time at which it was done or failed for good.
     pub finished_at: Option<Timestamp>,
 }
 
@@ -54,7 +54,10 @@ fn job(row: &Row) -> Result<Job, StoreError> {
 }
 
 impl Store {
-    /// Puts a job on the list, unless one of this kind and slot is or was there. `true`: it is new.
+    /// Adds a job, unless one of this kind and slot exists already. Returns whether it was added.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn job_add(
         &self,
         organization: OrganizationId,
@@ -73,8 +76,11 @@ impl Store {
         Ok(self.db.run(organization, sql, &values).await? == 1)
     }
 
-    /// Takes the job that has been due longest, for `lease`. Also one whose lease ran out: who had it has died. One that
-    /// has been begun too often fails instead.
+    /// Claims the job that has been due longest, for the time `lease`. A job whose lease has run out, because its
+    /// worker died, is claimed too, or fails if it has been begun [`ATTEMPTS_MAX`] times. `None` if no job is due.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn job_claim(
         &self,
         organization: OrganizationId,
@@ -87,7 +93,7 @@ impl Store {
         self.db.run(organization, sql, &[at.into(), organization.into(), ATTEMPTS_MAX.into()]).await?;
         let due = "SELECT id FROM jobs WHERE organization_id = $1 AND due_at <= $2 \
                    AND (state = 'waiting' OR (state = 'running' AND lease_until < $2)) ORDER BY due_at, id LIMIT 1";
-        // Two servers on one database never take the same job, and do not wait for each other.
+        // Two servers on one database never claim the same job and do not wait for each other.
         let locked = self.db.pick("", "FOR UPDATE SKIP LOCKED");
         let sql = format!(
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, lease_until = $3, leased_by = $4 \
@@ -95,13 +101,16 @@ impl Store {
         );
         let mut tx = self.db.write(organization).await?;
         let values = [organization.into(), at.into(), (at + lease).into(), worker.into()];
-        // Only the constants above enter the text; values are bound.
+        // The text contains only the constants above; values are bound.
         let row = tx.row(sqlx::AssertSqlSafe(sql), &values).await?;
         tx.commit().await?;
         row.as_ref().map(job).transpose()
     }
 
-    /// A job is done. Nothing happens when its lease has run out and another has it.
+    /// Marks a job as done. Does nothing if its lease has run out and another worker has claimed it.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn job_done(
         &self,
         organization: OrganizationId,
@@ -116,7 +125,10 @@ impl Store {
         Ok(())
     }
 
-    /// A job failed: it is tried again later, or was tried often enough.
+    /// Records a failure of a job: it is retried later, or has failed for good after [`ATTEMPTS_MAX`] attempts.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn job_failed(
         &self,
         organization: OrganizationId,
@@ -142,7 +154,10 @@ impl Store {
         Ok(())
     }
 
-    /// A tenant's newest jobs, at most `limit`.
+    /// Returns a tenant's newest jobs, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn job_list(&self, organization: OrganizationId, limit: u32) -> Result<Vec<Job>, StoreError> {
         let sql =
             format!("SELECT {COLUMNS} FROM jobs WHERE organization_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2");
@@ -150,7 +165,10 @@ impl Store {
         rows.iter().map(job).collect()
     }
 
-    /// Forgets jobs that were over before `before`; how many.
+    /// Removes jobs that ended before `before`. Returns their number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn job_prune(&self, organization: OrganizationId, before: Timestamp) -> Result<u64, StoreError> {
         let sql = "DELETE FROM jobs WHERE organization_id = $1 AND state IN ('done', 'failed') AND finished_at < $2";
         self.db.run(organization, sql, &[organization.into(), before.into()]).await

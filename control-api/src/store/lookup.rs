@@ -1,7 +1,7 @@
-//! What must be found before a tenant is known. Each look-up gives ids and nothing else.
+//! Look-ups that run before the tenant is known. Each returns ids only.
 //!
-//! PostgreSQL: functions that run with the migrating role's rights (SECURITY DEFINER), because the serving role sees no
-//! row outside a tenant. SQLite: the same as queries.
+//! On PostgreSQL they are functions with the rights of the migrating role (SECURITY DEFINER), because the serving role
+//! sees no rows outside a tenant. On SQLite they are the same queries.
 
 use super::db::{Db, Row, Tx, Value};
 use super::{OrganizationId, StoreError, UserId};
@@ -10,7 +10,7 @@ fn organization(row: &Row) -> Result<OrganizationId, StoreError> {
     row.uuid("organization_id").map(OrganizationId)
 }
 
-async fn one(
+async fn find_organization(
     db: &Db,
     sqlite: &'static str,
     postgres: &'static str,
@@ -20,7 +20,7 @@ async fn one(
     rows.first().map(organization).transpose()
 }
 
-/// The person of this e-mail address and the oldest membership: where a log-in leads.
+/// Returns the person with this e-mail address and the tenant of their oldest membership, to which a log-in leads.
 pub(super) async fn login(db: &Db, email: &str) -> Result<Option<(OrganizationId, UserId)>, StoreError> {
     let sql = db.pick(
         "SELECT m.organization_id, m.user_id FROM users u JOIN memberships m ON m.user_id = u.id WHERE u.email = $1 \
@@ -31,49 +31,50 @@ pub(super) async fn login(db: &Db, email: &str) -> Result<Option<(OrganizationId
     rows.first().map(|row| Ok((organization(row)?, UserId(row.uuid("user_id")?)))).transpose()
 }
 
-/// The tenant of a session.
+/// Returns the tenant of a session.
 pub(super) async fn session(db: &Db, token_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
     let sqlite = "SELECT organization_id FROM sessions WHERE token_hash = $1";
-    one(db, sqlite, "SELECT organization_id FROM look_up_session($1)", token_hash.into()).await
+    find_organization(db, sqlite, "SELECT organization_id FROM look_up_session($1)", token_hash.into()).await
 }
 
-/// The tenant of an API key.
+/// Returns the tenant of an API key.
 pub(super) async fn api_key(db: &Db, key_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
     let sqlite = "SELECT organization_id FROM api_keys WHERE key_hash = $1";
-    one(db, sqlite, "SELECT organization_id FROM look_up_api_key($1)", key_hash.into()).await
+    find_organization(db, sqlite, "SELECT organization_id FROM look_up_api_key($1)", key_hash.into()).await
 }
 
-/// The tenant of an invitation.
+/// Returns the tenant of an invitation.
 pub(super) async fn invitation(db: &Db, token_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
     let sqlite = "SELECT organization_id FROM invitations WHERE token_hash = $1";
-    one(db, sqlite, "SELECT organization_id FROM look_up_invitation($1)", token_hash.into()).await
+    find_organization(db, sqlite, "SELECT organization_id FROM look_up_invitation($1)", token_hash.into()).await
 }
 
-/// The tenant of an agent's SIP name.
+/// Returns the tenant whose member has this SIP name.
 pub(super) async fn sip_name(db: &Db, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
     let sqlite = "SELECT organization_id FROM memberships WHERE sip_name = $1";
-    one(db, sqlite, "SELECT organization_id FROM look_up_sip_name($1)", sip_name.into()).await
+    find_organization(db, sqlite, "SELECT organization_id FROM look_up_sip_name($1)", sip_name.into()).await
 }
 
-/// The tenant for which a SIP name is reserved.
+/// Returns the tenant for which a SIP name is reserved.
 pub(super) async fn sip_name_reserved(db: &Db, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
     let sqlite = "SELECT organization_id FROM sip_names WHERE sip_name = $1";
-    one(db, sqlite, "SELECT organization_id FROM look_up_sip_name_reserved($1)", sip_name.into()).await
+    find_organization(db, sqlite, "SELECT organization_id FROM look_up_sip_name_reserved($1)", sip_name.into()).await
 }
 
-/// The tenant of a link that sets a new password.
+/// Returns the tenant of a link that sets a new password.
 pub(super) async fn password_reset(db: &Db, token_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
     let sqlite = "SELECT organization_id FROM password_resets WHERE token_hash = $1";
-    one(db, sqlite, "SELECT organization_id FROM look_up_password_reset($1)", token_hash.into()).await
+    find_organization(db, sqlite, "SELECT organization_id FROM look_up_password_reset($1)", token_hash.into()).await
 }
 
-/// The tenant of a call that the engine names: asked inside the unit of work that writes.
+/// Finds the tenant of a call that the engine names, inside the unit of work that writes.
 pub(super) const CALL_SQLITE: &str = "SELECT organization_id FROM calls WHERE id = $1";
-/// The same for PostgreSQL.
+/// [`CALL_SQLITE`] for PostgreSQL.
 pub(super) const CALL_POSTGRES: &str = "SELECT organization_id FROM look_up_call($1)";
 
-/// The tenant of an incoming call: its agent's, or the called number's, or the oldest. Asked inside the unit of work that writes.
-pub(super) async fn of_incoming(
+/// Returns the tenant of an incoming call, inside the unit of work that writes: that of its agent, else of the called
+/// number, else the oldest.
+pub(super) async fn incoming_call(
     tx: &mut Tx,
     agent: Option<&str>,
     number: Option<&str>,
@@ -99,13 +100,13 @@ pub(super) async fn of_incoming(
     tx.row(oldest, &[]).await?.as_ref().map(organization).transpose()
 }
 
-/// The tenant of this name.
+/// Returns the tenant with this name.
 pub(super) async fn organization_named(db: &Db, name: &str) -> Result<Option<OrganizationId>, StoreError> {
     let sqlite = "SELECT id AS organization_id FROM organizations WHERE name = $1";
-    one(db, sqlite, "SELECT organization_id FROM look_up_organization($1)", name.into()).await
+    find_organization(db, sqlite, "SELECT organization_id FROM look_up_organization($1)", name.into()).await
 }
 
-/// Every tenant, the oldest first: for what goes tenant by tenant.
+/// Returns every tenant, the oldest first, for work that runs tenant by tenant.
 pub(super) async fn organizations(db: &Db) -> Result<Vec<OrganizationId>, StoreError> {
     let sql = db.pick(
         "SELECT id AS organization_id FROM organizations ORDER BY created_at, id",
@@ -114,7 +115,7 @@ pub(super) async fn organizations(db: &Db) -> Result<Vec<OrganizationId>, StoreE
     db.rows_outside(sql, &[]).await?.iter().map(organization).collect()
 }
 
-/// The tenants to which a person belongs.
+/// Returns the tenants to which a person belongs.
 pub(super) async fn memberships(db: &Db, user: UserId) -> Result<Vec<OrganizationId>, StoreError> {
     let sql = db.pick(
         "SELECT organization_id FROM memberships WHERE user_id = $1 ORDER BY created_at, organization_id",

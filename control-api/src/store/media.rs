@@ -1,69 +1,69 @@
-//! What is known of a leg's media, as it is kept and shown: its quality and whether its sound flows.
+//! A leg's media as it is stored and shown: its quality and the flow of its audio.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::engine::{Flow, LegQuality, Rating};
 
-/// A leg's media since it began, told every 5 s.
+/// Media quality of a leg since it began, reported every 5 s.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Quality {
-    /// Packets received.
+    /// Packets received from the far end.
     pub packets_received: u64,
-    /// Packets sent.
+    /// Packets sent to the far end.
     pub packets_sent: u64,
-    /// Packets that never came.
+    /// Packets that never arrived.
     pub packets_lost: u64,
-    /// Packets that came too late to be played.
+    /// Packets that arrived too late to be played.
     pub packets_late: u64,
-    /// Interarrival jitter of what comes (RFC 3550), in milliseconds.
+    /// Interarrival jitter of received packets (RFC 3550), in milliseconds.
     pub jitter_ms: f64,
-    /// Round trip, when the far end's reports tell it, in milliseconds.
+    /// Round-trip time, if the far end's reports contain it, in milliseconds.
     pub round_trip_ms: Option<f64>,
-    /// What comes from the far end, as we receive it.
+    /// Rating of the audio from the far end, as received here.
     #[serde(default)]
     pub incoming: Score,
-    /// What goes to the far end, as it reports.
+    /// Rating of the audio to the far end, as the far end reports it.
     #[serde(default)]
     pub outgoing: Score,
 }
 
-/// What one direction is worth. Null where nothing came, or nobody told.
+/// Rating of one direction. Fields are null if no packets came or the far end reported nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Score {
     /// Estimated MOS-CQE of the last 5 s: 1 to 4.5, by ITU-T G.107; 4.41 is perfect.
     pub mos: Option<f64>,
-    /// The same over the whole call.
+    /// Estimated MOS-CQE over the whole call.
     pub mos_call: Option<f64>,
-    /// Lost or late in the last 5 s, in percent; outgoing: as the far end reports.
+    /// Packets lost or late in the last 5 s, in percent; for outgoing audio, as the far end reports.
     pub loss_percent: Option<f64>,
-    /// Lost or late over the whole call, in percent.
+    /// Packets lost or late over the whole call, in percent.
     pub loss_percent_call: Option<f64>,
-    /// Interarrival jitter, in milliseconds.
+    /// Interarrival jitter (RFC 3550), in milliseconds.
     pub jitter_ms: Option<f64>,
-    /// One way from mouth to ear as far as it is known: half the round trip, one packet, the codec's look-ahead, the jitter
-    /// buffer (twice the jitter where the buffer is not ours).
+    /// One-way delay from mouth to ear as far as it is known, in milliseconds: half the round trip, one packet, the
+    /// codec's look-ahead, the jitter buffer (twice the jitter if the buffer is the far end's).
     pub delay_ms: Option<f64>,
 }
 
-/// Whether sound flows on a leg, per direction.
+/// Flow of audio on a leg, per direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LegFlow {
-    /// From the far end. `flowing`, or why not: `no_packets_yet`, `wrong_address`, `undecryptable`,
+    /// Audio from the far end: `flowing`, or the reason why not: `no_packets_yet`, `wrong_address`, `undecryptable`,
     /// `wrong_payload_type`, `silence`, `stopped`, `unreachable`, `on_hold`.
     pub incoming: FlowState,
-    /// To the far end. `sending`, or what is known besides: `far_end_reports_loss`, `far_end_reports_nothing`,
+    /// Audio to the far end: `sending`, or more precisely `far_end_reports_loss`, `far_end_reports_nothing`,
     /// `nothing_to_send`, `on_hold`.
     pub outgoing: FlowState,
 }
 
-/// One direction's state.
+/// State of one direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlowState {
-    /// Which.
+    /// Name of the state, as listed for the direction.
     #[schema(example = "wrong_address")]
     pub state: String,
-    /// What to know about it, in a sentence; null when all is well.
+    /// Explanation in one sentence; null when all is well.
     #[schema(example = "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000")]
     pub detail: Option<String>,
 }
@@ -107,7 +107,7 @@ impl From<&Flow> for LegFlow {
     }
 }
 
-/// Two digits behind the point: what a reader can use.
+/// Rounds to two decimal places, which is enough for a reader.
 fn rounded(value: f32) -> f64 {
     (f64::from(value) * 100.0).round() / 100.0
 }

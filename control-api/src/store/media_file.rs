@@ -1,4 +1,4 @@
-//! Sounds of an organization: WAV files that calls are played.
+//! Sounds of an organization: WAV files that are played in calls.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,36 +8,36 @@ use uuid::Uuid;
 use super::db::Row;
 use super::{OrganizationId, Place, Store, StoreError, now, taken};
 
-/// A sound, without its samples.
+/// A sound of an organization, without its samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MediaFile {
-    /// Identity.
+    /// Identity of the sound.
     pub id: Uuid,
-    /// Unique in its organization.
+    /// Name, unique in its organization.
     #[schema(example = "Greeting")]
     pub name: String,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub size_bytes: u64,
-    /// Its samples per second.
+    /// Sample rate in hertz.
     #[schema(example = 16_000)]
     pub rate_hz: u64,
-    /// How long it lasts.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// Since when.
+    /// Time at which it was added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
 }
 
-/// A sound about to be kept.
+/// A sound to be stored.
 #[derive(Clone, Debug)]
 pub struct NewMediaFile {
-    /// Unique in its organization.
+    /// Name, unique in its organization.
     pub name: String,
-    /// The file.
+    /// Content of the WAV file.
     pub wav: Vec<u8>,
-    /// Its samples per second.
+    /// Sample rate in hertz.
     pub rate_hz: u32,
-    /// How long it lasts.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
 }
 
@@ -56,7 +56,10 @@ fn file(row: &Row) -> Result<MediaFile, StoreError> {
 }
 
 impl Store {
-    /// A tenant's sounds after a place, the oldest first.
+    /// Returns a tenant's sounds after a place, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn media_file_list(
         &self,
         organization: OrganizationId,
@@ -71,7 +74,10 @@ impl Store {
         self.db.rows(organization, sqlx::AssertSqlSafe(sql), &values).await?.iter().map(file).collect()
     }
 
-    /// One sound of a tenant.
+    /// Returns one sound of a tenant, without its samples.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn media_file_show(
         &self,
         organization: OrganizationId,
@@ -82,14 +88,20 @@ impl Store {
         row.as_ref().map(file).transpose()
     }
 
-    /// The file of a tenant's sound.
+    /// Returns the WAV file of a tenant's sound.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn media_file_read(&self, organization: OrganizationId, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT wav FROM media_files WHERE organization_id = $1 AND id = $2";
         let row = self.db.row(organization, sql, &[organization.into(), id.into()]).await?;
         row.as_ref().map(|row| row.bytes("wav")).transpose()
     }
 
-    /// The file of a tenant's sound of this name.
+    /// Returns the WAV file of a tenant's sound with this name.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn media_file_named(
         &self,
         organization: OrganizationId,
@@ -100,7 +112,10 @@ impl Store {
         row.as_ref().map(|row| row.bytes("wav")).transpose()
     }
 
-    /// A new sound; `None`: the tenant has `most` already. `Taken` when the name exists.
+    /// Adds a sound. `None` if the tenant has `most` sounds already.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the tenant has a sound with this name; else when the database fails.
     pub async fn media_file_create(
         &self,
         organization: OrganizationId,
@@ -139,7 +154,10 @@ impl Store {
         Ok(Some(made))
     }
 
-    /// Removes a tenant's sound; `false`: there is none.
+    /// Removes a tenant's sound. Returns `false` if there is no such sound.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn media_file_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM media_files WHERE organization_id = $1 AND id = $2";
         Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)

@@ -1,4 +1,4 @@
-//! A tenant's members as a team: listed, changed, removed. The last owner stays.
+//! The members of a tenant: list, change of role, removal. The last owner cannot be removed or demoted.
 
 use jiff::Timestamp;
 
@@ -6,35 +6,35 @@ use super::audit_log::{self, By, Deed};
 use super::db::{Row, Tx};
 use super::{OrganizationId, Place, Role, Store, StoreError, UserId};
 
-/// A member with name and address.
+/// A member of a tenant with name and address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// Identity of the person.
     pub user: UserId,
-    /// Log-in name.
+    /// E-mail address, the log-in name.
     pub email: String,
-    /// Shown on pages.
+    /// Name of the person, as pages show it.
     pub name: String,
-    /// As what.
+    /// Role in the tenant.
     pub role: Role,
-    /// SIP user name.
+    /// SIP user name, unique over all organizations.
     pub sip_name: String,
-    /// Since when.
+    /// Time at which the person joined.
     pub created_at: Timestamp,
-    /// The latest log-in.
+    /// Time of the latest log-in.
     pub last_login_at: Option<Timestamp>,
 }
 
-/// What became of a change to a member.
+/// Result of a change to a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberChange {
-    /// Done; as the member is, or was.
+    /// The change is done; the member as it is now, or was before the removal.
     Done(Member),
     /// The tenant has no such member.
     NoSuch,
-    /// There must be an owner.
+    /// The member is the last owner, and a tenant must have one.
     LastOwner,
-    /// Whoever asks may not do all that the member's role, before or after, may do.
+    /// The requester lacks rights of the member's role, before or after the change.
     BeyondRights,
 }
 
@@ -50,8 +50,12 @@ fn member(row: &Row) -> Result<Member, StoreError> {
     })
 }
 
-/// The member, and whether nobody else owns the tenant; owners are held until the end of the unit of work.
-async fn held(tx: &mut Tx, organization: OrganizationId, user: UserId) -> Result<Option<(Member, bool)>, StoreError> {
+/// Returns the member and whether it is the only owner. Locks the owners until the end of the unit of work.
+async fn member_lock(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    user: UserId,
+) -> Result<Option<(Member, bool)>, StoreError> {
     let sql = tx.pick(
         "SELECT user_id FROM memberships WHERE organization_id = $1 AND role = 'owner'",
         "SELECT user_id FROM memberships WHERE organization_id = $1 AND role = 'owner' FOR UPDATE",
@@ -66,7 +70,10 @@ async fn held(tx: &mut Tx, organization: OrganizationId, user: UserId) -> Result
 }
 
 impl Store {
-    /// A tenant's members in the order in which they came, after this place.
+    /// Returns a tenant's members after this place, in the order in which they joined.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn member_list(
         &self,
         organization: OrganizationId,
@@ -81,7 +88,10 @@ impl Store {
         self.db.rows(organization, sql, &values).await?.iter().map(member).collect()
     }
 
-    /// One member.
+    /// Returns one member of a tenant.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn member_show(&self, organization: OrganizationId, user: UserId) -> Result<Option<Member>, StoreError> {
         let sql = "SELECT m.user_id, u.email, u.name, m.role, m.sip_name, m.created_at, m.last_login_at \
                    FROM memberships m JOIN users u ON u.id = m.user_id \
@@ -89,7 +99,10 @@ impl Store {
         self.db.row(organization, sql, &[organization.into(), user.into()]).await?.as_ref().map(member).transpose()
     }
 
-    /// Gives a member another role. `covers`: whether whoever asks may do all that a role may.
+    /// Changes the role of a member. `covers` tells whether the requester has all rights of a role.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn member_role_change(
         &self,
         organization: OrganizationId,
@@ -99,7 +112,7 @@ impl Store {
         by: &By,
     ) -> Result<MemberChange, StoreError> {
         let mut tx = self.db.write(organization).await?;
-        let Some((mut member, last)) = held(&mut tx, organization, user).await? else {
+        let Some((mut member, last)) = member_lock(&mut tx, organization, user).await? else {
             return Ok(MemberChange::NoSuch);
         };
         if !covers(member.role) || !covers(role) {
@@ -122,8 +135,11 @@ impl Store {
         Ok(MemberChange::Done(member))
     }
 
-    /// Removes a member and the sessions here; who belongs nowhere else is forgotten. `covers`: whether whoever asks may
-    /// do all that a role may.
+    /// Removes a member with their sessions in this tenant, and the person's account if this was their only tenant.
+    /// `covers` tells whether the requester has all rights of a role.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn member_remove(
         &self,
         organization: OrganizationId,
@@ -132,7 +148,7 @@ impl Store {
         by: &By,
     ) -> Result<MemberChange, StoreError> {
         let mut tx = self.db.write(organization).await?;
-        let Some((member, last)) = held(&mut tx, organization, user).await? else {
+        let Some((member, last)) = member_lock(&mut tx, organization, user).await? else {
             return Ok(MemberChange::NoSuch);
         };
         if !covers(member.role) {

@@ -1,28 +1,28 @@
-//! Who belongs to which tenant, as what, and under which SIP name.
+//! Memberships: the people of each tenant with their roles and SIP user names.
 
 use super::db::{Row, Tx};
 use super::{OrganizationId, Store, StoreError, UserId, lookup, now, taken};
 
-/// A person's part in an organization.
+/// Role of a person in an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// May do everything, including what would remove the organization.
+    /// May do everything, including actions that remove the organization.
     Owner,
     /// May change settings.
     Admin,
-    /// Reads every call.
+    /// May read every call.
     Supervisor,
-    /// Takes and makes calls.
+    /// May take and make calls.
     Agent,
-    /// Reads recordings and records of what was done.
+    /// May read recordings and the audit log.
     Compliance,
-    /// Reads.
+    /// May read, but change nothing.
     Viewer,
 }
 
 impl Role {
-    /// The word in store and API.
+    /// Returns the word for the role in the store and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Owner => "owner",
@@ -46,16 +46,16 @@ impl std::str::FromStr for Role {
     }
 }
 
-/// One membership.
+/// A person's membership in an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
-    /// Where.
+    /// Organization that the person belongs to.
     pub organization: OrganizationId,
-    /// Who.
+    /// Identity of the person.
     pub user: UserId,
-    /// As what.
+    /// Role in the organization.
     pub role: Role,
-    /// SIP user name, unique over all organizations; it stays this organization's after the member is gone.
+    /// SIP user name, unique over all organizations; it stays reserved for this organization after the member is gone.
     pub sip_name: String,
 }
 
@@ -68,7 +68,8 @@ pub(super) fn membership(row: &Row) -> Result<Membership, StoreError> {
     })
 }
 
-/// Adds a person to a tenant. `Taken` when the SIP name is or ever was another tenant's, or is another member's.
+/// Adds a person to a tenant. [`StoreError::Taken`] if the SIP name is or ever was another tenant's, or is another
+/// member's.
 pub(super) async fn insert(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -84,7 +85,8 @@ pub(super) async fn insert(
     Ok(Membership { organization, user, role, sip_name: sip_name.to_owned() })
 }
 
-/// Keeps a SIP name for this tenant, for good: telephones, routes and old calls go on naming it after its member is gone.
+/// Reserves a SIP name for this tenant for good, because telephones, routes and old calls still name it after its
+/// member is gone.
 async fn reserve(tx: &mut Tx, organization: OrganizationId, sip_name: &str) -> Result<(), StoreError> {
     let sql = "INSERT INTO sip_names (sip_name, organization_id, created_at) VALUES ($1, $2, $3) \
                ON CONFLICT (sip_name) DO NOTHING";
@@ -97,7 +99,10 @@ async fn reserve(tx: &mut Tx, organization: OrganizationId, sip_name: &str) -> R
 }
 
 impl Store {
-    /// A person's membership in a tenant.
+    /// Returns a person's membership in a tenant.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn membership_by_user(
         &self,
         organization: OrganizationId,
@@ -108,7 +113,10 @@ impl Store {
         self.db.row(organization, sql, &[organization.into(), user.into()]).await?.as_ref().map(membership).transpose()
     }
 
-    /// All memberships of a person. Look-up before a tenant is known.
+    /// Returns all memberships of a person, the oldest first. This look-up runs before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn membership_list(&self, user: UserId) -> Result<Vec<Membership>, StoreError> {
         let mut memberships = Vec::new();
         for organization in lookup::memberships(&self.db, user).await? {
@@ -117,7 +125,10 @@ impl Store {
         Ok(memberships)
     }
 
-    /// The member of this tenant with this SIP name.
+    /// Returns the member of this tenant with this SIP name.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn membership_by_sip_name(
         &self,
         organization: OrganizationId,
@@ -129,12 +140,19 @@ impl Store {
         row.as_ref().map(membership).transpose()
     }
 
-    /// The tenant for which a SIP name is reserved, whether a member has it now or not. Look-up before a tenant is known.
+    /// Returns the tenant for which a SIP name is reserved, whether or not a member has it now. This look-up runs
+    /// before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn sip_name_organization(&self, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
         lookup::sip_name_reserved(&self.db, sip_name).await
     }
 
-    /// The tenant to which an agent's SIP name belongs. Look-up before a tenant is known.
+    /// Returns the tenant whose member has this SIP name. This look-up runs before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn membership_organization(&self, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
         lookup::sip_name(&self.db, sip_name).await
     }

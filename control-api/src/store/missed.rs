@@ -1,4 +1,4 @@
-//! Segments that live recognition missed, on their way to be recognised again from the recording.
+//! Segments that live recognition missed and that are to be recognised from the recording.
 //!
 //! ```text
 //! final event, missed ─▶ waiting ─ recognised from the recording ─▶ heard
@@ -15,30 +15,30 @@ use super::db::{Row, Tx};
 use super::{OrganizationId, RecordedChannel, Store, StoreError, recording, transcript};
 use crate::engine::TranslationEvent;
 
-/// A missed segment of a call that is over and was recorded.
+/// A missed segment of a recorded call that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissedSegment {
-    /// The call.
+    /// Call of the segment.
     pub call: Uuid,
-    /// The segment.
+    /// Number of the segment in its call.
     pub segment: u64,
-    /// Who spoke: `customer` or `agent`.
+    /// Role of the speaker: `customer` or `agent`.
     pub leg: String,
-    /// BCP 47.
+    /// Spoken language, BCP 47.
     pub language: String,
-    /// When the speech began.
+    /// Time at which the speech began.
     pub began_at: Timestamp,
-    /// When it ended.
+    /// Time at which the speech ended.
     pub ended_at: Timestamp,
-    /// The recording's file.
+    /// File of the recording.
     pub path: PathBuf,
-    /// The speaker's channel in it.
+    /// Channel of the speaker in the file, 0 for the first.
     pub channel: usize,
-    /// When the recording's first sample was.
+    /// Time of the recording's first sample.
     pub recorded_from: Timestamp,
 }
 
-fn missed(row: &Row) -> Result<MissedSegment, StoreError> {
+fn missed_segment(row: &Row) -> Result<MissedSegment, StoreError> {
     let (leg, began_at) = (row.text("leg")?, row.time("began_at")?);
     Ok(MissedSegment {
         channel: channel_of(&recording::channels(row)?, &leg, began_at),
@@ -53,7 +53,8 @@ fn missed(row: &Row) -> Result<MissedSegment, StoreError> {
     })
 }
 
-/// The channel of whoever spoke in this role at this time. A recording of before does not say it: customer first, agent second.
+/// Returns the channel of the leg that had this role at this time. Recordings of earlier versions do not name legs: the
+/// customer is on the first channel, the agent on the second.
 fn channel_of(channels: &[RecordedChannel], role: &str, at: Timestamp) -> usize {
     let of_role = || channels.iter().filter(|channel| channel.role == role);
     let spoke = of_role().find(|channel| channel.from <= at && channel.until.is_none_or(|until| at <= until));
@@ -61,8 +62,8 @@ fn channel_of(channels: &[RecordedChannel], role: &str, at: Timestamp) -> usize 
     found.unwrap_or(usize::from(role == "agent"))
 }
 
-/// Puts a segment on the list when its final event says that it was missed.
-pub(super) async fn missed_in(
+/// Adds a segment to the list if its final event says that it was missed.
+pub(super) async fn insert_in(
     tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
@@ -88,8 +89,11 @@ pub(super) async fn missed_in(
 }
 
 impl Store {
-    /// A tenant's oldest missed segments that can be recognised again: their calls are over, their recordings complete.
-    /// Each comes with the part of the recording in which it begins.
+    /// Returns a tenant's oldest missed segments that can be recognised: their calls have ended and their recordings
+    /// are complete. Each comes with the part of the recording in which it begins.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn missed_list(
         &self,
         organization: OrganizationId,
@@ -110,10 +114,13 @@ impl Store {
                    AND r.state IN ('finished', 'interrupted') \
                    ORDER BY m.began_at, m.call_id, m.segment LIMIT $2";
         let rows = self.db.rows(organization, sql, &[organization.into(), limit.into()]).await?;
-        rows.iter().map(missed).collect()
+        rows.iter().map(missed_segment).collect()
     }
 
-    /// Gives up the missed segments of a tenant's calls that are over and were not recorded; how many.
+    /// Gives up the missed segments of a tenant's ended calls that were not recorded. Returns their number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn missed_unrecorded_give_up(&self, organization: OrganizationId) -> Result<u64, StoreError> {
         let sql = "UPDATE missed_segments SET state = 'given_up' WHERE organization_id = $1 AND state = 'waiting' \
                    AND EXISTS (SELECT 1 FROM calls c WHERE c.organization_id = missed_segments.organization_id \
@@ -124,8 +131,11 @@ impl Store {
         self.db.run(organization, sql, &[organization.into()]).await
     }
 
-    /// A try failed. The last of `most` gives the segment up: `true`.
-    pub async fn missed_tried(
+    /// Counts a failed try. Returns `true` if it was the last of `most` and the segment is given up.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
+    pub async fn missed_try_failed(
         &self,
         organization: OrganizationId,
         segment: &MissedSegment,
@@ -141,9 +151,12 @@ impl Store {
         Ok(row.map(|row| row.text("state")).transpose()?.as_deref() == Some("given_up"))
     }
 
-    /// What the recording told of a missed segment: a new version of its transcript, and its text, unless it has one.
-    /// Empty text: nothing could be made of it, and the segment is given up.
-    pub async fn missed_heard(
+    /// Stores the text that was recognised from the recording as a new version of the transcript, and as the segment's
+    /// text if that is empty. An empty `text` means that nothing was recognised, and gives the segment up.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
+    pub async fn missed_resolve(
         &self,
         organization: OrganizationId,
         segment: &MissedSegment,
@@ -154,7 +167,7 @@ impl Store {
         let sql = "UPDATE missed_segments SET state = $4, tries = tries + 1 \
                    WHERE organization_id = $1 AND call_id = $2 AND segment = $3 AND state = 'waiting'";
         let values = [organization.into(), segment.call.into(), segment.segment.into(), state.into()];
-        // Another may have been faster, or the call was removed.
+        // Another server may have been faster, or the call was removed.
         if tx.run(sql, &values).await? == 0 || text.is_empty() {
             return tx.commit().await;
         }

@@ -1,4 +1,4 @@
-//! The store: everything that outlives a request. SQL stands only in this folder.
+//! The store: all data that outlives a request. SQL appears only in this folder.
 //!
 //! ```text
 //! routes, auth, events ──▶ Store ──▶ db ──▶ SQLite: one connection writes, a pool reads beside it (WAL)
@@ -6,11 +6,12 @@
 //!                            └─▶ lookup: ids before a tenant is known
 //! ```
 //!
-//! Invariants: every query on a tenant's table filters by organization, except the named look-ups that come
-//! before a tenant is known (API key, session, e-mail, agent's SIP name, the organization of a call that the
-//! engine names). Methods are noun-first. Times are [`Timestamp`]s of whole milliseconds.
+//! Invariants: every query on a tenant's table filters by organization, except the named look-ups, which run
+//! before the tenant is known (API key, session, e-mail address, agent's SIP name, organization of a call that the
+//! engine names). Method names begin with a noun. Times are [`Timestamp`]s of whole milliseconds.
 //!
-//! Not here: who may do what (`auth`), what a request looks like (`routes`).
+//! Every method that reads or writes returns [`StoreError`] on failure; [`StoreError::is_transient`] tells whether a
+//! retry can succeed. Not here: access rights (`auth`) and the format of requests (`routes`).
 
 mod api_key;
 mod attempt;
@@ -110,20 +111,21 @@ pub(crate) use usage::day_of;
 pub use user::{NewMember, User};
 pub use voice_target::VoiceTarget;
 
-/// Handle to the store; clones share its connections.
+/// Handle to the store; clones share its connections and caches.
 #[derive(Clone, Debug)]
 pub struct Store {
     db: db::Db,
     keeps: bool,
-    /// Nothing until the store is connected.
+    /// Empty until the store is connected.
     sealer: Arc<OnceLock<Arc<seal::Sealer>>>,
-    /// Whose calls are.
+    /// Organizations of recent calls.
     owners: record::Owners,
     settings: Arc<settings::Settings>,
 }
 
 impl Store {
-    /// Whether anything is kept. Otherwise (`store.url = "none"`) there are no organizations, so that calls leave no trace.
+    /// Returns whether the store keeps data. With `store.url = "none"` it does not: there are no organizations, and
+    /// calls leave no trace.
     pub fn keeps(&self) -> bool {
         self.keeps
     }
@@ -133,17 +135,18 @@ impl Store {
         Store { db, keeps, sealer, owners: record::Owners::default(), settings: Arc::default() }
     }
 
-    /// A store on PostgreSQL that is not connected yet: until [`Store::adopt`], everything fails with [`StoreError::Away`].
+    /// Returns a PostgreSQL store that is not connected yet: until [`Store::adopt`], every method fails with
+    /// [`StoreError::Away`].
     pub fn not_connected() -> Store {
         let db = db::Db::Postgres(db::Pool::default());
         Store { db, keeps: true, sealer: Arc::default(), owners: record::Owners::default(), settings: Arc::default() }
     }
 
-    /// Goes on with the connections of a store that was opened later.
+    /// Takes over the connections of a store that was opened later. Does nothing if this store is already connected.
     pub fn adopt(&self, opened: &Store) {
         if let (db::Db::Postgres(own), db::Db::Postgres(other)) = (&self.db, &opened.db) {
             if let Some(sealer) = opened.sealer.get() {
-                // Set before: it stays as it is.
+                // A sealer that is already set is kept.
                 let _ = self.sealer.set(Arc::clone(sealer));
             }
             own.adopt(other);
@@ -155,11 +158,11 @@ impl Store {
     }
 }
 
-/// A tenant. Every query on a tenant's table takes one.
+/// Identity of a tenant. Every query on a tenant's table takes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OrganizationId(pub Uuid);
 
-/// A person.
+/// Identity of a person, who may belong to several tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(pub Uuid);
 
@@ -175,58 +178,59 @@ impl std::fmt::Display for UserId {
     }
 }
 
-/// What can go wrong between us and the database.
+/// Errors of the store. [`StoreError::is_transient`] separates those that a retry can cure.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file cannot be opened, or is no database. The text says what to do.
+    /// The database cannot be opened or is not usable. The text says what to do.
     #[error("store.url: {0}")]
     Open(String),
-    /// PostgreSQL cannot be reached now. The text says what to do.
+    /// PostgreSQL cannot be reached at present. The text says what to do.
     #[error("store.url: {0}")]
     Unreachable(String),
-    /// The schema cannot be brought to what this binary expects. The text says what to do.
+    /// The schema cannot be migrated to the version that this binary expects. The text says what to do.
     #[error("store: {0}")]
     Migrate(String),
-    /// There is no store.
-    #[error("store.url is \"none\": nothing is kept, and nobody can have an account; choose a database there")]
+    /// The configuration has no store (`store.url = "none"`).
+    #[error("store.url is \"none\", so nothing is stored and no account can exist; set it to a database")]
     None,
-    /// A name or address that must be unique is taken.
+    /// A name or address that must be unique is taken. The text names it.
     #[error("{0} exists already")]
     Taken(&'static str),
-    /// A backup cannot be made or brought back. The text says what to do.
+    /// A backup cannot be made or restored. The text says what to do.
     #[error("backup: {0}")]
     Backup(String),
-    /// The key that seals secrets is missing, another, or cannot be used. The text says what to do.
+    /// The key that seals secrets is missing, is the wrong one, or cannot be used. The text says what to do.
     #[error("seal: {0}")]
     SealKey(String),
-    /// A secret does not open: it was not written by this store in this place.
-    #[error("store: the secret in {column} does not open; it was altered, or copied from elsewhere")]
+    /// A secret cannot be decrypted: this store did not write it in this place.
+    #[error("store: the secret in {column} cannot be decrypted; it was altered or copied from another place")]
     Sealed {
-        /// Table and column.
+        /// Table and column, such as `signing_keys.key`.
         column: &'static str,
     },
-    /// The file where events wait cannot be used.
+    /// The spool file, in which events wait for the database, cannot be read or written.
     #[error("spool: {0}")]
     Spool(std::io::Error),
-    /// Anything else that the database says.
+    /// Any other error from the database.
     #[error("store: {0}")]
     Database(#[from] sqlx::Error),
-    /// A text holds NUL, which no column of PostgreSQL takes; refused for SQLite as well.
-    #[error("store: a text holds the character NUL")]
+    /// A text contains NUL, which no PostgreSQL column accepts; refused for SQLite as well.
+    #[error("store: a text contains the character NUL")]
     Nul,
-    /// The database did not answer in time, or is not connected yet.
+    /// The database did not answer in time or is not connected yet.
     #[error("store: the database does not answer")]
     Away,
-    /// A row holds what this binary never writes.
+    /// A row holds a value that this binary never writes.
     #[error("store: column {column} holds an unexpected value")]
     Corrupt {
-        /// Which column.
+        /// Name of the column.
         column: &'static str,
     },
 }
 
 impl StoreError {
-    /// Whether trying the same statement again may succeed: the database is busy, full or away, not refusing.
+    /// Returns whether the same statement may succeed later: the database is busy, full or away, and has not refused
+    /// it.
     pub fn is_transient(&self) -> bool {
         match self {
             StoreError::Database(sqlx::Error::Database(error)) => {
@@ -239,23 +243,23 @@ impl StoreError {
             }
             StoreError::Spool(_) | StoreError::Away | StoreError::Unreachable(_) => true,
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
-            // The fault of a connection, not of the statement.
+            // The connection is at fault, not the statement.
             StoreError::Database(sqlx::Error::BeginFailed | sqlx::Error::InvalidSavePointStatement) => true,
             _ => false,
         }
     }
 }
 
-/// SQLite's busy, locked, out of memory, read-only, I/O error, full, cannot open.
+/// SQLite's result codes for busy, locked, out of memory, read-only, I/O error, full, cannot open.
 const SQLITE_TRANSIENT: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
 
-/// PostgreSQL's connection exceptions, serialization failures and deadlocks, insufficient resources, locks that are
-/// held, operator intervention such as a shutdown, system errors, a server that is read-only for now; also missing rights
-/// and tables, which an operator has to bring back and no statement of ours can help ("Appendix A").
+/// PostgreSQL's error codes ("Appendix A") for connection exceptions, serialization failures and deadlocks,
+/// insufficient resources, held locks, operator intervention such as a shutdown, system errors, and a read-only server;
+/// also for missing rights and tables, which only an operator can restore.
 const POSTGRES_TRANSIENT: [&str; 11] =
     ["08", "40001", "40P01", "53", "55P03", "57P", "58", "25006", "42501", "42P01", "42703"];
 
-/// Turns a violated uniqueness into [`StoreError::Taken`].
+/// Turns a unique violation into [`StoreError::Taken`].
 fn taken(what: &'static str) -> impl Fn(StoreError) -> StoreError {
     move |error| match &error {
         StoreError::Database(sqlx::Error::Database(inner)) if inner.is_unique_violation() => StoreError::Taken(what),
@@ -263,7 +267,7 @@ fn taken(what: &'static str) -> impl Fn(StoreError) -> StoreError {
     }
 }
 
-/// The wall clock in whole milliseconds: what the store keeps.
+/// Returns the wall-clock time in whole milliseconds, the precision of the store.
 pub fn now() -> Timestamp {
     Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -1,4 +1,4 @@
-//! Notes on calls, by people and programs.
+//! Notes on calls, written by people and programs.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,25 +8,25 @@ use uuid::Uuid;
 use super::db::Row;
 use super::{OrganizationId, Store, StoreError, now};
 
-/// Most notes shown with one call.
+/// Largest number of notes shown with one call.
 const NOTES_MAX: u32 = 1_000;
 
-/// One note.
+/// A note on a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Note {
-    /// Identity.
+    /// Identity of the note.
     pub id: Uuid,
-    /// What it says.
+    /// Text of the note.
     pub text: String,
-    /// Who wrote it: a user's or a key's name as it was then.
+    /// Name of the author, a user or an API key, at the time of writing.
     pub author: String,
-    /// Whose it is.
+    /// Identity of the author.
     #[serde(skip)]
     pub author_id: String,
-    /// When.
+    /// Time of writing.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// Last change.
+    /// Time of the last change.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
 }
@@ -43,7 +43,10 @@ fn note(row: &Row) -> Result<Note, StoreError> {
 }
 
 impl Store {
-    /// The notes on a tenant's call, the oldest first.
+    /// Returns the notes on a tenant's call, the oldest first, at most 1,000.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn note_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Note>, StoreError> {
         let sql = "SELECT id, text, author, author_id, created_at, updated_at FROM call_notes \
                    WHERE organization_id = $1 AND call_id = $2 ORDER BY created_at, id LIMIT $3";
@@ -51,7 +54,10 @@ impl Store {
         rows.iter().map(note).collect()
     }
 
-    /// One note on a tenant's call.
+    /// Returns one note on a tenant's call.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn note_show(
         &self,
         organization: OrganizationId,
@@ -64,7 +70,10 @@ impl Store {
         row.as_ref().map(note).transpose()
     }
 
-    /// A new note on a call that the tenant is known to have.
+    /// Adds a note to a call. The caller has checked that the call is the tenant's.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn note_create(
         &self,
         organization: OrganizationId,
@@ -90,7 +99,10 @@ impl Store {
         Ok(new)
     }
 
-    /// Changes what a note says; `false`: there is none.
+    /// Changes the text of a note. Returns `false` if there is no such note.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn note_update(
         &self,
         organization: OrganizationId,
@@ -104,7 +116,10 @@ impl Store {
         Ok(self.db.run(organization, sql, &values).await? > 0)
     }
 
-    /// Removes a note; `false`: there is none.
+    /// Removes a note. Returns `false` if there is no such note.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn note_delete(&self, organization: OrganizationId, call: Uuid, id: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM call_notes WHERE organization_id = $1 AND call_id = $2 AND id = $3";
         Ok(self.db.run(organization, sql, &[organization.into(), call.into(), id.into()]).await? > 0)

@@ -1,4 +1,4 @@
-//! Call programs of numbers, and the secrets that sign requests for them.
+//! Call programs of numbers, and the versions of the secrets that sign requests for programs.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,43 +7,43 @@ use uuid::Uuid;
 use super::db::Row;
 use super::{OrganizationId, Store, StoreError, now};
 
-/// What happens to whoever calls a number.
+/// The program that handles calls to a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NumberProgram {
-    /// The number's identity.
+    /// Identity of the number.
     pub number_id: Uuid,
-    /// The program as JSON, when it has one of its own.
+    /// The program as JSON, if it is stored here.
     pub program: Option<String>,
-    /// Where its program is asked for, when it has none.
+    /// URL from which the program is requested, if it is not stored here.
     pub program_url: Option<String>,
-    /// The program as JSON that runs when another one cannot be had.
+    /// The program as JSON that runs if the requested one cannot be obtained.
     pub fallback: Option<String>,
     /// Time of the last change.
     pub updated_at: Timestamp,
 }
 
-/// News of a call program, as they are told.
+/// Progress of a call program, as events report it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramStep {
-    /// `started`, `step_started`, `step_ended`, `fell_back` or `ended`.
+    /// State: `started`, `step_started`, `step_ended`, `fell_back` or `ended`.
     pub state: String,
-    /// The programs of a call are counted from 0: what a webhook gives is the next one.
+    /// Number of the program in its call, from 0; each program that a webhook returns is the next one.
     pub program: Option<u32>,
-    /// The program's steps are counted from 0.
+    /// Number of the step in the program, from 0.
     pub step: Option<u64>,
-    /// The step in the words of a program's errors, such as `steps[3]`.
+    /// Path of the step as in the errors of a program, such as `steps[3]`.
     pub path: Option<String>,
-    /// What the step does.
+    /// Verb of the step.
     pub verb: Option<String>,
-    /// What came of the step or of the program.
+    /// Outcome of the step or of the program.
     pub outcome: Option<String>,
-    /// What was pressed, unless it is secret.
+    /// Digits that were pressed, unless they are secret.
     pub digits: Option<String>,
-    /// Why.
+    /// Explanation of the outcome.
     pub detail: Option<String>,
-    /// How long a recording is, or a conversation was.
+    /// Duration of a recording or conversation, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// Steps of a program that begins.
+    /// Number of steps of a program that begins.
     pub steps: Option<u64>,
 }
 
@@ -58,7 +58,10 @@ fn program(row: &Row) -> Result<NumberProgram, StoreError> {
 }
 
 impl Store {
-    /// The program of a tenant's number.
+    /// Returns the program of a tenant's number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn number_program_show(
         &self,
         organization: OrganizationId,
@@ -70,7 +73,10 @@ impl Store {
         row.as_ref().map(program).transpose()
     }
 
-    /// The program that takes calls to a number which the tenant has proven.
+    /// Returns the program that handles calls to a number, which the tenant must have proven.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn number_program_of_call(
         &self,
         organization: OrganizationId,
@@ -83,7 +89,10 @@ impl Store {
         row.as_ref().map(program).transpose()
     }
 
-    /// Gives a tenant's number a program in place of what it had; nothing when the number is not there.
+    /// Sets or replaces the program of a tenant's number. `None` if there is no such number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn number_program_put(
         &self,
         organization: OrganizationId,
@@ -102,20 +111,30 @@ impl Store {
         self.number_program_show(organization, number).await
     }
 
-    /// Takes a number's program away; `false`: it has none.
+    /// Removes the program of a number. Returns `false` if it has none.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn number_program_delete(&self, organization: OrganizationId, number: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM number_programs WHERE organization_id = $1 AND number_id = $2";
         Ok(self.db.run(organization, sql, &[organization.into(), number.into()]).await? > 0)
     }
 
-    /// Which of the secrets that the tenant's signing key gives is in force; nothing while there is no key.
+    /// Returns the version of the secret in force, which is derived from the tenant's signing key; `None` while there
+    /// is no key.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn program_secret_version(&self, organization: OrganizationId) -> Result<Option<u64>, StoreError> {
         let sql = "SELECT program_secret FROM signing_keys WHERE organization_id = $1";
         let row = self.db.row(organization, sql, &[organization.into()]).await?;
         row.as_ref().map(|row| row.count("program_secret")).transpose()
     }
 
-    /// Puts the next secret in force.
+    /// Puts the next version of the secret in force.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn program_secret_replace(&self, organization: OrganizationId) -> Result<(), StoreError> {
         let sql = "UPDATE signing_keys SET program_secret = program_secret + 1 WHERE organization_id = $1";
         self.db.run(organization, sql, &[organization.into()]).await.map(drop)

@@ -1,4 +1,4 @@
-//! Tenants.
+//! Organizations, which are the tenants, and their own settings.
 
 use std::collections::BTreeMap;
 
@@ -11,50 +11,50 @@ use super::audit_log::{self, By, Deed};
 use super::db::{Row, Tx};
 use super::{OrganizationId, Store, StoreError, lookup, now, taken};
 
-/// A tenant.
+/// A tenant, without its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
-    /// Identity.
+    /// Identity of the tenant.
     pub id: OrganizationId,
-    /// Unique name.
+    /// Name, unique over all tenants.
     pub name: String,
-    /// Since when.
+    /// Time at which the tenant was created.
     pub created_at: Timestamp,
 }
 
-/// A tenant with what it set itself.
+/// A tenant with its own settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrganizationSettings {
-    /// Identity.
+    /// Identity of the tenant.
     pub id: OrganizationId,
-    /// Unique name.
+    /// Name, unique over all tenants.
     pub name: String,
-    /// Since when.
+    /// Time at which the tenant was created.
     pub created_at: Timestamp,
-    /// Lower limits than the operator's, by name.
+    /// Limits by name, lower than the operator's.
     pub limits: BTreeMap<String, u32>,
-    /// How long things are kept.
+    /// Times after which data are removed.
     pub retention: Retention,
 }
 
-/// How long things are kept, in days; nothing: for ever.
+/// Times after which data are removed, in days; null keeps them for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Recordings.
+    /// Days for which recordings are kept.
     pub recordings_days: Option<u32>,
-    /// Events of calls that are over.
+    /// Days for which events of ended calls are kept.
     pub events_days: Option<u32>,
 }
 
-/// What is to be changed of a tenant.
+/// Changes to a tenant; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrganizationChange {
-    /// A new name.
+    /// New name, unique over all tenants.
     pub name: Option<String>,
-    /// All limits of its own.
+    /// New limits, which replace all existing ones.
     pub limits: Option<BTreeMap<String, u32>>,
-    /// How long things are kept.
+    /// New times after which data are removed.
     pub retention: Option<Retention>,
 }
 
@@ -77,7 +77,10 @@ fn organization(row: &Row) -> Result<Organization, StoreError> {
 }
 
 impl Store {
-    /// A new tenant. `Taken` when the name exists.
+    /// Creates a tenant without members.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the name exists; [`StoreError::None`] without a store; else when the database fails.
     pub async fn organization_create(&self, name: &str) -> Result<Organization, StoreError> {
         if !self.keeps() {
             return Err(StoreError::None);
@@ -90,7 +93,10 @@ impl Store {
         Ok(created)
     }
 
-    /// The tenant of this name.
+    /// Returns the tenant with this name. This look-up runs before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn organization_by_name(&self, name: &str) -> Result<Option<Organization>, StoreError> {
         match lookup::organization_named(&self.db, name).await? {
             Some(id) => self.organization_by_id(id).await,
@@ -98,19 +104,28 @@ impl Store {
         }
     }
 
-    /// A tenant by identity.
+    /// Returns the tenant with this identity.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn organization_by_id(&self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
         let sql = "SELECT id, name, created_at FROM organizations WHERE id = $1";
         self.db.row(id, sql, &[id.into()]).await?.as_ref().map(organization).transpose()
     }
 
-    /// A tenant with what it set itself.
+    /// Returns a tenant with its own settings.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn organization_settings(&self, id: OrganizationId) -> Result<Option<OrganizationSettings>, StoreError> {
         let sql = "SELECT id, name, created_at, limits, retention FROM organizations WHERE id = $1";
         self.db.row(id, sql, &[id.into()]).await?.as_ref().map(settings).transpose()
     }
 
-    /// Changes a tenant. `Taken` when the new name is another's.
+    /// Changes a tenant and returns its settings. `None` if there is no such tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another tenant has the new name; else when the database fails.
     pub async fn organization_update(
         &self,
         id: OrganizationId,
@@ -145,12 +160,19 @@ impl Store {
         Ok(Some(after))
     }
 
-    /// Every tenant, the oldest first: for jobs, which go tenant by tenant.
+    /// Returns every tenant, the oldest first, for jobs that run tenant by tenant.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn organization_list(&self) -> Result<Vec<OrganizationId>, StoreError> {
         lookup::organizations(&self.db).await
     }
 
-    /// The default tenant: the oldest. It owns incoming calls that no agent's name gives to another.
+    /// Returns the default tenant, which is the oldest. It owns incoming calls that belong to no other tenant by agent
+    /// or number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn organization_default(&self) -> Result<Option<Organization>, StoreError> {
         match self.organization_list().await?.first() {
             Some(id) => self.organization_by_id(*id).await,

@@ -1,4 +1,4 @@
-//! How calls turned out: the latest word and all that were given before.
+//! Outcomes of calls: the latest one and all that were set before.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -7,23 +7,26 @@ use uuid::Uuid;
 
 use super::{OrganizationId, Store, StoreError, now};
 
-/// One outcome that a call was given.
+/// One outcome that was set for a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Outcome {
-    /// A word of the organization's own.
+    /// The outcome in the organization's own word.
     #[schema(example = "callback")]
     pub outcome: String,
-    /// What there was to say about it.
+    /// Remark on the outcome, if any.
     pub note: Option<String>,
-    /// Who: a user's or a key's name.
+    /// Name of the user or API key that set it.
     pub set_by: String,
-    /// When.
+    /// Time at which it was set.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }
 
 impl Store {
-    /// Every outcome that a tenant's call was given, the first one first.
+    /// Returns every outcome of a tenant's call, the earliest first.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn outcome_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Outcome>, StoreError> {
         let sql = "SELECT outcome, note, set_by, at FROM call_outcomes WHERE organization_id = $1 AND call_id = $2 \
                    ORDER BY at, id";
@@ -40,7 +43,10 @@ impl Store {
             .collect()
     }
 
-    /// Gives a tenant's call an outcome; `false`: there is no such call.
+    /// Sets the outcome of a tenant's call. Returns `false` if there is no such call.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn outcome_put(
         &self,
         organization: OrganizationId,

@@ -1,4 +1,4 @@
-//! Links that set a new password. What stands in the link is kept as a hash only, and is good once.
+//! Links that set a new password. The token in a link is stored as a hash only and works once.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,10 @@ use super::audit_log::{self, By, Deed};
 use super::{OrganizationId, Store, StoreError, User, UserId, lookup, now};
 
 impl Store {
-    /// Keeps a link for a member; earlier ones of the same person stay good until they end.
+    /// Stores a link for a member. Earlier links of the same person stay valid until they expire.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn password_reset_create(
         &self,
         organization: OrganizationId,
@@ -26,7 +29,11 @@ impl Store {
         tx.commit().await
     }
 
-    /// Uses a link: every link of the person ends. Nothing: it is not good, or was used. Look-up before a tenant is known.
+    /// Uses a link, which invalidates every link of the person. `None` if the link is unknown, expired or was used.
+    /// This look-up runs before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn password_reset_use(&self, token_hash: &str) -> Result<Option<User>, StoreError> {
         let Some(organization) = lookup::password_reset(&self.db, token_hash).await? else { return Ok(None) };
         let mut tx = self.db.write(organization).await?;

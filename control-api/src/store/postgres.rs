@@ -1,8 +1,8 @@
-//! PostgreSQL, 14 or newer: opening and checking. The schema belongs to a second role.
+//! PostgreSQL, 14 or newer: opening and checking the database. The schema belongs to a second role.
 //!
 //! ```text
 //! migrate_url (owner) ─▶ migrations ─▶ grants to the serving role
-//! url (serving role)  ─▶ refused when it could pass row level security by: owner, superuser, BYPASSRLS
+//! url (serving role)  ─▶ refused if it could bypass row level security: owner, superuser, BYPASSRLS
 //! ```
 
 use std::str::FromStr;
@@ -16,23 +16,23 @@ use tokio::time::timeout;
 use super::StoreError;
 use super::db::{Db, Pool};
 
-/// The numbered migrations, embedded: the same names as SQLite's.
+/// The numbered migrations, embedded. They have the same names as those of SQLite.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
-/// Connections of the pool: one core of PostgreSQL is busy with fewer. All are opened at once, so that the first burst does
-/// not wait for as many password proofs.
+/// Connections of the pool; fewer keep one core of PostgreSQL busy. All are opened at the start, so that the first
+/// burst does not wait for their password exchanges.
 const CONNECTIONS: u32 = 10;
-/// A request waits this long for a connection, then fails: nobody waits for a database that is away.
+/// A request fails after waiting this long for a connection, so that no request waits for a database that is away.
 const ACQUIRE: Duration = Duration::from_secs(3);
-/// The migrating role's connection stands within this.
+/// Time limit for connecting as the migrating role.
 const CONNECT: Duration = Duration::from_secs(5);
-/// A connection that was good so lately is not asked again: that costs a round trip. No PostgreSQL ends and starts again in
-/// that time.
+/// A connection that was used this recently is not tested again, which saves a round trip. No PostgreSQL server
+/// restarts within this time.
 const TRUSTED: Duration = Duration::from_millis(50);
-/// Oldest version: what row level security and our statements need.
+/// Oldest supported version, by the needs of row level security and our statements.
 const VERSION_MIN: i32 = 140_000;
 
-/// Connects as the serving role, after the migrating role, if there is one, has brought the schema up to date.
+/// Connects as the serving role, after the migrating role, if given, has brought the schema up to date.
 pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, StoreError> {
     let options = parse("store.url", url)?;
     if let Some(migrate_url) = migrate_url {
@@ -50,7 +50,7 @@ pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, Sto
             Ok(true)
         })
     });
-    // The spool is cut, and a key is shown, after a commit that is on the disk.
+    // Commits must be on the disk before the spool is truncated or a key is shown.
     let pool = pool.after_connect(|connection, _| {
         Box::pin(async move {
             pin_search_path(connection).await?;
@@ -60,7 +60,7 @@ pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, Sto
         })
     });
     let pool = pool.connect_with(options).await;
-    let pool = pool.map_err(|error| unreachable("store.url", error))?;
+    let pool = pool.map_err(|error| connect_error("store.url", error))?;
     check_version(&pool).await?;
     check_role(&pool).await?;
     check_search_path(&pool).await?;
@@ -68,7 +68,7 @@ pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, Sto
     Ok(Db::Postgres(Pool::connected(pool)))
 }
 
-/// A connection of the role that owns the schema.
+/// Opens a connection of the role that owns the schema.
 pub(super) async fn connect_migrating(url: &str) -> Result<PgConnection, StoreError> {
     let options = parse("store.migrate_url", url)?;
     let connect = async {
@@ -77,20 +77,20 @@ pub(super) async fn connect_migrating(url: &str) -> Result<PgConnection, StoreEr
         Ok(connection)
     };
     let connected = timeout(CONNECT, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-    connected.map_err(|error| unreachable("store.migrate_url", error))
+    connected.map_err(|error| connect_error("store.migrate_url", error))
 }
 
-/// Whatever the role's own setting is: names are ours, and temporary tables never come first.
+/// Overrides the role's own search path: names resolve to our schema, and temporary tables never come first.
 async fn pin_search_path(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("SET search_path = public, pg_temp").execute(connection).await.map(drop)
 }
 
-/// The role's name in a URL.
+/// Returns the name of the role in a URL.
 pub(super) fn role_of(url: &str) -> Result<String, StoreError> {
     Ok(parse("store.url", url)?.get_username().to_owned())
 }
 
-/// Where a URL leads, for programs of PostgreSQL's own.
+/// Parts of a URL, for the client programs of PostgreSQL.
 pub(super) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
@@ -101,7 +101,7 @@ pub(super) struct Server {
 
 pub(super) fn server_of(url: &str) -> Result<Server, StoreError> {
     let options = parse("store.migrate_url", url)?;
-    // sqlx shows everything but the password.
+    // sqlx gives access to everything but the password.
     let userinfo = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or("", |(user, _)| user);
     let password = userinfo.split_once(':').map(|(_, password)| percent_decoded(password));
     let user = options.get_username().to_owned();
@@ -133,7 +133,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// URLs carry passwords: none is repeated.
+/// Parses a URL. The error does not repeat it, because URLs contain passwords.
 fn parse(key: &'static str, url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| {
         StoreError::Open(format!("{key} cannot be read; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"))
@@ -141,30 +141,30 @@ fn parse(key: &'static str, url: &str) -> Result<PgConnectOptions, StoreError> {
     Ok(options.application_name("tandem"))
 }
 
-fn unreachable(key: &'static str, error: sqlx::Error) -> StoreError {
+fn connect_error(key: &'static str, error: sqlx::Error) -> StoreError {
     let why = match &error {
         sqlx::Error::PoolTimedOut => "it does not answer".to_owned(),
         other => other.to_string(),
     };
-    let text = format!("cannot connect to PostgreSQL by {key}: {why}; check host, database, role and password");
+    let text = format!("cannot connect to PostgreSQL with {key}: {why}; check host, database, role and password");
     match StoreError::Database(error).is_transient() {
         true => StoreError::Unreachable(text),
         false => StoreError::Open(text),
     }
 }
 
-/// The serving role may use the tables, nothing more; the look-up functions are its alone.
+/// Grants the serving role the use of the tables, and the look-up functions to it only.
 pub(super) async fn grant(connection: &mut PgConnection, role: &str) -> Result<(), StoreError> {
     let quoted = sqlx::query("SELECT quote_ident($1), EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)");
     let row = quoted.bind(role).fetch_one(&mut *connection).await?;
     let (name, exists): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
     if !exists {
         return Err(StoreError::Open(format!(
-            "store.url names the role {name}, which does not exist; make it with: CREATE ROLE {name} LOGIN PASSWORD '…'"
+            "store.url names the role {name}, which does not exist; create it with: CREATE ROLE {name} LOGIN PASSWORD '…'"
         )));
     }
-    // The name is quoted by the server itself. Before PostgreSQL 15 everybody may make things in `public`; whoever is not its
-    // owner is told by `check_search_path`.
+    // The server itself has quoted the name. Before PostgreSQL 15 every role may create objects in `public`; if this
+    // role does not own that schema, `check_search_path` reports it.
     let statements = format!(
         "DO $$ BEGIN REVOKE CREATE ON SCHEMA public FROM PUBLIC; \
          EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; \
@@ -183,15 +183,15 @@ pub(super) async fn grant(connection: &mut PgConnection, role: &str) -> Result<(
     Ok(())
 }
 
-/// Refuses a schema in which other roles may make things: a function or table of theirs could stand in for ours.
+/// Refuses a schema in which other roles may create objects, because a function or table of theirs could replace ours.
 async fn check_search_path(pool: &PgPool) -> Result<(), StoreError> {
     let sql = "SELECT has_schema_privilege('public', 'public', 'CREATE') \
                OR has_schema_privilege(current_user, 'public', 'CREATE')";
     let row = sqlx::query(sql).fetch_one(pool).await?;
     if row.try_get(0)? {
         return Err(StoreError::Open(
-            "every role may make things in the database's schema `public`, also in the way of ours; as a superuser, in this \
-             database: REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+            "every role may create objects in the database's schema `public`, which could replace those of tandem; as a \
+            superuser, run in this database: REVOKE CREATE ON SCHEMA public FROM PUBLIC"
                 .to_owned(),
         ));
     }
@@ -208,7 +208,7 @@ async fn check_version(pool: &PgPool) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses a role that row level security does not hold back.
+/// Refuses a role that row level security does not restrict.
 async fn check_role(pool: &PgPool) -> Result<(), StoreError> {
     let row = sqlx::query(
         "SELECT quote_ident(current_user), r.rolsuper, r.rolbypassrls, EXISTS (SELECT 1 FROM pg_class c \
@@ -227,12 +227,12 @@ async fn check_role(pool: &PgPool) -> Result<(), StoreError> {
         return Ok(());
     };
     Err(StoreError::Open(format!(
-        "the role {name} of store.url {what}, so that nothing would keep organizations apart; serve as a role of its own \
-         (CREATE ROLE tandem LOGIN PASSWORD '…') and give the owner's URL as store.migrate_url"
+        "the role {name} of store.url {what}, so nothing would keep organizations apart; use a separate role for serving \
+        (CREATE ROLE tandem LOGIN PASSWORD '…') and set store.migrate_url to the owner's URL"
     )))
 }
 
-/// Refuses a schema that is not this binary's.
+/// Refuses a schema of another version.
 async fn check_schema(pool: &PgPool) -> Result<(), StoreError> {
     let exists = sqlx::query("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
     let applied: Vec<i64> = if exists.try_get(0)? {
@@ -264,8 +264,8 @@ pub(super) fn problem(error: &MigrateError) -> StoreError {
             )
         }
         MigrateError::VersionMismatch(version) => {
-            format!("the database was made by a different build of schema {version}; use another database")
+            format!("the database was created by a different build of schema {version}; use another database")
         }
-        other => format!("the database cannot be brought to this version: {other}"),
+        other => format!("the database cannot be migrated to this version: {other}"),
     })
 }

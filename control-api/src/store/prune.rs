@@ -1,4 +1,4 @@
-//! Forgetting by age, a few rows at a time: no writer waits longer than one such step.
+//! Removal by age, a few rows at a time, so that no other writer waits longer than one step.
 
 use std::path::PathBuf;
 
@@ -7,28 +7,36 @@ use uuid::Uuid;
 
 use super::{OrganizationId, PartId, Store, StoreError, recording};
 
-/// Rows that go in one step: a few milliseconds.
+/// Rows removed in one step, which takes a few milliseconds.
 const STEP: u32 = 500;
 
 impl Store {
-    /// Removes a tenant's events from before `before`, oldest first; how many. Running calls keep theirs.
+    /// Removes a tenant's events from before `before`, oldest first. Returns their number. Events of running calls are
+    /// kept.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn event_prune(&self, organization: OrganizationId, before: Timestamp) -> Result<u64, StoreError> {
-        // Only the oldest are looked at, so that a step costs the same whatever there is.
+        // Only the oldest events are examined, so that the cost of a step does not depend on their number.
         let sql = "DELETE FROM call_events WHERE organization_id = $1 AND id IN (SELECT id FROM \
                    (SELECT e.id, e.at, e.call_id FROM call_events e WHERE e.organization_id = $1 ORDER BY e.id LIMIT $3) \
                    AS oldest WHERE at < $2 AND EXISTS (SELECT 1 FROM calls c WHERE c.organization_id = $1 \
                    AND c.id = oldest.call_id AND c.ended_at IS NOT NULL))";
-        self.in_steps(organization, sql, before).await
+        self.prune_in_steps(organization, sql, before).await
     }
 
-    /// Removes a tenant's partial words from before `before`; how many. Nobody reads them once the final text is there.
+    /// Removes a tenant's partial texts from before `before`. Returns their number. They are of no use once the final
+    /// text exists.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn partial_prune(&self, organization: OrganizationId, before: Timestamp) -> Result<u64, StoreError> {
         let sql = "DELETE FROM call_events WHERE organization_id = $1 AND id IN (SELECT id FROM call_events \
                    WHERE organization_id = $1 AND kind = 'translation.partial' AND at < $2 ORDER BY at LIMIT $3)";
-        self.in_steps(organization, sql, before).await
+        self.prune_in_steps(organization, sql, before).await
     }
 
-    async fn in_steps(
+    async fn prune_in_steps(
         &self,
         organization: OrganizationId,
         sql: &'static str,
@@ -45,7 +53,10 @@ impl Store {
         }
     }
 
-    /// Parts of a tenant's recordings that were over before `before`, with their files, at most `limit`.
+    /// Returns the parts of a tenant's recordings that ended before `before`, with their files, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn recording_old(
         &self,
         organization: OrganizationId,
@@ -60,7 +71,11 @@ impl Store {
             .collect()
     }
 
-    /// Forgets a part of a recording whose file is gone; with the last one its pauses.
+    /// Removes the row of a part whose file is gone, and with the last part the recording's pauses. Returns `false` if
+    /// there was no such part.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn recording_delete(
         &self,
         organization: OrganizationId,

@@ -1,12 +1,14 @@
-//! Writes changes: a batch in one transaction, once, and finds out which of its changes the database refuses.
+//! Writes changes: each batch in one transaction and exactly once, and finds the changes that the database refuses.
 //!
 //! ```text
 //! changes_record_once ─ mark ─▶ Pass ─ Change::apply ─▶ rows, events ─▶ commit: all or none
-//!        └─ refused ─▶ changes_refused: each between savepoints, rolled back as a whole ─▶ which, and why
+//!        └─ refused ─▶ changes_refused: each after a savepoint, rolled back as a whole ─▶ indexes and errors
 //! ```
 //!
-//! Invariant: a mark and the changes of its batch are in the same commit, so a batch is written exactly once, whichever of
-//! its changes are left out.
+//! Invariant: a mark and the changes of its batch are in the same commit, so a batch is written exactly once, whichever
+//! of its changes are left out.
+//!
+//! Not here: the rows and events of each change (`change`), retries and the spool (`events`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,54 +19,58 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::change::{CRASH, Change, Draft, apply, ending_unheard, leg_report};
+use super::change::{CRASH, Change, Draft, apply, ending_unreported, leg_report};
 use super::db::Tx;
 use super::{OrganizationId, Store, StoreError, StoredEvent, clean, lookup, now};
 use crate::engine::CallStatus;
 use crate::number;
 
-/// Calls whose owner is remembered at most.
+/// Largest number of calls whose organization is remembered.
 const OWNERS_MAX: usize = 50_000;
-/// Events in one statement: enough to save round trips, few enough for databases to know every length by heart.
+/// Events in one statement: enough to save round trips, few enough for databases to cache the statement of every
+/// length.
 const EVENTS_AT_ONCE: usize = 16;
-/// Parameters of an event's row.
+/// Parameters per row of an event.
 const EVENT_COLUMNS: usize = 5;
 
-/// Which batch of which run: what was written once is not written again.
+/// Identity of a batch of changes, by which it is written only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// A run of the process.
+    /// Identity of one run of the process.
     pub run: Uuid,
-    /// Grows with every batch of the run, in the order in which they are written.
+    /// Number of the batch, which grows in the order in which the run writes them.
     pub seq: i64,
 }
 
-/// What is told of a leg to those who listen now, and not kept: its media report, that it speaks.
+/// A report on a leg that is sent to current listeners and not stored: media quality or active speaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegReport {
     /// Organization that the call belongs to.
     pub organization: OrganizationId,
-    /// The call.
+    /// Call of the leg.
     pub call: Uuid,
-    /// Name of the event.
+    /// Name of the event, such as `call.quality`.
     pub kind: &'static str,
-    /// JSON text, ready to be sent.
+    /// JSON text of the event, ready to be sent.
     pub body: Arc<str>,
 }
 
-/// What became of changes.
+/// Result of writing changes.
 #[derive(Clone, Debug, Default)]
 pub struct Written {
-    /// The events that they made, in order.
+    /// Events that were stored, in order.
     pub events: Vec<StoredEvent>,
-    /// Media reports among them.
+    /// Reports that are to be sent to current listeners only.
     pub reports: Vec<LegReport>,
-    /// How many belonged to calls that are not known, and were skipped.
+    /// Number of changes that were skipped because their calls are unknown.
     pub unknown: usize,
 }
 
 impl Store {
-    /// Writes the changes down, all or none. Changes of unknown calls are skipped.
+    /// Writes all changes or none. Changes of unknown calls are skipped.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn changes_record(&self, changes: &[Change]) -> Result<Written, StoreError> {
         let mut tx = self.db.write_outside().await?;
         let (written, owners) = record(&mut tx, &self.owners, changes).await?;
@@ -73,8 +79,12 @@ impl Store {
         Ok(written)
     }
 
-    /// The same, unless this batch or a later one of its run was written before: then nothing. A commit of which no
-    /// answer came is tried again so.
+    /// Writes all changes or none, unless this batch or a later one of its run has been written already: then returns
+    /// `None`.
+    /// A caller may therefore repeat a batch whose commit was not confirmed.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn changes_record_once(&self, mark: Mark, changes: &[Change]) -> Result<Option<Written>, StoreError> {
         let mut tx = self.db.write_outside().await?;
         let sql = "INSERT INTO ingest_marks (run, seq, at) VALUES ($1, $2, $3) ON CONFLICT (run) DO UPDATE \
@@ -88,11 +98,12 @@ impl Store {
         Ok(Some(written))
     }
 
-    /// Which of the changes the database refuses, by their index, and why. They are tried in order, each after those that it
-    /// takes; nothing is kept. There may be more behind the last one that is named.
+    /// Finds the changes that the database refuses, and returns their indexes and errors. The changes are tried in
+    /// order, each after those that were accepted; nothing is stored. There may be more refused changes after the last
+    /// one returned.
     ///
     /// # Errors
-    /// The database is away, or refuses what is no change: then none of them is to blame.
+    /// When the database is away, or refuses a statement that belongs to no change: then no change is at fault.
     pub async fn changes_refused(&self, changes: &[Change]) -> Result<Vec<(usize, StoreError)>, StoreError> {
         let mut tx = self.db.write_outside().await?;
         tx.constraints_immediate().await?;
@@ -100,12 +111,12 @@ impl Store {
         let mut refused = Vec::new();
         for (index, change) in changes.iter().enumerate() {
             tx.savepoint().await?;
-            let Err(error) = pass.change_alone(&mut tx, change).await else { continue };
+            let Err(error) = pass.change_with_events(&mut tx, change).await else { continue };
             if error.is_transient() {
                 return Err(error);
             }
             refused.push((index, error));
-            // A database that has rolled back everything by itself has no savepoint any more.
+            // A database that has rolled back the whole transaction by itself has no savepoint left.
             if tx.roll_back_to_savepoint().await.is_err() {
                 break;
             }
@@ -114,8 +125,11 @@ impl Store {
         Ok(refused)
     }
 
-    /// Closes what a run that ended without a word left open: calls with cause `crash`, their legs and
-    /// recordings. Returns the number of calls. Called before the engine starts.
+    /// Closes the calls that a killed run left open, with cause `crash`, and their legs and recordings. Returns the
+    /// number of calls. Must be called before the engine starts.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn calls_close_left_open(&self) -> Result<usize, StoreError> {
         let mut closed = 0;
         for organization in self.organization_list().await? {
@@ -156,13 +170,13 @@ impl Store {
                    WHERE organization_id = $2 AND state <> 'ended' \
                    AND EXISTS (SELECT 1 FROM calls c WHERE c.id = legs.call_id \
                                AND c.organization_id = legs.organization_id AND c.status IN ('ended', 'failed'))";
-        let ending = json!(ending_unheard(Some(CRASH))).to_string();
+        let ending = json!(ending_unreported(Some(CRASH))).to_string();
         self.db.run(organization, sql, &[at.into(), organization.into(), ending.into()]).await?;
         Ok(rows.len())
     }
 }
 
-/// The organizations of calls, for as long as they can be remembered: they never change.
+/// Cache of the organizations of calls, which never change.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owners(Arc<Mutex<HashMap<Uuid, OrganizationId>>>);
 
@@ -171,7 +185,7 @@ impl Owners {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&call).copied()
     }
 
-    /// Only what was committed.
+    /// Adds the organizations of calls. Only committed ones may be added.
     fn learn(&self, calls: HashMap<Uuid, OrganizationId>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() + calls.len() > OWNERS_MAX {
@@ -181,7 +195,7 @@ impl Owners {
     }
 }
 
-/// What became of the changes, and whose their calls are.
+/// Writes changes. Returns the result and the organizations of their calls.
 async fn record(
     tx: &mut Tx,
     known: &Owners,
@@ -195,14 +209,14 @@ async fn record(
     Ok((pass.written, pass.owners))
 }
 
-/// One way through a list of changes.
+/// State of one pass through a list of changes.
 struct Pass<'a> {
     known: &'a Owners,
-    /// The tenant of the unit of work at the moment.
+    /// Tenant that the unit of work has entered last.
     entered: Option<OrganizationId>,
     written: Written,
     owners: HashMap<Uuid, OrganizationId>,
-    /// Events of that tenant that wait to be appended.
+    /// Events of that tenant that are still to be appended.
     drafts: Vec<Draft>,
 }
 
@@ -211,18 +225,18 @@ impl Pass<'_> {
         Pass { known, entered: None, written: Written::default(), owners: HashMap::new(), drafts: Vec::new() }
     }
 
-    /// A change with everything that it makes, so that whatever the database refuses is this change's.
-    async fn change_alone(&mut self, tx: &mut Tx, change: &Change) -> Result<(), StoreError> {
+    /// Writes one change and its events at once, so that any refusal by the database belongs to this change.
+    async fn change_with_events(&mut self, tx: &mut Tx, change: &Change) -> Result<(), StoreError> {
         self.change(tx, change).await?;
         append(tx, &mut self.drafts, &mut self.written.events).await
     }
 
     async fn change(&mut self, tx: &mut Tx, change: &Change) -> Result<(), StoreError> {
         let call = change.call();
-        let mut change = clean::cleaned(change);
+        let mut change = clean::clean_change(change);
         if let Change::CallUnassigned { call: new, at } = change {
             let number = number::as_e164(&new.to);
-            let Some(organization) = lookup::of_incoming(tx, new.agent.as_deref(), number.as_deref()).await? else {
+            let Some(organization) = lookup::incoming_call(tx, new.agent.as_deref(), number.as_deref()).await? else {
                 self.written.unknown += 1;
                 return Ok(());
             };
@@ -252,7 +266,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// A change of this call was rolled back, and with it what the pass knew by it.
+    /// Forgets the state that came from a change of this call, which was rolled back.
     fn forget(&mut self, call: Uuid) {
         self.drafts.clear();
         self.owners.remove(&call);
@@ -260,19 +274,19 @@ impl Pass<'_> {
     }
 }
 
-/// The tenant of a call that the engine names, also of one that began in this unit of work.
+/// Returns the tenant of a call that the engine names, also if the call began in this unit of work.
 async fn organization_of(tx: &mut Tx, call: Uuid) -> Result<Option<OrganizationId>, StoreError> {
     let sql = tx.pick(lookup::CALL_SQLITE, lookup::CALL_POSTGRES);
     let row = tx.row(sql, &[call.into()]).await?;
     row.as_ref().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
 }
 
-/// A time as the store keeps it: of whole milliseconds.
-fn whole(at: Timestamp) -> Timestamp {
+/// Truncates a time to whole milliseconds, the precision of the store.
+fn to_milliseconds(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
-/// Appends the events of one tenant, in order, a few rows a statement.
+/// Appends the events of one tenant in order, several rows per statement.
 async fn append(tx: &mut Tx, drafts: &mut Vec<Draft>, events: &mut Vec<StoredEvent>) -> Result<(), StoreError> {
     while !drafts.is_empty() {
         let some: Vec<Draft> = drafts.drain(..drafts.len().min(EVENTS_AT_ONCE)).collect();
@@ -297,7 +311,7 @@ async fn append(tx: &mut Tx, drafts: &mut Vec<Draft>, events: &mut Vec<StoredEve
                 draft.at.into(),
             ]);
         }
-        // Ids grow from row to row; in which order they come back is nobody's promise.
+        // Ids grow from row to row, but databases do not promise the order in which they return them.
         let rows = tx.rows(AssertSqlSafe(sql), &values).await?;
         let mut ids = rows.iter().map(|row| row.int("id")).collect::<Result<Vec<i64>, _>>()?;
         ids.sort_unstable();
@@ -311,7 +325,8 @@ async fn append(tx: &mut Tx, drafts: &mut Vec<Draft>, events: &mut Vec<StoredEve
                 let segment = draft.body["segment"].as_i64().unwrap_or_default();
                 tx.run(sql, &[id.into(), draft.organization.into(), draft.call.into(), segment.into()]).await?;
             }
-            let (organization, call, kind, at) = (draft.organization, draft.call, draft.kind.into(), whole(draft.at));
+            let (organization, call, kind, at) =
+                (draft.organization, draft.call, draft.kind.into(), to_milliseconds(draft.at));
             events.push(StoredEvent { id, organization, call, kind, at, body });
         }
     }

@@ -1,6 +1,14 @@
-//! Recordings: where their files are, whose their channels, when they paused, how they ended.
+//! Recordings: their files, the legs on their channels, their pauses, and how they ended.
 //!
-//! A call has several recordings, numbered from 1; a recording has several parts, each a file.
+//! ```text
+//! call ─▶ recordings, numbered from 1 ─▶ parts, numbered from 1: one file each ─▶ channels: one leg each
+//!                         └─▶ gaps: pauses, in which the files hold silence
+//! ```
+//!
+//! A recording that is still running has state `started`. Rows are written through `change` only, and removed by
+//! `prune`.
+//!
+//! Not here: writing the files (engine), removal by age (`jobs`).
 
 use std::path::PathBuf;
 
@@ -15,92 +23,92 @@ use super::db::{Row, Tx};
 use super::{OrganizationId, Place, Sight, Store, StoreError};
 use crate::engine::RecordingPart;
 
-/// Which of a call's files.
+/// Identity of a recorded file within its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartId {
-    /// The recording's number in its call, 1 for the first.
+    /// Number of the recording in its call, 1 for the first.
     #[serde(default = "first")]
     pub number: u32,
-    /// The part's number in its recording, 1 for the first.
+    /// Number of the part in its recording, 1 for the first.
     #[serde(default = "first")]
     pub part: u32,
 }
 
-/// What a spool of an earlier version means.
+/// Returns the number in the spool of an earlier version, which did not write it.
 fn first() -> u32 {
     1
 }
 
 impl PartId {
-    /// The only one of most calls.
+    /// The first part of the first recording, the only one of most calls.
     pub const FIRST: PartId = PartId { number: 1, part: 1 };
 
-    /// As the engine names it.
+    /// Returns the identity of a part as the engine reports it.
     pub fn of(part: &RecordingPart) -> PartId {
         PartId { number: part.number, part: part.part }
     }
 }
 
-/// A channel of a part: one leg's, and nobody else's.
+/// A period in which one leg has a channel of a part for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecordedChannel {
-    /// 0 for the first.
+    /// Index of the channel in the file, 0 for the first.
     pub channel: u32,
-    /// The leg's number in its call.
+    /// Number of the leg in its call.
     pub leg: u64,
-    /// `customer`, `agent` or `supervisor`.
+    /// Role of the leg: `customer`, `agent` or `supervisor`.
     pub role: String,
     /// The other end: number, agent's SIP user name or URI.
     pub peer: String,
-    /// The agent whose leg it is, by SIP user name.
+    /// SIP user name of the agent whose leg it is.
     pub agent: Option<String>,
-    /// Since when it is heard in this file.
+    /// Time from which the leg is heard in this file.
     #[schema(value_type = String, format = DateTime)]
     pub from: Timestamp,
-    /// Up to when; null: to the end of the file.
+    /// Time up to which it is heard; null if to the end of the file.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
 }
 
 impl RecordedChannel {
-    /// As events show it.
+    /// Returns the channel as events show it.
     pub(super) fn without_names(&self) -> Value {
         let RecordedChannel { channel, leg, role, from, until, .. } = self;
         json!({"channel": channel, "leg": leg, "role": role, "from": from, "until": until})
     }
 }
 
-/// A pause: there is silence in the files meanwhile.
+/// A pause of a recording, during which its files hold silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Gap {
-    /// When it began.
+    /// Beginning of the pause.
     #[schema(value_type = String, format = DateTime)]
     pub from: Timestamp,
-    /// When it ended; null: it lasts.
+    /// End of the pause; null while it lasts.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
 }
 
-/// One file of a call's recording.
+/// One file of a call's recording, with its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
-    /// Which.
+    /// Number of the recording and of the part.
     pub file: PartId,
-    /// The leg that the recording is of; `None`: everybody.
+    /// The only leg that is recorded; `None` for the whole call.
     pub of_leg: Option<u64>,
-    /// Whose its channels are.
+    /// The legs on its channels.
     pub channels: Vec<RecordedChannel>,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// `started`, `finished` or `interrupted`.
+    /// State of the part: `started`, `finished` or `interrupted`.
     pub state: String,
-    /// Why it was interrupted.
+    /// Why the recording was interrupted, if it was.
     pub note: Option<String>,
-    /// Audio in it, in milliseconds.
+    /// Length of the audio, in milliseconds.
     pub duration_ms: u64,
-    /// First audio.
+    /// Time of the first audio.
     pub started_at: Timestamp,
-    /// Last audio, once it is over.
+    /// Time of the last audio, once the part has ended.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -115,41 +123,41 @@ pub struct ListedRecording {
     /// Number of the file, 1 for the first.
     #[schema(minimum = 1)]
     pub part: u32,
-    /// `started`, `finished` or `interrupted`.
+    /// State of the part: `started`, `finished` or `interrupted`.
     pub state: String,
-    /// Why it was interrupted.
+    /// Why the recording was interrupted, if it was.
     pub note: Option<String>,
-    /// Audio in it, in milliseconds.
+    /// Length of the audio, in milliseconds.
     pub duration_ms: u64,
-    /// First audio.
+    /// Time of the first audio.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
-    /// Last audio, once it is over.
+    /// Time of the last audio, once the part has ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
-    /// Caller identity.
+    /// Caller identity, if known.
     pub from: Option<String>,
     /// Called number or URI.
     pub to: String,
-    /// Agent's SIP user name.
+    /// SIP user name of the agent who made the call, or for whom it was made.
     pub agent: Option<String>,
 }
 
 impl Recording {
-    /// Whether it is somebody's to hear: what is in it was said while they were in the call.
+    /// Returns whether a person with this sight may hear it: they must have been in the call for all of it.
     pub fn is_heard_by(&self, sight: &Sight) -> bool {
-        is_heard(sight, &self.state, self.started_at, self.duration_ms)
+        may_hear(sight, &self.state, self.started_at, self.duration_ms)
     }
 }
 
 impl ListedRecording {
-    /// The same.
+    /// Returns whether a person with this sight may hear it, like [`Recording::is_heard_by`].
     pub fn is_heard_by(&self, sight: &Sight) -> bool {
-        is_heard(sight, &self.state, self.started_at, self.duration_ms)
+        may_hear(sight, &self.state, self.started_at, self.duration_ms)
     }
 }
 
-fn is_heard(sight: &Sight, state: &str, started_at: Timestamp, duration_ms: u64) -> bool {
+fn may_hear(sight: &Sight, state: &str, started_at: Timestamp, duration_ms: u64) -> bool {
     let length = SignedDuration::from_millis(i64::try_from(duration_ms).unwrap_or(i64::MAX));
     let ended_at =
         if state == "started" { None } else { Some(started_at.saturating_add(length).unwrap_or(started_at)) };
@@ -165,7 +173,7 @@ pub(super) fn channels(row: &Row) -> Result<Vec<RecordedChannel>, StoreError> {
     serde_json::from_str(&row.text("channels")?).map_err(|_| StoreError::Corrupt { column: "channels" })
 }
 
-/// Whose the channels of a part are from now on.
+/// Replaces the legs on the channels of a part.
 pub(super) async fn channels_update(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -180,7 +188,7 @@ pub(super) async fn channels_update(
     Ok(())
 }
 
-/// A recording has paused, or goes on.
+/// Begins or ends a pause of a recording.
 pub(super) async fn gap_record(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -199,7 +207,7 @@ pub(super) async fn gap_record(
     Ok(())
 }
 
-fn listed(row: &Row) -> Result<ListedRecording, StoreError> {
+fn listed_recording(row: &Row) -> Result<ListedRecording, StoreError> {
     let file = part_id(row)?;
     Ok(ListedRecording {
         call_id: row.uuid("call_id")?,
@@ -217,7 +225,11 @@ fn listed(row: &Row) -> Result<ListedRecording, StoreError> {
 }
 
 impl Store {
-    /// A tenant's recordings after a place, the newest first; with an agent, only those that this agent may hear.
+    /// Returns a tenant's recordings after a place, the newest first. With an agent, only those that this agent may
+    /// hear.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn recording_list(
         &self,
         organization: OrganizationId,
@@ -248,7 +260,7 @@ impl Store {
         }
     }
 
-    /// With an agent, of those calls in which this agent took part.
+    /// Lists recordings; with an agent, those of the calls in which this agent took part.
     async fn recording_list_of(
         &self,
         organization: OrganizationId,
@@ -256,7 +268,7 @@ impl Store {
         after: Place,
         limit: u32,
     ) -> Result<Vec<ListedRecording>, StoreError> {
-        // SQLite goes by the call, of which few people were part, and not by the agent.
+        // The unary plus makes SQLite search stays by the call, which has few, instead of by the agent.
         let plus = self.db.pick("+", "");
         let sql = format!(
             "SELECT r.call_id, r.number, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
@@ -268,10 +280,13 @@ impl Store {
              ORDER BY r.started_at DESC, r.call_id DESC LIMIT $5"
         );
         let values = [organization.into(), after.at.into(), after.id.into(), agent.into(), limit.into()];
-        self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(listed).collect()
+        self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(listed_recording).collect()
     }
 
-    /// A part of the recording of a tenant's call, as lists show it.
+    /// Returns one part of a recording of a tenant's call, as lists show it.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn recording_show(
         &self,
         organization: OrganizationId,
@@ -284,10 +299,13 @@ impl Store {
                    WHERE r.organization_id = $1 AND r.call_id = $2 AND r.number = $3 AND r.part = $4";
         let values = [organization.into(), call.into(), number.into(), part.into()];
         let row = self.db.row(organization, sql, &values).await?;
-        row.as_ref().map(listed).transpose()
+        row.as_ref().map(listed_recording).transpose()
     }
 
-    /// The first recording of a tenant's call, if there is one: its first part.
+    /// Returns the first part of the first recording of a tenant's call, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn recording_by_call(
         &self,
         organization: OrganizationId,
@@ -296,7 +314,10 @@ impl Store {
         self.recording_part(organization, call, PartId::FIRST).await
     }
 
-    /// A part of a recording of a tenant's call, if there is one.
+    /// Returns one part of a recording of a tenant's call, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn recording_part(
         &self,
         organization: OrganizationId,
@@ -307,7 +328,10 @@ impl Store {
         Ok(parts.into_iter().find(|recording| recording.file == file))
     }
 
-    /// All parts of all recordings of a tenant's call, in order.
+    /// Returns all parts of all recordings of a tenant's call, in order.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn recording_parts(
         &self,
         organization: OrganizationId,
@@ -332,7 +356,10 @@ impl Store {
         rows.iter().map(recording).collect()
     }
 
-    /// The pauses of a tenant's call's recordings, in order, each with its recording's number.
+    /// Returns the pauses in the recordings of a tenant's call, in order, each with the number of its recording.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn recording_gaps(
         &self,
         organization: OrganizationId,

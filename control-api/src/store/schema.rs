@@ -1,4 +1,4 @@
-//! The schema's numbered steps: up, down, where it stands. Opening a store takes all steps up.
+//! The numbered migrations of the schema: up, down, status. Opening a store applies all of them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,25 +9,25 @@ use super::seal::{self, Sealer};
 use super::{SealKey, Store, StoreError, postgres, sqlite};
 use crate::text::without_password;
 
-/// One numbered migration.
+/// One numbered migration and its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaStep {
-    /// Its number.
+    /// Number of the migration.
     pub version: i64,
-    /// What it brings.
+    /// Short description of the migration.
     pub name: String,
-    /// Whether the store has it.
+    /// Whether it has been applied to the store.
     pub applied: bool,
 }
 
-/// Where the store is, as the configuration says.
+/// Location of the store, from the configuration.
 #[derive(Clone, Copy)]
 pub struct StorePlace<'a> {
-    /// `sqlite:PATH`, `postgres://…` or `none`.
+    /// URL: `sqlite:PATH`, `postgres://…` or `none`.
     pub url: &'a str,
-    /// PostgreSQL: URL of the role that owns the schema.
+    /// PostgreSQL only: URL of the role that owns the schema.
     pub migrate_url: Option<&'a str>,
-    /// Folder of relative paths.
+    /// Folder in which relative paths are resolved.
     pub folder: &'a Path,
 }
 
@@ -42,26 +42,32 @@ impl std::fmt::Debug for StorePlace<'_> {
 }
 
 impl<'a> StorePlace<'a> {
-    /// A store without a second role.
+    /// Returns the location of a store without a second role.
     pub fn new(url: &'a str, folder: &'a Path) -> StorePlace<'a> {
         StorePlace { url, migrate_url: None, folder }
     }
 
-    /// Whether it is on a PostgreSQL server.
+    /// Returns whether the store is on a PostgreSQL server.
     pub fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
     }
 }
 
 impl Store {
-    /// Opens what `place` names: creates a SQLite file when absent, and applies what migrations are missing (PostgreSQL:
-    /// when there is a URL of the owner). Errors say what to do.
-    /// Its secrets are sealed with the key in the folder, which is made when there is none yet.
+    /// Opens the store at `place`: creates a missing SQLite file and applies missing migrations (on PostgreSQL only
+    /// with the owner's URL). Secrets are sealed with the key file in the folder, which is created if the store has no
+    /// key yet.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or migrated, or the key does not open its secrets. The text says what to do.
     pub async fn open(place: &StorePlace<'_>) -> Result<Store, StoreError> {
         Store::open_sealed(place, &SealKey::in_folder(place.folder)).await
     }
 
-    /// The same with a key from elsewhere.
+    /// Opens the store at `place` like [`Store::open`], with the given key.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or migrated, or the key does not open its secrets. The text says what to do.
     pub async fn open_sealed(place: &StorePlace<'_>, key: &SealKey) -> Result<Store, StoreError> {
         if place.url == "none" {
             return Ok(Store::over(sqlite::none().await?, false, Sealer::passing()));
@@ -76,18 +82,21 @@ impl Store {
         }
     }
 
-    /// Waits for running queries and closes; SQLite's write-ahead log is folded in.
+    /// Waits for running queries and closes the connections; SQLite's write-ahead log is merged into the file.
     pub async fn close(&self) {
         self.db.close().await;
     }
 
-    /// Fails when the database does not answer.
+    /// Checks that the database answers.
+    ///
+    /// # Errors
+    /// When the database does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.db.rows_outside("SELECT 1 AS one", &[]).await.map(drop)
     }
 }
 
-/// Opens a database and takes what steps it lacks.
+/// Opens a database and applies the migrations that it lacks.
 pub(super) async fn connect(place: &StorePlace<'_>) -> Result<Db, StoreError> {
     match place.is_postgres() {
         true => postgres::open(place.url, place.migrate_url).await,
@@ -95,7 +104,10 @@ pub(super) async fn connect(place: &StorePlace<'_>) -> Result<Db, StoreError> {
     }
 }
 
-/// Every step, and whether the store has it.
+/// Returns every migration and whether the store has it. Nothing is migrated.
+///
+/// # Errors
+/// When the database cannot be opened. The text says what to do.
 pub async fn schema_status(place: &StorePlace<'_>) -> Result<Vec<SchemaStep>, StoreError> {
     let (migrator, applied) = if place.is_postgres() {
         let mut connection = postgres::connect_migrating(place.migrate_url.unwrap_or(place.url)).await?;
@@ -127,7 +139,10 @@ async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<i64>, MigrateErro
     Ok(connection.list_applied_migrations(table).await?.into_iter().map(|step| step.version).collect())
 }
 
-/// Takes all steps that are missing.
+/// Applies all missing migrations.
+///
+/// # Errors
+/// When the database cannot be opened or migrated, or on PostgreSQL there is no owner's URL. The text says what to do.
 pub async fn schema_up(place: &StorePlace<'_>) -> Result<(), StoreError> {
     if !place.is_postgres() {
         let db = sqlite::open(&path(place)?).await?;
@@ -140,8 +155,11 @@ pub async fn schema_up(place: &StorePlace<'_>) -> Result<(), StoreError> {
     postgres::grant(&mut connection, &postgres::role_of(place.url)?).await
 }
 
-/// Takes the newest steps back until `version` is the newest that is left; 0 leaves an empty store. What the steps
-/// kept is lost.
+/// Reverts the newest migrations until `version` is the newest one left; 0 leaves an empty database. Data in what they
+/// created are lost.
+///
+/// # Errors
+/// When the database cannot be opened, a migration cannot be reverted, or on PostgreSQL there is no owner's URL.
 pub async fn schema_down(place: &StorePlace<'_>, version: i64) -> Result<(), StoreError> {
     if place.is_postgres() {
         let mut connection = postgres::connect_migrating(owner(place)?).await?;
@@ -157,15 +175,15 @@ pub async fn schema_down(place: &StorePlace<'_>, version: i64) -> Result<(), Sto
 
 pub(super) fn owner<'a>(place: &StorePlace<'a>) -> Result<&'a str, StoreError> {
     place.migrate_url.ok_or_else(|| {
-        StoreError::Migrate("store.migrate_url is needed: the URL of the role that owns the schema".to_owned())
+        StoreError::Migrate("store.migrate_url is required: the URL of the role that owns the schema".to_owned())
     })
 }
 
 pub(super) fn path(place: &StorePlace<'_>) -> Result<PathBuf, StoreError> {
     if !place.url.starts_with("sqlite:") {
-        // What stands there may hold a password.
+        // The text is not repeated, because it may contain a password.
         return Err(StoreError::Open(
-            "this is no kind of store; expected sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/DATABASE or none"
+            "this is not a supported store; expected sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/DATABASE or none"
                 .into(),
         ));
     }

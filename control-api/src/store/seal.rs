@@ -1,18 +1,19 @@
-//! Secrets at rest: sealed with a key that does not lie in the database.
+//! Secrets at rest: sealed with a key that is not in the database.
 //!
 //! ```text
 //! seal.key, configuration ─▶ SealKey ─▶ Sealer ─ seal(place, text) ─▶ "sealed:1:NONCE+CIPHERTEXT+TAG" ─▶ column
-//!                                          └──── key id ─▶ table `seal`: the one key that this store's secrets are sealed with
+//!                                          └──── key id ─▶ table `seal`: the one key that seals this store's secrets
 //! ```
 //!
-//! AES-256-GCM with a random nonce; the associated data names table, column, organization and row, so that a sealed text opens
-//! only where it was written. A nonce of 96 random bits is safe for 2^32 texts with one key (NIST SP 800-38D section 8.3); one
-//! text is written for each keyed API request that makes something, and `tandem seal rotate` begins anew.
+//! AES-256-GCM with a random nonce; the associated data names table, column, organization and row, so that a sealed text
+//! can be opened only where it was written. A nonce of 96 random bits is safe for 2^32 texts with one key (NIST SP 800-38D
+//! section 8.3); one text is written for each keyed API request that creates something, and `tandem seal rotate` starts the
+//! count anew.
 //!
-//! Invariants: a store whose secrets are sealed with another key is refused, never written to; a plain text in a sealed column is
-//! refused, because whoever can write there must not be able to choose a secret.
+//! Invariants: a store whose secrets are sealed with another key is refused and never written to; a plain text in a sealed
+//! column is refused, because an attacker who can write there must not be able to choose a secret.
 //!
-//! Not here: hashes of passwords and tokens, which are no secrets; secrets that stand in the configuration only.
+//! Not here: hashes of passwords and tokens, which are not secrets; secrets that are in the configuration only.
 
 mod key;
 mod rotate;
@@ -28,27 +29,27 @@ use super::{OrganizationId, StoreError, now};
 pub use key::SealKey;
 pub use rotate::{SealState, seal_forget, seal_rotate, seal_state};
 
-/// What every sealed text begins with. Nothing else in a sealed column does.
+/// Prefix of every sealed text, and of nothing else in a sealed column.
 const BEGIN: &str = "sealed:1:";
 
-/// Where a secret stands.
+/// The place of a secret.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot<'s> {
     /// Table and column, such as `signing_keys.key`.
     pub(super) column: &'static str,
     pub(super) organization: OrganizationId,
-    /// What tells the row apart within its organization; empty when there is one.
+    /// Key of the row within its organization; empty if there is only one row.
     pub(super) row: &'s str,
 }
 
 impl Slot<'_> {
     fn associated(&self) -> Aad<Vec<u8>> {
-        // Only `row` may hold a line end, and it is the last.
+        // Only `row` may contain a line end, and it comes last.
         Aad::from(format!("{}\n{}\n{}", self.column, self.organization, self.row).into_bytes())
     }
 }
 
-/// Seals and opens with one key.
+/// Seals and opens texts with one key.
 pub(super) struct Sealer {
     key: LessSafeKey,
     id: String,
@@ -67,7 +68,7 @@ impl Sealer {
         Sealer { key: LessSafeKey::new(key), id }
     }
 
-    /// With a key that nobody else has: for a store that keeps nothing.
+    /// Returns a sealer with a random key, for a store that keeps nothing.
     pub(super) fn passing() -> Sealer {
         Sealer::new(&rand::random())
     }
@@ -85,10 +86,10 @@ impl Sealer {
 
     /// Opens a text that was sealed for this place with this key.
     pub(super) fn open(&self, slot: Slot<'_>, sealed: &str) -> Result<String, StoreError> {
-        self.opened(slot, sealed).ok_or(StoreError::Sealed { column: slot.column })
+        self.try_open(slot, sealed).ok_or(StoreError::Sealed { column: slot.column })
     }
 
-    fn opened(&self, slot: Slot<'_>, sealed: &str) -> Option<String> {
+    fn try_open(&self, slot: Slot<'_>, sealed: &str) -> Option<String> {
         let mut bytes = BASE64.decode(sealed.strip_prefix(BEGIN)?).ok()?;
         let (nonce, rest) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
@@ -97,9 +98,9 @@ impl Sealer {
     }
 }
 
-/// The sealer of a store that was opened: checks the key, seals what an earlier version left plain.
+/// Returns the sealer of an opened store. Checks the key, and seals the texts that an earlier version left plain.
 pub(super) async fn open(db: &Db, source: &SealKey) -> Result<Sealer, StoreError> {
-    let marked = mark(db).await?;
+    let marked = key_id_load(db).await?;
     let sealer = source.sealer(marked.as_deref())?;
     if marked.is_some() {
         return Ok(sealer);
@@ -117,19 +118,19 @@ pub(super) async fn open(db: &Db, source: &SealKey) -> Result<Sealer, StoreError
         return Ok(sealer);
     }
     drop(tx);
-    // Another server was faster.
-    let marked = mark(db).await?;
+    // Another server was faster; use its key.
+    let marked = key_id_load(db).await?;
     source.sealer(marked.as_deref())
 }
 
-/// Which key the store's secrets are sealed with.
-async fn mark(db: &Db) -> Result<Option<String>, StoreError> {
+/// Returns the id of the key with which the store's secrets are sealed.
+async fn key_id_load(db: &Db) -> Result<Option<String>, StoreError> {
     let rows = db.rows_outside("SELECT key_id FROM seal", &[]).await?;
     rows.first().map(|row| row.text("key_id")).transpose()
 }
 
-/// Names another key.
-async fn set_mark(tx: &mut Tx, sealer: &Sealer) -> Result<(), StoreError> {
+/// Replaces the id of the key.
+async fn key_id_set(tx: &mut Tx, sealer: &Sealer) -> Result<(), StoreError> {
     tx.run("UPDATE seal SET key_id = $1, at = $2", &[(&sealer.id).into(), now().into()]).await?;
     Ok(())
 }

@@ -1,18 +1,19 @@
-//! A tenant's calls by filters, newest first, page by page.
+//! Lists a tenant's calls by filters, newest first, page by page.
 //!
 //! ```text
-//! words?  ──▶ search index, newest call first ──▶ other filters
-//! number? ──▶ few calls have it: its indexes ──▶ other filters, sort
-//!         └─▶ many have it: like the rest
-//! else    ──▶ the index of one filter, newest call first ──▶ other filters
+//! words?    ──▶ search index, newest call first ──▶ other filters
+//! number?   ──▶ few calls have it: its indexes ──▶ other filters, sort
+//!           └─▶ many calls have it: as below
+//! otherwise ──▶ the index of one filter, newest call first ──▶ other filters
 //! ```
 //!
-//! Invariant: every way begins with an index that begins with the tenant and ends in the list's order, or reads at most
-//! [`FEW`] entries; a test reads the query plans.
+//! Invariant: every path starts from an index that begins with the tenant and ends in the order of the list, or reads
+//! at most [`FEW`] entries; a test checks the query plans.
 //!
-//! Whoever sees only calls that they were in finds them by the words that they may read (`sight`), not by others.
+//! A person who may see only the calls in which they took part finds them by the words that they may read (`sight`),
+//! and by no others.
 //!
-//! Not here: what a request may ask (`routes`).
+//! Not here: validation of requests (`routes`).
 
 use std::collections::HashSet;
 
@@ -23,35 +24,35 @@ use super::call::{Call, call};
 use super::db::{Db, Value};
 use super::{OrganizationId, Place, Sight, Store, StoreError};
 
-/// Which calls are listed. What is absent fits every call.
+/// Selects the calls to list. An absent field matches every call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallFilter {
     /// Only calls in this status.
     pub status: Option<String>,
-    /// Only `inbound` or `outbound` ones.
+    /// Only calls of this direction, `inbound` or `outbound`.
     pub direction: Option<String>,
-    /// Only those in which this agent took part.
+    /// Only calls in which the agent with this SIP user name took part.
     pub agent: Option<String>,
-    /// Only those in which this agent took part, found by the words that they may read.
+    /// Like `agent`, and `words` are searched only among those that this agent may read.
     pub seen_by: Option<String>,
-    /// Only those whose one or other number begins like this: digits, with or without `+`.
+    /// Only calls of which one number begins with these digits, given with or without `+`.
     pub number: Option<String>,
-    /// Only those that have this outcome.
+    /// Only calls that have this outcome.
     pub outcome: Option<String>,
-    /// Only those that began then or later, in milliseconds.
+    /// Only calls that began at or after this time, in milliseconds since 1970 UTC.
     pub since: Option<i64>,
-    /// Only those that began before, in milliseconds.
+    /// Only calls that began before this time, in milliseconds since 1970 UTC.
     pub until: Option<i64>,
-    /// Only those in which all these words were said or shown as translation.
+    /// Only calls in which all these words were said or shown as a translation.
     pub words: Option<String>,
-    /// Only those that come after this place.
+    /// Only calls that come after this place in the list.
     pub after: Place,
-    /// At most this many.
+    /// Largest number of calls to return, 50 by default.
     pub limit: u32,
 }
 
 impl Default for CallFilter {
-    /// The newest 50.
+    /// Returns a filter for the newest 50 calls.
     fn default() -> CallFilter {
         CallFilter {
             status: None,
@@ -70,16 +71,16 @@ impl Default for CallFilter {
 }
 
 impl CallFilter {
-    /// Who took part.
+    /// Returns the agent who must have taken part, by either field.
     fn person(&self) -> Option<&str> {
         self.seen_by.as_deref().or(self.agent.as_deref())
     }
 }
 
-/// Calls with a number are few up to here: sorting them costs less than walking through the tenant's calls.
+/// Up to this number of matches, sorting the calls with a number costs less than walking through the tenant's calls.
 const FEW: u32 = 1_000;
 
-/// A statement that grows with its values.
+/// A statement that is built up together with its values.
 struct Statement {
     sql: String,
     values: Vec<Value>,
@@ -90,7 +91,7 @@ impl Statement {
         Statement { sql: sql.to_owned(), values: Vec::new() }
     }
 
-    /// The next parameter's name.
+    /// Binds a value and returns the name of its parameter.
     fn value(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
@@ -101,12 +102,13 @@ impl Statement {
     }
 }
 
-/// How numbers are compared with what they begin with: `+1555` and `1555` each from themselves to what follows them.
+/// Returns the half-open ranges of texts that begin with a number: `+1555` up to `+1556`, and the same without `+`
+/// unless one was given.
 fn ranges(number: &str) -> Vec<(String, String)> {
     let digits = number.strip_prefix('+').unwrap_or(number);
     let plus = format!("+{digits}");
     let beginnings = if number.starts_with('+') { vec![plus] } else { vec![plus, digits.to_owned()] };
-    // ':' follows '9'.
+    // The character after '9' is ':'.
     let follows = |text: &str| {
         let (head, last) = text.split_at(text.len() - 1);
         last.bytes().next().map(|last| format!("{head}{}", char::from(last + 1)))
@@ -114,7 +116,7 @@ fn ranges(number: &str) -> Vec<(String, String)> {
     beginnings.into_iter().filter_map(|from| follows(&from).map(|until| (from, until))).collect()
 }
 
-/// The words of a search, as both databases take words apart: letters and digits.
+/// Splits a search into words as both databases do: at every character other than letters and digits.
 fn words_of(text: &str) -> Vec<String> {
     all_words_of(text).take(WORDS_MAX).collect()
 }
@@ -123,10 +125,10 @@ fn all_words_of(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
-/// Words of a search that count.
+/// Words of a search beyond this number are ignored.
 const WORDS_MAX: usize = 16;
 
-/// The columns that filters compare, in the two databases.
+/// Returns the number columns, as the indexes of this database collate them.
 fn number_columns(db: &Db) -> [&'static str; 2] {
     match db {
         Db::Sqlite { .. } => ["c.from_address", "c.to_address"],
@@ -135,18 +137,21 @@ fn number_columns(db: &Db) -> [&'static str; 2] {
 }
 
 impl Store {
-    /// A tenant's calls that pass the filter, newest first.
+    /// Returns a tenant's calls that match the filter, newest first.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn call_list(&self, organization: OrganizationId, filter: &CallFilter) -> Result<Vec<Call>, StoreError> {
         let mut calls = match (&filter.seen_by, &filter.words) {
-            (Some(agent), Some(words)) => self.call_list_read(organization, filter, agent, words).await?,
-            _ => self.call_list_found(organization, filter).await?,
+            (Some(agent), Some(words)) => self.call_list_readable(organization, filter, agent, words).await?,
+            _ => self.call_list_matching(organization, filter).await?,
         };
         self.people_fill(organization, &mut calls).await?;
         Ok(calls)
     }
 
-    /// Those whose words the agent may read, page by page until there are enough.
-    async fn call_list_read(
+    /// Lists the calls of which the agent may read the words, page by page until there are enough.
+    async fn call_list_readable(
         &self,
         organization: OrganizationId,
         filter: &CallFilter,
@@ -157,13 +162,13 @@ impl Store {
         let (mut filter, words) = (filter.clone(), words_of(words));
         let mut read = Vec::new();
         loop {
-            let found = self.call_list_found(organization, &filter).await?;
+            let found = self.call_list_matching(organization, &filter).await?;
             let (is_last, last) = (found.len() < limit, found.last().map(|last| Place::of(last.created_at, last.id)));
             let ids: Vec<Uuid> = found.iter().map(|call| call.id).collect();
             let stays = self.stay_list_of(organization, agent, &ids).await?;
             for call in found {
                 let Some(sight) = stays.get(&call.id).and_then(|stays| Sight::of(stays)) else { continue };
-                if self.call_says(organization, &call, &sight, &words).await? {
+                if self.call_words_readable(organization, &call, &sight, &words).await? {
                     read.push(call);
                 }
             }
@@ -177,8 +182,8 @@ impl Store {
         }
     }
 
-    /// Whether all these words are among those that may be read of a call which has them all.
-    async fn call_says(
+    /// Returns whether all these words are readable in a call that contains them all.
+    async fn call_words_readable(
         &self,
         organization: OrganizationId,
         call: &Call,
@@ -199,7 +204,7 @@ impl Store {
         Ok(words.iter().all(|word| said.contains(word)))
     }
 
-    async fn call_list_found(
+    async fn call_list_matching(
         &self,
         organization: OrganizationId,
         filter: &CallFilter,
@@ -209,7 +214,7 @@ impl Store {
         rows.iter().map(call).collect()
     }
 
-    /// The statement that finds them; nothing: a search without a word finds nothing.
+    /// Builds the statement of the list. `None` if a search has no word, which matches no call.
     async fn call_statement(
         &self,
         organization: OrganizationId,
@@ -241,7 +246,7 @@ impl Store {
         }))
     }
 
-    /// How many of a tenant's addresses begin like this, counted up to a little over [`FEW`].
+    /// Counts a tenant's addresses that begin with the number, up to a little over [`FEW`].
     async fn calls_with_number(&self, organization: OrganizationId, number: &str) -> Result<u64, StoreError> {
         let mut statement = Statement::new("SELECT CAST(COUNT(*) AS BIGINT) AS calls FROM (");
         let mut first = true;
@@ -250,7 +255,7 @@ impl Store {
                 let organization = statement.value(organization);
                 let (from, until) = (statement.value(&from), statement.value(&until));
                 let limit = statement.value(FEW + 1);
-                // In the index's order, so that PostgreSQL takes the index and not the first rows of the table.
+                // In the order of the index, so that PostgreSQL uses it instead of scanning the table.
                 statement.push(if first { "" } else { " UNION ALL " });
                 statement.push(&format!(
                     "SELECT id FROM (SELECT c.id FROM calls c WHERE c.organization_id = {organization} \
@@ -264,7 +269,8 @@ impl Store {
         row.map_or(Ok(0), |row| row.count("calls"))
     }
 
-    /// The calls of each address that begins so, by its own index; what one part has the next ones leave out.
+    /// Finds the calls of each address that begins with the number, by its own index; each part leaves out the calls of
+    /// those before.
     fn by_number(&self, organization: OrganizationId, filter: &CallFilter, number: &str) -> Statement {
         let mut statement = Statement::new(&format!("SELECT {} FROM (", Call::columns("found")));
         let others = CallFilter { number: None, ..filter.clone() };
@@ -279,7 +285,7 @@ impl Store {
                     Call::columns("c")
                 ));
                 self.push_filters(&mut statement, organization, &others, None, true);
-                // An address that is not known begins like nothing.
+                // An unknown address begins with no number.
                 before.push_str(&format!(
                     "AND NOT COALESCE({plus}{column} >= {from} AND {plus}{column} < {until}, FALSE) "
                 ));
@@ -306,7 +312,8 @@ impl Store {
         statement
     }
 
-    /// By the index of who took part, which is in the list's order. SQLite takes the tables in this one.
+    /// Uses the index of participants, which is in the order of the list. SQLite joins the tables in the order given
+    /// here.
     fn by_person(&self, organization: OrganizationId, filter: &CallFilter, agent: &str) -> Statement {
         let join = self.db.pick("CROSS JOIN", "JOIN");
         let mut statement = Statement::new(&format!(
@@ -323,8 +330,8 @@ impl Store {
         statement
     }
 
-    /// The conditions of all filters but words. `lead`: the one whose index is to be used (SQLite knows nothing of how
-    /// many calls each has; PostgreSQL does). `place`: also the time and where the page begins.
+    /// Adds the conditions of all filters but words. `lead` is the filter whose index SQLite is to use, as it has no
+    /// statistics about them; PostgreSQL has. `place` adds the time and the beginning of the page.
     fn push_filters(
         &self,
         statement: &mut Statement,
@@ -366,7 +373,7 @@ impl Store {
         }
     }
 
-    /// The index of words is in the order of `call_texts.id`, which begins with the time; it knows tenants and agents as
+    /// Uses the search index, which is in the order of `call_texts.id` and so of time, and holds tenants and agents as
     /// words too.
     async fn by_words_sqlite(
         &self,
@@ -391,8 +398,8 @@ impl Store {
         statement.push(&format!("call_search MATCH {wanted} "));
         let after = self.place_in_words(organization, filter.after).await?;
         let bounds = [
-            (">=", filter.since.map(first_of)),
-            ("<", filter.until.map(first_of)),
+            (">=", filter.since.map(first_text_id)),
+            ("<", filter.until.map(first_text_id)),
             ("<", (filter.after != Place::LAST).then_some(after)),
         ];
         for (comparison, bound) in bounds {
@@ -401,30 +408,30 @@ impl Store {
                 statement.push(&format!("AND call_search.rowid {comparison} {bound} "));
             }
         }
-        // Who took part is among the words.
+        // Participants are among the indexed words.
         let others = CallFilter { agent: None, seen_by: None, ..filter.clone() };
         self.push_filters(&mut statement, organization, &others, None, false);
         push_order(&mut statement, "call_search.rowid DESC", filter.limit);
         Ok(statement)
     }
 
-    /// Where a page begins in the order of words; a call that is gone leaves its millisecond.
+    /// Returns where a page begins in the order of the search index. For a removed call it is the call's millisecond.
     async fn place_in_words(&self, organization: OrganizationId, place: Place) -> Result<i64, StoreError> {
         let sql = "SELECT id FROM call_texts WHERE organization_id = $1 AND call_id = $2";
         let row = self.db.row(organization, sql, &[organization.into(), place.id.into()]).await?;
-        row.map_or(Ok(first_of(place.at)), |row| row.int("id"))
+        row.map_or(Ok(first_text_id(place.at)), |row| row.int("id"))
     }
 }
 
-/// The list's order.
+/// Order of the list.
 const ORDER: &str = "c.created_at DESC, c.id DESC";
 
-/// The first `call_texts.id` of a millisecond.
-fn first_of(at: i64) -> i64 {
+/// Returns the first `call_texts.id` of a millisecond.
+fn first_text_id(at: i64) -> i64 {
     at.clamp(0, i64::MAX >> 20) << 20
 }
 
-/// The time, and where the page begins, in terms of these columns.
+/// Adds the conditions on the time and on the beginning of the page, for these columns.
 fn push_place(statement: &mut Statement, filter: &CallFilter, (began, call): (&str, &str)) {
     for (comparison, bound) in [(">=", filter.since), ("<", filter.until)] {
         if let Some(bound) = bound {
@@ -443,8 +450,8 @@ fn push_order(statement: &mut Statement, order: &str, limit: u32) {
     statement.push(&format!("ORDER BY {order} LIMIT {limit}"));
 }
 
-/// The function finds the page's identities, common words by walking from the newest call back; their rows are read beside
-/// them.
+/// Uses the function `look_up_words`, which finds the identities of a page, for common words by walking back from the
+/// newest call; the rows are joined to them.
 fn by_words_postgres(organization: OrganizationId, filter: &CallFilter, words: &[String]) -> Statement {
     let mut statement = Statement::new("");
     let numbers = filter.number.as_deref().map(ranges).unwrap_or_default();
@@ -476,7 +483,7 @@ fn by_words_postgres(organization: OrganizationId, filter: &CallFilter, words: &
 
 #[cfg(test)]
 impl Store {
-    /// How SQLite goes about a list, step by step.
+    /// Returns SQLite's query plan for a list, step by step.
     pub(super) async fn call_plan(&self, organization: OrganizationId, filter: &CallFilter) -> Vec<String> {
         let statement = self.call_statement(organization, filter).await.unwrap().unwrap();
         let sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
@@ -490,14 +497,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_found_by_what_they_begin_with() {
+    fn numbers_are_found_by_prefix() {
         assert_eq!(ranges("+1555"), [("+1555".to_owned(), "+1556".to_owned())]);
         let both = [("+349".to_owned(), "+34:".to_owned()), ("349".to_owned(), "34:".to_owned())];
         assert_eq!(ranges("349"), both);
     }
 
     #[test]
-    fn a_search_is_words_and_nothing_else() {
+    fn a_search_consists_of_words_only() {
         assert_eq!(words_of("Hello, wörld! e-mail"), ["hello", "wörld", "e", "mail"]);
         assert_eq!(words_of("\" OR tenant:x* NEAR(a) '; --"), ["or", "tenant", "x", "near", "a"]);
         assert!(words_of("\"'*--").is_empty());

@@ -1,4 +1,4 @@
-//! Browser sessions. The cookie's value itself is never stored.
+//! Browser sessions. The value of the cookie itself is never stored.
 
 use std::time::Duration;
 
@@ -7,21 +7,24 @@ use jiff::Timestamp;
 use super::audit_log::{self, By, Deed};
 use super::{Membership, OrganizationId, Store, StoreError, UserId, lookup, membership, now};
 
-/// A running session.
+/// A session that has not expired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Who, where and as what: read at each request, so a changed role holds at once.
+    /// Person, organization and role, read at each request, so that a changed role takes effect at once.
     pub membership: Membership,
-    /// Shown on pages.
+    /// Name of the person, as pages show it.
     pub user_name: String,
-    /// Log-in name.
+    /// E-mail address, the log-in name.
     pub email: String,
-    /// When it ends.
+    /// Time at which the session ends.
     pub expires_at: Timestamp,
 }
 
 impl Store {
-    /// Starts a session; `token_hash` is the SHA-256 of the cookie's value in hex.
+    /// Creates a session. `token_hash` is the SHA-256 of the cookie's value in hex.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn session_create(
         &self,
         organization: OrganizationId,
@@ -36,7 +39,11 @@ impl Store {
         Ok(())
     }
 
-    /// Starts a session after a log-in, which is written down.
+    /// Creates a session after a log-in and records the log-in. `token_hash` is the SHA-256 of the cookie's value in
+    /// hex.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn session_open(
         &self,
         membership: &Membership,
@@ -57,7 +64,11 @@ impl Store {
         tx.commit().await
     }
 
-    /// Gives a session another token, and a new end: at most `longest` after its log-in. Nothing: it is over.
+    /// Replaces the token of a session and extends it, to at most `longest` after its log-in. Returns the new end, or
+    /// `None` if the session has ended.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn session_refresh(
         &self,
         organization: OrganizationId,
@@ -79,7 +90,10 @@ impl Store {
         Ok((changed == 1).then_some(expires_at))
     }
 
-    /// The session with this hash, unless it has expired. Look-up before a tenant is known.
+    /// Returns the session with this hash, unless it has expired. This look-up runs before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn session_by_hash(&self, token_hash: &str) -> Result<Option<Session>, StoreError> {
         let Some(organization) = lookup::session(&self.db, token_hash).await? else { return Ok(None) };
         let sql = "SELECT m.organization_id, m.user_id, m.role, m.sip_name, s.expires_at, u.name, u.email \
@@ -97,7 +111,10 @@ impl Store {
         }))
     }
 
-    /// Ends a session.
+    /// Ends a session. Does nothing if there is none with this hash.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn session_delete(&self, token_hash: &str) -> Result<(), StoreError> {
         let Some(organization) = lookup::session(&self.db, token_hash).await? else { return Ok(()) };
         let sql = "DELETE FROM sessions WHERE organization_id = $1 AND token_hash = $2";
@@ -105,7 +122,10 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a tenant's sessions that have expired; how many.
+    /// Removes a tenant's expired sessions. Returns their number.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn session_expire(&self, organization: OrganizationId) -> Result<u64, StoreError> {
         let sql = "DELETE FROM sessions WHERE organization_id = $1 AND expires_at <= $2";
         self.db.run(organization, sql, &[organization.into(), now().into()]).await

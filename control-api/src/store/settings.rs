@@ -1,4 +1,5 @@
-//! Which tenants' settings this server has changed: what decides about calls is read again at once.
+//! Tracks the tenants whose settings this server has changed, so that the data that decide about calls are reread at
+//! once.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{OrganizationId, Store};
 
-/// Changes of settings, switches, numbers and members.
+/// Tenants with changed settings, switches, numbers or members.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     version: AtomicU64,
@@ -17,18 +18,18 @@ pub(super) struct Settings {
 }
 
 impl Store {
-    /// Another number after every change, by this server, of what decides about incoming calls: settings, switches, numbers,
-    /// members.
+    /// Returns a number that grows with every change by this server that affects incoming calls: of settings, switches,
+    /// numbers or members.
     pub fn settings_version(&self) -> u64 {
         self.settings.version.load(Ordering::Acquire)
     }
 
-    /// Waits until there are changes, or were since the last time. For one task.
+    /// Waits for a change since the last call. Only one task may wait.
     pub async fn settings_wait(&self) {
         self.settings.wake.notified().await;
     }
 
-    /// The tenants with changes since the last time.
+    /// Returns the tenants with changes since the last call.
     pub fn settings_take(&self) -> BTreeSet<OrganizationId> {
         std::mem::take(&mut *self.settings.changed.lock().unwrap_or_else(PoisonError::into_inner))
     }

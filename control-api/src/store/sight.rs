@@ -1,4 +1,4 @@
-//! What a person may see of a call: the one rule, for lists, records, words, recordings, verbs and streams.
+//! What a person may see of a call: one rule for lists, records, words, recordings, verbs and streams.
 //!
 //! ```text
 //!   time ───────────────────────────────────────────────────────────────────────▶
@@ -7,37 +7,37 @@
 //!   ben                          |── everything ────────────────────────────|
 //! ```
 //!
-//! - Whoever was ever in a call sees its record: the parties, the times, how it ended, what was noted about it.
-//! - What was said, pressed or recorded is seen by those who were in the call while it was.
-//! - What is done to a running call takes that one is in it.
+//! - A person who was ever in a call sees its record: the parties, the times, how it ended, the notes about it.
+//! - Words, pressed keys and recordings are seen by those who were in the call at the time.
+//! - Only a person who is in a running call may change it.
 //!
-//! Whoever may see every call sees all of each. Pure: stays and times in, yes or no out.
+//! A person who may see every call sees all of each. The rule is pure: stays and times in, yes or no out.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::Stay;
 
-/// For so long after somebody has left, what belongs to their time may still be finished: the last sentence's end, a file's.
+/// Tolerance after a person has left, 2 s, within which the last sentence or file of their time may end.
 pub const TAIL: SignedDuration = SignedDuration::from_secs(2);
 
-/// A word takes longer: what was said in the last moment of a call was begun before it.
+/// Tolerance at the end of a call, shorter than a word: words of the last moment began before it.
 const MOMENT: SignedDuration = SignedDuration::from_millis(200);
 
-/// What somebody may see of one call.
+/// What a person may see of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// All of it.
+    /// All of the call.
     Whole,
-    /// What happened while they were in it: at least one window, in order, none touching the next.
+    /// What happened while they were in it: at least one window, in order, none overlapping or touching the next.
     While(Vec<Window>),
 }
 
-/// A stretch of time without a gap for which a person was in a call.
+/// An uninterrupted period in which a person was in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     from: Timestamp,
-    /// `None`: it lasts.
+    /// `None` while the period lasts.
     until: Option<Timestamp>,
 }
 
@@ -48,7 +48,8 @@ impl Window {
 }
 
 impl Sight {
-    /// What a person sees who was in a call for these stays; `None`: nothing, as if there were no such call.
+    /// Returns the sight of a person who had these stays in a call. `None` without stays: the call must then look as if
+    /// it did not exist.
     pub fn of(stays: &[Stay]) -> Option<Sight> {
         let mut stays: Vec<Window> =
             stays.iter().map(|stay| Window { from: stay.joined_at, until: stay.left_at }).collect();
@@ -56,7 +57,7 @@ impl Sight {
         let mut windows: Vec<Window> = Vec::with_capacity(stays.len());
         for next in stays {
             match windows.last_mut() {
-                // A device took over from another, or a page was loaded again.
+                // One device took over from another, or a page was reloaded.
                 Some(last) if last.has(next.from, TAIL) => {
                     last.until = last.until.zip(next.until).map(|(one, other)| one.max(other));
                 }
@@ -66,12 +67,12 @@ impl Sight {
         (!windows.is_empty()).then_some(Sight::While(windows))
     }
 
-    /// Whether they are in the call now, as far as the call runs: they may do something to it.
+    /// Returns whether the person is in the call, if it is running, and so may change it.
     pub fn is_present(&self) -> bool {
         self.left_at().is_none()
     }
 
-    /// When they left the call for the last time, if they have.
+    /// Returns the time at which the person left the call for the last time, if they have left.
     pub fn left_at(&self) -> Option<Timestamp> {
         match self {
             Sight::Whole => None,
@@ -79,8 +80,8 @@ impl Sight {
         }
     }
 
-    /// Whether words are theirs that were begun then, and, when that is known, ended then. A sentence is theirs when they were there
-    /// for all of it.
+    /// Returns whether the person may read words that began and, if known, ended at these times. They must have been
+    /// present for the whole sentence.
     pub fn reads(&self, began: Timestamp, ended: Option<Timestamp>) -> bool {
         match self {
             Sight::Whole => true,
@@ -90,7 +91,8 @@ impl Sight {
         }
     }
 
-    /// Whether a recording is theirs that begins and ends then; `None`: it goes on.
+    /// Returns whether the person may hear a recording that began and ended at these times; `None` if it is still
+    /// running.
     pub fn hears(&self, began: Timestamp, ended: Option<Timestamp>) -> bool {
         match (self, ended) {
             (Sight::Whole, _) => true,
@@ -101,7 +103,8 @@ impl Sight {
         }
     }
 
-    /// Whether they were in the call for all of this time, but for a moment at its end: then every word of it is theirs.
+    /// Returns whether the person was in the call for all of this time, except for a moment at its end: then they may
+    /// read every word of it.
     pub fn covers(&self, began: Timestamp, ended: Option<Timestamp>) -> bool {
         match (self, ended) {
             (Sight::Whole, _) => true,
@@ -112,11 +115,12 @@ impl Sight {
         }
     }
 
-    /// Whether an event of the call is theirs. `kind`: its name; `at`: when it came; `body`: the rest of it, asked for where it counts.
+    /// Returns whether the person may see an event of the call. `kind` is its name, `at` its time; `body` is called
+    /// only if the rest of the event matters.
     pub fn shows(&self, kind: &str, at: Timestamp, body: impl FnOnce() -> Value) -> bool {
         let Sight::While(windows) = self else { return true };
         match kind {
-            // The record.
+            // Events of the record.
             "call.created" | "call.status" | "call.recording" => true,
             "call.dtmf" => windows.iter().any(|window| window.has(at, SignedDuration::ZERO)),
             kind if kind.starts_with("translation.") => {
@@ -128,7 +132,7 @@ impl Sight {
     }
 }
 
-/// A time among an event's fields.
+/// Returns the time in a field of an event, or `None` if the field is absent or is no time.
 pub fn event_time(body: &Value, field: &str) -> Option<Timestamp> {
     body[field].as_str()?.parse().ok()
 }
@@ -153,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_never_in_a_call_sees_nothing_of_it() {
+    fn a_person_who_was_never_in_a_call_sees_nothing_of_it() {
         assert_eq!(Sight::of(&[]), None);
     }
 
     #[test]
-    fn words_are_read_by_those_who_were_there_for_all_of_them() {
+    fn words_are_read_by_those_present_for_the_whole_sentence() {
         let gone = sight(&[(10_000, Some(20_000))]);
         for (began, ended, read) in [
             (9_999, Some(12_000), false),
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_takes_over_leaves_no_gap_and_a_return_does() {
+    fn a_change_of_device_leaves_no_gap_but_a_later_return_does() {
         let moved = sight(&[(0, Some(5_000)), (4_000, None)]);
         assert!(moved.is_present() && moved.hears(at(100), Some(at(60_000))));
         let back = sight(&[(0, Some(5_000)), (30_000, Some(40_000))]);
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_that_goes_on_is_heard_by_those_who_are_in_it_since_it_began() {
+    fn a_running_recording_is_heard_by_those_present_since_its_beginning() {
         assert!(sight(&[(0, None)]).hears(at(100), None));
         assert!(!sight(&[(200, None)]).hears(at(100), None));
         assert!(!sight(&[(0, Some(9_000))]).hears(at(100), None));
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_is_seen_whenever_and_the_rest_while_there() {
+    fn the_record_is_always_seen_and_the_rest_only_while_present() {
         let gone = sight(&[(10_000, Some(20_000))]);
         let shows = |kind: &str, ms: i64| gone.shows(kind, at(ms), || json!({}));
         for kind in ["call.created", "call.status", "call.recording"] {
@@ -204,7 +208,7 @@ mod tests {
             assert!(!shows(kind, 0) && shows(kind, 15_000) && shows(kind, 20_000) && !shows(kind, 90_000), "{kind}");
         }
         assert!(shows("call.leg", 21_000) && !shows("call.dtmf", 20_001) && !shows("translation.final", 20_001));
-        // The words were said before, and are told after.
+        // The words were said before the person left, and the event comes after.
         let late = json!({"began_at": at(19_000), "ended_at": at(19_900)});
         assert!(gone.shows("translation.translation", at(23_000), || late));
         let early = json!({"began_at": at(9_000), "ended_at": at(10_500)});
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_see_every_call_sees_all_of_it() {
+    fn a_person_who_may_see_every_call_sees_all_of_it() {
         let whole = Sight::Whole;
         assert!(whole.is_present() && whole.reads(at(0), None) && whole.hears(at(0), None));
         assert!(whole.shows("call.dtmf", at(0), || json!({})));

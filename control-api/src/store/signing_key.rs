@@ -1,4 +1,4 @@
-//! Keys that sign an organization's URLs. They outlive the process, so that a URL does; they are sealed.
+//! Keys that sign an organization's URLs. They are stored, sealed, so that a URL outlives the process.
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ fn slot(organization: OrganizationId) -> Slot<'static> {
     Slot { column: "signing_keys.key", organization, row: "" }
 }
 
-/// Seals a tenant's key anew; how many there were.
+/// Seals a tenant's key anew. Returns the number of keys.
 pub(super) async fn reseal(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -27,7 +27,10 @@ pub(super) async fn reseal(
 }
 
 impl Store {
-    /// The tenant's key, made when there is none: `fresh` then becomes it.
+    /// Returns the tenant's key. If there is none, `fresh` becomes the key.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn signing_key(&self, organization: OrganizationId, fresh: &str) -> Result<String, StoreError> {
         if let Some(key) = self.signing_key_show(organization).await? {
             return Ok(key);
@@ -36,18 +39,24 @@ impl Store {
                    ON CONFLICT (organization_id) DO NOTHING";
         let sealed = self.sealer()?.seal(slot(organization), fresh)?;
         self.db.run(organization, sql, &[organization.into(), sealed.into(), now().into()]).await?;
-        // Somebody else may have made one in the meantime.
+        // Another request may have stored a key in the meantime.
         self.signing_key_show(organization).await?.ok_or(StoreError::Corrupt { column: "key" })
     }
 
-    /// The tenant's key, if it ever signed anything.
+    /// Returns the tenant's key, or `None` if it has never signed anything.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn signing_key_show(&self, organization: OrganizationId) -> Result<Option<String>, StoreError> {
         let sql = "SELECT key FROM signing_keys WHERE organization_id = $1";
         let row = self.db.row(organization, sql, &[organization.into()]).await?;
         row.map(|row| self.sealer()?.open(slot(organization), &row.text("key")?)).transpose()
     }
 
-    /// The tenant of a call. Look-up before a tenant is known: for URLs that are signed and not logged in.
+    /// Returns the tenant of a call. This look-up runs before the tenant is known, for signed URLs without a log-in.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn call_organization(&self, call: Uuid) -> Result<Option<OrganizationId>, StoreError> {
         let sql = self.db.pick(lookup::CALL_SQLITE, lookup::CALL_POSTGRES);
         let rows = self.db.rows_outside(sql, &[call.into()]).await?;

@@ -1,4 +1,4 @@
-//! New tenants and their first owner, both or neither.
+//! Sign-up: creates a tenant together with its first owner, both or neither.
 
 use uuid::Uuid;
 
@@ -7,15 +7,16 @@ use super::db::Tx;
 use super::user::{self, NewMember};
 use super::{Membership, Organization, OrganizationId, Role, Store, StoreError, UserId, membership, now, taken};
 
-/// Who owns a new tenant.
+/// The first owner of a new tenant.
 pub enum Founder<'a> {
-    /// Somebody new; the role given is not looked at.
+    /// A person without an account; the role in it is ignored.
     New(NewMember<'a>),
-    /// Somebody who has an account, under this SIP name.
+    /// A person with an account, and their SIP user name in the new tenant.
     Known(UserId, &'a str),
 }
 
-/// One sign-up at a time looks whether it is the first: held until the end of the unit of work.
+/// Returns whether there is no tenant yet. Holds a lock until the end of the unit of work, so that only one sign-up at
+/// a time checks this.
 async fn is_fresh(tx: &mut Tx) -> Result<bool, StoreError> {
     if let Tx::Postgres(_) = tx {
         tx.run("SELECT pg_advisory_xact_lock(hashtextextended('sign-up', 0))", &[]).await?;
@@ -26,8 +27,11 @@ async fn is_fresh(tx: &mut Tx) -> Result<bool, StoreError> {
 }
 
 impl Store {
-    /// Makes a tenant and its owner. Nothing: `only_first` was asked, and there is a tenant already. `Taken` when the name,
-    /// the e-mail address or the SIP name exists.
+    /// Creates a tenant and its owner. `None` if `only_first` is set and there is a tenant already.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the name, the e-mail address or the SIP name exists; [`StoreError::None`] without a
+    /// store; else when the database fails.
     pub async fn organization_found(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! SQLite: opening and checking. WAL, so that readers never wait for the writer.
+//! SQLite: opening and checking the file. WAL mode, so that readers never wait for the writer.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::db::Db;
 /// The numbered migrations, embedded.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
-/// Connections for reading. More do not help: SQLite reads are short and in memory.
+/// Connections for reading. More would not help, because reads of SQLite are short and in memory.
 const READERS: u32 = 8;
 
-/// Opens the file, creates it when absent, and applies what migrations are missing.
+/// Opens the file, creates it if it is missing, and applies the missing migrations.
 pub(super) async fn open(path: &Path) -> Result<Db, StoreError> {
     let db = connect(path, true).await?;
     let Db::Sqlite { writer, .. } = &db else { return Err(StoreError::None) };
@@ -25,9 +25,9 @@ pub(super) async fn open(path: &Path) -> Result<Db, StoreError> {
     Ok(db)
 }
 
-/// An empty database in memory, for what asks whether there is anything.
+/// Opens an empty database in memory, which answers queries of a store that keeps nothing.
 pub(super) async fn none() -> Result<Db, StoreError> {
-    // Its one connection holds it: it is neither closed when idle nor replaced.
+    // The database lives in its only connection, which is therefore neither closed when idle nor replaced.
     let options = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None);
     let pool = options.max_lifetime(None).connect("sqlite::memory:").await?;
     MIGRATIONS.run(&pool).await.map_err(|error| StoreError::Migrate(error.to_string()))?;
@@ -40,13 +40,13 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Db, StoreError>
         .filename(path)
         .create_if_missing(create)
         .journal_mode(SqliteJournalMode::Wal)
-        // A commit is on the disk when it returns: the spool is cut after one, and keys and audit rows rely on it.
+        // A commit is on the disk when it returns: truncating the spool, keys and audit rows rely on it.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5));
     let writer = pool_of(1).connect_with(options.clone()).await;
     let writer = writer.map_err(|error| {
-        // SQLITE_CORRUPT, also told while connecting when the schema itself is hit.
+        // SQLITE_CORRUPT, which is already reported while connecting if the schema itself is damaged.
         match error.as_database_error().and_then(|error| error.code()).as_deref() {
             Some("11") => damaged(path, &error.to_string()),
             _ => StoreError::Open(format!(
@@ -59,13 +59,13 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Db, StoreError>
     Ok(Db::Sqlite { writer, readers })
 }
 
-/// A pool that takes back a connection only outside of a transaction. SQLite itself rolls back when the disk is full or fails;
-/// sqlx's own ROLLBACK then fails, and it counts a transaction on the connection for ever.
+/// Returns a pool that takes back a connection only outside of a transaction. SQLite rolls back by itself when the disk
+/// is full or fails; the ROLLBACK of sqlx then fails, and sqlx counts a transaction on the connection for ever.
 fn pool_of(connections: u32) -> SqlitePoolOptions {
     let options = SqlitePoolOptions::new().max_connections(connections);
     options.after_release(|connection, _| {
         Box::pin(async move {
-            // A rollback that is on its way is carried out before the answer.
+            // The ping is answered after any rollback that is still queued.
             connection.ping().await?;
             let clean = !connection.is_in_transaction();
             if !clean {
@@ -76,7 +76,7 @@ fn pool_of(connections: u32) -> SqlitePoolOptions {
     })
 }
 
-/// Refuses a file that is no whole database.
+/// Refuses a file that is not an intact database.
 pub(super) async fn check_file(path: &Path) -> Result<(), StoreError> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
@@ -86,7 +86,7 @@ pub(super) async fn check_file(path: &Path) -> Result<(), StoreError> {
     checked
 }
 
-/// Refuses a file that is no whole store of this or an earlier version.
+/// Refuses a file that is not an intact store of this or an earlier version.
 pub(super) async fn check_backup(path: &Path) -> Result<(), StoreError> {
     check_file(path).await?;
     let no_store = || StoreError::Backup(format!("{} is a database, but not a store of tandem", path.display()));
@@ -102,7 +102,7 @@ pub(super) async fn check_backup(path: &Path) -> Result<(), StoreError> {
     Err(StoreError::Migrate(migration_problem(&MigrateError::VersionMissing(newest), path)))
 }
 
-/// Refuses a file whose pages contradict each other: it is neither repaired nor made anew.
+/// Refuses a damaged file, which is neither repaired nor recreated.
 async fn check_integrity(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
     let failed = |what: &str| damaged(path, what);
     let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(pool).await.map_err(|error| failed(&error.to_string()))?;
@@ -114,17 +114,19 @@ async fn check_integrity(pool: &SqlitePool, path: &Path) -> Result<(), StoreErro
 
 fn damaged(path: &Path, what: &str) -> StoreError {
     StoreError::Open(format!(
-        "{} is damaged ({what}); restore a backup, or move the file away to begin with an empty one",
+        "{} is damaged ({what}); restore a backup, or move the file away to start with an empty one",
         path.display()
     ))
 }
 
-/// The file that a store URL names; a relative path lies in `folder`.
+/// Returns the file that a store URL names. A relative path is resolved in `folder`.
 pub(super) fn path_of(url: &str, folder: &Path) -> Result<PathBuf, StoreError> {
     let path = url.strip_prefix("sqlite:").unwrap_or_default();
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.contains('?') || path.contains(":memory:") {
-        return Err(StoreError::Open(format!("`{url}` names no file; expected sqlite:PATH, such as sqlite:tandem.db")));
+        return Err(StoreError::Open(format!(
+            "`{url}` does not name a file; expected sqlite:PATH, such as sqlite:tandem.db"
+        )));
     }
     Ok(folder.join(path))
 }
@@ -136,10 +138,10 @@ pub(super) fn migration_problem(error: &MigrateError, path: &Path) -> String {
             path.display()
         ),
         MigrateError::VersionMismatch(version) => format!(
-            "{} was made by a different build of schema {version}; start with another data folder",
+            "{} was created by a different build of schema {version}; start with another data folder",
             path.display()
         ),
-        other => format!("{} cannot be brought to this version: {other}", path.display()),
+        other => format!("{} cannot be migrated to this version: {other}", path.display()),
     }
 }
 
@@ -149,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn relative_paths_lie_in_the_data_folder() {
+    fn relative_paths_are_resolved_in_the_data_folder() {
         let folder = Path::new("/data");
         assert_eq!(path_of("sqlite:tandem.db", folder).unwrap(), Path::new("/data/tandem.db"));
         assert_eq!(path_of("sqlite:///srv/t.db", folder).unwrap(), Path::new("/srv/t.db"));
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_schemes_are_refused_by_name() {
+    async fn other_schemes_are_refused_without_revealing_passwords() {
         let folder = tempfile::tempdir().unwrap();
         for bad in [
             "mysql://user:secret@host/db",
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_opens_twice_and_a_newer_one_is_refused() {
+    async fn a_store_can_be_reopened_and_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         open(folder.path()).await.unwrap().close().await;
         let store = open(folder.path()).await.unwrap();
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_store_there_are_no_accounts_and_no_files() {
+    async fn without_a_store_no_accounts_and_no_files_are_created() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StorePlace::new("none", folder.path())).await.unwrap();
         assert!(!store.keeps() && store.organization_default().await.unwrap().is_none());
@@ -202,12 +204,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_was_full_takes_writes_again_by_itself() {
+    async fn a_store_that_was_full_accepts_writes_again_once_there_is_room() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();
         let Db::Sqlite { writer, .. } = &store.db else { panic!("not SQLite") };
         for _ in 0..3 {
-            // SQLite says SQLITE_FULL and rolls back by itself, as on a full disk; a new connection has no such limit.
+            // SQLite reports SQLITE_FULL and rolls back by itself, as on a full disk; a new connection has no such
+            // limit.
             sqlx::raw_sql("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
             let mut failed = None;
             for n in 0..200 {
@@ -217,9 +220,12 @@ mod tests {
                     break;
                 }
             }
-            let error = failed.expect("the limit holds");
+            let error = failed.expect("writing must fail at the limit");
             assert!(error.to_string().contains("full") && error.is_transient(), "{error}");
-            store.organization_create(&uuid::Uuid::now_v7().to_string()).await.expect("room again");
+            store
+                .organization_create(&uuid::Uuid::now_v7().to_string())
+                .await
+                .expect("a new connection must have room again");
         }
     }
 
@@ -233,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    async fn a_file_that_is_no_database_is_refused_and_left_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.db");
         std::fs::write(&path, "this is a shopping list, not a database, and longer than a header").unwrap();
@@ -242,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_file_is_refused_and_left_alone() {
+    async fn a_damaged_file_is_refused_and_left_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await.unwrap();
         for n in 0..200 {
@@ -251,7 +257,7 @@ mod tests {
         store.close().await;
         let path = folder.path().join("t.db");
         let whole = std::fs::read(&path).unwrap();
-        // The schema itself, and rows alone.
+        // Damage to the schema, then to rows only.
         for from in [4096, whole.len() - 2 * 4096] {
             let mut bytes = whole.clone();
             bytes[from..].fill(0x5a);

@@ -1,12 +1,12 @@
-//! Who took part in calls, and from when to when.
+//! Stays: the people who took part in calls, each with the time of joining and of leaving.
 //!
 //! ```text
-//! call made for an agent ─▶ a stay from the call's beginning, leg 0 ─ their first leg ─▶ that leg's
+//! call made for an agent ─▶ a stay from the call's beginning, leg 0 ─ their first leg ─▶ the number of that leg
 //! another agent's leg answered ─▶ a stay from then on
-//! leg over, transferred away, or call over ─▶ the stay ends
+//! leg ended, transferred away, or call ended ─▶ the stay ends
 //! ```
 //!
-//! Invariant: a call that is over has no open stay. Not here: what a stay lets its person see (`sight`).
+//! Invariant: a call that has ended has no open stay. Not here: what a stay lets its person see (`sight`).
 
 use std::collections::HashMap;
 
@@ -19,19 +19,19 @@ use super::call::Call;
 use super::db::{Row, Tx, Value};
 use super::{OrganizationId, Store, StoreError};
 
-/// The leg of a stay whose leg is not known yet.
+/// Leg number of a stay whose leg is not known yet.
 const NO_LEG: u64 = 0;
 
-/// A stretch of time for which a person was in a call.
+/// A period in which a person was in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stay {
-    /// The leg by which they were in it; 0 until it is known.
+    /// Number of the person's leg; 0 until it is known.
     pub leg: u64,
     /// The person's SIP user name.
     pub agent: String,
-    /// When they joined.
+    /// Time at which the person joined.
     pub joined_at: Timestamp,
-    /// When they left; `None`: they are in the call.
+    /// Time at which the person left; `None` while they are in the call.
     pub left_at: Option<Timestamp>,
 }
 
@@ -44,20 +44,26 @@ fn stay(row: &Row) -> Result<Stay, StoreError> {
     })
 }
 
-/// `$first, $first+1, …`: one parameter for each of `count` values.
+/// Returns `$first, $first+1, …`: one parameter for each of `count` values.
 fn parameters(first: usize, count: usize) -> String {
     (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
 impl Store {
-    /// The stays of all people in a tenant's call, in the order in which they joined.
+    /// Returns the stays of all people in a tenant's call, in the order in which they joined.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn stay_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Stay>, StoreError> {
         let sql = "SELECT leg, agent, joined_at, left_at FROM call_stays \
                    WHERE organization_id = $1 AND call_id = $2 ORDER BY joined_at, leg";
         self.db.rows(organization, sql, &[organization.into(), call.into()]).await?.iter().map(stay).collect()
     }
 
-    /// The stays of one person in these calls of a tenant; calls in which they never were are left out.
+    /// Returns one person's stays in these calls of a tenant. Calls in which the person never was are left out.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn stay_list_of(
         &self,
         organization: OrganizationId,
@@ -68,7 +74,7 @@ impl Store {
         if calls.is_empty() {
             return Ok(stays);
         }
-        // Only names of parameters enter the text; values are bound.
+        // The text contains only parameter names; values are bound.
         let sql = format!(
             "SELECT call_id, leg, agent, joined_at, left_at FROM call_stays WHERE organization_id = $1 AND agent = $2 \
              AND call_id IN ({}) ORDER BY joined_at, leg",
@@ -82,7 +88,7 @@ impl Store {
         Ok(stays)
     }
 
-    /// Fills in who is in each of these calls now.
+    /// Fills in the people who are in each of these calls now.
     pub(super) async fn people_fill(&self, organization: OrganizationId, calls: &mut [Call]) -> Result<(), StoreError> {
         let running: Vec<Uuid> = calls.iter().filter(|call| call.ended_at.is_none()).map(|call| call.id).collect();
         if running.is_empty() {
@@ -95,7 +101,7 @@ impl Store {
     }
 }
 
-/// Who is in each of `calls` calls now, each person once.
+/// Returns the query for the people who are in `calls` calls now, each person once per call.
 fn present_sql(calls: usize) -> String {
     format!(
         "SELECT call_id, agent, MIN(joined_at) AS joined FROM call_stays WHERE organization_id = $1 AND left_at IS NULL \
@@ -114,7 +120,7 @@ fn fill(rows: &[Row], calls: &mut [Call]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The same inside the unit of work that changes a call.
+/// Fills in the people of one call, inside the unit of work that changes it.
 pub(super) async fn people_fill_in(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -124,8 +130,8 @@ pub(super) async fn people_fill_in(
     fill(&rows, std::slice::from_mut(call))
 }
 
-/// A call was made for this person, or by them: they are in it from its beginning.
-pub(super) async fn made_for_in(
+/// Begins the stay of the person for whom, or by whom, a call was made: from the call's beginning, with no leg yet.
+pub(super) async fn begin_in(
     tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
@@ -138,8 +144,8 @@ pub(super) async fn made_for_in(
     Ok(())
 }
 
-/// The person for whom a call was made has a leg now.
-pub(super) async fn leg_known_in(
+/// Sets the leg of the person for whom a call was made.
+pub(super) async fn leg_set_in(
     tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
@@ -152,8 +158,8 @@ pub(super) async fn leg_known_in(
     Ok(())
 }
 
-/// A person's leg was answered: they are in the call, if it runs.
-pub(super) async fn joined_in(
+/// Begins the stay of a person whose leg was answered, if the call is running.
+pub(super) async fn join_in(
     tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
@@ -170,8 +176,8 @@ pub(super) async fn joined_in(
     Ok(())
 }
 
-/// Whoever was in a call by this leg has left it: their name, unless nobody was.
-pub(super) async fn left_in(
+/// Ends the stay that belongs to a leg. Returns the person's SIP user name, or `None` if the leg has no open stay.
+pub(super) async fn leave_in(
     tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
@@ -184,8 +190,8 @@ pub(super) async fn left_in(
     row.as_ref().map(|row| row.text("agent")).transpose()
 }
 
-/// A call is over for everybody who was still in it.
-pub(super) async fn all_left_in(
+/// Ends all open stays of a call that has ended.
+pub(super) async fn end_all_in(
     tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
@@ -196,12 +202,12 @@ pub(super) async fn all_left_in(
     Ok(())
 }
 
-/// The event that tells that a person is in a call now.
+/// Returns the body of `call.joined`.
 pub(super) fn joined_body(call: &Call, leg: u64, agent: &str, at: Timestamp) -> Json {
     json!({"type": "call.joined", "call_id": call.id, "at": at, "leg": leg, "agent": agent, "call": call})
 }
 
-/// The event that tells that a person is no more in a call.
+/// Returns the body of `call.left`.
 pub(super) fn left_body(call: Uuid, leg: u64, agent: &str, at: Timestamp) -> Json {
     json!({"type": "call.left", "call_id": call, "at": at, "leg": leg, "agent": agent})
 }

@@ -1,4 +1,4 @@
-//! The event stream: what happened after a given event.
+//! The event stream: stored events after a given event.
 
 use std::sync::Arc;
 
@@ -9,58 +9,59 @@ use uuid::Uuid;
 use super::db::Row;
 use super::{OrganizationId, Store, StoreError};
 
-/// Prefix of the kinds that carry words.
+/// Prefix of the kinds of event that carry words.
 const TRANSLATION: &str = "translation.";
-/// The kinds that tell who is in a call.
+/// Kinds of event that report who is in a call.
 const PEOPLE: [&str; 2] = ["call.joined", "call.left"];
 
-/// One event as it is kept and sent.
+/// An event as it is stored and sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Grows by commit: what SSE calls the event's id.
+    /// Identity, which grows from commit to commit; the event id of SSE.
     pub id: i64,
-    /// Whose.
+    /// Organization that the call belongs to.
     pub organization: OrganizationId,
-    /// The call.
+    /// Call that the event is about.
     pub call: Uuid,
-    /// Such as `call.status` or `translation.final`.
+    /// Name of the event, such as `call.status` or `translation.final`.
     pub kind: Arc<str>,
-    /// When it happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// JSON text, ready to be sent.
+    /// JSON text of the event, ready to be sent.
     pub body: Arc<str>,
 }
 
 impl StoredEvent {
-    /// Whether somebody joined or left the call by it.
+    /// Returns whether the event reports that a person joined or left the call.
     pub fn is_of_people(&self) -> bool {
         PEOPLE.contains(&&*self.kind)
     }
 }
 
-/// Which events a reader wants.
+/// Selects the events that a reader wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamFilter {
-    /// Every call of the tenant; with or without words.
+    /// Events of every call of a tenant.
     Organization {
-        /// Whose.
+        /// Organization of the calls.
         organization: OrganizationId,
-        /// Whether words are wanted too.
+        /// Whether events with words are included.
         translations: bool,
     },
-    /// The words of one call.
+    /// Events with the words of one call.
     Translations {
-        /// Whose.
+        /// Organization of the call.
         organization: OrganizationId,
-        /// The call.
+        /// Call whose words are wanted.
         call: Uuid,
-        /// Also who joins and leaves it, for a listener who hears what is said while they are in it.
+        /// Whether to include the events of joining and leaving, for a listener who may read words only while in the
+        /// call.
         people: bool,
     },
 }
 
 impl StreamFilter {
-    /// Whether the event is wanted.
+    /// Returns whether the filter selects the event.
     pub fn matches(&self, event: &StoredEvent) -> bool {
         match self {
             StreamFilter::Organization { organization, translations } => {
@@ -86,7 +87,10 @@ fn stored_event(row: &Row) -> Result<StoredEvent, StoreError> {
 }
 
 impl Store {
-    /// Up to `limit` wanted events after `after`, in order.
+    /// Returns up to `limit` selected events with ids above `after`, in order.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn stream_after(
         &self,
         filter: &StreamFilter,
@@ -108,7 +112,7 @@ impl Store {
         };
         let mut values = vec![organization.into(), after.into(), limit.into()];
         values.extend(call.map(Into::into));
-        // Only the constants above enter the text; values are bound.
+        // The text contains only the constants above; values are bound.
         let sql = format!(
             "SELECT id, organization_id, call_id, kind, at, body FROM call_events \
              WHERE organization_id = $1 AND id > $2 {condition} ORDER BY id LIMIT $3"
@@ -116,7 +120,10 @@ impl Store {
         self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(stored_event).collect()
     }
 
-    /// The last event of all tenants, 0 when there is none.
+    /// Returns the id of the latest event of all tenants, 0 if there is none.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn stream_latest(&self) -> Result<i64, StoreError> {
         let sql = self.db.pick(
             "SELECT COALESCE(MAX(id), 0) AS latest FROM call_events",
@@ -128,7 +135,7 @@ impl Store {
 
 #[cfg(test)]
 impl Store {
-    /// What must not succeed: rewriting history.
+    /// Tries to change stored events, which must fail.
     pub(crate) async fn tamper_for_test(&self, organization: OrganizationId) -> Result<(), StoreError> {
         self.db.run(organization, "UPDATE call_events SET kind = 'other'", &[]).await?;
         Ok(())

@@ -1,6 +1,11 @@
-//! One suite for both databases: what a tenant sees and does not see, what is kept, what is refused.
+//! One suite for both databases: isolation of tenants, stored data, refused operations, backups and migrations.
 //!
-//! PostgreSQL runs for real, started by the test. Its server is begun once per test function, so cases stand in lists.
+//! ```text
+//! CASES ─▶ each on an empty SQLite store, and on an empty database of a real PostgreSQL server
+//! ```
+//!
+//! The tests start a real PostgreSQL server, once per test function, which is why cases are in lists. Calls have a
+//! suite of their own (`tests_calls`).
 
 mod people;
 mod stays;
@@ -20,32 +25,36 @@ use crate::voice_config::VoiceConfig;
 
 pub(super) type Case = (&'static str, fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>);
 
-/// Every case on an empty store of each kind.
+/// Cases that run on an empty store of each kind.
 const CASES: &[Case] = &[
-    ("a tenant sees nothing of another", |store| Box::pin(tenants_are_apart(store))),
-    ("names that must be unique are unique over tenants", |store| Box::pin(names_are_unique(store))),
+    ("a tenant sees no data of another", |store| Box::pin(tenants_are_apart(store))),
+    ("names that must be unique are unique over all tenants", |store| Box::pin(names_are_unique(store))),
     ("a log-in is found by its address in any case", |store| Box::pin(logins_are_found(store))),
     ("a changed password ends every session", |store| Box::pin(passwords_end_sessions(store))),
-    ("a panic in mid-work leaves nothing, and no tenant to the next", |store| Box::pin(panics_leave_nothing(store))),
-    ("tenants do not leak through reused connections", |store| Box::pin(reuse_keeps_tenants_apart(store))),
-    ("changes make rows and events in order", |store| Box::pin(changes_are_written_in_order(store))),
-    ("stays in a call follow its legs", |store| Box::pin(stays::they_follow_legs(store))),
-    ("everybody who took part finds the call, by what they may read", |store| {
-        Box::pin(stays::everybody_who_took_part_finds_the_call(store))
+    ("a panic inside a unit of work is rolled back and leaves no tenant entered", |store| {
+        Box::pin(panics_leave_nothing(store))
     }),
-    ("a crash ends everybody's stay", |store| Box::pin(stays::a_crash_ends_them(store))),
-    ("how a leg ended is kept as it was told, once", |store| Box::pin(endings_are_kept(store))),
-    ("calls left open are closed as crashed", |store| Box::pin(left_open_is_closed(store))),
-    ("events cannot be changed", |store| Box::pin(events_stay(store))),
-    ("of many first sign-ups one is the first", |store| Box::pin(people::the_first_is_one(store))),
-    ("audit chains are whole and apart", |store| Box::pin(people::chains_are_whole(store))),
-    ("an invitation is taken once", |store| Box::pin(people::invitations_are_taken_once(store))),
-    ("somebody always owns a tenant", |store| Box::pin(people::somebody_owns_it(store))),
+    ("tenants do not leak through reused connections", |store| Box::pin(reuse_keeps_tenants_apart(store))),
+    ("changes are written as rows and events in order", |store| Box::pin(changes_are_written_in_order(store))),
+    ("stays in a call follow its legs", |store| Box::pin(stays::stays_follow_legs(store))),
+    ("every participant finds the call by the words that they may read", |store| {
+        Box::pin(stays::participants_find_the_call(store))
+    }),
+    ("a crash ends all stays", |store| Box::pin(stays::a_crash_ends_stays(store))),
+    ("the first report of how a leg ended is kept", |store| Box::pin(endings_are_kept(store))),
+    ("calls left open are closed as crashed", |store| Box::pin(open_calls_are_closed(store))),
+    ("events cannot be changed", |store| Box::pin(events_are_immutable(store))),
+    ("only one of many simultaneous first sign-ups succeeds", |store| {
+        Box::pin(people::one_sign_up_is_the_first(store))
+    }),
+    ("audit chains are intact and separate", |store| Box::pin(people::chains_are_intact(store))),
+    ("an invitation is accepted once", |store| Box::pin(people::invitations_are_accepted_once(store))),
+    ("a tenant always has an owner", |store| Box::pin(people::tenants_have_an_owner(store))),
     ("attempts to log in are counted and forgotten", |store| Box::pin(people::attempts_are_counted(store))),
-    ("quotas are full for their time", |store| Box::pin(people::quotas_are_full(store))),
-    ("a SIP name stays its organization's", |store| Box::pin(people::sip_names_stay(store))),
-    ("settings and keys are a tenant's", |store| Box::pin(people::settings_and_keys_are_a_tenants(store))),
-    ("old events and partial words go, a few at a time", |store| Box::pin(old_events_go(store))),
+    ("a full quota stays full for its window", |store| Box::pin(people::quotas_fill_up(store))),
+    ("a SIP name stays reserved for its organization", |store| Box::pin(people::sip_names_stay_reserved(store))),
+    ("settings and keys belong to one tenant", |store| Box::pin(people::settings_and_keys_belong_to_a_tenant(store))),
+    ("old events and partial texts are removed in steps", |store| Box::pin(old_events_are_removed(store))),
 ];
 
 pub(super) async fn sqlite() -> (TempDir, Store) {
@@ -58,11 +67,11 @@ pub(super) fn place(database: &Database) -> StorePlace<'_> {
     StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: shared_folder() }
 }
 
-/// Where the key lies that all stores of these tests share.
+/// Returns the folder of the key that all stores of these tests share.
 pub(super) fn shared_folder() -> &'static std::path::Path {
     static FOLDER: std::sync::LazyLock<std::path::PathBuf> = std::sync::LazyLock::new(|| {
         let folder = std::env::temp_dir().join("tandem-store-tests");
-        std::fs::create_dir_all(&folder).expect("a folder among the temporary files");
+        std::fs::create_dir_all(&folder).expect("the folder must be creatable among the temporary files");
         folder
     });
     &FOLDER
@@ -99,7 +108,7 @@ pub(super) async fn hold_on_postgresql(cases: &[Case]) {
     postgres.stop().await;
 }
 
-/// Two tenants with a member, a key, a session, a call with everything.
+/// Two tenants, one of which has a member, a key, a session, and a call with a leg, a recording and words.
 struct Two {
     mine: OrganizationId,
     theirs: OrganizationId,
@@ -184,14 +193,14 @@ async fn two(store: &Store) -> Two {
 
 async fn tenants_are_apart(store: Store) {
     let Two { mine, theirs, user, call } = two(&store).await;
-    // What is theirs, they see.
+    // The owner sees its own data.
     assert!(store.call_show(theirs, call).await.unwrap().is_some());
     assert_eq!(store.leg_list(theirs, call).await.unwrap().len(), 1);
     assert_eq!(store.translation_list(theirs, call).await.unwrap().len(), 1);
     assert!(store.recording_by_call(theirs, call).await.unwrap().is_some());
     assert!(store.user_by_id(theirs, user).await.unwrap().is_some());
     assert!(store.voice_config_show(theirs).await.unwrap().record);
-    // Nothing of it is mine.
+    // The other tenant sees none of it.
     assert!(store.call_show(mine, call).await.unwrap().is_none());
     assert!(store.call_list(mine, &CallFilter { limit: 10, ..CallFilter::default() }).await.unwrap().is_empty());
     assert!(store.leg_list(mine, call).await.unwrap().is_empty());
@@ -208,7 +217,7 @@ async fn tenants_are_apart(store: Store) {
     }
     let filter = StreamFilter::Translations { organization: mine, call, people: true };
     assert!(store.stream_after(&filter, 0, 10).await.unwrap().is_empty());
-    // Nor can it be changed from here.
+    // The other tenant cannot change it either.
     let key = store.api_key_by_hash("key").await.unwrap().unwrap();
     assert!(!store.api_key_revoke(mine, key.id, &By::system("test")).await.unwrap());
     assert_eq!(store.session_expire(mine).await.unwrap(), 0);
@@ -224,7 +233,7 @@ async fn names_are_unique(store: Store) {
         let new = NewMember { email, name: "x", password_hash: "h", role: Role::Agent, sip_name };
         assert!(matches!(store.user_create(mine, new).await, Err(StoreError::Taken(_))), "{email} {sip_name}");
     }
-    // A refusal leaves nothing half made.
+    // A refused request leaves no partial data.
     assert!(store.user_by_email("other@example.com").await.unwrap().is_none());
 }
 
@@ -253,14 +262,14 @@ async fn passwords_end_sessions(store: Store) {
 
 async fn panics_leave_nothing(store: Store) {
     let Two { mine, theirs, .. } = two(&store).await;
-    // More often than there are connections.
+    // More rounds than there are connections.
     for _ in 0..40 {
         let inner = store.clone();
         let work = tokio::spawn(async move {
             let mut tx = inner.db.write(theirs).await.unwrap();
             let sql = "UPDATE voice_configs SET record = FALSE WHERE organization_id = $1";
             assert_eq!(tx.run(sql, &[theirs.into()]).await.unwrap(), 1);
-            panic!("in the middle of it");
+            panic!("in the middle of the unit of work");
         });
         assert!(work.await.unwrap_err().is_panic());
         assert!(store.voice_config_show(theirs).await.unwrap().record);
@@ -347,12 +356,16 @@ async fn endings_are_kept(store: Store) {
     assert_eq!((&told["ending"]["q850"], &told["ending"]["by"]), (&json!(17), &json!("far_end")));
     let legs = store.leg_list(theirs, call).await.unwrap();
     let kept = Ending { text: Some("Line 3 is busy\u{fffd}".into()), ..ending };
-    assert_eq!(legs[0].ending.as_ref(), Some(&kept), "the first one counts");
+    assert_eq!(legs[0].ending.as_ref(), Some(&kept), "the first report counts");
     let unheard: Ending = HangupCause::Shutdown.into();
-    assert_eq!((legs[1].state.as_str(), legs[1].ending.as_ref()), ("ended", Some(&unheard)), "it ended with its call");
+    assert_eq!(
+        (legs[1].state.as_str(), legs[1].ending.as_ref()),
+        ("ended", Some(&unheard)),
+        "the leg ends with its call"
+    );
 }
 
-async fn left_open_is_closed(store: Store) {
+async fn open_calls_are_closed(store: Store) {
     let Two { mine, theirs, call, .. } = two(&store).await;
     let other = new_call(mine);
     let id = other.id;
@@ -364,19 +377,19 @@ async fn left_open_is_closed(store: Store) {
         assert_eq!((shown.status.as_str(), shown.ended_reason.as_deref()), ("failed", Some("crash")));
     }
     let leg = store.leg_list(theirs, call).await.unwrap().remove(0);
-    let ending = leg.ending.expect("it is known how it ended");
+    let ending = leg.ending.expect("the leg must have an ending");
     assert_eq!((leg.state.as_str(), ending.cause, ending.by), ("ended", HangupCause::Internal, EndedBy::Tandem));
     assert_eq!(ending.text.as_deref(), Some("the server stopped while the call was running"));
     assert_eq!(store.recording_by_call(theirs, call).await.unwrap().unwrap().state, "interrupted");
 }
 
-async fn events_stay(store: Store) {
+async fn events_are_immutable(store: Store) {
     let Two { theirs, .. } = two(&store).await;
     let text = store.tamper_for_test(theirs).await.unwrap_err().to_string();
     assert!(text.contains("append-only"), "{text}");
 }
 
-async fn old_events_go(store: Store) {
+async fn old_events_are_removed(store: Store) {
     let Two { mine, theirs, call, .. } = two(&store).await;
     let partials = (0..1_200).map(|n| words(call, 5, &format!("par{n}"), false)).collect::<Vec<_>>();
     store.changes_record(&partials).await.unwrap();
@@ -391,7 +404,7 @@ async fn old_events_go(store: Store) {
     assert_eq!(store.partial_prune(theirs, now() - std::time::Duration::from_secs(3_600)).await.unwrap(), 0);
     assert_eq!(store.partial_prune(theirs, later).await.unwrap(), 1_200);
     assert_eq!(count().await, all - 1_200);
-    // A call that runs keeps its history.
+    // Events of a running call are kept.
     assert_eq!(store.event_prune(theirs, later).await.unwrap(), 0);
     let ended = Change::CallStatus { call, status: CallStatus::Ended, cause: Some("normal".into()), at: now() };
     store.changes_record(&[ended]).await.unwrap();
@@ -402,7 +415,7 @@ async fn old_events_go(store: Store) {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_store_in_use_comes_back_whole_on_both() {
+async fn a_backup_of_a_store_in_use_is_restored_completely_on_both() {
     let postgres = Postgres::start().await;
     let (database, empty) = (postgres.database().await, postgres.database().await);
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -424,24 +437,24 @@ async fn a_backup_of_a_store_in_use_comes_back_whole_on_both() {
         backup(from, &file).await.unwrap();
         writing.await.unwrap();
         let again = backup(from, &file).await.unwrap_err().to_string();
-        assert!(again.contains("exists already"), "{again}");
+        assert!(again.contains("already exists"), "{again}");
         store.close().await;
 
-        // The backup's key is not in the other folder; PostgreSQL's is the one that both share.
+        // The key of the SQLite backup is not in the other folder; the PostgreSQL stores share one.
         let left_out = restore(to, &file, if n == 0 { &key } else { &shared }).await.unwrap();
         assert_eq!(left_out.is_some(), n == 0, "{left_out:?}");
         let store = Store::open(to).await.unwrap();
         let shown = store.call_show(theirs, call).await.unwrap().unwrap();
         assert_eq!(shown.to, "+15555550142");
-        // What was committed before the copy began is in it, in order, and nothing in part.
+        // All that was committed before the copy began is in it, in order, and nothing is partial.
         let filter = StreamFilter::Organization { organization: theirs, translations: true };
         let events = store.stream_after(&filter, 0, 1_000).await.unwrap();
         assert!(events.len() >= 4 && events.windows(2).all(|pair| pair[0].id < pair[1].id));
-        // The next event comes after all that were.
+        // The next event gets an id above all earlier ones.
         let next = store.changes_record(&[words(call, 10, "after", true)]).await.unwrap();
         assert!(next.events[0].id > events.last().unwrap().id);
         store.close().await;
-        assert!(restore(to, &file, &key).await.is_err(), "nothing is overwritten");
+        assert!(restore(to, &file, &key).await.is_err(), "an existing store must not be overwritten");
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -463,7 +476,7 @@ async fn a_backup_of_a_store_in_use_comes_back_whole_on_both() {
 }
 
 #[tokio::test]
-async fn a_backup_is_not_restored_beside_what_an_old_store_left() {
+async fn a_backup_is_not_restored_beside_files_of_an_old_store() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
     store.organization_create("acme").await.unwrap();
@@ -479,14 +492,14 @@ async fn a_backup_is_not_restored_beside_what_an_old_store_left() {
         std::fs::write(&remains, content).unwrap();
         let text = restore(&place, &file, &key).await.unwrap_err().to_string();
         assert!(text.contains(&remains.display().to_string()), "{text}");
-        assert_eq!(std::fs::read(&remains).unwrap(), content, "{name} is left alone");
-        assert_eq!(std::fs::read_dir(there.path()).unwrap().count(), 1, "nothing is made beside {name}");
+        assert_eq!(std::fs::read(&remains).unwrap(), content, "{name} must not be changed");
+        assert_eq!(std::fs::read_dir(there.path()).unwrap().count(), 1, "no file may be created beside {name}");
         std::fs::remove_file(remains).unwrap();
-        // A file without events is no remainder.
+        // A spool without events is not in the way.
         std::fs::write(there.path().join(SPOOL), [0; 4_096]).unwrap();
         restore(&place, &file, &key).await.unwrap();
     }
-    // Every file is named at once, and what is no backup is refused by its own name.
+    // The error names every file at once, and the file that is no backup.
     let there = tempfile::tempdir().unwrap();
     let place = StorePlace::new("sqlite:t.db", there.path());
     for name in ["t.db-wal", "t.db-shm"] {
@@ -501,9 +514,9 @@ async fn a_backup_is_not_restored_beside_what_an_old_store_left() {
     assert!(text.contains("live-wal") && text.contains("tandem backup"), "{text}");
 }
 
-/// A client that goes away cancels its request wherever it waits.
+/// A client that disconnects cancels its request at whichever await it has reached.
 #[tokio::test]
-async fn a_unit_of_work_that_is_cancelled_leaves_no_tenant_on_its_connection() {
+async fn a_cancelled_unit_of_work_leaves_no_tenant_on_its_connection() {
     let postgres = Postgres::start().await;
     let database = postgres.database().await;
     let store = Store::open(&place(&database)).await.unwrap();
@@ -524,7 +537,7 @@ async fn a_unit_of_work_that_is_cancelled_leaves_no_tenant_on_its_connection() {
         held.push(pool.acquire().await.unwrap());
     }
     for connection in &mut held {
-        // Every connection looks at all the others.
+        // Every connection examines all the others.
         let sql = "SELECT COALESCE(current_setting('app.current_org_id', true), ''), (SELECT COUNT(*) FROM pg_stat_activity \
                    WHERE datname = current_database() AND state LIKE 'idle in transaction%')";
         let row = sqlx::query(sql).fetch_one(&mut **connection).await.unwrap();
@@ -535,7 +548,7 @@ async fn a_unit_of_work_that_is_cancelled_leaves_no_tenant_on_its_connection() {
     postgres.stop().await;
 }
 
-/// Roles, versions and the catalogue: what only PostgreSQL has.
+/// Roles, versions and the catalogue, which only PostgreSQL has.
 #[tokio::test]
 async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
     let postgres = Postgres::start().await;
@@ -545,10 +558,10 @@ async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
         Store::open(&StorePlace { url: &url, migrate_url: migrate_url.as_deref(), folder }).await
     };
 
-    // Nothing there, and nobody who may make it.
+    // There is no schema, and this role may not create it.
     let text = open(database.url.clone(), None).await.unwrap_err().to_string();
     assert!(text.contains("lacks schema 1") && text.contains("tandem migrate up"), "{text}");
-    // By the owner's hand it works, also again and without it.
+    // It works with the owner's URL, also a second time, and then without it.
     for migrate_url in [Some(database.migrate_url.clone()), Some(database.migrate_url.clone()), None] {
         open(database.url.clone(), migrate_url).await.unwrap().close().await;
     }
@@ -560,7 +573,7 @@ async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
     let text = open(database.url.replace("only-for-tests", "wrong"), None).await;
     assert!(text.is_ok() || !text.unwrap_err().to_string().contains("wrong"));
 
-    // A query without a tenant sees nothing, and cannot write.
+    // A query without a tenant sees no rows and cannot write.
     let store = open(database.url.clone(), None).await.unwrap();
     let Two { theirs, .. } = two(&store).await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
@@ -571,14 +584,15 @@ async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
     }
     let insert = "INSERT INTO organizations (id, name, created_at) VALUES (gen_random_uuid(), 'x', 0)";
     assert!(sqlx::query(insert).execute(&mut connection).await.is_err());
-    // Nor may one tenant write for another.
+    // One tenant cannot write for another.
     let mut tx = store.db.write(theirs).await.unwrap();
     let sql = "INSERT INTO voice_configs SELECT $1, live_translate, transcribe, translate_from, translate_to, \
                voice_to_voice, record, updated_at FROM voice_configs";
     assert!(tx.run(sql, &[Uuid::now_v7().into()]).await.is_err());
     drop(tx);
 
-    // Everybody may make things in `public`, as before PostgreSQL 15: its owner takes that away; else it is refused.
+    // Every role may create objects in `public`, as before PostgreSQL 15: the owner revokes that; otherwise the store
+    // is refused.
     let mut admin = PgConnection::connect(&database.admin_url).await.unwrap();
     let everybody = "GRANT CREATE ON SCHEMA public TO PUBLIC";
     sqlx::query(everybody).execute(&mut admin).await.unwrap();
@@ -608,7 +622,7 @@ async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
     postgres.stop().await;
 }
 
-/// Tables of our own; those of tenants alone, or all.
+/// Returns our tables: all, or only those that belong to tenants.
 async fn tables(database: &Database, of_tenants: bool) -> Vec<String> {
     let mut connection = PgConnection::connect(&database.admin_url).await.unwrap();
     let sql = "SELECT c.relname::TEXT, EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid \
@@ -620,21 +634,21 @@ async fn tables(database: &Database, of_tenants: bool) -> Vec<String> {
 
 /// Tables that belong to no tenant, and why.
 const GLOBAL: &[&str] = &[
-    // Steps of the schema.
+    // Applied migrations.
     "_sqlx_migrations",
-    // How far each run of the process has written.
+    // Last batch that each run of the process has written.
     "ingest_marks",
-    // Which key secrets are sealed with.
+    // Id of the key that seals secrets.
     "seal",
-    // The tenant itself: its policy is on id.
+    // The tenants themselves, whose policy is on `id`.
     "organizations",
-    // A person may belong to several: seen by those to whom the person belongs.
+    // A person may belong to several tenants, each of which sees the person.
     "users",
-    // Attempts come before a tenant is known; who tried is kept as a hash.
+    // Attempts come before the tenant is known; the subject is a hash.
     "attempts",
 ];
 
-/// Those among them that no policy guards: they hold nothing of anybody's.
+/// Those of them without a policy, because they hold no data of tenants.
 const UNGUARDED: &[&str] = &["_sqlx_migrations", "ingest_marks", "attempts", "seal"];
 
 #[tokio::test]
@@ -672,7 +686,7 @@ async fn every_tenants_table_has_forced_policies_and_an_index_by_tenant() {
             }
         }
     }
-    // Functions that pass the policies give ids alone, and only the serving role may call them.
+    // Functions that bypass the policies return ids only, and only the serving role may call them.
     let sql = "SELECT p.proname::TEXT, pg_get_function_result(p.oid), \
                has_function_privilege('public', p.oid, 'EXECUTE'), array_to_string(p.proconfig, ' ') \
                FROM pg_proc p WHERE p.pronamespace = 'public'::REGNAMESPACE AND p.prosecdef";
@@ -683,21 +697,21 @@ async fn every_tenants_table_has_forced_policies_and_an_index_by_tenant() {
             wrong.push(format!("{name} returns {result}"));
         }
         if public || !settings.unwrap_or_default().starts_with("search_path=public") {
-            wrong.push(format!("{name}: anybody may call it, or its search_path is open"));
+            wrong.push(format!("{name}: every role may call it, or its search_path is not fixed"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     postgres.stop().await;
 }
 
-/// `TABLE(organization_id uuid, user_id uuid)` and the like.
+/// Returns whether a result type is like `TABLE(organization_id uuid, user_id uuid)`.
 fn is_ids_only(result: &str) -> bool {
     let columns = result.strip_prefix("TABLE(").and_then(|rest| rest.strip_suffix(')'));
     columns.is_some_and(|columns| columns.split(", ").all(|column| column.ends_with("id uuid")))
 }
 
 #[tokio::test]
-async fn every_step_of_the_schema_has_its_way_back_on_both() {
+async fn every_migration_can_be_reverted_on_both() {
     let folder = tempfile::tempdir().unwrap();
     let postgres = Postgres::start().await;
     let database = postgres.database().await;
@@ -706,7 +720,7 @@ async fn every_step_of_the_schema_has_its_way_back_on_both() {
         schema_up(&place).await.unwrap();
         let steps = schema_status(&place).await.unwrap();
         assert!(steps.len() >= 2 && steps.iter().all(|step| step.applied), "{steps:?}");
-        // One by one, down to nothing, and up again.
+        // One by one down to an empty database, and up again.
         for left in steps.iter().rev().skip(1).map(|step| step.version).chain([0]) {
             schema_down(&place, left).await.unwrap();
             let applied = schema_status(&place).await.unwrap();

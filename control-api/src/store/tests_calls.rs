@@ -1,4 +1,11 @@
-//! What is kept about calls, on both databases: filters, words, pages, plans; caller identities, usage, idempotency.
+//! Data about calls, on both databases: filters, words, pages, query plans; caller identities, usage, idempotency.
+//!
+//! ```text
+//! CASES ─▶ each on an empty store of either database (`tests`)
+//! lists ─▶ every kind of list, on a seeded store: query plans, equal results, times
+//! ```
+//!
+//! The times themselves are measured by the benches; the ignored test here prints slow lists.
 
 use std::time::{Duration, Instant};
 
@@ -15,26 +22,26 @@ use crate::voice_config::VoiceConfig;
 
 const CASES: &[Case] = &[
     ("a call is found by each filter and by its words", |store| Box::pin(filters_find_calls(store))),
-    ("pages hold every call once, whatever comes in between", |store| Box::pin(pages_are_stable(store))),
+    ("pages contain every call once, even if calls are added in between", |store| Box::pin(pages_are_stable(store))),
     ("a transcript keeps its versions", |store| Box::pin(transcripts_keep_versions(store))),
-    ("what was missed waits for the recording", |store| Box::pin(missed_segments_wait(store))),
-    ("a number is one tenant's, its rules too", |store| Box::pin(numbers_have_one_owner(store))),
-    ("a program takes the calls of a proven number, and goes with it", |store| {
+    ("missed segments wait for the recording", |store| Box::pin(missed_segments_wait(store))),
+    ("a proven number and its rules belong to one tenant", |store| Box::pin(numbers_have_one_owner(store))),
+    ("a program handles the calls of a proven number and is removed with it", |store| {
         Box::pin(programs_follow_numbers(store))
     }),
-    ("a call of which little was known finds its tenant", |store| Box::pin(unassigned_calls_find_their_tenant(store))),
-    ("usage is counted once, however often", |store| Box::pin(usage_is_counted_once(store))),
-    ("a key is one claim at a time", |store| Box::pin(keys_are_claimed_once(store))),
-    ("nothing of this is seen from another tenant", |store| Box::pin(tenants_are_apart(store))),
+    ("an unassigned call finds its tenant", |store| Box::pin(unassigned_calls_find_their_tenant(store))),
+    ("usage is counted once, even if rolled up again", |store| Box::pin(usage_is_counted_once(store))),
+    ("a key has one claim at a time", |store| Box::pin(keys_are_claimed_once(store))),
+    ("another tenant sees none of these data", |store| Box::pin(tenants_are_apart(store))),
 ];
 
 #[tokio::test]
-async fn what_is_kept_about_calls_holds_on_sqlite() {
+async fn the_suite_about_calls_passes_on_sqlite() {
     hold_on_sqlite(CASES).await;
 }
 
 #[tokio::test]
-async fn what_is_kept_about_calls_holds_on_postgresql() {
+async fn the_suite_about_calls_passes_on_postgresql() {
     hold_on_postgresql(CASES).await;
 }
 
@@ -137,7 +144,7 @@ async fn pages_are_stable(store: Store) {
     let mine = store.organization_create("mine").await.unwrap().id;
     let mut all = Vec::new();
     for n in 0..25 {
-        // Several in one millisecond.
+        // Several calls begin in the same millisecond.
         let call = begin(&store, mine, n / 4, |_| {}).await;
         say(&store, call, 1, "hello", None).await;
         all.push(call);
@@ -199,7 +206,7 @@ async fn transcripts_keep_versions(store: Store) {
     }
 }
 
-/// Two segments of a call; each is 1 s long and was told 2 s after it began, at 10 and 20 s.
+/// Two segments of a call, each 1 s long and reported 2 s after it began, at 10 s and 20 s.
 async fn missed_segments_wait(store: Store) {
     let mine = store.organization_create("mine").await.unwrap().id;
     let theirs = store.organization_create("theirs").await.unwrap().id;
@@ -251,14 +258,14 @@ async fn missed_segments_wait(store: Store) {
     let [first, second] = waiting.as_slice() else { panic!("{waiting:?}") };
     assert_eq!((first.segment, first.began_at, first.ended_at), (1, at(8_000), at(9_000)));
     assert_eq!((second.segment, second.recorded_from), (2, at(1_000)));
-    // Another tenant's hands change nothing.
-    store.missed_heard(theirs, first, "theirs").await.unwrap();
-    assert!(!store.missed_tried(theirs, second, 1).await.unwrap());
+    // Another tenant cannot change them.
+    store.missed_resolve(theirs, first, "theirs").await.unwrap();
+    assert!(!store.missed_try_failed(theirs, second, 1).await.unwrap());
     assert_eq!(store.missed_list(mine, 10).await.unwrap(), waiting);
-    store.missed_heard(mine, first, "found later").await.unwrap();
+    store.missed_resolve(mine, first, "found later").await.unwrap();
     for left in [1, 1, 0] {
         assert_eq!(store.missed_list(mine, 10).await.unwrap().len(), 1);
-        assert_eq!(store.missed_tried(mine, second, 3).await.unwrap(), left == 0);
+        assert_eq!(store.missed_try_failed(mine, second, 3).await.unwrap(), left == 0);
         assert_eq!(store.missed_list(mine, 10).await.unwrap().len(), left);
     }
     let shown = store.translation_list(mine, call).await.unwrap();
@@ -284,7 +291,7 @@ async fn unassigned_calls_find_their_tenant(store: Store) {
         (id, Change::CallUnassigned { call, at: at(0) })
     };
     let written = store.changes_record(&[begins(None, "echo").1]).await.unwrap();
-    assert_eq!((written.unknown, written.events.len()), (1, 0), "there is nobody whose it could be");
+    assert_eq!((written.unknown, written.events.len()), (1, 0), "there is no tenant that it could belong to");
     let mine = store.organization_create("mine").await.unwrap().id;
     let theirs = store.organization_create("theirs").await.unwrap().id;
     let ben =
@@ -307,15 +314,21 @@ async fn unassigned_calls_find_their_tenant(store: Store) {
     assert!(store.changes_record_once(mark, &changes).await.unwrap().is_none());
     let expected = [(mine, "inbound"), (theirs, "outbound"), (theirs, "inbound"), (mine, "outbound")];
     for (call, (organization, direction)) in ids.into_iter().zip(expected) {
-        let shown = store.call_show(organization, call).await.unwrap().expect("its row");
+        let shown = store.call_show(organization, call).await.unwrap().expect("the call must have a row");
         assert_eq!((&*shown.status, &*shown.direction, shown.created_at), ("ended", direction, at(0)));
     }
-    // A spool of an earlier version named no direction.
+    // The spool of an earlier version did not contain the direction.
     let mut spooled = serde_json::to_value(begins(None, "100").1).unwrap();
-    spooled["CallUnassigned"]["call"].as_object_mut().unwrap().remove("direction").expect("it is written");
-    let Ok(Change::CallUnassigned { call, .. }) = serde_json::from_value(spooled) else { panic!("it is not read") };
+    spooled["CallUnassigned"]["call"]
+        .as_object_mut()
+        .unwrap()
+        .remove("direction")
+        .expect("the direction must be written");
+    let Ok(Change::CallUnassigned { call, .. }) = serde_json::from_value(spooled) else {
+        panic!("the earlier format must be readable")
+    };
     assert_eq!(call.direction, "inbound");
-    // Told apart from calls that the store refuses, and refused texts cost no row.
+    // A call whose texts the database refuses still gets its row.
     let (id, change) = begins(Some("ben-u"), "100");
     assert_eq!(change.without_texts().map(|bare| bare.call()), Some(id));
 }
@@ -344,12 +357,16 @@ async fn programs_follow_numbers(store: Store) {
     assert!(!store.number_program_delete(mine, number.id).await.unwrap());
     store.number_program_put(mine, number.id, (None, url), None).await.unwrap().unwrap();
     assert!(store.caller_id_number_delete(mine, number.id).await.unwrap());
-    assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), None, "it goes with its number");
+    assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), None, "a program is removed with its number");
     assert_eq!(store.program_secret_version(mine).await.unwrap(), None, "there is no key yet");
     store.signing_key(mine, "key").await.unwrap();
     store.program_secret_replace(mine).await.unwrap();
     assert_eq!(store.program_secret_version(mine).await.unwrap(), Some(2));
-    assert_eq!(store.signing_key(mine, "another").await.unwrap(), "key", "what it is derived from stays");
+    assert_eq!(
+        store.signing_key(mine, "another").await.unwrap(),
+        "key",
+        "the key from which secrets are derived does not change"
+    );
 }
 
 async fn numbers_have_one_owner(store: Store) {
@@ -357,7 +374,7 @@ async fn numbers_have_one_owner(store: Store) {
     let theirs = store.organization_create("theirs").await.unwrap().id;
     let number = store.caller_id_number_create(theirs, "+15555550100", "desk").await.unwrap();
     assert!(matches!(store.caller_id_number_create(theirs, "+15555550100", "").await, Err(StoreError::Taken(_))));
-    // Another may list it, too: as long as nobody has proven it, it decides nothing.
+    // Another tenant may list it too: as long as it is unproven, it has no effect.
     let listed = store.caller_id_number_create(mine, "+15555550100", "").await.unwrap();
     assert_eq!(store.caller_id_number_organization("+15555550100").await.unwrap(), None);
     assert!(!store.caller_id_proven(theirs, "+15555550100").await.unwrap());
@@ -371,7 +388,7 @@ async fn numbers_have_one_owner(store: Store) {
     let given = store.caller_id_number_assign(mine, "+15555550100", &by).await.unwrap();
     assert_eq!(given, Assigned::Elsewhere(theirs));
     let Assigned::Done(given) = store.caller_id_number_assign(mine, "+15555550102", &by).await.unwrap() else {
-        panic!("nobody has it")
+        panic!("no tenant has proven this number")
     };
     assert_eq!((given.proven_by, given.proven_at.is_some()), (Some(Proof::Operator), true));
     assert_eq!(store.caller_id_number_organization("+15555550101").await.unwrap(), None);
@@ -393,7 +410,7 @@ async fn numbers_have_one_owner(store: Store) {
     assert_eq!(order, [second.id, first.id]);
     assert!(!store.caller_id_number_delete(mine, number.id).await.unwrap());
     assert!(store.caller_id_number_delete(theirs, number.id).await.unwrap());
-    assert!(store.caller_id_rule_list(theirs).await.unwrap().is_empty(), "a number's rules go with it");
+    assert!(store.caller_id_rule_list(theirs).await.unwrap().is_empty(), "a number's rules are removed with it");
 }
 
 async fn usage_is_counted_once(store: Store) {
@@ -425,9 +442,9 @@ async fn usage_is_counted_once(store: Store) {
         let used = store.usage_list(mine, day, day.checked_add(5.days()).unwrap()).await.unwrap();
         let expected =
             Usage { calls_inbound: 0, calls_outbound: 1, call_seconds: 5, recorded_seconds: 3, segments_translated: 1 };
-        assert_eq!(used, [(day, expected)], "a call that runs counts when it has ended");
+        assert_eq!(used, [(day, expected)], "a running call counts only once it has ended");
     }
-    // Today is counted as it runs.
+    // The current day is counted from the calls.
     let ended = Change::CallStatus {
         call: begin(&store, mine, 0, |_| {}).await,
         status: CallStatus::Failed,
@@ -461,7 +478,7 @@ async fn keys_are_claimed_once(store: Store) {
     assert!(!again && together.iter().filter(|other| **other == Claimed::Running).count() == 7);
     assert_eq!(store.idempotency_claim(&ours, "other").await.unwrap(), Claimed::OtherBody);
     assert!(matches!(store.idempotency_claim(&key("user:2"), "other").await.unwrap(), Claimed::Mine { .. }));
-    // Whoever had it died: its time runs out.
+    // The holder died: its claim expires.
     let sql = "UPDATE idempotency_keys SET claimed_until = 0 WHERE organization_id = $1 AND actor = 'user:1'";
     store.db.run(mine, sql, &[mine.into()]).await.unwrap();
     let taken_over = store.idempotency_claim(&ours, "hash").await.unwrap();
@@ -473,7 +490,7 @@ async fn keys_are_claimed_once(store: Store) {
     assert_eq!(store.idempotency_claim(&ours, "hash").await.unwrap(), Claimed::Running);
     store.idempotency_finish(&ours, second, &answer).await.unwrap();
     assert_eq!(store.idempotency_claim(&ours, "hash").await.unwrap(), Claimed::Done(answer));
-    // After its day it is free again, also before it was forgotten.
+    // After a day the key is free again, even before its row is removed.
     let sql = "UPDATE idempotency_keys SET expires_at = 1 WHERE organization_id = $1 AND actor = 'user:1'";
     store.db.run(mine, sql, &[mine.into()]).await.unwrap();
     assert!(matches!(store.idempotency_claim(&ours, "new").await.unwrap(), Claimed::Mine { again: false, .. }));
@@ -491,7 +508,11 @@ async fn tenants_are_apart(store: Store) {
     let media = store.media_file_create(theirs, new.clone(), 2).await.unwrap().unwrap();
     assert!(matches!(store.media_file_create(theirs, new.clone(), 2).await, Err(StoreError::Taken(_))));
     let other = NewMediaFile { name: "other".into(), ..new };
-    assert_eq!(store.media_file_create(theirs, other, 1).await.unwrap(), None, "there is one already");
+    assert_eq!(
+        store.media_file_create(theirs, other, 1).await.unwrap(),
+        None,
+        "the tenant has as many sounds as allowed"
+    );
     assert_eq!(store.media_file_read(theirs, media.id).await.unwrap(), Some(vec![0, 255, 7]));
     assert_eq!(store.media_file_named(theirs, "greeting").await.unwrap(), Some(vec![0, 255, 7]));
     let note = store.note_create(theirs, call, "text", "anna", "user:1").await.unwrap();
@@ -499,7 +520,7 @@ async fn tenants_are_apart(store: Store) {
     let off = crate::capabilities::Capabilities { record: false, ..Default::default() };
     store.capabilities_put(theirs, &off).await.unwrap();
     let key = store.signing_key(theirs, "key").await.unwrap();
-    assert_eq!(store.signing_key(theirs, "another").await.unwrap(), key, "it stays");
+    assert_eq!(store.signing_key(theirs, "another").await.unwrap(), key, "the key does not change");
     assert_eq!(store.call_organization(call).await.unwrap(), Some(theirs));
 
     assert!(store.voice_target_list(mine, Place::FIRST, 10).await.unwrap().is_empty());
@@ -531,7 +552,7 @@ async fn tenants_are_apart(store: Store) {
     assert_eq!(found(&store, theirs, filter).await, [call]);
 }
 
-/// Every kind of list that the API gives, on a seeded store.
+/// Returns a filter for every kind of list that the API offers, for a seeded store.
 fn lists() -> Vec<CallFilter> {
     let none = CallFilter::default;
     let text = |text: &str| Some(text.to_owned());
@@ -567,7 +588,7 @@ fn tenant(n: usize) -> OrganizationId {
     OrganizationId(seed::ORGANIZATIONS[n].parse().unwrap())
 }
 
-/// Enough that a plan which reads a whole table would cost more.
+/// Number of seeded calls: enough that a plan which scans a table costs more.
 const PLANNED: u32 = 5_000;
 
 #[tokio::test]
@@ -579,7 +600,7 @@ async fn no_list_reads_a_tenants_whole_table_on_sqlite() {
     for filter in lists() {
         let plan = store.call_plan(tenant(0), &filter).await;
         for step in &plan {
-            // What was found by a number is gone through once more, to be sorted.
+            // The calls found by a number are scanned once more, to be sorted.
             let few = step == "SCAN found" || step.starts_with("SCAN call_search VIRTUAL TABLE INDEX");
             let scans = step.starts_with("SCAN ") && !few;
             assert!(!scans, "{filter:?}: {plan:#?}");
@@ -600,7 +621,7 @@ async fn no_list_reads_a_tenants_whole_table_on_postgresql() {
     Store::open(&place(&database)).await.unwrap().close().await;
     seed::postgres(&database.admin_url, 4 * PLANNED).await;
     let open = StorePlace { url: &database.url, migrate_url: None, folder: shared_folder() };
-    // What reading whole tables the server has counted, told when a connection ends.
+    // Table scans that the server has counted; it updates the counts when a connection ends.
     let scans = async || {
         let sql = "SELECT COALESCE(string_agg(relname || ' ' || seq_scan, ', ' ORDER BY relname), '') \
                    FROM pg_stat_user_tables \
@@ -621,9 +642,8 @@ async fn no_list_reads_a_tenants_whole_table_on_postgresql() {
     postgres.stop().await;
 }
 
-/// Both databases find the same.
 #[tokio::test]
-async fn both_databases_give_the_same_lists() {
+async fn both_databases_return_the_same_lists() {
     let (folder, store) = sqlite().await;
     store.close().await;
     seed::sqlite(&folder.path().join("t.db"), 1_000).await;
@@ -632,7 +652,7 @@ async fn both_databases_give_the_same_lists() {
     let database = postgres.database().await;
     let large = Store::open(&place(&database)).await.unwrap();
     seed::postgres(&database.admin_url, 1_000).await;
-    // Seeded at slightly different times: what tells calls apart is the last part of their identity.
+    // The databases are seeded at slightly different times, so calls are compared by the last part of their identity.
     let number = |calls: Vec<Call>| calls.iter().map(|call| call.id.as_u128() & 0xffff_ffff_ffff).collect::<Vec<_>>();
     for filter in lists().into_iter().filter(|filter| filter.since.is_none() && filter.after == Place::LAST) {
         for n in [0, 3] {
@@ -646,7 +666,7 @@ async fn both_databases_give_the_same_lists() {
     postgres.stop().await;
 }
 
-/// Lists one after another; times from the fastest to the slowest.
+/// Runs all lists one after another. Returns their times, the fastest first.
 async fn timed(store: &Store) -> Vec<(Duration, CallFilter)> {
     let mut times = Vec::new();
     for round in 0..20 {
@@ -660,7 +680,7 @@ async fn timed(store: &Store) -> Vec<(Duration, CallFilter)> {
     times
 }
 
-/// The figure itself comes from the benches; this prints what is slow.
+/// Prints the slow lists; the benches measure the figure itself.
 #[tokio::test]
 #[ignore = "soak: a hundred thousand calls on both databases take minutes"]
 async fn a_hundred_thousand_calls_are_searched_quickly() {

@@ -1,7 +1,8 @@
-//! What was said, with every version that recognition made of it.
+//! Transcripts: what was said, in every version that recognition produced.
 //!
-//! Version 1 comes with a segment's final text, in the same commit as its event; later versions come from the recording.
-//! What is written here is found by words: triggers keep the search index.
+//! Version 1 is a segment's final text, written in the same commit as its event; later versions come from the
+//! recording.
+//! Triggers keep the search index up to date with these rows.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,33 +13,33 @@ use super::db::Tx;
 use super::{MissedSegment, OrganizationId, Store, StoreError, sight};
 use crate::engine::TranslationEvent;
 
-/// The latest version of a segment, with what it means.
+/// The latest version of a segment with its translation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TranscriptSegment {
     /// Number of the segment in its call.
     pub segment: u64,
-    /// `customer` or `agent`: who spoke or typed.
+    /// Role of the speaker or writer: `customer` or `agent`.
     pub leg: String,
-    /// BCP 47.
+    /// Language of the text, BCP 47.
     pub language: String,
-    /// What was said.
+    /// The words as recognised or typed.
     pub text: String,
-    /// What it means; null unless translated.
+    /// Translation of the text; null unless translated.
     pub translation: Option<String>,
-    /// 1: as it was recognised live.
+    /// Version of the text, 1 for the live recognition.
     pub version: u64,
-    /// `live` or `recording`.
+    /// Origin of the text: `live` or `recording`.
     pub source: String,
-    /// When the speech began; for typed text, when it came.
+    /// Time at which the speech began, or at which typed text came.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
-    /// When the speech ended, where that is known.
+    /// Time at which the speech ended, if known.
     #[serde(skip)]
     pub ended_at: Option<Timestamp>,
 }
 
-/// Keeps a segment's final text as it was recognised live. A second one changes nothing.
-pub(super) async fn live_in(
+/// Stores a segment's final text from live recognition. A second one changes nothing.
+pub(super) async fn live_insert_in(
     tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
@@ -62,7 +63,10 @@ pub(super) async fn live_in(
 }
 
 impl Store {
-    /// The latest version of every segment of a tenant's call, in the order of segments.
+    /// Returns the latest version of every segment of a tenant's call, in the order of segments.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn transcript_list(
         &self,
         organization: OrganizationId,
@@ -94,7 +98,8 @@ impl Store {
     }
 }
 
-/// The next version of a segment, told by the recording: said when it began, unless an earlier version knows better.
+/// Adds the next version of a segment, recognised from the recording. Its time is that of the earliest version, or else
+/// the time at which the segment began.
 pub(super) async fn add_version_in(
     tx: &mut Tx,
     organization: OrganizationId,

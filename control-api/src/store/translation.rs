@@ -1,4 +1,4 @@
-//! The latest state of each segment of a call. Its history is the event stream's.
+//! The latest state of each segment of a call. The event stream holds its history.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -8,7 +8,10 @@ use super::{OrganizationId, Store, StoreError};
 use crate::engine::TranslationEvent;
 
 impl Store {
-    /// The latest state of every segment of a tenant's call, in the order of segments, as the API shows them.
+    /// Returns the latest state of every segment of a tenant's call, in the order of segments, as the API shows them.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn translation_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Value>, StoreError> {
         let sql = "SELECT body FROM translations WHERE organization_id = $1 AND call_id = $2 ORDER BY segment";
         let rows = self.db.rows(organization, sql, &[organization.into(), call.into()]).await?;
@@ -16,8 +19,8 @@ impl Store {
     }
 }
 
-/// When a segment's speech began and ended, from an event that came at `at`.
-pub(super) fn spoken(event: &TranslationEvent, at: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+/// Returns the times at which a segment's speech began and ended, from an event that came at `at`.
+pub(super) fn speech_times(event: &TranslationEvent, at: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
     let time = |ago: Option<u64>| {
         let ago = SignedDuration::from_millis(i64::try_from(ago?).ok()?);
         at.checked_sub(ago).ok()
@@ -25,7 +28,7 @@ pub(super) fn spoken(event: &TranslationEvent, at: Timestamp) -> (Option<Timesta
     (time(event.began_ms_ago), time(event.ended_ms_ago))
 }
 
-/// As the API shows a segment: its times are those of the clock.
+/// Returns a segment as the API shows it: with absolute times in place of ages.
 pub(super) fn body(
     call: Uuid,
     event: &TranslationEvent,

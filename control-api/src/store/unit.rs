@@ -1,9 +1,9 @@
 //! A transaction on a pooled connection. The connection returns to its pool only when the transaction is known to have ended.
 //!
 //! ```text
-//! begin ─▶ Running ─ commit ─▶ Ending ─ confirmed ─▶ Over: the connection returns to the pool
+//! begin ─▶ Running ─ commit ─▶ Unknown ─ confirmed ─▶ Over: the connection returns to the pool
 //!             │                   └─ error, cancelled ─▶ the connection is closed
-//!             └─ dropped ─▶ rolled back; SQLite: closed if it is still in a transaction (`sqlite::release`)
+//!             └─ dropped ─▶ rolled back; SQLite: closed if it is still in a transaction (`sqlite::pool_of`)
 //! ```
 //!
 //! `sqlx::Transaction` returns the connection in every case. After a failed commit, or a BEGIN whose caller was cancelled, the
@@ -16,10 +16,10 @@ use sqlx_core::transaction::TransactionManager;
 
 use super::StoreError;
 
-/// How far a transaction is known to have come.
+/// Known progress of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// BEGIN or COMMIT was sent, and its outcome is not known.
+    /// BEGIN or COMMIT was sent and its outcome is not known.
     Unknown,
     Running,
     Over,
@@ -39,7 +39,7 @@ impl Unit<Sqlite> {
 }
 
 impl Unit<Postgres> {
-    /// Begins with `statement`.
+    /// Begins with `statement`, which may enter a tenant.
     pub(super) async fn postgres(pool: &PgPool, statement: SqlStr) -> Result<Self, StoreError> {
         Unit::begin(pool.acquire().await?, statement, Progress::Unknown).await
     }
@@ -58,7 +58,7 @@ impl<D: Database> Unit<D> {
         &mut self.connection
     }
 
-    /// Commits. After an error the connection is closed, and whether the transaction is in the database is not known.
+    /// Commits. After an error the connection is closed, and it is not known whether the transaction was committed.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         self.progress = Progress::Unknown;
         D::TransactionManager::commit(&mut self.connection).await?;

@@ -1,7 +1,7 @@
-//! What an organization used, by the day on which calls ended.
+//! Usage of an organization, by the day (UTC) on which calls ended.
 //!
-//! Whole days are rolled up into `usage_days`, which outlives the calls; the day that runs, and one that was not rolled up
-//! yet, are counted from the calls.
+//! Complete days are rolled up into `usage_days`, which outlives the calls; the current day, and a day before it that
+//! is not rolled up yet, are counted from the calls.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -12,23 +12,23 @@ use utoipa::ToSchema;
 use super::db::{Row, Tx};
 use super::{OrganizationId, Store, StoreError, now};
 
-/// One day, or several together.
+/// Usage of one day, or the sum of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Usage {
-    /// Calls that came in.
+    /// Number of incoming calls.
     pub calls_inbound: u64,
-    /// Calls that went out.
+    /// Number of outgoing calls.
     pub calls_outbound: u64,
-    /// Seconds from answer to end.
+    /// Seconds from answer to end, over all calls.
     pub call_seconds: u64,
-    /// Seconds of audio in recordings.
+    /// Seconds of audio in all recordings.
     pub recorded_seconds: u64,
-    /// Segments that were translated.
+    /// Number of translated segments.
     pub segments_translated: u64,
 }
 
 impl Usage {
-    /// Adds another's.
+    /// Adds the usage of another day.
     pub fn add(&mut self, other: Usage) {
         self.calls_inbound += other.calls_inbound;
         self.calls_outbound += other.calls_outbound;
@@ -48,20 +48,20 @@ fn usage(row: &Row) -> Result<Usage, StoreError> {
     })
 }
 
-/// The milliseconds of a day, UTC: first, and first of the next. Nothing: beyond what time can tell.
-fn milliseconds(day: Date) -> Option<(i64, i64)> {
+/// Returns the first millisecond of a day (UTC) and of the next day, or `None` beyond the range of time stamps.
+fn day_bounds_ms(day: Date) -> Option<(i64, i64)> {
     let start = |day: Date| day.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp().as_millisecond());
     Some((start(day)?, start(day.tomorrow().ok()?)?))
 }
 
-/// The day of a time, UTC.
+/// Returns the day of a time, UTC.
 pub(crate) fn day_of(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
 }
 
 /// Counts a day from the calls that ended on it.
-async fn counted(tx: &mut Tx, organization: OrganizationId, day: Date) -> Result<Usage, StoreError> {
-    let Some((since, until)) = milliseconds(day) else { return Ok(Usage::default()) };
+async fn count_day(tx: &mut Tx, organization: OrganizationId, day: Date) -> Result<Usage, StoreError> {
+    let Some((since, until)) = day_bounds_ms(day) else { return Ok(Usage::default()) };
     let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN c.direction = 'inbound' THEN 1 ELSE 0 END), 0) AS BIGINT) \
                AS calls_inbound, \
                CAST(COALESCE(SUM(CASE WHEN c.direction = 'outbound' THEN 1 ELSE 0 END), 0) AS BIGINT) \
@@ -78,10 +78,14 @@ async fn counted(tx: &mut Tx, organization: OrganizationId, day: Date) -> Result
 }
 
 impl Store {
-    /// Keeps what a tenant used on a day that is over. Doing it again counts again, and keeps the same.
+    /// Stores a tenant's usage of a day that is complete. It may be repeated: it counts anew and replaces the stored
+    /// row.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn usage_roll_up(&self, organization: OrganizationId, day: Date) -> Result<(), StoreError> {
         let mut tx = self.db.write(organization).await?;
-        let used = counted(&mut tx, organization, day).await?;
+        let used = count_day(&mut tx, organization, day).await?;
         if used != Usage::default() {
             let sql = "INSERT INTO usage_days (organization_id, day, calls_inbound, calls_outbound, call_seconds, \
                        recorded_seconds, segments_translated) VALUES ($1, $2, $3, $4, $5, $6, $7) \
@@ -103,7 +107,11 @@ impl Store {
         tx.commit().await
     }
 
-    /// What a tenant used on each of these days on which it used anything, the first one first.
+    /// Returns a tenant's usage of each day from `from` to `to` inclusive, the earliest first. Days without usage are
+    /// left out.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn usage_list(
         &self,
         organization: OrganizationId,
@@ -124,7 +132,7 @@ impl Store {
             if running < from || running > to || days.iter().any(|(day, _)| *day == running) {
                 continue;
             }
-            let used = counted(&mut tx, organization, running).await?;
+            let used = count_day(&mut tx, organization, running).await?;
             if used != Usage::default() {
                 days.push((running, used));
             }

@@ -1,4 +1,4 @@
-//! People. What they may do where is in `membership`.
+//! People and their accounts. Their roles in organizations are in `membership`.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -7,18 +7,18 @@ use super::audit_log::{self, By, Deed};
 use super::db::{Row, Tx};
 use super::{Membership, OrganizationId, Role, Store, StoreError, UserId, lookup, membership, now, taken};
 
-/// A person.
+/// A person with an account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// Identity.
+    /// Identity of the person.
     pub id: UserId,
-    /// Log-in name, lower case, unique.
+    /// E-mail address, the log-in name; lower case, unique.
     pub email: String,
-    /// Shown on pages.
+    /// Name of the person, as pages show it.
     pub name: String,
-    /// argon2id, as a PHC string.
+    /// argon2id hash of the password, as a PHC string.
     pub password_hash: String,
-    /// Since when.
+    /// Time at which the account was created.
     pub created_at: Timestamp,
 }
 
@@ -28,16 +28,16 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// Somebody who joins an organization.
+/// A person without an account who joins an organization.
 #[derive(Clone, Copy)]
 pub struct NewMember<'a> {
-    /// Log-in name; kept in lower case.
+    /// E-mail address, the log-in name; stored in lower case.
     pub email: &'a str,
-    /// Shown on pages.
+    /// Name of the person, as pages show it.
     pub name: &'a str,
-    /// argon2id, as a PHC string.
+    /// argon2id hash of the password, as a PHC string.
     pub password_hash: &'a str,
-    /// As what.
+    /// Role in the organization.
     pub role: Role,
     /// SIP user name, unique over all organizations.
     pub sip_name: &'a str,
@@ -53,7 +53,8 @@ fn user(row: &Row) -> Result<User, StoreError> {
     })
 }
 
-/// A new person; the unit of work must be a tenant's that the person joins. `Taken` when the e-mail address exists anywhere.
+/// Adds a person. The unit of work must belong to a tenant that the person joins. [`StoreError::Taken`] if the e-mail
+/// address exists anywhere.
 pub(super) async fn insert(tx: &mut Tx, email: &str, name: &str, password_hash: &str) -> Result<User, StoreError> {
     let created = User {
         id: UserId(Uuid::now_v7()),
@@ -70,7 +71,10 @@ pub(super) async fn insert(tx: &mut Tx, email: &str, name: &str, password_hash: 
 }
 
 impl Store {
-    /// A new person and the membership, both or none. `Taken` when the e-mail address or the SIP name exists anywhere.
+    /// Adds a person together with a membership, both or neither.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the e-mail address or the SIP name exists anywhere; else when the database fails.
     pub async fn user_create(
         &self,
         organization: OrganizationId,
@@ -84,8 +88,11 @@ impl Store {
         Ok((created, joined))
     }
 
-    /// The person with this e-mail address, and the oldest membership: where a log-in leads. Nothing for somebody who
-    /// belongs to no organization. Look-up before a tenant is known.
+    /// Returns the person with this e-mail address and their oldest membership, to which a log-in leads. `None` if the
+    /// person belongs to no organization. This look-up runs before the tenant is known.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn user_by_email(&self, email: &str) -> Result<Option<(User, Membership)>, StoreError> {
         let Some((organization, id)) = lookup::login(&self.db, &email.to_lowercase()).await? else { return Ok(None) };
         let user = self.user_by_id(organization, id).await?;
@@ -93,15 +100,22 @@ impl Store {
         Ok(user.zip(membership))
     }
 
-    /// A tenant's member.
+    /// Returns a member of a tenant as a person.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn user_by_id(&self, organization: OrganizationId, id: UserId) -> Result<Option<User>, StoreError> {
         let sql = "SELECT u.id, u.email, u.name, u.password_hash, u.created_at FROM users u \
                    JOIN memberships m ON m.user_id = u.id WHERE m.organization_id = $1 AND u.id = $2";
         self.db.row(organization, sql, &[organization.into(), id.into()]).await?.as_ref().map(user).transpose()
     }
 
-    /// A new password; every session of the person ends, in every organization, but the one with the hash `but`. `false`:
-    /// no such person.
+    /// Changes a password. Every session of the person ends, in every organization, except the one with the hash `but`.
+    /// Returns
+    /// `false` if there is no such person.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn user_password_change(
         &self,
         id: UserId,
@@ -118,7 +132,7 @@ impl Store {
             changed = tx.run(sql, &[password_hash.into(), id.into()]).await?;
             let sql = "DELETE FROM sessions WHERE organization_id = $1 AND user_id = $2 AND token_hash <> $3";
             tx.run(sql, &[organization.into(), id.into(), but.unwrap_or_default().into()]).await?;
-            // What was mailed for the old password is worth nothing now.
+            // Links that were mailed before the change become invalid.
             let sql = "DELETE FROM password_resets WHERE organization_id = $1 AND user_id = $2";
             tx.run(sql, &[organization.into(), id.into()]).await?;
             let deed = Deed::new("user.password", format!("user:{id}"));
@@ -128,7 +142,10 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// A member's new name. `false`: the tenant has no such member.
+    /// Renames a member. Returns `false` if the tenant has no such member.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn user_rename(
         &self,
         organization: OrganizationId,
@@ -150,7 +167,10 @@ impl Store {
         Ok(true)
     }
 
-    /// Whether anybody could log in.
+    /// Returns whether any account exists.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn user_exists(&self) -> Result<bool, StoreError> {
         let sql = self.db.pick("SELECT id FROM users LIMIT 1", "SELECT user_id FROM look_up_any_user()");
         Ok(!self.db.rows_outside(sql, &[]).await?.is_empty())

@@ -1,10 +1,13 @@
-//! What an organization does with its calls' audio, unless a call says otherwise.
+//! Settings for the audio of an organization's calls, unless a call has its own.
 
 use super::{OrganizationId, Store, StoreError, now};
 use crate::voice_config::VoiceConfig;
 
 impl Store {
-    /// The tenant's settings; all off until they were put.
+    /// Returns the tenant's settings; all are off until they are set.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_config_show(&self, organization: OrganizationId) -> Result<VoiceConfig, StoreError> {
         let sql = "SELECT live_translate, transcribe, translate_from, translate_to, voice_to_voice, record \
                    FROM voice_configs WHERE organization_id = $1";
@@ -21,7 +24,10 @@ impl Store {
         })
     }
 
-    /// Replaces the tenant's settings; running calls keep theirs.
+    /// Replaces the tenant's settings. Running calls keep those with which they began.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_config_put(
         &self,
         organization: OrganizationId,

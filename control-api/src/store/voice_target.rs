@@ -8,21 +8,21 @@ use uuid::Uuid;
 use super::db::Row;
 use super::{OrganizationId, Place, Store, StoreError, now, taken};
 
-/// Somebody who is called often.
+/// A named destination that is called often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VoiceTarget {
-    /// Identity.
+    /// Identity of the target.
     pub id: Uuid,
-    /// Unique in its organization.
+    /// Name, unique in its organization.
     #[schema(example = "Front desk")]
     pub name: String,
-    /// E.164 or a `sip:` URI.
+    /// E.164 number or `sip:` URI.
     #[schema(example = "+15555550142")]
     pub address: String,
-    /// Since when.
+    /// Time at which it was added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// Last change.
+    /// Time of the last change.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
 }
@@ -40,7 +40,10 @@ fn target(row: &Row) -> Result<VoiceTarget, StoreError> {
 const NAME: &str = "a target of this name";
 
 impl Store {
-    /// A tenant's targets after a place, the oldest first.
+    /// Returns a tenant's targets after a place, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_target_list(
         &self,
         organization: OrganizationId,
@@ -53,7 +56,10 @@ impl Store {
         self.db.rows(organization, sql, &values).await?.iter().map(target).collect()
     }
 
-    /// One target of a tenant.
+    /// Returns one target of a tenant.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_target_show(
         &self,
         organization: OrganizationId,
@@ -65,7 +71,10 @@ impl Store {
         row.as_ref().map(target).transpose()
     }
 
-    /// A new target. `Taken` when the name exists.
+    /// Adds a target.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the tenant has a target with this name; else when the database fails.
     pub async fn voice_target_create(
         &self,
         organization: OrganizationId,
@@ -87,7 +96,10 @@ impl Store {
         Ok(new)
     }
 
-    /// Changes a tenant's target; `false`: there is none. `Taken` when another has the name.
+    /// Changes a tenant's target. Returns `false` if there is no such target.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another target has the name; else when the database fails.
     pub async fn voice_target_update(
         &self,
         organization: OrganizationId,
@@ -105,7 +117,10 @@ impl Store {
         Ok(self.db.run(organization, sql, &values).await.map_err(taken(NAME))? > 0)
     }
 
-    /// Removes a tenant's target; `false`: there is none.
+    /// Removes a tenant's target. Returns `false` if there is no such target.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_target_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM voice_targets WHERE organization_id = $1 AND id = $2";
         Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)

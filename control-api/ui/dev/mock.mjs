@@ -40,9 +40,9 @@ const leg = (number, role, codec, flow, outgoing = SCORE, peer = role) => ({
   quality: { packets_received: 4000, packets_sent: 4000, packets_lost: 4, packets_late: 0, jitter_ms: 1.2, round_trip_ms: 24, incoming: flow.incoming.state === "flowing" ? SCORE : NO_SCORE, outgoing },
 });
 const FLOWS = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
-const DEAF = { incoming: { state: "wrong_address", detail: "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000" }, outgoing: { state: "far_end_reports_nothing", detail: "the far end sends no RTCP: whether it hears us cannot be told" } };
+const DEAF = { incoming: { state: "wrong_address", detail: "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000" }, outgoing: { state: "far_end_reports_nothing", detail: "the far end sends no RTCP, so it is unknown whether it receives our packets" } };
 const RUNNING_LEGS = {
-  [CALL_A]: [leg(1, "customer", "PCMU", FLOWS, SCORE, "+15555550142"), leg(2, "agent", "opus", { ...FLOWS, outgoing: { state: "far_end_reports_loss", detail: "the far end misses 9 % of what is sent to it" } }, { ...SCORE, mos: 3.48, loss_percent: 9 }, "ana")],
+  [CALL_A]: [leg(1, "customer", "PCMU", FLOWS, SCORE, "+15555550142"), leg(2, "agent", "opus", { ...FLOWS, outgoing: { state: "far_end_reports_loss", detail: "the far end reports a loss of 9 % of our packets" } }, { ...SCORE, mos: 3.48, loss_percent: 9 }, "ana")],
   [CALL_B]: [leg(3, "customer", "PCMA", DEAF, NO_SCORE), leg(4, "agent", "opus", FLOWS)],
 };
 

@@ -2,12 +2,12 @@
 import { randomUUID } from "node:crypto";
 
 const ACTIONS = [
-  ["organization.read", "see the organization, its members and roles"], ["organization.write", "change the organization"],
-  ["team.write", "invite people, change roles, remove members"], ["api_keys.read", "see API keys"], ["api_keys.write", "make and revoke API keys"],
-  ["voice.read", "see voice configuration, targets, caller identities, capabilities"], ["voice.write", "change voice configuration, targets, caller identities, capabilities"],
-  ["calls.read_own", "see one's own calls"], ["calls.read", "see every call"], ["calls.dial", "make and end calls"], ["calls.monitor", "listen to running calls, whisper, barge in"], ["calls.annotate", "set outcomes, write notes"],
-  ["calls.export", "export calls"], ["calls.trace", "see SIP messages whole"], ["recordings.read_own", "hear recordings of one's own calls"], ["recordings.read", "hear every recording"],
-  ["retention.write", "change how long things are kept"], ["audit.read", "read the audit log"], ["usage.read", "see usage and limits"],
+  ["organization.read", "view the organization, its members and roles"], ["organization.write", "change the organization"],
+  ["team.write", "invite people, change roles, remove members"], ["api_keys.read", "view API keys"], ["api_keys.write", "create and revoke API keys"],
+  ["voice.read", "view voice configuration, targets, caller IDs and capabilities"], ["voice.write", "change voice configuration, targets, caller IDs and capabilities"],
+  ["calls.read_own", "view the user's own calls"], ["calls.read", "view every call"], ["calls.dial", "start and end calls"], ["calls.monitor", "listen to running calls, whisper, barge in"], ["calls.annotate", "set outcomes and write notes"],
+  ["calls.export", "export calls"], ["calls.trace", "view SIP messages in full"], ["recordings.read_own", "listen to recordings of the user's own calls"], ["recordings.read", "listen to every recording"],
+  ["retention.write", "change retention times"], ["audit.read", "read the audit log"], ["usage.read", "view usage and limits"],
 ];
 const ALL = ACTIONS.map(([word]) => word);
 const ROLES = {
@@ -117,7 +117,7 @@ export function organization() {
     }],
     ["GET", /^\/auth\/session$/, () => [200, session()]],
     ["POST", /^\/auth\/password$/, (_, { current, new: next }) => {
-      if (current !== state.password) throw new Refusal(422, "current: this is not your password", "current");
+      if (current !== state.password) throw new Refusal(422, "current: this is not your current password", "current");
       if (next.length < 12) throw new Refusal(422, "new: expected 12 to 256 characters", "new");
       return [204];
     }],
@@ -231,7 +231,7 @@ export function organization() {
     ["DELETE", /^\/caller-id\/numbers\/([\w-]+)$/, ([id]) => (drop(numbers, id), [204])],
     ["GET", /^\/caller-id\/rules$/, page("rules", rules)],
     ["POST", /^\/caller-id\/rules$/, (_, body) => {
-      if (body.agent && !members.some((member) => member.sip_name === body.agent)) throw new Refusal(422, "agent: there is no agent of this SIP user name in your organization", "agent");
+      if (body.agent && !members.some((member) => member.sip_name === body.agent)) throw new Refusal(422, "agent: no agent of your organization has this SIP user name", "agent");
       rules.push(rule(rules.length + 1, found(numbers, body.number_id), body));
       return [201, {}];
     }],

@@ -1,14 +1,15 @@
-//! Machine translation by Apertium: a pipe of its programs, started once and kept running.
+//! Machine translation by Apertium: a pipeline of its programs, started once and kept running.
 //!
 //! ```text
 //!   text[][\n]\0 ─▶ lt-proc ─▶ tagger ─▶ transfer ─▶ ... ─▶ lt-proc -g ─▶ translation[][\n]\0
 //! ```
 //!
-//! The programs and their order come out of the installed mode file. `apertium -z` does not flush its inner programs, so
-//! each is started here with `-z` (flush at NUL), `$1` set to `-g` and `$2` dropped. 1 to 15 ms a sentence once warm.
+//! The programs and their order are read from the installed mode file. `apertium -z` does not flush its inner programs, so each is
+//! started here with `-z` (flush at NUL), `$1` set to `-g` and `$2` dropped. A sentence takes 1 to 15 ms once the pipeline is
+//! warm.
 //!
-//! Invariants: one sentence in flight; an answer that does not come ends the pipe, and the next sentence starts a new one;
-//! dropping the pipe ends its programs. Not here: phrase look-up.
+//! Invariants: one sentence in flight; a missing answer ends the pipeline, and the next sentence starts a new one; dropping the
+//! pipeline ends its programs. Not here: phrase look-up.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -20,18 +21,18 @@ use anyhow::{Context, Result, bail};
 
 use crate::phrases::Language;
 
-/// Where Debian's package puts the mode files.
+/// Folder of the mode files in Debian's package.
 const MODES: &str = "/usr/share/apertium/modes";
-/// Said when they are not there.
+/// Error text when the mode files are missing.
 const MISSING: &str = "Apertium is not installed; run `apt-get install apertium-eng-spa`";
-/// Longest wait for one sentence; the first one loads the tables.
+/// Maximum time for one sentence; the first one loads the tables.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// What stands between a sentence and its NUL: an empty blank and a line end that no program may reorder.
+/// Separator between a sentence and its NUL: an empty blank and a line end that no program may reorder.
 const END: &str = "[][\n]";
-/// Characters that mean something in Apertium's stream format.
+/// Characters with a meaning in Apertium's stream format.
 const SPECIAL: &[char] = &['\\', '^', '$', '/', '<', '>', '{', '}', '[', ']', '@', '*', '#', '+', '~'];
 
-/// One direction of translation.
+/// Translator for one direction.
 pub(crate) struct Apertium {
     target: Language,
     pipe: Option<Pipe>,
@@ -40,17 +41,17 @@ pub(crate) struct Apertium {
 struct Pipe {
     input: ChildStdin,
     answers: Receiver<String>,
-    /// Ended when the pipe is dropped.
+    /// Programs of the pipeline, killed when it is dropped.
     _programs: Programs,
 }
 
 impl Apertium {
-    /// Into `target`; nothing is started before the first sentence.
+    /// Creates a translator into `target`; the programs start with the first sentence.
     pub(crate) fn new(target: Language) -> Apertium {
         Apertium { target, pipe: None }
     }
 
-    /// Whether the translator is there; the error says what to install.
+    /// Fails with the package to install when the translator is missing.
     pub(crate) fn check_installed(target: Language) -> Result<()> {
         if mode_file(target).is_file() { Ok(()) } else { bail!(MISSING) }
     }
@@ -96,7 +97,7 @@ impl Pipe {
         std::thread::Builder::new().name("apertium".into()).spawn(move || {
             let mut output = BufReader::new(output);
             let mut answer = Vec::new();
-            // Ends with the last program, or when nobody waits any more.
+            // Ends with the last program, or when the receiver is dropped.
             while output.read_until(0, &mut answer).is_ok_and(|count| count > 0) {
                 let text = String::from_utf8_lossy(&answer).trim_end_matches('\0').to_owned();
                 answer.clear();
@@ -109,13 +110,13 @@ impl Pipe {
     }
 }
 
-/// Running programs; ended with their owner.
+/// Running programs, killed and reaped on drop.
 struct Programs(Vec<Child>);
 
 impl Drop for Programs {
     fn drop(&mut self) {
         for program in &mut self.0 {
-            // One that has ended already is only waited for.
+            // A program that has already exited is only reaped.
             let _ = program.kill();
             let _ = program.wait();
         }
@@ -141,9 +142,9 @@ fn mode_file(target: Language) -> PathBuf {
     })
 }
 
-/// Programs of a mode file with their arguments, made to flush at NUL.
+/// Parses a mode file into programs with their arguments, changed to flush at NUL.
 ///
-/// The file is one shell pipeline of words, some in single quotes; anything a shell would do beyond that is refused.
+/// The file is one shell pipeline of words, some in single quotes; any other shell syntax is refused.
 fn parse_mode(mode: &str) -> Result<Vec<Vec<String>>> {
     let mut programs = vec![Vec::new()];
     let mut rest = mode.trim();
@@ -166,7 +167,7 @@ fn parse_mode(mode: &str) -> Result<Vec<Vec<String>>> {
                 word
             }
         };
-        let program = programs.last_mut().context("there is always one")?;
+        let program = programs.last_mut().context("there is at least one")?;
         match word {
             "$1" => program.push("-g".to_owned()),
             "$2" => {}
@@ -183,7 +184,7 @@ fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     for c in text.trim().chars() {
         match c {
-            // Inverted marks only confuse the analysis; NUL and line ends would cut the sentence.
+            // Inverted marks only confuse the analysis; NUL and line ends would split the sentence.
             '¿' | '¡' => {}
             c if c.is_control() => escaped.push(' '),
             c if SPECIAL.contains(&c) => escaped.extend(['\\', c]),
@@ -193,7 +194,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// Takes Apertium's marks off and gives the sentence the first letter and the question mark it had.
+/// Removes Apertium's marks and restores the case of the first letter and the question mark of the source.
 fn polish(raw: &str, source: &str, open_question: bool) -> String {
     let raw = raw.trim_end().strip_suffix(END.trim_end()).unwrap_or(raw);
     let mut text = String::with_capacity(raw.len());
@@ -201,7 +202,7 @@ fn polish(raw: &str, source: &str, open_question: bool) -> String {
     while let Some(c) = chars.next() {
         match c {
             '\\' => text.extend(chars.next()),
-            // Unknown word, ungenerated word, untranslated word, joined word, superblank.
+            // Marks of unknown, ungenerated, untranslated and joined words, and of superblanks.
             '*' | '#' | '@' | '~' | '[' | ']' => {}
             c if c.is_whitespace() => {
                 if !text.is_empty() && !text.ends_with(' ') {
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mode_file_becomes_programs_that_flush_at_nul() {
+    fn a_mode_file_becomes_programs_that_flush_at_nul() {
         let programs = parse_mode("lt-proc 'a b.bin' | tagger -g $2 'c.prob'|lt-proc $1 'd.bin'").unwrap();
         let expected: [&[&str]; 3] =
             [&["lt-proc", "-z", "a b.bin"], &["tagger", "-z", "-g", "c.prob"], &["lt-proc", "-z", "-g", "d.bin"]];
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_go_and_case_and_question_marks_come_back() {
+    fn marks_are_removed_and_case_and_question_marks_are_restored() {
         assert_eq!(
             polish("vuestro  paquete es en *blorg.[][\n]", "Your package", false),
             "Vuestro paquete es en blorg."
@@ -247,12 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn text_cannot_break_the_stream() {
+    fn no_text_breaks_the_stream_format() {
         assert_eq!(escape("a\0b[c]^d$\n¿e?"), "a b\\[c\\]\\^d\\$ e?");
     }
 
     #[test]
-    fn sentences_come_back_one_by_one_and_again_after_the_pipe_died() {
+    fn sentences_are_translated_one_by_one_and_again_after_the_pipeline_died() {
         Apertium::check_installed(Language::English).expect("apt-get install apertium-eng-spa");
         let mut apertium = Apertium::new(Language::English);
         let first = apertium.translate("Su pedido llegará el próximo martes.").unwrap();
@@ -261,7 +262,7 @@ mod tests {
         assert!(second.to_lowercase().contains("house"), "{second}");
         for program in &mut apertium.pipe.as_mut().unwrap()._programs.0 {
             program.kill().unwrap();
-            // The pipe is broken for certain once the program is gone.
+            // The pipe is certainly broken once the program has exited.
             program.wait().unwrap();
         }
         assert!(apertium.translate("La casa").is_err());

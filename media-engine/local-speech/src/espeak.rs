@@ -1,13 +1,13 @@
-//! Synthesis by `espeak-ng`, run as a program: it is GPL and not linked.
+//! Synthesis by `espeak-ng`, run as a separate program: it is GPL and not linked.
 //!
 //! ```text
 //!   text ─▶ stdin │ espeak-ng --stdout │ WAV header, samples as they are made ─▶ sink
 //! ```
 //!
-//! The first sample is there within milliseconds of the program's start; samples are handed on as they come.
+//! The first sample is available within milliseconds of the program's start; samples are passed on as they arrive.
 //!
-//! Invariants: text reaches the program by its stdin only, never as an argument; a program that is not finished is ended
-//! with its `Child`. Not here: rate conversion, pacing.
+//! Invariants: text reaches the program only through stdin, never as an argument; an unfinished program is killed with its
+//! `Child`. Not here: rate conversion, pacing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -17,16 +17,16 @@ use wyoming::SampleReader;
 
 use crate::phrases::Language;
 
-/// Said when the program is not there.
+/// Error text when the program is missing.
 const MISSING: &str = "espeak-ng is not installed; run `apt-get install espeak-ng`";
 /// Words per minute: brisk, but easy to follow on a phone.
 const SPEED: &str = "160";
-/// RIFF, `fmt ` and the head of `data`, as espeak-ng writes them.
+/// Length of RIFF, `fmt ` and the head of `data`, as espeak-ng writes them.
 const HEADER: usize = 44;
-/// Bytes read at once: 46 ms at 22,050 Hz.
+/// Bytes per read: 46 ms at 22,050 Hz.
 const BLOCK: usize = 2_048;
 
-/// Whether the program is there; the error says what to install.
+/// Fails with the package to install when the program is missing.
 pub(crate) fn check_installed() -> Result<()> {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("espeak-ng").is_file()));
@@ -34,8 +34,7 @@ pub(crate) fn check_installed() -> Result<()> {
     Ok(())
 }
 
-/// Speaks `text`; `sink` gets the rate once, with the first samples, and then samples as they come. It stops early when
-/// `sink` fails.
+/// Synthesises `text`; `sink` gets the sample rate and samples as they arrive. Synthesis stops early when `sink` fails.
 pub(crate) fn speak(text: &str, voice: &str, mut sink: impl FnMut(u32, &[i16]) -> Result<()>) -> Result<()> {
     let child = Command::new("espeak-ng")
         .args(["-v", voice, "-s", SPEED, "-b", "1", "--stdin", "--stdout"])
@@ -54,13 +53,13 @@ pub(crate) fn speak(text: &str, voice: &str, mut sink: impl FnMut(u32, &[i16]) -
     drop(stdin);
     let mut output = child.0.stdout.take().context("stdout is piped")?;
     let mut header = [0_u8; HEADER];
-    output.read_exact(&mut header).context("espeak-ng gives no sound")?;
+    output.read_exact(&mut header).context("espeak-ng produced no audio")?;
     let rate = wav_rate(&header)?;
     let mut reader = SampleReader::default();
     let mut samples = Vec::with_capacity(BLOCK);
     let mut block = [0_u8; BLOCK];
     loop {
-        let count = output.read(&mut block).context("espeak-ng gives no sound")?;
+        let count = output.read(&mut block).context("espeak-ng produced no audio")?;
         if count == 0 {
             return Ok(());
         }
@@ -70,7 +69,7 @@ pub(crate) fn speak(text: &str, voice: &str, mut sink: impl FnMut(u32, &[i16]) -
     }
 }
 
-/// The espeak-ng voice for a language; a voice name that was asked for wins if it can be one.
+/// Returns the espeak-ng voice for a language; a requested name takes precedence if it is a valid voice name.
 pub(crate) fn voice(language: Language, name: &str) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+');
     if !name.is_empty() && name.len() <= 64 && !name.starts_with('-') && name.chars().all(is_name) {
@@ -86,7 +85,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that has ended already is only waited for.
+        // A program that has already exited is only reaped.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -96,7 +95,7 @@ fn wav_rate(header: &[u8; HEADER]) -> Result<u32> {
     let mono_16_bit = header[22..24] == [1, 0] && header[34..36] == [16, 0];
     ensure!(
         header.starts_with(b"RIFF") && &header[8..12] == b"WAVE" && mono_16_bit,
-        "espeak-ng gives an unknown format"
+        "espeak-ng produced an unknown format"
     );
     Ok(u32::from_le_bytes([header[24], header[25], header[26], header[27]]))
 }
@@ -106,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spanish_is_spoken_with_energy() {
+    fn spanish_is_synthesised_with_audible_energy() {
         check_installed().expect("apt-get install espeak-ng");
         let mut all = Vec::new();
         let mut rates = Vec::new();
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn speaking_stops_when_nobody_listens() {
+    fn synthesis_stops_when_the_receiver_is_gone() {
         let mut blocks = 0;
         let result = speak("One two three four five six seven.", "en-us", |_, _| {
             blocks += 1;
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voice_name_cannot_be_an_option() {
+    fn a_voice_name_is_never_taken_as_an_option() {
         assert_eq!(voice(Language::Spanish, "-w/tmp/x"), "es-419");
         assert_eq!(voice(Language::English, "en-gb+f2"), "en-gb+f2");
     }

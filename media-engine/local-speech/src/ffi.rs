@@ -1,17 +1,17 @@
-//! Declarations of the parts of libpocketsphinx and libsphinxbase (0.8 + 5prealpha, Debian's) that [`crate::recogniser`]
-//! calls. Written by hand from the installed headers; nothing here but declarations.
+//! Declarations of the parts of libpocketsphinx and libsphinxbase (0.8 + 5prealpha, Debian's) that [`crate::recogniser`] calls.
+//! Written by hand from the installed headers; this module contains only declarations.
 
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_int};
 
-/// `ps_decoder_t`: owned through `ps_init` and `ps_free`.
+/// `ps_decoder_t`: owned from `ps_init` to `ps_free`.
 #[repr(C)]
 pub(crate) struct PsDecoder {
     _opaque: [u8; 0],
 }
 
-/// `cmd_ln_t`: counted; `ps_init` keeps a reference of its own.
+/// `cmd_ln_t`: reference-counted; `ps_init` keeps its own reference.
 #[repr(C)]
 pub(crate) struct CmdLn {
     _opaque: [u8; 0],
@@ -29,13 +29,13 @@ pub(crate) struct LogMath {
     _opaque: [u8; 0],
 }
 
-/// `fsg_model_t`: counted; `ps_set_fsg` keeps a reference of its own.
+/// `fsg_model_t`: reference-counted; `ps_set_fsg` keeps its own reference.
 #[repr(C)]
 pub(crate) struct FsgModel {
     _opaque: [u8; 0],
 }
 
-/// `ps_seg_t`: an iterator over the words of the best hypothesis; frees itself at the end.
+/// `ps_seg_t`: an iterator over the words of the best hypothesis; it frees itself at the end.
 #[repr(C)]
 pub(crate) struct PsSegment {
     _opaque: [u8; 0],

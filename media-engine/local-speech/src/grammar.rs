@@ -1,4 +1,4 @@
-//! What the recogniser listens for: the phrases, one after the other, or sounds that are none of them.
+//! Grammar of the recogniser: the phrases in any sequence, or sounds outside them.
 //!
 //! ```text
 //!            ┌─ word ─ word ─ ... ─┐        a chain for each phrase
@@ -6,10 +6,10 @@
 //!            └─▶ any sound, again ─┘        each sound costs PENALTY
 //! ```
 //!
-//! The loop of sounds is the referee: it explains any speech, at a price for each sound. Speech that is in the list is
-//! explained better by its words; other speech ends up in the loop and is *unrecognised* rather than nonsense.
+//! The loop of sounds competes with the phrases: it explains any speech, at a price for each sound. Speech from the list is
+//! explained better by its words; other speech ends up in the loop and is reported as *unrecognised* rather than as nonsense.
 //!
-//! Invariants: every word of the grammar is in the dictionary that comes with it. Not here: decoding.
+//! Invariants: the dictionary contains every word of the grammar. Not here: decoding.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -18,30 +18,31 @@ use anyhow::{Result, bail};
 
 use crate::phrases::Phrases;
 
-/// Marks the words that stand for one sound; no phrase has them.
+/// Prefix of the words that stand for one sound; no phrase contains them.
 const SOUND_PREFIX: char = '_';
-/// Price of one sound, as a probability. Measured on four espeak-ng voices through G.711: at 1e-11 2 % of foreign sentences
-/// pass and 17 % of the phrases are turned away, at 1e-14 16 and 12 %, at 1e-20 56 and 4 %. A second opinion by a free
-/// loop of phones (mean or worst word) moved along the same curve and was left out.
+/// Price of one sound, as a probability. Measured on four espeak-ng voices through G.711: at 1e-11 2 % of foreign sentences pass
+/// and 17 % of the phrases are rejected, at 1e-14 16 and 12 %, at 1e-20 56 and 4 %. A second opinion by a free loop of phones
+/// (mean or worst word) moved along the same curve and was left out.
 const PENALTY: &str = "1e-13";
-/// Price of another phrase in the same breath: below it, short phrases are sprinkled over foreign speech.
+/// Price of a further phrase in the same utterance: with a lower price, foreign speech is recognised as sequences of short
+/// phrases.
 const REPEAT: &str = "1e-20";
 
 /// A grammar in the text form that libsphinxbase reads, and its dictionary.
 pub(crate) struct Grammar {
-    /// The `FSG_BEGIN` ... `FSG_END` text.
+    /// Text from `FSG_BEGIN` to `FSG_END`.
     pub(crate) text: String,
-    /// Word and its phones; a word with several pronunciations as `word`, `word(2)`.
+    /// Words and their phones; a word with several pronunciations as `word`, `word(2)`.
     pub(crate) dictionary: Vec<(String, String)>,
 }
 
-/// Whether a word of a hypothesis stands for a sound outside the phrases.
+/// Returns whether a word of a hypothesis stands for a sound outside the phrases.
 pub(crate) fn is_foreign_sound(word: &str) -> bool {
     word.starts_with(SOUND_PREFIX)
 }
 
 impl Grammar {
-    /// The grammar of `phrases`, with pronunciations out of `dictionary` (lines `word PH PH ...`).
+    /// Builds the grammar of `phrases`, with pronunciations from `dictionary` (lines `word PH PH ...`).
     pub(crate) fn compile(phrases: &Phrases, dictionary: &str) -> Result<Grammar> {
         let wanted: HashSet<&str> =
             phrases.english().iter().flat_map(|phrase| phrase.words.iter().map(String::as_str)).collect();
@@ -58,7 +59,7 @@ impl Grammar {
     }
 }
 
-/// Entries of the wanted words and all phones of the language.
+/// Returns the entries of the wanted words and all phones of the language.
 fn pick(wanted: &HashSet<&str>, dictionary: &str) -> (Vec<(String, String)>, BTreeSet<String>) {
     let mut entries = Vec::new();
     let mut sounds = BTreeSet::new();
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_without_pronunciation_is_named() {
+    fn a_word_without_pronunciation_is_named_in_the_error() {
         let error = Grammar::compile(&phrases("Hello Zaphod.\n"), DICTIONARY).err().unwrap().to_string();
         assert!(error.contains("zaphod"), "{error}");
     }

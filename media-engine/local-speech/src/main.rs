@@ -4,8 +4,8 @@
 //!   stdin ─▶ service ─▶ recogniser (libpocketsphinx), apertium, espeak ─▶ service ─▶ stdout
 //! ```
 //!
-//! A process of its own, so that the engine links none of it and outlives its faults. One connection by default, on stdin
-//! and stdout; with `--tcp` any number, each with its own recogniser.
+//! A separate process, so that the engine links none of these libraries and survives their faults. It serves one connection by
+//! default, on stdin and stdout; with `--tcp` any number, each with its own recogniser.
 
 mod apertium;
 mod espeak;
@@ -26,7 +26,7 @@ use clap::Parser;
 
 use crate::phrases::Phrases;
 
-/// Connections served at once over TCP; further ones are closed.
+/// Maximum number of simultaneous TCP connections; further ones are closed.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Local speech: English recognition of known phrases, English-Spanish translation, both voices.
@@ -53,7 +53,7 @@ fn main() -> Result<()> {
 fn listen(address: SocketAddr, phrases: &Arc<Phrases>) -> Result<()> {
     let listener = TcpListener::bind(address)
         .with_context(|| format!("--tcp: cannot listen on {address}; free the port or choose another"))?;
-    // For whoever asked for port 0.
+    // The caller needs the address when it requested port 0.
     eprintln!("listening on {}", listener.local_addr()?);
     let open = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {

@@ -1,10 +1,10 @@
-//! The phrases that are known: what can be recognised and how it is translated without a machine.
+//! The known phrases: recognisable sentences, and their translations without machine translation.
 //!
-//! `en.txt` holds one English sentence a line, `en-es.tsv` English, a tab, Spanish; `#` starts a comment. Both are built
-//! in and can be replaced by a folder with files of the same names.
+//! `en.txt` contains one English sentence per line, `en-es.tsv` English, a tab, Spanish; `#` starts a comment. Both are built in
+//! and can be replaced by a folder with files of the same names.
 //!
-//! Invariants: phrases are compared in their normal form (lower case, no punctuation), shown in their written one. Not
-//! here: sounds (grammar), machine translation (apertium).
+//! Invariants: phrases are compared in their normal form (lower case, no punctuation) and displayed as written. Not here: sounds
+//! (grammar), machine translation (apertium).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 const BUILT_IN_ENGLISH: &str = include_str!("../../../phrases/en.txt");
 const BUILT_IN_SPANISH: &str = include_str!("../../../phrases/en-es.tsv");
-/// Most phrases that are taken: the grammar grows with them and must keep up with speech.
+/// Maximum number of phrases: recognition slows down as the grammar grows, and must keep up with speech.
 const MAX_PHRASES: usize = 2_000;
 
 /// The known phrases and their translations.
@@ -23,16 +23,16 @@ pub(crate) struct Phrases {
     english_by_spanish: HashMap<String, String>,
 }
 
-/// One sentence that can be recognised.
+/// One recognisable sentence.
 pub(crate) struct Phrase {
     /// Words in normal form.
     pub(crate) words: Vec<String>,
-    /// Words as they are written, one for each of `words`.
+    /// Words as written, one for each of `words`.
     written: Vec<String>,
 }
 
 impl Phrases {
-    /// The phrases that are built in, or those in `folder`.
+    /// Loads the built-in phrases, or those in `folder`.
     pub(crate) fn load(folder: Option<&Path>) -> Result<Phrases> {
         let Some(folder) = folder else {
             return Phrases::parse(BUILT_IN_ENGLISH, BUILT_IN_SPANISH);
@@ -61,12 +61,12 @@ impl Phrases {
         Ok(phrases)
     }
 
-    /// What can be recognised.
+    /// The recognisable sentences.
     pub(crate) fn english(&self) -> &[Phrase] {
         &self.english
     }
 
-    /// The written translation of a whole text that is one phrase, or several in a row.
+    /// Returns the written translation of a text that consists of one or several whole phrases.
     pub(crate) fn look_up(&self, text: &str, target: Language) -> Option<String> {
         let table = match target {
             Language::Spanish => &self.spanish_by_english,
@@ -84,11 +84,11 @@ impl Phrases {
         Some(found?.join(" "))
     }
 
-    /// The recognised words as they are written: whole phrases in a row, the last one perhaps unfinished.
+    /// Returns the recognised words as written, if they are whole phrases in a row, the last one perhaps unfinished.
     ///
-    /// `None` when the words are not that, which a grammar of phrases does not bring about.
+    /// Otherwise `None`, which the grammar of the phrases does not produce.
     pub(crate) fn write(&self, words: &[&str]) -> Option<String> {
-        // reached[n]: the phrase that ends behind word n, on a way on which only whole phrases come before.
+        // reached[n]: the phrase that ends after word n, if only whole phrases precede it.
         let mut reached: Vec<Option<&Phrase>> = vec![None; words.len() + 1];
         let mut tail = None;
         for from in 0..words.len() {
@@ -133,14 +133,14 @@ impl Phrase {
 /// Languages with a phrase list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Language {
-    /// `en`, `en-US`, ...
+    /// Tags such as `en` and `en-US`.
     English,
-    /// `es`, `es-419`, ...
+    /// Tags such as `es` and `es-419`.
     Spanish,
 }
 
 impl Language {
-    /// From a BCP 47 tag, by its first subtag.
+    /// Parses a BCP 47 tag by its first subtag.
     pub(crate) fn from_tag(tag: &str) -> Option<Language> {
         let primary = tag.split(['-', '_']).next().unwrap_or_default();
         if primary.eq_ignore_ascii_case("en") {
@@ -153,14 +153,14 @@ impl Language {
     }
 }
 
-/// Lower case, letters, digits and apostrophes, single spaces.
+/// Normal form: lower case; only letters, digits and apostrophes; single spaces.
 pub(crate) fn normalise(text: &str) -> String {
     let lower = text.to_lowercase().replace('’', "'");
     let kept: String = lower.chars().filter(|c| c.is_alphanumeric() || *c == '\'' || c.is_whitespace()).collect();
     kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Cuts behind `.`, `?` and `!`.
+/// Splits a text after `.`, `?` and `!`.
 fn sentences(text: &str) -> Vec<&str> {
     text.split_inclusive(['.', '?', '!']).map(str::trim).filter(|sentence| !normalise(sentence).is_empty()).collect()
 }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn look_up_forgives_case_and_punctuation_and_takes_several_sentences() {
+    fn look_up_ignores_case_and_punctuation_and_takes_several_sentences() {
         let phrases = built_in();
         assert_eq!(phrases.look_up("how MUCH does it cost", Language::Spanish).as_deref(), Some("¿Cuánto cuesta?"));
         assert_eq!(
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn recognised_words_are_written_as_in_the_list() {
+    fn recognised_words_are_spelled_as_in_the_list() {
         let phrases = built_in();
         let write = |text: &str| phrases.write(&text.split(' ').collect::<Vec<_>>());
         assert_eq!(write("can you repeat that please").as_deref(), Some("Can you repeat that, please?"));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_lists_are_refused_with_the_line() {
+    fn broken_lists_are_refused_with_the_line_number() {
         assert!(Phrases::parse("", "").is_err());
         let error = Phrases::parse("Hello.", "Hello. Hola.").err().unwrap().to_string();
         assert!(error.contains("Hello. Hola."), "{error}");

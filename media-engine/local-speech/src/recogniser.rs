@@ -4,8 +4,8 @@
 //!   samples ─▶ to 16 kHz ─▶ ps_process_raw ─▶ words ─▶ the written phrase, or "unrecognised"
 //! ```
 //!
-//! Invariants: every call into the library is in this file; a `Recogniser` owns its decoder alone, which is freed with it.
-//! Not here: end-pointing (whoever sends the sound says where an utterance ends), the wire.
+//! Invariants: every call into the library is in this file; a `Recogniser` is the only owner of its decoder and frees it. Not
+//! here: end-pointing (the sender of the audio marks the end of an utterance), the wire format.
 
 #![allow(unsafe_code)]
 
@@ -23,23 +23,23 @@ use crate::grammar::{Grammar, is_foreign_sound};
 use crate::phrases::Phrases;
 use crate::upsample::ImageUpsampler;
 
-/// Where Debian's package puts the model.
+/// Folder of the model in Debian's package.
 const DEFAULT_MODEL: &str = "/usr/share/pocketsphinx/model/en-us";
-/// Said when the model is not there.
+/// Error text when the model is missing.
 const MODEL_MISSING: &str = "the English speech model is not installed; run `apt-get install pocketsphinx-en-us`";
-/// Name of the one search.
+/// Name of the decoder's only search.
 const SEARCH: &CStr = c"phrases";
-/// Share of the speech that may be foreign sounds before all of it counts as unrecognised: a breath or an "um".
+/// Share of foreign sounds above which a whole utterance is unrecognised; below it are breaths and hesitations.
 const FOREIGN_SHARE: f32 = 0.2;
-/// Longest piece handed to the library at once: 100 ms.
+/// Maximum number of samples per call of the library: 100 ms.
 const PIECE: usize = 1_600;
 
-/// What was heard.
+/// Result of an utterance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
-    /// The phrases as they are written; empty for silence and for foreign speech.
+    /// Recognised phrases as written; empty for silence and for foreign speech.
     pub(crate) text: String,
-    /// There was speech, but not of these phrases.
+    /// There was speech that is none of the phrases.
     pub(crate) unrecognised: bool,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Recogniser {
     wideband: Vec<i16>,
 }
 
-/// How the sound gets to 16 kHz.
+/// Conversion of the input to 16 kHz.
 enum Input {
     Narrowband(Box<ImageUpsampler>),
     Wideband,
@@ -60,14 +60,14 @@ enum Input {
 }
 
 impl Recogniser {
-    /// Whether the model is there; the error says what to install.
+    /// Fails with the package to install when the model is missing.
     pub(crate) fn check_installed() -> Result<()> {
         let dictionary = dictionary_path();
         ensure!(dictionary.is_file() && acoustic_model().join("mdef").is_file(), MODEL_MISSING);
         Ok(())
     }
 
-    /// Loads model and grammar: some 50 ms, more when the disk is cold.
+    /// Loads model and grammar; takes about 50 ms, more when the disk is cold.
     pub(crate) fn load(phrases: Arc<Phrases>) -> Result<Recogniser> {
         Recogniser::check_installed()?;
         let dictionary = std::fs::read_to_string(dictionary_path()).context(MODEL_MISSING)?;
@@ -86,7 +86,7 @@ impl Recogniser {
         Ok(recogniser)
     }
 
-    /// Begins an utterance of mono samples at `rate` Hz; one that was open is given up.
+    /// Begins an utterance of mono samples at `rate` Hz; an open one is discarded.
     pub(crate) fn start(&mut self, rate: u32) -> Result<()> {
         if self.in_utterance {
             self.finish()?;
@@ -107,7 +107,7 @@ impl Recogniser {
         Ok(())
     }
 
-    /// Hears more of the utterance; ignored when none is open.
+    /// Adds samples to the utterance; ignored when none is open.
     pub(crate) fn feed(&mut self, samples: &[i16]) -> Result<()> {
         if !self.in_utterance {
             return Ok(());
@@ -132,7 +132,7 @@ impl Recogniser {
         Ok(())
     }
 
-    /// The words so far; `None` while they are none of the phrases.
+    /// Returns the words so far; `None` while they match no phrase.
     pub(crate) fn partial(&self) -> Option<String> {
         let words = self.words();
         if words.iter().any(|word| is_foreign_sound(&word.text)) {
@@ -141,13 +141,13 @@ impl Recogniser {
         self.phrases.write(&words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>())
     }
 
-    /// Ends the utterance.
+    /// Ends the utterance and returns its result.
     pub(crate) fn finish(&mut self) -> Result<Heard> {
         if !self.in_utterance {
             return Ok(Heard::default());
         }
         self.in_utterance = false;
-        // When the speech ends in the middle of a phrase, no way leads to the end of the grammar and the words are gone.
+        // If the speech ends in the middle of a phrase, the grammar's final state is not reached and the library returns no words.
         let had_words = !self.words().is_empty();
         // SAFETY: the decoder is alive and an utterance is open.
         let ended = unsafe { ffi::ps_end_utt(self.decoder.as_ptr()) };
@@ -160,18 +160,18 @@ impl Recogniser {
         if known.is_empty() || foreign as f32 > total as f32 * FOREIGN_SHARE {
             return Ok(Heard { text: String::new(), unrecognised: had_words || total > 0 });
         }
-        // The best way may end in the middle of a phrase: then it is not one.
+        // The best path may end in the middle of a phrase, which then is not a result.
         Ok(match self.phrases.write(&known) {
             Some(text) => Heard { text, unrecognised: false },
             None => Heard { text: String::new(), unrecognised: true },
         })
     }
 
-    /// Words of the best hypothesis without silence, fillers and pronunciation marks.
+    /// Returns the words of the best hypothesis without silence, fillers and pronunciation marks.
     fn words(&self) -> Vec<Word> {
         let mut words = Vec::new();
-        // SAFETY: the decoder is alive; the iterator is used until it is null, which frees it; the word is copied before
-        // the iterator moves on; the frame numbers are written to two live integers.
+        // SAFETY: the decoder is alive; the iterator is used until it is null, which frees it; the word is copied before the
+        // iterator advances; the frame numbers are written to two live integers.
         unsafe {
             let mut segment = ffi::ps_seg_iter(self.decoder.as_ptr());
             while !segment.is_null() {
@@ -199,8 +199,8 @@ impl Recogniser {
     }
 
     fn set_grammar(&self, grammar: &Grammar) -> Result<()> {
-        // SAFETY: the stream reads the live text and is closed before that goes; the model is ours until `ps_set_fsg` takes
-        // a reference of its own, then ours is given back.
+        // SAFETY: the stream reads the live text and is closed before the text is dropped; the reference to the model is owned
+        // until `ps_set_fsg` takes its own, and is then released.
         let set = unsafe {
             let stream = libc::fmemopen(grammar.text.as_ptr().cast_mut().cast(), grammar.text.len(), c"r".as_ptr());
             ensure!(!stream.is_null(), "no memory for the grammar");
@@ -250,10 +250,10 @@ fn dictionary_path() -> PathBuf {
     model_folder().join("cmudict-en-us.dict")
 }
 
-/// A decoder with the acoustic model and no words yet.
+/// Creates a decoder with the acoustic model and no words.
 ///
-/// Beams: at the library's own (1e-48) a tenth of the words of a 160 words-a-minute voice is lost, from 1e-80 on none;
-/// `fwdflat no`: no second pass, the result is there some 15 ms after the last sample instead of 500.
+/// Beams: with the library's default (1e-48) a tenth of the words of a 160 words-a-minute voice is lost, from 1e-80 on none.
+/// `fwdflat no`: without a second pass, the result is available some 15 ms after the last sample instead of 500.
 fn open_decoder() -> Result<NonNull<ffi::PsDecoder>> {
     let model = acoustic_model().to_string_lossy().into_owned();
     let arguments = [
@@ -276,8 +276,8 @@ fn open_decoder() -> Result<NonNull<ffi::PsDecoder>> {
     ];
     let arguments: Vec<CString> = arguments.iter().map(|text| CString::new(*text)).collect::<Result<_, _>>()?;
     let mut pointers: Vec<*mut c_char> = arguments.iter().map(|text| text.as_ptr().cast_mut()).collect();
-    // SAFETY: the pointers are to NUL-terminated strings that outlive the call, which copies them; `ps_init` keeps its own
-    // reference to the configuration, ours is given back.
+    // SAFETY: the pointers refer to NUL-terminated strings that outlive the call, which copies them; `ps_init` keeps its own
+    // reference to the configuration, and the local one is released.
     let decoder = unsafe {
         let config =
             ffi::cmd_ln_parse_r(ptr::null_mut(), ffi::ps_args(), pointers.len() as i32, pointers.as_mut_ptr(), 1);

@@ -7,13 +7,12 @@
 //!           └─ describe, ping ───────────────────────────────────────┘
 //! ```
 //!
-//! Beyond the protocol: `transcript-partial {text}` while somebody speaks, `unrecognised` in `transcript`, and
-//! `translate {text, source_language, target_language}` answered by `translation {text}`. Errors name the event they
-//! answer in `request`.
+//! Extensions of the protocol: `transcript-partial {text}` during speech, `unrecognised` in `transcript`, and `translate {text,
+//! source_language, target_language}` answered by `translation {text}`. Errors name the answered event in `request`.
 //!
-//! Invariants: requests of one kind are answered in their order; the queues are bounded (sound waits, requests beyond the
-//! queue are answered with `overloaded`); nothing that comes in ends the process but its end. Model and pipes are started
-//! by the first event that needs them, `transcribe` for the model.
+//! Invariants: requests of one kind are answered in order; the queues are bounded (audio waits, and requests beyond the queue are
+//! answered with `overloaded`); no input ends the process except its end. Model and pipelines are started by the first event that
+//! needs them, the model by `transcribe`.
 
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -29,21 +28,21 @@ use crate::espeak;
 use crate::phrases::{Language, Phrases};
 use crate::recogniser::{Heard, Recogniser};
 
-/// Pieces of sound that may wait: 5 s at 20 ms, then the reader waits.
+/// Capacity of the audio queue in pieces: 5 s at 20 ms. When it is full, the reader waits.
 const SOUND_QUEUE: usize = 256;
-/// Requests that may wait.
+/// Capacity of a request queue.
 const REQUEST_QUEUE: usize = 32;
-/// Longest text that is translated or spoken, in characters.
+/// Maximum length of a text to translate or speak, in characters.
 const MAX_TEXT: usize = 4_000;
-/// Longest utterance that is listened to, in seconds.
+/// Maximum length of an utterance, in seconds.
 const MAX_UTTERANCE_S: usize = 60;
-/// New sound between two partials, in ms.
+/// New audio between two partial transcripts, in milliseconds.
 const PARTIAL_EVERY_MS: usize = 200;
 
 const SPANISH_IS_NOT_HEARD: &str = "only English speech can be recognised offline; type what was said in another \
                                     language, or configure another recogniser";
 
-/// What a request is refused with: a word for programs, a sentence for people.
+/// Reason for refusing a request: a code for programs and a sentence for people.
 struct Refusal {
     code: &'static str,
     text: String,
@@ -61,7 +60,7 @@ impl From<anyhow::Error> for Refusal {
     }
 }
 
-/// The way out of a connection, shared by its threads.
+/// Output of a connection, shared by its threads.
 #[derive(Clone)]
 struct Outlet(Arc<Mutex<Box<dyn Write + Send>>>);
 
@@ -80,7 +79,7 @@ impl Outlet {
     }
 }
 
-/// Serves one connection until its input ends or cannot be read on; what was asked before is still answered.
+/// Serves one connection until its input ends or becomes unreadable; earlier requests are still answered.
 pub(crate) fn serve(mut input: impl Read, output: Box<dyn Write + Send>, phrases: &Arc<Phrases>) -> Result<()> {
     let outlet = Outlet(Arc::new(Mutex::new(output)));
     let lanes = Lanes::start(&outlet, phrases)?;
@@ -106,7 +105,7 @@ pub(crate) fn serve(mut input: impl Read, output: Box<dyn Write + Send>, phrases
     }
 }
 
-/// The queues to the threads, which end when these are dropped.
+/// Queues to the threads, which end when the queues are dropped.
 struct Lanes {
     recognition: SyncSender<Event>,
     translation: SyncSender<Event>,
@@ -122,7 +121,7 @@ impl Lanes {
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let (way_out, known) = (outlet.clone(), Arc::clone(phrases));
         let mut threads = Vec::with_capacity(3);
-        // The recogniser is not `Send`; it is made on the thread that uses it.
+        // The recogniser is not `Send`, so it is created on the thread that uses it.
         threads.push(thread("recognition").spawn(move || Listener::new(way_out, known).run(&sound))?);
         let (way_out, known) = (outlet.clone(), Arc::clone(phrases));
         threads.push(thread("translation").spawn(move || translate_all(&texts, &way_out, &known))?);
@@ -131,7 +130,7 @@ impl Lanes {
         Ok(Lanes { recognition, translation, synthesis, threads })
     }
 
-    /// Waits until all that was asked is answered, or the other side is gone (a thread that cannot write ends).
+    /// Waits until all requests are answered, or the peer has closed the connection (a thread that cannot write ends).
     fn finish(self) -> Result<()> {
         drop((self.recognition, self.translation, self.synthesis));
         for thread in self.threads {
@@ -144,7 +143,7 @@ impl Lanes {
         match event.kind.as_str() {
             "describe" => outlet.send(&info()),
             "ping" => outlet.send(&Event::new("pong").with("text", event.text("text"))),
-            // Sound comes in real time: when it cannot be worked off, its sender is held up and drops.
+            // Audio arrives in real time: if it is not processed in time, its sender blocks and drops audio.
             "transcribe" | "audio-start" | "audio-chunk" | "audio-stop" => {
                 self.recognition.send(event).map_err(|_| anyhow::anyhow!("recognition has ended"))
             }
@@ -167,16 +166,16 @@ fn enqueue(queue: &SyncSender<Event>, event: Event, outlet: &Outlet) -> Result<(
         Err(TrySendError::Full(event)) => {
             outlet.refuse(&event.kind, &Refusal::new("overloaded", "too many requests are waiting"))
         }
-        Err(TrySendError::Disconnected(event)) => anyhow::bail!("nobody works on {}", event.kind),
+        Err(TrySendError::Disconnected(event)) => anyhow::bail!("the thread for {} has ended", event.kind),
     }
 }
 
-/// Recognition of one connection's sound.
+/// Recognition of one connection's audio.
 struct Listener {
     outlet: Outlet,
     phrases: Arc<Phrases>,
     recogniser: Option<Recogniser>,
-    /// Said about the language that `transcribe` asked for.
+    /// Whether the language of the last `transcribe` was refused.
     refused_language: bool,
     utterance: Option<Utterance>,
 }
@@ -205,7 +204,7 @@ impl Listener {
         Ok(())
     }
 
-    /// The outer error: the way out is closed.
+    /// Handles an event. The outer error means that the output is closed.
     fn handle(&mut self, event: &Event) -> Result<Result<(), Refusal>> {
         match event.kind.as_str() {
             "transcribe" => Ok(self.transcribe(event)),
@@ -247,7 +246,7 @@ impl Listener {
     }
 
     fn chunk(&mut self, event: &Event) -> Result<Result<(), Refusal>> {
-        // Sound outside an utterance was answered at its start, or belongs to one that was refused.
+        // Audio outside an utterance was answered at its start, or belongs to a refused one.
         let (Some(utterance), Some(recogniser)) = (&mut self.utterance, &mut self.recogniser) else {
             return Ok(Ok(()));
         };
@@ -317,7 +316,7 @@ fn translate(text: &str, target: Language, phrases: &Phrases, apertium: &mut Ape
         return Ok(known);
     }
     Apertium::check_installed(target).map_err(|error| Refusal::new("not-installed", error))?;
-    // A pipe that died since the last sentence is started again once.
+    // A pipeline that died since the last sentence is restarted once.
     apertium.translate(text).or_else(|_| apertium.translate(text)).map_err(Refusal::from)
 }
 
@@ -366,7 +365,7 @@ fn check_length(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What can be done here, and what would have to be installed for the rest.
+/// Answer to `describe`: the available services, and the packages to install for the others.
 fn info() -> Event {
     let entry = |name: &str, installed: Result<()>, more: Value| {
         let mut entry = json!({
@@ -395,12 +394,12 @@ fn info() -> Event {
         .with("translate", entry("apertium", translation, json!({"pairs": [["en", "es"], ["es", "en"]]})))
 }
 
-/// Entry point of the fuzz run.
+/// Entry point for fuzzing.
 #[cfg(test)]
 pub(crate) mod fuzz {
     use super::{Arc, Phrases, serve};
 
-    /// Any bytes as a whole connection: it is served to its end without a panic.
+    /// Serves arbitrary bytes as a whole connection to its end; must not panic.
     pub(crate) fn fuzz_connection(bytes: &[u8], phrases: &Arc<Phrases>) {
         serve(bytes, Box::new(std::io::sink()), phrases).expect("a sink takes everything");
     }

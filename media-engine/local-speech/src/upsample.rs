@@ -1,35 +1,35 @@
-//! Telephone sound for a recogniser that was trained on 16 kHz.
+//! Upsampling of telephone audio for a recogniser that was trained on 16 kHz.
 //!
 //! ```text
 //!   8 kHz ─▶ a zero after every sample ─▶ FIR (1−g)·lowpass + g·delta ─▶ 16 kHz
 //! ```
 //!
-//! The delta lets a share of the image of the lower band through, so that the upper band is not empty. Measured before
-//! this was written: word errors fall by half against the plain lowpass.
+//! The delta passes a share of the image of the lower band, so that the upper band is not empty. Measured: word errors fall by
+//! half in comparison with the plain lowpass.
 //!
 //! Invariants: one output block per input block, twice as long; the state carries over. Not here: other rates.
 
 /// Share of the zero-stuffed signal in the sum.
 const IMAGE: f32 = 0.4;
-/// Taps of the lowpass at 16 kHz; odd, so that the delta stands in its middle.
+/// Number of taps of the lowpass at 16 kHz; odd, so that the delta is in its middle.
 const TAPS: usize = 63;
-/// Corner of the lowpass in Hz.
+/// Corner frequency of the lowpass, in Hz.
 const CORNER_HZ: f32 = 3_700.0;
-/// Input samples that one output sample depends on.
+/// Number of input samples that affect one output sample.
 const HISTORY: usize = TAPS / 2 + 1;
 
 /// Doubles the rate of one stream.
 pub(crate) struct ImageUpsampler {
-    /// Coefficients for output samples that fall on an input sample, newest input first.
+    /// Coefficients for output samples at the position of an input sample, newest input first.
     even: [f32; HISTORY],
-    /// Coefficients for those between two.
+    /// Coefficients for output samples between two input samples.
     odd: [f32; HISTORY],
     /// The last inputs, newest first.
     history: [f32; HISTORY],
 }
 
 impl ImageUpsampler {
-    /// A silent stream.
+    /// Creates an upsampler for a stream that was silent so far.
     pub(crate) fn new() -> ImageUpsampler {
         let taps = coefficients();
         let mut even = [0.0; HISTORY];
@@ -40,21 +40,21 @@ impl ImageUpsampler {
         ImageUpsampler { even, odd, history: [0.0; HISTORY] }
     }
 
-    /// Appends two samples to `out` for each one of `input`.
+    /// Appends two samples to `out` for each sample of `input`.
     pub(crate) fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
         for &sample in input {
             self.history.copy_within(0..HISTORY - 1, 1);
             self.history[0] = f32::from(sample);
             for phase in [&self.even, &self.odd] {
                 let sum: f32 = phase.iter().zip(&self.history).map(|(tap, sample)| tap * sample).sum();
-                // `as` saturates, which is what a sample wants.
+                // `as` saturates, as required for samples.
                 out.push(sum.round() as i16);
             }
         }
     }
 }
 
-/// Blackman-windowed lowpass of unit gain plus the delta, times two for the zeros in between.
+/// Blackman-windowed lowpass of unit gain plus the delta, times two for the inserted zeros.
 fn coefficients() -> [f32; TAPS] {
     use std::f32::consts::PI;
     let middle = (TAPS / 2) as f32;
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tone_keeps_its_level_and_leaves_its_image_in_the_upper_band() {
+    fn an_upsampled_tone_keeps_its_level_and_its_image_in_the_upper_band() {
         let mut tone = vec![0_i16; 8_000];
         Sine::new(SampleRate::HZ_8000, 1_000.0, -20.0).fill(&mut tone);
         let mut out = Vec::new();

@@ -1,12 +1,12 @@
-//! How well the phrases are heard over the telephone, and how well other speech is turned away.
+//! Recognition rates of the phrases over the telephone, and rejection rates of other speech.
 //!
 //! ```text
 //!   espeak-ng voice ─▶ 8 kHz ─▶ G.711 µ-law and back ─▶ tandem-local-speech on stdio ─▶ transcript
 //! ```
 //!
-//! `TANDEM_SOAK=1` runs every phrase in four voices and prints the rates; otherwise every sixth in two. Measured: word
-//! errors 4.7 % (en-us, 160 words a minute), 4.9 % (en-us+m3, 180), 13.3 % (en-gb+f2, 150), 9.4 % (en-us+f4, 175), nearly
-//! all of them phrases turned away; 8 of 624 phrases heard as others; 11 of 96 foreign sentences let through.
+//! `TANDEM_SOAK=1` runs every phrase in four voices and prints the rates; otherwise every sixth in two. Measured: word errors 4.7
+//! % (en-us, 160 words a minute), 4.9 % (en-us+m3, 180), 13.3 % (en-gb+f2, 150), 9.4 % (en-us+f4, 175), nearly all of them
+//! rejected phrases; 8 of 624 phrases recognised as others; 11 of 96 foreign sentences accepted.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ use wyoming::{AudioFormat, Decoder, Event};
 
 const PHRASES: &str = include_str!("../../../phrases/en.txt");
 
-/// Ordinary sentences that are not in the list; some share words or a beginning with it.
+/// Ordinary sentences outside the list; some share words or a beginning with it.
 const FOREIGN: &[&str] = &[
     "The weather in Paris was beautiful last spring.",
     "My grandmother used to bake bread every Friday.",
@@ -48,7 +48,7 @@ const FOREIGN: &[&str] = &[
     "That is the funniest joke I have ever heard.",
 ];
 
-/// Voice and words per minute.
+/// Voices and their words per minute.
 const VOICES: &[(&str, u32)] = &[("en-us", 160), ("en-us+m3", 180), ("en-gb+f2", 150), ("en-us+f4", 175)];
 
 struct Process {
@@ -86,7 +86,7 @@ impl Process {
         }
     }
 
-    /// Text and whether it is unrecognised; partials are counted.
+    /// Returns the text and whether it is unrecognised; counts the partial transcripts.
     fn recognise(&mut self, sound: &[i16], partials: &mut usize) -> (String, bool) {
         self.send(&Event::new("transcribe").with("language", "en"));
         self.send(&Event::audio_start(AudioFormat::mono(8_000)));
@@ -112,7 +112,7 @@ impl Drop for Process {
     }
 }
 
-/// What a telephone makes of a voice: 8 kHz, µ-law, some silence around.
+/// Passes a voice through telephone quality: 8 kHz, µ-law, with silence before and after.
 fn telephone(text: &str, voice: &str, speed: u32) -> Vec<i16> {
     let spoken = Command::new("espeak-ng")
         .args(["-v", voice, "-s", &speed.to_string(), "--stdout", text])
@@ -120,7 +120,7 @@ fn telephone(text: &str, voice: &str, speed: u32) -> Vec<i16> {
         .expect("espeak-ng is not installed; run `apt-get install espeak-ng`");
     let samples: Vec<i16> =
         spoken.stdout[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-    // 22,050 to 24,000 Hz between neighbours, then down by the real resampler: the difference is far above 4 kHz.
+    // 22,050 to 24,000 Hz by linear interpolation, then down by the real resampler: the error is far above 4 kHz.
     let count = samples.len() * 24_000 / 22_050;
     let at_24k: Vec<i16> = (0..count)
         .map(|at| {
@@ -144,7 +144,7 @@ fn words(text: &str) -> Vec<String> {
     kept.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Fewest insertions, deletions and replacements of words.
+/// Minimum number of insertions, deletions and replacements of words.
 fn distance(said: &[String], heard: &[String]) -> usize {
     let mut row: Vec<usize> = (0..=heard.len()).collect();
     for (i, word) in said.iter().enumerate() {
@@ -159,7 +159,7 @@ fn distance(said: &[String], heard: &[String]) -> usize {
     row[heard.len()]
 }
 
-/// What became of a voice's phrases and foreign sentences.
+/// Results of a voice's phrases and foreign sentences.
 #[derive(Default)]
 struct Tally {
     phrases: usize,
@@ -169,7 +169,7 @@ struct Tally {
     errors: usize,
     partials: usize,
     foreign: usize,
-    /// Foreign sentences that were let through.
+    /// Foreign sentences that were accepted as phrases.
     passed: Vec<String>,
 }
 
@@ -187,7 +187,7 @@ impl Tally {
     }
 }
 
-/// One voice in a process of its own: every phrase or every sixth, every foreign sentence or every other.
+/// Tests one voice in a process of its own: every phrase or every sixth, every foreign sentence or every other.
 fn hear((voice, speed): (&str, u32), all: bool) -> Tally {
     let mut process = Process::start();
     let mut tally = Tally::default();
@@ -219,7 +219,7 @@ fn hear((voice, speed): (&str, u32), all: bool) -> Tally {
 }
 
 #[test]
-fn phrases_are_heard_and_foreign_speech_is_turned_away() {
+fn phrases_are_recognised_and_foreign_speech_is_rejected() {
     let all = std::env::var_os("TANDEM_SOAK").is_some();
     let voices = if all { VOICES } else { &VOICES[..2] };
     let sum = std::thread::scope(|scope| {
@@ -228,9 +228,9 @@ fn phrases_are_heard_and_foreign_speech_is_turned_away() {
     });
     println!("foreign speech let through: {} of {}: {:#?}", sum.passed.len(), sum.foreign, sum.passed);
     assert!(sum.partials > sum.phrases, "{} partials for {} phrases", sum.partials, sum.phrases);
-    // A phrase that is turned away can be said again; a wrong one misleads.
+    // A rejected phrase can be repeated; a wrong one misleads.
     let wrong = sum.phrases - sum.right - sum.turned_away;
-    assert!(wrong * 30 <= sum.phrases, "{wrong} of {} phrases heard as others", sum.phrases);
+    assert!(wrong * 30 <= sum.phrases, "{wrong} of {} phrases recognised as others", sum.phrases);
     let word_errors = sum.errors as f32 / sum.words as f32;
     assert!(word_errors <= 0.12, "word errors {word_errors}");
     assert!(

@@ -4,27 +4,27 @@
 //! original voice ──▶ Ducker (−18 dB while translated voice plays) ──▶ dst ◀── mix_into ── translated voice
 //! ```
 //!
-//! Invariants: a gain never jumps, it glides; a ducker at rest and a mix with silence leave samples
-//! untouched, bit by bit. Nothing allocates. Not here: when ducking is active (`call`).
+//! Invariants: a gain never jumps, it changes gradually; a ducker at rest and a mix with silence leave samples
+//! bit-exact. Nothing allocates. Not here: when ducking is active (`call`).
 
 use std::time::Duration;
 
 use crate::units::SampleRate;
 
-/// How far the original voice goes down under translated voice.
+/// Decibels by which the original voice is lowered under translated voice.
 pub const DUCK_DB: f32 = -18.0;
 /// Time from full level to ducked.
 pub const DUCK_ATTACK: Duration = Duration::from_millis(50);
 /// Time from ducked to full level.
 pub const DUCK_RELEASE: Duration = Duration::from_millis(300);
 
-/// Time in which a changed gain glides to its new value.
+/// Time in which a changed gain reaches its new value.
 const GAIN_GLIDE: Duration = Duration::from_millis(10);
 
-/// From here on a mixed sample is bent towards full scale instead of being cut there: −2.5 dBFS.
+/// Level above which a mixed sample is bent towards full scale instead of being clipped: −2.5 dBFS.
 pub(super) const KNEE: i32 = 24_576;
 
-/// A gain that glides to a new value within 10 ms, so that no change clicks.
+/// A gain that reaches a new value within 10 ms, so that no change clicks.
 #[derive(Clone, Copy, Debug)]
 pub struct Gain {
     current: f32,
@@ -32,13 +32,13 @@ pub struct Gain {
 }
 
 impl Gain {
-    /// A gain of `db` decibels; −∞ is silence.
+    /// Creates a gain of `db` decibels; −∞ is silence.
     pub fn from_db(db: f32) -> Gain {
         let factor = factor(db);
         Gain { current: factor, target: factor }
     }
 
-    /// Changes the gain to `db`; heard over the next 10 ms.
+    /// Changes the gain to `db`; the change is spread over the next 10 ms.
     pub fn change_db(&mut self, db: f32) {
         self.target = factor(db);
     }
@@ -70,7 +70,7 @@ impl Gain {
 /// Lowers one voice while another speaks: −18 dB within 50 ms, back within 300 ms, linear in decibels.
 #[derive(Clone, Copy, Debug)]
 pub struct Ducker {
-    /// From 0 at full level to −18.
+    /// Decibels, from 0 at full level to −18.
     db: f32,
 }
 
@@ -81,12 +81,12 @@ impl Default for Ducker {
 }
 
 impl Ducker {
-    /// At full level.
+    /// Creates a ducker at full level.
     pub const fn new() -> Ducker {
         Ducker { db: 0.0 }
     }
 
-    /// Moves towards ducked while `active`, else towards full level, over mono `samples` of any length.
+    /// Moves towards ducked while `active`, otherwise towards full level, over mono `samples` of any length.
     pub fn process(&mut self, active: bool, samples: &mut [i16], rate: SampleRate) {
         let (target, span) = if active { (DUCK_DB, DUCK_ATTACK) } else { (0.0, DUCK_RELEASE) };
         let step = DUCK_DB.abs() / (span.as_secs_f32() * rate.hz() as f32);
@@ -109,7 +109,7 @@ impl Ducker {
         }
     }
 
-    /// Present gain in decibels, 0 to −18.
+    /// Returns the present gain in decibels, 0 to −18.
     pub fn db(&self) -> f32 {
         self.db
     }
@@ -120,7 +120,7 @@ impl Ducker {
     }
 }
 
-/// Adds `src` to `dst`, sample by sample, as far as the shorter goes.
+/// Adds `src` to `dst`, sample by sample, up to the shorter length.
 ///
 /// A sum louder than both its parts and than −2.5 dBFS is bent smoothly below full scale.
 pub fn mix_into(dst: &mut [i16], src: &[i16]) {
@@ -143,12 +143,12 @@ fn soft_sum(a: i32, b: i32) -> i16 {
     (bent * sum.signum()) as i16
 }
 
-/// Linear factor of `db`.
+/// Returns the linear factor of `db`.
 fn factor(db: f32) -> f32 {
     10_f32.powf(db / 20.0)
 }
 
-/// `as` saturates and maps NaN to 0: no sample wraps.
+/// Scales a sample. `as` saturates and maps NaN to 0, so no sample wraps.
 fn scale(sample: i16, gain: f32) -> i16 {
     (f32::from(sample) * gain).round() as i16
 }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn ducking_turned_round_half_way_goes_back_from_there() {
+    fn ducking_that_is_reversed_half_way_returns_from_there() {
         let mut ducker = Ducker::new();
         ducker.process(true, &mut [1000; 200], RATE);
         assert!((ducker.db() + 9.0).abs() < 0.1);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn ducker_at_rest_is_bit_exact() {
+    fn a_ducker_at_rest_is_bit_exact() {
         let frame: Vec<i16> = (0..160).map(|n| (n * 409 - 32_768) as i16).collect();
         let mut heard = frame.clone();
         Ducker::new().process(false, &mut heard, RATE);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn gain_of_6_db_doubles_and_saturates() {
+    fn a_gain_of_6_db_doubles_and_saturates() {
         let mut samples = [100, -100, 30_000, i16::MIN];
         Gain::from_db(6.0206).process(&mut samples, RATE);
         assert_eq!(samples, [200, -200, i16::MAX, i16::MIN]);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_gain_glides_without_a_jump() {
+    fn a_changed_gain_is_applied_without_a_jump() {
         let mut gain = Gain::from_db(0.0);
         let mut samples = [10_000; 160];
         gain.process(&mut samples, RATE);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn mix_with_silence_is_bit_exact() {
+    fn a_mix_with_silence_is_bit_exact() {
         let loud: Vec<i16> = vec![i16::MIN, -32_000, -1, 0, 1, 25_000, i16::MAX];
         let mut dst = loud.clone();
         mix_into(&mut dst, &[0; 7]);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn mix_adds_below_the_knee_and_never_wraps_above() {
+    fn a_mix_adds_below_the_knee_and_never_wraps_above() {
         for a in (-32_768..=32_767_i32).step_by(257) {
             let mut before = None;
             for b in (-32_768..=32_767_i32).step_by(101) {

@@ -1,4 +1,4 @@
-//! Soft limiting of sums: back to 16 bits without a wrap.
+//! Soft limiting of sums to 16 bits without wrapping.
 //!
 //! ```text
 //!  out
@@ -8,38 +8,39 @@
 //!             └──────────────────────── sum
 //! ```
 //!
-//! The curve has no memory: it cannot pump, adds no delay, and what lies below the knee passes untouched, however loud the
-//! moment before was. It is the curve of [`mix_into`](super::mix_into) over more than two voices.
+//! The curve has no memory: it cannot pump, adds no delay, and samples below the knee pass unchanged, however loud the
+//! previous moment was. It is the curve of [`mix_into`](super::mix_into) for more than two voices.
 
 use super::level::KNEE;
 
 const KNEE_F: f32 = KNEE as f32;
-/// What is left between knee and full scale.
+/// Range between knee and full scale.
 const ROOM: f32 = (i16::MAX as i32 - KNEE) as f32;
-/// Added to a value below 2²², it leaves the value, rounded to even, in the lowest bits: 1.5 · 2²³.
+/// When added to a value below 2²², it leaves the value, rounded to even, in the lowest bits: 1.5 · 2²³.
 const ROUNDER: f32 = 12_582_912.0;
-/// Values looked at side by side, so that the compiler can use vector registers.
+/// Values examined side by side, so that the compiler can use vector registers.
 const LANES: usize = 8;
 
-/// Writes `sum` to `out`, as far as the shorter goes: rounded, and where it is louder than −2.5 dBFS, bent below full scale.
+/// Writes `sum` to `out`, up to the shorter length: rounded, and bent below full scale where it is louder than −2.5
+/// dBFS.
 pub(super) fn limit(sum: &[f32], out: &mut [i16]) {
     if peak(sum) <= KNEE_F {
-        out.iter_mut().zip(sum).for_each(|(out, &value)| *out = rounded(value));
+        out.iter_mut().zip(sum).for_each(|(out, &value)| *out = round_to_i16(value));
     } else {
-        out.iter_mut().zip(sum).for_each(|(out, &value)| *out = rounded(bent(value)));
+        out.iter_mut().zip(sum).for_each(|(out, &value)| *out = round_to_i16(bend(value)));
     }
 }
 
-/// knee + r − r²/(r + d), which is knee + r·d/(r + d): slope 1 at the knee, full scale at infinity.
-fn bent(value: f32) -> f32 {
+/// Returns knee + r − r²/(r + d), which is knee + r·d/(r + d): slope 1 at the knee, full scale at infinity.
+fn bend(value: f32) -> f32 {
     let size = value.abs();
     let straight = if size < KNEE_F { size } else { KNEE_F };
     let over = size - straight;
     (straight + (ROOM - ROOM * ROOM / (ROOM + over))).copysign(value)
 }
 
-/// To the nearest whole number, for values within 16 bits.
-fn rounded(value: f32) -> i16 {
+/// Rounds to the nearest whole number, for values within 16 bits.
+fn round_to_i16(value: f32) -> i16 {
     (value + ROUNDER).to_bits() as i16
 }
 
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn louder_sums_are_bent_never_wrapped_and_neighbours_stay_neighbours() {
+    fn louder_sums_are_bent_without_wrapping_and_stay_monotonic() {
         let mut before = limited(24_000.0);
         for value in 24_000..3_000_000_i32 {
             let out = limited(value as f32);
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn quiet_samples_are_untouched_beside_loud_ones() {
-        // 100,000 bends the frame; its quiet neighbours pass as they are.
+        // 100,000 bends the frame; its quiet neighbours pass unchanged.
         let sum: Vec<f32> = (0..160).map(|n| if n == 80 { 100_000.0 } else { n as f32 }).collect();
         let mut out = [0; 160];
         limit(&sum, &mut out);

@@ -6,22 +6,22 @@
 //!                          (once per rates)└─▶ total at 48 kHz ─┘
 //! ```
 //!
-//! A party speaks and hears at one rate. What is said at one rate is summed, the sum is brought to every other rate in use, and
-//! a listener hears the total of its rate without what it said itself. Wide voices keep their width for wide listeners; a tick
-//! costs O(parties + rates²).
+//! A party speaks and hears at one rate. Frames of one rate are summed, the sum is converted to every other rate in
+//! use, and a listener hears the total of its rate without its own share. Wideband voices keep their band for wideband
+//! listeners; a tick costs O(parties + rates²).
 //!
-//! Who hears whom how loud is a matrix that costs only where it deviates: [`HeardBy`] says who hears a party at full level, a
-//! *pair* says otherwise for one listener. Monitor is `HeardBy::Nobody`, whisper `HeardBy::Only`, barge `HeardBy::All`, ducking
-//! a pair below 1.
+//! The volume of each party for each other is a matrix that costs only where it deviates: [`HeardBy`] says which
+//! listeners hear a party at full level, and a *pair* overrides that for one listener. A monitor is `HeardBy::Nobody`,
+//! a whisper `HeardBy::Only`, barging in `HeardBy::All`, ducking a pair below 1.
 //!
 //! Invariants:
-//! - Nothing has a step: a gain goes to its new value over one tick, a voice that comes in rises over one tick, one that breaks
-//!   off or leaves fades.
-//! - Below −2.5 dBFS a mix is the exact sum; above it is bent below full scale ([`limit`](super::limit)).
-//! - `say`, `mix` and `hear` neither allocate nor free (`tests/no_alloc_worker.rs`); what a change of the room needs is made or
-//!   given back by the call that changes it.
+//! - Nothing has a step: a gain reaches its new value over one tick, a voice that begins rises over one tick, and one
+//!   that breaks off or leaves fades.
+//! - Below −2.5 dBFS a mix is the exact sum; louder sums are bent below full scale ([`limit`](super::limit)).
+//! - `say`, `mix` and `hear` neither allocate nor free (`tests/no_alloc_worker.rs`); the calls that change the room
+//!   allocate and free what the change requires.
 //!
-//! Not here: whose leg a party is and when ticks are due (`worker`), drift and loss (`jitter`).
+//! Not here: the legs behind the parties and the times of ticks (`worker`), drift and loss (`jitter`).
 
 mod band;
 mod party;
@@ -36,10 +36,10 @@ use speaker::Speaker;
 
 /// Highest gain of a pair: +12 dB.
 pub const MAX_GAIN: f32 = 4.0;
-/// Samples of the longest frame: 20 ms at 48 kHz.
+/// Length of the longest frame in samples: 20 ms at 48 kHz.
 const MAX_FRAME: usize = 960;
 
-/// A party of one room. Void once it left.
+/// Handle of a party in one room. Invalid once the party has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Party(u32);
 
@@ -49,19 +49,19 @@ impl Party {
     }
 }
 
-/// Who hears a party at full level, as far as no pair says otherwise.
+/// Listeners that hear a party at full level, unless a pair overrides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeardBy {
-    /// All others: a participant, or a supervisor who barges in.
+    /// All other parties: a participant, or a supervisor who barges in.
     All,
-    /// Nobody: a monitor.
+    /// No other party: a monitor.
     Nobody,
-    /// One other: a whisper.
+    /// One other party: a whisper.
     Only(Party),
 }
 
 impl HeardBy {
-    /// Gain towards those who are not named.
+    /// Returns the gain towards parties that are not named.
     fn base(self) -> f32 {
         f32::from(u8::from(self == HeardBy::All))
     }
@@ -71,16 +71,16 @@ impl HeardBy {
     }
 }
 
-/// The active speaker changed.
+/// A change of the active speaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpeakerChange {
-    /// Who was; may have left.
+    /// Previous speaker, if any; may have left the room.
     pub before: Option<Party>,
-    /// Who is.
+    /// New speaker, if any.
     pub after: Option<Party>,
 }
 
-/// One room. See the module head.
+/// Mixer of one room. See the module head.
 pub struct Mix {
     members: Vec<Option<Member>>,
     bands: [Band; RATES.len()],
@@ -96,7 +96,7 @@ impl Default for Mix {
 }
 
 impl Mix {
-    /// An empty room.
+    /// Creates an empty room.
     pub fn new() -> Mix {
         Mix {
             members: Vec::new(),
@@ -107,9 +107,9 @@ impl Mix {
         }
     }
 
-    // ---- the room changes: not on the packet path ----
+    // ---- changes of the room: not on the packet path ----
 
-    /// Takes a party that speaks and hears at `rate`.
+    /// Adds a party that speaks and hears at `rate`; returns its handle.
     pub fn join(&mut self, rate: SampleRate, heard_by: HeardBy) -> Party {
         self.reap();
         let index = self.members.iter().position(Option::is_none).unwrap_or(self.members.len());
@@ -121,22 +121,22 @@ impl Mix {
         Party(index as u32)
     }
 
-    /// Lets a party go; what it said last fades over the next tick.
+    /// Removes a party; the end of its speech fades over the next tick.
     pub fn leave(&mut self, party: Party) {
         self.reap();
-        let Some(member) = self.here(party) else { return };
+        let Some(member) = self.member_mut(party) else { return };
         member.stay = Stay::Leaving;
         self.speaker.forget(party.index());
         self.rewire();
     }
 
-    /// Changes who hears a party.
+    /// Changes which listeners hear a party.
     pub fn heard_by(&mut self, party: Party, heard_by: HeardBy) {
-        if self.here(party).is_none_or(|member| member.heard_by == heard_by) {
+        if self.member_mut(party).is_none_or(|member| member.heard_by == heard_by) {
             return;
         }
         self.reap();
-        if let Some(member) = self.here(party) {
+        if let Some(member) = self.member_mut(party) {
             member.heard_by = heard_by;
             if heard_by != HeardBy::All {
                 self.speaker.forget(party.index());
@@ -145,15 +145,16 @@ impl Mix {
         }
     }
 
-    /// Changes how loud `to` hears `from`: 0 not at all, 1 as it is, at most [`MAX_GAIN`]; `None`: as `heard_by` says. `false`: the
-    /// two are not both here, are one, or the gain is none.
+    /// Changes how loud `to` hears `from`: 0 is silence, 1 is unchanged, at most [`MAX_GAIN`]; `None` follows
+    /// `heard_by`. Returns `false` if one of the two is not in the room, both are the same, or the gain is out of
+    /// range.
     pub fn gain(&mut self, from: Party, to: Party, gain: Option<f32>) -> bool {
         self.reap();
         let possible = gain.is_none_or(|gain| (0.0..=MAX_GAIN).contains(&gain));
-        if !possible || from == to || self.here(from).is_none() {
+        if !possible || from == to || self.member_mut(from).is_none() {
             return false;
         }
-        let Some(listener) = self.here(to) else { return false };
+        let Some(listener) = self.member_mut(to) else { return false };
         match listener.pairs.iter_mut().find(|pair| pair.from == from) {
             Some(pair) => pair.asked = gain,
             None if gain.is_some() => self.pair_up(from, to, gain),
@@ -163,31 +164,32 @@ impl Mix {
         true
     }
 
-    /// How many are here.
+    /// Returns the number of parties in the room.
     pub fn len(&self) -> usize {
         self.members.iter().flatten().filter(|member| member.stay == Stay::Here).count()
     }
 
-    /// Whether nobody is here.
+    /// Whether the room has no party.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The active speaker, if anybody speaks.
+    /// Returns the active speaker; `None` while no party speaks.
     pub fn active_speaker(&self) -> Option<Party> {
         self.speaker.active().map(|index| Party(index as u32))
     }
 
     // ---- each tick: every party says, the room mixes, every party hears ----
 
-    /// What the party says in this tick: 20 ms at its rate. `None`, another length, or no call at all before `mix`: nothing.
+    /// Sets the party's speech in this tick: 20 ms at its rate. `None`, another length, or no call at all before `mix`
+    /// means silence.
     pub fn say(&mut self, party: Party, frame: Option<&[i16]>) {
-        if let Some(member) = self.here(party) {
+        if let Some(member) = self.member_mut(party) {
             member.say(frame);
         }
     }
 
-    /// All has been said: brings the tick's sums together.
+    /// Mixes the tick after all parties have spoken; returns a change of the active speaker.
     pub fn mix(&mut self) -> Option<SpeakerChange> {
         self.members.iter_mut().flatten().for_each(Member::close_tick);
         self.move_gains();
@@ -203,8 +205,8 @@ impl Mix {
         self.follow_speaker()
     }
 
-    /// What the party hears in this tick: all others, each as loud as the room's gains have it. `out` holds 20 ms at the party's
-    /// rate; another length, or a party that is not here, gets silence.
+    /// Writes what the party hears in this tick: all others, each at the volume that the room's gains define. `out`
+    /// holds 20 ms at the party's rate; with another length, or for an unknown party, it is filled with silence.
     pub fn hear(&mut self, party: Party, out: &mut [i16]) {
         let Mix { members, bands, scratch, .. } = self;
         let member = members.get(party.index()).and_then(Option::as_ref);
@@ -237,11 +239,11 @@ impl Mix {
 
     // ---- inside ----
 
-    fn here(&mut self, party: Party) -> Option<&mut Member> {
+    fn member_mut(&mut self, party: Party) -> Option<&mut Member> {
         self.members.get_mut(party.index())?.as_mut().filter(|member| member.stay == Stay::Here)
     }
 
-    /// Gives back the places of those who are gone.
+    /// Frees the places of parties that have left.
     fn reap(&mut self) {
         for index in 0..self.members.len() {
             if self.members[index].as_ref().is_some_and(|member| member.stay == Stay::Gone) {
@@ -257,18 +259,20 @@ impl Mix {
     }
 
     fn pair_up(&mut self, from: Party, to: Party, asked: Option<f32>) {
-        let Some(base) = self.here(from).map(|member| member.base.1) else { return };
-        if let Some(listener) = self.here(to) {
+        let Some(base) = self.member_mut(from).map(|member| member.base.1) else { return };
+        if let Some(listener) = self.member_mut(to) {
             listener.pairs.push(Pair { from, asked, gain: (base, base) });
         }
     }
 
-    /// Makes the pairs of whispers, and the conversions that bands and pairs need.
+    /// Creates the pairs of whispers, and the conversions that bands and pairs need.
     fn rewire(&mut self) {
         for index in 0..self.members.len() {
             let Some(HeardBy::Only(to)) = self.members[index].as_ref().map(|member| member.heard_by) else { continue };
             let from = Party(index as u32);
-            if self.here(to).is_some_and(|listener| listener.pairs.iter().all(|pair| pair.from != from)) && to != from {
+            if self.member_mut(to).is_some_and(|listener| listener.pairs.iter().all(|pair| pair.from != from))
+                && to != from
+            {
                 self.pair_up(from, to, None);
             }
         }
@@ -292,11 +296,11 @@ impl Mix {
         }
     }
 
-    /// Gains of this tick: from where the last one ended to where they are to be.
+    /// Updates the gains of this tick: each goes from its last value to its target.
     fn move_gains(&mut self) {
         let Mix { members, .. } = self;
         for index in 0..members.len() {
-            // Taken out for a moment, because they look at other members.
+            // Taken out for a moment, because the gains depend on other members.
             let Some(mut pairs) = members[index].as_mut().map(|member| std::mem::take(&mut member.pairs)) else {
                 continue;
             };
@@ -305,7 +309,7 @@ impl Mix {
                 let (wanted, base) = (from.heard_by.gain_to(Party(index as u32)), from.heard_by.base());
                 let to = if from.cold { pair.gain.1 } else { pair.asked.unwrap_or(wanted) };
                 pair.gain = (pair.gain.1, to);
-                // Superfluous once it says what the base says, and both have arrived there.
+                // A pair is superfluous once it equals the base and both have reached their targets.
                 pair.asked.is_some() || wanted != base || pair.gain != (base, base) || from.base.1 != base
             });
             if let Some(member) = &mut members[index] {

@@ -1,4 +1,4 @@
-//! Gain, ducking, mixing and taps over linear samples.
+//! Gain, ducking, mixing and taps for linear samples.
 //!
 //! ```text
 //! leg's frame ──┬──▶ Ducker ──▶ mix_into ──▶ peer's encoder
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariants: mono `i16`; nothing here allocates after construction, blocks or reads the clock.
-//! Not here: resampling and codecs (crate `codecs`), and who is in which room (`call`).
+//! Not here: resampling and codecs (crate `codecs`), and the membership of rooms (`call`).
 
 #![forbid(unsafe_code)]
 

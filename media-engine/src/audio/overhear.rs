@@ -1,4 +1,4 @@
-//! What one leg overhears of others: the sum of their frames, pulled frame by frame.
+//! Ears of a leg that overhears others: the sum of their frames, read frame by frame.
 //!
 //! ```text
 //! a leg's tick ─ push ─▶ [frames of one ear] ─┐
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Speakers and listener tick at different times, which move by milliseconds: each ear starts with two frames, so that a tick that
-//! comes too early or too late is not audible. All of them belong to one worker, so the frames need no lock and no copy but one:
-//! a tap for readers on other threads would copy four times as much.
+//! comes too early or too late is not audible. All legs belong to one worker, so the frames need no lock and a single copy; a tap,
+//! which is made for readers on other threads, copies four times as much.
 //!
 //! Invariants: a leg does not change by being overheard; a frame allocates nothing but, once for each change of rate, a resampler and
 //! the room for frames.
@@ -16,14 +16,14 @@ use super::limit::limit;
 use crate::units::{LegId, SampleRate};
 use codecs::resample::Resampler;
 
-/// Frames that wait before the first one is heard.
+/// Number of frames that wait before the first one is heard.
 const FIRST: usize = 2;
-/// Frames that wait at most; of a longer backlog the oldest ones are left out.
+/// Largest number of waiting frames; the oldest frames of a longer backlog are skipped.
 const MOST: usize = 3;
-/// Samples of 20 ms at the highest rate.
+/// Number of samples in 20 ms at the highest rate.
 const FRAME: usize = 960;
 
-/// The ears of one leg.
+/// Ears of one leg on other legs.
 pub struct Ears {
     ears: Vec<Ear>,
     sum: Box<[f32]>,
@@ -37,18 +37,18 @@ struct Ear {
     rate: SampleRate,
     oldest: usize,
     waiting: usize,
-    /// Enough frames have come.
+    /// Whether enough frames have arrived to begin.
     begun: bool,
     resampler: Option<Resampler>,
 }
 
 impl Ears {
-    /// Ears that hear nothing yet.
+    /// Creates ears that overhear no leg yet.
     pub fn new() -> Ears {
         Ears { ears: Vec::new(), sum: vec![0.0; FRAME].into(), resampled: Vec::new() }
     }
 
-    /// Legs that are overheard.
+    /// Returns the legs that are overheard.
     pub fn of(&self) -> impl Iterator<Item = LegId> + '_ {
         self.ears.iter().map(|ear| ear.of)
     }
@@ -75,7 +75,7 @@ impl Ears {
         }
     }
 
-    /// The next frame: at most 20 ms at `rate`.
+    /// Writes the next frame: at most 20 ms at `rate`.
     pub fn hear(&mut self, pcm: &mut [i16], rate: SampleRate) {
         let Some(sum) = self.sum.get_mut(..pcm.len()) else { return pcm.fill(0) };
         sum.fill(0.0);

@@ -6,9 +6,9 @@
 //!
 //! Invariants:
 //! - Writing never blocks, never allocates and never fails: a full ring loses its *oldest* frame.
-//! - Every frame is numbered from 0 by the writer; the reader is told how many it lost in front of
-//!   each frame, so a loss is a numbered gap and never a silent splice.
-//! - Either end sees that the other one is gone.
+//! - Every frame is numbered from 0 by the writer; the reader learns how many frames were lost before each one, so a
+//!   loss is a numbered gap and never a silent splice.
+//! - Either end notices when the other one has been dropped.
 //!
 //! Not here: waking the reader. A wake-up is a system call per frame; readers poll at frame rate.
 //! The ring is allocation-free after construction: `media-engine/tests/no_alloc_pure.rs`.
@@ -21,52 +21,52 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::units::SampleRate;
 
-/// Longest frame that a tap carries, in samples: 20 ms at 48 kHz.
+/// Length of the longest frame that a tap carries, in samples: 20 ms at 48 kHz.
 pub const MAX_FRAME_SAMPLES: usize = 960;
 
-/// Where the samples of a frame came from.
+/// Origin of a frame's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrameKind {
-    /// Decoded from a packet that arrived.
+    /// Samples decoded from a packet that arrived.
     Voice,
-    /// Made up for a lost packet.
+    /// Samples generated for a lost packet.
     Concealed,
-    /// Nothing was sent, or nothing is there yet.
+    /// Nothing was sent, or nothing has arrived yet.
     Silence,
 }
 
 /// One frame of linear audio: at most [`MAX_FRAME_SAMPLES`] of mono `i16`.
 #[derive(Clone)]
 pub struct TapFrame {
-    /// Frames pushed before this one since the tap was made.
+    /// Number of frames pushed before this one since the tap was created.
     pub number: u64,
-    /// The tick of the engine's clock at which the frame was played.
+    /// Tick of the engine's clock at which the frame was played.
     pub at: Instant,
-    /// When the audio was captured at its source, on the engine's clock; `None` where nobody knows.
+    /// Time at which the audio was captured at its source, on the engine's clock; `None` if unknown.
     pub captured_at: Option<Instant>,
-    /// Where the samples came from.
+    /// Origin of the samples.
     pub kind: FrameKind,
-    /// Rate of `samples`.
+    /// Sample rate of `samples`.
     pub rate: SampleRate,
-    /// How many of `samples` are valid.
+    /// Number of valid `samples`.
     pub len: u16,
-    /// The samples; those from `len` on are zero.
+    /// Mono samples; those from `len` on are zero.
     pub samples: [i16; MAX_FRAME_SAMPLES],
 }
 
 impl TapFrame {
-    /// The valid samples.
+    /// Returns the valid samples only.
     pub fn samples(&self) -> &[i16] {
         &self.samples[..usize::from(self.len).min(MAX_FRAME_SAMPLES)]
     }
 }
 
-/// A frame and what was lost in front of it.
+/// A frame and the number of frames lost before it.
 #[derive(Clone)]
 pub struct TapItem {
-    /// The frame.
+    /// The next frame, oldest first.
     pub frame: TapFrame,
-    /// Frames lost between the frame popped before and this one.
+    /// Number of frames lost between the previously popped frame and this one.
     pub gap: u64,
 }
 
@@ -78,21 +78,21 @@ struct Ring {
     reader_gone: AtomicBool,
 }
 
-/// The end that a media worker holds. Dropping it lets the reader drain and stop.
+/// End of a tap that a media worker holds. Dropping it lets the reader drain the ring and stop.
 pub struct TapWriter {
     ring: Arc<Ring>,
     next: u64,
 }
 
-/// The end that recording or recognition holds. Dropping it lets the worker remove the tap.
+/// End of a tap that recording or recognition holds. Dropping it lets the worker remove the tap.
 pub struct TapReader {
     ring: Arc<Ring>,
     next: u64,
 }
 
-/// Makes a tap whose ring holds `capacity_frames` frames (at least one).
+/// Creates a tap whose ring holds `capacity_frames` frames (at least one).
 pub fn tap(capacity_frames: usize) -> (TapWriter, TapReader) {
-    // Identities only: no other memory is published through this counter.
+    // Only the value matters: no other memory is published through this counter.
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
     let ring = Arc::new(Ring {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -105,12 +105,12 @@ pub fn tap(capacity_frames: usize) -> (TapWriter, TapReader) {
 }
 
 impl TapWriter {
-    /// Identity of the tap, unique in the process; the reader has the same.
+    /// Returns the tap's identity, unique in the process; the reader has the same.
     pub fn id(&self) -> u64 {
         self.ring.id
     }
 
-    /// Copies a frame into the ring; drops the oldest frame when the ring is full.
+    /// Copies a frame into the ring; drops the oldest frame if the ring is full.
     ///
     /// `at` is the tick, `captured_at` the time of capture on the same clock. Samples beyond
     /// [`MAX_FRAME_SAMPLES`] go into further frames with the same times.
@@ -140,12 +140,12 @@ impl TapWriter {
         }
     }
 
-    /// Frames dropped because the reader was late.
+    /// Returns the number of frames dropped because the reader was late.
     pub fn dropped(&self) -> u64 {
         self.ring.dropped.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody reads any more: the tap can be removed.
+    /// Whether the reader has been dropped, so that the tap can be removed.
     pub fn is_reader_gone(&self) -> bool {
         self.ring.reader_gone.load(Ordering::Acquire)
     }
@@ -158,12 +158,12 @@ impl Drop for TapWriter {
 }
 
 impl TapReader {
-    /// Identity of the tap, unique in the process; the writer has the same.
+    /// Returns the tap's identity, unique in the process; the writer has the same.
     pub fn id(&self) -> u64 {
         self.ring.id
     }
 
-    /// The oldest frame, with the number of frames lost in front of it; `None` when the ring is empty.
+    /// Takes the oldest frame, with the number of frames lost before it; `None` if the ring is empty.
     pub fn pop(&mut self) -> Option<TapItem> {
         let frame = self.ring.frames.pop()?;
         let gap = frame.number.saturating_sub(self.next);
@@ -171,24 +171,24 @@ impl TapReader {
         Some(TapItem { frame, gap })
     }
 
-    /// Frames waiting.
+    /// Returns the number of frames that wait.
     pub fn len(&self) -> usize {
         self.ring.frames.len()
     }
 
-    /// Whether no frame waits.
+    /// Whether no frame is waiting.
     pub fn is_empty(&self) -> bool {
         self.ring.frames.is_empty()
     }
 
-    /// Frames dropped because this reader was late.
+    /// Returns the number of frames dropped because this reader was late.
     pub fn dropped(&self) -> u64 {
         self.ring.dropped.load(Ordering::Relaxed)
     }
 
-    /// Whether no frame waits and none will ever come.
+    /// Whether no frame is waiting and none will ever follow.
     pub fn is_finished(&self) -> bool {
-        // The flag first: frames pushed before it was set are then visible to `is_empty`.
+        // The flag is read first: frames pushed before it was set are then visible to `is_empty`.
         self.ring.writer_gone.load(Ordering::Acquire) && self.ring.frames.is_empty()
     }
 }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_come_out_as_they_went_in() {
+    fn frames_are_read_as_they_were_written() {
         let now = test_epoch();
         let (mut writer, mut reader) = tap(4);
         assert_eq!(writer.id(), reader.id());
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn full_ring_loses_the_oldest_and_tells_how_many() {
+    fn a_full_ring_loses_the_oldest_frames_and_counts_them() {
         let now = test_epoch();
         let (mut writer, mut reader) = tap(3);
         for value in 0..8 {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn long_input_is_split_and_none_of_it_lost() {
+    fn long_input_is_split_without_loss() {
         let now = test_epoch();
         let (mut writer, mut reader) = tap(4);
         let samples: Vec<i16> = (0..2000).collect();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_sees_that_the_other_is_gone() {
+    fn each_end_notices_that_the_other_was_dropped() {
         let now = test_epoch();
         let (mut writer, mut reader) = tap(2);
         push(&mut writer, now, 1);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn concurrent_reader_accounts_for_every_frame() {
+    fn a_concurrent_reader_accounts_for_every_frame() {
         let now = test_epoch();
         let (mut writer, mut reader) = tap(8);
         let pushed = 20_000_u64;

@@ -1,7 +1,8 @@
-//! Captures of calls: what went into each machine and what it said, as JSON lines; and their replay to the same effects.
+//! Captures of calls: the inputs and effects of each machine, as JSON lines, and their replay.
 //!
-//! Lines of many calls stand in one file, each with its call's id. The machine is pure, so the same inputs at the same times have
-//! the same effects. A difference means that another version of the program wrote the capture, or that the machine is not pure.
+//! One file holds the lines of many calls, each with its call's id. The machine is pure, so the same inputs at the same times
+//! have the same effects. A difference means that another version of the program wrote the capture, or that the machine is not
+//! pure.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -13,82 +14,82 @@ use super::{Call, Destination, Effect, Input, LegRole, Plan, Start, Timing};
 use crate::error::ReplayError;
 use crate::units::LegId;
 
-/// Format of captures; another one is refused.
+/// Version of the capture format; other versions are refused.
 const VERSION: u32 = 1;
-/// No call waits longer for anything.
+/// No call waits longer than this for anything.
 const MAX_WAIT: Duration = Duration::from_secs(366 * 24 * 3_600);
-/// Longest line that is read: one with as many legs as a call may have.
+/// Maximum length of a line in bytes, sufficient for a call with the maximum number of legs.
 const MAX_LINE: usize = 1 << 20;
 
 /// One line of a capture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Captured {
-    /// The call's id, as a UUID.
+    /// Id of the call, as a UUID.
     pub call: String,
     /// Nanoseconds since the call began.
     pub at: u64,
-    /// What happened.
+    /// Beginning, input or gap of the call.
     #[serde(flatten)]
     pub happened: Happened,
 }
 
-/// What happened to a call.
+/// An entry in the capture of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Happened {
-    /// It began: the first line of each call.
+    /// The call began; the first line of each call.
     Began {
-        /// Format of the capture.
+        /// Version of the capture format.
         version: u32,
-        /// Whom it called first; `None`: it came in.
+        /// Destination that was called first; `None`: the call came in.
         to: Option<Destination>,
-        /// The plan for the time after the first leg's answer.
+        /// What follows the first leg's answer.
         plan: Plan,
-        /// Role of its first leg.
+        /// Role of the first leg.
         role: LegRole,
-        /// First of its legs' names.
+        /// First of the call's leg ids.
         legs: LegId,
-        /// How long it waited for what.
+        /// Time-outs of the call.
         timing: Timing,
     },
-    /// An input, and what it led to.
+    /// The machine took an input, with these effects.
     Took {
-        /// The input.
+        /// Input that was given to the machine.
         input: Input,
-        /// Its effects.
+        /// Effects that the machine returned, in order.
         effects: Vec<Effect>,
     },
-    /// Inputs before this line are missing: the disk did not keep up.
+    /// Inputs before this line are missing because the disk was too slow.
     Broke,
 }
 
 impl Happened {
-    /// The beginning of a call.
+    /// Creates the first entry of a call.
     pub fn began(to: Option<Destination>, plan: Plan, role: LegRole, start: &Start) -> Happened {
         Happened::Began { version: VERSION, to, plan, role, legs: start.legs, timing: start.timing }
     }
 }
 
-/// What a replay showed.
+/// Result of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
-    /// Calls that began.
+    /// Number of calls that began.
     pub calls: u64,
-    /// Inputs put in.
+    /// Number of inputs that were replayed.
     pub inputs: u64,
-    /// Effects that came as written.
+    /// Number of effects that matched the capture.
     pub effects: u64,
-    /// Calls of which inputs are missing: they are compared up to there.
+    /// Number of calls with missing inputs; they are compared up to the gap.
     pub broken: u64,
-    /// The first difference: line, what is written, what came.
+    /// First difference: line number, captured effects, replayed effects.
     pub difference: Option<(u64, String, String)>,
 }
 
 impl Replay {
-    /// Replays a capture of calls.
+    /// Replays a capture of calls and compares the effects.
     ///
     /// # Errors
-    /// [`ReplayError`] when the file cannot be read or is no capture. A difference is no error: it stands in the result.
+    /// [`ReplayError`] when the file cannot be read or is not a capture. A difference is not an error: the result reports it.
     pub fn of(mut capture: impl BufRead, now: Instant) -> Result<Replay, ReplayError> {
         let mut replay = Replay::default();
         let mut calls: HashMap<String, Call> = HashMap::new();
@@ -135,7 +136,7 @@ impl Replay {
                 self.broken += 1;
             }
             Happened::Took { input, effects } => {
-                // One that broke, or began before the capture did.
+                // The capture has a gap in this call, or began after it.
                 let Some(call) = calls.get_mut(&id) else { return Ok(()) };
                 self.inputs += 1;
                 let came = call.handle(input, now);

@@ -1,4 +1,4 @@
-//! How a call comes about: the plan, and legs that ring, are heard early, answer.
+//! How a call is set up: the plan, and legs that ring, send early media and answer.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ impl Call {
         }
     }
 
-    /// Calls somebody at once.
+    /// Calls a destination at once.
     pub(super) fn dial(&mut self, role: LegRole, part: Part, to: Destination, now: Instant) -> Vec<Effect> {
         let ring = match part {
             Part::Opener => self.timing.ring_first,
@@ -43,7 +43,7 @@ impl Call {
         }
     }
 
-    /// The phase of a leg that is called from now on. Whoever calls for help talks as long as need be.
+    /// Returns the phase of a leg that is called from now on. An emergency call has no maximum duration.
     pub(super) fn dialling(&mut self, to: &Destination, ring: Option<Duration>, now: Instant) -> LegPhase {
         if matches!(to, Destination::Emergency { .. }) {
             self.longest = None;
@@ -57,7 +57,7 @@ impl Call {
         let LegPhase::Dialling { early, .. } = leg.phase else { return Vec::new() };
         match leg.part {
             Part::Heir { .. } => self.on_heir_rang(id),
-            // A caller who hears the callee's own ring-back needs none of its telephone's.
+            // A caller who hears the callee's own ring-back does not need ours.
             Part::Callee => match self.opener() {
                 Some((first, LegPhase::Offered { .. })) if !early => {
                     vec![Effect::Alert(first), Effect::Tell(Notice::Ringing)]
@@ -75,7 +75,7 @@ impl Call {
         let Some(leg) = self.leg_mut(id) else { return Vec::new() };
         let LegPhase::Dialling { early, .. } = &mut leg.phase else { return Vec::new() };
         if leg.part == Part::Opener && joins {
-            // Nobody is there yet who could hear it.
+            // No leg is there yet to hear it.
             return self.on_rang(id);
         }
         if std::mem::replace(early, true) {
@@ -129,7 +129,7 @@ impl Call {
         }
     }
 
-    /// The first leg is up, and nobody else is called.
+    /// Continues with the first leg alone: no other leg is called.
     fn go_on_alone(&mut self, id: LegId, plan: Option<Plan>) -> Vec<Effect> {
         self.status = Status::Talking;
         let notice = match (plan, self.leg_mut(id)) {
@@ -142,12 +142,12 @@ impl Call {
         vec![Effect::Tell(notice)]
     }
 
-    /// The leg that the plan began with, while it is not in yet.
+    /// Returns the leg that opened the call, until it is seated.
     fn opener(&self) -> Option<(LegId, &LegPhase)> {
         self.legs.iter().find(|leg| leg.part == Part::Opener).map(|leg| (leg.id, &leg.phase))
     }
 
-    /// From now on the leg is in.
+    /// Seats a leg as a party that is up.
     pub(super) fn seat(&mut self, id: LegId) {
         if let Some(leg) = self.leg_mut(id) {
             (leg.phase, leg.part) = (LegPhase::Up, Part::Party);

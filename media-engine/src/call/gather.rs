@@ -1,46 +1,46 @@
-//! Digits that are collected from one leg.
+//! Collection of digits from one leg.
 //!
 //! ```text
-//! new ─▶ listen(now) ─▶ key … key ─┬─ finish key, or as many as wanted ─▶ Gathered
-//!                                  └─ nothing for too long ─────────────▶ Gathered
+//! new ─▶ listen(now) ─▶ key … key ─┬─ finish key, or maximum length ─▶ Gathered
+//!                                  └─ time-out ─────────────────────▶ Gathered
 //! ```
 //!
-//! Not here: how keys are heard, and the prompt before them (the engine).
+//! Not here: how keys are recognised, and the prompt before them (the engine).
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// Most digits of one collection.
+/// Maximum number of digits in one collection.
 pub const DIGITS_MAX: u8 = 64;
 
-/// How digits are collected.
+/// Rules of a collection: how many digits it takes, and when it ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatherRules {
-    /// Fewer are too few, 0 to `max`.
+    /// Minimum number of digits for success, 0 to `max`.
     pub min: u8,
-    /// As many are complete, 1 to [`DIGITS_MAX`].
+    /// Number of digits that completes the collection, 1 to [`DIGITS_MAX`].
     pub max: u8,
-    /// The key that completes them, and is none of them; `None`: every key is a digit.
+    /// Key that completes the collection without being part of it; `None`: every key is a digit.
     pub finish: Option<char>,
-    /// How long the first key is waited for.
+    /// Time to wait for the first key, 0.1 to 300 s.
     pub first: Duration,
-    /// How long each further key is waited for.
+    /// Time to wait for each further key, 0.1 to 300 s.
     pub between: Duration,
 }
 
 impl GatherRules {
-    /// Whether digits can be collected so.
+    /// Checks that the rules can be carried out.
     ///
     /// # Errors
-    /// The field, and what was expected of it.
+    /// The field, and what was expected of it; both belong in the answer to the requester.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         let waits = GatherRules::SHORTEST..=GatherRules::LONGEST;
         let is_key = |key: char| key.is_ascii_digit() || matches!(key, '*' | '#' | 'A'..='D');
         if !(1..=DIGITS_MAX).contains(&self.max) {
             Err(("max", format!("expected 1 to {DIGITS_MAX} digits")))
         } else if self.min > self.max {
-            Err(("min", "expected no more than `max`".into()))
+            Err(("min", "expected at most `max`".into()))
         } else if !self.finish.is_none_or(is_key) {
             Err(("finish", "expected one of 0-9, *, #, A-D".into()))
         } else if !waits.contains(&self.first) {
@@ -52,62 +52,62 @@ impl GatherRules {
         }
     }
 
-    /// Shortest time in which a key can come.
+    /// Shortest time to wait for a key.
     const SHORTEST: Duration = Duration::from_millis(100);
-    /// Longest time that a key is waited for.
+    /// Longest time to wait for a key.
     const LONGEST: Duration = Duration::from_secs(300);
 }
 
-/// Why no more digits are collected.
+/// Reason why a collection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GatherEnd {
-    /// As many as may be are there.
+    /// The maximum number of digits has been reached.
     Length,
     /// The finish key was pressed.
     FinishKey,
-    /// No key came, or no further one.
+    /// No key, or no further key, came in time.
     Timeout,
-    /// Somebody stopped it.
+    /// A request stopped the collection.
     Stopped,
     /// The leg has left the call.
     LegGone,
 }
 
-/// What was collected.
+/// Result of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gathered {
-    /// The digits, without the finish key.
+    /// Digits without the finish key.
     pub digits: String,
-    /// Why there are no more.
+    /// Reason why the collection has ended.
     pub end: GatherEnd,
-    /// At least as many as wanted, and complete by length, key or pause.
+    /// At least the minimum was collected, and the collection ended by length, finish key or time-out.
     pub enough: bool,
 }
 
-/// A collection under way.
+/// A collection that is in progress.
 #[derive(Clone, Debug)]
 pub struct Gather {
     rules: GatherRules,
     digits: String,
-    /// When the next key is given up; `None`: the time has not begun.
+    /// Time-out of the next key; `None`: the clock has not started.
     until: Option<Instant>,
 }
 
 impl Gather {
-    /// Waits, without a limit, until [`Gather::listen`] or the first key.
+    /// Creates a collection that waits without a limit until [`Gather::listen`] or the first key.
     pub fn new(rules: GatherRules) -> Gather {
         Gather { rules, digits: String::new(), until: None }
     }
 
-    /// The time for the first key begins, unless one has come.
+    /// Starts the clock for the first key, unless a key has come.
     pub fn listen(&mut self, now: Instant) {
         if self.until.is_none() {
             self.until = now.checked_add(self.rules.first);
         }
     }
 
-    /// A key was pressed.
+    /// Takes a key; returns the result if the key completes the collection.
     pub fn key(&mut self, digit: char, now: Instant) -> Option<Gathered> {
         if self.rules.finish == Some(digit) {
             return Some(self.end(GatherEnd::FinishKey));
@@ -117,17 +117,17 @@ impl Gather {
         (self.digits.len() >= usize::from(self.rules.max)).then(|| self.end(GatherEnd::Length))
     }
 
-    /// When [`Gather::timeout`] is due.
+    /// Returns when [`Gather::timeout`] is due; `None`: the clock has not started.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.until
     }
 
-    /// The time has come.
+    /// Ends the collection if its time-out has passed.
     pub fn timeout(&mut self, now: Instant) -> Option<Gathered> {
         self.until.is_some_and(|until| until <= now).then(|| self.end(GatherEnd::Timeout))
     }
 
-    /// No more keys are wanted, or can come.
+    /// Ends the collection for this reason, and returns the result.
     pub fn end(&mut self, end: GatherEnd) -> Gathered {
         let digits = std::mem::take(&mut self.digits);
         let is_whole = matches!(end, GatherEnd::Length | GatherEnd::FinishKey | GatherEnd::Timeout);
@@ -137,28 +137,28 @@ impl Gather {
     }
 }
 
-/// How a key was heard.
+/// How a key was recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyWay {
     /// As a telephone-event (RFC 4733).
     Event,
-    /// By signalling.
+    /// By signalling, in a SIP INFO request.
     Info,
-    /// In the sound.
+    /// As tones in the sound.
     Sound,
 }
 
-/// Tells keys from their echoes: a telephone may press one key in two ways at once.
+/// Tells keys from their duplicates: a telephone may report one key in two ways at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeyWays {
     last: Option<(char, KeyWay, Instant)>,
 }
 
 impl KeyWays {
-    /// How far the two reports of one key may lie apart.
+    /// Longest time between the two reports of one key.
     const APART: Duration = Duration::from_millis(700);
 
-    /// Whether it is a key of its own, and not the one before, heard in another way.
+    /// Returns whether this is a new key, and not the previous one reported in another way.
     pub fn is_new(&mut self, digit: char, way: KeyWay, now: Instant) -> bool {
         let is_echo = self.last.is_some_and(|(last, last_way, at)| {
             last == digit && last_way != way && now.saturating_duration_since(at) < KeyWays::APART
@@ -196,14 +196,14 @@ mod tests {
         let mut gather = Gather::new(rules(0, 3, Some('#')));
         assert_eq!(press(&mut gather, "#", now), gathered("", GatherEnd::FinishKey, true));
         let mut gather = Gather::new(rules(1, 3, None));
-        assert_eq!(press(&mut gather, "#", now), None, "a digit like all others");
+        assert_eq!(press(&mut gather, "#", now), None, "without a finish key, # is a digit");
         assert_eq!(gather.poll_timeout(), Some(now + 2 * SECOND));
         assert_eq!(gather.timeout(now + SECOND), None);
         assert_eq!(gather.timeout(now + 2 * SECOND), gathered("#", GatherEnd::Timeout, true));
     }
 
     #[test]
-    fn the_time_for_the_first_key_begins_when_it_is_told_to() {
+    fn the_clock_for_the_first_key_starts_with_listen() {
         let now = test_epoch();
         let mut gather = Gather::new(rules(0, 3, None));
         assert_eq!(gather.poll_timeout(), None);
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(gather.poll_timeout(), Some(now + 5 * SECOND));
         gather.key('1', now + 4 * SECOND);
         gather.listen(now + 5 * SECOND);
-        assert_eq!(gather.poll_timeout(), Some(now + 6 * SECOND), "a key has come meanwhile");
+        assert_eq!(gather.poll_timeout(), Some(now + 6 * SECOND), "a key that has come already sets the time-out");
         let mut silent = Gather::new(rules(0, 3, None));
         silent.listen(now);
         let nothing = Gathered { digits: String::new(), end: GatherEnd::Timeout, enough: false };
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_two_ways_is_one_and_a_key_twice_in_one_way_is_two() {
+    fn a_key_reported_in_two_ways_counts_once_and_twice_in_one_way_counts_twice() {
         let now = test_epoch();
         let mut ways = KeyWays::default();
         assert!(ways.is_new('5', KeyWay::Event, now));

@@ -1,16 +1,17 @@
-//! Who hears whom: derived from the legs, never stored.
+//! The topology of a call: which leg hears which, derived from the legs and never stored.
 //!
 //! ```text
 //! Floor      hears all others on the floor, and they hear it
-//! Muted      on the floor too, and nobody hears it
-//! Listening  a supervisor: hears the floor, and nobody hears it
+//! Muted      on the floor too, but no leg hears it
+//! Listening  a supervisor: hears the floor, and no leg hears it
 //! Whispering a supervisor: hears the floor, and one leg of it hears it
-//! Aside      hears a sound or silence; nobody hears it, and nothing of it is recognised, translated or recorded
+//! Aside      hears a sound or silence; it is not heard, recognised, translated or recorded
 //! Scripted   hears its application, which hears it
 //! ```
 //!
-//! A leg that a call program has hears that somebody is called whom the program wants. A supervisor who barges in is on the floor. Who waits is nobody's decision: a leg that is alone on the floor waits for whoever is
-//! called in another's place, for a lost leg, for a leg that is called, or for one that is held, and hears that.
+//! While a call program dials a target, its caller hears ring-back. A supervisor who barges in is on the floor. Waiting follows
+//! from the legs: a leg that is alone on the floor waits for the leg that is called in another's place, for a lost leg, for a leg
+//! that is being called, or for one on hold, and hears the sound that fits.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,84 +20,84 @@ use super::{Call, Effect, LegRole, Notice, SuperviseMode};
 use crate::config::App;
 use crate::units::LegId;
 
-/// Where a leg with media stands in the topology.
+/// Place of a leg with media in the topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// In the conversation.
     Floor,
-    /// In the conversation, without a voice.
+    /// In the conversation, but muted.
     Muted,
-    /// Hears the conversation, and has no part in it.
+    /// Hears the conversation without taking part in it.
     Listening,
-    /// Hears the conversation, and is heard by this leg of it alone.
+    /// Hears the conversation, and only this leg of it hears the whisper.
     Whispering(LegId),
-    /// Out of it for a while.
+    /// Outside the conversation for a while, with this sound.
     Aside(Sound),
-    /// With an application.
+    /// With this application.
     Scripted(App),
 }
 
-/// What a leg hears that is set aside.
+/// Sound for a leg that is set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sound {
-    /// Nothing.
+    /// Silence; nothing is played.
     Silence,
-    /// That somebody is being called.
+    /// Ring-back: another leg is being called.
     Ringback,
-    /// That somebody is being called in the place of whoever it talked with.
+    /// The sound of waiting: a leg is being called in the place of this leg's partner.
     Wait,
-    /// That somebody will be back.
+    /// Music on hold: the partner will be back.
     Hold,
 }
 
-/// Every leg that has media, and its place. Legs that are not named have none yet, or none any more.
+/// Every leg that has media, with its place. Legs that are not named have no media yet, or no longer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Topology(Vec<(LegId, Place)>);
 
 impl Topology {
-    /// All legs, in the order in which they came.
+    /// Returns all legs with their places, in the order in which they came.
     pub fn places(&self) -> impl Iterator<Item = (LegId, Place)> + '_ {
         self.0.iter().copied()
     }
 
-    /// The place of one.
+    /// Returns the place of a leg; `None`: the leg has no media.
     pub fn place(&self, leg: LegId) -> Option<Place> {
         self.places().find(|(known, _)| *known == leg).map(|(_, place)| place)
     }
 
-    /// Those who are in the conversation.
+    /// Returns the legs in the conversation.
     pub fn floor(&self) -> impl Iterator<Item = LegId> + '_ {
         self.places().filter(|(_, place)| place.is_on_floor()).map(|(leg, _)| leg)
     }
 
-    /// Whether what a leg says is for somebody: it may be recognised, translated and recorded.
+    /// Returns whether a leg is heard, so that its speech may be recognised, translated and recorded.
     pub fn is_heard(&self, leg: LegId) -> bool {
         matches!(self.place(leg), Some(Place::Floor | Place::Scripted(_)))
     }
 
-    /// Whether both are in the conversation.
+    /// Returns whether both legs are in the conversation.
     pub fn joins(&self, a: LegId, b: LegId) -> bool {
         a != b && [a, b].into_iter().all(|leg| self.place(leg).is_some_and(Place::is_on_floor))
     }
 
-    /// Whether the leg hears somebody: it is not alone on the floor.
+    /// Returns whether the leg is in the conversation with at least one other leg.
     pub fn is_joined(&self, leg: LegId) -> bool {
         self.floor().any(|other| self.joins(leg, other))
     }
 }
 
 impl Place {
-    /// Whether a leg there hears all who speak on the floor.
+    /// Returns whether a leg at this place hears all who speak on the floor.
     pub fn is_on_floor(self) -> bool {
         matches!(self, Place::Floor | Place::Muted)
     }
 }
 
 impl Call {
-    /// Who hears whom now.
+    /// Returns the current topology.
     pub fn hearing(&self) -> Topology {
         let mut topology = Topology(self.legs.iter().filter_map(|leg| Some((leg.id, self.place_of(leg)?))).collect());
         let mut on_floor = topology.0.iter_mut().filter(|(_, place)| place.is_on_floor());
@@ -107,7 +108,7 @@ impl Call {
         topology
     }
 
-    /// Whoever whispers to a leg that is not in the conversation, or has no voice, only listens.
+    /// Turns a supervisor into a mere listener if it whispers to a leg that is muted or not in the conversation.
     fn seat_whisperers(&self, topology: &mut Topology) {
         let agent = topology.floor().find(|leg| self.role(*leg) == Some(LegRole::Agent));
         for at in 0..topology.0.len() {
@@ -123,7 +124,7 @@ impl Call {
         }
     }
 
-    /// A leg's place, as far as it can be told from the leg and its heir.
+    /// Returns a leg's place, as far as it follows from the leg and its heir.
     fn place_of(&self, leg: &Leg) -> Option<Place> {
         match (&leg.phase, leg.seat) {
             (LegPhase::Up, Seat::Scripted(App::Program)) if self.is_anybody_called() => {
@@ -138,7 +139,7 @@ impl Call {
             }
             (LegPhase::Up, Seat::Floor) if leg.held || self.is_parked(leg.id) => Some(Place::Aside(Sound::Hold)),
             (LegPhase::Up, _) if leg.muted => Some(Place::Muted),
-            // What a leg sends before its answer is for whoever waits for it, and nobody waits for one that is added.
+            // Early media is meant for the leg that waits for this one, and no leg waits for an added one.
             (LegPhase::Dialling { .. }, _) if leg.part == Part::Added => None,
             (LegPhase::Up | LegPhase::Offered { early: true } | LegPhase::Dialling { early: true, .. }, _) => {
                 Some(Place::Floor)
@@ -147,18 +148,18 @@ impl Call {
         }
     }
 
-    /// Whether somebody is being called to take this leg's place: it is out of the conversation meanwhile.
+    /// Returns whether a leg is being called to take this leg's place: this leg is out of the conversation meanwhile.
     fn is_parted(&self, id: LegId) -> bool {
         self.legs.iter().any(|leg| leg.part == Part::Heir { of: id, by: Means::Called })
     }
 
-    /// Whether somebody is being called into the conversation, beside those who are in it.
+    /// Returns whether a leg is being called into the conversation, beside the legs in it.
     fn is_anybody_called(&self) -> bool {
         let is_called = |leg: &Leg| leg.part == Part::Added && leg.seat == Seat::Floor;
         self.legs.iter().any(|leg| is_called(leg) && matches!(leg.phase, LegPhase::Dialling { .. }))
     }
 
-    /// What a leg hears that is alone on the floor.
+    /// Returns the sound for a leg that is alone on the floor.
     fn awaited(&self) -> Option<Sound> {
         let any = |is: fn(&Leg) -> bool| self.legs.iter().any(is);
         if any(|leg| matches!(leg.part, Part::Heir { by: Means::Called, .. })) {
@@ -176,14 +177,14 @@ impl Call {
         }
     }
 
-    /// Adds what has changed to an input's effects: before the news of who is joined, else at the end.
-    pub(super) fn tell_hearing(&mut self, effects: &mut Vec<Effect>) {
+    /// Adds a changed topology to an input's effects: before news that legs are joined, else at the end.
+    pub(super) fn report_hearing(&mut self, effects: &mut Vec<Effect>) {
         if self.is_over() {
             return;
         }
         let topology = self.hearing();
-        if topology != self.told {
-            self.told.clone_from(&topology);
+        if topology != self.reported {
+            self.reported.clone_from(&topology);
             let joined = |effect: &Effect| {
                 matches!(
                     effect,

@@ -1,4 +1,4 @@
-//! One leg as the machine sees it.
+//! One leg in the state machine of a call.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,20 +9,20 @@ use super::{Destination, IfFails, Stage, SuperviseMode, Target};
 use crate::config::App;
 use crate::units::LegId;
 
-/// A leg's part in the call.
+/// Role of a leg in the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegRole {
     /// The outside party: recording channel 1.
     Customer,
-    /// The person at work: recording channel 2.
+    /// The party at work: recording channel 2.
     Agent,
-    /// Somebody in the gallery, who listens, whispers or barges in; in no recording.
+    /// A supervisor who listens, whispers or barges in; never recorded.
     Supervisor,
 }
 
 impl LegRole {
-    /// The word that stands for it.
+    /// Returns the role as a word, such as `customer`.
     pub fn as_str(self) -> &'static str {
         match self {
             LegRole::Customer => "customer",
@@ -31,7 +31,7 @@ impl LegRole {
         }
     }
 
-    /// The other side of the conversation.
+    /// Returns the role on the other side of the conversation.
     pub fn other(self) -> LegRole {
         match self {
             LegRole::Customer => LegRole::Agent,
@@ -47,49 +47,49 @@ pub(super) struct Leg {
     pub(super) phase: LegPhase,
     pub(super) seat: Seat,
     pub(super) part: Part,
-    /// A call program has it whenever it is alone.
+    /// A call program takes over the leg whenever it is alone.
     pub(super) program: bool,
-    /// Somebody has set it aside, with music.
+    /// The leg is on hold and hears music.
     pub(super) held: bool,
-    /// Somebody has taken its voice.
+    /// The leg is muted.
     pub(super) muted: bool,
-    /// Its own telephone has put the call on hold.
+    /// Whether the leg's own telephone has put the call on hold.
     pub(super) holds: Holding,
-    /// How loud the others hear it, in decibels.
+    /// Gain with which the others hear the leg, in decibels.
     pub(super) gain_db: i8,
-    /// Who is called when it does not answer, and what follows when none of them does.
+    /// Targets to call when the leg does not answer, and what follows when none of them does.
     pub(super) fallback: Option<Box<Fallback>>,
-    /// When the parties hear the next time that it supervises them; `None`: they do not.
+    /// Next time at which the parties hear that the leg supervises them; `None`: they hear no notice.
     pub(super) notice: Option<Instant>,
-    /// Nothing is heard of it; when its time to come back is over.
+    /// End of a lost leg's time to come back; `None`: the leg is not lost.
     pub(super) lost: Option<Instant>,
-    /// Its media has gone; when the time for its goodbye is over.
+    /// End of the time to wait for the BYE of a leg whose media has gone.
     pub(super) goodbye: Option<Instant>,
 }
 
-/// Where its signalling stands.
+/// State of a leg's signalling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LegPhase {
-    /// It called us and has not been answered; `early`: it hears the call already.
+    /// It called us and has not been answered; `early`: it already hears the call.
     Offered { early: bool },
-    /// It is to be called when the control plane allows it.
+    /// It will be called when the control plane allows it.
     Wanted { to: Destination, until: Instant, ring: Option<Duration> },
-    /// We call it; `early`: it is heard already.
+    /// We are calling it; `early`: it is already heard.
     Dialling { until: Instant, early: bool },
     /// It is on its way from another call, in which it is up.
     Coming,
-    /// Answered.
+    /// It has answered.
     Up,
     /// It was replaced, and may hang up by itself.
     Leaving { until: Instant },
 }
 
-/// What it does once it is up.
+/// What a leg does once it is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seat {
     /// It takes part in the conversation.
     Floor,
-    /// An application has it.
+    /// It is with an application.
     Scripted(App),
     /// It supervises the conversation: it neither keeps the call alive nor ends it.
     Gallery(SuperviseMode),
@@ -99,12 +99,12 @@ pub(super) enum Seat {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holding {
-    /// It has not.
+    /// The telephone has not put the call on hold.
     #[default]
     No,
-    /// It has, and sends a sound of its own for the others.
+    /// The telephone holds the call, and sends a sound of its own to the others.
     Sounding,
-    /// It has, and sends nothing: the others hear music.
+    /// The telephone holds the call and sends nothing: the others hear music.
     Silent,
 }
 
@@ -114,29 +114,29 @@ pub(super) struct Fallback {
     pub(super) targets: VecDeque<Target>,
     pub(super) ring: Option<Duration>,
     pub(super) if_fails: IfFails,
-    /// Whose place it is: called again when nobody answers and it has gone meanwhile.
+    /// The transferor, who is called again when no target answers and it has gone meanwhile.
     pub(super) back: Option<Destination>,
 }
 
-/// What its answer means to the call.
+/// What a leg's answer means to the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// It called us, or was called first: the plan follows.
     Opener,
     /// The plan calls it.
     Callee,
-    /// It is to take the place of another leg.
+    /// It will take the place of another leg.
     Heir { of: LegId, by: Means },
-    /// It was asked for while the call runs, and is to be in beside the others.
+    /// It was added while the call was running, and will join the others.
     Added,
-    /// It is in.
+    /// It has been seated in the call.
     Party,
 }
 
-/// How an heir comes.
+/// How an heir comes into the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Means {
-    /// We call it; whoever stays waits for it.
+    /// We call it; the party that stays waits for it.
     Called,
     /// It is fetched from another call.
     Fetched,
@@ -145,14 +145,14 @@ pub(super) enum Means {
 }
 
 impl Leg {
-    /// It talks, or is to talk by the call's plan: it is not on its way in or out, and no supervisor.
+    /// Returns whether the leg talks, or will talk by the call's plan: it is neither on its way in or out nor a supervisor.
     pub(super) fn is_party(&self) -> bool {
         !matches!(self.part, Part::Heir { .. } | Part::Added)
             && !matches!(self.phase, LegPhase::Leaving { .. })
             && !self.is_supervisor()
     }
 
-    /// Its call program has it now: it talks with nobody.
+    /// Returns whether its call program controls it now, so that it talks with no other leg.
     pub(super) fn is_with_program(&self) -> bool {
         self.seat == Seat::Scripted(App::Program)
     }
@@ -161,17 +161,17 @@ impl Leg {
         matches!(self.seat, Seat::Gallery(_))
     }
 
-    /// A party, or a supervisor who is there.
+    /// Returns whether it is a party, or a supervisor who has answered.
     pub(super) fn is_present(&self) -> bool {
         self.is_party() || self.is_supervisor() && self.is_up()
     }
 
-    /// When the parties are to hear that it supervises them.
+    /// Returns when the parties are to hear the next supervision notice.
     pub(super) fn next_notice(&self) -> Option<Instant> {
         self.notice.filter(|_| self.is_up())
     }
 
-    /// How far its signalling has come; `None`: there is none of ours yet.
+    /// Returns how far its signalling has come; `None`: we have no signalling with it yet.
     pub(super) fn stage(&self) -> Option<Stage> {
         match self.phase {
             LegPhase::Offered { .. } => Some(Stage::Offered),
@@ -185,12 +185,12 @@ impl Leg {
         self.phase == LegPhase::Up
     }
 
-    /// Whether it is lost, or its media has gone, and its time to come back or to say goodbye is over.
+    /// Returns whether its time to come back, or the time to wait for its BYE, has passed.
     pub(super) fn is_given_up(&self, now: Instant) -> bool {
         [self.lost, self.goodbye].into_iter().flatten().any(|until| until <= now)
     }
 
-    /// When something has to happen to it.
+    /// Returns when the leg next needs attention.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             LegPhase::Wanted { until, .. } | LegPhase::Dialling { until, .. } | LegPhase::Leaving { until } => {

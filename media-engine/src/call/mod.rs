@@ -1,4 +1,4 @@
-//! A call: one pure machine with any number of legs.
+//! A call: one pure state machine with any number of legs.
 //!
 //! ```text
 //! Call::handle(Input, now) -> effects           Call::poll_timeout() -> when Input::Timeout is due
@@ -10,15 +10,16 @@
 //!          Coming ──────────────┘
 //! ```
 //!
-//! - A leg has a *phase* (where its signalling stands), a *seat* (what it does once it is up) and a *part* (what its answer means:
-//!   it opened the call, it is the plan's callee, or it is the heir of another leg's place).
-//! - Who hears whom is never stored: [`Call::hearing`] derives it from the legs, and every input that changes it ends in
-//!   [`Effect::Hearing`]. Media, recording and translation follow that and keep no idea of their own.
-//! - The machine numbers its legs itself, from a block that it is given, so that the same inputs make the same call again.
+//! - A leg has a *phase* (where its signalling stands), a *seat* (what it does once it is up) and a *part* (what its answer
+//!   means: it opened the call, it is the plan's callee, or it is the heir of another leg's place).
+//! - The topology (which leg hears which) is never stored: [`Call::hearing`] derives it from the legs, and every input that
+//!   changes it ends in [`Effect::Hearing`]. Media, recording and translation follow it and store nothing of their own.
+//! - The machine numbers its legs itself, from a block of ids that it is given, so that the same inputs always produce the same
+//!   call.
 //!
 //! Invariants: a call ends exactly once, with one cause; every leg that was opened is hung up, given away or forgotten by an
-//! effect; after `Over` no input has an effect. Not here: SIP, RTP, sockets, tasks. Signalling and media reach this room as inputs,
-//! and leave it as effects that the engine carries out.
+//! effect; after `Over` no input has an effect. Not here: SIP, RTP, sockets, tasks. Signalling and media arrive as inputs, and
+//! the engine carries out the effects.
 
 mod capture;
 mod connecting;
@@ -56,43 +57,43 @@ use crate::units::LegId;
 use leg::{Fallback, Leg, LegPhase, Part, Seat};
 use parking::Parked;
 use recording::Recordings;
-use succession::told;
+use succession::transfer_notice;
 
-/// How many legs a call may have in its life: the size of the block of names that [`Start`] begins.
+/// Maximum number of legs over the life of a call: the size of the block of ids that [`Start`] begins.
 pub const LEGS: u64 = 4_096;
 
-/// Whom a leg reaches.
+/// Destination that a leg calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Destination {
     /// A registered agent by SIP user name.
     Agent(String),
-    /// The same, but none of the agent's telephones except those in browsers.
+    /// A registered agent as above, but only the agent's browsers.
     Browser(String),
-    /// A number through a trunk.
+    /// A number that is called through a trunk.
     Trunk {
-        /// Trunk's name.
+        /// Name of the trunk.
         trunk: String,
-        /// User part of the request.
+        /// User part of the request URI.
         user: String,
     },
-    /// An emergency number, past every limit.
+    /// An emergency number, exempt from every limit.
     Emergency {
         /// Name of the trunk that carries emergency calls.
         trunk: String,
-        /// User part of the request.
+        /// User part of the request URI.
         user: String,
     },
-    /// A SIP URI, through the trunk that serves its host or to the address it names.
+    /// A SIP URI, called through the trunk that serves its host or at the address it names.
     Uri(String),
 }
 
-/// Somebody who is called in turn.
+/// A target that is called in turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// Who.
+    /// Destination that is called.
     pub to: Destination,
-    /// How long it may ring; `None`: as long as the others.
+    /// Maximum ring time; `None`: that of the other targets.
     pub ring: Option<Duration>,
 }
 
@@ -102,21 +103,21 @@ impl From<Destination> for Target {
     }
 }
 
-/// What follows when nobody answers who was called.
+/// What happens when no target answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IfFails {
-    /// The others talk on as before.
+    /// The others keep talking as before.
     #[default]
     Return,
     /// The call ends.
     HangUp,
-    /// The one party that stays is given to a call program, and the transferor is hung up. Where several stay, or it has a program of its
-    /// own already, as [`IfFails::Return`].
+    /// The one party that stays is handed to a call program, and the transferor is hung up. If several parties stay, or the one
+    /// has a program already, this is the same as [`IfFails::Return`].
     Program,
 }
 
-/// What the call does once the first leg is up.
+/// What the call does once its first leg is up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Plan {
@@ -124,7 +125,7 @@ pub enum Plan {
     Join(Destination),
     /// Hand the first leg to an application.
     Application(App),
-    /// Leave the first leg alone: it hears silence.
+    /// Leave the first leg alone in silence.
     Hold,
 }
 
@@ -135,32 +136,32 @@ enum Status {
     Announced,
     /// Legs are being called.
     Connecting,
-    /// Joined, or with its application.
+    /// Legs are joined, or the first leg is with its application.
     Talking,
-    /// Ended once, for ever.
+    /// The call has ended, once and for all.
     Over,
 }
 
-/// How long a call waits for what.
+/// How long a call waits, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
-    /// For the control plane: to decide on an announced call, or on a leg that a transfer wants.
+    /// Time for the control plane to decide on an announced call, or on a leg that a transfer wants.
     pub decision: Duration,
-    /// For the answer of a leg that is called.
+    /// Time for a called leg to answer.
     pub ring: Duration,
-    /// For that of the leg with which a call of our own begins; `None`: `ring`.
+    /// Time for the first leg of an outgoing call to answer; `None`: `ring`.
     #[serde(default)]
     pub ring_first: Option<Duration>,
-    /// For that of the leg that the plan calls next; `None`: `ring`.
+    /// Time for the leg that the plan calls next to answer; `None`: `ring`.
     #[serde(default)]
     pub ring_second: Option<Duration>,
-    /// For a lost leg to come back.
+    /// Time for a lost leg to come back.
     pub lost: Duration,
-    /// For a leg that was replaced to hang up by itself.
+    /// Time for a replaced leg to hang up by itself.
     pub leave: Duration,
-    /// For the goodbye of a leg whose media has gone first.
+    /// Time for the BYE of a leg whose media closed first.
     pub goodbye: Duration,
-    /// For the end of the whole call; `None`: as long as it likes.
+    /// Maximum duration of the call; `None`: unlimited.
     pub longest: Option<Duration>,
 }
 
@@ -172,81 +173,80 @@ impl Timing {
     }
 }
 
-/// What a call begins with.
+/// Ids, time-outs and start time of a new call.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
-    /// The first of [`LEGS`] names that are this call's alone.
+    /// First of the [`LEGS`] ids that are reserved for this call.
     pub legs: LegId,
-    /// Its patience.
+    /// Time-outs of the call.
     pub timing: Timing,
-    /// When it begins.
+    /// Time at which the call begins.
     pub now: Instant,
 }
 
-/// How a transfer goes, as its transferor is told.
+/// Progress of a transfer, as it is reported to its transferor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferState {
-    /// The new leg is being called or fetched.
+    /// The new leg is being called or fetched from another call.
     Started,
-    /// It rings.
+    /// The new leg is ringing.
     Ringing,
-    /// It is joined with the party that stays.
+    /// The new leg is joined with the party that stays.
     Done,
-    /// It is not, and the call goes on as before if the transferor is still there.
+    /// The new leg could not be joined; the call continues as before if the transferor is still there.
     Failed(Ending),
     /// The call's state allows no transfer.
     Refused,
 }
 
-/// How a leg ended: in the field's words, and raw as its signalling had it.
+/// How a leg ended: as a telephony cause, and as its signalling reported it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// In the field's words.
+    /// Cause of the end, as a telephony cause.
     pub cause: HangupCause,
-    /// Who ended it.
+    /// Side that ended the leg.
     pub by: EndedBy,
-    /// The final SIP status of its INVITE, when that failed: theirs, or ours to a leg that called us.
+    /// The final SIP status of a failed INVITE: sent by the far end, or by us to a leg that called us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sip_status: Option<u16>,
-    /// The cause value of ITU-T Q.850 that its Reason header gave (RFC 3326), or that was passed on to it from another leg's; 1 to
-    /// 127.
+    /// The ITU-T Q.850 cause value from its Reason header (RFC 3326), or the one passed on to it from another leg; 1 to 127.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub q850: Option<u8>,
-    /// What it said in words: the text of its Warning header, of its Reason header, or its reason phrase; at most
+    /// The far end's explanation: the text of its Warning header or Reason header, or its reason phrase; at most
     /// [`ENDING_TEXT_MAX`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
-/// Longest [`Ending::text`], in characters.
+/// Maximum length of [`Ending::text`], in characters.
 pub const ENDING_TEXT_MAX: usize = 200;
 
-/// Who ended a leg.
+/// Side that ended a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
-    /// Its far end: it refused, failed or hung up.
+    /// The far end refused, failed or hung up.
     FarEnd,
-    /// Tandem, because of what another leg did, a time-out, a rule or a fault.
+    /// Tandem ended it, because of another leg, a time-out, a rule or a fault.
     Tandem,
-    /// Somebody who asked for it by the API.
+    /// A request to the API ended it.
     Request,
 }
 
 impl Ending {
-    /// The far end refused with this final SIP status.
+    /// Creates the ending of a leg whose far end refused with this final SIP status.
     pub fn refused(status: u16) -> Ending {
         let cause = HangupCause::from_sip_status(status);
         Ending { cause, by: EndedBy::FarEnd, sip_status: Some(status), q850: None, text: None }
     }
 
-    /// The far end hung up or gave up.
+    /// Creates the ending of a leg whose far end hung up or gave up.
     pub fn far_end(cause: HangupCause) -> Ending {
         Ending { by: EndedBy::FarEnd, ..cause.into() }
     }
 
-    /// How a leg ends that Tandem ends because of this: what a far end said in words stays with its own leg.
+    /// Returns the ending of another leg that Tandem ends because of this one. The text of a far end stays with its own leg.
     fn of_another(&self, stage: Option<Stage>) -> Ending {
         let sip_status = (stage == Some(Stage::Offered)).then(|| self.cause.sip_status());
         Ending { sip_status, q850: self.q850, ..self.cause.clone().into() }
@@ -254,241 +254,241 @@ impl Ending {
 }
 
 impl From<HangupCause> for Ending {
-    /// An end of ours.
+    /// Creates an ending by Tandem, or by request for [`HangupCause::Requested`].
     fn from(cause: HangupCause) -> Ending {
         let by = if cause == HangupCause::Requested { EndedBy::Request } else { EndedBy::Tandem };
         Ending { cause, by, sip_status: None, q850: None, text: None }
     }
 }
 
-/// What a supervisor does in a call. A supervisor hears what the conversation's parties say, but for [`SuperviseMode::Barge`] is not
-/// heard by all of them, and neither keeps a call alive nor ends it.
+/// How a supervisor takes part in a call. A supervisor hears the parties of the conversation, is heard by all of them only with
+/// [`SuperviseMode::Barge`], and neither keeps a call alive nor ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SuperviseMode {
-    /// Nobody hears it.
+    /// No party hears the supervisor.
     Listen,
-    /// One party alone hears it; `None`: the first agent on the floor.
+    /// Only one party hears the supervisor; `None`: the first agent in the conversation.
     Whisper(Option<LegId>),
-    /// All hear it.
+    /// All parties hear the supervisor.
     Barge,
 }
 
-/// What happened.
+/// An event or a request that reaches the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// The control plane lets an announced call go on.
+    /// The control plane lets an announced call proceed.
     Proceed,
-    /// The control plane lets an announced call go on with a call program, whatever it was for.
+    /// The control plane lets an announced call proceed with a call program instead of its plan.
     ProceedWithProgram,
-    /// A leg's call program has come to its end: the leg stays with whom it talks with, and nowhere without.
+    /// The call program of a leg has ended: the leg stays in its conversation if it has one, and leaves the call otherwise.
     ProgramOver(LegId),
     /// The control plane refuses an announced call.
     Refuse(HangupCause),
     /// The API or an operator ends the call.
     HangUp(HangupCause),
-    /// A dialled leg rings.
+    /// A dialled leg is ringing.
     Rang(LegId),
-    /// A dialled leg sends sound before its answer, and its media is known: ring-back or announcements.
+    /// A dialled leg sends sound before its answer (ring-back or announcements), and its media is known.
     EarlyMedia(LegId),
-    /// A dialled leg answered, or an offered one was answered, and its media is known.
+    /// A dialled leg has answered, or an offered leg was answered, and its media is known.
     Answered(LegId),
-    /// A leg could not be reached, refused, broke before its answer, or hung up.
+    /// A leg could not be reached, refused, failed before its answer, or hung up.
     Gone(LegId, Ending),
-    /// The control plane lets a leg be called that was asked for.
+    /// The control plane allows a leg to be called.
     Allowed(LegId),
-    /// The control plane refuses a leg that was asked for.
+    /// The control plane forbids a leg to be called.
     Denied(LegId, Ending),
-    /// A leg wants the party that it is joined with to be joined with somebody else in its place.
+    /// A leg wants its partner to be joined with a new leg in its place.
     Transfer {
-        /// Who wants it.
+        /// Leg of the transferor.
         by: LegId,
-        /// Who is called; `None`: a leg of another call, which the engine fetches.
+        /// Destination that is called; `None`: a leg of another call, which the engine fetches.
         to: Option<Destination>,
     },
-    /// A leg's partner is to be joined with one of these in its place: they are called in turn until one answers.
+    /// A leg's partner is to be joined with one of these targets in its place; they are called in turn until one answers.
     TransferTo {
-        /// Whose place it is.
+        /// Leg that is replaced.
         by: LegId,
-        /// Who is called, 1 to [`TARGETS_MAX`].
+        /// Targets, 1 to [`TARGETS_MAX`].
         to: Vec<Target>,
-        /// How long each may ring that says nothing else; `None`: [`Timing::ring`].
+        /// Ring time of targets that have none of their own; `None`: [`Timing::ring`].
         ring: Option<Duration>,
-        /// What follows when none of them answers.
+        /// What happens when no target answers.
         if_fails: IfFails,
-        /// Who is called, with [`IfFails::Return`], when none of them answers and `by` has gone meanwhile.
+        /// Destination that is called with [`IfFails::Return`] when no target answers and `by` has gone meanwhile.
         back: Option<Destination>,
     },
-    /// The leg that was awaited from another call is here.
+    /// The leg that was awaited from another call has arrived.
     Fetched {
-        /// As whom it was awaited.
+        /// Id under which the leg was awaited.
         heir: LegId,
-        /// Its own name, which it keeps.
+        /// The leg's own id, which it keeps.
         leg: LegId,
     },
-    /// Somebody who may do so has called to take this leg's place.
+    /// An authorised caller has called to take this leg's place.
     Replace(LegId),
-    /// Another call takes the leg that is joined with this one.
+    /// Another call takes over the partner of this leg.
     Take(LegId),
-    /// Somebody is to be called into the call.
+    /// A new leg is to be called into the call.
     Add {
-        /// Who.
+        /// Destination that is called first.
         to: Destination,
-        /// As what.
+        /// Role of the new leg.
         role: LegRole,
-        /// `None`: to take part in the conversation; else to supervise it.
+        /// Supervision mode; `None`: the leg takes part in the conversation.
         supervises: Option<SuperviseMode>,
-        /// How long it may ring; `None`: [`Timing::ring`].
+        /// Maximum ring time; `None`: [`Timing::ring`].
         ring: Option<Duration>,
-        /// Who is called in turn when it does not answer, at most [`TARGETS_MAX`].
+        /// Targets that are called in turn when `to` does not answer, at most [`TARGETS_MAX`].
         or_else: Vec<Target>,
-        /// What follows when none of them does.
+        /// What happens when no target answers.
         if_fails: IfFails,
-        /// While it supervises, the parties hear a short tone when it begins and every minute.
+        /// While the leg supervises, play a short tone to the parties at the start and every minute.
         notice: bool,
     },
     /// A leg is to leave the call.
     Drop(LegId),
-    /// A leg is to be set aside with music, or to be taken back.
+    /// A leg is to be put on hold with music, or taken off hold.
     Hold {
-        /// The leg.
+        /// Leg that is held.
         leg: LegId,
-        /// On or off.
+        /// Hold (`true`) or resume (`false`).
         on: bool,
     },
-    /// A leg is to lose its voice, or to get it back.
+    /// A leg is to be muted or unmuted.
     Mute {
-        /// The leg.
+        /// Leg that is muted.
         leg: LegId,
-        /// On or off.
+        /// Mute (`true`) or unmute (`false`).
         on: bool,
     },
-    /// How loud the others are to hear a leg.
+    /// The gain of a leg for the others is to change.
     Gain {
-        /// The leg.
+        /// Leg whose gain changes.
         leg: LegId,
-        /// −20 to 20.
+        /// Gain in decibels, −20 to 20.
         db: i8,
     },
     /// A leg's own telephone has put the call on hold, or has taken it back.
     Holds {
-        /// The leg.
+        /// Leg whose telephone holds or resumes.
         leg: LegId,
-        /// What it does.
+        /// Hold state of that telephone.
         holding: Holding,
     },
     /// A leg leaves, and the one party that it talks with waits to be picked up.
     Park {
-        /// Who leaves.
+        /// Leg that leaves.
         by: LegId,
-        /// How long the party waits at most.
+        /// Longest waiting time of the party.
         wait: Duration,
-        /// Who is called then; `None`: the call ends, or the party goes back to its call program.
+        /// Destination that is called after that time; `None`: the call ends, or the party returns to its call program.
         back: Option<Destination>,
     },
-    /// Somebody is to be called for the parked party.
+    /// An agent is to be called for the parked party.
     PickUp {
-        /// Who.
+        /// Destination that is called.
         to: Destination,
-        /// How long it may ring; `None`: [`Timing::ring`].
+        /// Maximum ring time; `None`: [`Timing::ring`].
         ring: Option<Duration>,
     },
-    /// What a supervisor is to do from now on.
+    /// The mode of a supervisor is to change.
     Supervise {
-        /// The supervisor's leg.
+        /// Leg of the supervisor.
         leg: LegId,
-        /// What it does.
+        /// New mode of the supervisor.
         mode: SuperviseMode,
     },
     /// A recording is to begin.
     Record {
-        /// The leg that it is of; `None`: everybody.
+        /// Leg that is recorded; `None`: all legs.
         leg: Option<LegId>,
     },
-    /// A recording is to pause, or to go on.
+    /// A recording is to be paused or resumed.
     RecordPause {
-        /// Its number.
+        /// Number of the recording.
         number: u32,
-        /// Pause, or go on.
+        /// Pause (`true`) or resume (`false`).
         on: bool,
     },
-    /// A recording is to end, or has.
+    /// A recording is to end, or has ended by itself.
     RecordStop {
-        /// Its number.
+        /// Number of the recording.
         number: u32,
     },
-    /// Nothing is heard of an answered leg any more, but its party may come back: a page that is loaded anew.
+    /// An answered leg is silent, but its party may come back: for example, its page is being reloaded.
     Lost(LegId),
     /// A lost leg is heard again.
     Back(LegId),
-    /// A leg's media has closed by itself; its goodbye is on its way.
+    /// A leg's media has closed by itself; its BYE is on the way.
     MediaGone(LegId),
-    /// A leg is dead: nothing has come from it for too long.
+    /// A leg is dead: no packet has come from it for too long.
     MediaDead(LegId),
-    /// [`Call::poll_timeout`] has come.
+    /// The time of [`Call::poll_timeout`] has come.
     Timeout,
 }
 
-/// What is to be done.
+/// An action that the engine is to carry out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Ask the control plane whether this leg may be called; [`Input::Allowed`] or [`Input::Denied`] answers.
+    /// Asks the control plane whether this leg may be called; [`Input::Allowed`] or [`Input::Denied`] answers.
     Ask {
-        /// The leg.
+        /// Leg that is to be called.
         leg: LegId,
-        /// Who wants it, or the party in whose name somebody else does.
+        /// Leg that wants the call, or the party on whose behalf it is wanted.
         by: LegId,
-        /// The destination to call.
+        /// Destination that is to be called.
         to: Destination,
     },
-    /// Call this destination.
+    /// Calls this destination for this leg.
     Ring(LegId, Destination),
-    /// A leg of another call is to come under this name: [`Input::Fetched`].
+    /// Waits for a leg of another call, which arrives under this id: [`Input::Fetched`].
     Await(LegId),
-    /// Tell an offered leg that it rings.
+    /// Sends ringing to an offered leg.
     Alert(LegId),
-    /// Open an offered leg's media before its answer, so that it hears another leg ring.
+    /// Opens an offered leg's media before its answer, so that it hears another leg ring.
     AnswerEarly(LegId),
-    /// Answer an offered leg.
+    /// Answers an offered leg.
     Answer(LegId),
-    /// Refuse, cancel or hang up a leg.
+    /// Refuses, cancels or hangs up a leg.
     HangUp {
-        /// The leg.
+        /// Leg that ends.
         leg: LegId,
-        /// How far it had come.
+        /// How far the leg had come.
         stage: Stage,
-        /// What it is told.
+        /// Cause that is sent to the leg.
         cause: HangupCause,
     },
-    /// How a leg ended: told once for every leg that ends in the call, before it is hung up or forgotten.
+    /// Reports how a leg ended; once for every leg that ends in the call, before it is hung up or forgotten.
     Ended(LegId, Ending),
-    /// Close the leg's media; its dialog may live on for a while.
+    /// Closes the leg's media; its dialog may continue for a while.
     Retire(LegId),
-    /// A leg's part in the call is over, and so is its dialog, or as good as: give back what it has.
+    /// Releases everything that a leg holds: it has left the call, and its dialog has ended or is about to end.
     Forget(LegId),
-    /// Hand this leg over to the call that takes it.
+    /// Hands this leg over to the call that takes it.
     Give(LegId),
-    /// Who hears whom from now on.
+    /// Applies a new topology.
     Hearing(Topology),
-    /// Every recording that runs from now on, and whom it takes; those that are not named have ended.
+    /// Names every running recording and the legs in it; recordings that are not named have ended.
     Record(Vec<Recorded>),
-    /// Let these parties hear that they are supervised.
+    /// Plays the supervision notice to these parties.
     Notify(Vec<LegId>),
-    /// Tell the control plane, the transferor or the log.
+    /// Sends news to the control plane, the transferor or the log.
     Tell(Notice),
 }
 
-/// How far a leg had come that is to end.
+/// How far a leg had come when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// It called us and has no answer.
+    /// It called us and has not been answered.
     Offered,
-    /// We call it.
+    /// We are calling it.
     Dialling,
-    /// Answered.
+    /// It has answered.
     Up,
 }
 
@@ -496,102 +496,102 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
-    /// A leg rings.
+    /// A leg is ringing.
     Ringing,
-    /// The first leg answered, the other is not there yet.
+    /// The first leg has answered; the other is not joined yet.
     Answered,
-    /// Two are joined, or the application has the call.
+    /// Two legs are joined, or the application has the call.
     Bridged,
-    /// How a transfer goes.
+    /// A transfer has made progress.
     Transfer {
-        /// Who wanted it; perhaps it has gone meanwhile.
+        /// Leg of the transferor, which may have gone meanwhile.
         by: LegId,
-        /// Its role, which its heir takes over.
+        /// Role of the transferor's leg, which its heir takes over.
         role: LegRole,
-        /// The leg that is to take its place; `None`: the transfer was refused.
+        /// Leg that is to take its place; `None`: the transfer was refused.
         heir: Option<LegId>,
-        /// How far it has come.
+        /// Progress of the transfer.
         state: TransferState,
     },
-    /// The control plane has not decided on the announced call (`None`), or on this leg.
+    /// The control plane has not decided in time on the announced call (`None`) or on this leg.
     Undecided(Option<LegId>),
-    /// The first leg's announcements can be heard before its answer, and nobody else is to be called.
+    /// The first leg's announcements can be heard before its answer, and no other leg is to be called.
     EarlyMedia,
-    /// Nothing is heard of a leg any more: the others wait for it.
+    /// A leg is lost: it is silent, and the others wait for it.
     Lost(LegId),
     /// What a leg does in the call has changed.
     Seat {
-        /// The leg.
+        /// Leg that has changed.
         leg: LegId,
-        /// Its role.
+        /// Role of the leg.
         role: LegRole,
-        /// It is set aside, with music.
+        /// The leg is on hold and hears music.
         held: bool,
-        /// It has no voice.
+        /// The leg is muted.
         muted: bool,
-        /// Its own telephone has put the call on hold.
+        /// The leg's own telephone has put the call on hold.
         holds: bool,
-        /// How loud the others hear it, in decibels.
+        /// Gain with which the others hear the leg, in decibels.
         gain_db: i8,
-        /// What it supervises; `None`: it takes part in the conversation.
+        /// Supervision mode; `None`: the leg takes part in the conversation.
         supervises: Option<SuperviseMode>,
     },
     /// A party waits to be picked up.
     Parked {
-        /// The party.
+        /// Leg of the parked party.
         leg: LegId,
-        /// Who parked it, and has gone.
+        /// Leg that parked it, and has gone.
         by: LegId,
-        /// How long it waits at most.
+        /// Longest waiting time of the party.
         wait: Duration,
     },
-    /// A call program has a party that was on its way to somebody else.
+    /// A call program has taken over a party that was about to talk with another leg.
     WithProgram(LegId),
-    /// The party that was parked is so no more.
+    /// A party is no longer parked.
     Unparked {
-        /// The party.
+        /// Leg of the party.
         leg: LegId,
-        /// Why.
+        /// Reason why it is no longer parked.
         why: Unparked,
     },
-    /// The call has lasted as long as it may.
+    /// The call has reached its maximum duration.
     TooLong,
-    /// The end, once; `answered` tells `ended` from `failed`.
+    /// The call has ended; sent once. `answered` distinguishes `ended` from `failed`.
     Over {
-        /// Why.
+        /// Cause of the end.
         cause: HangupCause,
-        /// Whether the party that was wanted had answered.
+        /// Whether the wanted party had answered.
         answered: bool,
     },
 }
 
-/// A call's state.
+/// The state machine of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     status: Status,
-    /// What follows once the first leg is up; taken when it does.
+    /// What follows once the first leg is up; taken at that point.
     plan: Option<Plan>,
-    /// Those that are not over, in the order in which they came.
+    /// Legs that have not ended, in the order in which they came.
     legs: Vec<Leg>,
     next_leg: LegId,
-    /// One past the last name of the block.
+    /// One past the last id of the block.
     end_of_legs: LegId,
     timing: Timing,
-    /// When the control plane's time to decide on an announced call is over.
+    /// End of the control plane's time to decide on an announced call.
     decision: Option<Instant>,
-    /// When the call has lasted as long as it may; none for calls of somebody in need.
+    /// End of the call's maximum duration; `None` for emergency calls.
     longest: Option<Instant>,
-    /// Who is called next when the heir of a leg's place cannot be reached, and what follows when nobody can.
+    /// Targets to call when the heir of a leg's place cannot be reached, and what follows when none can.
     targets: Option<Box<Fallback>>,
-    /// The party that waits to be picked up.
+    /// Party that waits to be picked up.
     parked: Option<Parked>,
-    /// As it was told last.
-    told: Topology,
+    /// Topology as it was last reported.
+    reported: Topology,
     recordings: Recordings,
 }
 
 impl Call {
-    /// An incoming call, announced and waiting for `Proceed` or `Refuse`; and its first leg.
+    /// Creates an incoming call, announced and waiting for `Proceed` or `Refuse`, and returns it with its first leg.
     pub fn incoming(plan: Plan, role: LegRole, start: Start) -> (Call, LegId) {
         let mut call = Call::new(Status::Announced, plan, start);
         call.decision = Some(start.now + start.timing.decision);
@@ -599,7 +599,7 @@ impl Call {
         (call, first)
     }
 
-    /// A call of our own: the first leg is dialled at once, `plan` follows its answer.
+    /// Creates an outgoing call: the first leg is dialled at once, and `plan` follows its answer.
     pub fn outgoing(to: Destination, plan: Plan, role: LegRole, start: Start) -> (Call, Vec<Effect>) {
         let mut call = Call::new(Status::Connecting, plan, start);
         let effects = call.dial(role, Part::Opener, to, start.now);
@@ -619,12 +619,12 @@ impl Call {
             longest: timing.longest.map(|most| now + most),
             targets: None,
             parked: None,
-            told: Topology::default(),
+            reported: Topology::default(),
             recordings: Recordings::default(),
         }
     }
 
-    /// Takes one input; the effects are to be carried out in order.
+    /// Takes one input and returns the effects, which must be carried out in order.
     pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Effect> {
         if self.is_over() || self.check(&input).is_err() {
             return Vec::new();
@@ -668,12 +668,12 @@ impl Call {
             Input::MediaDead(leg) => self.on_media_dead(leg, now),
             Input::Timeout => self.on_timeout(now),
         };
-        self.tell_hearing(&mut effects);
-        self.tell_recordings(&mut effects);
+        self.report_hearing(&mut effects);
+        self.report_recordings(&mut effects);
         effects
     }
 
-    /// When [`Input::Timeout`] is due; `None`: the call waits for nothing.
+    /// Returns when [`Input::Timeout`] is due; `None`: the call waits for nothing.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let legs = self.legs.iter().filter_map(Leg::deadline);
         let parked = self.parked.as_ref().and_then(Parked::deadline);
@@ -714,37 +714,37 @@ impl Call {
         }
     }
 
-    /// Whether the call is joined or with its application.
+    /// Returns whether legs are joined, or the first leg is with its application.
     pub fn is_talking(&self) -> bool {
         self.status == Status::Talking
     }
 
-    /// Whether the call has ended.
+    /// Returns whether the call has ended.
     pub fn is_over(&self) -> bool {
         self.status == Status::Over
     }
 
-    /// What a leg is in the call; `None`: it is none of its legs.
+    /// Returns the role of a leg; `None`: the call has no such leg.
     pub fn role(&self, leg: LegId) -> Option<LegRole> {
         self.leg(leg).map(|leg| leg.role)
     }
 
-    /// The name that the next leg gets.
+    /// Returns the id that the next leg will get.
     pub fn next_leg(&self) -> LegId {
         self.next_leg
     }
 
-    /// Whether a leg is one of those that talk, or are to talk, with each other: not on its way in or out by a transfer.
+    /// Returns whether a leg is a party of the conversation, now or by the plan, and not on its way in or out by a transfer.
     pub fn is_party(&self, leg: LegId) -> bool {
         self.leg(leg).is_some_and(Leg::is_party)
     }
 
-    /// Whether somebody has set a leg aside: it is held, or parked.
+    /// Returns whether a leg is held or parked.
     pub fn is_set_aside(&self, leg: LegId) -> bool {
         self.is_parked(leg) || self.leg(leg).is_some_and(|leg| leg.held)
     }
 
-    /// Whether a leg is called into the call beside its parties, and has not answered.
+    /// Returns whether a leg is being added beside the parties, and has not answered.
     pub fn is_added(&self, leg: LegId) -> bool {
         self.leg(leg).is_some_and(|leg| leg.part == Part::Added)
     }
@@ -757,7 +757,7 @@ impl Call {
         self.legs.iter_mut().find(|leg| leg.id == id)
     }
 
-    /// Takes a new leg in; `None`: the call has had as many as a call may.
+    /// Adds a new leg; `None`: the call has used all its leg ids.
     fn enter(&mut self, role: LegRole, phase: LegPhase, part: Part) -> Option<LegId> {
         let id = self.next_leg;
         if id >= self.end_of_legs {
@@ -786,7 +786,7 @@ impl Call {
         Some(id)
     }
 
-    /// Takes a leg out, whose signalling is over or is ended by whoever calls this.
+    /// Removes a leg whose signalling has ended or is ended by the caller of this method.
     fn remove(&mut self, id: LegId) -> Option<Leg> {
         let at = self.legs.iter().position(|leg| leg.id == id)?;
         Some(self.legs.remove(at))
@@ -795,11 +795,11 @@ impl Call {
     fn on_gone(&mut self, id: LegId, ending: Ending, now: Instant) -> Vec<Effect> {
         let Some(leg) = self.remove(id) else { return Vec::new() };
         let mut effects = vec![Effect::Ended(id, ending.clone())];
-        effects.extend(self.after(leg, ending, now));
+        effects.extend(self.on_leg_removed(leg, ending, now));
         effects
     }
 
-    /// Ends a leg that has not ended by itself, and what ends with it.
+    /// Ends a leg that has not ended by itself, and whatever ends with it.
     fn put_out(&mut self, id: LegId, cause: HangupCause, now: Instant) -> Vec<Effect> {
         let ending: Ending = cause.into();
         if self.leg(id).is_some_and(Leg::is_party) && self.is_needed(id) {
@@ -807,18 +807,18 @@ impl Call {
         }
         let Some(leg) = self.remove(id) else { return Vec::new() };
         let mut effects = hang_up(&leg, &ending);
-        effects.extend(self.after(leg, ending, now));
+        effects.extend(self.on_leg_removed(leg, ending, now));
         effects
     }
 
-    /// What follows when a leg has gone, which was taken out.
-    fn after(&mut self, leg: Leg, ending: Ending, now: Instant) -> Vec<Effect> {
+    /// Returns what follows from the end of a leg that was removed.
+    fn on_leg_removed(&mut self, leg: Leg, ending: Ending, now: Instant) -> Vec<Effect> {
         match leg.part {
             _ if matches!(leg.phase, LegPhase::Leaving { .. }) => vec![Effect::Forget(leg.id)],
             Part::Heir { of, .. } => self.on_heir_gone(&leg, of, ending, now),
             Part::Added => self.on_added_gone(leg, &ending, now),
             _ if leg.is_supervisor() => vec![Effect::Forget(leg.id)],
-            // It leaves its place to its heir, or the others to themselves.
+            // The leg leaves its place to its heir, or the others to themselves.
             Part::Opener | Part::Callee | Part::Party if !self.is_needed(leg.id) => {
                 let mut effects = vec![Effect::Forget(leg.id)];
                 effects.extend(self.end_holds_beside(leg.id));
@@ -829,22 +829,22 @@ impl Call {
         }
     }
 
-    /// Whether the call ends without this party: no other leg is to take its place, no two others talk, and whoever is left has no
-    /// program to go back to.
+    /// Whether the call ends without this party: no other leg is to take its place, no two others talk, and no remaining party
+    /// has a program to return to.
     fn is_needed(&self, id: LegId) -> bool {
         let others = || self.legs.iter().filter(|leg| leg.id != id && leg.part == Part::Party && leg.is_party());
         self.heir_of(id).is_none() && others().count() < 2 && !others().any(|leg| leg.program)
     }
 
-    /// Ends the call: every leg that still stands is refused, cancelled or hung up. `ending`: that of the leg that ends it, or the
-    /// call's own.
+    /// Ends the call: every remaining leg is refused, cancelled or hung up. `ending` is that of the leg that ends the call, or
+    /// the call's own.
     fn end(&mut self, ending: &Ending) -> Vec<Effect> {
         let answered = self.is_talking();
         self.status = Status::Over;
         (self.decision, self.longest) = (None, None);
         let legs = std::mem::take(&mut self.legs);
         let cause = ending.cause.clone();
-        let transfers = legs.iter().filter_map(|leg| told(leg, TransferState::Failed(cause.clone().into())));
+        let transfers = legs.iter().filter_map(|leg| transfer_notice(leg, TransferState::Failed(cause.clone().into())));
         let parked = self.unpark(Unparked::Ended);
         let mut effects: Vec<Effect> =
             transfers.chain(parked).chain(legs.iter().flat_map(|leg| hang_up(leg, ending))).collect();
@@ -853,7 +853,7 @@ impl Call {
     }
 }
 
-/// Ends a leg that was taken out because of this.
+/// Ends a removed leg because of this ending.
 fn hang_up(leg: &Leg, because: &Ending) -> Vec<Effect> {
     let stage = leg.stage();
     let mut effects = vec![Effect::Ended(leg.id, because.of_another(stage))];

@@ -1,15 +1,15 @@
-//! A party that is parked: it waits with music, alone, until somebody picks it up.
+//! A parked party: it waits alone with music until it is picked up.
 //!
 //! ```text
 //!   Park ─▶ the parker is hung up; the party waits ─┬─ PickUp ─▶ a leg is called ─ answers ─▶ both talk
-//!                                                   │               └ fails ─▶ it waits on
-//!                                                   └─ time is over ─▶ the parker is called ─ answers ─▶ both talk
-//!                                                                      └ fails, or nobody is to be called ─▶ the call ends
+//!                                                   │               └ fails ─▶ it keeps waiting
+//!                                                   └─ time has passed ─▶ the parker is called ─ answers ─▶ both talk
+//!                                                                         └ fails, or there is no parker to call ─▶ the call ends
 //! ```
 //!
-//! - One leg at a time comes for a parked party. Its time does not end while a leg is on its way.
-//! - A party that a call program has goes back to its program in place of the end.
-//! - Not here: slots, which are an organization's (the engine).
+//! - Only one leg at a time is called for a parked party. Its time does not end while that leg is on its way.
+//! - A party with a call program returns to its program instead of ending the call.
+//! - Not here: slots, which belong to an organization (the engine).
 
 use std::time::{Duration, Instant};
 
@@ -21,49 +21,49 @@ use super::{Call, Destination, Effect, Ending, Notice, Refused, hang_up};
 use crate::error::HangupCause;
 use crate::units::LegId;
 
-/// How long the parker rings when nobody has picked the party up.
+/// Ring time of the parker when the party has not been picked up.
 const RETURN_RING: Duration = Duration::from_secs(30);
 
-/// What became of a parked party.
+/// Reason why a party is no longer parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unparked {
-    /// Somebody picked it up.
+    /// The party was picked up.
     PickedUp,
-    /// Nobody did, and the parker has it back.
+    /// The party was not picked up, and has been returned to the parker.
     Returned,
-    /// Nobody did, and the parker could not be reached or was not to be called.
+    /// The party was not picked up, and the parker could not be reached or was not to be called.
     GivenUp,
-    /// It hung up, or the call ended.
+    /// The party hung up, or the call ended.
     Ended,
 }
 
-/// The parked party, and who comes for it.
+/// The parked party, and the leg that is on its way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Parked {
     pub(super) leg: LegId,
-    /// The parker's role, which whoever comes takes over.
+    /// Role of the parker, which the next leg takes over.
     role: LegRole,
     until: Instant,
-    /// The parker, who is called when nobody has come.
+    /// The parker, who is called when the party is not picked up.
     back: Option<Destination>,
     comes: Option<(LegId, Unparked)>,
 }
 
 impl Parked {
-    /// When its time is over; nobody looks at it while somebody comes.
+    /// Returns when the party's time ends; `None` while a leg is on its way.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.comes.is_none().then_some(self.until)
     }
 }
 
 impl Call {
-    /// Whether this leg is parked.
+    /// Returns whether this leg is parked.
     pub(super) fn is_parked(&self, id: LegId) -> bool {
         self.parked.as_ref().is_some_and(|parked| parked.leg == id)
     }
 
-    /// The role of whoever parked the party, which whoever comes for it takes over.
+    /// Returns the role of the parker, which the leg that picks the party up takes over.
     pub fn parker_role(&self) -> Option<LegRole> {
         self.parked.as_ref().map(|parked| parked.role)
     }
@@ -105,7 +105,7 @@ impl Call {
         self.come_for_parked(to, ring, Unparked::PickedUp, now)
     }
 
-    /// Somebody is to be called for the parked party; nothing happens when the call has no room for another leg.
+    /// Calls a leg for the parked party; nothing happens when the call has no room for another leg.
     fn come_for_parked(&mut self, to: Destination, ring: Option<Duration>, why: Unparked, now: Instant) -> Vec<Effect> {
         let Some((by, role)) = self.parked.as_ref().map(|parked| (parked.leg, parked.role)) else { return Vec::new() };
         let phase = self.wanted(&to, ring, now);
@@ -116,7 +116,7 @@ impl Call {
         vec![Effect::Ask { leg: id, by, to }]
     }
 
-    /// Whoever was called for the parked party is there.
+    /// Ends the parking when the leg that was called for the parked party is up.
     pub(super) fn on_comer_up(&mut self, id: LegId) -> Vec<Effect> {
         match self.parked.as_ref().and_then(|parked| parked.comes) {
             Some((comer, why)) if comer == id => self.unpark(why),
@@ -124,7 +124,7 @@ impl Call {
         }
     }
 
-    /// A leg that was added, perhaps for the parked party, could not be reached, or has gone before its answer.
+    /// Handles an added leg, perhaps one for the parked party, that failed or left before its answer.
     pub(super) fn on_comer_gone(&mut self, leg: &Leg, ending: &Ending) -> Vec<Effect> {
         let Some(parked) = &mut self.parked else { return Vec::new() };
         match parked.comes {
@@ -137,7 +137,7 @@ impl Call {
         }
     }
 
-    /// Nobody has picked it up in time.
+    /// Returns the party to the parker when it has not been picked up in time.
     pub(super) fn on_parked_too_long(&mut self, now: Instant) -> Vec<Effect> {
         let back = self.parked.as_mut().and_then(|parked| parked.back.take());
         let effects = back.map(|to| self.come_for_parked(to, Some(RETURN_RING), Unparked::Returned, now));
@@ -146,7 +146,7 @@ impl Call {
             .unwrap_or_else(|| self.give_up_parked(&HangupCause::NoAnswer.into()))
     }
 
-    /// Nobody comes any more.
+    /// Gives up: no further leg is called for the party.
     fn give_up_parked(&mut self, ending: &Ending) -> Vec<Effect> {
         let mut effects = self.unpark(Unparked::GivenUp);
         effects.extend(match self.legs.iter().any(|leg| leg.is_party() && leg.program) {
@@ -156,9 +156,9 @@ impl Call {
         effects
     }
 
-    /// It is parked no more.
+    /// Ends the parking for this reason.
     pub(super) fn unpark(&mut self, why: Unparked) -> Vec<Effect> {
-        let told = |Parked { leg, .. }| Effect::Tell(Notice::Unparked { leg, why });
-        self.parked.take().map(told).into_iter().collect()
+        let notice = |Parked { leg, .. }| Effect::Tell(Notice::Unparked { leg, why });
+        self.parked.take().map(notice).into_iter().collect()
     }
 }

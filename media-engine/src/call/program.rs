@@ -1,11 +1,11 @@
-//! A leg that a call program has: whenever it talks with nobody.
+//! Legs with a call program: the program controls a leg whenever it talks with no other party.
 //!
 //! ```text
-//!   up ─▶ Scripted(Program) ─ somebody who was added answers ─▶ Floor ─ the others leave ─▶ Scripted(Program)
-//!               │ └ hears ring-back while somebody is called            └ ProgramOver ─▶ it goes back no more
+//!   up ─▶ Scripted(Program) ─ an added leg answers ─▶ Floor ─ the others leave ─▶ Scripted(Program)
+//!               │ └ hears ring-back while a leg is called     └ ProgramOver ─▶ it does not return
 //! ```
 //!
-//! Not here: what the program does (`script`), and who carries it out (the engine).
+//! Not here: the program's steps (`script`), and their execution (the engine).
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ impl Call {
         self.on_proceed(now)
     }
 
-    /// Somebody has come whom it talks with.
+    /// Takes the leg from its program, because another party has come to talk with it.
     pub(super) fn leave_program(&mut self) -> Vec<Effect> {
         for leg in self.legs.iter_mut().filter(|leg| leg.is_with_program()) {
             leg.seat = Seat::Floor;
@@ -31,7 +31,7 @@ impl Call {
         Vec::new()
     }
 
-    /// The others have gone: whoever is left alone goes back to its program, with a voice.
+    /// Returns the last remaining party to its program, unmuted and off hold, after the others have gone.
     pub(super) fn return_to_program(&mut self) -> Vec<Effect> {
         if self.parked.is_some() {
             return Vec::new();
@@ -44,10 +44,11 @@ impl Call {
         leg.seat = Seat::Scripted(App::Program);
         let (id, was_flagged) = (leg.id, leg.held || leg.muted);
         (leg.held, leg.muted) = (false, false);
-        if was_flagged { self.seat_told(id) } else { Vec::new() }
+        if was_flagged { self.seat_notice(id) } else { Vec::new() }
     }
 
-    /// A call program has the one party that talked with this one, which is hung up; `None`: there is none, or it has a program already.
+    /// Hands the one party that talked with this leg to a call program, and hangs up this leg; `None`: there is no such party, or
+    /// it has a program already.
     pub(super) fn give_to_program(&mut self, transferor: LegId) -> Option<Vec<Effect>> {
         let mut others = self.legs.iter().filter(|leg| leg.is_party() && leg.id != transferor);
         let (Some(leg), None) = (others.next(), others.next()) else { return None };

@@ -1,14 +1,14 @@
-//! What of a call is recorded: derived from who is heard, never stored.
+//! The recordings of a call: the recorded legs are derived from the topology, never stored.
 //!
 //! ```text
-//!   Record ─▶ runs ─ RecordPause on ─▶ paused ─ RecordPause off ─▶ runs ─ RecordStop, its leg goes, the call ends ─▶ over
+//!   Record ─▶ runs ─ RecordPause on ─▶ paused ─ RecordPause off ─▶ runs ─ RecordStop, leg gone, or call ended ─▶ ended
 //! ```
 //!
 //! - Recordings are numbered from 1: a second start is a second recording, and both run side by side.
-//! - A recording takes everybody, or one leg alone; of those, at each moment, whoever is heard ([`Topology::is_heard`]). So whoever is
-//!   set aside, muted, lost or only listens is in none.
+//! - A recording takes all legs, or only one; of those, it takes the legs that are heard at each moment ([`Topology::is_heard`]).
+//!   A leg that is set aside, muted, lost or listening is therefore not recorded.
 //!
-//! Not here: files and their channels (`record_io`), who may start one (the control plane).
+//! Not here: files and their channels (`record_io`), permission to start a recording (the control plane).
 
 use serde::{Deserialize, Serialize};
 
@@ -16,21 +16,21 @@ use super::verbs::Refused;
 use super::{Call, Effect, Topology};
 use crate::units::LegId;
 
-/// Most recordings of a call that run at once.
+/// Maximum number of recordings of a call that run at the same time.
 pub const RECORDINGS_AT_ONCE: usize = 4;
-/// Most recordings of a call in its life.
+/// Maximum number of recordings over the life of a call.
 pub const RECORDINGS_MAX: u32 = 99;
 
-/// A recording that runs, and whom it takes now.
+/// A running recording, and the legs that it takes now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
-    /// Its number in the call, 1 for the first.
+    /// Number of the recording in the call, starting at 1.
     pub number: u32,
-    /// The leg that it is of; `None`: everybody.
+    /// Leg that the recording is of; `None`: all legs.
     pub of: Option<LegId>,
-    /// Nothing is recorded for the moment.
+    /// The recording is paused: nothing is recorded.
     pub paused: bool,
-    /// Those who are recorded, in the order in which they came.
+    /// Legs that are recorded, in the order in which they came.
     pub legs: Vec<LegId>,
 }
 
@@ -39,8 +39,8 @@ pub struct Recorded {
 pub(super) struct Recordings {
     begun: u32,
     running: Vec<Running>,
-    /// As they were told last.
-    told: Vec<Recorded>,
+    /// Recordings as they were last reported.
+    reported: Vec<Recorded>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Recordings {
         self.running.iter().find(|running| running.number == number).ok_or(Refused::NoRecording)
     }
 
-    /// Every recording that runs, and whom it takes.
+    /// Returns every running recording with the legs that it takes.
     fn recorded(&self, topology: &Topology) -> Vec<Recorded> {
         let legs = |of: Option<LegId>| {
             let legs = topology.places().map(|(leg, _)| leg);
@@ -67,7 +67,7 @@ impl Recordings {
 }
 
 impl Call {
-    /// The number that the next recording gets.
+    /// Returns the number that the next recording will get.
     pub fn next_recording(&self) -> u32 {
         self.recordings.begun + 1
     }
@@ -112,19 +112,19 @@ impl Call {
         Vec::new()
     }
 
-    /// Adds to an input's effects what has changed about the call's recordings. A recording of one leg ends with it.
-    pub(super) fn tell_recordings(&mut self, effects: &mut Vec<Effect>) {
+    /// Adds changes of the call's recordings to an input's effects. A recording of one leg ends with that leg.
+    pub(super) fn report_recordings(&mut self, effects: &mut Vec<Effect>) {
         if self.is_over() {
             return;
         }
         let legs = &self.legs;
         self.recordings.running.retain(|running| running.of.is_none_or(|of| legs.iter().any(|leg| leg.id == of)));
-        if self.recordings.running.is_empty() && self.recordings.told.is_empty() {
+        if self.recordings.running.is_empty() && self.recordings.reported.is_empty() {
             return;
         }
-        let recorded = self.recordings.recorded(&self.told);
-        if recorded != self.recordings.told {
-            self.recordings.told.clone_from(&recorded);
+        let recorded = self.recordings.recorded(&self.reported);
+        if recorded != self.recordings.reported {
+            self.recordings.reported.clone_from(&recorded);
             effects.push(Effect::Record(recorded));
         }
     }

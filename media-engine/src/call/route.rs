@@ -1,18 +1,19 @@
-//! Where an incoming number goes.
+//! Routes of incoming numbers.
 
 use crate::config::{RouteConfig, RouteTarget};
 
-/// The first route whose pattern matches the user part.
+/// Returns the target of the first route whose pattern matches the user part.
 pub fn route<'a>(routes: &'a [RouteConfig], user: &str) -> Option<&'a RouteTarget> {
     routes.iter().find(|route| pattern_matches(&route.pattern, user)).map(|route| &route.to)
 }
 
-/// Whether `text` matches `pattern`: `*` stands for any run, `?` for one character, all else for itself.
+/// Returns whether `text` matches `pattern`: `*` stands for any run of characters, `?` for one, and every other character for
+/// itself.
 pub fn pattern_matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
-    // Where the last `*` stood, and how much text it has taken so far.
+    // Position of the last `*`, and how much text it has matched so far.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {

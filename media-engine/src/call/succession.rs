@@ -1,16 +1,16 @@
-//! How one leg takes another's place in a call that is talking: transfers, and INVITE with Replaces.
+//! How one leg takes another's place in a talking call: transfers, and INVITE with Replaces.
 //!
 //! ```text
-//!   Transfer ─▶ heir Wanted ─Allowed─▶ Dialling ─answers─▶ Up; the transferor is Leaving and has its time to hang up
-//!                     └ fails ─▶ transferor still there? joined again : the call ends when nobody else talks
-//!   TransferTo ─▶ the same with each target in turn, until one answers; none does, and the transferor has gone? it is called again
-//!   Transfer ─▶ heir Coming ─Fetched─▶ the same; until then both talk on
-//!   Replace  ─▶ heir Offered ─answered─▶ Up; what it replaces is hung up at once (RFC 3891 section 3)
+//!   Transfer ─▶ heir Wanted ─Allowed─▶ Dialling ─answers─▶ Up; the transferor is Leaving and has time to hang up by itself
+//!                     └ fails ─▶ transferor still there? joined again : the call ends unless two others talk
+//!   TransferTo ─▶ the same with each target in turn until one answers; if none does and the transferor has gone, it is called again
+//!   Transfer ─▶ heir Coming ─Fetched─▶ the same; until then both keep talking
+//!   Replace  ─▶ heir Offered ─answered─▶ Up; the leg that it replaces is hung up at once (RFC 3891 section 3)
 //! ```
 //!
-//! - One succession at a time; a leg that still leaves makes room for the next.
-//! - A transferor that hangs up leaves the transfer running (RFC 5589 section 6.1); when the party that stays hangs up, all
-//!   is over.
+//! - Only one succession runs at a time; a leg that is still leaving makes room for the next.
+//! - A transferor that hangs up leaves the transfer running (RFC 5589 section 6.1); when the party that stays hangs up, the call
+//!   ends.
 
 use std::time::{Duration, Instant};
 
@@ -20,24 +20,24 @@ use crate::error::HangupCause;
 use crate::units::LegId;
 
 impl Call {
-    /// Whether this leg's place may be taken now: it talks with somebody, and nobody else is about to take a place.
+    /// Returns whether this leg may be replaced now: it talks with another party, and no other leg is about to be replaced.
     pub fn may_be_succeeded(&self, id: LegId) -> bool {
         let party = |leg: &&Leg| leg.is_party() && leg.is_up();
         let is_free =
             self.next_leg < self.end_of_legs && !self.legs.iter().any(|leg| matches!(leg.part, Part::Heir { .. }));
-        // Somebody may come for a lost leg; its party's doings can wait.
+        // A lost leg itself may be replaced; transfers by the other party have to wait.
         let all_present = self.legs.iter().all(|leg| leg.lost.is_none() || leg.id == id);
         let parties = self.legs.iter().filter(party).count();
         self.is_talking() && self.leg(id).as_ref().is_some_and(party) && parties >= 2 && is_free && all_present
     }
 
-    /// Whether another call may take the leg that this one talks with: it talks with one alone.
+    /// Returns whether another call may take this leg's partner: it talks with exactly one.
     pub fn may_give_partner(&self, id: LegId) -> bool {
         let others = self.legs.iter().filter(|leg| leg.id != id && (leg.is_party() || leg.part == Part::Added));
         self.may_be_succeeded(id) && others.filter(|leg| !leg.is_supervisor()).count() == 1
     }
 
-    /// Whom this leg talks with, or will: the first of them.
+    /// Returns the partner of this leg, now or after its answer: the first other party.
     pub fn partner(&self, id: LegId) -> Option<LegId> {
         let place = match self.leg(id)?.part {
             Part::Heir { of, .. } => of,
@@ -46,7 +46,7 @@ impl Call {
         self.legs.iter().find(|leg| leg.id != id && leg.id != place && leg.is_party()).map(|leg| leg.id)
     }
 
-    /// The leg whose place this one is to take.
+    /// Returns the leg whose place this heir will take.
     pub fn place_of_heir(&self, heir: LegId) -> Option<LegId> {
         match self.leg(heir)?.part {
             Part::Heir { of, .. } => Some(of),
@@ -54,7 +54,7 @@ impl Call {
         }
     }
 
-    /// The leg that is about to take this leg's place.
+    /// Returns the heir that is about to take this leg's place.
     pub(super) fn heir_of(&self, id: LegId) -> Option<LegId> {
         let is_heir = |leg: &&Leg| matches!(leg.part, Part::Heir { of, .. } if of == id);
         self.legs.iter().find(is_heir).map(|leg| leg.id)
@@ -62,17 +62,17 @@ impl Call {
 
     pub(super) fn on_transfer(&mut self, by: LegId, to: Option<Destination>, now: Instant) -> Vec<Effect> {
         let Some(role) = self.role(by) else { return Vec::new() };
-        let told = |heir, state| Effect::Tell(Notice::Transfer { by, role, heir, state });
+        let notice = |heir, state| Effect::Tell(Notice::Transfer { by, role, heir, state });
         if !self.may_be_succeeded(by) {
-            return vec![told(None, TransferState::Refused)];
+            return vec![notice(None, TransferState::Refused)];
         }
         self.targets = None;
         let mut effects = self.let_all_go();
         effects.extend(match to {
             Some(to) => self.want_heir((by, role), to.into(), now),
             None => match self.enter(role, LegPhase::Coming, Part::Heir { of: by, by: Means::Fetched }) {
-                Some(heir) => vec![Effect::Await(heir), told(Some(heir), TransferState::Started)],
-                None => vec![told(None, TransferState::Refused)],
+                Some(heir) => vec![Effect::Await(heir), notice(Some(heir), TransferState::Started)],
+                None => vec![notice(None, TransferState::Refused)],
             },
         });
         effects
@@ -86,7 +86,7 @@ impl Call {
         effects
     }
 
-    /// The next target of a transfer, if there is one.
+    /// Calls the next target of a transfer, if there is one.
     fn next_heir(&mut self, place: (LegId, LegRole), now: Instant) -> Vec<Effect> {
         match self.targets.as_mut().and_then(|left| left.targets.pop_front()) {
             Some(target) => self.want_heir(place, target, now),
@@ -94,19 +94,19 @@ impl Call {
         }
     }
 
-    /// The phase of a leg that waits for the control plane to allow it.
+    /// Returns the phase of a leg that waits for the control plane to allow it.
     pub(super) fn wanted(&self, to: &Destination, ring: Option<Duration>, now: Instant) -> LegPhase {
         LegPhase::Wanted { to: to.clone(), until: now + self.timing.decision, ring }
     }
 
-    /// Somebody is to be called in a leg's place.
+    /// Adds an heir for a leg's place, and asks whether it may be called.
     fn want_heir(&mut self, (by, role): (LegId, LegRole), target: Target, now: Instant) -> Vec<Effect> {
         let Target { to, ring } = target;
-        let told = |heir, state| Effect::Tell(Notice::Transfer { by, role, heir, state });
+        let notice = |heir, state| Effect::Tell(Notice::Transfer { by, role, heir, state });
         let phase = self.wanted(&to, ring.or(self.targets.as_ref().and_then(|left| left.ring)), now);
         match self.enter(role, phase, Part::Heir { of: by, by: Means::Called }) {
-            Some(heir) => vec![Effect::Ask { leg: heir, by, to }, told(Some(heir), TransferState::Started)],
-            None => vec![told(None, TransferState::Refused)],
+            Some(heir) => vec![Effect::Ask { leg: heir, by, to }, notice(Some(heir), TransferState::Started)],
+            None => vec![notice(None, TransferState::Refused)],
         }
     }
 
@@ -127,7 +127,7 @@ impl Call {
         }
     }
 
-    /// The control plane has said nothing: nobody is called past the limits but somebody in need.
+    /// Handles a missing decision of the control plane: only an emergency number is called without one.
     pub(super) fn on_undecided(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         let wanted = self.leg(id).map(|leg| &leg.phase);
         let urgent = matches!(wanted, Some(LegPhase::Wanted { to: Destination::Emergency { .. }, .. }));
@@ -151,7 +151,7 @@ impl Call {
         effects
     }
 
-    /// The leg that is joined with this one goes on in another call; this one is over.
+    /// Gives this leg's partner to another call; this call ends.
     pub(super) fn on_take(&mut self, id: LegId) -> Vec<Effect> {
         let Some(taken) = self.partner(id).filter(|_| self.may_give_partner(id)) else { return Vec::new() };
         self.remove(taken);
@@ -172,18 +172,18 @@ impl Call {
     }
 
     pub(super) fn on_heir_rang(&self, heir: LegId) -> Vec<Effect> {
-        self.leg(heir).and_then(|heir| told(heir, TransferState::Ringing)).into_iter().collect()
+        self.leg(heir).and_then(|heir| transfer_notice(heir, TransferState::Ringing)).into_iter().collect()
     }
 
-    /// The heir is there.
+    /// Joins an heir that has answered or arrived.
     pub(super) fn on_heir_up(&mut self, heir: LegId, (of, by): (LegId, Means), now: Instant) -> Vec<Effect> {
         let until = now + self.timing.leave;
         let mut effects: Vec<Effect> =
-            self.leg(heir).and_then(|heir| told(heir, TransferState::Done)).into_iter().collect();
+            self.leg(heir).and_then(|heir| transfer_notice(heir, TransferState::Done)).into_iter().collect();
         self.seat(heir);
-        // What the one that is replaced held is for the heir to talk with.
+        // Legs that the replaced leg held are there for the heir to talk with.
         effects.extend(self.end_holds_beside(of));
-        // One that went before has left nothing.
+        // A leg that has already gone leaves nothing to do.
         let Some(replaced) = self.leg_mut(of) else { return effects };
         (replaced.lost, replaced.goodbye) = (None, None);
         replaced.phase = LegPhase::Leaving { until };
@@ -194,9 +194,10 @@ impl Call {
         effects
     }
 
-    /// The heir failed, hung up or rang too long, and is out: the next one is called, if there is one.
+    /// Handles an heir that failed, hung up or rang too long, and was removed: the next target is called, if there is one.
     pub(super) fn on_heir_gone(&mut self, heir: &Leg, of: LegId, ending: Ending, now: Instant) -> Vec<Effect> {
-        let mut effects: Vec<Effect> = told(heir, TransferState::Failed(ending.clone())).into_iter().collect();
+        let mut effects: Vec<Effect> =
+            transfer_notice(heir, TransferState::Failed(ending.clone())).into_iter().collect();
         effects.push(Effect::Forget(heir.id));
         let next = self.next_heir((of, heir.role), now);
         if !next.is_empty() && self.heir_of(of).is_some() {
@@ -231,7 +232,7 @@ impl Call {
         effects
     }
 
-    /// Hangs up a leg that was replaced and has not gone by itself.
+    /// Hangs up a replaced leg that has not gone by itself.
     pub(super) fn let_go(&mut self, id: LegId) -> Vec<Effect> {
         self.remove(id);
         let cause = HangupCause::Transferred;
@@ -246,8 +247,8 @@ impl Call {
     }
 }
 
-/// How the transfer goes that this heir is for; a leg that came by itself is no transfer's.
-pub(super) fn told(heir: &Leg, state: TransferState) -> Option<Effect> {
+/// Reports the progress of the transfer that this heir belongs to; a leg that called us belongs to none.
+pub(super) fn transfer_notice(heir: &Leg, state: TransferState) -> Option<Effect> {
     match heir.part {
         Part::Heir { of, by: Means::Called | Means::Fetched } => {
             Some(Effect::Tell(Notice::Transfer { by: of, role: heir.role, heir: Some(heir.id), state }))

@@ -1,12 +1,14 @@
-//! What people and programs do with a call that runs: add and drop legs, hold, mute, supervise. Recordings: `recording`.
+//! Actions of users and programs on a running call: add and drop legs, hold, mute, supervise. Recordings: `recording`.
+//!
+//! The engine asks [`Call::check`] before it gives a verb to the machine, so that a refusal reaches the requester at once.
 //!
 //! ```text
 //!   Add ─▶ leg Wanted (part Added) ─ Allowed ─▶ Dialling ─ answers ─▶ Up: on the floor beside the others, or in the gallery
-//!               └ fails ─▶ it is forgotten, and the others talk on
+//!               └ fails ─▶ it is forgotten, and the others keep talking
 //! ```
 //!
-//! - [`Call::check`] says why an input is refused; what it refuses has no effect when it comes all the same.
-//! - Hold and mute are flags of a leg. A hold ends with the last party that could end it: when two are left.
+//! - [`Call::check`] says why an input is refused; a refused input has no effect if it is given all the same.
+//! - Hold and mute are flags of a leg. A hold ends when only two parties are left: the third may have been the one that held.
 //! - A supervisor neither keeps a call alive nor ends it, and survives holds and transfers: its place follows from its seat.
 
 use std::time::{Duration, Instant};
@@ -17,82 +19,82 @@ use super::{Call, Destination, Effect, Ending, IfFails, Input, Notice, Supervise
 use crate::error::HangupCause;
 use crate::units::LegId;
 
-/// Most legs that a call has at once when another one is added.
+/// Maximum number of legs in a call at one time.
 pub const LEGS_AT_ONCE: usize = 128;
 
-/// Most targets of one transfer.
+/// Maximum number of targets of one transfer.
 pub const TARGETS_MAX: usize = 16;
 
-/// Least and most decibels by which a leg is made louder.
+/// Range of a leg's gain, in decibels.
 pub const GAIN_DB: std::ops::RangeInclusive<i8> = -20..=20;
 
-/// How often parties hear that they are supervised.
+/// Interval of the supervision notice.
 const NOTICE_EVERY: Duration = Duration::from_secs(60);
 
-/// Why a verb is refused, in a sentence.
+/// Reason why a verb is refused, as a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The call has no leg of that name.
+    /// The call has no leg with this id.
     #[error("the call has no such leg")]
     NoLeg,
-    /// Nobody has answered yet, or an application has the call.
+    /// No party has answered yet, or an application has the call.
     #[error("the call has no conversation yet: its parties have not been joined")]
     NotTalking,
     /// The leg has not answered, or is on its way out.
     #[error("the leg is not connected")]
     NotConnected,
     /// The leg is with an application.
-    #[error("an application has this leg")]
+    #[error("this leg is with an application")]
     Scripted,
-    /// The leg supervises.
+    /// The leg supervises the call.
     #[error("this leg supervises the call: it takes no part in the conversation")]
     Supervises,
-    /// The leg does not supervise.
+    /// The leg does not supervise the call.
     #[error("this leg does not supervise the call")]
     NoSupervisor,
-    /// The leg that is whispered to is not in the conversation.
-    #[error("the leg that is to hear the whisper takes no part in the conversation")]
+    /// The leg that should hear the whisper is not in the conversation.
+    #[error("the leg that should hear the whisper takes no part in the conversation")]
     NoListener,
-    /// It talks with nobody, another transfer is under way, or somebody is lost.
-    #[error("the leg cannot be transferred now: it has to talk with somebody, and nobody may be on the way in")]
+    /// The leg is alone, another transfer is under way, or a leg is lost.
+    #[error("the leg cannot be transferred now: it must be in a conversation, and no other leg may be on its way in")]
     NotNow,
-    /// Too many or none.
+    /// The number of targets is out of range.
     #[error("a transfer has 1 to {TARGETS_MAX} targets")]
     Targets,
-    /// Too loud, or too soft.
+    /// The gain is out of range.
     #[error("a gain is from {} to {} dB", GAIN_DB.start(), GAIN_DB.end())]
     Gain,
-    /// It does not talk with exactly one other party, or somebody is on the way in.
-    #[error("the leg has to talk with exactly one other party, and nobody may be on the way in")]
+    /// The leg does not talk with exactly one other party, or another leg is on its way in.
+    #[error("the leg must talk with exactly one other party, and no other leg may be on its way in")]
     NotAlone,
     /// A party of the call is parked.
-    #[error("the call is parked: it has to be picked up first")]
+    #[error("the call is parked: it must be picked up first")]
     Parked,
-    /// Nobody is parked here.
+    /// No party of this call is parked.
     #[error("no party of the call is parked")]
     NotParked,
-    /// Somebody else was faster.
-    #[error("somebody else is picking the call up already")]
+    /// Another agent is already picking the call up.
+    #[error("another agent is already picking the call up")]
     PickedUp,
-    /// Its time is over.
-    #[error("the call is on its way back to whoever parked it")]
+    /// The parked party's time has passed, and it is being returned.
+    #[error("the call is being returned to the agent who parked it")]
     Returns,
-    /// There are as many as there may be.
-    #[error("the call has as many legs as a call may have")]
+    /// The call has reached its maximum number of legs.
+    #[error("the call has reached its maximum number of legs")]
     Full,
-    /// The call has no recording of that number that runs.
-    #[error("the call has no such recording that runs")]
+    /// The call has no running recording with this number.
+    #[error("the call has no such running recording")]
     NoRecording,
-    /// There are as many recordings as there may be.
-    #[error("a call has at most {RECORDINGS_AT_ONCE} recordings at once, and {RECORDINGS_MAX} in its life")]
+    /// The call has reached its maximum number of recordings.
+    #[error("a call has at most {RECORDINGS_AT_ONCE} recordings at once, and {RECORDINGS_MAX} in total")]
     Recordings,
 }
 
 impl Call {
-    /// Whether a verb's input fits the call as it stands. Inputs that are no verbs always do.
+    /// Checks whether a verb's input fits the call's current state. Inputs that are not verbs always fit.
     ///
     /// # Errors
-    /// [`Refused`] says why it does not.
+    /// [`Refused`] gives the reason, which is meant for the requester.
     pub fn check(&self, input: &Input) -> Result<(), Refused> {
         match input {
             Input::Add { or_else, .. } if or_else.len() > TARGETS_MAX => Err(Refused::Targets),
@@ -138,10 +140,10 @@ impl Call {
         }
     }
 
-    /// Whether a leg has answered, and is not on its way out.
+    /// Checks that a leg has answered and is not on its way out.
     ///
     /// # Errors
-    /// [`Refused::NoLeg`] or [`Refused::NotConnected`].
+    /// [`Refused::NoLeg`] or [`Refused::NotConnected`]; the reason is meant for the requester.
     pub fn check_connected(&self, id: LegId) -> Result<(), Refused> {
         match self.leg(id) {
             None => Err(Refused::NoLeg),
@@ -193,7 +195,7 @@ impl Call {
         vec![Effect::Ask { leg: id, by, to }]
     }
 
-    /// An added leg could not be reached, or has gone before its answer: the next one is called, if there is one.
+    /// Handles an added leg that failed or left before its answer: the next target is called, if there is one.
     pub(super) fn on_added_gone(&mut self, mut leg: Leg, ending: &Ending, now: Instant) -> Vec<Effect> {
         let mut effects = vec![Effect::Forget(leg.id)];
         effects.extend(self.on_comer_gone(&leg, ending));
@@ -213,7 +215,7 @@ impl Call {
         effects
     }
 
-    /// An added leg has answered.
+    /// Seats an added leg that has answered.
     pub(super) fn on_added_up(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         self.seat(id);
         if let Some(leg) = self.leg_mut(id) {
@@ -221,7 +223,7 @@ impl Call {
         }
         match self.leg(id).is_some_and(|leg| leg.is_supervisor()) {
             true => {
-                let mut effects = self.seat_told(id);
+                let mut effects = self.seat_notice(id);
                 if self.leg(id).is_some_and(|leg| leg.notice.is_some()) {
                     effects.extend(self.notify(id, now));
                 }
@@ -237,11 +239,11 @@ impl Call {
 
     pub(super) fn on_drop(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         match self.leg(id) {
-            // Its heir has its place, and it is on its way out.
+            // Its heir has taken its place, and it is on its way out.
             Some(leg) if matches!(leg.phase, LegPhase::Leaving { .. }) => self.let_go(id),
             Some(leg) => {
                 if matches!(leg.part, Part::Heir { .. }) {
-                    // The transfer is called off, not sent on to its next target.
+                    // The transfer is cancelled; its next target is not called.
                     self.targets = None;
                 }
                 if let Some(leg) = self.leg_mut(id) {
@@ -257,7 +259,7 @@ impl Call {
         match self.leg_mut(id) {
             Some(leg) if leg.held != on => {
                 leg.held = on;
-                self.seat_told(id)
+                self.seat_notice(id)
             }
             _ => Vec::new(),
         }
@@ -267,19 +269,19 @@ impl Call {
         match self.leg_mut(id) {
             Some(leg) if leg.muted != on => {
                 leg.muted = on;
-                self.seat_told(id)
+                self.seat_notice(id)
             }
             _ => Vec::new(),
         }
     }
 
-    /// A supervisor of whom the parties are to hear now.
+    /// Returns a supervisor whose notice is due.
     pub(super) fn notice_due(&self, now: Instant) -> Option<LegId> {
         let due = |leg: &&Leg| leg.next_notice().is_some_and(|at| at <= now);
         self.legs.iter().find(due).map(|leg| leg.id)
     }
 
-    /// Lets the parties that talk hear that they are supervised, and again in a minute.
+    /// Plays the supervision notice to the parties that talk, and schedules the next one.
     pub(super) fn notify(&mut self, supervisor: LegId, now: Instant) -> Vec<Effect> {
         if let Some(leg) = self.leg_mut(supervisor) {
             leg.notice = Some(now + NOTICE_EVERY);
@@ -292,7 +294,7 @@ impl Call {
         match self.leg_mut(id) {
             Some(leg) if leg.gain_db != db => {
                 leg.gain_db = db;
-                self.seat_told(id)
+                self.seat_notice(id)
             }
             _ => Vec::new(),
         }
@@ -301,20 +303,21 @@ impl Call {
     pub(super) fn on_holds(&mut self, id: LegId, holding: Holding) -> Vec<Effect> {
         let Some(leg) = self.leg_mut(id).filter(|leg| leg.is_up()) else { return Vec::new() };
         let before = std::mem::replace(&mut leg.holds, holding);
-        if (before == Holding::No) == (holding == Holding::No) { Vec::new() } else { self.seat_told(id) }
+        if (before == Holding::No) == (holding == Holding::No) { Vec::new() } else { self.seat_notice(id) }
     }
 
     pub(super) fn on_supervise(&mut self, id: LegId, mode: SuperviseMode) -> Vec<Effect> {
         match self.leg_mut(id) {
             Some(leg) if leg.is_supervisor() && leg.seat != Seat::Gallery(mode) => {
                 leg.seat = Seat::Gallery(mode);
-                self.seat_told(id)
+                self.seat_notice(id)
             }
             _ => Vec::new(),
         }
     }
 
-    /// A party goes, or has gone. Of two who are left neither waits for the other: whoever held one of them may have been the third.
+    /// Ends holds when a party leaves. Of two remaining parties, neither waits for the other: the third may have been the one
+    /// that held.
     pub(super) fn end_holds_beside(&mut self, gone: LegId) -> Vec<Effect> {
         if self.legs.iter().filter(|leg| leg.id != gone && leg.is_party()).count() > 2 {
             return Vec::new();
@@ -323,9 +326,9 @@ impl Call {
         held.into_iter().flat_map(|id| self.on_hold(id, false)).collect()
     }
 
-    /// What a leg does in the call, to be told.
-    pub(super) fn seat_told(&self, id: LegId) -> Vec<Effect> {
-        let told = |leg: &Leg| {
+    /// Reports what a leg does in the call.
+    pub(super) fn seat_notice(&self, id: LegId) -> Vec<Effect> {
+        let notice = |leg: &Leg| {
             let holds = leg.holds != Holding::No;
             let supervises = match leg.seat {
                 Seat::Gallery(mode) => Some(mode),
@@ -341,6 +344,6 @@ impl Call {
                 supervises,
             })
         };
-        self.leg(id).map(told).into_iter().collect()
+        self.leg(id).map(notice).into_iter().collect()
     }
 }

@@ -1,7 +1,7 @@
-//! Captures of calls: the inputs of every call's machine, in one file of the folder that captures of media are in.
+//! Captures of calls: the inputs of every call's machine, in one file in the folder of the media captures.
 //!
-//! Invariants: a call never waits for the disk: a line that finds the writer busy is dropped and counted, and the capture says that
-//! the call is broken there. Names and numbers stand in it: its file is readable by its owner only.
+//! Invariants: a call never waits for the disk: if the writer is busy, the line is dropped and counted, and the capture marks the
+//! call as broken there. The file contains names and numbers, so only its owner can read it.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -15,35 +15,35 @@ use crate::error::ReplayError;
 use crate::net::clock;
 use crate::units::CallId;
 
-/// Lines that may wait for the disk.
+/// Number of lines that may wait for the disk.
 const LINES: usize = 4_096;
 
-/// Replays a capture of calls.
+/// Replays a capture of calls and compares the effects.
 ///
 /// # Errors
-/// [`ReplayError`] when the file cannot be read or is no capture. A difference is no error: it stands in the result.
+/// [`ReplayError`] when the file cannot be read or is not a capture. A difference is not an error: the result reports it.
 pub fn replay_calls(capture: impl std::io::BufRead) -> Result<Replay, ReplayError> {
     Replay::of(capture, clock::now())
 }
 
-/// The open file; clones share it.
+/// The open capture file; clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Captures {
     lines: SyncSender<Vec<u8>>,
 }
 
-/// One call's part of it.
+/// The part of the capture that belongs to one call.
 #[derive(Debug)]
 pub(super) struct CallCapture {
     call: CallId,
     began: Instant,
     lines: SyncSender<Vec<u8>>,
-    /// A line of this call was dropped: nothing behind it can be replayed.
+    /// A line of this call was dropped, so later lines cannot be replayed.
     broke: bool,
 }
 
 impl Captures {
-    /// Begins a file in `folder`, which is made when it does not exist. It ends with the last clone.
+    /// Creates a file in `folder`, which is created if it does not exist. The file is closed with the last clone.
     pub(super) fn start(folder: &Path) -> std::io::Result<Captures> {
         std::fs::create_dir_all(folder)?;
         let now = clock::system_now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_millis());
@@ -61,7 +61,7 @@ impl Captures {
         Ok(Captures { lines })
     }
 
-    /// The capture of a call that begins now.
+    /// Starts the capture of a call.
     pub(super) fn begin(&self, call: CallId, began: Instant, how: Happened) -> CallCapture {
         let mut capture = CallCapture { call, began, lines: self.lines.clone(), broke: false };
         capture.note(began, how);
@@ -70,7 +70,7 @@ impl Captures {
 }
 
 impl CallCapture {
-    /// Takes one line.
+    /// Writes one line.
     pub(super) fn note(&mut self, now: Instant, happened: Happened) {
         let happened = if self.broke { Happened::Broke } else { happened };
         let at = u64::try_from(now.saturating_duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
@@ -83,7 +83,7 @@ impl CallCapture {
                 self.broke = true;
                 metrics::counter!("tandem_capture_lines_dropped_total").increment(1);
             }
-            // The writer has told why it ended.
+            // The writer has already logged the error.
             Err(TrySendError::Disconnected(_)) => {}
         }
     }

@@ -1,4 +1,11 @@
-//! What the control plane may ask of the engine.
+//! Commands of the control plane to the engine, and their replies.
+//!
+//! A command travels in an [`Envelope`] through the engine's inbox to the switchboard, which answers it, or hands it to the task
+//! of the call that it names. A [`Verb`] is an action on a running call or on one of its legs. A [`ProgramRequest`] goes the
+//! other way: a call program asks the control plane for what the engine does not have.
+//!
+//! Invariants: every command is answered exactly once; a full inbox refuses a command at once, except [`Command::Drain`] and
+//! [`Command::Shutdown`], which wait. Not here: events ([`super::EventKind`]) and the checks of rights.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,27 +23,27 @@ use crate::error::HangupCause;
 use crate::sip::{CallTrace, TrunkStatus};
 use crate::units::{CallId, Group, LegId};
 
-/// Handle to the running engine; clones share it.
+/// Handle to the running engine; all clones refer to the same engine.
 #[derive(Clone, Debug)]
 pub struct Engine {
     inbox: mpsc::Sender<Envelope>,
 }
 
-/// A command and where its reply goes.
+/// A command and the channel for its reply.
 #[derive(Debug)]
 pub struct Envelope {
-    /// What is asked.
+    /// Command that the engine carries out.
     pub command: Command,
-    /// Answered exactly once.
+    /// Channel for the reply, which is sent exactly once.
     pub reply: oneshot::Sender<Result<Reply, CommandError>>,
 }
 
-/// What is done with a call's audio, and what its parties may do. Decided by the control plane, per call.
+/// What is done with a call's audio, and what its parties may do. The control plane decides this for each call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallSettings {
-    /// Recognise and translate both sides, show text.
+    /// Recognise and translate the speech of both sides, and show the text.
     pub live_translate: bool,
-    /// Recognise without translating.
+    /// Recognise speech without translating it.
     pub transcribe: bool,
     /// Customer's language, BCP 47 (`en`).
     pub translate_from: String,
@@ -46,20 +53,20 @@ pub struct CallSettings {
     pub voice_to_voice: bool,
     /// Record both legs.
     pub record: bool,
-    /// Let the application `record` do what it is for; else it only answers.
+    /// Let the application `record` make a recording; otherwise it only answers.
     pub record_app: bool,
-    /// Let parties transfer the call by REFER; else they are refused with 403. Emergency numbers stay open.
+    /// Let parties transfer the call by REFER; otherwise they are refused with 403. Emergency numbers are always allowed.
     pub transfer: bool,
-    /// Whose agents the call may reach; `None`: those of nobody.
+    /// Group whose agents the call may reach; `None`: it may reach no agents.
     pub group: Option<Group>,
-    /// Identity that an agent's own call shows outside; `None`: the trunk's own, or none (RFC 3323).
+    /// Identity that an agent's own outside call shows; `None`: the trunk's identity, or none (RFC 3323).
     pub from: Option<String>,
-    /// What the first leg is connected with, whatever the call was for.
+    /// Program that the first leg is connected with, regardless of the call's own plan.
     pub program: Option<Box<CallProgram>>,
 }
 
 impl Default for CallSettings {
-    /// Everything off: nothing leaves the engine, nobody is transferred.
+    /// Everything is off: no audio leaves the engine, and no party may transfer the call.
     fn default() -> Self {
         CallSettings {
             live_translate: false,
@@ -77,30 +84,31 @@ impl Default for CallSettings {
     }
 }
 
-/// A program for a call.
+/// A program for a call, and the host that serves its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallProgram {
-    /// What is run.
+    /// Program, fallback, variables and limits that the script starts with.
     pub start: crate::call::script::Start,
-    /// Who is asked for what the engine does not have.
+    /// Host that is asked for everything that the engine does not have.
     pub host: ProgramHost,
 }
 
-/// The way to whoever has what a call's program needs besides the call. Its far end is closed when the call has ended.
+/// Request channel to the host that provides what a call's program needs besides the call. The receiver is closed when the call
+/// has ended.
 #[derive(Clone, Debug)]
 pub struct ProgramHost(mpsc::Sender<ProgramRequest>);
 
 impl ProgramHost {
-    /// Requests that may wait.
+    /// Capacity of the request channel.
     const REQUESTS: usize = 16;
 
-    /// The host of one call's program, and what it is asked.
+    /// Returns the host of one call's program, and the receiver of its requests.
     pub fn channel() -> (ProgramHost, mpsc::Receiver<ProgramRequest>) {
         let (requests, asked) = mpsc::channel(ProgramHost::REQUESTS);
         (ProgramHost(requests), asked)
     }
 
-    /// Asks; `None`: there is no answer.
+    /// Sends a request and returns its answer; `None`: there is no answer.
     pub(super) async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> ProgramRequest) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.0.send(question(reply)).await.ok()?;
@@ -116,425 +124,427 @@ impl PartialEq for ProgramHost {
 
 impl Eq for ProgramHost {}
 
-/// What a call's program needs. A question whose answer is not wanted any more has a closed `reply`.
+/// A request of a call's program. When the answer is no longer wanted, `reply` is closed.
 #[derive(Debug)]
 pub enum ProgramRequest {
-    /// The samples of a file of the organization's media store; `None`: there is no such file.
+    /// The samples of a file in the organization's media store; `None`: the file does not exist.
     Media {
-        /// Its name.
+        /// Name of the media file.
         name: String,
-        /// The answer.
+        /// Channel for the sample rate and the samples.
         reply: oneshot::Sender<Option<(SampleRate, Arc<[i16]>)>>,
     },
-    /// Which identity a number or URI is shown that the program calls.
+    /// The identity that is shown to a number or URI that the program calls.
     Identity {
-        /// What the program wants to be shown; `None`: what is shown by any call.
+        /// Identity that the program asks for; `None`: the identity that any call shows.
         from: Option<String>,
-        /// Whom it calls.
+        /// Number or URI that is called.
         to: String,
-        /// The identity, or none of our own. [`HangupCause`]: it may not be shown.
+        /// Channel for the identity; `None`: no identity of our own. [`HangupCause`]: the identity may not be shown.
         reply: oneshot::Sender<Result<Option<String>, HangupCause>>,
     },
-    /// The next program.
+    /// The next program, fetched from a server.
     Fetch {
-        /// Where it is.
+        /// URL of the program.
         url: String,
-        /// Sent as a JSON object.
+        /// Fields that are sent as a JSON object.
         payload: BTreeMap<String, String>,
-        /// The whole body of the answer.
+        /// Channel for the whole body of the answer.
         reply: oneshot::Sender<Result<Vec<u8>, FetchFailure>>,
     },
 }
 
-/// A call of our own that is to be made.
+/// A call that the engine is to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCall {
-    /// Its id: a fresh UUID.
+    /// Id of the call: a fresh UUID.
     pub call: CallId,
-    /// Who is called first.
+    /// Target that is called first.
     pub first: CallTarget,
-    /// Who is called once the first has answered, and joined with it; `None`: the first is left with `app`, or with silence.
+    /// Target that is called once the first has answered, and is joined with it; `None`: the first is left with `app`, or with
+    /// silence.
     pub second: Option<CallTarget>,
-    /// What the first is connected with when nobody else is called.
+    /// Application that the first leg is connected with when no second target is called.
     pub app: Option<App>,
     /// What is done with the audio.
     pub settings: CallSettings,
 }
 
-/// Somebody whom a new call calls.
+/// A target of a new call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallTarget {
-    /// Who.
+    /// Agent, browser, number or URI that is called.
     pub to: Callee,
-    /// Name of the trunk that carries it; `None`: the one that its host names, else the first. Emergency numbers go through theirs
-    /// whatever this says, and only a number can be given one.
+    /// Name of the trunk that carries the call; `None`: the one that the URI's host names, else the first. Emergency numbers
+    /// always use their own trunk, and only a number can be given a trunk.
     pub trunk: Option<String>,
-    /// Caller identity that it is shown outside; `None`: the trunk's own, or none.
+    /// Caller identity that is shown outside; `None`: the trunk's own, or none.
     pub from: Option<String>,
-    /// How long it may ring; `None`: as long as any leg.
+    /// Maximum ring time; `None`: the default of every leg.
     pub ring: Option<Duration>,
 }
 
 impl CallTarget {
-    /// Somebody who is called as any leg is.
+    /// Creates a target with the default trunk, identity and ring time.
     pub fn new(to: Callee) -> CallTarget {
         CallTarget { to, trunk: None, from: None, ring: None }
     }
 }
 
-/// What the control plane may ask.
+/// A command of the control plane.
 #[derive(Debug)]
 pub enum Command {
-    /// Start a call of our own.
+    /// Starts a call from the engine.
     CallCreate(Box<NewCall>),
-    /// Let an announced incoming call (`EventKind::CallIncoming`) go on, with these settings.
+    /// Lets an announced incoming call (`EventKind::CallIncoming`) proceed with these settings.
     CallProceed {
-        /// The announced call.
+        /// Id of the announced call.
         call: CallId,
         /// What is done with the audio.
         settings: CallSettings,
     },
-    /// Let a leg be called that a transfer wants (`EventKind::LegWanted`).
+    /// Lets the engine call a leg that a transfer wants (`EventKind::LegWanted`).
     LegProceed {
-        /// Its call.
+        /// Call that the leg belongs to.
         call: CallId,
-        /// The leg.
+        /// Leg that may be called.
         leg: LegId,
-        /// Identity that it is shown outside; `None`: the trunk's own, or none.
+        /// Caller identity that is shown outside; `None`: the trunk's own, or none.
         from: Option<String>,
     },
-    /// Refuse a leg that a transfer wants: the transfer fails, and the call goes on.
+    /// Refuses a leg that a transfer wants: the transfer fails, and the call continues.
     LegReject {
-        /// Its call.
+        /// Call that the leg belongs to.
         call: CallId,
-        /// The leg.
+        /// Leg that is refused.
         leg: LegId,
-        /// Told to the transferor.
+        /// Cause that is reported to the transferor.
         cause: HangupCause,
     },
-    /// Refuse an announced incoming call.
+    /// Refuses an announced incoming call.
     CallReject {
-        /// The announced call.
+        /// Id of the announced call.
         call: CallId,
-        /// Told to the caller.
+        /// Cause that is reported to the caller.
         cause: HangupCause,
     },
-    /// End a call. Ending an ended call is `NotFound`.
+    /// Ends a call. A call that has already ended is `NotFound`.
     CallHangup {
-        /// The call.
+        /// Call to end.
         call: CallId,
     },
-    /// Translate `text` from the agent's language and speak it to the customer.
+    /// Translates `text` from the agent's language and speaks it to the customer.
     CallSay {
-        /// The call.
+        /// Call whose customer hears the text.
         call: CallId,
-        /// What the agent typed, at most 1,000 characters.
+        /// Text that the agent typed, at most 1,000 characters.
         text: String,
     },
-    /// Let a call's parties hear these samples in place of the soft tone while they wait; asked for by `EventKind::MusicWanted`.
+    /// Plays these samples to waiting parties of a call instead of the soft tone; requested by `EventKind::MusicWanted`.
     CallMusic {
-        /// The call.
+        /// Call whose parties hear the music.
         call: CallId,
-        /// Their rate.
+        /// Sample rate of the music.
         rate: SampleRate,
-        /// Mono, not empty; heard over and over.
+        /// Mono samples, not empty; played in a loop.
         samples: Arc<[i16]>,
     },
-    /// Do something with a call that runs, or with one of its legs; its task answers once the state has changed.
+    /// Does something with a running call or with one of its legs; the call's task answers once the state has changed.
     CallVerb {
-        /// The call.
+        /// Call that the verb applies to.
         call: CallId,
-        /// What is done.
+        /// Action on the call.
         verb: Verb,
     },
-    /// Let a user register and call by SIP with this password until it expires. Several passwords of one
-    /// user may be valid at once.
+    /// Lets a user register and call by SIP with this password until it expires. Several passwords of one user may be valid at
+    /// once.
     CredentialSet {
         /// SIP user name: user part of the address of record and digest user name.
         user: String,
-        /// Clear-text password.
+        /// Password in clear text.
         password: String,
-        /// Validity from now.
+        /// Validity, counted from now.
         valid_for: Duration,
-        /// Whose the user is. A user who becomes another group's loses all earlier passwords and registrations.
+        /// Group of the user. A user who moves to another group loses all earlier passwords and registrations.
         group: Option<Group>,
     },
-    /// End all SIP passwords and registrations of a user; answered when no request of that user outside dialogs is let in any
-    /// more. Calls that run go on.
+    /// Ends all SIP passwords and registrations of a user; answered when no request of that user outside dialogs is accepted any
+    /// more. Running calls continue.
     CredentialEnd {
         /// SIP user name.
         user: String,
     },
-    /// A WebSocket that was upgraded with subprotocol `sip` elsewhere (the HTTP server) hands its messages over.
+    /// Takes over a WebSocket that the HTTP server upgraded with the subprotocol `sip`.
     SipConnection(crate::sip_io::WsConnection),
-    /// No new calls from now on, and no registrations at trunks; answered when the last running call has ended.
+    /// Refuses new calls from now on, and ends registrations at trunks; answered when the last running call has ended.
     Drain,
-    /// Call an agent for the party that is parked in a slot; answered by [`Reply::PickedUp`] when the agent is being called.
-    /// An empty slot is `NotFound`, one for which somebody is on the way already a `Conflict`.
+    /// Calls an agent for the party that is parked in a slot; answered by [`Reply::PickedUp`] when the agent is being called. An
+    /// empty slot is `NotFound`; a slot that is already being picked up is a `Conflict`.
     PickUp {
-        /// Whose slot.
+        /// Group that the slot belongs to.
         group: Group,
-        /// Which.
+        /// Number of the slot, one of [`super::SLOTS`].
         slot: u16,
         /// The agent's SIP user name.
         agent: String,
-        /// How long the agent's telephone may ring; `None`: as long as any leg.
+        /// Maximum ring time of the agent's telephone; `None`: the default of every leg.
         ring: Option<Duration>,
     },
-    /// Which calls of a group are parked; answered by [`Reply::ParkedCalls`].
+    /// Lists the parked calls of a group; answered by [`Reply::ParkedCalls`].
     ParkedCalls {
-        /// The group.
+        /// Group whose parked calls are listed.
         group: Group,
     },
-    /// How trunks fare; answered by [`Reply::Trunks`].
+    /// Reports the state of all trunks; answered by [`Reply::Trunks`].
     Trunks,
-    /// Which calls run; answered by [`Reply::Calls`].
+    /// Lists the running calls; answered by [`Reply::Calls`].
     Calls,
-    /// The SIP messages of a call that runs or ran; answered by [`Reply::Trace`].
+    /// Returns the SIP messages of a running or recent call; answered by [`Reply::Trace`].
     Trace {
-        /// The call.
+        /// Call whose messages are returned.
         call: CallId,
     },
-    /// End every call with this cause and stop; answered when all is closed.
+    /// Ends every call with cause `Shutdown` and stops the engine; answered when everything is closed.
     Shutdown,
 }
 
-/// What people and programs may do with a call that runs. What its state does not allow is a [`CommandError::Conflict`], a leg that it
-/// does not have [`CommandError::NoLeg`], a recording [`CommandError::NoRecording`].
+/// An action of a user or program on a running call. An action that the call's state does not allow is refused with
+/// [`CommandError::Conflict`], an unknown leg with [`CommandError::NoLeg`], an unknown recording with
+/// [`CommandError::NoRecording`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Dial somebody into the call; answered by [`Reply::Leg`] when the leg is being called. Its fate is told by
-    /// `EventKind::Leg`.
+    /// Dials a new leg into the call; answered by [`Reply::Leg`] when the leg is being called. `EventKind::Leg` reports what
+    /// becomes of it.
     LegAdd(NewLeg),
-    /// Hang up a leg, or stop calling it. The call goes on while two others talk, and ends otherwise.
+    /// Hangs up a leg, or stops calling it. The call continues while two others talk, and ends otherwise.
     LegDrop {
-        /// The leg.
+        /// Leg that is dropped.
         leg: LegId,
     },
-    /// Set a leg aside with music, or take it back. Setting it twice is no error.
+    /// Puts a leg on hold with music, or takes it off hold. Repeating either is not an error.
     Hold {
-        /// The leg.
+        /// Leg that is held.
         leg: LegId,
-        /// On or off.
+        /// Hold (`true`) or resume (`false`).
         on: bool,
     },
-    /// Let others hear silence instead of a leg, or hear it again. Setting it twice is no error.
+    /// Mutes a leg for the others, or unmutes it. Repeating either is not an error.
     Mute {
-        /// The leg.
+        /// Leg that is muted.
         leg: LegId,
-        /// On or off.
+        /// Mute (`true`) or unmute (`false`).
         on: bool,
     },
-    /// Press keys towards a leg, one after the other.
+    /// Sends DTMF keys to a leg, one after the other.
     SendDtmf {
-        /// The leg that hears them.
+        /// Leg that receives the keys.
         leg: LegId,
         /// 1 to [`DTMF_MAX`] of 0-9, *, #, A-D; `,` is a pause of half a second.
         digits: String,
     },
-    /// Join the partner of a leg with somebody else in its place. The targets are called in turn until one answers. Its fate is told by `EventKind::Transfer`.
+    /// Joins the partner of a leg with a new leg that takes this leg's place. The targets are called in turn until one answers.
+    /// `EventKind::Transfer` reports the result.
     Transfer {
-        /// The leg whose place it is.
+        /// Leg that is replaced.
         leg: LegId,
-        /// Who is called, 1 to [`crate::call::TARGETS_MAX`].
+        /// Targets, 1 to [`crate::call::TARGETS_MAX`].
         to: Vec<VerbTarget>,
-        /// How long each may ring that says nothing else; `None`: as long as any leg.
+        /// Ring time of targets that have none of their own; `None`: the default of every leg.
         ring: Option<Duration>,
-        /// What follows when none of them answers.
+        /// What happens when no target answers.
         if_fails: IfFails,
-        /// The program of [`IfFails::Program`].
+        /// Program for [`IfFails::Program`].
         program: Option<Box<CallProgram>>,
     },
-    /// Let the others hear a leg louder or softer.
+    /// Makes a leg louder or softer for the others.
     Gain {
-        /// The leg.
+        /// Leg whose volume changes.
         leg: LegId,
-        /// One of [`crate::call::GAIN_DB`].
+        /// Gain in decibels, within [`crate::call::GAIN_DB`].
         db: i8,
     },
-    /// Let a leg, or everybody in the conversation, hear something; answered by [`Reply::Play`] once it is to be heard. Its fate is told
-    /// by `EventKind::Play`.
+    /// Plays a sound to a leg or to everybody in the conversation; answered by [`Reply::Play`] once it is about to be heard.
+    /// `EventKind::Play` reports its progress.
     Play {
-        /// The leg; `None`: everybody who takes part, and whoever is with an application.
+        /// Leg that hears the sound; `None`: every leg in the conversation or with an application.
         leg: Option<LegId>,
-        /// What.
+        /// Sound that is played.
         sound: Sound,
     },
-    /// Cut short what is played and collected: what is named, or everything.
+    /// Stops the named play or collection, or everything if neither is named.
     Stop {
-        /// A play.
+        /// Play to stop.
         play: Option<PlayId>,
-        /// A collection of digits.
+        /// Collection of digits to stop.
         gather: Option<GatherId>,
     },
-    /// Collect digits that a leg's party presses; answered by [`Reply::Gather`]. What was collected is told by
-    /// `EventKind::Gathered`.
+    /// Collects digits that a leg's party presses; answered by [`Reply::Gather`]. `EventKind::Gathered` reports the digits.
     Gather {
-        /// The leg.
+        /// Leg whose keys are collected.
         leg: LegId,
-        /// What is collected, and what is heard before.
+        /// Rules of the collection, and the prompt before it.
         gather: NewGather,
     },
-    /// Start a recording; answered by [`Reply::Recording`]. What becomes of it is told by `EventKind::Recording`.
+    /// Starts a recording; answered by [`Reply::Recording`]. `EventKind::Recording` reports its progress.
     Record {
-        /// The leg that it is of; `None`: everybody.
+        /// Leg that is recorded; `None`: all legs.
         leg: Option<LegId>,
     },
-    /// Pause a recording, or let it go on. Pausing it twice is no error.
+    /// Pauses or resumes a recording. Repeating either is not an error.
     RecordPause {
-        /// Its number in the call.
+        /// Number of the recording in the call.
         number: u32,
-        /// Pause, or go on.
+        /// Pause (`true`) or resume (`false`).
         on: bool,
     },
-    /// End a recording.
+    /// Ends a recording.
     RecordStop {
-        /// Its number in the call.
+        /// Number of the recording in the call.
         number: u32,
     },
-    /// Hang up a leg and let the one party that it talks with wait, with music, until it is picked up; answered by
+    /// Hangs up a leg and parks the one party that it talks with, which hears music until it is picked up; answered by
     /// [`Reply::Parked`].
     Park {
-        /// The leg whose party parks the other.
+        /// Leg whose party parks the other party.
         leg: LegId,
-        /// How.
+        /// Slot, waiting time and what follows.
         park: Park,
     },
-    /// Call an agent for the party that is parked in this slot; [`Command::PickUp`] finds the call.
+    /// Calls an agent for the party that is parked in this slot; [`Command::PickUp`] finds the call.
     PickUp {
-        /// The slot.
+        /// Number of the slot, one of [`super::SLOTS`].
         slot: u16,
         /// The agent's SIP user name.
         agent: String,
-        /// How long the agent's telephone may ring; `None`: as long as any leg.
+        /// Maximum ring time of the agent's telephone; `None`: the default of every leg.
         ring: Option<Duration>,
     },
-    /// Change what a supervisor does in the call.
+    /// Changes how a supervisor takes part in the call.
     Supervise {
-        /// The supervisor's leg.
+        /// Leg of the supervisor.
         leg: LegId,
-        /// What it does from now on.
+        /// New mode of the supervisor.
         mode: SuperviseMode,
     },
 }
 
-/// How a party is parked.
+/// How a party is parked: slot, waiting time and what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Park {
-    /// The slot, one of [`super::SLOTS`]; `None`: the lowest free one.
+    /// Slot, one of [`super::SLOTS`]; `None`: the lowest free slot.
     pub slot: Option<u16>,
-    /// How long the party waits at most.
+    /// Longest waiting time of the party.
     pub wait: Duration,
-    /// Call the agent who parked it then; else, and when there is none, the call ends.
+    /// After that time, call the agent who parked the party; otherwise, or if there is no such agent, the call ends.
     pub back: bool,
 }
 
-/// Most keys and pauses of one [`Verb::SendDtmf`].
+/// Maximum number of keys and pauses in one [`Verb::SendDtmf`].
 pub const DTMF_MAX: usize = 64;
 
 /// A leg that is to be dialled into a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLeg {
-    /// Who is called.
+    /// Agent, browser, number or URI that is called first.
     pub to: Callee,
-    /// `None`: it takes part in the conversation; else it supervises it.
+    /// Supervision mode; `None`: the leg takes part in the conversation.
     pub supervises: Option<SuperviseMode>,
-    /// Caller identity that it is shown outside; `None`: the trunk's own, or none.
+    /// Caller identity that is shown outside; `None`: the trunk's own, or none.
     pub from: Option<String>,
-    /// How long it may ring; `None`: as long as any leg.
+    /// Maximum ring time; `None`: the default of every leg.
     pub ring: Option<Duration>,
-    /// Who is called in turn when it does not answer, at most [`crate::call::TARGETS_MAX`].
+    /// Targets that are called in turn when `to` does not answer, at most [`crate::call::TARGETS_MAX`].
     pub or_else: Vec<VerbTarget>,
-    /// What follows when none of them answers.
+    /// What happens when no target answers.
     pub if_fails: IfFails,
-    /// The parties hear a short tone when it begins to supervise them, and every minute.
+    /// Play a short tone to the parties when the leg begins to supervise them, and every minute after that.
     pub notice: bool,
 }
 
-/// Somebody whom a verb calls in turn.
+/// A target that a verb calls in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerbTarget {
-    /// Who.
+    /// Agent, browser, number or URI that is called.
     pub to: Callee,
-    /// How long they may ring; `None`: as long as the others.
+    /// Maximum ring time; `None`: that of the other targets.
     pub ring: Option<Duration>,
 }
 
-/// Who is called by a verb or by a new call.
+/// Callee of a verb or of a new call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Callee {
     /// An agent, by SIP user name.
     Agent(String),
-    /// An agent's browsers alone, by SIP user name: none of the agent's other telephones rings.
+    /// Only an agent's browsers, by SIP user name; the agent's other telephones do not ring.
     Browser(String),
     /// A number, or a `sip:`, `sips:` or `tel:` URI.
     Number(String),
 }
 
-/// A command's success.
+/// Successful answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Done, nothing to tell.
+    /// The command was carried out; there is nothing to report.
     Done,
-    /// How every trunk fares, in the order of the configuration.
+    /// State of every trunk, in the order of the configuration.
     Trunks(Vec<TrunkStatus>),
-    /// Every call whose end has not been told yet, in no order.
+    /// Every call whose end has not been reported yet, in no particular order.
     Calls(Vec<CallId>),
     /// A call's SIP messages, without secrets.
     Trace(Box<CallTrace>),
-    /// The leg that a verb has made.
+    /// Leg that a verb has created.
     Leg(LegId),
-    /// The leg that was parked, and where.
+    /// The leg that was parked, and its slot.
     Parked {
-        /// The leg.
+        /// Leg of the parked party.
         leg: LegId,
-        /// The slot.
+        /// Slot that the party is parked in.
         slot: u16,
     },
     /// The parked call that an agent is called into.
     PickedUp {
-        /// The call.
+        /// Id of the parked call.
         call: CallId,
-        /// The agent's leg.
+        /// Leg of the agent who is called.
         leg: LegId,
     },
-    /// Calls that are parked, by slot.
+    /// Parked calls, in the order of their slots.
     ParkedCalls(Vec<ParkedCall>),
-    /// What a verb plays.
+    /// Play that a verb has started.
     Play(PlayId),
-    /// What a verb collects, and the prompt that it plays before.
+    /// Collection that a verb has started, and the prompt that is played before it.
     Gather(GatherId, Option<PlayId>),
-    /// The number of the recording that a verb has started.
+    /// Number of the recording that a verb has started.
     Recording(u32),
 }
 
 /// Why a command was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// No such call is running.
+    /// No call with this id is running.
     #[error("no such call is running")]
     NotFound,
     /// The call has no such leg.
     #[error("the call has no such leg")]
     NoLeg,
-    /// The call has no such recording that runs.
-    #[error("the call has no such recording that runs")]
+    /// The call has no running recording with this number.
+    #[error("the call has no such running recording")]
     NoRecording,
-    /// The command does not fit the call's state or settings; the text says why.
+    /// The command does not fit the call's state or settings; the text gives the reason.
     #[error("{0}")]
     Conflict(String),
-    /// The number may not be called; the text says why.
+    /// The number may not be called; the text gives the reason.
     #[error("{0}")]
     Forbidden(String),
-    /// A field has an unusable value.
+    /// A field has an invalid value.
     #[error("{field}: {problem}")]
     Invalid {
-        /// Field of the API request.
+        /// Name of the field in the API request.
         field: &'static str,
-        /// What is wrong and what was expected.
+        /// What is wrong, and what was expected.
         problem: String,
     },
-    /// The engine refuses new work: draining, or its inbox is full.
+    /// The engine refuses new work because it is draining or its inbox is full; try again later.
     #[error("the engine takes no new work now: {0}")]
     Busy(&'static str),
     /// The engine has stopped.
@@ -543,16 +553,21 @@ pub enum CommandError {
 }
 
 impl Engine {
-    /// A handle and the inbox it fills: `capacity` commands may wait.
+    /// Creates a handle and the inbox that it fills, with room for `capacity` commands.
     ///
-    /// The engine's own start makes this pair; tests of the control plane make it to answer commands themselves.
+    /// [`start`](super::start) creates this pair for the engine; tests of the control plane create it to answer commands
+    /// themselves.
     pub fn pair(capacity: usize) -> (Engine, mpsc::Receiver<Envelope>) {
         let (inbox, envelopes) = mpsc::channel(capacity);
         (Engine { inbox }, envelopes)
     }
 
-    /// Ask and await the reply. Never waits for a full inbox, that is `Busy`; but for [`Command::Drain`] and
-    /// [`Command::Shutdown`], which are to come to pass however much is going on. Whoever gives them has a limit of his own.
+    /// Sends a command and waits for its reply. [`Command::Drain`] and [`Command::Shutdown`] wait for room in the inbox, because
+    /// they must get through however busy the engine is; their callers set a limit of their own. Other commands do not wait.
+    ///
+    /// # Errors
+    /// [`CommandError::Busy`] when the inbox is full: try again later. [`CommandError::Stopped`] when the engine has stopped.
+    /// Otherwise the reason why the command was refused.
     pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
         let (reply, answer) = oneshot::channel();
         let envelope = Envelope { command, reply };
@@ -577,17 +592,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_engine_with_a_full_inbox_is_still_drained_and_shut_down() {
+    async fn drain_and_shutdown_wait_for_room_in_a_full_inbox() {
         for command in [Command::Drain, Command::Shutdown] {
             let mut context = Context::from_waker(Waker::noop());
             let (engine, mut inbox) = Engine::pair(1);
             let mut waiting = pin!(engine.command(Command::Trunks));
-            assert!(waiting.as_mut().poll(&mut context).is_pending(), "it fills the inbox");
+            assert!(waiting.as_mut().poll(&mut context).is_pending(), "the command fills the inbox");
             assert!(matches!(engine.command(Command::Trunks).await, Err(CommandError::Busy(_))));
             let mut ordered = pin!(engine.command(command));
-            assert!(ordered.as_mut().poll(&mut context).is_pending(), "it waits for its turn");
+            assert!(ordered.as_mut().poll(&mut context).is_pending(), "the command waits for room in the inbox");
             assert!(matches!(inbox.recv().await.unwrap().command, Command::Trunks));
-            assert!(ordered.as_mut().poll(&mut context).is_pending(), "it is in the inbox now");
+            assert!(
+                ordered.as_mut().poll(&mut context).is_pending(),
+                "the command is in the inbox and waits for its reply"
+            );
             inbox.recv().await.unwrap().reply.send(Ok(Reply::Done)).unwrap();
             assert!(matches!(ordered.await, Ok(Reply::Done)));
         }

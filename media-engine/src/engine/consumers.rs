@@ -1,4 +1,4 @@
-//! What listens to a call's audio: recording, recognition and translation.
+//! Consumers of a call's audio: recording, recognition and translation.
 //!
 //! ```text
 //! customer leg ─ tap ─▶ Pipeline en→es ─ speech ─▶ agent leg
@@ -19,18 +19,18 @@ use crate::translate::TranslationEvent;
 use crate::units::LegId;
 use crate::worker::{Worker, WorkerRequest};
 
-/// Frames of 20 ms that a tap may hold: one second for recognition.
+/// Capacity of a tap for recognition, in frames of 20 ms: one second.
 const SPEECH_TAP: usize = 50;
-/// Four seconds for the recorder, whose disk may pause.
+/// Capacity of a tap for the recorder, whose disk may pause: four seconds.
 const RECORD_TAP: usize = 200;
-/// Pieces of synthesised speech that may wait for a listener.
+/// Number of pieces of synthesised speech that may wait for a listener.
 const PLAY_CHUNKS: usize = 256;
-/// Translation events that may wait for the call's task.
+/// Number of translation events that may wait for the call's task.
 const TRANSLATIONS: usize = 256;
 
 /// Speech on its way to a listener.
 pub(super) struct Spoken {
-    /// Who hears it.
+    /// Role of the leg that hears it.
     pub(super) listener: LegRole,
     pub(super) chunk: PlayChunk,
 }
@@ -43,27 +43,27 @@ pub(super) struct Translation {
     to_customer: mpsc::Receiver<PlayChunk>,
     events: mpsc::Receiver<TranslationEvent>,
     ends: Ends,
-    /// Whose media the customer's and the agent's words come from.
+    /// Media that the customer's and the agent's words come from.
     speakers: [Option<LegId>; 2],
 }
 
-/// What the pipelines of a call share, whoever speaks.
+/// Channels and counters that the pipelines of a call share, whoever speaks.
 struct Ends {
     events: mpsc::Sender<TranslationEvent>,
     to_agent: mpsc::Sender<PlayChunk>,
     to_customer: mpsc::Sender<PlayChunk>,
-    /// Segments are numbered through the whole call.
+    /// Number of the next segment; segments are numbered through the whole call.
     segments: Arc<AtomicU64>,
 }
 
-/// What a running translation gives next.
+/// Next output of a running translation.
 pub(super) enum FromTranslation {
     Words(TranslationEvent),
     Speech(Spoken),
 }
 
 impl Ends {
-    /// Starts the direction of one speaker. A leg without media yet is not listened to.
+    /// Starts the direction of one speaker. A leg without media has no tap yet.
     fn start(
         &self,
         shared: &Shared,
@@ -91,7 +91,7 @@ impl Ends {
 }
 
 impl Translation {
-    /// Starts both directions: the media that the customer's and the agent's words come from, as far as they are there.
+    /// Starts both directions, with the media that the customer's and the agent's words come from, if it exists.
     pub(super) fn start(
         shared: &Shared,
         worker: &Worker,
@@ -115,7 +115,7 @@ impl Translation {
         }
     }
 
-    /// This media is the speaker's from now on; what another one said is finished meanwhile.
+    /// Makes this media the speaker's from now on; words from the previous media are finished meanwhile.
     pub(super) fn follow(
         &mut self,
         shared: &Shared,
@@ -140,7 +140,7 @@ impl Translation {
         tokio::spawn(async move { before.stop().await });
     }
 
-    /// The next words or speech; `None` when both directions have ended.
+    /// Returns the next words or speech; `None` when both directions have ended.
     pub(super) async fn next(&mut self) -> Option<FromTranslation> {
         tokio::select! {
             Some(words) = self.events.recv() => Some(FromTranslation::Words(words)),
@@ -154,12 +154,12 @@ impl Translation {
         }
     }
 
-    /// Translates and speaks what the agent typed.
+    /// Translates and speaks the text that the agent typed.
     pub(super) fn say(&self, text: String) -> Result<(), CommandError> {
         self.agent.say(text).map_err(|_| CommandError::Busy("too many sentences are waiting"))
     }
 
-    /// A listener's leg began to play a segment.
+    /// Reports that a listener's leg has started to play a segment.
     pub(super) fn play_started(&self, listener: LegRole, segment: u64, at: std::time::Instant) {
         match listener {
             LegRole::Agent | LegRole::Supervisor => self.customer.play_started(segment, at),
@@ -167,7 +167,7 @@ impl Translation {
         }
     }
 
-    /// Finalises open segments, and gives the last words.
+    /// Finalises open segments, and returns the last words.
     pub(super) async fn stop(mut self) -> Vec<TranslationEvent> {
         tokio::join!(self.customer.stop(), self.agent.stop());
         let mut last = Vec::new();
@@ -178,7 +178,7 @@ impl Translation {
     }
 }
 
-/// A leg that is to be recorded, and its media.
+/// Returns the tap of a leg that is to be recorded.
 pub(super) fn record_leg(worker: &Worker, (leg, media): (LegId, LegId), role: LegRole) -> Result<Joining, String> {
     let side = match role {
         LegRole::Customer => Side::Customer,
@@ -188,7 +188,7 @@ pub(super) fn record_leg(worker: &Worker, (leg, media): (LegId, LegId), role: Le
     Ok(Joining { leg, side, tap })
 }
 
-/// A copy of what a leg says.
+/// Opens a tap on a leg's incoming audio.
 pub(super) fn listen(worker: &Worker, leg: LegId, frames: usize) -> Option<tap::TapReader> {
     let (tap, reader) = tap::tap(frames);
     worker.send(WorkerRequest::Tap { leg, tap }).ok().map(|()| reader)

@@ -1,13 +1,14 @@
-//! From commands and invitations to the start of a call: where what was dialled leads.
+//! From commands and invitations to the start of a call: resolves what was dialled to a destination.
 //!
 //! ```text
 //!   Dialled ─┬─ emergency ─▶ the trunk named for it
-//!            ├─ number ─────▶ the trunk that its host is, else the first one: judged by that trunk's plan
+//!            ├─ number ─────▶ the trunk that its host names, else the first one: judged by that trunk's plan
 //!            └─ name ───────▶ an agent here, a trunk's, or a listed host
-//!   a listed host ─▶ looked up when the call is made ─▶ a trunk's address? that trunk : each address is judged ─▶ called there
+//!   a listed host ─▶ resolved when the call is made ─▶ a trunk's address? that trunk : each address is judged ─▶ called there
 //! ```
 //!
-//! Invariant: every leg that is called goes through here, and nothing is sent to an address that was not judged.
+//! Invariant: every leg that is called passes through here, and nothing is sent to an address that was not judged. Not here: the
+//! dial rules themselves (`sip::dial`), and the choice of a trunk's address (`sip::trunk`).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,10 +23,10 @@ use crate::sip::trunk::NumberFormat;
 use crate::sip::{Cause, DialogId, Source, Target, Uri};
 use crate::units::{CallId, Group};
 
-/// How long a name may take to resolve.
+/// Time for a name to resolve.
 const RESOLVE: Duration = Duration::from_secs(2);
 
-/// Why a destination is not called: the SIP status that says so, and a sentence without anything of the destination in it.
+/// Reason why a destination is not called: the SIP status for it, and a sentence that contains nothing of the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: u16,
@@ -37,7 +38,7 @@ const NO_SUCH_TRUNK: Refusal = Refusal { status: 404, why: "no trunk has this na
 const TRUNK_FOR_NUMBERS: Refusal = Refusal { status: 400, why: "a trunk can be chosen for a number only" };
 const NO_TRUNK: Refusal =
     Refusal { status: 404, why: "no trunk is configured: add one under [[trunks]], or give a sip: URI" };
-const NOBODY: Refusal = Refusal { status: 404, why: "nobody has this name" };
+const NO_SUCH_USER: Refusal = Refusal { status: 404, why: "no user has this name" };
 const NOT_LISTED: Refusal = Refusal { status: 403, why: "this host may not be called: [dial] uris does not list it" };
 const NOT_PUBLIC: Refusal =
     Refusal { status: 403, why: "the host leads to an address that may not be called: [dial] uris does not list it" };
@@ -49,7 +50,7 @@ impl Refusal {
         Refusal { status: 403, why }
     }
 
-    /// Counted by its reason.
+    /// Counts the refusal by its reason.
     pub(super) fn counted(self) -> Refusal {
         metrics::counter!("tandem_dial_refused_total", "why" => self.why).increment(1);
         self
@@ -71,60 +72,60 @@ impl From<DialError> for Refusal {
     }
 }
 
-/// An announced call.
+/// An incoming call that is announced to the control plane.
 pub(super) struct Incoming {
     pub(super) id: CallId,
-    /// What follows once it may go on.
+    /// Plan that follows once the call may proceed.
     pub(super) plan: Plan,
     pub(super) dialog: DialogId,
-    /// Who calls.
+    /// Source of the call.
     pub(super) from: Source,
     pub(super) from_user: String,
-    /// The agent that it comes from or goes to.
+    /// Agent that the call comes from or goes to.
     pub(super) agent: Option<String>,
-    /// The trunk that it comes from; `None`: an authenticated agent calls.
+    /// Trunk that the call comes from; `None`: an authenticated agent calls.
     pub(super) trunk: Option<String>,
-    /// The caller wants not to be shown.
+    /// The caller's identity must be hidden.
     pub(super) anonymous: bool,
-    /// What goes with every INVITE that this call causes.
+    /// Cause that is sent with every INVITE of this call.
     pub(super) cause: Cause,
-    /// What the trunk lets pass.
+    /// Headers that the trunk lets pass.
     pub(super) headers: Vec<(String, String)>,
-    /// `None`: the caller wants ours.
+    /// Offer of the caller; `None`: the caller wants an offer from us.
     pub(super) offer: Option<String>,
 }
 
-/// A call of our own.
+/// A call that the engine makes.
 pub(super) struct Outgoing {
     pub(super) id: CallId,
-    /// Who is called first.
+    /// Destination that is called first.
     pub(super) to: Destination,
-    /// What follows its answer.
+    /// Plan that follows the first leg's answer.
     pub(super) plan: Plan,
     pub(super) settings: CallSettings,
-    /// Whom the first leg is shown.
+    /// Identity that is shown to the first leg.
     pub(super) first_shown: Option<String>,
-    /// Whom further agents are shown.
+    /// Identity that is shown to further agents.
     pub(super) caller: Option<String>,
-    /// Whom everybody else is shown.
+    /// Identity that is shown to all others.
     pub(super) from: Option<String>,
-    /// How long the first and the second leg may ring; `None`: as long as any.
+    /// Maximum ring times of the first and the second leg; `None`: the default of every leg.
     pub(super) ring: [Option<Duration>; 2],
     /// Role of the first leg.
     pub(super) first_role: LegRole,
 }
 
-/// A random (version 4) UUID.
+/// Returns a random (version 4) UUID.
 pub(super) fn new_call_id() -> CallId {
     let mut bytes = [0u8; 16];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source answers");
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source works");
     let version = 0x4000_u128 << 64;
     let variant = 0x8000_u128 << 48;
     let id = u128::from_be_bytes(bytes);
     CallId((id & !(0xf000_u128 << 64) & !(0xc000_u128 << 48)) | version | variant)
 }
 
-/// Checks a new call and lays it out.
+/// Checks a new call, and works out its plan and identities.
 pub(super) fn outgoing(shared: &Shared, new: NewCall) -> Result<Outgoing, CommandError> {
     let NewCall { call: id, first, second, app, settings } = new;
     let leads = |target: &CallTarget| {
@@ -158,12 +159,12 @@ pub(super) fn outgoing(shared: &Shared, new: NewCall) -> Result<Outgoing, Comman
     Ok(Outgoing { id, to, plan, settings, first_shown, caller, from, ring, first_role })
 }
 
-/// Where a callee of a verb leads.
+/// Returns the destination of a verb's callee.
 pub(super) fn callee(shared: &Shared, callee: &Callee) -> Result<Destination, CommandError> {
     callee_by(shared, callee, None)
 }
 
-/// Where a callee leads. `trunk`: name of the one that carries a number.
+/// Returns the destination of a callee. `trunk` names the trunk that carries a number.
 fn callee_by(shared: &Shared, callee: &Callee, trunk: Option<&str>) -> Result<Destination, CommandError> {
     let of_trunk =
         |refusal: Refusal| CommandError::Invalid { field: "trunk", problem: refusal.counted().why.to_owned() };
@@ -185,7 +186,7 @@ fn callee_by(shared: &Shared, callee: &Callee, trunk: Option<&str>) -> Result<De
     leads.map_err(|refusal| CommandError::from(refusal.counted()))
 }
 
-/// Number, agent's name or URI.
+/// Returns the number, agent's name or URI of a destination.
 pub(super) fn name_of(destination: &Destination) -> &str {
     match destination {
         Destination::Agent(user)
@@ -196,7 +197,7 @@ pub(super) fn name_of(destination: &Destination) -> &str {
     }
 }
 
-/// Where a destination of the API, or of an agent, leads.
+/// Returns the destination of what the API or an agent dialled.
 fn destination(shared: &Shared, dialled: Dialled) -> Result<Destination, Refusal> {
     match dialled {
         Dialled::Emergency(number) => emergency(shared, number),
@@ -217,12 +218,12 @@ fn destination(shared: &Shared, dialled: Dialled) -> Result<Destination, Refusal
             Some((_, Host::Trunk(trunk))) => name_through(trunk, shared, user),
             Some((_, Host::Here)) if !user.is_empty() => Ok(Destination::Agent(user)),
             Some((place, Host::Elsewhere)) => elsewhere(shared, &user, place),
-            Some(_) | None => Err(NOBODY),
+            Some(_) | None => Err(NO_SUCH_USER),
         },
     }
 }
 
-/// What routes lead through a trunk.
+/// Returns the destination of what a route leads through a trunk.
 pub(super) fn through(shared: &Shared, trunk: &str, dialled: Dialled) -> Result<Destination, Refusal> {
     let known = || shared.trunk(Some(trunk)).ok_or(NO_TRUNK);
     match dialled {
@@ -232,7 +233,7 @@ pub(super) fn through(shared: &Shared, trunk: &str, dialled: Dialled) -> Result<
     }
 }
 
-/// Somebody in need is put through, or told at once that this is not the way.
+/// Returns the destination of an emergency call, or refuses it at once if no trunk can carry it.
 pub(super) fn emergency(shared: &Shared, number: String) -> Result<Destination, Refusal> {
     let trunk = shared.guard.emergency_trunk().map_err(Refusal::forbidden)?;
     Ok(Destination::Emergency { trunk: trunk.to_owned(), user: number })
@@ -241,7 +242,7 @@ pub(super) fn emergency(shared: &Shared, number: String) -> Result<Destination, 
 fn number_through(trunk: &TrunkConfig, shared: &Shared, number: &Number) -> Result<Destination, Refusal> {
     let plan = &trunk.sip.plan;
     allowed(shared.guard.verdict(number, plan))?;
-    // Also as the trunk would understand it: national numbers may cost too.
+    // The number is also judged as the trunk would understand it: national numbers may cost money too.
     if let Some(understood) = Number::parse(&trunk.sip.numbers.from_trunk(number.as_str())) {
         allowed(shared.guard.verdict(&understood, plan))?;
     }
@@ -271,10 +272,10 @@ fn allowed(verdict: Verdict) -> Result<(), Refusal> {
     }
 }
 
-/// Whom a party may have called in its place by REFER: what it could call by itself.
+/// Returns the destination that a party may have called in its place by REFER: one that it could call by itself.
 ///
-/// A user may call what routes and the API let it call. A trunk's party reaches agents only: what it may not dial it does not
-/// dial by a transfer. `group`: whose the call is; agents of others are nobody.
+/// A user may call what routes and the API allow. A trunk's party can reach agents only: it must not dial by a transfer what it
+/// may not dial directly. `group` is the group of the call; agents of other groups are unknown to it.
 pub(super) fn referred(
     shared: &Shared,
     (owner, group): (&Source, Option<Group>),
@@ -317,16 +318,16 @@ pub(super) fn referred(
         Some(RouteTarget::Trunk(trunk)) => through(shared, trunk, dialled),
         None => match dialled {
             Dialled::Number { number, .. } => destination(shared, Dialled::Number { number, at: None }),
-            _ => Err(NOBODY),
+            _ => Err(NO_SUCH_USER),
         },
     }
 }
 
-/// What a URI's host is.
+/// The host of a URI.
 enum Host<'s> {
-    /// A trunk, under whatever name or address.
+    /// A trunk, under any of its names or addresses.
     Trunk(&'s TrunkConfig),
-    /// This system.
+    /// This system itself.
     Here,
     Elsewhere,
 }
@@ -339,7 +340,7 @@ fn host_of<'s>(shared: &'s Shared, place: &Place) -> Host<'s> {
     }
 }
 
-/// The trunk whose hosts name this one, at its port if any does; or whose address it is now.
+/// Returns the trunk whose hosts name this one, preferably at its port, or whose address it currently is.
 fn trunk_named<'s>(shared: &'s Shared, place: &Place) -> Option<&'s TrunkConfig> {
     let named = |port: Option<u16>| {
         let is_it = |host: &String| {
@@ -356,7 +357,7 @@ fn trunk_named<'s>(shared: &'s Shared, place: &Place) -> Option<&'s TrunkConfig>
     })
 }
 
-/// Whether a host is this system: its domain, or an address at which it listens or is known.
+/// Returns whether a host is this system: its domain, or an address at which it listens or is known.
 fn is_here(shared: &Shared, place: &Place) -> bool {
     let known_port = |port: u16| shared.sip.local_addresses().iter().any(|listener| listener.address.port() == port);
     let port_suits = place.port().is_none_or(|port| known_port(port) || matches!(port, 5060 | 5061));
@@ -366,7 +367,7 @@ fn is_here(shared: &Shared, place: &Place) -> bool {
     port_suits && (named || place.ip().is_some_and(listens))
 }
 
-/// What a destination is now, and the SIP core's target for it. Names are resolved here, and what they lead to is judged.
+/// Returns the current destination, and the SIP core's target for it. Names are resolved here, and their addresses are judged.
 pub(super) async fn target(shared: &Shared, destination: Destination) -> Result<(Destination, Target), Refusal> {
     let target = match &destination {
         Destination::Agent(user) => Target::User(user.clone()),
@@ -375,7 +376,7 @@ pub(super) async fn target(shared: &Shared, destination: Destination) -> Result<
         Destination::Emergency { trunk, user } => Target::Emergency { name: trunk.clone(), user: user.clone() },
         Destination::Uri(uri) => {
             let (Written { at: Some(place), .. }, dialled) = (Written::parse(uri)?, shared.guard.read(uri)?) else {
-                return Err(NOBODY);
+                return Err(NO_SUCH_USER);
             };
             let found = tokio::time::timeout(RESOLVE, shared.sip.addresses(&place)).await;
             let found = found.map_err(|_| SILENT_NAMES)?.map_err(|_| UNKNOWN_HOST)?;

@@ -1,4 +1,10 @@
-//! What the engine tells the control plane.
+//! Events that the engine sends to the control plane.
+//!
+//! The tasks of calls and the switchboard send [`Event`]s through one bounded queue ([`super::Started::events`]). A full queue
+//! drops and counts events, except the ends of calls, for which the sender waits.
+//!
+//! Invariants: an event carries the time at which it happened; the end of a call is sent exactly once, as its last
+//! [`EventKind::CallStatus`]. Not here: the names and forms of events in the API, which the control plane chooses.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,14 +22,14 @@ use crate::translate::TranslationEvent;
 use crate::units::{CallId, Group, LegId};
 pub use crate::worker::{Flow, LegQuality, Rating};
 
-/// Something that happened, with the wall-clock time at which it did.
+/// An event with its wall-clock time.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// When.
+    /// Time at which it happened.
     pub at: SystemTime,
-    /// The call it belongs to; `None` for events of the whole engine.
+    /// Call that the event belongs to; `None` for events of the whole engine.
     pub call: Option<CallId>,
-    /// What.
+    /// Kind of the event, with its details.
     pub kind: EventKind,
 }
 
@@ -31,338 +37,339 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallStatus {
-    /// Accepted, nothing sent yet.
+    /// Accepted; nothing has been sent yet.
     Queued,
-    /// A leg rings.
+    /// A leg is ringing.
     Ringing,
-    /// The first leg answered, the other is not joined yet.
+    /// The first leg has answered; the other is not joined yet.
     Answered,
     /// Both legs are joined, or an application has the call.
     Bridged,
-    /// Over, after an answer.
+    /// The call has ended after an answer.
     Ended,
-    /// Over, without an answer.
+    /// The call has ended without an answer.
     Failed,
 }
 
-/// Who started the call.
+/// Side that started the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// From a trunk or an agent to us.
+    /// A trunk or an agent called us.
     Inbound,
-    /// By the API.
+    /// The API started the call.
     Outbound,
 }
 
-/// A leg's state.
+/// State of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegState {
-    /// Being called.
+    /// The leg is being called.
     Ringing,
-    /// Answered.
+    /// The leg has answered.
     Answered,
-    /// Over.
+    /// The leg has ended.
     Ended,
 }
 
-/// How far a transfer has come.
+/// Progress of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferStage {
     /// The new leg is being called, or fetched from another call.
     Started,
-    /// It is joined with the party that stays.
+    /// The new leg is joined with the party that stays.
     Done,
-    /// It is not; the call goes on as before, if the transferor is still there.
+    /// The new leg could not be joined; the call continues as before if the transferor is still there.
     Failed,
 }
 
-/// A recording's state.
+/// State of a part of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordingState {
-    /// Being written.
+    /// The file is being written.
     Started,
-    /// Complete and on the disk.
+    /// The file is complete and on the disk.
     Finished,
-    /// Ended before the call did; the text says why (disk full, folder gone).
+    /// The part ended before the call did; the text gives the reason (disk full, folder gone).
     Interrupted(String),
 }
 
-/// A part of a recording, and who is in it.
+/// A part of a recording, and the legs recorded in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordingPart {
-    /// The recording's number in its call, 1 for the first.
+    /// Number of the recording in its call, starting at 1.
     pub number: u32,
-    /// The leg that the recording is of; `None`: everybody.
+    /// Leg that the recording is of; `None`: all legs.
     pub of: Option<LegId>,
-    /// The part's number, 1 for the first.
+    /// Number of the part in the recording, starting at 1.
     pub part: u32,
-    /// Whose its channels are, as far as they are anybody's.
+    /// Channels that belong to a leg; the others are silent.
     pub channels: Vec<RecordingChannel>,
 }
 
-/// A channel of a part of a recording: one leg's and nobody else's.
+/// A channel of a part of a recording, which holds one leg only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordingChannel {
-    /// 0 for the first.
+    /// Number of the channel in the file, starting at 0.
     pub channel: usize,
-    /// Whose.
+    /// Leg that the channel holds.
     pub leg: LegId,
-    /// Its part in the call.
+    /// Role of the leg in the call.
     pub role: LegRole,
-    /// The other end: number, agent's name or URI.
+    /// Far end of the leg: number, agent's name or URI.
     pub peer: String,
-    /// The agent whose leg it is.
+    /// Agent whose leg it is; `None`: no agent of this system.
     pub agent: Option<String>,
-    /// From when on.
+    /// Time from which the channel holds the leg.
     pub from: SystemTime,
-    /// Up to when; `None`: to the end of the part.
+    /// Time until which it does; `None`: until the end of the part.
     pub until: Option<SystemTime>,
 }
 
-/// News of a call program.
+/// Progress of a call program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgramNews {
-    /// It runs.
+    /// The program has started.
     Began {
-        /// The steps of its first program, with its labels.
+        /// Number of steps in the first program, including its labels.
         steps: usize,
     },
-    /// Of one of its steps, or of its fallback.
+    /// News of a step or of the fallback.
     Step(script::Notice),
-    /// It has ended, once.
+    /// The program has ended; sent once.
     Ended(script::Ended),
 }
 
-/// What happened.
+/// Kind of an event, with its details.
 #[derive(Clone, Debug)]
 pub enum EventKind {
-    /// A call came in and waits for `CallProceed` or `CallReject` (2 s, then it goes on with default settings).
+    /// A call has come in and waits for `CallProceed` or `CallReject`. After 2 s it proceeds with the default settings.
     CallIncoming {
-        /// Caller's user part or URI.
+        /// User part or URI of the caller.
         from: String,
-        /// Called user part.
+        /// User part of the called address.
         to: String,
-        /// The trunk it came from, or none when an agent calls.
+        /// Trunk that the call came from; `None` when an agent calls.
         trunk: Option<String>,
-        /// The agent it is routed to or comes from, if any.
+        /// Agent that the call is routed to or comes from, if any.
         agent: Option<String>,
     },
-    /// A transfer is about to call somebody, and waits for `LegProceed` or `LegReject` (2 s, then it fails; an emergency number is
-    /// called).
+    /// A transfer wants to call a leg, and waits for `LegProceed` or `LegReject`. After 2 s it fails; an emergency number is
+    /// called all the same.
     LegWanted {
-        /// The leg to be called.
+        /// Leg that is to be called.
         leg: LegId,
-        /// Number, agent's name or URI.
+        /// Far end of the leg: number, agent's name or URI.
         to: String,
-        /// The agent who transfers; `None`: somebody on a trunk.
+        /// Agent who transfers the call; `None`: a party on a trunk.
         agent: Option<String>,
-        /// Somebody in need is called.
+        /// An emergency number is called.
         emergency: bool,
     },
-    /// The call's status changed.
+    /// The status of the call has changed.
     CallStatus {
-        /// New status.
+        /// New status of the call.
         status: CallStatus,
-        /// With `Ended` and `Failed`.
+        /// Cause of the end; set with `Ended` and `Failed`.
         cause: Option<HangupCause>,
     },
-    /// A leg's state changed.
+    /// The state of a leg has changed.
     Leg {
-        /// The leg.
+        /// Leg whose state has changed.
         leg: LegId,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// New state.
+        /// New state of the leg.
         state: LegState,
-        /// The other end: number, agent's name or URI.
+        /// Far end of the leg: number, agent's name or URI.
         peer: String,
-        /// The agent whose leg it is, as proven by a password or reached by a registration; `None`: nobody of this system.
+        /// Agent whose leg it is, proven by a password or reached by a registration; `None`: no user of this system.
         agent: Option<String>,
-        /// Codec once answered, such as `PCMU` or `opus`.
+        /// Codec of an answered leg, such as `PCMU` or `opus`.
         codec: Option<&'static str>,
-        /// How it ended, with [`LegState::Ended`].
+        /// How the leg ended; set with [`LegState::Ended`].
         ending: Option<Ending>,
     },
-    /// What a leg does in the call has changed: it is held or muted, or what it supervises.
+    /// What a leg does in the call has changed: hold, mute, gain or supervision.
     LegSeat {
-        /// The leg.
+        /// Leg that has changed.
         leg: LegId,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// It is set aside, with music.
+        /// The leg is on hold and hears music.
         held: bool,
-        /// Nobody hears it.
+        /// The leg is muted for the others.
         muted: bool,
-        /// Its own telephone has put the call on hold.
+        /// The leg's own telephone has put the call on hold.
         holds: bool,
-        /// How loud the others hear it, in decibels.
+        /// Gain with which the others hear the leg, in decibels.
         gain_db: i8,
-        /// What it does in the gallery; `None`: it takes part in the conversation.
+        /// Supervision mode of the leg; `None`: the leg takes part in the conversation.
         supervises: Option<SuperviseMode>,
     },
-    /// A party of the call waits for the first time: `CallMusic` says what it hears, if that is not the soft tone.
+    /// A party of the call waits for the first time. `CallMusic` supplies the music; without it, the party hears the soft tone.
     MusicWanted {
-        /// Whose call it is.
+        /// Group that the call belongs to.
         group: Group,
     },
-    /// A party is parked: it waits with music until somebody picks it up.
+    /// A party is parked: it hears music until it is picked up.
     Parked {
-        /// The party's leg.
+        /// Leg of the parked party.
         leg: LegId,
-        /// Where.
+        /// Slot that the party is parked in.
         slot: u16,
         /// SIP user name of the agent who parked it.
         parked_by: Option<String>,
-        /// How long it waits at most, unless somebody is on the way.
+        /// Time until which the party waits, unless it is being picked up by then.
         until: SystemTime,
     },
-    /// The party is parked no more.
+    /// The party is no longer parked.
     Unparked {
-        /// Its leg.
+        /// Leg of the party.
         leg: LegId,
-        /// Where it was.
+        /// Slot that the party was parked in.
         slot: u16,
-        /// Why.
+        /// Reason why the party is no longer parked.
         why: Unparked,
     },
-    /// A leg of a conversation of three or more has become the one who speaks, or is it no more.
+    /// A leg in a conversation of three or more has started or stopped being the active speaker.
     ActiveSpeaker {
-        /// The leg.
+        /// Leg that has started or stopped.
         leg: LegId,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// Became, or is no more.
+        /// The leg is the active speaker now.
         active: bool,
     },
-    /// A party has its call transferred: the other party is joined with somebody else in its place.
+    /// A party transfers its call: the other party is joined with a new leg in its place.
     Transfer {
-        /// The leg whose party wants it.
+        /// Leg of the transferor.
         leg: LegId,
-        /// Its part, which the new leg takes over.
+        /// Role of the transferor's leg, which the new leg takes over.
         role: LegRole,
-        /// Who takes its place: number, agent's name or URI; empty while that is not known.
+        /// Far end that takes its place: number, agent's name or URI; empty while it is not known.
         to: String,
-        /// How far it has come.
+        /// Progress of the transfer.
         stage: TransferStage,
-        /// Why it failed.
+        /// Cause of a failed transfer.
         cause: Option<HangupCause>,
-        /// The call that the leg goes on in, when this call ends by it.
+        /// Call in which the leg continues, when this call ends because of the transfer.
         other: Option<CallId>,
     },
-    /// Words: partial, final, translated.
+    /// Recognised or translated text, partial or final.
     Translation(TranslationEvent),
-    /// The state of a part of a recording changed. A recording that is long, or that somebody joins, has several parts, each a file.
+    /// The state of a part of a recording has changed. A long recording, or one in which a leg joins, has several parts, each in
+    /// its own file.
     Recording {
-        /// Which part of which recording.
+        /// Part of the recording whose state has changed.
         part: RecordingPart,
-        /// The file.
+        /// File that holds the part.
         path: PathBuf,
-        /// New state.
+        /// New state of the part.
         state: RecordingState,
-        /// Audio in it, in milliseconds.
+        /// Length of its audio, in milliseconds.
         duration_ms: u64,
     },
-    /// Somebody else has a channel of a part that is being written, or has left.
+    /// The legs in the channels of a part that is being written have changed.
     RecordingSeated(RecordingPart),
-    /// A recording has paused, or goes on: between the two there is silence in it.
+    /// A recording has been paused or resumed; it is silent in between.
     RecordingPaused {
-        /// Its number in the call.
+        /// Number of the recording in its call.
         number: u32,
-        /// Paused, or goes on.
+        /// Paused (`true`) or resumed (`false`).
         paused: bool,
     },
-    /// A key was pressed.
+    /// A party has pressed a key.
     Dtmf {
-        /// On this leg.
+        /// Leg whose party pressed the key.
         leg: LegId,
-        /// 0-9, *, #, A-D.
+        /// Key that was pressed: 0-9, *, #, A-D.
         digit: char,
-        /// How long it was held.
+        /// How long the key was held, in milliseconds.
         duration_ms: u32,
     },
-    /// Something that a verb plays has begun, or is over.
+    /// A sound that a verb plays has started or ended.
     Play {
-        /// What.
+        /// Id of the play.
         play: PlayId,
-        /// Who hears it.
+        /// Legs that hear the sound.
         legs: Vec<LegId>,
-        /// How far it has come.
+        /// Progress of the play.
         state: PlayState,
     },
-    /// How far a leg's call program is.
+    /// Progress of a leg's call program.
     Program {
-        /// The leg.
+        /// Leg that the program runs for.
         leg: LegId,
-        /// What is new.
+        /// What the program reports.
         news: ProgramNews,
     },
-    /// Digits were collected, or could not be.
+    /// A collection of digits has ended.
     Gathered {
-        /// Which collection.
+        /// Id of the collection.
         gather: GatherId,
-        /// From which leg.
+        /// Leg whose keys were collected.
         leg: LegId,
-        /// The digits, without the finish key.
+        /// Digits that were collected, without the finish key.
         digits: String,
-        /// Why there are no more.
+        /// Reason why the collection has ended.
         end: GatherEnd,
-        /// They are as many as were wanted, and nobody broke it off.
+        /// Enough digits were collected, and the collection was not stopped.
         enough: bool,
     },
-    /// Media of a leg, every 5 s while it runs and once at its end.
+    /// Media quality of a leg; sent every 5 s while its media runs, and once at its end.
     LegQuality {
-        /// The leg.
+        /// Leg that was measured.
         leg: LegId,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// Numbers since it began, and what both directions are worth.
+        /// Counters since the leg's media began, and a rating of each direction.
         quality: LegQuality,
     },
-    /// Whether sound flows on a leg, per direction: told when it changes.
+    /// Sound has started or stopped flowing on a leg; sent when that changes in either direction.
     LegFlow {
-        /// The leg.
+        /// Leg whose flow has changed.
         leg: LegId,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// What comes, what goes, and why not.
+        /// Flow of each direction, with the reason why no sound flows.
         flow: Flow,
     },
-    /// A leg is dead: nothing came from it for the time-out. Its call ends with cause `MediaTimeout`.
+    /// A leg is dead: no packet has come from it for the media time-out. Its call ends with cause `MediaTimeout`.
     MediaTimeout {
-        /// The leg.
+        /// Leg that is dead.
         leg: LegId,
-        /// Its part.
+        /// Role of the leg in the call.
         role: LegRole,
-        /// The time-out.
+        /// Media time-out that has passed.
         after: Duration,
     },
-    /// A speech provider's state changed.
+    /// The state of a speech provider has changed.
     Provider {
-        /// Which.
+        /// Kind of the provider.
         kind: ProviderKind,
-        /// Its name, such as `local`.
+        /// Name of the provider, such as `local`.
         name: String,
-        /// New state.
+        /// New state of the provider.
         state: ProviderState,
     },
-    /// The room for recordings changed.
+    /// The disk space for recordings has changed.
     Disk(Space),
-    /// An address that guesses passwords: its requests are not heard for a while.
+    /// An address has tried to guess passwords: its requests are ignored for a while.
     Scanner {
-        /// The address.
+        /// IP address that is ignored.
         address: IpAddr,
-        /// For how long.
+        /// How long its requests are ignored.
         silence: Duration,
     },
-    /// An agent's device registered or unregistered.
+    /// A device of an agent has registered or unregistered.
     Registration {
-        /// SIP user name.
+        /// SIP user name of the agent.
         user: String,
-        /// Devices registered now.
+        /// Number of devices that are registered now.
         contacts: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! Which worker the calls of a user are on: a transfer that merges two of them needs both on one.
+//! The worker of each user's calls: a transfer that merges two of them needs both on one worker.
 //!
 //! Invariant: an entry lives as long as a leg of the user. Not here: trunks, whose calls are spread over all workers.
 
@@ -10,17 +10,17 @@ use dashmap::mapref::entry::Entry;
 use crate::sip::Source;
 use crate::worker::Worker;
 
-/// Workers by user, and how many legs keep the entry.
+/// Worker index and number of legs by user.
 #[derive(Debug, Default)]
 pub(super) struct Homes(DashMap<String, (usize, usize)>);
 
 impl Homes {
-    /// Index of the worker that a user's calls are on.
+    /// Returns the index of the worker that a user's calls are on.
     pub(super) fn of(&self, user: &str) -> Option<usize> {
         self.0.get(user).map(|home| home.0)
     }
 
-    /// A leg of `owner` is on this worker. The first one says where further calls go.
+    /// Registers a leg of `owner` on this worker. The user's first leg decides where further calls go.
     pub(super) fn claim(homes: &Arc<Homes>, owner: Source, worker: &Worker) -> Claim {
         if let Source::User(user) = &owner {
             homes.0.entry(user.clone()).or_insert((worker.index(), 0)).1 += 1;
@@ -29,7 +29,7 @@ impl Homes {
     }
 }
 
-/// A leg's owner.
+/// The owner of a leg; dropping it releases the entry.
 #[derive(Debug)]
 pub(super) struct Claim {
     owner: Source,

@@ -1,4 +1,13 @@
-//! One leg's signalling and media as a call's task holds them.
+//! A leg with its signalling and media, as a call's task holds it.
+//!
+//! ```text
+//! we call it:    make_offers ─ INVITE ─▶ answer ─▶ take_answer ─▶ one kind of media stays open
+//! it called us:  reserve (ports) ─▶ make_answer ─ 183 or 200 ─▶ media is open
+//! later:         offer_hold ─▶ take_later_answer;    answer_reoffer for offers of the peer
+//! ```
+//!
+//! Invariants: media that was opened at the worker is closed with the leg, or moves with it to another call; ports return with their
+//! lease. Not here: the signalling itself (`signalling`), and decisions about the leg (`crate::call`).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,119 +25,119 @@ use crate::sip::{DialogId, ReferId, Source};
 use crate::units::LegId;
 use crate::worker::{LegMedia, Worker, WorkerCommand, WorkerEvent, WorkerRequest};
 
-/// How long a worker may take to make or take an SDP of a browser leg.
+/// Time in which a worker must produce or process an SDP of a browser leg.
 const WORKER_REPLY: Duration = Duration::from_secs(1);
 
-/// Codecs of a plain leg, in the order we offer them behind the caller's own: the widest band first.
+/// Codecs of a plain leg, offered after the caller's own in this order: the widest band first.
 const PLAIN_CODECS: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma];
 
-/// Why a leg has no media; the text goes to the log.
+/// Reason why a leg has no media; the text goes to the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NoMedia(String);
 
 impl NoMedia {
-    /// The leg has gone meanwhile.
+    /// Creates the error for a leg that has gone meanwhile.
     pub(super) fn no_leg() -> NoMedia {
         NoMedia("the leg has gone".into())
     }
 }
 
-/// What a leg that we call is offered: whoever answers takes one.
+/// Offers for a leg that we call; the callee answers one of them.
 pub(super) struct Offers {
-    /// Plain RTP: in the peer's family of addresses where that is known, else on IPv4 where that is configured.
+    /// Plain RTP, in the peer's address family if it is known, otherwise on IPv4 if that is configured.
     pub(super) sdp: String,
-    /// Plain RTP for peers on IPv6, when both families are configured and the peer's is not known.
+    /// Plain RTP for peers on IPv6, if both families are configured and the peer's is not known.
     pub(super) sdp_v6: Option<String>,
-    /// WebRTC.
+    /// WebRTC, if the callee may be a browser.
     pub(super) webrtc_sdp: Option<String>,
 }
 
-/// Plain media on IPv6 beside that on IPv4, until the answer.
+/// Plain media on IPv6 besides that on IPv4, until the answer arrives.
 struct Spare {
     leg: LegId,
     local: Local,
 }
 
-/// One leg.
+/// One leg of a call.
 pub(super) struct Leg {
     pub(super) id: LegId,
     pub(super) role: LegRole,
-    /// Number, agent's name or URI.
+    /// Far end of the leg: number, agent's name or URI.
     pub(super) peer: String,
     pub(super) dialog: Option<DialogId>,
-    /// The caller's offer, for legs that called us; `None` when it wants ours.
+    /// Offer of a leg that called us; `None` if it wants an offer from us.
     pub(super) offer: Option<String>,
-    /// Our answer, once it was made: early media has begun with it, and the call's answer repeats it.
+    /// Our answer, once it has been made: early media starts with it, and the call's answer repeats it.
     pub(super) answer: Option<String>,
-    /// Our offer waits for its answer in the ACK of a caller who made none.
+    /// We made the offer, and its answer will come in the caller's ACK.
     pub(super) awaits_answer: bool,
-    /// What was agreed for a plain leg.
+    /// Audio that was agreed for a plain leg.
     pub(super) audio: Option<Audio>,
-    /// Name of the agreed codec.
+    /// Name of the codec that was agreed.
     pub(super) codec: Option<&'static str>,
-    /// Media that was opened at the worker under these ids: a plain one, a browser's, or all of them until the answer.
+    /// Ids under which media is open at the worker: plain media, a browser's, or all of them until the answer.
     plain: Option<LegId>,
     spare: Option<Spare>,
     browser: Option<LegId>,
-    /// Where a leg that we call is reached, when that is known before.
+    /// Address of a leg that we call, if it is known in advance.
     pub(super) peer_address: Option<IpAddr>,
     local: Option<Local>,
     lease: Option<PortLease>,
     sdp_version: u64,
-    /// Media from behind NAT.
+    /// The media comes from behind NAT.
     pub(super) nat: bool,
-    /// The trunk that carries it.
+    /// Trunk that carries the leg.
     pub(super) trunk: Option<String>,
-    /// Codecs offered behind the caller's own.
+    /// Codecs that are offered after the caller's own.
     codecs: Vec<Codec>,
     srtp: Srtp,
     closed: bool,
-    /// Whether the other leg has comfort noise, or may have: then it can be relayed.
+    /// The other leg has comfort noise, or may have, so that it can be relayed.
     pub(super) noise: bool,
-    /// Whose it is, as proven by address or password; nobody's who is known, when a URI was called.
+    /// Owner of the leg, proven by address or password; `None` if a URI was called.
     pub(super) owner: Option<Claim>,
-    /// Its REFER that has no final answer.
+    /// REFER of the leg that has no final answer yet.
     pub(super) refer: Option<ReferId>,
-    /// It was called into a call that talked already, beside the others.
+    /// The leg was added to a call that was already talking.
     pub(super) added: bool,
-    /// Identity that a leg is shown outside which joins a running call.
+    /// Identity that is shown outside to a leg that joins a running call.
     pub(super) shown: Option<String>,
-    /// Its signalling has no connection.
+    /// The leg's signalling has no connection.
     pub(super) unreachable: bool,
-    /// No sound comes from it, as far as its media was judged, nor a sign that it could.
+    /// No sound comes from the leg as far as its media has been judged, nor any sign that sound could come.
     pub(super) silent: bool,
-    /// Its media has shown that nothing at all comes from it any more.
+    /// The leg's media shows that nothing at all comes from it any more.
     pub(super) out_of_reach: bool,
-    /// It need not send any.
+    /// The leg is on hold and need not send sound.
     pub(super) on_hold: bool,
     /// Its own telephone has put the call on hold.
     pub(super) holding: Holding,
-    /// How loud the others hear it, in decibels.
+    /// Gain with which the others hear the leg, in decibels.
     pub(super) gain_db: i8,
-    /// How it is to be shown that it is on hold.
+    /// How the leg is shown that it is on hold.
     hold_shown: HoldShown,
-    /// Whether it is to be shown that it is on hold, whether that was offered last, and whether the offer is not answered yet.
+    /// The leg should be shown that it is on hold; this was offered last; that offer has no answer yet.
     pub(super) hold_wanted: bool,
     pub(super) hold_offered: bool,
     hold_pending: bool,
-    /// How keys are pressed towards it.
+    /// How keys are sent to the leg.
     pub(super) dtmf: DtmfWay,
-    /// How it ended, once the machine has said so.
+    /// How the leg ended, once the machine has reported it.
     pub(super) ending: Option<Ending>,
 }
 
-/// A leg that is over, until the worker has closed its media.
+/// A leg that has ended, until the worker has closed its media.
 pub(super) struct ClosingLeg {
     pub(super) id: LegId,
     pub(super) role: LegRole,
     media: [Option<LegId>; 3],
-    /// Closings that the worker has still to report.
+    /// Number of closings that the worker has not reported yet.
     pub(super) open: usize,
 }
 
 impl ClosingLeg {
-    /// Whether this worker event belongs to the leg.
+    /// Returns whether this media leg belongs to the leg.
     pub(super) fn owns(&self, media: LegId) -> bool {
         self.media.contains(&Some(media))
     }
@@ -178,22 +187,22 @@ impl Leg {
         }
     }
 
-    /// The cause of Q.850 that it ends with, where another leg's was passed on to it.
+    /// Returns the Q.850 cause that the leg ends with, if another leg's cause was passed on to it.
     pub(super) fn q850(&self) -> Option<u8> {
         self.ending.as_ref().and_then(|ending| ending.q850)
     }
 
-    /// Its media is a browser's and nothing else.
+    /// Returns whether the leg's only media is a browser's.
     pub(super) fn is_browser(&self) -> bool {
         self.browser.is_some() && self.plain.is_none()
     }
 
-    /// Whether keys reach it, and come from it, as telephone-events (RFC 4733).
+    /// Returns whether the leg sends and receives keys as telephone-events (RFC 4733).
     pub(super) fn knows_telephone_events(&self) -> bool {
         self.is_browser() || self.audio.is_some_and(|audio| audio.telephone_event.is_some())
     }
 
-    /// The worker has closed this media.
+    /// Forgets media that the worker has closed.
     pub(super) fn media_closed(&mut self, media: LegId) {
         for open in [&mut self.plain, &mut self.browser] {
             open.take_if(|open| *open == media);
@@ -201,17 +210,17 @@ impl Leg {
         self.spare.take_if(|spare| spare.leg == media);
     }
 
-    /// Whether its party may come back after it was lost: a user's device, with the same password.
+    /// Returns whether the party may come back after it was lost: only a user's device can, with the same password.
     pub(super) fn may_come_back(&self) -> bool {
         matches!(self.owner(), Some(Source::User(_)))
     }
 
-    /// Whose it is.
+    /// Returns the owner of the leg.
     pub(super) fn owner(&self) -> Option<&Source> {
         self.owner.as_ref().map(Claim::owner)
     }
 
-    /// The agent whose leg it is.
+    /// Returns the agent whose leg it is.
     pub(super) fn agent(&self) -> Option<&str> {
         match self.owner()? {
             Source::User(user) => Some(user),
@@ -219,19 +228,19 @@ impl Leg {
         }
     }
 
-    /// Closes its media for good; `None` when there is none.
+    /// Closes the leg's media for good; `None` if there is none.
     pub(super) fn part_with_media(&mut self, worker: &Worker) -> Option<ClosingLeg> {
         let open = self.close_media(worker);
         let media = [self.plain.take(), self.spare.take().map(|spare| spare.leg), self.browser.take()];
         (open > 0).then_some(ClosingLeg { id: self.id, role: self.role, media, open })
     }
 
-    /// Some of its media is a browser's, and on its worker to stay.
+    /// Returns whether some of the leg's media is a browser's, which cannot move to another worker.
     pub(super) fn has_browser_media(&self) -> bool {
         self.browser.is_some()
     }
 
-    /// Its names at the worker.
+    /// Returns the leg's ids at the worker.
     pub(super) fn open_media(&self) -> impl Iterator<Item = LegId> + use<> {
         [self.plain, self.spare(), self.browser].into_iter().flatten()
     }
@@ -240,7 +249,7 @@ impl Leg {
         self.spare.as_ref().map(|spare| spare.leg)
     }
 
-    /// Its media is as its trunk wants it.
+    /// Applies a trunk's settings to the leg's media.
     pub(super) fn goes_through(&mut self, trunk: &TrunkConfig) {
         self.trunk = Some(trunk.name.clone());
         (self.nat, self.srtp) = (trunk.nat, trunk.srtp);
@@ -250,12 +259,12 @@ impl Leg {
         }
     }
 
-    /// The leg's name at the worker, once its media is open.
+    /// Returns the leg's id at the worker, once its media is open.
     pub(super) fn media(&self) -> Option<LegId> {
         self.browser.or(self.plain)
     }
 
-    /// Whether the leg has comfort noise, or has offered it.
+    /// Returns whether the leg has comfort noise, or has offered it.
     pub(super) fn has_noise(&self) -> bool {
         let offered = || sdp::Session::parse(self.offer.as_ref()?.as_bytes()).ok();
         match &self.audio {
@@ -264,12 +273,12 @@ impl Leg {
         }
     }
 
-    /// Whether this worker event belongs to the leg.
+    /// Returns whether this media leg belongs to the leg.
     pub(super) fn owns(&self, media: LegId) -> bool {
         self.open_media().any(|open| open == media)
     }
 
-    /// Offers for a leg that we call: plain RTP in every family of addresses, and WebRTC when the other end may be a browser.
+    /// Makes the offers for a leg that we call: plain RTP in every address family, and WebRTC if the other end may be a browser.
     pub(super) async fn make_offers(
         &mut self,
         shared: &Shared,
@@ -297,13 +306,13 @@ impl Leg {
         let media = LegMedia::WebRtcOffering { reply };
         send(worker, WorkerRequest::LegOpen { leg: browser, media, events: events.clone() })?;
         self.browser = Some(browser);
-        let webrtc = within(answer).await?;
+        let webrtc = worker_reply(answer).await?;
         watch(shared, worker, browser)?;
         offers.webrtc_sdp = Some(webrtc);
         Ok(offers)
     }
 
-    /// Adds an offer for peers on IPv6 to one for peers on IPv4, when both are configured and nobody knows yet who answers.
+    /// Adds an offer for peers on IPv6 to one for peers on IPv4, if both are configured and the answerer is not known yet.
     fn offer_on_ipv6(
         &mut self,
         shared: &Shared,
@@ -326,7 +335,7 @@ impl Leg {
         watch(shared, worker, leg)
     }
 
-    /// An answer to a plain offer has come: from here on the leg is on the answerer's family of addresses.
+    /// Settles on the answerer's address family when an answer to a plain offer has come.
     fn settle_family(&mut self, worker: &Worker, answer: &sdp::Session) {
         let Some(spare) = self.spare.take() else { return };
         let on_v6 = answer.connection_address().is_some_and(|address| address.to_canonical().is_ipv6());
@@ -338,20 +347,20 @@ impl Leg {
         }
     }
 
-    /// Whether the answer to our offers can be changed: not when it chooses between a browser's media and plain ones.
+    /// Returns whether the answer may still change: not if it chooses between a browser's media and plain media.
     pub(super) fn takes_early_media(&self) -> bool {
         self.browser.is_none() && self.plain.is_some()
     }
 
-    /// Takes an answer to our first offer, and closes the media that it did not choose. A callee that is forked answers
-    /// more than once: the last answer counts.
+    /// Takes an answer to our first offer, and closes the media that it did not choose. A forked callee may answer more than
+    /// once: the last answer counts.
     pub(super) async fn take_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), NoMedia> {
         let session = sdp::Session::parse(answer.as_bytes()).map_err(sdp_error)?;
         if sdp::is_webrtc(&session) {
-            let browser = self.browser.ok_or_else(|| NoMedia("a WebRTC answer to a plain offer".into()))?;
+            let browser = self.browser.ok_or_else(|| NoMedia("the peer answered a plain offer with WebRTC".into()))?;
             let (reply, done) = oneshot::channel();
             send(worker, WorkerRequest::WebRtcAnswer { leg: browser, sdp: answer.to_owned(), reply })?;
-            within(done).await?;
+            worker_reply(done).await?;
             self.codec = webrtc_codec(&session);
             close(worker, self.plain.take());
             close(worker, self.spare.take().map(|spare| spare.leg));
@@ -364,7 +373,7 @@ impl Leg {
         local.srtp.agreed = audio.srtp;
         self.codec = Some(audio.codec.name());
         let leg = self.plain.ok_or_else(|| NoMedia("the plain leg is closed".into()))?;
-        // The same answer again, as after early media, changes nothing.
+        // A repeated answer, as after early media, changes nothing.
         if self.audio != Some(audio) {
             send(worker, WorkerCommand::RtpUpdate { leg, audio })?;
             self.audio = Some(audio);
@@ -373,16 +382,16 @@ impl Leg {
         Ok(())
     }
 
-    /// Takes the answer to a later offer: one that repeated what was agreed, or showed that the leg is on hold.
+    /// Takes the answer to a later offer, which repeated the agreement or showed that the leg is on hold.
     pub(super) fn take_later_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), NoMedia> {
         self.hold_pending = false;
         if self.browser.is_some() {
-            // The same offer again restarts nothing: there is nothing new to agree on.
+            // A repeated offer to a browser changes nothing.
             return Ok(());
         }
         let session = sdp::Session::parse(answer.as_bytes()).map_err(sdp_error)?;
         let (Some(local), Some(leg)) = (&mut self.local, self.plain) else {
-            return Err(NoMedia("not a plain leg".into()));
+            return Err(NoMedia("the leg has no plain media".into()));
         };
         let audio = local.accept(&session).map_err(sdp_error)?;
         local.srtp.agreed = audio.srtp;
@@ -392,8 +401,8 @@ impl Leg {
         Ok(())
     }
 
-    /// Opens the media of a leg that called us and makes the answer. `prefer`: the codec of the other leg, so
-    /// that both can be relayed.
+    /// Opens the media of a leg that called us, and makes the answer. `prefer` is the codec of the other leg, so that packets can
+    /// be relayed between both.
     pub(super) async fn make_answer(
         &mut self,
         shared: &Shared,
@@ -401,14 +410,14 @@ impl Leg {
         events: &mpsc::Sender<WorkerEvent>,
         prefer: Option<&Codec>,
     ) -> Result<String, NoMedia> {
-        let offer = self.offer.clone().ok_or_else(|| NoMedia("no offer to answer".into()))?;
+        let offer = self.offer.clone().ok_or_else(|| NoMedia("there is no offer to answer".into()))?;
         let session = sdp::Session::parse(offer.as_bytes()).map_err(sdp_error)?;
         if sdp::is_webrtc(&session) {
             let (reply, answer) = oneshot::channel();
             let media = LegMedia::WebRtcOffered { offer, reply };
             send(worker, WorkerRequest::LegOpen { leg: self.id, media, events: events.clone() })?;
             self.browser = Some(self.id);
-            let answer = within(answer).await?;
+            let answer = worker_reply(answer).await?;
             watch(shared, worker, self.id)?;
             self.codec = sdp::Session::parse(answer.as_bytes()).ok().as_ref().and_then(webrtc_codec);
             return Ok(answer);
@@ -421,7 +430,7 @@ impl Leg {
         };
         let all = std::mem::take(&mut local.codecs);
         local.codecs = prefer.copied().into_iter().collect();
-        // Packets of the same codec are relayed: comfort noise only if the other leg knows it.
+        // Packets of the same codec are relayed, with comfort noise only if the other leg supports it.
         local.comfort_noise = self.noise;
         let same_codec = if local.codecs.is_empty() { None } else { local.answer(&session, self.sdp_version).ok() };
         local.codecs = all;
@@ -440,7 +449,8 @@ impl Leg {
         Ok(answer)
     }
 
-    /// The offer that shows a plain leg that it is on hold, or is so no more; `None`: there is nothing to show, or an offer is under way.
+    /// Returns the offer that shows a plain leg that it is on hold or no longer on hold; `None`: there is nothing to show, or an
+    /// offer is pending.
     pub(super) fn offer_hold(&mut self, agents: HoldShown) -> Option<String> {
         let on = self.hold_wanted;
         let how = if self.trunk.is_some() { self.hold_shown } else { agents };
@@ -461,19 +471,19 @@ impl Leg {
         Some(offer)
     }
 
-    /// The leg took no offer; `again`: another one was under way.
+    /// Handles an offer that the leg did not accept; `again`: another offer was pending, so it has to be repeated.
     pub(super) fn hold_offer_failed(&mut self, again: bool) {
         if std::mem::take(&mut self.hold_pending) && again {
             self.hold_offered = !self.hold_offered;
         }
     }
 
-    /// Answers a re-INVITE: hold, resume, codec or address change, ICE restart.
+    /// Answers a re-INVITE: hold, resume, change of codec or address, ICE restart.
     pub(super) async fn answer_reoffer(&mut self, worker: &Worker, offer: &str) -> Result<String, NoMedia> {
         if let Some(browser) = self.browser {
             let (reply, answer) = oneshot::channel();
             send(worker, WorkerRequest::WebRtcReoffer { leg: browser, sdp: offer.to_owned(), reply })?;
-            return within(answer).await;
+            return worker_reply(answer).await;
         }
         let session = sdp::Session::parse(offer.as_bytes()).map_err(sdp_error)?;
         let (Some(local), Some(leg)) = (&mut self.local, self.plain) else {
@@ -488,7 +498,7 @@ impl Leg {
         Ok(answer)
     }
 
-    /// Takes ports for plain media: early, so that a lack of them refuses the call before anybody answers.
+    /// Takes ports for plain media, early enough that a lack of ports refuses the call before it is answered.
     pub(super) fn reserve(&mut self, shared: &Shared, prefer: Option<&Codec>) -> Result<(), NoMedia> {
         let range = self.port_range(shared)?;
         let (local, lease) = self.prepare(shared, range, prefer)?;
@@ -496,7 +506,7 @@ impl Leg {
         Ok(())
     }
 
-    /// Ports of a range, and what is said of media there.
+    /// Leases ports of a range, and describes the media on them.
     fn prepare(
         &self,
         shared: &Shared,
@@ -506,7 +516,7 @@ impl Leg {
         let lease = range.lease().map_err(|error| NoMedia(error.to_string()))?;
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| NoMedia("the system's random source failed".into()))?;
-        // The caller's own first, so that both legs can be relayed; but nothing that the trunk does not want.
+        // The caller's own codec comes first, so that packets can be relayed, unless the trunk does not want it.
         let prefer = prefer.filter(|codec| self.trunk.is_none() || self.codecs.contains(codec));
         let mut codecs: Vec<Codec> = prefer.into_iter().copied().collect();
         codecs.extend(self.codecs.iter().filter(|codec| Some(*codec) != prefer));
@@ -522,7 +532,7 @@ impl Leg {
         Ok((local, lease))
     }
 
-    /// Media of the other end's address family, as far as it is known; else IPv4, where that is configured.
+    /// Returns the ports of the other end's address family if it is known, otherwise those on IPv4 if configured.
     fn port_range<'a>(&self, shared: &'a Shared) -> Result<&'a PortRange, NoMedia> {
         let offered = || sdp::Session::parse(self.offer.as_ref()?.as_bytes()).ok()?.connection_address();
         let is_v4 = self.peer_address.or_else(offered).is_none_or(|address| address.to_canonical().is_ipv4());
@@ -534,7 +544,7 @@ impl Leg {
             .ok_or_else(|| NoMedia("media.address: no address is configured".into()))
     }
 
-    /// Closes all media of the leg; tells how many closings the worker will report.
+    /// Closes all media of the leg; returns how many closings the worker will report.
     pub(super) fn close_media(&mut self, worker: &Worker) -> usize {
         self.lease = None;
         if std::mem::replace(&mut self.closed, true) {
@@ -548,7 +558,7 @@ fn webrtc_codec(session: &sdp::Session) -> Option<&'static str> {
     session.first_audio_codec().map(|codec| codec.name())
 }
 
-/// Tells the worker when the leg is to be held for dead.
+/// Sets the time after which the worker reports a silent leg as dead.
 fn watch(shared: &Shared, worker: &Worker, leg: LegId) -> Result<(), NoMedia> {
     send(worker, WorkerCommand::MediaTimeout { leg, after: shared.config.media_timeout })
 }
@@ -569,10 +579,10 @@ fn sdp_error(error: sdp::SdpError) -> NoMedia {
     NoMedia(error.to_string())
 }
 
-async fn within<T>(reply: oneshot::Receiver<Result<T, LegError>>) -> Result<T, NoMedia> {
+async fn worker_reply<T>(reply: oneshot::Receiver<Result<T, LegError>>) -> Result<T, NoMedia> {
     match tokio::time::timeout(WORKER_REPLY, reply).await {
         Ok(Ok(result)) => result.map_err(|error| NoMedia(error.to_string())),
-        Ok(Err(_)) => Err(NoMedia("the leg ended meanwhile".into())),
+        Ok(Err(_)) => Err(NoMedia("the leg has ended meanwhile".into())),
         Err(_) => Err(NoMedia("the media worker did not answer within 1 s".into())),
     }
 }

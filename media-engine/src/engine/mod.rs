@@ -1,4 +1,4 @@
-//! Joins the rooms: takes commands, runs calls, tells events.
+//! The front door of the engine: takes commands, runs calls, and sends events.
 //!
 //! ```text
 //! control plane ─ Command ─▶ switchboard ─▶ one task per call ─▶ call::Call::handle ─▶ effects
@@ -7,9 +7,12 @@
 //!                               └── by dialog ───┘
 //! ```
 //!
-//! Invariants: the switchboard never waits for a call, a provider or the control plane; every call's task ends
-//! with its call and gives back its dialogs, legs, ports and files; a panic in one call's task ends that call.
-//! Not here: tenants, users, databases.
+//! One task per call feeds its inputs to the pure machine in `call`, and carries out the effects; the switchboard starts these
+//! tasks and passes commands and SIP events on to them.
+//!
+//! Invariants: the switchboard never waits for a call, a provider or the control plane; every call's task ends with its call and
+//! releases its dialogs, legs, ports and files; a panic in one call's task ends only that call. Not here: tenants, users,
+//! databases.
 
 mod capture;
 mod command;
@@ -63,14 +66,14 @@ use crate::units::{CallId, Group, LegId};
 use crate::worker::{Pool, Worker};
 use outlet::Outlet;
 
-/// Commands that may wait.
+/// Capacity of the command inbox.
 const COMMANDS: usize = 1024;
-/// Events that may wait for the control plane; more are dropped and counted, but for ends of calls, which wait.
+/// Capacity of the event queue to the control plane; further events are dropped and counted, except ends of calls, which wait.
 const EVENTS: usize = 16_384;
-/// Inputs that may wait for one call's task.
+/// Capacity of the input queue of one call's task.
 const CALL_INPUTS: usize = 256;
 
-/// What every call's task shares.
+/// State that the tasks of all calls share.
 struct Shared {
     config: Config,
     sip: SipHandle,
@@ -78,7 +81,7 @@ struct Shared {
     ports: Vec<PortRange>,
     providers: Providers,
     recorder: Recorder,
-    /// Where the inputs of calls are captured, if they are.
+    /// Folder and writer for captures of calls' inputs, if they are captured.
     captures: Option<capture::Captures>,
     guard: Guard,
     events: Outlet,
@@ -86,9 +89,9 @@ struct Shared {
     dialogs: DashMap<DialogId, (CallId, mpsc::Sender<task::TaskInput>)>,
     homes: Arc<homes::Homes>,
     parking: Arc<parking::Parking>,
-    /// Users with a contact.
+    /// Users with at least one registered contact.
     registered: DashMap<String, ()>,
-    /// The groups of users with a password.
+    /// Groups of the users who have a password.
     groups: DashMap<String, Group>,
     next_leg: AtomicU64,
 }
@@ -98,12 +101,12 @@ impl Shared {
         LegId(self.next_leg.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The first of that many names for a call's legs.
+    /// Reserves `count` consecutive leg ids and returns the first.
     fn new_legs(&self, count: u64) -> LegId {
         LegId(self.next_leg.fetch_add(count, Ordering::Relaxed))
     }
 
-    /// A worker for a new call: the one that this user's calls are on, else the least loaded.
+    /// Chooses a worker for a new call: the worker of this user's other calls, else the least loaded.
     fn place(&self, user: Option<&str>) -> Worker {
         match user.and_then(|user| self.homes.of(user)) {
             Some(home) => self.pool.place_at(home),
@@ -111,7 +114,7 @@ impl Shared {
         }
     }
 
-    /// The group of a user.
+    /// Returns the group of a user.
     fn group_of(&self, user: &str) -> Option<Group> {
         self.groups.get(user).map(|group| *group)
     }
@@ -120,17 +123,17 @@ impl Shared {
         homes::Homes::claim(&self.homes, owner, worker)
     }
 
-    /// The configuration of a trunk.
+    /// Returns the configuration of a trunk.
     fn trunk(&self, name: Option<&str>) -> Option<&TrunkConfig> {
         self.config.trunks.iter().find(|known| Some(known.name.as_str()) == name)
     }
 
-    /// Tells the control plane; a full queue is counted, never waited for.
+    /// Sends an event to the control plane. A full queue drops and counts it; the caller never waits.
     fn tell(&self, call: Option<CallId>, kind: EventKind) {
         self.tell_at(clock::system_now(), call, kind);
     }
 
-    /// Tells the end of a call, which must not be lost: waits while the queue is full.
+    /// Sends the end of a call, which must not be lost; waits while the queue is full.
     async fn tell_end(&self, at: SystemTime, call: CallId, kind: EventKind) {
         self.events.tell_end(Event { at, call: Some(call), kind }).await;
     }
@@ -140,39 +143,39 @@ impl Shared {
     }
 }
 
-/// A running engine.
+/// A running engine, with its handle and its event queue.
 #[derive(Debug)]
 pub struct Started {
-    /// Takes commands.
+    /// Handle that takes commands.
     pub engine: Engine,
-    /// Tells events.
+    /// Events of the engine; the receiver must be drained.
     pub events: mpsc::Receiver<Event>,
-    /// SIP listeners with the ports they really have, in the order of the configuration.
+    /// SIP listeners with the ports that were actually bound, in the order of the configuration.
     pub sip: Vec<Listener>,
-    /// The speech providers that calls use, for what is done outside of calls.
+    /// Speech providers of the calls, also available outside calls.
     pub providers: Providers,
 }
 
 /// Starts listeners, media threads and providers.
 ///
-/// The events must be drained.
+/// The caller must drain the events.
 ///
 /// # Errors
-/// [`StartError`] names the configuration key and what to do.
+/// [`StartError`] names the configuration key and says what to do.
 pub async fn start(config: Config) -> Result<Started, StartError> {
     start_supervised(config, Supervisor::log_only()).await
 }
 
-/// The same; what has to run until [`Command::Shutdown`] is watched by `supervisor`, whose owner shuts the engine down when a
-/// part of it has ended.
+/// Starts the engine like [`start`]. `supervisor` watches the parts that have to run until [`Command::Shutdown`]; its owner shuts
+/// the engine down when one of them ends.
 ///
 /// # Errors
-/// As [`start`].
+/// The errors of [`start`].
 pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Result<Started, StartError> {
     check_record_dir(&config)?;
     if config.dial.allow.is_empty() && !config.trunks.is_empty() {
         tracing::warn!(
-            "[dial] allow is empty: every number but satellite and premium ones may be called through trunks"
+            "[dial] allow is empty: every number except satellite and premium numbers may be called through trunks"
         );
     }
     config.sip.dial = config.dial.clone();
@@ -219,7 +222,7 @@ pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Res
     Ok(Started { engine, events, sip, providers })
 }
 
-/// The recordings' folder must be writable before the first call, not at its end.
+/// Checks that the recordings' folder is writable, before the first call needs it.
 fn check_record_dir(config: &Config) -> Result<(), StartError> {
     let path = &config.record_dir;
     let fail = |source| StartError::Folder { path: path.display().to_string(), source };

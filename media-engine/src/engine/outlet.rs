@@ -1,11 +1,11 @@
-//! The way of events to the control plane: a bounded queue, of which only ends of calls wait for room.
+//! The queue of events to the control plane: it is bounded, and only ends of calls wait for room.
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::event::Event;
 
-/// Where events go.
+/// Sender of events to the control plane.
 pub(super) struct Outlet {
     events: mpsc::Sender<Event>,
 }
@@ -15,25 +15,25 @@ impl Outlet {
         Outlet { events }
     }
 
-    /// Whether the next event would be dropped.
+    /// Returns whether the next event would be dropped.
     pub(super) fn is_full(&self) -> bool {
         self.events.capacity() == 0
     }
 
-    /// Tells an event; a full queue is counted, never waited for.
+    /// Sends an event. A full queue drops and counts it; the caller never waits.
     pub(super) fn tell(&self, event: Event) {
         if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
             metrics::counter!("engine_events_dropped_total").increment(1);
-            tracing::error!(call = ?event.call, "event dropped: the control plane does not keep up");
+            tracing::error!(call = ?event.call, "event dropped: the control plane is too slow");
         }
     }
 
-    /// Tells the end of a call, which must not be lost: waits while the queue is full.
+    /// Sends the end of a call, which must not be lost; waits while the queue is full.
     pub(super) async fn tell_end(&self, event: Event) {
         let Err(TrySendError::Full(event)) = self.events.try_send(event) else { return };
         metrics::counter!("engine_ends_delayed_total").increment(1);
-        tracing::warn!(call = ?event.call, "the end of a call waits: the control plane does not keep up");
-        // An error: whoever took the events is gone, and counts no calls any more.
+        tracing::warn!(call = ?event.call, "the end of a call waits for room: the control plane is too slow");
+        // An error means that the receiver has gone and counts no calls any more.
         let _ = self.events.send(event).await;
     }
 }
@@ -61,15 +61,15 @@ mod tests {
         }
         assert!(outlet.is_full());
         let mut end = pin!(outlet.tell_end(event(4, ended)));
-        assert!(end.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it waits");
-        let mut told = Vec::new();
-        told.push(events.recv().await.unwrap());
+        assert!(end.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "the end waits for room");
+        let mut received = Vec::new();
+        received.push(events.recv().await.unwrap());
         end.await;
         events.close();
         while let Some(event) = events.recv().await {
-            told.push(event);
+            received.push(event);
         }
-        let calls: Vec<u128> = told.iter().map(|event| event.call.unwrap().0).collect();
+        let calls: Vec<u128> = received.iter().map(|event| event.call.unwrap().0).collect();
         assert_eq!(calls, [1, 2, 4]);
     }
 }

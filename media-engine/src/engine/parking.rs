@@ -1,10 +1,10 @@
-//! Where calls are parked: the slots of every organization.
+//! The parking slots of every organization.
 //!
 //! ```text
-//!   Verb::Park ─▶ Parking::take ─▶ Slot, the call's for as long as it lives ─▶ dropped: the slot is free again
+//!   Verb::Park ─▶ Parking::take ─▶ Slot, held for the life of the call ─▶ dropped: the slot is free again
 //! ```
 //!
-//! Invariant: a slot has one call. Not here: how long a party waits, and who comes for it (`call::parking`).
+//! Invariant: a slot holds one call. Not here: the waiting time of a party, and the leg that picks it up (`call::parking`).
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -15,44 +15,44 @@ use dashmap::DashMap;
 
 use crate::units::{CallId, Group, LegId};
 
-/// Numbers that slots have.
+/// Numbers of the slots in a group.
 pub const SLOTS: RangeInclusive<u16> = 1..=99;
 
-/// A call that is parked.
+/// A call that is parked, with its slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedCall {
-    /// Where.
+    /// Slot that the call is parked in.
     pub slot: u16,
-    /// The call.
+    /// Id of the parked call.
     pub call: CallId,
-    /// The leg that waits.
+    /// Leg that waits in the slot.
     pub leg: LegId,
-    /// Its other end: number, agent's name or URI.
+    /// Far end of the leg: number, agent's name or URI.
     pub peer: String,
-    /// SIP user name of the agent who parked it; `None`: somebody outside.
+    /// SIP user name of the agent who parked it; `None`: an outside party did.
     pub parked_by: Option<String>,
-    /// From when.
+    /// Time at which the call was parked.
     pub since: SystemTime,
-    /// How long it waits at most, unless somebody is on the way.
+    /// Time until which the party waits, unless it is being picked up by then.
     pub until: SystemTime,
 }
 
-/// Why no slot was given.
+/// Reason why no slot was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoSlot {
-    /// Another call has it.
+    /// Another call is parked in the slot.
     #[error("another call is parked in slot {0}")]
     Taken(u16),
-    /// All have calls.
-    #[error("every slot has a call: {} are parked", SLOTS.end())]
+    /// Every slot of the group is taken.
+    #[error("all {} slots are taken", SLOTS.end())]
     Full,
 }
 
-/// The slots of every group in which a call is parked.
+/// The slots of every group that has a parked call.
 #[derive(Debug, Default)]
 pub(super) struct Parking(DashMap<Group, BTreeMap<u16, ParkedCall>>);
 
-/// A slot that a call has.
+/// A slot that a call holds; dropping it frees the slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     parking: Arc<Parking>,
@@ -61,7 +61,7 @@ pub(super) struct Slot {
 }
 
 impl Parking {
-    /// Gives a call the slot that it names, or the lowest free one when `parked.slot` is zero.
+    /// Gives a call the slot in `parked.slot`, or the lowest free one if that is zero.
     pub(super) fn take(self: &Arc<Self>, group: Group, mut parked: ParkedCall) -> Result<Slot, NoSlot> {
         let mut slots = self.0.entry(group).or_default();
         let is_free = |slot: &u16| !slots.contains_key(slot);
@@ -75,19 +75,19 @@ impl Parking {
         Ok(Slot { parking: self.clone(), group, number })
     }
 
-    /// The calls of a group that are parked, by slot.
+    /// Returns the parked calls of a group, in the order of their slots.
     pub(super) fn list(&self, group: Group) -> Vec<ParkedCall> {
         self.0.get(&group).into_iter().flat_map(|slots| slots.values().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// The call that is parked in a slot.
+    /// Returns the call that is parked in a slot.
     pub(super) fn call(&self, group: Group, slot: u16) -> Option<CallId> {
         self.0.get(&group)?.get(&slot).map(|parked| parked.call)
     }
 }
 
 impl Slot {
-    /// Its number.
+    /// Returns the slot's number.
     pub(super) fn number(&self) -> u16 {
         self.number
     }
@@ -113,18 +113,22 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_free_slot_is_given_and_is_free_again_when_its_call_lets_it_go() {
+    fn the_lowest_free_slot_is_given_and_is_free_again_when_dropped() {
         let parking = Arc::new(Parking::default());
         let group = Group(7);
         let first = parking.take(group, parked(0, 1)).unwrap();
         let second = parking.take(group, parked(0, 2)).unwrap();
         assert_eq!((first.number(), second.number()), (1, 2));
         assert_eq!(parking.take(group, parked(2, 3)).unwrap_err(), NoSlot::Taken(2));
-        assert_eq!(parking.take(Group(8), parked(2, 3)).unwrap().number(), 2, "another organization has its own");
+        assert_eq!(
+            parking.take(Group(8), parked(2, 3)).unwrap().number(),
+            2,
+            "another organization has slots of its own"
+        );
         drop(first);
         assert_eq!(parking.call(group, 1), None);
         assert_eq!(parking.take(group, parked(0, 4)).unwrap().number(), 1);
-        assert_eq!(parking.list(group).len(), 1, "the fourth has let its slot go");
+        assert_eq!(parking.list(group).len(), 1, "the slot of the fourth call was dropped");
     }
 
     #[test]

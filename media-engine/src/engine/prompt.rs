@@ -1,4 +1,4 @@
-//! What is played into a call, and what is collected from it: words shared by commands and events.
+//! Sounds that are played into a call, and digits that are collected from it: types shared by commands and events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,86 +9,88 @@ use codecs::tones::Sine;
 use super::command::CommandError;
 use crate::audio::mix_into;
 
-/// Most tones that sound together.
+/// Maximum number of tones that sound together.
 pub const TONES_MAX: usize = 4;
-/// Longest tone.
+/// Maximum length of a tone, in milliseconds.
 pub const TONE_MS_MAX: u32 = 10_000;
-/// Longest text that is spoken at once, in characters.
+/// Maximum length of a text that is spoken at once, in characters.
 pub const SPEECH_MAX: usize = 1_000;
-/// How loud each tone is.
+/// Level of each tone, in dBFS.
 const TONE_DBFS: f32 = -16.0;
 
-/// Names something that is played; unique while the process runs.
+/// Id of a sound that is played; unique while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct PlayId(pub u64);
 
-/// Names a collection of digits; unique while the process runs.
+/// Id of a collection of digits; unique while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct GatherId(pub u64);
 
-/// Something to be heard.
+/// A sound that is played to legs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sound {
-    /// Mono samples.
+    /// Samples of one channel.
     Samples {
-        /// Their rate.
+        /// Sample rate of the samples.
         rate: SampleRate,
-        /// The samples.
+        /// The samples, at least one.
         samples: Arc<[i16]>,
     },
-    /// Tones together.
+    /// Tones that sound together.
     Tone {
         /// 1 to [`TONES_MAX`] frequencies, each 20 to 3,400 Hz.
         hz: Vec<u16>,
-        /// 20 to [`TONE_MS_MAX`].
+        /// Duration in milliseconds, 20 to [`TONE_MS_MAX`].
         duration_ms: u32,
     },
-    /// A text in words.
+    /// A text that is spoken.
     Speech {
-        /// 1 to [`SPEECH_MAX`] characters.
+        /// Text of 1 to [`SPEECH_MAX`] characters.
         text: String,
-        /// BCP 47.
+        /// Language of the text as a BCP 47 tag.
         language: String,
     },
 }
 
-/// How far something that is played has come.
+/// Progress of a sound that is played.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlayState {
-    /// Somebody hears its first sample.
+    /// The first listener hears its first sample.
     Started,
-    /// Everybody has heard all of it.
+    /// All listeners have heard all of it.
     Done,
-    /// It was cut short: by a request, a key, or because its listeners were set aside or left.
+    /// It was stopped by a request, by a key, or because its listeners were set aside or left.
     Stopped,
-    /// Nobody has heard it; the text says why.
+    /// No listener has heard it; the text gives the reason.
     Failed(String),
 }
 
-/// A collection of digits to begin.
+/// A collection of digits that is to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewGather {
-    /// How many, and how long they are waited for.
+    /// Number of digits, and how long to wait for them.
     pub rules: crate::call::GatherRules,
-    /// Heard before, in turn; the time for the first key begins at their end.
+    /// Prompts that are played before, in turn; the time for the first key starts when they end.
     pub prompts: Vec<Sound>,
-    /// A key ends the prompts, and counts; else keys do not count until they are over.
+    /// A key ends the prompts, and counts; otherwise keys are ignored until the prompts have ended.
     pub barge_in: bool,
-    /// The keys are told by no events of their own.
+    /// Keys are secret: no events report them one by one.
     pub secret: bool,
 }
 
 impl Sound {
-    /// Whether it can be played.
+    /// Checks that the sound can be played.
     ///
     /// # Errors
     /// [`CommandError::Invalid`] names the field.
     pub(super) fn check(&self) -> Result<(), CommandError> {
         let invalid = |field, problem: String| Err(CommandError::Invalid { field, problem });
         match self {
-            Sound::Samples { samples, .. } if samples.is_empty() => invalid("samples", "expected some".into()),
+            Sound::Samples { samples, .. } if samples.is_empty() => {
+                invalid("samples", "expected at least one sample".into())
+            }
             Sound::Tone { hz, .. }
                 if !(1..=TONES_MAX).contains(&hz.len()) || !hz.iter().all(|hz| (20..=3_400).contains(hz)) =>
             {
@@ -105,7 +107,7 @@ impl Sound {
     }
 }
 
-/// The samples of tones that sound together, with edges that do not click.
+/// Returns the samples of tones that sound together, faded at both ends to avoid clicks.
 pub(super) fn tone(hz: &[u16], duration_ms: u32) -> (SampleRate, Arc<[i16]>) {
     let rate = SampleRate::HZ_8000;
     let mut whole = vec![0; rate.samples_in_ms(duration_ms)];
@@ -122,7 +124,7 @@ pub(super) fn tone(hz: &[u16], duration_ms: u32) -> (SampleRate, Arc<[i16]>) {
     (rate, whole.into())
 }
 
-/// The time in which a synthesiser has to give a whole text.
+/// Time for a synthesiser to produce a whole text.
 pub(super) const SPEECH_TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_played_is_refused_with_its_field() {
+    fn an_unplayable_sound_is_refused_with_its_field() {
         let tone = |hz: &[u16], duration_ms| Sound::Tone { hz: hz.to_vec(), duration_ms };
         let speech = |text: &str| Sound::Speech { text: text.into(), language: "en".into() };
         for (sound, named) in [
@@ -156,7 +158,7 @@ mod tests {
             (speech(&"a".repeat(SPEECH_MAX + 1)), "speak.text"),
             (Sound::Samples { rate: SampleRate::HZ_8000, samples: Arc::new([]) }, "samples"),
         ] {
-            let Err(CommandError::Invalid { field, .. }) = sound.check() else { panic!("{sound:?} passes") };
+            let Err(CommandError::Invalid { field, .. }) = sound.check() else { panic!("{sound:?} is accepted") };
             assert_eq!(field, named);
         }
         assert_eq!(tone(&[440, 480], 1_000).check(), Ok(()));

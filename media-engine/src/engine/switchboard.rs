@@ -1,4 +1,15 @@
-//! The one task that sees every command and every dialog event, and hands each to its call.
+//! The one task that takes every command and every dialog event, and passes each to its call.
+//!
+//! ```text
+//!   commands ──────┐                     ┌─ a question to a call ─▶ its task answers
+//!   SIP events ────┼─▶ Switchboard ──────┼─ an event of a dialog ─▶ its call's task
+//!   provider state,│   (one task)        └─ a new call ─▶ CallTask, spawned
+//!   disk space ────┘
+//! ```
+//!
+//! Invariants: it never waits for a call: if the call's inbox is full, a command is refused, and an event is dropped and counted;
+//! every command is answered once; emergency calls pass every limit. Not here: the destination of a call (`dial`), and the call
+//! itself (`task`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,56 +33,57 @@ use crate::sip_io::{NotAttached, SipHandle};
 use crate::speech::ProviderStatus;
 use crate::units::{CallId, Group, mask};
 
-/// How long ended calls may take to seal their files at shutdown.
+/// Time for ended calls to seal their files at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
-/// Users whose group is remembered; beyond that only those who are registered.
+/// Number of users whose group is remembered; above it, only those of registered users are kept.
 const GROUPS: usize = 20_000;
-/// Why a call is refused when every media thread is full, in log, metric and SIP answer: `tandem_media_load` says how full.
+/// Reason in the log, metric and SIP answer for a call that is refused because every media thread is full; `tandem_media_load`
+/// shows the load.
 const NO_CAPACITY: &str = "No media capacity";
-/// Why a call is refused that could not be announced: it would run without a decision and without a trace.
+/// Reason for refusing a call that could not be announced: it would run without a decision and without a trace.
 const NO_CONTROL: &str = "Control plane overloaded";
 
-/// All that comes to the switchboard.
+/// Receivers of everything that reaches the switchboard.
 pub(super) struct Inputs {
     pub(super) envelopes: mpsc::Receiver<Envelope>,
     pub(super) sip_events: mpsc::Receiver<SipEvent>,
     pub(super) status: mpsc::Receiver<ProviderStatus>,
 }
 
-/// Starts the switchboard, which has that name to its supervisor. After a panic it still ends the calls, so that their files are
-/// sealed, and answers the shutdown that the supervisor's owner then asks for.
+/// Starts the switchboard; the supervisor knows it by that name. After a panic it still ends the calls, so that their files are
+/// sealed, and answers the shutdown that the supervisor's owner then requests.
 pub(super) fn start(shared: Arc<Shared>, mut inputs: Inputs, supervisor: Supervisor) {
     tokio::spawn(async move {
         let mut space = shared.recorder.space();
         let mut board = Switchboard { shared, tasks: JoinSet::new(), draining: false, drained: Vec::new() };
-        let mut asker = None;
+        let mut requester = None;
         let serving = async {
-            asker = board.serve(&mut inputs, &mut space).await;
+            requester = board.serve(&mut inputs, &mut space).await;
             supervisor.stopping();
         };
         supervisor.run("switchboard", serving).await;
         board.shutdown().await;
-        // With the last share the media threads end.
+        // The media threads end when the last reference is dropped.
         drop(board);
-        if asker.is_none() {
-            asker = next_shutdown(&mut inputs.envelopes).await;
+        if requester.is_none() {
+            requester = next_shutdown(&mut inputs.envelopes).await;
         }
-        if let Some(reply) = asker {
-            // The asker may have gone: the engine stops all the same.
+        if let Some(reply) = requester {
+            // The requester may have gone away; the engine stops all the same.
             let _ = reply.send(Ok(Reply::Done));
         }
     });
 }
 
-type Asker = oneshot::Sender<Result<Reply, CommandError>>;
+type Requester = oneshot::Sender<Result<Reply, CommandError>>;
 
-/// Refuses every other command; `None`: nobody is left who could ask.
-async fn next_shutdown(envelopes: &mut mpsc::Receiver<Envelope>) -> Option<Asker> {
+/// Waits for a shutdown and refuses every other command; `None`: no handle is left that could send one.
+async fn next_shutdown(envelopes: &mut mpsc::Receiver<Envelope>) -> Option<Requester> {
     while let Some(Envelope { command, reply }) = envelopes.recv().await {
         if matches!(command, Command::Shutdown) {
             return Some(reply);
         }
-        // The asker may have given up.
+        // The requester may have gone away.
         let _ = reply.send(Err(CommandError::Stopped));
     }
     None
@@ -79,10 +91,10 @@ async fn next_shutdown(envelopes: &mut mpsc::Receiver<Envelope>) -> Option<Asker
 
 async fn trace(sip: &SipHandle, call: CallId) -> Result<Reply, CommandError> {
     if !sip.traces() {
-        return Err(CommandError::Conflict("SIP messages are not kept: set `sip.trace` in the configuration".into()));
+        return Err(CommandError::Conflict("SIP messages are not stored: set `sip.trace` in the configuration".into()));
     }
     let trace = sip.trace(call).await.ok_or(CommandError::Stopped)?;
-    // A leg that could not be called has said nothing.
+    // There are no messages with a leg that could not be called.
     if trace.steps.is_empty() { Err(CommandError::NotFound) } else { Ok(Reply::Trace(Box::new(trace))) }
 }
 
@@ -90,13 +102,13 @@ struct Switchboard {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
     draining: bool,
-    /// Who waits for the last call's end.
-    drained: Vec<Asker>,
+    /// Requests for a drain, which are answered when the last call has ended.
+    drained: Vec<Requester>,
 }
 
 impl Switchboard {
-    /// Serves until somebody asks for the shutdown, who is to be answered, or nobody can any more.
-    async fn serve(&mut self, inputs: &mut Inputs, space: &mut watch::Receiver<Space>) -> Option<Asker> {
+    /// Serves until a shutdown is requested, and returns the request; `None`: no handle is left that could send one.
+    async fn serve(&mut self, inputs: &mut Inputs, space: &mut watch::Receiver<Space>) -> Option<Requester> {
         loop {
             tokio::select! {
                 envelope = inputs.envelopes.recv() => match envelope {
@@ -130,7 +142,7 @@ impl Switchboard {
             Command::CallProceed { call, settings } => self.hand_over(call, TaskInput::Proceed(settings)),
             Command::CallReject { call, cause } => self.hand_over(call, TaskInput::Refuse(cause)),
             Command::CallHangup { call } => self.hand_over(call, TaskInput::Hangup(HangupCause::Requested)),
-            // The call's own task answers these: it knows how the call stands.
+            // The call's own task answers these, because it knows the call's state.
             Command::CallSay { call, text } => {
                 return self.ask(call, reply, |reply| TaskInput::Say { text, reply });
             }
@@ -139,7 +151,7 @@ impl Switchboard {
             }
             Command::PickUp { group, slot, agent, ring } => {
                 let Some(call) = self.shared.parking.call(group, slot) else {
-                    // The asker may have given up.
+                    // The requester may have gone away.
                     let _ = reply.send(Err(CommandError::NotFound));
                     return;
                 };
@@ -147,7 +159,7 @@ impl Switchboard {
                 return self.ask(call, reply, |reply| TaskInput::Verb { verb, reply });
             }
             Command::ParkedCalls { group } => {
-                // The asker may have given up.
+                // The requester may have gone away.
                 let _ = reply.send(Ok(Reply::ParkedCalls(self.shared.parking.list(group))));
                 return;
             }
@@ -162,7 +174,7 @@ impl Switchboard {
                 let sip = self.shared.sip.clone();
                 tokio::spawn(async move {
                     let result = sip.credential_end(user).await.map(|()| Reply::Done).ok_or(CommandError::Stopped);
-                    // The asker may have given up; it was carried out all the same.
+                    // The requester may have gone away; the command was carried out all the same.
                     let _ = reply.send(result);
                 });
                 return;
@@ -174,7 +186,7 @@ impl Switchboard {
                         NotAttached::Address => CommandError::Busy("too many SIP connections from this address"),
                         NotAttached::Table | NotAttached::Busy(_) => CommandError::Busy("too many SIP connections"),
                     });
-                    // The asker may have given up: then the connection's ends are dropped.
+                    // The requester may have gone away: then the connection's ends are dropped.
                     let _ = reply.send(result);
                 });
                 return;
@@ -182,7 +194,7 @@ impl Switchboard {
             Command::Drain => {
                 self.draining = true;
                 if let Err(error) = signalling::drain(&self.shared) {
-                    tracing::error!(%error, "trunks could not be left");
+                    tracing::error!(%error, "the registrations at trunks could not be ended");
                 }
                 self.drained.push(reply);
                 return self.tell_drained();
@@ -191,30 +203,30 @@ impl Switchboard {
                 let sip = self.shared.sip.clone();
                 tokio::spawn(async move {
                     let result = sip.trunks().await.map(Reply::Trunks).ok_or(CommandError::Stopped);
-                    // The asker may have given up.
+                    // The requester may have gone away.
                     let _ = reply.send(result);
                 });
                 return;
             }
             Command::Calls => {
                 let running = self.shared.calls.iter().map(|entry| *entry.key()).collect();
-                // The asker may have given up.
+                // The requester may have gone away.
                 let _ = reply.send(Ok(Reply::Calls(running)));
                 return;
             }
             Command::Trace { call } => {
                 let sip = self.shared.sip.clone();
-                // The asker may have given up.
+                // The requester may have gone away.
                 tokio::spawn(async move { drop(reply.send(trace(&sip, call).await)) });
                 return;
             }
             Command::Shutdown => Ok(()),
         };
-        // The asker may have given up; the command was carried out all the same.
+        // The requester may have gone away; the command was carried out all the same.
         let _ = reply.send(result.map(|()| Reply::Done));
     }
 
-    /// A name that was another group's loses what was its own there before anybody else answers to it.
+    /// Sets a credential. A user who moves to another group first loses the passwords and registrations of the old one.
     fn credential_set(
         &self,
         user: String,
@@ -235,27 +247,29 @@ impl Switchboard {
         signalling::set_credential(&self.shared, user, password, valid_for)
     }
 
-    /// Tells those who wait for it that no call runs any more.
+    /// Answers the pending drains if no call is running.
     fn tell_drained(&mut self) {
         if self.tasks.is_empty() {
             for reply in self.drained.drain(..) {
-                // The asker may have given up.
+                // The requester may have gone away.
                 let _ = reply.send(Ok(Reply::Done));
             }
         }
     }
 
-    /// Hands a question to a call's task, which answers it.
-    fn ask(&self, call: CallId, reply: Asker, question: impl FnOnce(Asker) -> TaskInput) {
+    /// Passes a question to a call's task, which answers it.
+    fn ask(&self, call: CallId, reply: Requester, question: impl FnOnce(Requester) -> TaskInput) {
         let task = self.shared.calls.get(&call).map(|task| task.value().clone());
         let Some(task) = task else {
-            // The asker may have given up, here and below.
+            // The requester may have gone away, here and below.
             let _ = reply.send(Err(CommandError::NotFound));
             return;
         };
         let (input, error) = match task.try_send(question(reply)) {
             Ok(()) => return,
-            Err(mpsc::error::TrySendError::Full(input)) => (input, CommandError::Busy("the call has too much waiting")),
+            Err(mpsc::error::TrySendError::Full(input)) => {
+                (input, CommandError::Busy("too many inputs are waiting for the call"))
+            }
             Err(mpsc::error::TrySendError::Closed(input)) => (input, CommandError::NotFound),
         };
         if let TaskInput::Say { reply, .. } | TaskInput::Verb { reply, .. } = input {
@@ -266,7 +280,7 @@ impl Switchboard {
     fn hand_over(&self, call: CallId, input: TaskInput) -> Result<(), CommandError> {
         let task = self.shared.calls.get(&call).ok_or(CommandError::NotFound)?;
         task.try_send(input).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CommandError::Busy("the call has too much waiting"),
+            mpsc::error::TrySendError::Full(_) => CommandError::Busy("too many inputs are waiting for the call"),
             mpsc::error::TrySendError::Closed(_) => CommandError::NotFound,
         })
     }
@@ -305,21 +319,25 @@ impl Switchboard {
                     self.shared.tell(None, EventKind::Registration { user, contacts });
                 }
                 SipEvent::TrunkHealth { trunk, address, healthy: true, why } => {
-                    tracing::info!(trunk, %address, why, "trunk is well again");
+                    tracing::info!(trunk, %address, why, "trunk has recovered");
                 }
                 SipEvent::TrunkHealth { trunk, address, healthy: false, why } => {
                     metrics::counter!("tandem_trunk_set_aside_total", "trunk" => trunk.clone()).increment(1);
-                    tracing::warn!(trunk, %address, why, "trunk set aside: calls go elsewhere until it answers");
+                    tracing::warn!(trunk, %address, why, "trunk has failed: calls use other trunks until it answers");
                 }
                 SipEvent::Scanner { address, silence } => {
                     metrics::counter!("tandem_sip_scanners_total").increment(1);
-                    tracing::warn!(%address, ?silence, "wrong passwords again and again: its requests are not heard for a while");
+                    tracing::warn!(%address, ?silence, "too many wrong passwords: requests from this address are ignored for a while");
                     self.shared.tell(None, EventKind::Scanner { address, silence });
                 }
                 SipEvent::RegistrationState { trunk, user, ok, status } => match (ok, status) {
                     (true, _) => tracing::info!(trunk, user = %mask(&user), "registered at the trunk"),
-                    (false, 200..300) => tracing::info!(trunk, user = %mask(&user), "registration taken back"),
-                    (false, _) => tracing::warn!(trunk, user = %mask(&user), status, "registration refused"),
+                    (false, 200..300) => {
+                        tracing::info!(trunk, user = %mask(&user), "registration at the trunk withdrawn")
+                    }
+                    (false, _) => {
+                        tracing::warn!(trunk, user = %mask(&user), status, "registration refused by the trunk")
+                    }
                 },
                 _ => tracing::debug!("SIP event without a dialog"),
             }
@@ -329,20 +347,20 @@ impl Switchboard {
             return self.on_incoming(dialog, event);
         }
         let Some(entry) = self.shared.dialogs.get(&dialog) else {
-            tracing::debug!(?dialog, "event for a dialog whose call is gone");
+            tracing::debug!(?dialog, "event for a dialog whose call has ended");
             return;
         };
-        // The entry is held while the event is sent: a call that gives the dialog away knows then what it was sent.
+        // The entry is locked while the event is sent, so that a call that gives the dialog away knows which events it was sent.
         let (call, task) = entry.value();
         match task.try_send(TaskInput::Sip(event)) {
             Ok(()) => {}
-            // Its other leg has ended it: it has hung up this one, and needs not hear that it is gone.
+            // The call has ended by its other leg: it has hung up this one, and does not need the event.
             Err(mpsc::error::TrySendError::Closed(_)) => {
-                tracing::debug!(%call, ?dialog, "event for a call that is over")
+                tracing::debug!(%call, ?dialog, "event for a call that has ended")
             }
             Err(mpsc::error::TrySendError::Full(_)) => {
                 metrics::counter!("call_inputs_dropped_total").increment(1);
-                tracing::error!(%call, "dialog event dropped: the call's task does not keep up");
+                tracing::error!(%call, "dialog event dropped: the call's task is too slow");
             }
         }
     }
@@ -358,18 +376,18 @@ impl Switchboard {
             signalling::refuse(&self.shared, dialog, status, reason);
         };
         if let Some(replaced) = replaces {
-            // No new call: somebody goes on in one that runs.
+            // This is not a new call: the caller continues in a running one.
             let there = self.shared.dialogs.get(&replaced).map(|entry| entry.value().clone());
-            let Some((call, task)) = there else { return refuse(481, "The call to be replaced is over") };
+            let Some((call, task)) = there else { return refuse(481, "The call to be replaced has ended") };
             self.shared.dialogs.insert(dialog, (call, task.clone()));
             let replacement = Replacement { dialog, replaced, from, from_user: from_user.clone(), cause, offer: sdp };
             if task.try_send(TaskInput::Replace(replacement)).is_err() {
                 self.shared.dialogs.remove(&dialog);
-                return refuse(481, "The call to be replaced is over");
+                return refuse(481, "The call to be replaced has ended");
             }
             return;
         }
-        // Somebody in need comes before every limit and every route.
+        // An emergency call comes before every limit and every route.
         let Ok(dialled) = self.shared.guard.read(&to_user) else { return refuse(404, "No route for this number") };
         let urgent = matches!((&from, &dialled), (Source::User(_), Dialled::Emergency(_)));
         if self.draining && !urgent {
@@ -444,7 +462,7 @@ impl Switchboard {
         self.draining = true;
         for entry in &self.shared.calls {
             if entry.value().try_send(TaskInput::Hangup(HangupCause::Shutdown)).is_err() {
-                tracing::warn!(call = %entry.key(), "could not be told of the shutdown");
+                tracing::warn!(call = %entry.key(), "the call could not be notified of the shutdown");
             }
         }
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };

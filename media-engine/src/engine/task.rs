@@ -1,8 +1,15 @@
-//! One call's task: drives its machine (`call::Call`). Signalling, media and the control plane become inputs, effects are carried
-//! out.
+//! One call's task, which drives the call's machine (`call::Call`). Signalling, media and the control plane become inputs, and
+//! the task carries out the effects.
 //!
-//! Invariant: it decides nothing about who talks with whom; `hearing` applies what the machine says. Not here: session descriptions
-//! of legs (`answers`), legs of other calls (`transfer`).
+//! ```text
+//!   TaskInput, WorkerEvent, speech, time-outs ─▶ Input ─▶ Call::handle ─▶ effects ─▶ signals, media commands, events
+//!                                                 ▲                          │
+//!                                                 └── an effect that fails ──┘
+//! ```
+//!
+//! Invariants: the task makes no decision about who talks with whom; `hearing` applies the machine's topology. Inputs are handled
+//! one at a time, and their effects in order. Not here: session descriptions of legs (`answers`), legs of other calls
+//! (`transfer`).
 
 mod answers;
 mod dialling;
@@ -60,18 +67,18 @@ use recordings::{CallRecording, next_recorded};
 use transfer::{Fetch, Fetching, next_fetched};
 use verbs::Keys;
 
-/// How long the control plane may take to decide on an announced call, or on a transfer's leg.
+/// Time for the control plane to decide on an announced call, or on a transfer's leg.
 const DECISION: Duration = Duration::from_secs(2);
-/// A browser that hangs up closes its media first: its BYE is given this long.
+/// Time for the BYE of a browser, which closes its media before it hangs up.
 const BYE_AFTER_MEDIA: Duration = Duration::from_secs(1);
-/// A leg that is lost is given this long to come back: a page is loaded anew, and registers, within a few seconds.
+/// Time for a lost leg to come back: a page reloads and registers within a few seconds.
 const LOST: Duration = Duration::from_secs(15);
-/// A transferor that was told of its success hangs up within this, or is hung up.
+/// Time for a transferor to hang up after it was notified of success; after that, it is hung up.
 const LEAVE: Duration = Duration::from_secs(2);
-/// Media events that may wait for the task.
+/// Capacity of the queue of media events.
 const MEDIA_EVENTS: usize = 256;
 
-/// What the switchboard hands to a call.
+/// An input from the switchboard.
 #[derive(Debug)]
 pub(super) enum TaskInput {
     Sip(SipEvent),
@@ -86,13 +93,13 @@ pub(super) enum TaskInput {
         verb: Verb,
         reply: oneshot::Sender<Result<Reply, CommandError>>,
     },
-    /// What who waits is to hear.
+    /// Music for waiting parties.
     Music(SampleRate, Arc<[i16]>),
     /// Another call asks for one of our legs.
     Fetch(Fetch),
-    /// Somebody calls who wants the place of one of our legs.
+    /// A caller wants to replace one of our legs.
     Replace(Replacement),
-    /// Whether a leg that a transfer wants may be called, and the identity that it is shown.
+    /// Decision on a leg that a transfer wants: the identity that it is shown, or the cause of the refusal.
     LegDecided(LegId, Result<Option<String>, HangupCause>),
 }
 
@@ -102,53 +109,53 @@ pub(super) struct CallTask {
     call: Call,
     settings: CallSettings,
     worker: Worker,
-    /// Those that have signalling or media, in the order in which they came.
+    /// Legs that have signalling or media, in the order in which they came.
     legs: Vec<Leg>,
-    /// Who hears whom, as the machine said last.
+    /// Topology as the machine last reported it.
     topology: Topology,
-    /// What of it the worker was told, by the name of the leg's media.
+    /// The part of the topology that the worker has applied, by media leg.
     applied: Vec<(LegId, Applied)>,
-    /// What who waits hears.
+    /// Music for waiting parties.
     music: WaitingMusic,
-    /// What mixes the call's parties while they are more than two.
+    /// Conference that mixes the parties when there are more than two.
     conference: ConferenceId,
-    /// Where it is parked.
+    /// Slot in which the call is parked.
     slot: Option<Slot>,
-    /// The leg of whoever picks it up.
+    /// Leg of the agent who picks the call up.
     picks_up: Option<LegId>,
-    /// Keys that wait to be pressed.
+    /// Keys that wait to be sent.
     keys: Vec<Keys>,
-    /// What is being played.
+    /// Sounds that are being played.
     prompts: Prompts,
-    /// Digits that are being collected.
+    /// Collections of digits in progress.
     gathers: Vec<Gathering>,
-    /// The call program that a transfer ends in when nobody answers.
+    /// Call program that a transfer falls back to when no target answers.
     next_program: Option<Box<CallProgram>>,
-    /// The first leg's call program.
+    /// Call program of the first leg.
     programs: Programs,
-    /// Legs that are over and whose media is being closed.
+    /// Legs that have ended and whose media is being closed.
     closing: Vec<ClosingLeg>,
-    /// A leg of another call that this one waits for.
+    /// Leg of another call that this one waits for.
     fetching: Option<Fetching>,
-    /// Which call gets the leg that this one gives away.
+    /// Request of the call that gets the leg that this one gives away.
     asked: Option<Fetch>,
-    /// Media that was given away, and whom its events concern.
+    /// Media that was given away, and the calls that its events concern.
     given: Vec<transfer::GivenMedia>,
-    /// The group that the call belongs to: it reaches no agents of others.
+    /// Group that the call belongs to; it cannot reach agents of other groups.
     group: Option<Group>,
-    /// The call comes from a trunk and its group is not known yet: it becomes that of the agent that its route names.
+    /// The call comes from a trunk and its group is not known yet: it takes the group of the agent that its route names.
     is_unclaimed: bool,
-    /// Whom the first leg of a call of our own is shown.
+    /// Identity that is shown to the first leg of an outgoing call.
     first_shown: Option<(LegId, Option<String>)>,
-    /// Caller identity for agents that we call.
+    /// Caller identity that is shown to agents that we call.
     caller: Option<String>,
-    /// Caller identity for everybody else; `None`: the trunk's own, or none.
+    /// Caller identity that is shown to all others; `None`: the trunk's own, or none.
     from: Option<String>,
-    /// What goes with every INVITE of ours.
+    /// Cause that is sent with each of our INVITEs.
     cause: Cause,
-    /// The caller wants not to be shown to legs that we dial.
+    /// The caller's identity must be hidden from legs that we dial.
     anonymous: bool,
-    /// Headers of the caller's that may pass to legs that we dial.
+    /// Headers of the caller that may be passed to legs that we dial.
     passed: Vec<(String, String)>,
     inbox_in: mpsc::Sender<TaskInput>,
     inbox: mpsc::Receiver<TaskInput>,
@@ -158,14 +165,14 @@ pub(super) struct CallTask {
     first_effects: Vec<Effect>,
     capture: Option<CallCapture>,
     recordings: Vec<CallRecording>,
-    /// The recording that the settings ask for has begun.
+    /// The recording that the settings ask for has started.
     is_recorded: bool,
     record_app: bool,
-    /// The call has come so far that it may be recorded and translated.
+    /// The call has reached the state in which it may be recorded and translated.
     listens: bool,
     translation: Option<Translation>,
     over: Option<(HangupCause, bool)>,
-    /// Why the last leg that we called could not be reached, in words for a caller who is one of our users.
+    /// Reason why the last leg that we called could not be reached, as a text for a caller who is one of our users.
     unreached: Option<Unreached>,
 }
 
@@ -282,7 +289,7 @@ impl CallTask {
         }
     }
 
-    /// Runs the call to its end.
+    /// Runs the call until it ends.
     pub(super) async fn run(mut self) {
         let effects = std::mem::take(&mut self.first_effects);
         self.carry_out(effects).await;
@@ -337,10 +344,10 @@ impl CallTask {
                 let result = match &self.translation {
                     Some(translation) => translation.say(text).map(|()| Reply::Done),
                     None => Err(CommandError::Conflict(
-                        "nobody listens: the call is not joined, or its live_translate is off".into(),
+                        "no leg can hear the text: the call is not joined, or its live_translate is off".into(),
                     )),
                 };
-                // The asker may have given up; the sentence is spoken all the same.
+                // The requester may have gone away; the sentence is spoken all the same.
                 let _ = reply.send(result);
             }
             TaskInput::Verb { verb, reply } => self.on_verb(verb, reply).await,
@@ -392,11 +399,11 @@ impl CallTask {
             }
             SipEvent::Info { content_type, body, .. } => self.on_info(leg, &content_type, &body),
             SipEvent::Unreachable { .. } => {
-                tracing::info!(call = %self.id, %leg, "a device lost its connection in mid-call");
+                tracing::info!(call = %self.id, %leg, "a device lost its connection during a call");
                 self.judge_loss(leg, |leg| leg.unreachable = true).await;
             }
             SipEvent::Reachable { .. } => {
-                tracing::info!(call = %self.id, %leg, "the device is back");
+                tracing::info!(call = %self.id, %leg, "the device has connected again");
                 self.judge_loss(leg, |leg| leg.unreachable = false).await;
             }
             SipEvent::Ended { reason, fault, .. } => {
@@ -407,7 +414,7 @@ impl CallTask {
         }
     }
 
-    /// How a leg's dialog ended: by its peer, perhaps with a reason, or by a fault that the SIP core found.
+    /// Returns how a leg's dialog ended: by its peer, perhaps with a reason, or by a fault that the SIP core found.
     fn ending_of_dialog(&self, reason: Option<&str>, fault: Option<&'static str>) -> Ending {
         let Told { q850, text } = reason.map(Told::of_reason).unwrap_or_default();
         let told = q850.and_then(HangupCause::from_q850).unwrap_or(HangupCause::Normal);
@@ -420,7 +427,7 @@ impl CallTask {
 
     async fn on_media(&mut self, event: WorkerEvent) {
         let Some(of) = self.legs.iter().find(|leg| leg.owns(event.leg)) else {
-            return self.on_media_of_the_gone(event);
+            return self.on_media_of_closing_leg(event);
         };
         let (leg, role) = (of.id, of.role);
         match event.kind {
@@ -443,7 +450,7 @@ impl CallTask {
                 }
                 self.shared.tell(Some(self.id), EventKind::LegQuality { leg, role, quality });
             }
-            // Its last stretch has been counted, or was too short to count.
+            // The last period has been counted, or was too short to count.
             WorkerEventKind::Closed(quality) => {
                 self.tell_last_quality(leg, role, quality);
                 if let Some(leg) = self.leg_mut(leg) {
@@ -452,12 +459,12 @@ impl CallTask {
             }
             WorkerEventKind::SourceMoved { to } => {
                 let described = of.audio.map(|audio| audio.remote_rtp);
-                tracing::info!(call = %self.id, %leg, %to, ?described, "media behind NAT: it comes from, and goes to, an address learnt from its packets");
+                tracing::info!(call = %self.id, %leg, %to, ?described, "media behind NAT: its address was learnt from its packets");
             }
             WorkerEventKind::Flow(flow) => {
                 self.shared.tell(Some(self.id), EventKind::LegFlow { leg, role, flow });
                 let judge = |leg: &mut Leg| {
-                    // A browser whose packets stop, and whose checks of the path go on, is there.
+                    // A browser whose packets stop while its connectivity checks continue is still there.
                     let stopped = flow.incoming == Heard::Stopped && !leg.is_browser();
                     leg.out_of_reach = flow.incoming == Heard::Unreachable;
                     leg.silent = stopped || leg.out_of_reach || flow.incoming == Heard::NoPacketsYet;
@@ -469,14 +476,14 @@ impl CallTask {
             WorkerEventKind::MediaTimeout => {
                 if self.call.is_party(leg) {
                     let after = self.shared.config.media_timeout.unwrap_or_default();
-                    tracing::warn!(call = %self.id, %leg, ?role, ?after, "no media from a leg: it is dead");
+                    tracing::warn!(call = %self.id, %leg, ?role, ?after, "no media from a leg within the time-out: the leg is dead");
                     self.shared.tell(Some(self.id), EventKind::MediaTimeout { leg, role, after });
                 }
-                // Not `Gone`: the leg's signalling may be alive, and is ended.
+                // Not `Gone`: the leg's signalling may be alive, and has to be ended.
                 self.handle(Input::MediaDead(leg)).await;
             }
             WorkerEventKind::Failed(why) => {
-                // Until the answer says which media it takes, a browser's half that fails is not the leg's end.
+                // Until the answer chooses the media, a failure of the browser's half does not end the leg.
                 tracing::warn!(call = %self.id, %leg, why, "media failed");
                 let (is_agreed, may_come_back) = (of.codec.is_some(), of.may_come_back());
                 if is_agreed && self.call.is_talking() && may_come_back {
@@ -493,8 +500,8 @@ impl CallTask {
         }
     }
 
-    /// A leg that was forgotten says its last word.
-    fn on_media_of_the_gone(&mut self, event: WorkerEvent) {
+    /// Takes the last report of a leg that was forgotten.
+    fn on_media_of_closing_leg(&mut self, event: WorkerEvent) {
         let WorkerEventKind::Closed(quality) = event.kind else { return };
         let Some(at) = self.closing.iter().position(|leg| leg.owns(event.leg)) else { return };
         let ClosingLeg { id: leg, role, .. } = self.closing[at];
@@ -508,7 +515,7 @@ impl CallTask {
     fn tell_last_quality(&self, leg: LegId, role: LegRole, quality: LegQuality) {
         let repeated = quality.packets_repeated;
         if repeated > 0 {
-            tracing::info!(call = %self.id, %leg, repeated, "packets came more than once: the copies were dropped");
+            tracing::info!(call = %self.id, %leg, repeated, "duplicate packets were dropped");
         }
         self.shared.tell(Some(self.id), EventKind::LegQuality { leg, role, quality });
     }
@@ -518,7 +525,7 @@ impl CallTask {
             FromTranslation::Words(words) => self.shared.tell(Some(self.id), EventKind::Translation(words)),
             FromTranslation::Speech(spoken) => {
                 let chunk = spoken.chunk;
-                // A listener that was set aside meanwhile is not spoken to.
+                // Speech for a listener that was set aside meanwhile is dropped.
                 if let Some(leg) = self.listener(spoken.listener) {
                     self.media_command(WorkerCommand::Play {
                         leg,
@@ -537,7 +544,7 @@ impl CallTask {
         self.settle().await;
     }
 
-    /// Gives the machine what waits, and what becomes of effects that fail at once: inputs of their own.
+    /// Gives the pending inputs to the machine, including those that arise when effects fail at once.
     async fn settle(&mut self) {
         while let Some(input) = self.pending.pop_front() {
             let now = clock::now();
@@ -607,14 +614,14 @@ impl CallTask {
             }
             Notice::Transfer { by, role, heir, state } => self.tell_transfer((by, role), heir, &state),
             Notice::Undecided(None) => {
-                tracing::warn!(call = %self.id, "no decision within 2 s: the call goes on, nothing recorded or translated");
+                tracing::warn!(call = %self.id, "no decision within 2 s: the call proceeds without recording or translation");
             }
             Notice::Undecided(Some(leg)) => {
                 metrics::counter!("tandem_legs_undecided_total").increment(1);
                 tracing::warn!(call = %self.id, %leg, "no decision on a transfer's leg within 2 s");
             }
             Notice::Lost(leg) => {
-                tracing::info!(call = %self.id, %leg, "a leg is lost: the other one waits for it");
+                tracing::info!(call = %self.id, %leg, "a leg is lost: its partner waits for it");
             }
             Notice::Seat { leg, role, held, muted, holds, gain_db, supervises } => {
                 self.change_gain(leg, gain_db);
@@ -632,7 +639,7 @@ impl CallTask {
             }
             Notice::TooLong => {
                 let most = self.shared.config.max_call.unwrap_or_default();
-                tracing::warn!(call = %self.id, max_call_s = most.as_secs(), "the call has lasted as long as a call may: it ends");
+                tracing::warn!(call = %self.id, max_call_s = most.as_secs(), "the call has reached its maximum duration and ends");
                 metrics::counter!("calls_ended_by_length_total").increment(1);
             }
             Notice::Over { cause, answered } => self.over = Some((cause, answered)),
@@ -676,7 +683,7 @@ impl CallTask {
         self.legs.iter_mut().find(|leg| leg.id == id)
     }
 
-    /// A leg, and what its media is made with.
+    /// Returns a leg, with everything that is needed to make its media.
     fn with_leg(&mut self, id: LegId) -> Option<(&mut Leg, Rooms)> {
         let rooms = Rooms { shared: self.shared.clone(), worker: self.worker.clone(), events: self.media_in.clone() };
         Some((self.leg_mut(id)?, rooms))
@@ -690,12 +697,12 @@ impl CallTask {
         self.legs.iter().find(|leg| leg.dialog == Some(dialog)).map(|leg| leg.id)
     }
 
-    /// The leg that this one talks with, or will.
+    /// Returns the leg that this one talks with, or will talk with.
     fn partner(&self, leg: LegId) -> Option<&Leg> {
         self.call.partner(leg).and_then(|partner| self.leg(partner))
     }
 
-    /// Names the leg that a dialog belongs to, so that its messages can be shown with the call.
+    /// Labels a dialog with its leg, so that its messages can be shown with the call.
     fn name_dialog(&self, leg: &Leg) {
         let Leg { id, role, peer, dialog, .. } = leg;
         if let Some(dialog) = *dialog {
@@ -705,19 +712,19 @@ impl CallTask {
     }
 }
 
-/// What a leg's media is made with.
+/// Everything that is needed to make a leg's media.
 struct Rooms {
     shared: Arc<Shared>,
     worker: Worker,
     events: mpsc::Sender<WorkerEvent>,
 }
 
-/// Begins the capture of a call, where calls are captured.
+/// Starts the capture of a call, if calls are captured.
 fn begin_capture(shared: &Shared, call: CallId, begins: &Start, how: impl FnOnce() -> Happened) -> Option<CallCapture> {
     shared.captures.as_ref().map(|captures| captures.begin(call, begins.now, how()))
 }
 
-/// What the machine of a new call begins with.
+/// Returns the ids, time-outs and start time for a new call's machine.
 fn start(shared: &Shared) -> Start {
     let timing = Timing {
         decision: DECISION,
@@ -733,7 +740,7 @@ fn start(shared: &Shared) -> Start {
 }
 
 impl Drop for CallTask {
-    /// A task that ends early, by a panic or with the runtime, still gives back its media.
+    /// Closes the media of a task that ends early, by a panic or with the runtime.
     fn drop(&mut self) {
         for leg in &mut self.legs {
             leg.close_media(&self.worker);

@@ -1,19 +1,19 @@
-//! The way in: which stream a packet belongs to, and whether it is still of use.
+//! Input side: decides which stream a packet belongs to and whether it can still be played.
 
 use std::time::Instant;
 
 use super::playout::{Course, Inserted, Playout, State, Stream};
 use super::slots::{Content, SLOTS};
 
-/// Sequence numbers further apart than this are not one stream's (RFC 3550 appendix A.1 allows 3000 forwards and 100
+/// Sequence numbers further apart than this do not belong to one stream (RFC 3550 appendix A.1 allows 3000 forwards and 100
 /// backwards; 1000 are 20 s).
 const SEQUENCE_JUMP: i64 = 1_000;
-/// Before the first packet its length is taken to be this.
+/// Packet length that is assumed before the first packet.
 const USUAL_PACKET_MS: u32 = 20;
-/// Extended numbers begin here, so that what was sent before the first packet has numbers too.
+/// Start of extended numbers, so that packets sent before the first one have valid numbers too.
 const ORIGIN: i64 = 1 << 33;
 
-/// A packet but for its place in the stream.
+/// A packet without its position in the stream.
 struct Arrived<'a> {
     content: Content,
     payload: &'a [u8],
@@ -21,10 +21,10 @@ struct Arrived<'a> {
 }
 
 impl Playout {
-    /// Takes a packet. Copies the payload; never allocates.
+    /// Inserts a packet. Copies the payload; never allocates.
     ///
-    /// `marker` is accepted for the sake of the caller's ease: senders set it wrongly or not at all, and numbers and
-    /// time stamps say the same (a pause has a gap in time but none in number).
+    /// `marker` is ignored and accepted only for the caller's convenience: senders set it wrongly or not at all, and numbers
+    /// and time stamps contain the same information (a pause has a gap in time but none in number).
     pub fn insert(
         &mut self,
         sequence: u16,
@@ -37,7 +37,7 @@ impl Playout {
         self.insert_content(sequence, timestamp, ssrc, Content::Voice, payload, arrival)
     }
 
-    /// Takes a comfort noise packet (RFC 3389) of the stream: from its time on nothing is sent, and the noise that it
+    /// Inserts a comfort noise packet (RFC 3389) of the stream: from its time on nothing is sent, and the noise that it
     /// describes fills the pause.
     pub fn insert_noise(
         &mut self,
@@ -50,7 +50,7 @@ impl Playout {
         self.insert_content(sequence, timestamp, ssrc, Content::Noise, payload, arrival)
     }
 
-    /// Notes that a number of the stream was used by something that is no audio (a telephone-event): it is not lost.
+    /// Notes that a sequence number was used by a packet that is not audio, such as a telephone-event, and is not lost.
     pub fn skip(&mut self, sequence: u16, ssrc: u32) {
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.ssrc == ssrc) else { return };
         let sequence = extend16(stream.highest_sequence, sequence);
@@ -114,15 +114,15 @@ impl Playout {
         self.accept(sequence_ext, timestamp_ext, packet)
     }
 
-    /// Whether this is the second packet in a row that is out of line (RFC 3550 appendix A.1): one alone may be a
-    /// straggler or a stranger's.
+    /// Returns whether this is the second consecutive packet at an unexpected position (RFC 3550 appendix A.1): a single
+    /// one may be late or belong to another stream.
     fn confirms(&mut self, ssrc: u32, sequence: u16) -> bool {
         let confirmed = self.suspect == Some((ssrc, sequence));
         self.suspect = Some((ssrc, sequence.wrapping_add(1)));
         confirmed
     }
 
-    /// A first packet, another SSRC, or a jump that no network makes.
+    /// Resets the buffer for a first packet, another SSRC, or a jump that no network causes.
     fn begin(&mut self, sequence: u16, timestamp: u32, ssrc: u32, packet: &Arrived<'_>) -> Inserted {
         if self.stream.is_some() {
             self.counters.resyncs += 1;
@@ -176,7 +176,7 @@ impl Playout {
             stream.copies_begin = sequence;
         }
         if sequence <= stream.done {
-            // Overtaken by its successors before playout began: begin with it.
+            // Overtaken by its successors before playout began: playout begins with this packet.
             if stream.state != State::Fresh || stream.highest_sequence - sequence >= SLOTS {
                 return Inserted::Late;
             }
@@ -192,7 +192,7 @@ impl Playout {
         Inserted::Accepted
     }
 
-    /// Too many bytes wait: the first packet gives way to one behind it. `false`: none waits before that.
+    /// Drops the first waiting packet before `sequence` to make room for it; `false` if there is none.
     fn drop_oldest_before(&mut self, sequence: i64) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let mut waiting = (stream.done + 1..sequence).take(SLOTS as usize);
@@ -202,7 +202,7 @@ impl Playout {
         true
     }
 
-    /// The oldest give way where a packet is further ahead than there are slots; what plays then is long past.
+    /// Drops the oldest packets if `sequence` is further ahead than there are slots; their time has passed.
     fn make_room(&mut self, sequence: i64) {
         let Some(stream) = &mut self.stream else { return };
         if sequence <= stream.done + SLOTS {
@@ -223,7 +223,7 @@ impl Playout {
 }
 
 impl Stream {
-    /// Notes a number as seen; gives its bit, or `None` if it was seen before. What is too old for a bit counts as new.
+    /// Marks a number as seen. Returns its bit, or `None` if it was seen before. A number too old for a bit counts as new.
     fn note(&mut self, sequence: i64) -> Option<u128> {
         if sequence > self.highest_sequence {
             let ahead = (sequence - self.highest_sequence).min(128) as u32;

@@ -1,51 +1,51 @@
-//! Delay estimate: when packets must be expected, from when the last ones came.
+//! Delay estimate: predicts when packets will arrive from the arrivals of recent ones.
 //!
-//! A packet's *transit* is its arrival minus its media time; only differences mean something, because the two clocks
-//! have unrelated zeros. The transits of the last seconds are kept sorted. From them follow
-//! - the *bound*: playing at this transit costs least, when a millisecond of delay costs one and each percent of
-//!   packets that come too late costs ten. Even jitter is thus covered whole, the tail of a bell is cut off, and a
-//!   rare straggler or one stalled burst changes nothing;
-//! - the *baseline*: the least transit, slew-limited, by which capture times are told.
+//! The *transit* of a packet is its arrival minus its media time; only differences are meaningful, because the two clocks
+//! have unrelated zeros. The transits of the last seconds are kept sorted. Two values are derived from them:
+//! - the *bound*: the transit at which playout costs least, when a millisecond of delay costs one and each percent of
+//!   late packets costs ten. Evenly spread jitter is thus covered whole, the tail of a bell curve is cut off, and a
+//!   rare late packet or one stalled burst changes nothing;
+//! - the *baseline*: the least transit, slew-limited, from which capture times are computed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How long a transit counts, and how many are kept at most (10 ms packets: 5 s).
+/// Time for which a transit counts, and the maximum number kept (10 ms packets: 5 s).
 const MEMORY_US: i64 = 6_000_000;
 const CAPACITY: usize = 512;
-/// So many are kept even if older: after pauses a single transit says nothing.
+/// Number of transits that are kept even if older, because a single one is not significant after a pause.
 const KEPT_AT_LEAST: usize = 50;
-/// Delay that may be saved by one percent of late packets being more.
+/// Reduction of delay that justifies one more percent of late packets.
 const PERCENT_LATE_US: i64 = 10_000;
-/// At most one packet in this many may be planned to be late: a burst of 300 ms (15 packets of 300) is.
+/// At most one packet in this many may be planned to be late; a burst of 300 ms (15 packets of 300) stays below that.
 const LATE_ONE_IN: usize = 16;
-/// Once a lost packet's copy came in the next one, further copies are waited for this long. They cost a packet's length of
-/// delay, and spare concealment that is heard: at one percent of loss PESQ gives Opus 3.81 this way, and 3.65 when three
-/// copies within this time are needed first.
+/// Once the copy of a lost packet arrived in the next one, further copies are awaited for this long. They cost a packet's
+/// length of delay and avoid audible concealment: at one percent of loss PESQ gives Opus 3.81 this way, and 3.65 when
+/// three copies within this time are required first.
 const COPY_MEMORY_US: i64 = 20_000_000;
-/// No more than this is expected of a network before it has shown it.
+/// Largest spread that is assumed of a network before packets have shown it.
 const MOST_EXPECTED_US: i64 = 60_000;
-/// Added to what packets need: timer and scheduling noise of both ends.
+/// Added to the transits of packets for timer and scheduling noise of both ends.
 const MARGIN_US: i64 = 3_000;
-/// The baseline follows the least transit at 500 ppm, above any real clock's skew,
+/// The baseline follows the least transit at 500 ppm, which exceeds the skew of any real clock,
 const SLEW_DIVISOR: i64 = 2_000;
-/// or at 50 000 ppm, 1 ms a frame, while a stream is young or where it is off by more than this (another route).
+/// or at 50 000 ppm, 1 ms a frame, while a stream is young or the difference exceeds this (a route change).
 const FAST_SLEW_DIVISOR: i64 = 20;
 const FAST_SLEW_BEYOND_US: i64 = 10_000;
 const YOUNG_US: i64 = 8_000_000;
-/// Time that one packet's slew may stand for.
+/// Longest time that the slew of one packet may cover.
 const SLEW_SPAN_US: i64 = 60_000;
-/// No network brings a packet this much before the least transit,
+/// A packet this much before the least transit does not belong to the stream,
 const EARLY_US: i64 = 500_000;
-/// and one that comes this much after all others belongs to a new time line.
+/// and one this much after all others belongs to a new time line.
 const LATE_US: i64 = 2_000_000;
 
-/// All times in microseconds, but for what is kept of each packet.
+/// All times are in microseconds, except those in [`Seen`].
 #[derive(Debug)]
 pub(super) struct DelayEstimate {
-    /// Oldest first. Never longer than [`CAPACITY`], which is reserved.
+    /// Recent packets, the oldest first. Never longer than [`CAPACITY`], which is reserved.
     recent: VecDeque<Seen>,
-    /// The same transits, least first, relative to `origin_us`.
+    /// The same transits in ascending order, relative to `origin_us`.
     sorted: Vec<i32>,
     /// The first transit.
     origin_us: i64,
@@ -53,17 +53,17 @@ pub(super) struct DelayEstimate {
     slewed_at_us: i64,
     began_us: i64,
     bound_us: i64,
-    /// So much later packets are expected for the sake of copies, and until when.
+    /// Additional delay so that copies arrive in time, and the time until which it applies.
     copy_us: i64,
     copies_until_us: i64,
-    /// What is known of the spread of transits from elsewhere; holds while few packets have come.
+    /// Spread of transits that is known from another source; used until enough packets have arrived.
     expected_us: i64,
 }
 
-/// What is kept of a packet: half the size of two full times, for there are hundreds of them in every leg.
+/// Record of a packet: half the size of two full times, because every leg keeps hundreds of them.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// In units of 1,024 µs, wrapping after 50 days.
+    /// Arrival in units of 1,024 µs, wrapping after 50 days.
     arrival: u32,
     transit: i32,
 }
@@ -73,7 +73,7 @@ fn coarse(arrival_us: i64) -> u32 {
 }
 
 impl DelayEstimate {
-    /// Nothing known yet.
+    /// Creates an empty estimate.
     pub(super) fn new() -> DelayEstimate {
         DelayEstimate {
             recent: VecDeque::with_capacity(CAPACITY),
@@ -89,24 +89,24 @@ impl DelayEstimate {
         }
     }
 
-    /// Transits will differ by so much, as far as is known before the first packet.
+    /// Sets the spread of transits that is expected before the first packet.
     pub(super) fn expect(&mut self, spread: Duration) {
         self.expected_us = i64::try_from(spread.as_micros()).unwrap_or(LATE_US).min(MOST_EXPECTED_US);
     }
 
-    /// How long the first packet has to wait.
+    /// Returns how long the first packet has to wait.
     pub(super) fn first_wait(&self) -> Duration {
         Duration::from_micros((MARGIN_US + self.expected_us) as u64)
     }
 
-    /// Forgets everything: a new stream with unrelated time stamps.
+    /// Forgets everything, for a new stream with unrelated time stamps.
     pub(super) fn clear(&mut self) {
         self.recent.clear();
         self.sorted.clear();
         (self.copy_us, self.copies_until_us) = (0, 0);
     }
 
-    /// Takes one packet.
+    /// Records one packet.
     pub(super) fn on_packet(&mut self, transit_us: i64, arrival_us: i64) {
         let first = self.recent.is_empty();
         if first {
@@ -115,7 +115,7 @@ impl DelayEstimate {
             self.slewed_at_us = arrival_us;
             self.began_us = arrival_us;
         }
-        self.take(transit_us, arrival_us);
+        self.record(transit_us, arrival_us);
         if arrival_us > self.copies_until_us {
             self.copy_us = 0;
         }
@@ -128,8 +128,8 @@ impl DelayEstimate {
         }
     }
 
-    /// A packet was lost and the next one, taken just now, holds a copy of it. For a while packets are expected `packet_us`
-    /// later, so that copies are here in time. `true`: they were not until now.
+    /// Records that a packet was lost and that the next one, just recorded, holds a copy of it. For a while packets are expected
+    /// `packet_us` later, so that copies arrive in time. `true`: until now they were not.
     pub(super) fn on_copy(&mut self, packet_us: i64, arrival_us: i64) -> bool {
         self.copies_until_us = arrival_us + COPY_MEMORY_US;
         let before_us = std::mem::replace(&mut self.copy_us, packet_us);
@@ -137,17 +137,18 @@ impl DelayEstimate {
         before_us == 0
     }
 
-    fn take(&mut self, transit_us: i64, arrival_us: i64) {
+    fn record(&mut self, transit_us: i64, arrival_us: i64) {
         let arrival = coarse(arrival_us);
-        // 35 minutes either way: clocks that drift by 200 ppm need months for that.
+        // 35 minutes in either direction: clocks that drift by 200 ppm take months for that.
         let transit = (transit_us - self.origin_us).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
-        while self.second_is_over(arrival) {
+        while self.second_has_expired(arrival) {
             let Some(seen) = self.recent.pop_front() else { break };
             let at = self.sorted.partition_point(|&other| other < seen.transit);
             self.sorted.remove(at);
         }
-        match self.recent.front().copied().filter(|_| self.recent.len() == CAPACITY || self.oldest_is_over(arrival)) {
-            // One goes and one comes: only what lies between their places moves.
+        match self.recent.front().copied().filter(|_| self.recent.len() == CAPACITY || self.oldest_has_expired(arrival))
+        {
+            // One is removed and one inserted: only the values between their places move.
             Some(oldest) => {
                 self.recent.pop_front();
                 let from = self.sorted.partition_point(|&other| other < oldest.transit);
@@ -168,18 +169,18 @@ impl DelayEstimate {
         self.recent.push_back(Seen { arrival, transit });
     }
 
-    fn oldest_is_over(&self, arrival: u32) -> bool {
-        self.recent.len() >= KEPT_AT_LEAST && self.recent.front().is_some_and(|seen| is_over(seen, arrival))
+    fn oldest_has_expired(&self, arrival: u32) -> bool {
+        self.recent.len() >= KEPT_AT_LEAST && self.recent.front().is_some_and(|seen| has_expired(seen, arrival))
     }
 
-    fn second_is_over(&self, arrival: u32) -> bool {
-        self.recent.len() > KEPT_AT_LEAST && self.recent.get(1).is_some_and(|seen| is_over(seen, arrival))
+    fn second_has_expired(&self, arrival: u32) -> bool {
+        self.recent.len() > KEPT_AT_LEAST && self.recent.get(1).is_some_and(|seen| has_expired(seen, arrival))
     }
 
-    /// The transit at which delay and late packets together cost least.
+    /// Returns the transit at which delay and late packets together cost least.
     fn cheapest(&self) -> i64 {
         let count = self.sorted.len();
-        // Both costs times `count`, which spares a division for each.
+        // Both costs are multiplied by `count`, which avoids a division for each.
         let cost = |transit: i32, late: usize| i64::from(transit) * count as i64 + late as i64 * 100 * PERCENT_LATE_US;
         let dearest_first = self.sorted.iter().rev().zip(0..=count / LATE_ONE_IN);
         dearest_first.min_by_key(|&(&transit, late)| cost(transit, late)).map_or(0, |(&transit, _)| transit.into())
@@ -196,31 +197,31 @@ impl DelayEstimate {
         self.slewed_at_us = self.slewed_at_us.max(arrival_us);
     }
 
-    /// Whether a transit cannot belong to the stream that is known. `newer`: no later packet came before.
+    /// Returns whether a transit cannot belong to the current stream. `newer`: no later packet came before.
     pub(super) fn is_foreign(&self, transit_us: i64, newer: bool) -> bool {
         let (Some(&least), Some(&most)) = (self.sorted.first(), self.sorted.last()) else { return false };
         let transit_us = transit_us - self.origin_us;
         transit_us < i64::from(least) - EARLY_US || newer && transit_us > i64::from(most) + LATE_US
     }
 
-    /// Least transit of the last seconds.
+    /// Returns the least transit of the last seconds.
     pub(super) fn least_us(&self) -> i64 {
         self.sorted.first().map_or(0, |&least| self.origin_us + i64::from(least))
     }
 
-    /// The same without steps.
+    /// Returns the least transit without steps.
     pub(super) fn baseline_us(&self) -> i64 {
         self.baseline_us
     }
 
-    /// The transit at which a packet should be played, so that it is there in time.
+    /// Returns the transit at which a packet should be played so that most packets arrive in time.
     pub(super) fn bound_us(&self) -> i64 {
         self.bound_us
     }
 }
 
-fn is_over(seen: &Seen, arrival: u32) -> bool {
-    // An arrival that was stamped before this one has not aged.
+fn has_expired(seen: &Seen, arrival: u32) -> bool {
+    // An arrival that is stamped before this one has not aged.
     let age = arrival.wrapping_sub(seen.arrival) as i32;
     i64::from(age) << 10 > MEMORY_US
 }
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_holds_until_packets_tell() {
+    fn expected_spread_applies_until_enough_packets_have_arrived() {
         let mut delay = DelayEstimate::new();
         delay.expect(Duration::from_millis(15));
         assert_eq!(delay.first_wait(), Duration::from_micros(15_000 + MARGIN_US as u64));
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_the_memory_is_forgotten_in_both_directions() {
+    fn transits_older_than_the_memory_are_forgotten_in_both_directions() {
         let delay = after(std::iter::repeat_n(0, 300).chain(std::iter::repeat_n(70, 310)));
         assert_eq!((delay.least_us(), delay.bound_us()), (70_000, 70_000 + MARGIN_US));
         let delay = after(std::iter::repeat_n(70, 300).chain(std::iter::repeat_n(0, 310)));

@@ -1,4 +1,4 @@
-//! Decoded samples that wait for the next tick, contiguous, in memory taken once.
+//! Decoded samples that wait for the next tick, contiguous, in memory allocated once.
 
 #[derive(Debug)]
 pub(super) struct Fifo {
@@ -15,7 +15,7 @@ impl Fifo {
         self.len
     }
 
-    /// Samples that still fit.
+    /// Returns the number of samples that still fit.
     pub(super) fn room(&self) -> usize {
         self.samples.len() - self.len
     }
@@ -28,7 +28,7 @@ impl Fifo {
         &self.samples[..self.len]
     }
 
-    /// Appends what fits.
+    /// Appends as many samples as fit.
     pub(super) fn push(&mut self, new: &[i16]) {
         let count = new.len().min(self.room());
         self.samples[self.len..self.len + count].copy_from_slice(&new[..count]);
@@ -47,7 +47,7 @@ impl Fifo {
     }
 }
 
-/// Full level at the beginning, zero at the end.
+/// Scales samples linearly from full level to zero.
 pub(super) fn fade_to_zero(samples: &mut [i16]) {
     let length = samples.len() as i32;
     for (index, sample) in samples.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
-//! Between relayed packets and played sound: where playout stands, and what it has not played yet.
+//! Hand-over between relayed packets and played sound: the playout position, and the packets that have not been played.
 //!
-//! A relay passes packets on when they come, playout plays them later. Who changes from one to the other has to know
-//! where in the stream each of them stands, so that nothing is heard twice or left out.
+//! A relay forwards packets when they arrive, whereas playout plays them later. A leg that changes from one to the other
+//! has to know the position of each in the stream, so that nothing is heard twice or left out.
 
 use std::time::{Duration, Instant};
 
@@ -9,37 +9,37 @@ use super::admit::extend32;
 use super::playout::{Playout, State, Stream};
 use super::slots::{Content, SLOTS};
 
-/// A time of play that is further ahead than this belongs to no stream that is heard.
+/// A playout time further ahead than this belongs to no stream that is being played.
 const FARTHEST: Duration = Duration::from_secs(1);
 
-/// What follows that which has been decoded.
+/// The packet that follows the samples decoded so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Next {
-    /// The stream.
+    /// SSRC of the stream.
     pub ssrc: u32,
-    /// Number of the packet that comes next.
+    /// Sequence number of that packet.
     pub sequence: u16,
-    /// Its time stamp.
+    /// RTP time stamp of that packet.
     pub timestamp: u32,
 }
 
 impl Playout {
-    /// SSRC of the stream, and time stamp of what follows the last pulled frame; `None` while none sounds.
+    /// Returns the SSRC of the stream and the time stamp after the last pulled frame; `None` while no sound is played.
     pub fn played_to(&self) -> Option<(u32, u32)> {
         let stream = self.stream.as_ref().filter(|stream| stream.state == State::Playing)?;
         let position = stream.decoded_to + stream.owed as i64 - self.fifo.len() as i64;
         Some((stream.ssrc, self.time_stamp_at(position, stream)))
     }
 
-    /// What is played first goes on where sound that was heard by another way ended: it is not faded in, and its packets are
-    /// known to come with transits that differ by `spread`.
+    /// Declares that the first sound continues sound that was heard by another path: it is not faded in, and the transits
+    /// of its packets are expected to differ by `spread`.
     pub fn goes_on(&mut self, spread: Duration) {
         self.goes_on = true;
         self.delay.expect(spread);
     }
 
-    /// Decodes what has come without a gap. `None` while nothing sounds, or while something is being concealed: then
-    /// what follows is not known.
+    /// Decodes the packets that have arrived without a gap. Returns `None` while no sound is played, or during concealment,
+    /// when the following packet is not known.
     pub fn decode_ahead(&mut self) -> Option<Next> {
         let mut stream = self.stream.filter(|stream| stream.state == State::Playing && stream.owed == 0)?;
         while let Some(head) = self.next_packet(&mut stream) {
@@ -54,12 +54,12 @@ impl Playout {
         Some(Next { ssrc: stream.ssrc, sequence, timestamp })
     }
 
-    /// Decoded samples that no frame has had yet.
+    /// Returns the decoded samples that have not been pulled yet.
     pub fn ahead(&self) -> &[i16] {
         self.fifo.samples()
     }
 
-    /// Number, time stamp and payload of each packet that waits undecoded, in order.
+    /// Returns number, time stamp and payload of each packet that waits undecoded, in order.
     pub fn waiting(&self) -> impl Iterator<Item = (Next, &[u8])> {
         self.stream.iter().flat_map(move |stream| {
             let numbers = (stream.done + 1..=stream.highest_sequence).take(SLOTS as usize);
@@ -71,15 +71,15 @@ impl Playout {
         })
     }
 
-    /// The time stamp that a packet has there. Where the clock runs faster than the samples, packets keep the same
-    /// distance from whole samples.
+    /// Returns the time stamp of a packet at `position`. If the clock runs faster than the samples, packets keep a constant
+    /// offset from whole samples.
     fn time_stamp_at(&self, position: i64, stream: &Stream) -> u32 {
         let here = self.timestamp(self.position(stream.highest_timestamp));
         let beside = (stream.highest_timestamp as u32).wrapping_sub(here);
         self.timestamp(position).wrapping_add(beside)
     }
 
-    /// When the sound of a time stamp is played, or was to be; `None` when nothing has been played yet.
+    /// Returns the time at which the sound of a time stamp is or was due; `None` when nothing has been played yet.
     pub fn plays_at(&self, timestamp: u32, now: Instant) -> Option<Instant> {
         let (stream, played_us) = (self.stream.as_ref()?, self.played_us?);
         let position = self.position(extend32(stream.highest_timestamp, timestamp));

@@ -1,10 +1,15 @@
-//! The way out: one frame per tick, and the playout point.
+//! Output side: one frame per tick, and control of the playout point.
 //!
-//! The playout point is governed by one number, the *slack* of the last packet that a frame needs: for how long it
-//! could have been here. Slack below the delay estimate's bound: a stretch is played twice, and playout falls back.
-//! A whole hop more than that, or samples decoded before they are needed: a stretch is left out. A hop is the common
-//! measure of packet and frame, because by less than that the point cannot come nearer while every packet that a
-//! frame needs is still here in time.
+//! The playout point is controlled by one number, the *slack* of the last packet that a frame needs: how long ago that
+//! packet could have arrived. If slack is below the bound of the delay estimate, a stretch is played twice, and the
+//! delay grows. If slack exceeds the bound by a whole hop, or samples were decoded before they are needed, a stretch is
+//! left out. A hop is the greatest common divisor of packet and frame length: by less than that the delay cannot shrink
+//! while every packet that a frame needs is still present in time.
+//!
+//! [`Playout::pull`] starts a stretch of sound (`start`), decodes or conceals until a frame is complete (`fill`) and then
+//! moves the playout point if necessary (`correct`); between stretches of sound `rest` writes noise or zeros.
+//!
+//! Not here: insertion (`admit`), the delay estimate (`delay`), search and mixing of splices (`codecs::splice`).
 
 use std::time::{Duration, Instant};
 
@@ -14,31 +19,31 @@ use super::fifo::fade_to_zero;
 use super::playout::{Course, LONGEST_MS, Noise, Playout, Pulled, PulledKind, State, Stream};
 use super::slots::{Content, SLOTS, SlotHead};
 
-/// A payload no longer than this that stands for at least so much sound says that the sender pauses (RFC 7587 section
+/// A payload no longer than this for at least `DTX_LEAST_US` of sound indicates that the sender pauses (RFC 7587 section
 /// 3.1.3).
 const DTX_MAX_PAYLOAD: usize = 2;
 const DTX_LEAST_US: i64 = 2_500;
-/// Concealment lasts this long; then it is a pause.
+/// Longest concealment; a longer gap is a pause.
 const CONCEAL_MS: u32 = 100;
-/// What lies further than this behind its time is given up, however well it would be kept.
+/// Packets later than this are dropped, even if they are stored.
 const BACKLOG_US: i64 = 500_000;
-/// By so much less than the bound is still in time, because the bound has a margin: a tick may be moved instead of a splice.
+/// Shortfall below the bound that is still in time, because the bound has a margin: a tick may be moved instead of a splice.
 const TIGHT_US: i64 = 500;
-/// More room than a hop and this is used at once,
+/// Room beyond one hop that is used at once.
 const ROOM_AT_ONCE_US: i64 = 20_000;
-/// less when it has lasted for this long.
+/// Time after which less room is used as well.
 const ROOM_PATIENCE_US: i64 = 2_500_000;
-/// Stretches that are left out or repeated: 2.5 to 12.5 ms, the periods of voices from 80 to 400 Hz.
+/// Range of stretches that are left out or repeated: 2.5 to 12.5 ms, the periods of voices from 80 to 400 Hz.
 const SPLICE_LEAST_US: i64 = 2_500;
 const SPLICE_MOST_US: i64 = 12_500;
-/// How alike two places must be to be joined, how much less they may be with each frame of waiting,
+/// Likeness that two places need in order to be joined, and its decrease with each frame of waiting.
 const LIKENESS: f32 = 0.85;
 const LIKENESS_PER_FRAME: f32 = 0.04;
-/// and the distance from the point beyond which likeness no longer matters.
+/// Distance from the bound beyond which likeness no longer matters.
 const URGENT_US: i64 = 100_000;
 
 impl Playout {
-    /// The next frame: `out` is filled whole. Called once per tick; never allocates.
+    /// Writes the next frame; `out` is filled completely. To be called once per tick; never allocates.
     pub fn pull(&mut self, now: Instant, out: &mut [i16]) -> Pulled {
         let longest = self.config.sample_rate.samples_in_ms(LONGEST_MS);
         let (frame, beyond) = out.split_at_mut(out.len().min(longest));
@@ -89,9 +94,9 @@ impl Playout {
         kind
     }
 
-    /// Begins a stretch of sound when its first packet is ripe, so that playout starts at the delay that is wanted.
+    /// Begins a stretch of sound once its first packet is due, so that playout starts at the desired delay.
     fn start(&mut self, stream: &mut Stream, now_us: i64, frame: usize) -> bool {
-        // Where packets are no multiple of frames, the last one of the least favourable frame must be ripe.
+        // If packets are no multiple of frames, the last packet of the least favourable frame must be due.
         let others = frame - gcd(stream.packet, frame).min(frame);
         let bound_us = self.delay.bound_us() + self.media_us(others as i64);
         while let Some(head) = self.next_packet(stream) {
@@ -159,7 +164,7 @@ impl Playout {
         filled
     }
 
-    /// The first waiting packet that is not over yet; what is over is given up.
+    /// Returns the first waiting packet that has not been fully played; drops those whose time has passed.
     pub(super) fn next_packet(&mut self, stream: &mut Stream) -> Option<SlotHead> {
         for sequence in (stream.done + 1..=stream.highest_sequence).take(SLOTS as usize) {
             let Some(head) = self.slots.head(sequence) else { continue };
@@ -172,7 +177,7 @@ impl Playout {
         None
     }
 
-    /// The sender says that it pauses, and how its background sounds.
+    /// Handles a comfort noise packet: the sender pauses and describes its background noise.
     fn begin_pause(&mut self, stream: &mut Stream, head: SlotHead) {
         if self.noise.update(self.slots.payload(head)).is_err() {
             self.counters.malformed += 1;
@@ -188,11 +193,11 @@ impl Playout {
         self.counters.late += 1;
     }
 
-    /// `false`: nothing could be decoded, and the time of a packet was concealed.
+    /// Decodes a packet. `false`: decoding failed, and the time of one packet was concealed.
     pub(super) fn decode(&mut self, stream: &mut Stream, head: SlotHead) -> bool {
         let over = usize::try_from(stream.decoded_to - head.position).unwrap_or(0);
         if over > 0 {
-            // Its beginning was concealed already: the rest is faded in from concealment that goes on.
+            // The beginning was concealed already: the rest is faded in from continued concealment.
             self.decoder.conceal(&mut self.under);
             self.counters.late += u64::from(stream.bridged);
         }
@@ -213,7 +218,7 @@ impl Playout {
                 samples
             }
         };
-        // Opus says so in a payload that holds next to nothing: its decoder then makes noise of its own.
+        // Opus signals a pause by a nearly empty payload; the decoder then generates noise itself.
         let pauses = good && bytes <= DTX_MAX_PAYLOAD && samples >= self.samples_in_us(DTX_LEAST_US);
         stream.noise = pauses.then_some(Noise::Decoder);
         let fresh = &mut self.scratch[over.min(samples)..samples];
@@ -236,11 +241,11 @@ impl Playout {
         good
     }
 
-    /// Fills at most `missing` samples of a gap before `head`. `true`: with what `head` tells of it (FEC).
+    /// Fills at most `missing` samples of a gap before `head`. `true`: recovered from FEC data in `head`.
     fn bridge(&mut self, stream: &mut Stream, head: SlotHead, gap: usize, missing: usize) -> bool {
         let packet = stream.packet;
         if gap <= packet && head.content == Content::Voice && lost_before(stream, head) > 0 {
-            // Its beginning may have been concealed already: the rest is faded in from concealment that goes on.
+            // The beginning may have been concealed already: the rest is faded in from continued concealment.
             if gap < packet {
                 self.decoder.conceal(&mut self.under);
             }
@@ -256,7 +261,7 @@ impl Playout {
                 return true;
             }
         }
-        // What comes right before `head` is left whole for the next round, where it may be recovered.
+        // The time of one packet right before `head` is left for the next round, where it may be recovered.
         let length = if gap > packet { (gap - packet).min(missing) } else { gap.min(missing) };
         self.conceal(length);
         stream.decoded_to += length as i64;
@@ -267,8 +272,8 @@ impl Playout {
         false
     }
 
-    /// Nothing waits. A pause that was told of begins; else conceals, and after a while stops: which of loss, delay and
-    /// pause it was, the next packet tells.
+    /// Fills a frame when no packet waits. If a pause was announced, it begins; else conceals, and stops after a while. The
+    /// next packet shows whether the cause was loss, delay or a pause.
     fn run_dry(&mut self, stream: &mut Stream, missing: usize, frame: usize) -> PulledKind {
         if stream.noise.is_some() {
             let mut noise = std::mem::take(&mut self.scratch);
@@ -294,10 +299,11 @@ impl Playout {
         self.fifo.push(&self.scratch[..samples]);
     }
 
-    /// The first packet after a dry spell tells what was concealed: lost packets, a pause (which is no loss), and the
-    /// rest was packets after their time. These are played all the same, and playout lies further behind for a while.
+    /// Determines from the first packet after a dry spell what was concealed: lost packets, a pause (which is no loss), or
+    /// packets that arrive after their time. The latter are still played, and the delay is larger for a while.
     ///
-    /// So is the first copy of a lost packet: from then on packets are to be played later for the sake of copies.
+    /// The first copy of a lost packet is handled in the same way: from then on packets are played later so that copies
+    /// arrive in time.
     fn settle(&mut self, stream: &mut Stream, head: SlotHead) {
         let owed = stream.owed as i64;
         let gap = (head.position - stream.decoded_to).max(0);
@@ -312,13 +318,13 @@ impl Playout {
         stream.owed = 0;
     }
 
-    /// Moves the playout point if need be. `slack_us`: transit at which the last packet of this frame was needed.
-    /// `true`: `frame` is filled.
+    /// Moves the playout point if necessary. `slack_us` is the transit at which the last packet of this frame was needed.
+    /// `true`: `frame` has been filled.
     fn correct(&mut self, stream: &mut Stream, slack_us: i64, now_us: i64, frame: &mut [i16]) -> bool {
         let rate = i64::from(self.config.sample_rate.hz());
         let hop = gcd(stream.packet, frame.len()).max(1);
         let hop_us = hop as i64 * 1_000_000 / rate;
-        // Decoded before it is needed, and so of no use.
+        // Samples that were decoded before they are needed.
         let early = (self.fifo.len() - frame.len().min(self.fifo.len())) % hop;
         let room_us = slack_us - self.delay.bound_us();
         if room_us < -TIGHT_US {
@@ -349,7 +355,7 @@ impl Playout {
         self.catch_up(stream, excess, room_us > URGENT_US, frame)
     }
 
-    /// Plays a stretch twice. A hop that was begun is gone to its end, or noise around the bound would splice forever.
+    /// Plays a stretch twice. A hop once begun is completed, else noise around the bound would cause endless splices.
     fn fall_back(&mut self, stream: &mut Stream, wanted: usize, urgent: bool, frame: &mut [i16]) -> bool {
         let (least, most) = self.splice_range();
         let most = most.min(wanted.max(least)).min(frame.len().saturating_sub(self.under.len()));
@@ -363,7 +369,7 @@ impl Playout {
         true
     }
 
-    /// Leaves a stretch out, if what follows it is here.
+    /// Leaves a stretch out, if the samples after it are present.
     fn catch_up(&mut self, stream: &mut Stream, excess: usize, urgent: bool, frame: &mut [i16]) -> bool {
         let (least, most) = self.splice_range();
         let most = most.min(excess);
@@ -383,13 +389,13 @@ impl Playout {
         true
     }
 
-    /// Most of a spliced frame lies behind the splice.
+    /// Corrects the capture time by `later` samples, because most of a spliced frame lies after the splice.
     fn stamp_by_what_follows_the_splice(&mut self, later: i64) {
         let later_us = self.media_us(later);
         self.captured_ago_us = self.captured_ago_us.map(|ago_us| ago_us + later_us);
     }
 
-    /// Looks for a good place to splice; takes a worse one the longer it waits.
+    /// Finds a good place to splice; accepts a worse one the longer it waits.
     fn join(&mut self, stream: &mut Stream, least: usize, most: usize, urgent: bool) -> Option<usize> {
         let found = splice::best(self.fifo.samples(), self.config.sample_rate, least, most)?;
         let enough = LIKENESS - LIKENESS_PER_FRAME * stream.impatience as f32;
@@ -406,8 +412,8 @@ impl Playout {
         (self.samples_in_us(SPLICE_LEAST_US), self.samples_in_us(SPLICE_MOST_US))
     }
 
-    /// Between stretches of sound: noise where the sender told of a pause; else, after the last frame that sounded, one
-    /// that fades, then zeros.
+    /// Fills a frame between stretches of sound: noise if the sender announced a pause; else one frame that fades out after
+    /// the last audible one, then zeros.
     fn rest(&mut self, stream: &Stream, frame: &mut [i16]) {
         if stream.noise == Some(Noise::Decoder) {
             self.decoder.conceal(frame);
@@ -430,7 +436,7 @@ impl Playout {
 }
 
 impl Stream {
-    /// Whether there has been room for long enough.
+    /// Returns whether there has been room for long enough.
     fn roomy(&mut self, now_roomy: bool, now_us: i64) -> bool {
         if !now_roomy {
             self.roomy_since_us = None;
@@ -446,8 +452,8 @@ struct Filled {
     needed: Option<i64>,
 }
 
-/// Samples that the packets missing before `head` held, as far as the last packet tells. Numbers of what is no audio are
-/// not missing.
+/// Returns the samples in the packets missing before `head`, estimated from the last packet. Numbers of packets that are
+/// not audio are not missing.
 fn lost_before(stream: &Stream, head: SlotHead) -> i64 {
     let missing = (head.sequence - stream.done - 1).max(0);
     let from = (stream.highest_sequence - head.sequence + 1).clamp(0, 128) as u32;

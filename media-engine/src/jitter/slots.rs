@@ -1,12 +1,12 @@
-//! Packets that wait for their time, by sequence number, in memory taken once.
+//! Storage of waiting packets by sequence number, allocated once.
 //!
-//! Payloads lie one behind the other in one arena. Where it is full to its end, those that still wait are moved together;
-//! an orderly stream never has more than a few and stays at the arena's beginning.
+//! Payloads are stored one after the other in one arena. When its end is reached, the payloads that still wait are
+//! compacted; an orderly stream never has more than a few and stays at the beginning of the arena.
 
-/// Packets that can wait: 640 ms at 10 ms a packet.
+/// Maximum number of waiting packets: 640 ms at 10 ms a packet.
 pub(super) const SLOTS: i64 = 64;
 
-/// What a packet is to the playout.
+/// Kind of a packet's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// A payload of the codec.
@@ -29,14 +29,14 @@ pub(super) struct SlotHead {
 pub(super) struct Slots {
     heads: [Option<SlotHead>; SLOTS as usize],
     arena: Box<[u8]>,
-    /// Where the next payload goes, unless none waits.
+    /// Offset of the next payload; meaningless while no packet waits.
     end: usize,
     waiting: usize,
     longest: usize,
 }
 
 impl Slots {
-    /// Payloads of up to `longest` bytes, `room` bytes in all.
+    /// Creates storage for payloads of up to `longest` bytes each and `room` bytes in total.
     pub(super) fn new(longest: usize, room: usize) -> Slots {
         let arena = vec![0; room.max(longest).max(1)].into_boxed_slice();
         Slots { heads: [None; SLOTS as usize], arena, end: 0, waiting: 0, longest }
@@ -47,21 +47,21 @@ impl Slots {
         (self.end, self.waiting) = (0, 0);
     }
 
-    /// Whether the packet is short enough to wait here.
+    /// Returns whether the payload is short enough to be stored.
     pub(super) fn fits(&self, payload: &[u8]) -> bool {
         payload.len() <= self.longest
     }
 
-    /// `false`: too much waits already. The caller sees to it that the slot is free: numbers that wait lie within
+    /// Stores a packet; `false` if the arena is full. The caller ensures that the slot is free: waiting numbers lie within
     /// [`SLOTS`] of each other.
     pub(super) fn put(&mut self, sequence: i64, position: i64, content: Content, payload: &[u8]) -> bool {
         if self.waiting == 0 {
             self.end = 0;
         } else if self.arena.len() - self.end < payload.len().max(1) {
-            self.move_together();
+            self.compact();
         }
         let at = self.end;
-        // An empty payload takes a byte, so that no two lie at the same place.
+        // An empty payload takes a byte, so that no two have the same offset.
         let Some(room) = self.arena.get_mut(at..at + payload.len().max(1)) else { return false };
         room[..payload.len()].copy_from_slice(payload);
         self.end += room.len();
@@ -80,7 +80,7 @@ impl Slots {
         &self.arena[head.at as usize..(head.at + head.length) as usize]
     }
 
-    /// Whether the packet was there.
+    /// Removes a packet; returns whether it was present.
     pub(super) fn remove(&mut self, sequence: i64) -> bool {
         let was_there = self.head(sequence).is_some();
         if was_there {
@@ -90,10 +90,10 @@ impl Slots {
         was_there
     }
 
-    /// Closes the holes between payloads.
-    fn move_together(&mut self) {
+    /// Compacts the arena by closing the holes between payloads.
+    fn compact(&mut self) {
         let mut end = 0;
-        // By place in the arena; at most 64 of them, and only when as much has passed through as the arena holds.
+        // In order of offset; at most 64 of them, and only when as much has passed through as the arena holds.
         let mut from = 0;
         while let Some(head) = self.heads.iter_mut().flatten().filter(|head| head.at >= from).min_by_key(|head| head.at)
         {
@@ -114,9 +114,9 @@ fn index(sequence: i64) -> usize {
 mod tests {
     use super::*;
 
-    /// Against a plain map: whatever is put and removed, what waits is what was put.
+    /// Compares with a plain map: after any sequence of insertions and removals both hold the same packets.
     #[test]
-    fn payloads_survive_being_moved_together() {
+    fn payloads_survive_compaction() {
         for seed in 0..200u64 {
             let mut random = seed;
             let mut next = |below: u64| {

@@ -1,17 +1,18 @@
-//! Whether sound flows on a leg, per direction, and if not, why: one-way audio is explained, not suffered.
+//! Determines per direction whether sound flows on a leg, and if not, why, so that one-way audio can be explained.
 //!
 //! ```text
-//! what came ─▶ FlowWatch::on_* (a time stamp each, nothing else per packet)
+//! arrivals ─▶ FlowWatch::on_* (a time stamp each, nothing else per packet)
 //!                   │ once a second
 //!                   ▼
 //!              FlowWatch::check ─▶ Flow { incoming, outgoing }, when it changed
 //! ```
 //!
-//! Invariants: nothing here decides what happens to a packet; nothing allocates but the texts. A state changes at most once a
-//! second, but for a far end that is out of reach, which is told as soon as it is known. Evidence of a fault (foreign packets, wrong payload types) counts only while no valid packet comes: a stranger
-//! who sends junk to a leg that works changes nothing.
+//! Invariants: nothing here decides what happens to a packet; only the texts allocate. A state changes at most once a
+//! second, except for a far end that becomes unreachable, which is reported at once. Evidence of a fault (foreign
+//! packets, wrong payload types) counts only while no valid packet arrives, so a stranger who sends junk to a working
+//! leg changes nothing.
 //!
-//! Not here: who takes the numbers (the switch), what they are worth (`rtcp::mos`).
+//! Not here: delivery of the reports (the switch), and the rating of quality (`rtcp::mos`).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,92 +20,92 @@ use std::time::{Duration, Instant};
 use crate::rtcp::FarEnd;
 use crate::sdp::Codec;
 
-/// Valid packets within this: the stream flows. Opus sends one each 400 ms even while silent.
+/// The stream flows if a valid packet came within this time. Opus sends one each 400 ms even while silent.
 const FLOWING: Duration = Duration::from_secs(2);
-/// A far end that sends checks of its path (ICE) is out of reach when nothing at all has come for this long: media comes each 20 ms,
-/// each 400 ms while Opus is silent; without media there are its checks, and its answers to ours.
+/// A far end that checks its path (ICE) is unreachable when nothing at all has arrived for this long: media arrives
+/// each 20 ms, each 400 ms while Opus is silent; without media, there are its checks, and its answers to ours.
 const REACHED: Duration = Duration::from_secs(1);
-/// How long a fault is remembered, and how long a stream may pause before it is told as stopped.
+/// Time for which a fault is remembered, and for which a stream may pause before it is reported as stopped.
 const EVIDENCE: Duration = Duration::from_secs(5);
-/// Packets without sound for this long are silence.
+/// Packets without sound for this long count as silence.
 const SILENT: Duration = Duration::from_secs(5);
-/// Three intervals of RTCP (RFC 3550 section 6.3.5 counts five for members): after these, no report is one that is missing.
+/// Three intervals of RTCP (RFC 3550 section 6.3.5 counts five for members), after which a report counts as missing.
 const REPORTED: Duration = Duration::from_secs(15);
-/// Lost share from which on the far end reports loss, and below which it does not any more.
+/// Share of lost packets above which the far end is said to report loss, and below which it no longer is.
 const LOSS: f64 = 0.05;
 const LOSS_OVER: f64 = 0.03;
-/// How often a packet's payload is looked at for sound, in packets.
+/// Interval, in packets, at which a payload is checked for sound.
 const LOOK_EVERY: u8 = 10;
-/// Sound that was seen makes looking needless for this long.
+/// Time for which no check is needed after sound was found.
 const LOOKED: Duration = Duration::from_secs(1);
-/// Samples up to this are silence: −62 dBFS, two steps of G.711 around zero.
+/// Highest sample value that counts as silence: −62 dBFS, two steps of G.711 around zero.
 const QUIET_PEAK: u16 = 24;
 
-/// What comes from the far end.
+/// State of the media from the far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// The far end may not send: held, or send-only.
+    /// The far end may not send: on hold or send-only.
     OnHold,
-    /// Nothing has come since the leg was up, or since hold ended.
+    /// No packet has arrived since the leg was connected, or since hold ended.
     NoPacketsYet,
-    /// Packets come from somewhere else than the description says.
+    /// Packets arrive from an address that the description does not name.
     WrongAddress {
-        /// Where they come from.
+        /// Address that the packets come from.
         from: SocketAddr,
-        /// What the description said, or where valid packets came from before.
+        /// Address that the description names, or that valid packets came from before.
         expected: Option<SocketAddr>,
     },
-    /// Packets come that the leg's keys do not open.
+    /// Packets arrive that the leg's keys do not decrypt.
     Undecryptable,
-    /// Packets come with a payload type that was not agreed.
+    /// Packets arrive with a payload type that was not negotiated.
     WrongPayloadType {
-        /// What they carry.
+        /// Payload type of the packets.
         payload_type: u8,
-        /// What was agreed.
+        /// Negotiated payload type.
         expected: u8,
     },
-    /// Packets flow, but there is no sound in them.
+    /// Packets flow, but contain no sound.
     Silence,
-    /// Sound flows.
+    /// Packets with sound flow.
     Flowing,
-    /// Packets came, and have stopped.
+    /// Packets arrived earlier, and have stopped.
     Stopped,
-    /// Packets came, and nothing comes any more, not even checks of the path.
+    /// Packets arrived earlier, but nothing arrives any more, not even connectivity checks.
     Unreachable,
 }
 
-/// What goes to the far end.
+/// State of the media to the far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outgoing {
-    /// We may not send: held, or receive-only.
+    /// We may not send: on hold or receive-only.
     OnHold,
-    /// There is nothing to send: nobody speaks to the leg, or its media path is not up yet.
+    /// There is nothing to send: no audio is generated for the leg, or its media path is not ready yet.
     NothingToSend,
-    /// Packets leave.
+    /// Packets are sent, and no problem is reported.
     Sending,
-    /// Packets leave, and the far end misses many of them.
+    /// Packets are sent, and the far end reports that many are lost.
     LossReported {
-        /// How many, as it last said.
+        /// Lost share of packets, according to the last report.
         percent: u8,
     },
-    /// Packets leave, and no report about them comes back.
+    /// Packets are sent, and no report about them arrives.
     NothingReported {
-        /// The far end does send RTCP.
+        /// Whether the far end sends RTCP at all.
         rtcp: bool,
     },
 }
 
-/// Both directions of a leg.
+/// State of both directions of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// From the far end.
+    /// State of the media from the far end.
     pub incoming: Incoming,
-    /// To the far end.
+    /// State of the media to the far end.
     pub outgoing: Outgoing,
 }
 
 impl Incoming {
-    /// The words of all states, in the order of [`Incoming::index`].
+    /// Names of all states, in the order of [`Incoming::index`].
     pub const WORDS: [&'static str; 9] = [
         "on_hold",
         "no_packets_yet",
@@ -117,7 +118,7 @@ impl Incoming {
         "unreachable",
     ];
 
-    /// Which of [`Incoming::WORDS`] it is.
+    /// Returns the state's index in [`Incoming::WORDS`].
     pub fn index(&self) -> usize {
         match self {
             Incoming::OnHold => 0,
@@ -132,43 +133,44 @@ impl Incoming {
         }
     }
 
-    /// The word for API and metrics.
+    /// Returns the state's name for API and metrics.
     pub fn word(&self) -> &'static str {
         Incoming::WORDS[self.index()]
     }
 
-    /// What a supervisor should know; `None` when all is well.
+    /// Returns an explanation for a supervisor; `None` when all is well.
     pub fn detail(&self) -> Option<String> {
         Some(match self {
             Incoming::Flowing => return None,
             Incoming::OnHold => "the far end has put the call on hold, or only listens".into(),
-            Incoming::NoPacketsYet => "not one packet has come from the far end".into(),
+            Incoming::NoPacketsYet => "no packet has arrived from the far end yet".into(),
             Incoming::WrongAddress { from, expected: Some(expected) } => {
                 format!("packets come from {from}, not from {expected}")
             }
             Incoming::WrongAddress { from, expected: None } => {
                 format!("packets come from {from}, which the SDP does not name")
             }
-            Incoming::Undecryptable => "packets come, but the keys that were agreed do not open them".into(),
+            Incoming::Undecryptable => "packets arrive, but the negotiated keys do not decrypt them".into(),
             Incoming::WrongPayloadType { payload_type, expected } => {
-                format!("packets carry payload type {payload_type}, SDP said {expected}")
+                format!("packets carry payload type {payload_type} instead of the negotiated {expected}")
             }
             Incoming::Silence => {
-                "there is no sound in what comes: muted, or a dead microphone; or the far end has told of a pause"
-                    .into()
+                "packets contain no sound: the far end is muted, has a dead microphone, or has announced a pause".into()
             }
-            Incoming::Stopped => "packets came, and have stopped without hold".into(),
-            Incoming::Unreachable => "nothing comes any more, not even checks of the path: the network is gone".into(),
+            Incoming::Stopped => "packets have stopped, though the call is not on hold".into(),
+            Incoming::Unreachable => {
+                "nothing arrives any more, not even connectivity checks: the network is down".into()
+            }
         })
     }
 }
 
 impl Outgoing {
-    /// The words of all states, in the order of [`Outgoing::index`].
+    /// Names of all states, in the order of [`Outgoing::index`].
     pub const WORDS: [&'static str; 5] =
         ["on_hold", "nothing_to_send", "sending", "far_end_reports_loss", "far_end_reports_nothing"];
 
-    /// Which of [`Outgoing::WORDS`] it is.
+    /// Returns the state's index in [`Outgoing::WORDS`].
     pub fn index(&self) -> usize {
         match self {
             Outgoing::OnHold => 0,
@@ -179,20 +181,20 @@ impl Outgoing {
         }
     }
 
-    /// The word for API and metrics.
+    /// Returns the state's name for API and metrics.
     pub fn word(&self) -> &'static str {
         Outgoing::WORDS[self.index()]
     }
 
-    /// What a supervisor should know; `None` when all is well.
+    /// Returns an explanation for a supervisor; `None` when all is well.
     pub fn detail(&self) -> Option<String> {
         Some(match self {
             Outgoing::Sending => return None,
             Outgoing::OnHold => "the far end has put the call on hold, or does not listen".into(),
-            Outgoing::NothingToSend => "nobody speaks to this leg, or its media path is not up yet".into(),
-            Outgoing::LossReported { percent } => format!("the far end misses {percent} % of what is sent to it"),
+            Outgoing::NothingToSend => "there is no audio for this leg, or its media path is not ready yet".into(),
+            Outgoing::LossReported { percent } => format!("the far end reports a loss of {percent} % of our packets"),
             Outgoing::NothingReported { rtcp: false } => {
-                "the far end sends no RTCP: whether it hears us cannot be told".into()
+                "the far end sends no RTCP, so it is unknown whether it receives our packets".into()
             }
             Outgoing::NothingReported { rtcp: true } => {
                 "the far end's reports do not mention our packets: they may not reach it".into()
@@ -201,28 +203,29 @@ impl Outgoing {
     }
 }
 
-/// What the leg knows of itself when its flow is checked.
+/// State of the leg at the time of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct LegView {
-    /// The media path is up.
+    /// Whether the media path is connected.
     pub connected: bool,
-    /// The far end may send.
+    /// Whether the far end may send.
     pub receives: bool,
-    /// We may send.
+    /// Whether we may send.
     pub sends: bool,
-    /// Packets sent since the start.
+    /// Packets sent since the leg began.
     pub sent: u64,
-    /// Where the description says that packets come from; `None` where any source would do.
+    /// Source of packets according to the description; `None` if any source is accepted.
     pub expected: Option<SocketAddr>,
-    /// Agreed payload type of incoming audio.
+    /// Negotiated payload type of incoming audio.
     pub payload_type: u8,
-    /// What the far end told.
+    /// Reports of the far end.
     pub far_end: FarEnd,
-    /// Reports and checks of the path are noticed too ([`FlowWatch::on_reached`]): without any, the far end is out of reach.
+    /// Whether [`FlowWatch::on_reached`] is called for reports and connectivity checks, so that silence means an
+    /// unreachable far end.
     pub checked: bool,
 }
 
-/// Watches one leg. See the module head.
+/// Observer of one leg. See the module head.
 #[derive(Clone, Debug, Default)]
 pub struct FlowWatch {
     valid_at: Option<Instant>,
@@ -241,7 +244,7 @@ pub struct FlowWatch {
 }
 
 impl FlowWatch {
-    /// A valid packet came.
+    /// Records a valid packet.
     pub fn on_valid(&mut self, now: Instant) {
         self.valid_at = Some(now);
         if self.first_at.is_none() {
@@ -249,12 +252,12 @@ impl FlowWatch {
         }
     }
 
-    /// A report or a check of the path came that proves that the far end is there.
+    /// Records a report or connectivity check that proves that the far end is reachable.
     pub fn on_reached(&mut self, now: Instant) {
         self.reached_at = Some(now);
     }
 
-    /// A packet of media came from an address that is not the leg's. Of several sources the first is kept.
+    /// Records a media packet from an address that is not the leg's. Of several sources the first is kept.
     pub fn on_foreign(&mut self, from: SocketAddr, now: Instant) {
         match self.foreign {
             Some((at, known)) if known != from && now.saturating_duration_since(at) < EVIDENCE => {}
@@ -262,43 +265,43 @@ impl FlowWatch {
         }
     }
 
-    /// A packet came that the keys do not open.
+    /// Records a packet that the keys do not decrypt.
     pub fn on_undecryptable(&mut self, now: Instant) {
         self.undecryptable_at = Some(now);
     }
 
-    /// A packet came with a payload type that was not agreed.
+    /// Records a packet with a payload type that was not negotiated.
     pub fn on_wrong_type(&mut self, payload_type: u8, now: Instant) {
         self.wrong_type = Some((now, payload_type));
     }
 
-    /// The far end told that it pauses (comfort noise): what does not come now is silence.
+    /// Records that the far end announced a pause (comfort noise), so that missing packets count as silence.
     pub fn on_pause(&mut self) {
         self.pausing = true;
     }
 
-    /// Audio came: a pause, if there was one, is over.
+    /// Records that audio arrived, which ends a pause.
     pub fn on_audio(&mut self) {
         self.pausing = false;
     }
 
-    /// There is sound in what comes, or no way to know.
+    /// Records that the media contains sound, or that this cannot be determined.
     pub fn on_sound(&mut self, now: Instant) {
         self.sound_at = Some(now);
     }
 
-    /// Whether what comes should be looked at for sound now; asked once per frame or packet.
+    /// Whether the media should be checked for sound now. To be called once per frame or packet.
     pub fn wants_look(&mut self, now: Instant) -> bool {
         self.looks = (self.looks + 1) % LOOK_EVERY;
         self.looks == 0 && self.sound_at.is_none_or(|at| now.saturating_duration_since(at) >= LOOKED)
     }
 
-    /// The state as it was last told.
+    /// Returns the state as it was last reported.
     pub fn flow(&self) -> Option<Flow> {
         self.flow
     }
 
-    /// Whether a far end of which everything is noticed has just fallen silent: to be judged now.
+    /// Whether a far end whose checks are recorded has just fallen silent, so that [`FlowWatch::check`] is due at once.
     pub fn fell_silent(&self, now: Instant) -> bool {
         self.is_silent(now)
             && self.flow.is_some_and(|flow| matches!(flow.incoming, Incoming::Flowing | Incoming::Silence))
@@ -309,10 +312,10 @@ impl FlowWatch {
         self.valid_at.is_some() && heard_at.is_some_and(|at| now.saturating_duration_since(at) >= REACHED)
     }
 
-    /// Judges both directions, to be called once a second; gives the state when it is another than before.
+    /// Evaluates both directions, to be called once a second; returns the state if it has changed.
     pub fn check(&mut self, leg: &LegView, now: Instant) -> Option<Flow> {
         let flow = Flow { incoming: self.incoming(leg, now), outgoing: self.outgoing(leg, now) };
-        // Only the kind of state and the address are news: a share of loss wobbles with every report.
+        // Only the kind of state and the address matter: a share of loss varies with every report.
         let same = self.flow.is_some_and(|before| {
             let address = |incoming: &Incoming| match incoming {
                 Incoming::WrongAddress { from, .. } => Some(*from),
@@ -331,7 +334,7 @@ impl FlowWatch {
 
     fn incoming(&mut self, leg: &LegView, now: Instant) -> Incoming {
         if !leg.receives {
-            // What comes after hold is judged anew.
+            // Packets after hold are evaluated afresh.
             (self.valid_at, self.first_at, self.sound_at, self.pausing) = (None, None, None, false);
             (self.undecryptable_at, self.wrong_type, self.foreign) = (None, None, None);
             return Incoming::OnHold;
@@ -344,7 +347,7 @@ impl FlowWatch {
             let heard = within(self.sound_at.max(self.first_at), SILENT);
             return if heard { Incoming::Flowing } else { Incoming::Silence };
         }
-        // What came before the last valid packet explains nothing.
+        // Evidence from before the last valid packet explains nothing.
         let proves = |at: Instant| within(Some(at), EVIDENCE) && self.valid_at.is_none_or(|valid| valid < at);
         if self.undecryptable_at.is_some_and(proves) {
             return Incoming::Undecryptable;
@@ -400,7 +403,7 @@ impl FlowWatch {
     }
 }
 
-/// Whether a packet's payload is silent, for codecs of which that can be seen without decoding; `None` for the others.
+/// Whether a packet's payload is silent, for codecs where this is visible without decoding; `None` for the others.
 pub fn is_silent_payload(codec: Codec, payload: &[u8]) -> Option<bool> {
     match codec {
         // µ-law: zero is 0xff and 0x7f, and the magnitude grows as the lower seven bits fall.
@@ -411,13 +414,13 @@ pub fn is_silent_payload(codec: Codec, payload: &[u8]) -> Option<bool> {
             let samples = payload.as_chunks::<2>().0;
             Some(samples.iter().all(|&bytes| i16::from_be_bytes(bytes).unsigned_abs() <= QUIET_PEAK))
         }
-        // RFC 6716 section 3.1: a packet of one or two bytes carries no frame, which is how DTX says nothing.
+        // RFC 6716 section 3.1: a packet of one or two bytes carries no frame, which is how DTX signals silence.
         Codec::Opus if payload.len() <= 2 => Some(true),
         _ => None,
     }
 }
 
-/// Whether decoded samples are silent.
+/// Whether decoded samples are silent: no sample is louder than −62 dBFS.
 pub fn is_silent(samples: &[i16]) -> bool {
     samples.iter().all(|sample| sample.unsigned_abs() <= QUIET_PEAK)
 }

@@ -1,19 +1,21 @@
-//! Where a leg behind NAT sends from: the address that its description names, else one learnt from its packets.
+//! Determines the address that a leg behind NAT sends from: the one that its description names, else one learnt from
+//! its packets.
 //!
 //! ```text
 //!                from the described address ──────────────────────────────▶ Heard, at any time
 //! valid packet ──┤ from the learnt source ────────────────────────────────▶ Heard
 //!                │ same SSRC, next numbers and time, PROOF_AGAIN in a row ──▶ Moved: the source is learnt again
 //!                │ nothing learnt, PREFERENCE over, PROOF in a row ─────────▶ Moved: the source is learnt
-//!                └ else ──▶ Unproven or Foreign: not heard, nothing is sent there
+//!                └ else ──▶ Unproven or Foreign: dropped, nothing is sent there
 //! ```
 //!
-//! Invariants: nothing is heard from a source, and nothing sent to it, before it is learnt. What the signalling says goes before what
-//! packets say. A learnt source gives way to the described address, or to another that continues its stream while it is silent itself:
-//! that takes an SSRC, a sequence number and a timestamp which only its sender and who sees its packets know. An authentic packet
-//! (SRTP) needs no further proof at first. Nothing allocates; bounded to [`CANDIDATES`] sources.
+//! Invariants: packets of a source are dropped, and nothing is sent to it, until it is learnt. Signalling takes
+//! precedence over packets. A learnt source gives way to the described address, or to another one that continues its
+//! stream while it is silent itself: that requires an SSRC, a sequence number and a timestamp that only its sender and
+//! observers of its packets know. An authentic packet (SRTP) needs no further proof at first. Nothing allocates; at
+//! most [`CANDIDATES`] sources are tracked.
 //!
-//! Not here: what a valid packet is, and reports.
+//! Not here: the validity of packets, and reports.
 //!
 //! Sources: RFC 7362 (latching and its risks), RFC 3550 appendix A.1.
 
@@ -23,41 +25,43 @@ use std::time::{Duration, Instant};
 use crate::rtp::RtpPacket;
 use crate::units::ClockRate;
 
-/// For so long after a description only the address that it names is heard.
+/// Time after a description in which only the address that it names is accepted.
 const PREFERENCE: Duration = Duration::from_secs(1);
 /// Packets in a row that make a source plausible.
 const PROOF: u8 = 5;
-/// The same for a source that continues the stream of the one learnt before.
+/// Packets in a row for a source that continues the stream of the previous one.
 const PROOF_AGAIN: u8 = 3;
-/// Sources that are watched at once before one is learnt.
+/// Largest number of sources watched before one is learnt.
 const CANDIDATES: usize = 4;
-/// Numbers that may be missing within a row: a burst of loss, or what NAT swallowed (RFC 3550 appendix A.1, MAX_DROPOUT).
+/// Numbers that may be missing within a row: a burst of loss, or packets dropped by NAT (RFC 3550 appendix A.1,
+/// MAX_DROPOUT).
 const MAX_DROPOUT: u16 = 3_000;
-/// A timestamp may be ahead of the time that has passed by this much: jitter, and packets that waited.
+/// Largest lead of a timestamp over the elapsed time: jitter, and packets that waited.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// What a valid packet's source makes of it.
+/// Verdict on the source of a valid packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// From the leg's source.
+    /// From the leg's source: to be accepted.
     Heard,
-    /// From the leg's source, which it has become just now, and which the description did not name or was not the source before.
+    /// From an address that has just become the leg's source, and that neither the description named nor the source had
+    /// before.
     Moved,
-    /// From a source that may yet become the leg's: to be dropped.
+    /// From an address that may yet become the leg's source: to be dropped.
     Unproven,
-    /// From somebody else: to be dropped.
+    /// From a stranger: to be dropped.
     Foreign,
 }
 
-/// A valid packet as it comes.
+/// A valid packet with the circumstances of its arrival.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival<'a> {
-    /// Where it comes from.
+    /// Source address of the packet.
     pub(super) from: SocketAddr,
     pub(super) packet: &'a RtpPacket<'a>,
-    /// Clock of its timestamps.
+    /// Clock of the packet's timestamps.
     pub(super) clock: ClockRate,
-    /// The leg's key has opened it.
+    /// Whether the leg's key has decrypted it.
     pub(super) authentic: bool,
     pub(super) now: Instant,
 }
@@ -79,7 +83,7 @@ impl Trail {
         Trail { from, ssrc, sequence, timestamp, at: now, run: 1 }
     }
 
-    /// Whether the packet comes next in the stream, by its number and by the clock.
+    /// Whether the packet is next in the stream, by its number and by the clock.
     fn continues(&self, &Arrival { packet, clock, now, .. }: &Arrival<'_>) -> bool {
         let ahead = packet.sequence().wrapping_sub(self.sequence);
         let ticks = u64::from(packet.timestamp().wrapping_sub(self.timestamp));
@@ -87,53 +91,53 @@ impl Trail {
         packet.ssrc() == self.ssrc && (1..=MAX_DROPOUT).contains(&ahead) && ticks <= most
     }
 
-    /// Whether the packet is an older one of the stream, or the same again.
+    /// Whether the packet is an older or repeated one of the stream.
     fn is_behind(&self, packet: &RtpPacket<'_>) -> bool {
         packet.ssrc() == self.ssrc && self.sequence.wrapping_sub(packet.sequence()) < MAX_DROPOUT
     }
 
-    fn go_on(&mut self, arrival: &Arrival<'_>) {
+    fn advance(&mut self, arrival: &Arrival<'_>) {
         let run = self.run.saturating_add(1);
         *self = Trail { run, ..Trail::begin(arrival) };
     }
 }
 
-/// See the module head.
+/// Source of a leg behind NAT. See the module head.
 #[derive(Debug, Default)]
 pub(super) struct Latch {
-    /// The address that the description names, and since when.
+    /// Address that the description names, and the time of the description.
     described: Option<(SocketAddr, Instant)>,
-    /// The newest packet of the leg's source.
+    /// Newest packet of the leg's source.
     source: Option<Trail>,
     candidates: [Option<Trail>; CANDIDATES],
-    /// Continues the source's stream from elsewhere.
+    /// Packets that continue the source's stream from another address.
     heir: Option<Trail>,
 }
 
 impl Latch {
-    /// The description names `remote`. Another address than before begins anew.
+    /// Records that the description names `remote`. A changed address restarts the search.
     pub(super) fn describe(&mut self, remote: SocketAddr, now: Instant) {
         if self.described.is_none_or(|(before, _)| before != remote) {
             *self = Latch { described: Some((remote, now)), ..Latch::default() };
         }
     }
 
-    /// The leg's source, once it is learnt.
+    /// Returns the leg's source, once it is learnt.
     pub(super) fn source(&self) -> Option<SocketAddr> {
         self.source.map(|source| source.from)
     }
 
-    /// SSRC of the leg's source.
+    /// Returns the SSRC of the leg's source, once it is learnt.
     pub(super) fn ssrc(&self) -> Option<u32> {
         self.source.map(|source| source.ssrc)
     }
 
-    /// Whether a packet from there could be heard, or prove anything: else it need not be opened.
+    /// Whether a packet from this address could be accepted or serve as proof; otherwise it need not be decrypted.
     pub(super) fn concerns(&self, from: SocketAddr, ssrc: u32) -> bool {
         self.is_described(from) || self.source.is_none_or(|source| source.from == from || source.ssrc == ssrc)
     }
 
-    /// Judges a valid packet.
+    /// Returns the verdict on a valid packet.
     pub(super) fn on_packet(&mut self, arrival: &Arrival<'_>) -> Verdict {
         let from = arrival.from;
         let Some(mut source) = self.source else {
@@ -142,17 +146,17 @@ impl Latch {
         let is_behind = source.is_behind(arrival.packet);
         if source.from == from {
             if !is_behind {
-                source.go_on(arrival);
+                source.advance(arrival);
             }
             (self.source, self.heir) = (Some(source), None);
             return Verdict::Heard;
         }
         if self.is_described(from) {
-            // Of a stream that has moved on from there, stragglers come.
+            // Stragglers may still arrive from a stream that has moved away.
             return if is_behind { Verdict::Heard } else { self.learn(Trail::begin(arrival)) };
         }
         match &mut self.heir {
-            Some(heir) if heir.from == from && heir.continues(arrival) => heir.go_on(arrival),
+            Some(heir) if heir.from == from && heir.continues(arrival) => heir.advance(arrival),
             _ if source.continues(arrival) => self.heir = Some(Trail::begin(arrival)),
             _ => return Verdict::Foreign,
         }
@@ -176,7 +180,7 @@ impl Latch {
         let trail = match &mut self.candidates[at] {
             Some(trail) if trail.from == from => {
                 if trail.continues(arrival) {
-                    trail.go_on(arrival);
+                    trail.advance(arrival);
                 } else if !trail.is_behind(arrival.packet) {
                     *trail = Trail::begin(arrival);
                 }
@@ -188,7 +192,8 @@ impl Latch {
         if waits || trail.run < PROOF || self.is_outdone(&trail, now) { Verdict::Unproven } else { self.learn(trail) }
     }
 
-    /// The candidate that gives way to a new one: who has proven least, of these the one silent for longest.
+    /// Returns the index of the candidate to replace: the one with the least proof, and among equals the one silent for
+    /// longest.
     fn weakest(&self) -> usize {
         let order = |at: &usize| self.candidates[*at].map(|trail| (self.is_near(&trail), trail.run >= PROOF, trail.at));
         (0..CANDIDATES).min_by_key(order).unwrap_or(0)
@@ -200,7 +205,7 @@ impl Latch {
         !self.is_near(trail) && self.candidates.iter().flatten().any(|other| self.is_near(other) && lives(other))
     }
 
-    /// Whether it comes from the described host, if from another port.
+    /// Whether the trail comes from the described host, at another port.
     fn is_near(&self, trail: &Trail) -> bool {
         self.described.is_some_and(|(remote, _)| remote.ip() == trail.from.ip())
     }

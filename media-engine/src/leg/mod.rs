@@ -1,4 +1,5 @@
-//! One media leg: RTP, plain or with SDES keys, or WebRTC. Never two legs: what joins them is elsewhere.
+//! One media leg: RTP, plain or with SDES keys, or WebRTC. Code here never handles two legs; connections between legs
+//! are made in `worker`.
 
 use codecs::g711::{AlawCodec, UlawCodec};
 use codecs::g722::{G722Decoder, G722Encoder};
@@ -16,10 +17,10 @@ pub mod webrtc;
 
 pub use webrtc::LegError;
 
-/// A decoder that gives samples at `rate`; only Opus can choose, the others give their own rate.
+/// Creates a decoder that yields samples at `rate`. Only Opus supports any rate; the other codecs yield their own.
 ///
 /// # Errors
-/// The codec library has no memory.
+/// The codec library is out of memory; the leg must end.
 pub fn make_decoder(codec: Codec, rate: SampleRate) -> Result<Box<dyn Decoder>, CodecError> {
     Ok(match codec {
         Codec::Pcmu => Box::new(UlawCodec::new()),
@@ -30,11 +31,11 @@ pub fn make_decoder(codec: Codec, rate: SampleRate) -> Result<Box<dyn Decoder>, 
     })
 }
 
-/// An encoder that takes samples at `rate`; only Opus can choose (8 kHz: narrowband, at half the cost), the others take their own.
-/// `opus` is for Opus alone.
+/// Creates an encoder that takes samples at `rate`. Only Opus supports any rate (8 kHz: narrowband, at half the cost);
+/// the other codecs take their own. `opus` applies to Opus only.
 ///
 /// # Errors
-/// The codec library has no memory.
+/// The codec library is out of memory; the leg must end.
 pub fn make_encoder(codec: Codec, rate: SampleRate, opus: OpusSettings) -> Result<Box<dyn Encoder>, CodecError> {
     Ok(match codec {
         Codec::Pcmu => Box::new(UlawCodec::new()),

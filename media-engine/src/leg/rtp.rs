@@ -1,17 +1,19 @@
-//! An RTP leg of a phone or trunk, plain or with SDES keys: who may send to it, where its packets go, what RTCP tells.
+//! An RTP leg of a phone or trunk, plain or with SDES keys: which sources it accepts, where its packets go, and what
+//! RTCP reports.
 //!
 //! ```text
 //! datagram ─▶ source check ─▶ (SRTP opened) ─▶ RTCP? ─▶ reports read
-//!                                            └▶ RTP: version, payload type, (latch), came before? ─▶ Received::Rtp
+//!                                            └▶ RTP: version, payload type, (latch), repeated? ─▶ Received::Rtp
 //! write_rtp, write_report, write_bye ─▶ (SRTP protected) ─▶ datagram and its destination
 //! ```
 //!
-//! Invariants: packets are taken from the SDP's addresses only; with `nat`, also from a source that `latch` has learnt. Each packet is
-//! taken once, with keys by their replay windows, without by [`Repeats`]. A refused packet changes nothing but a counter; with keys, one that is not authentic is
-//! refused before anything is learned from it. As long as a key stays, its roll-over counter and replay windows stay, whatever is
-//! negotiated. Nothing allocates per packet.
+//! Invariants: packets are accepted from the SDP's addresses only; with `nat`, also from a source that `latch` has
+//! learnt. Each packet is accepted once: with keys by their replay windows, without by [`Repeats`]. A refused packet
+//! changes only a counter; with keys, a packet that is not authentic is refused before anything is learnt from it.
+//! While a key is kept, its roll-over counter and replay windows are kept, whatever is negotiated. No allocation per
+//! packet.
 //!
-//! Not here: sockets, playout, codecs, numbering of what is sent.
+//! Not here: sockets, playout, codecs, and the numbering of outgoing packets.
 //!
 //! Sources: RFC 3550 (RTP, RTCP), RFC 3711 (SRTP), RFC 4568 (SDES), RFC 5761 (rtcp-mux), RFC 7362 (latching), RFC 4961 (symmetric RTP).
 
@@ -25,34 +27,34 @@ use crate::sdp::{Audio, SrtpKeys};
 use crate::srtp::{Protect, SrtpError, Unprotect};
 use crate::units::ClockRate;
 
-/// Which of a leg's two flows (the word is ICE's).
+/// One of a leg's two flows (an ICE term).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
-    /// Media.
+    /// RTP packets, the media.
     Rtp,
-    /// Reports.
+    /// RTCP packets, the reports.
     Rtcp,
 }
 
-/// What became of a datagram.
+/// Result of handling a datagram.
 #[derive(Debug)]
 pub enum Received<'a> {
     /// A valid packet with one of the negotiated payload types.
     Rtp(RtpPacket<'a>),
-    /// The same, and from now on the leg's media comes from this packet's source and goes there.
+    /// A valid packet that moves the leg: from now on its media comes from this packet's source, and ours goes there.
     Moved(RtpPacket<'a>),
-    /// Reports; they are taken in.
+    /// Reports, which have been processed.
     Rtcp,
-    /// Not from where this leg's media comes. Drop and count.
+    /// Not from the source of this leg's media. Drop and count.
     Foreign,
-    /// From where this leg's media may yet turn out to come (`nat`). Drop and count.
+    /// From an address that may yet prove to be the source of this leg's media (`nat`). Drop and count.
     Unproven,
-    /// Not a packet that was negotiated. Drop and count.
+    /// Not a valid packet of a negotiated type. Drop and count.
     Malformed,
-    /// Not protected by the far end's key: forged, damaged, plain, or by a key that we do not know. Drop and count.
+    /// Not protected by the far end's key: forged, damaged, plain, or with an unknown key. Drop and count.
     Unauthentic,
-    /// It came before, or with keys far too late; whether it is authentic was not asked. Drop and count.
+    /// Received before, or with keys far too late; its authenticity was not checked. Drop and count.
     Replayed,
 }
 
@@ -66,20 +68,20 @@ impl From<SrtpError> for Received<'_> {
     }
 }
 
-/// Numbers of the leg's media since it began.
+/// Statistics of the leg's media since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RtpQuality {
-    /// Valid packets received.
+    /// Number of valid packets received.
     pub packets_received: u64,
-    /// Packets that never came, as far as sequence numbers tell.
+    /// Packets that never arrived, according to sequence numbers.
     pub packets_lost: u64,
     /// Interarrival jitter (RFC 3550 section 6.4.1).
     pub jitter: Duration,
-    /// Round trip, when RTCP told one.
+    /// Round-trip time; `None` until RTCP reports one.
     pub round_trip: Option<Duration>,
-    /// Packets, reports among them, that the far end's key did not open.
+    /// Packets, including reports, that the far end's key did not open.
     pub packets_unauthentic: u64,
-    /// Packets that came before.
+    /// Packets that had been received before.
     pub packets_repeated: u64,
 }
 
@@ -94,9 +96,9 @@ struct Secure {
 pub struct RtpLeg {
     ssrc: u32,
     audio: Option<Audio>,
-    /// Behind NAT: where its media comes from.
+    /// Behind NAT: finds the source of its media.
     latch: Option<Latch>,
-    /// Behind NAT: where its reports come from, when not from where the description says.
+    /// Behind NAT: the source of its reports, if it is not the described one.
     latched_rtcp: Option<SocketAddr>,
     repeats: Repeats,
     repeated: u64,
@@ -110,8 +112,8 @@ pub struct RtpLeg {
 }
 
 impl RtpLeg {
-    /// A leg that does not know its far end yet. `ssrc` is random; `cname` names the leg in RTCP (RFC 7022: random too); `wall` is the
-    /// time of day at `now`.
+    /// Creates a leg that does not know its far end yet. `ssrc` is random; `cname` names the leg in RTCP (RFC 7022:
+    /// random too); `wall` is the time of day at `now`.
     pub fn new(ssrc: u32, cname: &str, nat: bool, now: Instant, wall: SystemTime) -> RtpLeg {
         RtpLeg {
             ssrc,
@@ -130,8 +132,8 @@ impl RtpLeg {
         }
     }
 
-    /// What offer and answer agreed, at first or again. Behind NAT, a new remote address is a new search for the source; hold (no
-    /// address) is none.
+    /// Applies the result of an offer and answer, the first or a later one. Behind NAT, a new remote address restarts
+    /// the search for the source; hold (no address) does not.
     pub fn update(&mut self, audio: Audio, now: Instant) {
         if let Some(latch) = self.latch.as_mut().filter(|_| is_reachable(audio.remote_rtp)) {
             latch.describe(audio.remote_rtp, now);
@@ -149,7 +151,7 @@ impl RtpLeg {
         self.audio = Some(audio);
     }
 
-    /// Begins a new context for every key that is new.
+    /// Begins a new context for every key that has changed.
     fn rekey(&mut self, keys: Option<SrtpKeys>) {
         let Some(keys) = keys else {
             self.secure = None;
@@ -172,12 +174,12 @@ impl RtpLeg {
         }
     }
 
-    /// SSRC of what we send.
+    /// Returns the SSRC of our stream.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    /// Takes a datagram that came to `component`'s port; with keys it is opened in place.
+    /// Handles a datagram that arrived at `component`'s port; with keys it is decrypted in place.
     pub fn handle_datagram<'a>(
         &mut self,
         component: Component,
@@ -233,12 +235,13 @@ impl RtpLeg {
         if verdict == Verdict::Moved { Received::Moved(packet) } else { Received::Rtp(packet) }
     }
 
-    /// The header of a packet to send.
+    /// Returns the header of a packet to send.
     pub fn header(&self, payload_type: u8, marker: bool, sequence: u16, timestamp: u32) -> RtpHeader {
         RtpHeader { payload_type, marker, sequence, timestamp, ssrc: self.ssrc }
     }
 
-    /// Writes a packet into `out`: where it goes and its length. `None`: there is nowhere to send it, or it does not fit.
+    /// Writes a packet into `out`. Returns its destination and length; `None` if there is no destination or it does not
+    /// fit.
     pub fn write_rtp(
         &mut self,
         header: &RtpHeader,
@@ -247,7 +250,7 @@ impl RtpLeg {
         now: Instant,
     ) -> Option<(SocketAddr, usize)> {
         let audio = self.audio.as_ref()?;
-        let to = self.learnt().unwrap_or(audio.remote_rtp);
+        let to = self.learnt_source().unwrap_or(audio.remote_rtp);
         if !is_reachable(to) {
             return None;
         }
@@ -261,12 +264,13 @@ impl RtpLeg {
         Some((to, length))
     }
 
-    /// Whether `write_report` has something to write.
+    /// Whether [`RtpLeg::write_report`] has something to write.
     pub fn is_report_due(&self, now: Instant) -> bool {
         self.audio.is_some() && self.reports.poll_timeout() <= now
     }
 
-    /// Writes the report that is due: by which flow it leaves, where to, its length.
+    /// Writes the report that is due. Returns its flow, destination and length; `None` if there is no destination or it
+    /// does not fit.
     pub fn write_report(&mut self, now: Instant, out: &mut [u8]) -> Option<(Component, SocketAddr, usize)> {
         let written = self.reports.poll_report(now, &self.sent, &mut self.received, out);
         let (component, to) = self.report_target()?;
@@ -274,7 +278,7 @@ impl RtpLeg {
         Some((component, to, length))
     }
 
-    /// Writes the goodbye. `None`: nobody to say it to.
+    /// Writes the goodbye. Returns its flow, destination and length; `None` if there is no destination.
     pub fn write_bye(&mut self, now: Instant, out: &mut [u8]) -> Option<(Component, SocketAddr, usize)> {
         let (component, to) = self.report_target()?;
         let length = self.reports.write_bye(now, &self.sent, &mut self.received, out).ok()?;
@@ -289,14 +293,14 @@ impl RtpLeg {
         }
     }
 
-    /// Counts a datagram that was not opened.
+    /// Counts a datagram that could not be decrypted.
     fn refuse<'a>(&mut self, error: SrtpError) -> Received<'a> {
         self.unauthentic += u64::from(error == SrtpError::Unauthentic);
         self.repeated += u64::from(error == SrtpError::Replayed);
         error.into()
     }
 
-    /// Numbers since the leg began.
+    /// Returns the statistics since the leg began.
     pub fn quality(&self) -> RtpQuality {
         RtpQuality {
             packets_received: self.received_before + self.received.packets(),
@@ -308,22 +312,22 @@ impl RtpLeg {
         }
     }
 
-    /// What the far end told of the stream that we send.
+    /// Returns the far end's reports about our stream.
     pub fn far_end(&self) -> rtcp::FarEnd {
         self.reports.far_end(self.audio.map_or(ClockRate::HZ_8000, |audio| audio.codec.clock()))
     }
 
-    /// Where valid packets come from; `None` where packets have still to tell, or nothing was agreed.
+    /// Returns the source of valid packets; `None` until it is learnt from packets, or until something is negotiated.
     pub fn source(&self) -> Option<SocketAddr> {
-        if self.latch.is_some() { self.learnt() } else { self.audio.map(|audio| audio.remote_rtp) }
+        if self.latch.is_some() { self.learnt_source() } else { self.audio.map(|audio| audio.remote_rtp) }
     }
 
-    /// What NAT has made of the leg's address, once that is learnt.
-    fn learnt(&self) -> Option<SocketAddr> {
+    /// Returns the leg's address behind NAT, once it is learnt.
+    fn learnt_source(&self) -> Option<SocketAddr> {
         self.latch.as_ref()?.source()
     }
 
-    /// Whether a packet from there is to be looked at.
+    /// Whether a packet from this address must be examined.
     fn concerns(&self, audio: Audio, from: SocketAddr, bytes: &[u8]) -> bool {
         match &self.latch {
             None => from == audio.remote_rtp,
@@ -334,8 +338,9 @@ impl RtpLeg {
         }
     }
 
-    /// Whether a report from there is to be read. Behind NAT, one from another address than the description's has to come from the host
-    /// that sends the media, and to name its SSRC; with keys, that they open it is enough until media tells the host.
+    /// Whether a report from this address must be read. Behind NAT, a report from an address other than the described
+    /// one must come from the host that sends the media, and name its SSRC; with keys, decryption is sufficient proof
+    /// until media identifies the host.
     fn concerns_report(&self, audio: Audio, component: Component, from: SocketAddr, bytes: &[u8]) -> bool {
         let described = if component == Component::Rtp { audio.remote_rtp } else { audio.remote_rtcp };
         let Some(latch) = &self.latch else { return from == described };
@@ -370,17 +375,17 @@ impl RtpLeg {
             Err(error) => return self.refuse(error),
         };
         self.reports.handle_datagram(&bytes[..length], now);
-        if self.learnt().is_some() && component == Component::Rtcp {
+        if self.learnt_source().is_some() && component == Component::Rtcp {
             self.latched_rtcp = Some(from);
         }
         Received::Rtcp
     }
 
-    /// Where reports go, and by which flow.
+    /// Returns the destination of reports and the flow that carries them.
     fn report_target(&self) -> Option<(Component, SocketAddr)> {
         let audio = self.audio.as_ref()?;
         let target = if audio.rtcp_mux {
-            (Component::Rtp, self.learnt().unwrap_or(audio.remote_rtp))
+            (Component::Rtp, self.learnt_source().unwrap_or(audio.remote_rtp))
         } else {
             (Component::Rtcp, self.latched_rtcp.unwrap_or(audio.remote_rtcp))
         };
@@ -430,7 +435,7 @@ mod tests {
         bytes
     }
 
-    /// When the described address is no longer preferred.
+    /// A time at which the described address is no longer preferred.
     fn later() -> Instant {
         test_epoch() + Duration::from_secs(1)
     }
@@ -452,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_sdp_s_addresses_are_heard() {
+    fn only_the_sdp_s_addresses_are_accepted() {
         let mut leg = leg(false, false);
         for (component, from, bytes, expected) in [
             (Component::Rtp, at(1, 4000), &packet()[..], "rtp"),
@@ -471,19 +476,19 @@ mod tests {
     }
 
     #[test]
-    fn leg_without_a_description_hears_nobody() {
+    fn a_leg_without_a_description_accepts_no_packet() {
         let mut leg = RtpLeg::new(77, "test", true, test_epoch(), UNIX_EPOCH);
         assert_eq!(verdict(&mut leg, Component::Rtp, at(1, 4000), &packet()), "foreign");
         assert!(!leg.is_report_due(test_epoch() + Duration::from_secs(60)));
     }
 
-    /// Sends a row of packets from a source, and tells what became of the last.
+    /// Sends a row of packets from a source and returns the verdict on the last one.
     fn row(leg: &mut RtpLeg, from: SocketAddr, ssrc: u32, numbers: std::ops::Range<u16>) -> &'static str {
         numbers.map(|n| verdict(leg, Component::Rtp, from, &numbered(ssrc, n))).last().unwrap()
     }
 
     #[test]
-    fn leg_behind_nat_sends_media_and_reports_to_where_they_come_from() {
+    fn a_leg_behind_nat_sends_media_and_reports_to_their_sources() {
         let mut leg = leg(true, false);
         let (mine, other, reports) = (at(9, 555), at(8, 666), at(9, 556));
         let report = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, ssrc];
@@ -495,26 +500,26 @@ mod tests {
         let mut out = [0; 1500];
         let header = leg.header(0, false, 1, 2);
         assert_eq!(leg.write_rtp(&header, &[1; 160], &mut out, later()), Some((mine, 172)));
-        // Reports of another SSRC, or from another host, are not the leg's.
+        // Reports about another SSRC, or from another host, are not the leg's.
         for (from, ssrc, expected) in
             [(reports, 9, "foreign"), (at(8, 556), 3, "foreign"), (reports, 3, "rtcp"), (reports, 9, "rtcp")]
         {
             assert_eq!(verdict(&mut leg, Component::Rtcp, from, &report(ssrc)), expected, "{from} {ssrc}");
         }
         assert_eq!(leg.write_bye(later(), &mut out).map(|(_, to, _)| to), Some(reports));
-        // A refresh and hold change nothing; another address begins anew.
+        // A refresh and hold change nothing; another address restarts the search.
         leg.update(audio(SocketAddr::from(([0, 0, 0, 0], 4000)), false), later());
         leg.update(audio(at(1, 4000), false), later());
         assert_eq!(row(&mut leg, mine, 3, 6..7), "rtp");
         leg.update(audio(at(1, 5000), false), later());
         assert_eq!(leg.write_bye(later(), &mut out).map(|(_, to, _)| to), Some(at(1, 5001)));
-        assert_eq!(row(&mut leg, mine, 3, 7..50), "unproven", "a second for the new address");
+        assert_eq!(row(&mut leg, mine, 3, 7..50), "unproven", "one second of preference for the new address");
         assert_eq!(row(&mut leg, at(1, 5000), 5, 1..2), "rtp");
         assert_eq!(row(&mut leg, mine, 3, 50..99), "foreign");
     }
 
     #[test]
-    fn copy_of_a_packet_is_dropped_whoever_the_leg_s_source_is() {
+    fn a_copy_of_a_packet_is_dropped_for_every_kind_of_source() {
         for nat in [false, true] {
             let mut leg = leg(nat, false);
             let verdicts = [1, 1, 3, 2, 1, 2, 3].map(|n| row(&mut leg, at(1, 4000), 3, n..n + 1));
@@ -525,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_share_the_port_where_that_was_agreed() {
+    fn reports_share_the_port_if_negotiated() {
         let mut leg = leg(false, true);
         assert_eq!(verdict(&mut leg, Component::Rtp, at(1, 4000), &REPORT), "rtcp");
         let mut out = [0; 1500];
@@ -535,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_s_report_keeps_no_leg_alive_that_has_had_no_media() {
+    fn a_stranger_s_report_does_not_keep_a_leg_without_media_alive() {
         let mut leg = leg(true, true);
         let (mine, stranger) = (at(9, 555), at(8, 666));
         assert_eq!(verdict(&mut leg, Component::Rtp, stranger, &REPORT), "foreign");
@@ -546,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_to_an_address_that_is_none() {
+    fn nothing_is_sent_to_an_unusable_address() {
         let mut leg = leg(false, false);
         leg.update(audio(SocketAddr::from(([0, 0, 0, 0], 4000)), false), later());
         let header = leg.header(0, false, 1, 2);

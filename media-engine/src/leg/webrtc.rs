@@ -6,18 +6,18 @@
 //!  RTP ──────▶ write_rtp ───────┼─▶ str0m ─▶ poll_output┼─▶ Rtp (to the jitter buffer or relay)
 //!  time ─────▶ handle_timeout ──┘                       └─▶ Connected, Closed(reason)
 //!
-//!  once connected, past str0m:  datagram ─▶ handle_media ─▶ RtpPacket      RTP ─▶ write_media ─▶ datagram
+//!  once connected, bypassing str0m:  datagram ─▶ handle_media ─▶ RtpPacket      RTP ─▶ write_media ─▶ datagram
 //! ```
 //!
-//! str0m's packet path costs about 20 µs a packet and allocates. Once DTLS is through, media is opened and protected by our own
-//! rooms with the keys that `capture` overhears; STUN, DTLS and timers stay str0m's. A profile that we do not know, or another
-//! crypto provider, leaves media to str0m.
+//! str0m's packet path costs about 20 µs a packet and allocates. After the DTLS handshake, media is decrypted and
+//! protected by our own modules with the keys that `capture` intercepts; STUN, DTLS and timers remain with str0m. With
+//! an unknown profile or another crypto provider, media remains with str0m too.
 //!
-//! The driver's duty: after every call drain `poll_output` until `None`, then ask `poll_timeout`. A deadline
-//! in the past means at once.
+//! The driver must drain `poll_output` until `None` after every call, and then read `poll_timeout`. A deadline in the
+//! past means at once.
 //!
-//! Invariants: one audio m-line, one codec, one telephone-event of the codec's clock. Datagrams that are not
-//! this leg's, or junk, change nothing but a counter. `Closed` comes at most once and is the last output.
+//! Invariants: one audio m-line, one codec, one telephone-event of the codec's clock. Datagrams that are junk or belong
+//! to others change only a counter. `Closed` is returned at most once and is the last output.
 //!
 //! Not here: sockets, the demultiplexing table (see `stun_username_ufrag`), jitter buffer, codecs.
 //! Sources: RFC 8445 (ICE), RFC 7675 (consent), RFC 5764 (DTLS-SRTP), RFC 8834 (RTP in WebRTC), RFC 7587.
@@ -56,53 +56,54 @@ use media::{is_rtp_or_rtcp, rtp_output};
 use remote::{Choice, ChosenCodec, Origin, Remote, compose};
 pub use stun::stun_username_ufrag;
 
-/// Fuzz targets of this room's parsers.
+/// Fuzz targets of the parsers in this module.
 #[doc(hidden)]
 pub mod fuzz {
     pub use super::remote::fuzz::fuzz_remote_description;
     pub use super::stun::fuzz::fuzz_stun_username_ufrag;
 }
 
-/// Longest wait from the last SDP to working media: a browser behind a firewall gives up after about as long.
+/// Longest time from the last SDP to working media: a browser behind a firewall gives up after about as long.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a leg whose ICE consent is lost (some 15 s after the last answer) may wait for an ICE restart.
+/// Time for which a leg whose ICE consent is lost (some 15 s after the last answer) may wait for an ICE restart.
 const LOST_GRACE: Duration = Duration::from_secs(12);
 /// How often round trip and the browser's reception reports are read.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
-/// Addresses remembered from which authenticated connectivity checks came.
+/// Number of remembered source addresses of authenticated connectivity checks.
 const MAX_VERIFIED: usize = 8;
-/// Largest RTP payload: what is left of a 1,200-byte datagram after header and SRTP tag.
+/// Largest RTP payload in bytes: the rest of a 1,200-byte datagram after header and SRTP tag.
 const MAX_PAYLOAD: usize = 1_100;
 
-/// Why a leg cannot do what is asked.
+/// Reason why a leg refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LegError {
-    /// The SDP cannot be used: answer 488, or 400 when nothing of it is readable. The text says why.
+    /// The SDP cannot be used: answer 488, or 400 when none of it is readable. The text gives the reason.
     #[error("the SDP cannot be used: {0}")]
     Sdp(String),
-    /// No codec in common: answer 488.
+    /// The offer and this leg have no codec in common: answer 488.
     #[error("no codec in common: expected Opus, PCMU or PCMA")]
     NoCommonCodec,
-    /// The call does not fit the state of the negotiation; a bug of the caller or a late answer.
+    /// The call does not fit the state of the negotiation: a bug of the caller, or a late answer.
     #[error("out of order: {0}")]
     OutOfOrder(&'static str),
-    /// Nothing can be sent now: not connected yet, or held by the other side. Drop and count.
+    /// Nothing can be sent now: the leg is not connected yet, or the other side has put it on hold. Drop and count.
     #[error("nothing can be sent now: {0}")]
     NotSending(&'static str),
-    /// A packet does not fit what was negotiated. Drop and count.
+    /// A packet does not match the negotiated formats. Drop and count.
     #[error("payload type {0} was not negotiated, or the payload is too long")]
     BadPacket(u8),
-    /// The leg is over.
+    /// The leg has ended; the text gives the reason.
     #[error("the leg has ended: {0}")]
     Closed(String),
-    /// The media side cannot serve the leg: no ports, no worker, no such leg. End the call; the text is for the log.
+    /// The media side cannot serve the leg: no ports, no worker, or an unknown leg. End the call; the text is for the
+    /// log.
     #[error("{0}")]
     Media(String),
 }
 
-/// The certificate of this process for all its browser legs, and the crypto it belongs to.
+/// Certificate of this process for all its browser legs, and the crypto provider that it belongs to.
 ///
-/// Made once: generating a key costs milliseconds, and browsers only compare its fingerprint.
+/// Created once: generating a key costs milliseconds, and browsers compare only its fingerprint.
 #[derive(Clone, Debug)]
 pub struct DtlsCert {
     certificate: str0m::config::DtlsCert,
@@ -110,7 +111,7 @@ pub struct DtlsCert {
 }
 
 impl DtlsCert {
-    /// A fresh self-signed certificate.
+    /// Generates a self-signed certificate.
     ///
     /// # Errors
     /// `LegError::Closed` when the crypto library has no randomness; browser legs are then impossible.
@@ -118,7 +119,7 @@ impl DtlsCert {
         DtlsCert::with(capture::provider())
     }
 
-    /// For legs whose media str0m carries itself: the oracle and the yardstick of ours.
+    /// Creates a certificate for legs whose media remains with str0m, as a reference for our own media path.
     #[cfg(test)]
     pub(crate) fn of_str0m_alone() -> DtlsCert {
         DtlsCert::with(str0m::crypto::from_feature_flags()).expect("the crypto library makes a certificate")
@@ -133,67 +134,67 @@ impl DtlsCert {
     }
 }
 
-/// What ICE and the browser's RTCP reports tell. Counters run from the start.
+/// Statistics from ICE and from the browser's RTCP reports. Counters start with the leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PeerQuality {
-    /// RTP packets received.
+    /// Number of RTP packets received.
     pub packets_received: u64,
-    /// RTP packets given to `write_rtp`.
+    /// RTP packets passed to `write_rtp`.
     pub packets_sent: u64,
-    /// Datagrams that were junk or somebody else's.
+    /// Datagrams that were junk or belonged to others.
     pub datagrams_ignored: u64,
-    /// Round trip of the latest connectivity check or RTCP report.
+    /// Round-trip time of the latest connectivity check or RTCP report.
     pub round_trip: Option<Duration>,
-    /// What the browser told of the stream that we send.
+    /// Reports of the browser on our stream.
     pub far_end: FarEnd,
 }
 
-/// What the driver must do or know.
+/// Output that the driver must deliver or react to.
 #[derive(Debug)]
 pub enum PeerOutput {
-    /// Send this datagram.
+    /// Datagram to send.
     Transmit {
-        /// Browser's address.
+        /// Address of the browser.
         to: SocketAddr,
-        /// Which of our candidates it leaves from.
+        /// Our candidate address that it is sent from.
         from: SocketAddr,
-        /// The datagram.
+        /// Contents of the datagram.
         bytes: Vec<u8>,
     },
     /// A decrypted RTP packet. Sequence number and timestamp are as on the wire.
     Rtp {
-        /// Codec's or telephone-event's payload type.
+        /// Payload type of the codec or of telephone-event.
         payload_type: u8,
-        /// Sequence number.
+        /// RTP sequence number, as on the wire.
         seq: u16,
         /// Timestamp in ticks of the RTP clock.
         timestamp: u32,
-        /// Synchronisation source.
+        /// Synchronisation source of the stream.
         ssrc: u32,
-        /// Start of a talkspurt or event.
+        /// Marks the start of a talkspurt or event.
         marker: bool,
         /// Payload without header, extensions and padding.
         payload: Arc<[u8]>,
-        /// When its datagram came.
+        /// Arrival time of its datagram.
         arrival: Instant,
     },
-    /// Media flows from now on. Once.
+    /// Media flows from now on. Returned once.
     Connected,
-    /// The leg is over; the text is for log and API. Once, and last.
+    /// The leg has ended; the text is for log and API. Returned once, as the last output.
     Closed(String),
 }
 
 #[derive(Debug)]
 enum Life {
     Open,
-    /// Ended, not yet told.
+    /// Ended, but not reported yet.
     Failed(String),
-    /// Closed from our side: what str0m still wants to send may leave.
+    /// Closed from our side: the remaining datagrams of str0m may still be sent.
     Closing,
     Closed,
 }
 
-/// One browser leg. See the module's head for how it is driven.
+/// One browser leg. See the module head for how to drive it.
 pub struct WebRtcPeer {
     rtc: Rtc,
     life: Life,
@@ -213,22 +214,22 @@ pub struct WebRtcPeer {
     last_now: Instant,
     timeout: Instant,
     quality: PeerQuality,
-    /// The time of day at an instant, for sender reports.
+    /// Pair of an instant and its time of day, for sender reports.
     wall: (Instant, SystemTime),
     link: Option<Arc<Link>>,
     carrier: Option<Box<Carrier>>,
-    /// What was made or came past str0m and waits for `poll_output`.
+    /// Outputs that did not come from str0m and wait for `poll_output`.
     queue: VecDeque<PeerOutput>,
     /// Highest sequence number in the browser's latest report.
     remote_highest: Option<u64>,
 }
 
-/// Where browsers may reach a worker's UDP ports.
+/// Addresses under which browsers may reach a worker's UDP ports.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidates<'a> {
     /// Addresses of the ports, at least one.
     pub own: &'a [SocketAddr],
-    /// What a 1:1 NAT in front of them shows, port by port.
+    /// Addresses that a 1:1 NAT in front of them shows, port by port.
     pub advertised: &'a [IpAddr],
 }
 
@@ -239,9 +240,9 @@ impl<'a, const N: usize> From<&'a [SocketAddr; N]> for Candidates<'a> {
 }
 
 impl WebRtcPeer {
-    /// Answers a browser's offer.
+    /// Answers a browser's offer. Returns the leg and the SDP of the answer.
     ///
-    /// `candidates`: under which browsers may reach the worker's UDP port.
+    /// `candidates` are the addresses under which browsers may reach the worker's UDP port.
     /// The answer has one audio m-line with all candidates; other m-lines are rejected.
     ///
     /// # Errors
@@ -262,10 +263,11 @@ impl WebRtcPeer {
         Ok((peer, answer))
     }
 
-    /// Offers a call to a browser: Opus, PCMU, PCMA in that order, telephone-event at 48 kHz.
+    /// Offers a call to a browser: Opus, PCMU, PCMA in that order, telephone-event at 48 kHz. Returns the leg and the
+    /// SDP of the offer.
     ///
     /// # Errors
-    /// `Sdp` when `candidates` holds no usable address.
+    /// `Sdp` when `candidates` contains no usable address.
     pub fn offer<'a>(
         candidates: impl Into<Candidates<'a>>,
         certificate: &DtlsCert,
@@ -286,24 +288,24 @@ impl WebRtcPeer {
         Ok((peer, text))
     }
 
-    /// Takes the browser's answer to `offer`.
+    /// Applies the browser's answer to `offer`.
     ///
     /// # Errors
     /// `OutOfOrder` without an open offer; `Sdp` and `NoCommonCodec`: end the call.
     pub fn handle_answer(&mut self, sdp: &str) -> Result<(), LegError> {
         self.check_open()?;
-        let pending = self.pending.take().ok_or(LegError::OutOfOrder("an answer came without an open offer"))?;
+        let pending = self.pending.take().ok_or(LegError::OutOfOrder("an answer arrived without an open offer"))?;
         let remote = Remote::parse(sdp, Choice::Best)?;
-        let answer = SdpAnswer::from_sdp_string(&remote.canonical()).map_err(unusable)?;
-        self.rtc.sdp_api().accept_answer(pending, answer).map_err(unusable)?;
-        self.negotiated(remote);
+        let answer = SdpAnswer::from_sdp_string(&remote.canonical()).map_err(unusable_sdp)?;
+        self.rtc.sdp_api().accept_answer(pending, answer).map_err(unusable_sdp)?;
+        self.on_negotiated(remote);
         Ok(())
     }
 
-    /// Answers a later offer: hold, resume, ICE restart, session refresh.
+    /// Answers a later offer: hold, resume, ICE restart, session refresh. Returns the SDP of the answer.
     ///
     /// # Errors
-    /// `Sdp` and `NoCommonCodec`: refuse with 488; the leg goes on as before.
+    /// `Sdp` and `NoCommonCodec`: refuse with 488; the leg continues unchanged.
     pub fn handle_reoffer(&mut self, sdp: &str) -> Result<String, LegError> {
         self.check_open()?;
         let before = self.remote.as_ref().ok_or(LegError::OutOfOrder("the first negotiation is still open"))?;
@@ -320,35 +322,35 @@ impl WebRtcPeer {
         Ok(answer)
     }
 
-    /// Our ICE user fragment: connectivity checks that name it belong to this leg.
+    /// Returns our ICE user fragment: connectivity checks that name it belong to this leg.
     pub fn ufrag(&self) -> &str {
         &self.ufrag
     }
 
-    /// The fragment before the latest ICE restart; checks that name it may still be on their way.
+    /// Returns the fragment before the latest ICE restart; checks that name it may still be in transit.
     pub fn previous_ufrag(&self) -> Option<&str> {
         self.previous_ufrag.as_deref()
     }
 
-    /// What was negotiated; `None` before the first answer.
+    /// Returns the negotiated audio; `None` before the first answer.
     pub fn audio(&self) -> Option<PeerAudio> {
         self.audio
     }
 
-    /// Counters, round trip and what the browser reports of our stream.
+    /// Returns counters, the round-trip time and the browser's reports on our stream.
     pub fn quality(&self) -> PeerQuality {
         self.quality
     }
 
-    /// Whether a check with the right password has come from there lately.
+    /// Whether a check with the right password has come from this address lately.
     pub fn has_verified(&self, from: SocketAddr) -> bool {
         self.verified.contains(&from)
     }
 
-    /// One datagram that came for this leg: STUN by its fragment, the rest by source address.
+    /// Handles a datagram for this leg: STUN is assigned by its user fragment, other datagrams by source address.
     ///
-    /// `to`: the local address it came to. One that is no candidate (a wildcard bind, 1:1 NAT) stands for the
-    /// first candidate of its family.
+    /// `to` is the local address that it arrived at. If that is not a candidate (a wildcard bind, 1:1 NAT), it stands
+    /// for the first candidate of its family.
     pub fn handle_datagram(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8], now: Instant) {
         if !matches!(self.life, Life::Open | Life::Closing) {
             return;
@@ -372,11 +374,11 @@ impl WebRtcPeer {
         if accepted && stun_username_ufrag(bytes).is_some() {
             self.remember(from);
         }
-        // Browsers send their ClientHello with the first answer to a check, some 20 ms before str0m takes the pair
-        // for viable; lost, it comes again after 300 ms.
+        // Browsers send their ClientHello with the first answer to a check, some 20 ms before str0m considers the pair
+        // viable; if it is lost, it is repeated after 300 ms.
         let early_handshake = !self.connected && is_dtls(bytes) && self.verified.contains(&from);
-        // An error here speaks of one unauthenticated datagram. What really breaks the leg (a wrong
-        // fingerprint, a failed handshake) comes out of `poll_output` or the deadline.
+        // An error here concerns one unauthenticated datagram. Errors that break the leg (a wrong fingerprint, a failed
+        // handshake) come out of `poll_output` or the deadline.
         if !(accepted || early_handshake) || self.rtc.handle_input(input).is_err() {
             self.quality.datagrams_ignored += 1;
         }
@@ -387,7 +389,7 @@ impl WebRtcPeer {
         }
     }
 
-    /// Time has come to `now`; to be called when `poll_timeout` is due.
+    /// Advances the time to `now`; to be called when `poll_timeout` is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         if !matches!(self.life, Life::Open | Life::Closing) {
             return;
@@ -408,7 +410,7 @@ impl WebRtcPeer {
         }
     }
 
-    /// When `handle_timeout` is due.
+    /// Returns when `handle_timeout` is due.
     pub fn poll_timeout(&self) -> Instant {
         match self.life {
             Life::Failed(_) => self.last_now,
@@ -421,7 +423,7 @@ impl WebRtcPeer {
         }
     }
 
-    /// The next thing to do, `None` when there is nothing until `poll_timeout` or the next input.
+    /// Returns the next output; `None` until `poll_timeout` is due or the next input arrives.
     pub fn poll_output(&mut self) -> Option<PeerOutput> {
         loop {
             match &mut self.life {
@@ -449,7 +451,7 @@ impl WebRtcPeer {
                         carrier.route = Some(Route { to: datagram.destination, from: datagram.source });
                     }
                 }
-                // The carrier alone uses the keys: str0m's reports would repeat its SRTCP indices.
+                // Only the carrier may use the keys: str0m's reports would repeat its SRTCP indices.
                 Ok(Output::Transmit(datagram)) if self.carrier.is_some() && is_rtp_or_rtcp(&datagram.contents) => {}
                 Ok(Output::Transmit(datagram)) => {
                     return Some(PeerOutput::Transmit {
@@ -463,7 +465,7 @@ impl WebRtcPeer {
                         return Some(output);
                     }
                 }
-                Err(error) => self.fail(ending(&error)),
+                Err(error) => self.fail(failure_text(&error)),
             }
         }
     }
@@ -497,20 +499,21 @@ impl WebRtcPeer {
         let link = capture::take_link();
         let addresses = candidates.own.to_vec();
         for address in &addresses {
-            let candidate = Candidate::host(*address, "udp").map_err(unusable)?;
+            let candidate = Candidate::host(*address, "udp").map_err(unusable_sdp)?;
             rtc.add_local_candidate(candidate);
         }
         for ip in candidates.advertised {
             let Some(base) = addresses.iter().find(|own| own.is_ipv4() == ip.is_ipv4()) else { continue };
             let seen = SocketAddr::new(*ip, base.port());
-            let candidate = Candidate::server_reflexive(seen, *base, "udp").map_err(unusable)?;
+            let candidate = Candidate::server_reflexive(seen, *base, "udp").map_err(unusable_sdp)?;
             rtc.add_local_candidate(candidate);
         }
         if addresses.is_empty() {
-            return Err(LegError::Sdp("no address of ours to offer; set `media.address`".into()));
+            return Err(LegError::Sdp("there is no local address to offer; set `media.address`".into()));
         }
         let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
-        // Only the browser compares it, and only with itself: any number that differs between legs will do.
+        // Only the browser compares it, and only with its own previous value: any number that differs between legs will
+        // do.
         let session = ufrag.bytes().fold(1, |number: u64, byte| (number << 6) ^ u64::from(byte)) >> 1;
         Ok(WebRtcPeer {
             rtc,
@@ -540,16 +543,16 @@ impl WebRtcPeer {
     }
 
     fn answer(&mut self, offer: Remote) -> Result<String, LegError> {
-        let parsed = SdpOffer::from_sdp_string(&offer.canonical()).map_err(unusable)?;
-        let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(unusable)?;
+        let parsed = SdpOffer::from_sdp_string(&offer.canonical()).map_err(unusable_sdp)?;
+        let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(unusable_sdp)?;
         self.pending = None;
         let text = compose(&answer.to_sdp_string(), Some(&offer), &self.origin());
-        self.negotiated(offer);
+        self.on_negotiated(offer);
         Ok(text)
     }
 
-    /// Takes over what str0m made of both descriptions.
-    fn negotiated(&mut self, remote: Remote) {
+    /// Adopts the result of both descriptions from str0m.
+    fn on_negotiated(&mut self, remote: Remote) {
         self.ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
         self.mid = Some(Mid::from(remote.mid()));
         let direction =
@@ -610,7 +613,7 @@ impl WebRtcPeer {
                         let told = &mut self.quality.far_end;
                         told.jitter = Duration::from_secs_f64(f64::from(remote.jitter) / f64::from(audio.clock().0));
                         (told.reported_at, told.heard_at) = (Some(stats.timestamp), Some(stats.timestamp));
-                        // The mean share of the reports since the event before; the first report alone gives none.
+                        // The mean share of the reports since the previous event; the first report yields none.
                         if let Some(loss) = stats.loss.map(|loss| f64::from(loss).clamp(0.0, 1.0)) {
                             (told.reports, told.loss_sum, told.loss) = (told.reports + 1, told.loss_sum + loss, loss);
                         }
@@ -628,7 +631,7 @@ impl WebRtcPeer {
 
     fn feed_time(&mut self, now: Instant) {
         if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
-            self.fail(ending(&error));
+            self.fail(failure_text(&error));
         }
     }
 
@@ -644,11 +647,12 @@ impl WebRtcPeer {
         match &self.life {
             Life::Open => Ok(()),
             Life::Failed(reason) => Err(LegError::Closed(reason.clone())),
-            Life::Closing | Life::Closed => Err(LegError::Closed("it was closed".into())),
+            Life::Closing | Life::Closed => Err(LegError::Closed("the leg was closed".into())),
         }
     }
 
-    /// Time never runs backwards, whatever order the driver's batches come in.
+    /// Returns the later of `now` and the last time: time never runs backwards, whatever order the driver's batches
+    /// have.
     fn advance(&mut self, now: Instant) -> Instant {
         self.last_now = self.last_now.max(now);
         self.last_now
@@ -659,7 +663,7 @@ impl WebRtcPeer {
         Origin { session: self.session, version: self.version, address: self.addresses[0] }
     }
 
-    /// Notes the source of an authenticated check; the oldest makes room.
+    /// Remembers the source of an authenticated check; the oldest one is dropped if there are too many.
     fn remember(&mut self, from: SocketAddr) {
         if !self.verified.contains(&from) {
             if self.verified.len() == MAX_VERIFIED {
@@ -689,17 +693,17 @@ impl std::fmt::Debug for WebRtcPeer {
     }
 }
 
-/// RFC 7983 section 7.
+/// Whether the datagram is DTLS (RFC 7983 section 7).
 fn is_dtls(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| (20..64).contains(first))
 }
 
-fn unusable(error: impl std::fmt::Display) -> LegError {
+fn unusable_sdp(error: impl std::fmt::Display) -> LegError {
     LegError::Sdp(error.to_string())
 }
 
-/// What str0m's last words mean for an operator.
-fn ending(error: &RtcError) -> String {
+/// Returns a text for operators about str0m's final error.
+fn failure_text(error: &RtcError) -> String {
     match error {
         RtcError::RemoteSdp(text) if text.contains("fingerprint") => {
             "the browser's certificate does not match the fingerprint in its SDP".into()

@@ -1,20 +1,20 @@
-//! The only reader of the clock: pure rooms are passed what these functions return.
+//! The only reader of the clock: pure modules receive the values that these functions return.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// Monotonic time, for everything that is measured or scheduled.
+/// Returns monotonic time, for everything that is measured or scheduled.
 #[allow(clippy::disallowed_methods)]
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Wall-clock time, for everything that is shown or stored.
+/// Returns wall-clock time, for everything that is displayed or stored.
 #[allow(clippy::disallowed_methods)]
 pub fn system_now() -> SystemTime {
     SystemTime::now()
 }
 
-/// How long the calling thread has run on a CPU.
+/// Returns the CPU time of the calling thread.
 #[allow(unsafe_code, reason = "clock_gettime is a syscall")]
 pub(crate) fn thread_run_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

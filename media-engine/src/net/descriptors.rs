@@ -1,4 +1,4 @@
-//! The process's table of file descriptors: its size, and how it is shared out.
+//! The process's table of file descriptors: its size, and its division among kinds of connections.
 //!
 //! ```text
 //!  table ─┬─ HTTP: pages, API, event streams, WebSockets   1/4
@@ -7,26 +7,26 @@
 //!         └─ the rest, more than half                      media, SIP sockets, connections of ours, files, store
 //! ```
 //!
-//! Strangers can open only what the first three hold: what calls need is out of their reach, however small the table is.
-//! `e2e::abuse::connections` shows it at 256 descriptors.
+//! Strangers can only open connections of the first three kinds. However small the table is, they cannot take the
+//! descriptors that calls need. `e2e::abuse::connections` verifies this with 256 descriptors.
 
 #![allow(unsafe_code, reason = "getrlimit and setrlimit are syscalls")]
 
 use std::io;
 
-/// No process needs more, and some systems have a limit of thousands of millions.
+/// Upper bound for the limit: no process needs more, and some systems have a limit of thousands of millions.
 const ENOUGH: u64 = 1 << 20;
 
-/// Size of the table: the soft limit, `RLIMIT_NOFILE`.
+/// Returns the size of the table: the soft limit, `RLIMIT_NOFILE`.
 pub fn limit() -> usize {
     let limit = read().map_or(1024, |limit| limit.rlim_cur.min(ENOUGH));
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-/// Raises the soft limit to the hard one, at most to 1,048,576; returns the limit that then holds.
+/// Raises the soft limit to the hard one, at most to 1,048,576; returns the limit that then applies.
 ///
 /// # Errors
-/// The system refuses; the limit is as it was.
+/// The error of the operating system; the limit is unchanged, and the caller may continue with it.
 pub fn raise_limit() -> io::Result<usize> {
     let mut limit = read()?;
     let wanted = limit.rlim_max.min(ENOUGH);
@@ -49,23 +49,23 @@ fn read() -> io::Result<libc::rlimit> {
     Ok(limit)
 }
 
-/// What peers may open at once, in connections.
+/// Maximum numbers of simultaneous connections that peers may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Size of the table.
+    /// Size of the table, in descriptors.
     pub limit: usize,
     /// HTTP connections of all kinds.
     pub http: usize,
-    /// WebSockets among them.
+    /// WebSockets, which are part of `http`.
     pub websockets: usize,
     /// Connections to the metrics listener.
     pub metrics: usize,
-    /// SIP connections by TCP and TLS that peers open, unfinished handshakes included.
+    /// SIP connections over TCP and TLS that peers open, including unfinished handshakes.
     pub sip: usize,
 }
 
 impl Budget {
-    /// The shares of a table of `limit` descriptors.
+    /// Returns the shares of a table with `limit` descriptors.
     pub fn of(limit: usize) -> Budget {
         let http = (limit / 4).clamp(8, 32_768);
         Budget {
@@ -83,12 +83,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_than_half_of_the_table_is_out_of_strangers_reach() {
+    fn strangers_can_use_less_than_half_of_the_table() {
         for limit in [64, 256, 1024, 4096, 20_000, 65_536, 1 << 20] {
             let budget = Budget::of(limit);
             let strangers = budget.http + budget.metrics + budget.sip;
             assert!(strangers * 2 < limit, "{limit}: {budget:?}");
-            assert!(budget.websockets < budget.http, "{limit}: pages and API keep places beside WebSockets");
+            assert!(budget.websockets < budget.http, "{limit}: WebSockets leave room for pages and API");
         }
     }
 

@@ -1,6 +1,9 @@
-//! Readiness of a worker's sockets, the wake-up from other threads, the alarm and the beat (epoll, eventfd, timerfd).
+//! Readiness of a worker's sockets, wake-up from other threads, the alarm and the beat (epoll, eventfd, timerfd).
 //!
-//! Not here: what is read. A socket that is not emptied is reported again.
+//! Invariants: reports are level-triggered, so a socket that was not emptied is reported again; a [`Wake`] that comes after
+//! the acknowledgement is not lost; an [`Alarm`] is reported once each time it is set. Nothing allocates after construction.
+//!
+//! Not here: reading and writing of the sockets.
 
 #![allow(unsafe_code, reason = "epoll, eventfd and timerfd are syscalls")]
 
@@ -17,46 +20,46 @@ pub(crate) struct Epoll {
     fd: OwnedFd,
 }
 
-/// Room for the reports of one wait.
+/// Buffer for the reports of one wait.
 pub(crate) struct Ready {
     events: Vec<libc::epoll_event>,
 }
 
 impl Ready {
-    /// Room for `capacity` sockets per wait.
+    /// Creates a buffer for `capacity` sockets per wait.
     pub(crate) fn with_capacity(capacity: usize) -> Ready {
         Ready { events: Vec::with_capacity(capacity) }
     }
 
-    /// Number of sockets reported by the last wait.
+    /// Returns the number of sockets reported by the last wait.
     pub(crate) fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Token of report `index`.
+    /// Returns the token of report `index`.
     pub(crate) fn token(&self, index: usize) -> u64 {
         self.events[index].u64
     }
 }
 
 impl Epoll {
-    /// A new instance.
+    /// Creates a new instance.
     pub(crate) fn new() -> io::Result<Epoll> {
         // SAFETY: takes no pointers; the result is checked.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: `fd` is open and owned by nobody else.
+        // SAFETY: `fd` is open and has no other owner.
         Ok(Epoll { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Report `fd` with `token` whenever it can be read. It leaves by [`Epoll::remove`], or by being closed.
+    /// Registers `fd` to be reported with `token` whenever it is readable, until [`Epoll::remove`] or until it is closed.
     pub(crate) fn add(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
         self.add_for(libc::EPOLLIN, fd, token)
     }
 
-    /// Report `fd` no more, though it stays open.
+    /// Stops the reports of `fd`, which stays open.
     pub(crate) fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
         // SAFETY: both descriptors are open for the call; an event is not needed to delete.
         let result = unsafe {
@@ -65,7 +68,7 @@ impl Epoll {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Report `alarm` with `token` once each time it rings.
+    /// Registers `alarm` to be reported with `token` once each time it fires.
     pub(crate) fn add_alarm(&self, alarm: &Alarm, token: u64) -> io::Result<()> {
         self.add_for(libc::EPOLLIN | libc::EPOLLET, alarm, token)
     }
@@ -79,17 +82,17 @@ impl Epoll {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Waits until something can be read: a socket, a wake-up or an alarm. An interrupted wait reports nothing.
+    /// Waits until a socket, a wake-up or an alarm is readable. An interrupted wait reports nothing.
     pub(crate) fn wait(&self, ready: &mut Ready) -> io::Result<()> {
         self.report(ready, -1)
     }
 
-    /// What can be read now.
+    /// Reports what is readable now, without waiting.
     pub(crate) fn look(&self, ready: &mut Ready) -> io::Result<()> {
         self.report(ready, 0)
     }
 
-    /// `timeout_ms`: −1 waits for ever.
+    /// Waits for at most `timeout_ms`; −1 waits forever.
     fn report(&self, ready: &mut Ready, timeout_ms: libc::c_int) -> io::Result<()> {
         ready.events.clear();
         let room = ready.events.capacity().min(i32::MAX as usize) as i32;
@@ -105,8 +108,8 @@ impl Epoll {
     }
 }
 
-/// Makes a wait return at a time. It stays set while packets come and go: a time-out given to each wait would have the
-/// kernel set and take back a timer per packet, which costs more than what else the relay does with it.
+/// Makes a wait return at a given time. It stays set while packets are processed: a time-out for each wait would make the
+/// kernel set and remove a timer per packet, which costs more than all else that the relay does with the packet.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     fd: OwnedFd,
@@ -114,29 +117,29 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    /// A new timer, not set.
+    /// Creates a timer that is not set.
     pub(crate) fn new() -> io::Result<Alarm> {
         Ok(Alarm { fd: timer(libc::TFD_NONBLOCK)?, set_for: None })
     }
 
-    /// Lets the alarm be reported at `at` at the latest. One that is set for earlier stays.
+    /// Sets the alarm to be reported at `at` at the latest. An alarm that is set for an earlier time is left unchanged.
     pub(crate) fn set(&mut self, at: Instant) -> io::Result<()> {
         if self.set_for.is_some_and(|set_for| set_for <= at) {
             return Ok(());
         }
-        // Setting forgets that it rang.
+        // Setting clears the expiration.
         set_timer(&self.fd, at, Duration::ZERO)?;
         self.set_for = Some(at);
         Ok(())
     }
 
-    /// It was reported: the next `set` sets it anew.
+    /// Notes that the alarm was reported, so that the next `set` sets it again.
     pub(crate) fn rang(&mut self) {
         self.set_for = None;
     }
 }
 
-/// A steady beat to work by, for who would set an alarm for nearly every millisecond anyway: the kernel goes on by itself.
+/// A periodic timer, for a thread that would otherwise set an alarm for nearly every millisecond: the kernel repeats it by itself.
 #[derive(Debug)]
 pub(crate) struct Beat {
     fd: OwnedFd,
@@ -144,12 +147,12 @@ pub(crate) struct Beat {
 }
 
 impl Beat {
-    /// It does not beat yet.
+    /// Creates a stopped beat.
     pub(crate) fn new() -> io::Result<Beat> {
         Ok(Beat { fd: timer(0)?, beats: false })
     }
 
-    /// Starts, with the first beat at `first`, or goes on; see [`Beat::stop`].
+    /// Starts the beat, the first one at `first`; does nothing if it is running. See [`Beat::stop`].
     pub(crate) fn start(&mut self, first: impl FnOnce() -> Instant, every: Duration) -> io::Result<()> {
         if !self.beats {
             set_timer(&self.fd, first(), every)?;
@@ -158,7 +161,7 @@ impl Beat {
         Ok(())
     }
 
-    /// Beats no more.
+    /// Stops the beat.
     pub(crate) fn stop(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.beats) {
             set_timespec(&self.fd, Duration::ZERO, Duration::ZERO)?;
@@ -166,7 +169,7 @@ impl Beat {
         Ok(())
     }
 
-    /// Waits for the next beat, if none was missed since the last one. Only between `start` and `stop`.
+    /// Waits for the next beat, if none was missed since the last one. To be called only between `start` and `stop`.
     pub(crate) fn wait(&self) -> io::Result<()> {
         let mut count = [0_u8; 8];
         // SAFETY: reads into eight live bytes.
@@ -185,13 +188,13 @@ fn timer(flags: libc::c_int) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: `fd` is open and owned by nobody else.
+    // SAFETY: `fd` is open and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A time that has passed is now; an interval of zero: once.
+/// Sets a timer. A time in the past means now; an interval of zero means once.
 fn set_timer(fd: &OwnedFd, at: Instant, every: Duration) -> io::Result<()> {
-    // Zero would unset it.
+    // Zero would unset the timer.
     set_timespec(fd, at.saturating_duration_since(clock::now()).max(Duration::from_nanos(1)), every)
 }
 
@@ -201,7 +204,7 @@ fn set_timespec(fd: &OwnedFd, first: Duration, every: Duration) -> io::Result<()
         tv_nsec: i64::from(span.subsec_nanos()),
     };
     let value = libc::itimerspec { it_interval: spec(every), it_value: spec(first) };
-    // SAFETY: `value` outlives the call; the old value is not asked for.
+    // SAFETY: `value` outlives the call; the old value is not requested.
     let result = unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &raw const value, std::ptr::null_mut()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -220,18 +223,18 @@ pub(crate) struct Wake {
 }
 
 impl Wake {
-    /// A new eventfd.
+    /// Creates a new eventfd.
     pub(crate) fn new() -> io::Result<Wake> {
         // SAFETY: takes no pointers; the result is checked.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: `fd` is open and owned by nobody else.
+        // SAFETY: `fd` is open and has no other owner.
         Ok(Wake { fd: unsafe { OwnedFd::from_raw_fd(fd) }, pending: AtomicBool::new(false) })
     }
 
-    /// Makes the worker's wait return. Cheap when it is already due to.
+    /// Makes the worker's wait return. Cheap if a wake-up is already pending.
     pub(crate) fn wake(&self) {
         if !self.pending.swap(true, Ordering::AcqRel) {
             let one = 1_u64.to_ne_bytes();
@@ -240,10 +243,10 @@ impl Wake {
         }
     }
 
-    /// Called by the woken before it looks at what there is to do.
+    /// Clears the wake-up; to be called by the woken thread before it looks for work.
     pub(crate) fn acknowledge(&self) {
         let mut count = [0_u8; 8];
-        // SAFETY: reads into eight live bytes; nothing to read is no harm.
+        // SAFETY: reads into eight live bytes; it is harmless if there is nothing to read.
         unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
         self.pending.store(false, Ordering::Release);
     }
@@ -255,7 +258,7 @@ impl AsFd for Wake {
     }
 }
 
-/// Lets the calling thread run before all others that did not ask for it (SCHED_RR).
+/// Gives the calling thread priority over all threads with ordinary scheduling (SCHED_RR).
 pub(crate) fn run_before_others() -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: `parameters` outlives the call; 0 names the calling thread.
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn alarm_rings_at_its_earliest_time_and_once() {
+    fn alarm_fires_once_at_its_earliest_time() {
         let (epoll, mut alarm, mut ready) = (Epoll::new().unwrap(), Alarm::new().unwrap(), Ready::with_capacity(4));
         epoll.add_alarm(&alarm, 7).unwrap();
         let start = clock::now();
@@ -311,23 +314,23 @@ mod tests {
         assert_eq!((ready.len(), ready.token(0)), (1, 7));
         assert!(clock::now() - start >= Duration::from_millis(5));
         epoll.look(&mut ready).unwrap();
-        assert_eq!(ready.len(), 0, "told once");
+        assert_eq!(ready.len(), 0, "reported once");
         alarm.rang();
         alarm.set(start + Duration::from_secs(3_600)).unwrap();
         epoll.look(&mut ready).unwrap();
         assert_eq!(ready.len(), 0);
         alarm.set(start).unwrap();
         epoll.wait(&mut ready).unwrap();
-        assert_eq!(ready.len(), 1, "a time that has passed");
+        assert_eq!(ready.len(), 1, "a time in the past is reported");
     }
 
     #[test]
-    fn beat_goes_on_by_itself_until_it_is_stopped() {
+    fn beat_repeats_by_itself_until_it_is_stopped() {
         let (mut beat, every, start) = (Beat::new().unwrap(), Duration::from_millis(2), clock::now());
         for count in 1..=20 {
             beat.start(|| start + every, every).unwrap();
             beat.wait().unwrap();
-            assert!(clock::now() >= start + every * count, "not before its time");
+            assert!(clock::now() >= start + every * count, "a beat never comes early");
         }
         beat.stop().unwrap();
         beat.start(clock::now, Duration::from_secs(3_600)).unwrap();

@@ -1,4 +1,4 @@
-//! Clock, sockets, ports, descriptors, memory, and who has to run for good: the only reader of the clock.
+//! Clock, sockets, ports, file descriptors, memory, and supervision of permanent tasks. Only this module reads the clock.
 
 pub mod clock;
 pub mod descriptors;

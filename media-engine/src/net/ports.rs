@@ -4,10 +4,10 @@
 //! PortRange ── lease() ──▶ PortLease { rtp: even port, rtcp: the odd one above }   ── drop ──▶ free again
 //! ```
 //!
-//! Invariants: pairs that are leased are not tried, so a lease costs the same however many there are; of the others the
-//! operating system's bind is the judge, so other programs on the same range do no harm, and at most [`TRIES`] of theirs are passed
-//! over per lease. Pairs wait in a queue, shuffled at the start: a pair just freed is the last to be given again, so late packets of
-//! an old call do not reach a new one, and the next call's ports follow from no call before. Not here: which leg owns a lease, and
+//! Invariants: leased pairs are not tried, so a lease costs the same however many there are. Of the other pairs the operating
+//! system's bind decides, so other programs on the same range do no harm; at most [`TRIES`] of their pairs are skipped per
+//! lease. Pairs wait in a queue that is shuffled at the start: a pair just freed is the last to be leased again, so late packets of
+//! an old call do not reach a new one, and the ports of the next call cannot be predicted. Not here: which leg owns a lease, and
 //! the shared ports of browser legs beyond their binding.
 //!
 //! Sources: RFC 3550 section 11 (even port for RTP, the next for RTCP), RFC 4594 section 4.1 (EF for telephony).
@@ -19,27 +19,27 @@ use std::sync::Arc;
 use crossbeam_queue::ArrayQueue;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// DSCP "expedited forwarding" in the place of the TOS byte.
+/// DSCP "expedited forwarding", shifted to its position in the TOS byte.
 const TOS_EXPEDITED: u32 = 0xb8;
 
-/// Pairs that other programs hold and that one lease passes over.
+/// Maximum number of pairs held by other programs that one lease skips.
 const TRIES: usize = 32;
 
-/// No pair of the range can be bound.
+/// No pair of ports in the range can be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("no pair of UDP ports is free in {low}-{high} on {address}: {source}; widen `media.ports`")]
 pub struct NoPorts {
-    /// Where ports were sought.
+    /// Address on which ports were sought.
     pub address: IpAddr,
     /// First port of the range.
     pub low: u16,
     /// Last port of the range.
     pub high: u16,
-    /// What the system said last.
+    /// Last error of the operating system.
     pub source: io::Error,
 }
 
-/// A range of media ports on one address. Clones share what is free.
+/// A range of media ports on one address. Clones share the queue of free pairs.
 #[derive(Clone, Debug)]
 pub struct PortRange {
     address: IpAddr,
@@ -52,13 +52,13 @@ pub struct PortRange {
 #[derive(Debug)]
 struct Free {
     waiting: ArrayQueue<u16>,
-    /// Pairs of the whole range.
+    /// Number of pairs in the whole range.
     pairs: usize,
 }
 
 impl PortRange {
-    /// The range `low..=high` on `address`. An address that is not this host's own (a public address before a 1:1 NAT) is
-    /// served by sockets on every local address.
+    /// Creates the range `low..=high` on `address`. If the address does not belong to this host (a public address before a 1:1
+    /// NAT), the sockets are bound to every local address.
     pub fn new(address: IpAddr, (low, high): (u16, u16)) -> PortRange {
         let even = (low..high).filter(|port| port % 2 == 0);
         let mut shuffled: Vec<u16> = even.collect();
@@ -66,19 +66,22 @@ impl PortRange {
         let pairs = shuffled.len();
         let waiting = ArrayQueue::new(pairs.max(1));
         for port in shuffled {
-            // It has room for all.
+            // The queue has room for all pairs.
             let _ = waiting.push(port);
         }
         PortRange { address, low, high, free: Arc::new(Free { waiting, pairs }) }
     }
 
-    /// Binds a free pair. Errors: every pair is leased, other programs hold the ones that were tried, or the address cannot be bound at
-    /// all.
+    /// Binds a free pair.
+    ///
+    /// # Errors
+    /// [`NoPorts`] if every pair is leased, if other programs hold all that were tried, or if the address cannot be bound at all.
+    /// The caller should refuse the leg.
     pub fn lease(&self) -> Result<PortLease, NoPorts> {
         let mut last = io::Error::new(io::ErrorKind::AddrInUse, "every pair is in use");
         for _ in 0..TRIES.min(self.free.pairs) {
             let Some(rtp_port) = self.free.waiting.pop() else { break };
-            // Whatever becomes of it, it goes to the end of the queue.
+            // In any case the pair returns to the end of the queue.
             let place = Place { rtp_port, free: Arc::clone(&self.free) };
             match self.bind_pair(rtp_port) {
                 Ok((rtp, rtcp)) => return Ok(PortLease { rtp, rtcp, place }),
@@ -92,53 +95,53 @@ impl PortRange {
         Err(NoPorts { address: self.address, low: self.low, high: self.high, source: last })
     }
 
-    /// Address that goes into SDP.
+    /// Returns the address that is written into SDP.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Pairs that are leased now.
+    /// Returns the number of pairs that are leased now.
     pub fn leased(&self) -> usize {
         self.free.pairs - self.free.waiting.len()
     }
 
     fn bind_pair(&self, rtp_port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
         let rtp = bind_media(self.address, rtp_port)?;
-        // Room for what a flood brings while the thread is held up; a refusal leaves the system's default.
+        // Room for the packets of a flood while the thread is delayed; if refused, the system's default remains.
         let _ = socket2::SockRef::from(&rtp).set_recv_buffer_size(LEG_BUFFER);
         let rtcp = bind_media(self.address, rtp_port + 1)?;
         Ok((rtp, rtcp))
     }
 }
 
-/// A bound pair of ports; both are free again when it is dropped.
+/// A bound pair of ports; both are free again when the lease is dropped.
 #[derive(Debug)]
 pub struct PortLease {
     /// Socket on the even port, non-blocking.
     pub rtp: UdpSocket,
     /// Socket on the odd port above, non-blocking.
     pub rtcp: UdpSocket,
-    /// Dropped last: the pair waits again when its sockets are closed.
+    /// Dropped last: the pair returns to the queue after its sockets are closed.
     place: Place,
 }
 
 impl PortLease {
-    /// Port for RTP, as it goes into SDP.
+    /// Returns the port for RTP, as written into SDP.
     pub fn rtp_port(&self) -> u16 {
         self.place.rtp_port
     }
 
-    /// Port for RTCP.
+    /// Returns the port for RTCP, one above that for RTP.
     pub fn rtcp_port(&self) -> u16 {
         self.place.rtp_port + 1
     }
 }
 
-/// Receive buffer of a leg's RTP socket, bytes: at 10,000 small packets a second it lasts for some 100 ms, where the usual
+/// Receive buffer of a leg's RTP socket in bytes: at 10,000 small packets a second it lasts for some 100 ms, whereas the usual
 /// default lasts for 20 ms (measured: `tests/worker_flood.rs` on a machine loaded sevenfold lost 3 % with the default).
 const LEG_BUFFER: usize = 1 << 20;
 
-/// A pair that was taken out of the queue; dropping it puts it at the end.
+/// A pair that was taken out of the queue; dropping it appends it to the queue.
 #[derive(Debug)]
 struct Place {
     rtp_port: u16,
@@ -147,12 +150,12 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // It came out of this queue, which has room for it.
+        // The pair came out of this queue, so there is room for it.
         let _ = self.free.waiting.push(self.rtp_port);
     }
 }
 
-/// Puts ports in an order that nobody can guess; without the system's random source they stay as they are.
+/// Puts ports in an unpredictable order; without the system's random source the order is unchanged.
 fn shuffle(ports: &mut [u16]) {
     let mut seed = [0; 8];
     if aws_lc_rs::rand::fill(&mut seed).is_err() {
@@ -160,20 +163,20 @@ fn shuffle(ports: &mut [u16]) {
     }
     let mut random = u64::from_ne_bytes(seed);
     for at in (1..ports.len()).rev() {
-        // One step of a linear congruential generator (Knuth's MMIX); its upper bits are the random ones.
+        // One step of a linear congruential generator (Knuth's MMIX); only its upper bits are random enough.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ports.swap(at, (random >> 33) as usize % (at + 1));
     }
 }
 
-/// Binds the highest free port of the range, for a worker's browser legs; per-call pairs are sought from below.
+/// Binds the highest free port of the range for a worker's browser legs; per-call pairs are taken from below.
 pub(crate) fn bind_shared(address: IpAddr, (low, high): (u16, u16)) -> io::Result<(UdpSocket, SocketAddr)> {
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the port range is empty");
     for port in (low..=high).rev() {
         match bind_media(address, port) {
             Ok(socket) => {
                 let reference = socket2::SockRef::from(&socket);
-                // Many browsers' packets may wait here at once; a refusal leaves the system's default.
+                // Packets of many browsers may wait here at once; if refused, the system's default remains.
                 let _ = reference.set_recv_buffer_size(4 << 20);
                 let _ = reference.set_send_buffer_size(4 << 20);
                 return Ok((socket, SocketAddr::new(address, port)));
@@ -202,7 +205,7 @@ fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let at = SocketAddr::new(address, port);
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    // Marking is a wish: networks that do not know it ignore it, and so do we if it is refused.
+    // Marking is optional: some networks ignore it, and a refusal is ignored here.
     let _ = match address {
         IpAddr::V4(_) => socket.set_tos_v4(TOS_EXPEDITED),
         IpAddr::V6(_) => socket.set_tclass_v6(TOS_EXPEDITED),
@@ -218,7 +221,7 @@ mod tests {
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
-    fn pair_is_even_and_odd_and_comes_back_when_dropped() {
+    fn pair_is_even_and_odd_and_is_freed_when_dropped() {
         let range = PortRange::new(LOOPBACK, (17_001, 17_099));
         let lease = range.lease().unwrap();
         assert_eq!(lease.rtp_port() % 2, 0);
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn port_taken_by_another_program_is_passed_over() {
+    fn port_taken_by_another_program_is_skipped() {
         let taken = UdpSocket::bind((LOOPBACK, 17_111)).unwrap();
         let range = PortRange::new(LOOPBACK, (17_110, 17_113));
         for _ in 0..4 {
@@ -258,11 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn freed_pair_is_the_last_to_be_given_again() {
+    fn freed_pair_is_the_last_to_be_leased_again() {
         let range = PortRange::new(LOOPBACK, (17_130, 17_169));
         let first = range.lease().unwrap().rtp_port();
         let others: Vec<u16> = (1..20).map(|_| range.lease().unwrap().rtp_port()).collect();
-        assert!(!others.contains(&first), "{first} again among {others:?}");
+        assert!(!others.contains(&first), "{first} was leased again among {others:?}");
         assert_eq!(range.lease().unwrap().rtp_port(), first);
     }
 
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_address_is_served_on_every_local_one() {
+    fn foreign_address_is_bound_on_every_local_address() {
         let range = PortRange::new("192.0.2.1".parse().unwrap(), (17_120, 17_129));
         let lease = range.lease().unwrap();
         assert!(lease.rtp.local_addr().unwrap().ip().is_unspecified());

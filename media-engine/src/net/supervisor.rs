@@ -1,12 +1,12 @@
-//! Who has to run for as long as the server does: tasks and threads by name. When one of them ends before the stop, by a panic or
-//! by itself, its owner is told, who ends the process.
+//! Supervision of tasks and threads that must run as long as the server does. When one of them ends before the stop, by a panic
+//! or by returning, a [`Fault`] with its name is sent to the owner, which ends the process.
 //!
 //! ```text
 //! spawn, run, thread (name, work) ─▶ work ends ─▶ before `stopping`? ─▶ log, metric, Fault ─▶ the owner
 //! ```
 //!
-//! Invariants: a fault is logged even when nobody takes it; nothing here waits.
-//! Not here: work that may fail by itself, such as one call's task or one connection's.
+//! Invariants: a fault is logged even if nobody receives it; nothing here waits.
+//! Not here: work that may fail on its own, such as the task of one call or one connection.
 
 use std::any::Any;
 use std::fmt;
@@ -20,15 +20,15 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-/// Faults that may wait: the first one ends the process.
+/// Capacity of the fault queue; the first fault already ends the process.
 const FAULTS: usize = 16;
 
-/// Something that had to run has ended.
+/// End of a task or thread that must run permanently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Which task or thread.
+    /// Name of the task or thread.
     pub name: String,
-    /// The panic's message, or that it ended by itself.
+    /// The panic's message, or a statement that the work returned.
     pub why: String,
 }
 
@@ -38,40 +38,40 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Watches tasks and threads. Clones share it. See the module head.
+/// Supervisor of tasks and threads. Clones share their state. See the module documentation.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     faults: mpsc::Sender<Fault>,
     stopping: Arc<AtomicBool>,
-    /// Which name is to panic, for tests.
+    /// Name of the task that is to panic, for tests.
     provoked: watch::Sender<Option<String>>,
 }
 
 impl Supervisor {
-    /// A supervisor, and where it tells faults.
+    /// Creates a supervisor, and the receiver of its faults.
     pub fn new() -> (Supervisor, mpsc::Receiver<Fault>) {
         let (faults, told) = mpsc::channel(FAULTS);
         (Supervisor { faults, stopping: Arc::default(), provoked: watch::Sender::new(None) }, told)
     }
 
-    /// A supervisor that only logs panics, for parts that run without a server: whoever started them may end them at any time.
+    /// Creates a supervisor that only logs panics, for parts that run without a server: their creator may end them at any time.
     pub fn log_only() -> Supervisor {
         let (supervisor, _nobody) = Supervisor::new();
         supervisor.stopping();
         supervisor
     }
 
-    /// From now on everything may end.
+    /// Declares that from now on all tasks and threads may end.
     pub fn stopping(&self) {
         self.stopping.store(true, Ordering::Release);
     }
 
-    /// Starts a task that has to run until [`Supervisor::stopping`].
+    /// Starts a task that must run until [`Supervisor::stopping`].
     pub fn spawn(&self, name: &str, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         tokio::spawn(self.run(name, work))
     }
 
-    /// The same for a task that somebody else starts. A panic of `work` does not leave the future.
+    /// Like [`Supervisor::spawn`], for a task that the caller starts. A panic of `work` does not leave the future.
     pub fn run<W: Future<Output = ()> + Send>(&self, name: &str, work: W) -> impl Future<Output = ()> + Send + use<W> {
         let post = self.post(name);
         async move {
@@ -82,14 +82,14 @@ impl Supervisor {
                 }
             };
             let ended = AssertUnwindSafe(work).catch_unwind().await;
-            post.supervisor.ended(&post.name, ended);
+            post.supervisor.report_end(&post.name, ended);
         }
     }
 
-    /// Starts a thread that has to run until [`Supervisor::stopping`]; its work calls [`Post::check`] now and then.
+    /// Starts a thread that must run until [`Supervisor::stopping`]; its work has to call [`Post::check`] regularly.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The error of the operating system if no thread can be started.
     pub fn thread(
         &self,
         name: &str,
@@ -98,11 +98,11 @@ impl Supervisor {
         let post = self.post(name);
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| work(&post)));
-            post.supervisor.ended(&post.name, ended);
+            post.supervisor.report_end(&post.name, ended);
         })
     }
 
-    /// Makes the task or thread of this name panic, so that a test sees what follows. Not in release builds.
+    /// Makes the task or thread of this name panic, so that a test can observe the result. Not in release builds.
     #[cfg(debug_assertions)]
     pub fn provoke(&self, name: &str) {
         self.provoked.send_replace(Some(name.to_owned()));
@@ -112,8 +112,8 @@ impl Supervisor {
         Post { supervisor: self.clone(), name: name.to_owned() }
     }
 
-    /// Tells the end of `name`, unless everything stops and it went well.
-    fn ended(&self, name: &str, how: Result<(), Box<dyn Any + Send>>) {
+    /// Reports the end of `name`, unless the server is stopping and there was no panic.
+    fn report_end(&self, name: &str, how: Result<(), Box<dyn Any + Send>>) {
         let why = match &how {
             Ok(()) if self.stopping.load(Ordering::Acquire) => return,
             Ok(()) => "has ended".to_owned(),
@@ -121,12 +121,12 @@ impl Supervisor {
         };
         metrics::counter!("tandem_supervised_ends_total", "name" => name.to_owned()).increment(1);
         tracing::error!(name, why, "a part of the server has failed");
-        // The owner is gone, or has heard of enough faults.
+        // The owner has ended, or the queue is full of faults.
         let _ = self.faults.try_send(Fault { name: name.to_owned(), why });
     }
 }
 
-/// One supervised task's or thread's view of its supervisor.
+/// Handle of one supervised task or thread to its supervisor.
 #[derive(Debug)]
 pub struct Post {
     supervisor: Supervisor,
@@ -134,19 +134,19 @@ pub struct Post {
 }
 
 impl Post {
-    /// Panics when a test wants it, in debug builds only.
+    /// Panics if a test requested it, in debug builds only.
     #[inline]
     pub fn check(&self) {
         #[cfg(debug_assertions)]
         assert!(self.supervisor.provoked.borrow().as_deref() != Some(self.name.as_str()), "provoked");
     }
 
-    /// Waits until a test wants the task to panic; for ever in release builds.
+    /// Waits until a test requests a panic; forever in release builds.
     async fn provoked(&self) {
         if cfg!(debug_assertions) {
             let mut provoked = self.supervisor.provoked.subscribe();
             let own = |name: &Option<String>| name.as_deref() == Some(self.name.as_str());
-            // The supervisor holds the other end as long as this.
+            // The sender lives as long as this handle.
             let _ = provoked.wait_for(own).await;
         } else {
             std::future::pending().await
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ends_before_the_stop_are_told_with_name_and_reason() {
+    async fn ends_before_the_stop_are_reported_with_name_and_reason() {
         let (supervisor, mut faults) = Supervisor::new();
         supervisor.spawn("alpha", async { panic!("no {}", 1) });
         assert_eq!(faults.recv().await, Some(fault("alpha", "panicked: no 1")));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_the_stop_only_panics_are_told() {
+    async fn after_the_stop_only_panics_are_reported() {
         let (supervisor, mut faults) = Supervisor::new();
         supervisor.stopping();
         supervisor.spawn("alpha", async {}).await.unwrap();

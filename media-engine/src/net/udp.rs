@@ -1,7 +1,7 @@
-//! Batches of datagrams: one syscall in, one out (recvmmsg, sendmmsg).
+//! Batches of datagrams: one syscall to receive many, one to send many (recvmmsg, sendmmsg).
 //!
 //! ```text
-//! socket ── receive() ──▶ ReceiveBatch: buffers that stay ── datagram(i) ──▶ (source, bytes)
+//! socket ── receive() ──▶ ReceiveBatch: fixed buffers ── datagram(i) ──▶ (source, bytes)
 //! push(to, bytes) ──▶ SendBatch ── flush(socket) ──▶ socket
 //! ```
 //!
@@ -14,10 +14,10 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
-/// Longest datagram taken: above any RTP, RTCP, STUN or DTLS packet of a path with the usual MTU.
+/// Longest datagram that is accepted: above any RTP, RTCP, STUN or DTLS packet of a path with the usual MTU.
 pub(crate) const MAX_DATAGRAM: usize = 2048;
 
-/// Buffers that datagrams are received into.
+/// Buffers for received datagrams.
 pub(crate) struct ReceiveBatch {
     buffers: Box<[[u8; MAX_DATAGRAM]]>,
     names: Box<[libc::sockaddr_storage]>,
@@ -26,11 +26,11 @@ pub(crate) struct ReceiveBatch {
     headers: Box<[libc::mmsghdr]>,
 }
 
-// SAFETY: the raw pointers inside lead only to memory that the struct owns on the heap.
+// SAFETY: the raw pointers inside point only to memory that the struct owns on the heap.
 unsafe impl Send for ReceiveBatch {}
 
 impl ReceiveBatch {
-    /// Room for `count` datagrams.
+    /// Creates a batch for `count` datagrams.
     pub(crate) fn new(count: usize) -> ReceiveBatch {
         let mut buffers = vec![[0_u8; MAX_DATAGRAM]; count].into_boxed_slice();
         // SAFETY: the C structs of this module are plain old data, for which all zeros is a valid value.
@@ -43,9 +43,9 @@ impl ReceiveBatch {
         ReceiveBatch { buffers, names, _vectors: vectors, headers }
     }
 
-    /// Receives what is there, at most `most`, without waiting: the number of datagrams. To look for one more than there are
-    /// costs the kernel a part of what receiving one does. An error that an earlier send caused (ICMP) is no error of this
-    /// socket: nothing is reported for it.
+    /// Receives the waiting datagrams, at most `most`, without blocking; returns their number. Asking for one more than there are
+    /// costs the kernel a part of what receiving one does. An error caused by an earlier send (ICMP) is not reported, as it does not
+    /// concern this socket.
     pub(crate) fn receive(&mut self, socket: &impl AsRawFd, most: usize) -> io::Result<usize> {
         // SAFETY: the headers point at buffers, names and vectors that this struct owns and does not move.
         let count = unsafe {
@@ -67,8 +67,8 @@ impl ReceiveBatch {
         }
     }
 
-    /// Datagram `index` of the last `receive`, which counted more than `index`. `None`: cut short or of no known family.
-    /// The bytes may be worked on in place; the next `receive` overwrites them.
+    /// Returns datagram `index` of the last `receive`, which returned a larger number. `None` if it was truncated or has an unknown
+    /// address family. The bytes may be modified in place; the next `receive` overwrites them.
     pub(crate) fn datagram(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8])> {
         let header = &mut self.headers[index];
         header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
@@ -80,7 +80,7 @@ impl ReceiveBatch {
     }
 }
 
-/// Datagrams gathered for one socket.
+/// Datagrams collected for sending through one socket.
 pub(crate) struct SendBatch {
     buffers: Box<[[u8; MAX_DATAGRAM]]>,
     names: Box<[libc::sockaddr_storage]>,
@@ -89,22 +89,22 @@ pub(crate) struct SendBatch {
     used: usize,
 }
 
-// SAFETY: the raw pointers inside lead only to memory that the struct owns on the heap.
+// SAFETY: the raw pointers inside point only to memory that the struct owns on the heap.
 unsafe impl Send for SendBatch {}
 
 impl SendBatch {
-    /// Room for `count` datagrams.
+    /// Creates a batch for `count` datagrams.
     pub(crate) fn new(count: usize) -> SendBatch {
         let ReceiveBatch { buffers, names, _vectors: vectors, headers } = ReceiveBatch::new(count);
         SendBatch { buffers, names, vectors, headers, used: 0 }
     }
 
-    /// Whether `flush` is due before the next `push`.
+    /// Returns whether `flush` is due before the next `push`.
     pub(crate) fn is_full(&self) -> bool {
         self.used == self.headers.len()
     }
 
-    /// Copies a datagram in. The caller flushes when full; a datagram beyond the room or above the size is not taken.
+    /// Copies a datagram into the batch; `false` if the batch is full (the caller must flush first) or the datagram is too long.
     pub(crate) fn push(&mut self, to: SocketAddr, bytes: &[u8]) -> bool {
         if self.is_full() || bytes.len() > MAX_DATAGRAM {
             return false;
@@ -117,7 +117,7 @@ impl SendBatch {
         true
     }
 
-    /// Sends all that was pushed; returns how many the system refused (its queue is full, or the path is closed).
+    /// Sends all collected datagrams; returns how many the system refused (its queue is full, or the path is closed).
     pub(crate) fn flush(&mut self, socket: &impl AsRawFd) -> usize {
         let (mut sent, mut refused) = (0, 0);
         while sent + refused < self.used {
@@ -142,7 +142,7 @@ impl SendBatch {
     }
 }
 
-/// Sends one datagram without waiting. An error left behind by ICMP is taken off the socket, and the datagram is sent.
+/// Sends one datagram without blocking. An error left by ICMP is cleared from the socket, and the datagram is sent.
 pub(crate) fn send(socket: &std::net::UdpSocket, to: SocketAddr, bytes: &[u8]) -> bool {
     match socket.send_to(bytes, to) {
         Ok(_) => true,
@@ -174,7 +174,7 @@ fn address_of(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
             let v6 = unsafe { &*std::ptr::from_ref(name).cast::<libc::sockaddr_in6>() };
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
             let port = u16::from_be(v6.sin6_port);
-            // A v4 peer on a dual-stack socket shows as its v4 self, as SDP and candidates name it.
+            // A v4 peer on a dual-stack socket is returned with its v4 address, as in SDP and candidates.
             Some(match ip.to_ipv4_mapped() {
                 Some(v4) => SocketAddr::new(IpAddr::V4(v4), port),
                 None => SocketAddr::V6(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id)),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_peer_does_not_hurt_the_next_send() {
+    fn closed_peer_does_not_affect_the_next_send() {
         let here = UdpSocket::bind("127.0.0.1:0").unwrap();
         let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let there = UdpSocket::bind("127.0.0.1:0").unwrap();

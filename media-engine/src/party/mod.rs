@@ -1,12 +1,12 @@
-//! A party: a SIP user agent on its own sockets that places or takes one call at a time, speaks samples and
-//! hears samples.
+//! A party: a SIP user agent on its own sockets that places or takes one call at a time, and sends and
+//! receives samples.
 //!
 //! ```text
 //! say(samples) ─▶ worker leg ─ RTP ─▶ Tandem ─ RTP ─▶ worker leg ─ tap ─▶ heard()
 //! ```
 //!
-//! The demo's customer and agent are parties, so are the far ends in tests and examples. Not here: anything that
-//! the engine uses to serve calls; a party shares its rooms (sip, sdp, worker) but none of its state.
+//! The demo's customer and agent are parties, and so are the far ends in tests and examples. Not here: anything that
+//! the engine uses to serve calls; a party shares its modules (sip, sdp, worker) but none of its state.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::sip_io::{SipHandle, SipStack};
 use crate::units::LegId;
 use crate::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest};
 
-/// The name under which a party knows Tandem.
+/// Name of the trunk that represents Tandem in a party.
 const TRUNK: &str = "tandem";
-/// A party has one leg at a time.
+/// The only leg of a party.
 const LEG: LegId = LegId(1);
-/// Twenty seconds of heard frames may wait.
+/// Number of received frames that may wait in the tap: twenty seconds.
 const HEARD: usize = 1_000;
 
-/// What went wrong for a party, in one sentence.
+/// Error of a party, described in one sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PartyError(String);
@@ -39,15 +39,15 @@ fn err(error: impl std::fmt::Display) -> PartyError {
     PartyError(error.to_string())
 }
 
-/// What a party notices.
+/// Event that a party reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Noticed {
-    /// Somebody calls; answer with [`Party::answer`].
+    /// A call comes in; answer it with [`Party::answer`].
     Rings {
-        /// Caller's user part.
+        /// User part of the caller.
         from: String,
     },
-    /// The caller gave up, or the other end hung up.
+    /// The call has ended: the caller gave up, or the other end hung up.
     Over,
     /// The other end rings.
     Ringing,
@@ -55,15 +55,15 @@ pub enum Noticed {
     Answered,
     /// The call failed with this SIP status.
     Failed(u16),
-    /// The registration was taken (true) or refused.
+    /// The registration was accepted (true) or refused.
     Registered(bool),
     /// A key was pressed at the other end.
     Dtmf(char),
-    /// A clip given to [`Party::say`] has been sent whole.
+    /// A clip given to [`Party::say`] has been sent completely.
     Said(u64),
 }
 
-/// A user agent.
+/// A SIP user agent with media.
 pub struct Party {
     sip: SipHandle,
     events: mpsc::Receiver<SipEvent>,
@@ -77,16 +77,16 @@ pub struct Party {
     dialog: Option<DialogId>,
     offer: Option<String>,
     local: Option<Local>,
-    /// Of our latest description.
+    /// Version of our latest description.
     sdp_version: u64,
     open: bool,
 }
 
 impl Party {
-    /// Opens sockets on `address`; calls go to Tandem's SIP at `tandem`. `codecs`: in order of preference.
+    /// Opens sockets on `address`; calls go to Tandem's SIP at `tandem`. `codecs` are in order of preference.
     ///
     /// # Errors
-    /// No socket or thread to be had.
+    /// If sockets or threads cannot be created.
     pub async fn start(address: IpAddr, tandem: SocketAddr, codecs: Vec<Codec>) -> Result<Party, PartyError> {
         let listen = vec![format!("udp:{}", SocketAddr::new(address, 0))];
         let config = SipConfig { listen, domain: address.to_string(), ..SipConfig::default() };
@@ -116,24 +116,24 @@ impl Party {
         })
     }
 
-    /// Whether calls made and taken from now on are encrypted.
+    /// Sets whether calls made and taken from now on are encrypted.
     pub fn set_srtp(&mut self, srtp: Srtp) {
         self.srtp = srtp;
     }
 
-    /// Registers at Tandem as `user`; [`Noticed::Registered`] tells the outcome.
+    /// Registers at Tandem as `user`; [`Noticed::Registered`] reports the outcome.
     ///
     /// # Errors
-    /// The SIP stack is overloaded.
+    /// If the SIP stack is overloaded; try again later.
     pub fn register(&self, user: &str, password: &str) -> Result<(), PartyError> {
         let (user, password) = (user.to_owned(), password.to_owned());
         self.command(SipCommand::Register { trunk: TRUNK.into(), user, password, expires: Duration::from_secs(600) })
     }
 
-    /// Calls a user part at Tandem; [`Noticed`] tells how it goes.
+    /// Calls a user part at Tandem; [`Noticed`] reports the progress.
     ///
     /// # Errors
-    /// No ports, or the SIP stack is overloaded.
+    /// If there are no free ports, or the SIP stack is overloaded.
     pub fn call(&mut self, from: &str, to: &str) -> Result<(), PartyError> {
         let local = self.open_media(None)?;
         let sdp = local.offer(1, Direction::SendRecv);
@@ -157,10 +157,10 @@ impl Party {
     /// Answers the call that rings.
     ///
     /// # Errors
-    /// Nobody calls, or no codec in common.
+    /// If there is no call to answer, or no codec in common.
     pub fn answer(&mut self) -> Result<(), PartyError> {
         let (Some(dialog), Some(offer)) = (self.dialog, self.offer.take()) else {
-            return Err(err("nobody calls"));
+            return Err(err("there is no call to answer"));
         };
         let session = sdp::Session::parse(offer.as_bytes()).map_err(err)?;
         let lease = self.ports.lease().map_err(err)?;
@@ -174,37 +174,37 @@ impl Party {
         self.command(SipCommand::Accept { dialog, sdp })
     }
 
-    /// Speaks samples to the other end after what is already being spoken; [`Noticed::Said`] tells when they are out.
+    /// Sends samples to the other end after earlier clips; [`Noticed::Said`] reports when they have been sent.
     ///
     /// # Errors
-    /// The media worker is overloaded.
+    /// If the media worker is overloaded; the clip is not sent.
     pub fn say(&self, clip: u64, rate: SampleRate, samples: &[i16]) -> Result<(), PartyError> {
         let samples = samples.into();
         self.media_command(WorkerCommand::Play { leg: LEG, segment: clip, rate, samples, last: true })
     }
 
-    /// A copy of what the other end sends, from now on.
+    /// Returns a tap with a copy of the audio that the other end sends from now on.
     ///
     /// # Errors
-    /// The media worker is overloaded.
+    /// If the media worker is overloaded; there is no tap then.
     pub fn heard(&self) -> Result<TapReader, PartyError> {
         let (tap, reader) = tap::tap(HEARD);
         self.media_command(WorkerRequest::Tap { leg: LEG, tap })?;
         Ok(reader)
     }
 
-    /// Presses a key.
+    /// Sends a key press to the other end.
     ///
     /// # Errors
-    /// The media worker is overloaded.
+    /// If the media worker is overloaded; the key is not sent.
     pub fn press(&self, digit: char) -> Result<(), PartyError> {
         self.media_command(WorkerCommand::SendDtmf { leg: LEG, digit, duration_ms: 160 })
     }
 
-    /// Hangs up, or gives up calling.
+    /// Hangs up, or cancels an unanswered call.
     pub fn hang_up(&mut self) {
         if let Some(dialog) = self.dialog.take() {
-            // Whichever fits the dialog's state is carried out, the other is ignored.
+            // The command that fits the dialog's state is carried out, the other is ignored.
             for command in [SipCommand::Cancel { dialog }, SipCommand::Bye { dialog, reason: None }] {
                 if self.sip.send(command).is_err() {
                     tracing::warn!("party: the SIP stack is overloaded");
@@ -214,7 +214,7 @@ impl Party {
         self.close_media();
     }
 
-    /// What happens next.
+    /// Waits for the next event; `None` when the party has ended.
     pub async fn next(&mut self) -> Option<Noticed> {
         loop {
             let noticed = tokio::select! {
@@ -231,7 +231,7 @@ impl Party {
         }
     }
 
-    /// Gives back sockets and threads.
+    /// Stops the party and frees its sockets and threads.
     pub async fn stop(mut self) {
         self.hang_up();
         self.sip.stop().await;
@@ -296,7 +296,7 @@ impl Party {
 
     fn answer_reoffer(&mut self, offer: &str) -> Result<String, PartyError> {
         let session = sdp::Session::parse(offer.as_bytes()).map_err(err)?;
-        let local = self.local.as_mut().ok_or_else(|| err("no media"))?;
+        let local = self.local.as_mut().ok_or_else(|| err("there is no media"))?;
         self.sdp_version += 1;
         let (sdp, audio) = local.answer(&session, self.sdp_version).map_err(err)?;
         local.srtp.agreed = audio.srtp;

@@ -1,40 +1,40 @@
-//! Who has which channel of a file.
+//! Assignment of the channels of a file to legs.
 //!
 //! ```text
-//!   side    customer ─▶ channel 0   agent ─▶ channel 1, or whichever of the two is free   everybody else ─▶ 2, 3, …
+//!   side    customer ─▶ channel 0   agent ─▶ channel 1, or whichever of the two is free   all others ─▶ 2, 3, …
 //! ```
 //!
-//! A WAV file has as many channels from its beginning to its end. So a leg that joins takes a channel that nobody has had in this file,
-//! or the recording goes on in a next file ([`Layout::next_with`]).
+//! The number of channels of a WAV file cannot change. A leg that joins therefore takes a channel that no leg has had in this file,
+//! or the recording continues in a next file ([`Layout::next`]).
 
 use std::time::Instant;
 
 use crate::units::LegId;
 
-/// Most channels of a file.
+/// Maximum number of channels of a file.
 pub const CHANNELS_MAX: usize = 16;
 
-/// Which of the first two channels a leg takes if it can.
+/// Preference of a leg for one of the first two channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The first, which players play on the left.
+    /// The first channel, which players play on the left.
     Customer,
-    /// The second, which players play on the right.
+    /// The second channel, which players play on the right.
     Agent,
 }
 
-/// A leg's channel.
+/// Assignment of a channel to a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seat {
-    /// Whose it is.
+    /// Leg that is heard in the channel.
     pub leg: LegId,
-    /// Since when.
+    /// Time at which the leg joined.
     pub from: Instant,
-    /// When the leg left; `None`: it is there.
+    /// Time at which the leg left; `None` while it takes part.
     pub until: Option<Instant>,
 }
 
-/// The channels of a file.
+/// The channels of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     seats: Vec<Option<Seat>>,
@@ -46,27 +46,27 @@ pub struct Layout {
 pub struct Full;
 
 impl Layout {
-    /// A file of `least` channels or more.
+    /// Creates the layout of a file with at least `least` channels.
     pub fn new(least: usize) -> Layout {
         Layout { seats: vec![None; least] }
     }
 
-    /// All channels, those that nobody has had included.
+    /// Returns all channels, including those that no leg has had.
     pub fn seats(&self) -> &[Option<Seat>] {
         &self.seats
     }
 
-    /// The legs of all channels, in order.
+    /// Returns the leg of each channel, in order.
     pub fn legs(&self) -> Vec<Option<LegId>> {
         self.seats.iter().map(|seat| seat.map(|seat| seat.leg)).collect()
     }
 
-    /// Whether a leg has a channel.
+    /// Returns whether a leg has a channel.
     pub fn has(&self, leg: LegId) -> bool {
         self.seats.iter().flatten().any(|seat| seat.leg == leg)
     }
 
-    /// Gives a leg a channel that is there and that nobody has had; a leg that comes back gets its own. Whether it has one now.
+    /// Gives a leg an existing channel that no leg has had; a leg that returns gets its own. Returns whether it now has one.
     pub fn admit(&mut self, leg: LegId, side: Side, at: Instant) -> bool {
         if let Some(seat) = self.seats.iter_mut().flatten().find(|seat| seat.leg == leg) {
             seat.until = None;
@@ -85,10 +85,10 @@ impl Layout {
         true
     }
 
-    /// The same before anything is written: a channel is added where none is free.
+    /// Like [`Layout::admit`], for a file without samples: a channel is added if none is free.
     ///
     /// # Errors
-    /// [`Full`]: it has as many as a file may have.
+    /// [`Full`] if the file has the maximum number of channels; the leg is not recorded.
     pub fn admit_or_grow(&mut self, leg: LegId, side: Side, at: Instant) -> Result<(), Full> {
         if self.admit(leg, side, at) {
             return Ok(());
@@ -100,7 +100,7 @@ impl Layout {
         Ok(())
     }
 
-    /// A leg has left; its channel stays its own.
+    /// Notes that a leg has left; its channel remains its own.
     pub fn leave(&mut self, leg: LegId, at: Instant) {
         let seat = self.seats.iter_mut().flatten().find(|seat| seat.leg == leg);
         if let Some(seat) = seat.filter(|seat| seat.until.is_none()) {
@@ -108,14 +108,14 @@ impl Layout {
         }
     }
 
-    /// Frees the channels of those who had left at this time: they are anybody's in the next file of as many channels.
+    /// Frees the channels of legs that had left at this time, for the next file with as many channels.
     pub fn vacate(&mut self, at: Instant) {
         for seat in &mut self.seats {
             seat.take_if(|seat| seat.until.is_some_and(|until| until <= at));
         }
     }
 
-    /// The channels of the next file of at least `least`: those of the legs that are there.
+    /// Returns the channels of the next file, at least `least`: those of the legs that take part.
     #[must_use]
     pub fn next(&self, least: usize) -> Layout {
         let is_there = |seat: &Option<Seat>| seat.filter(|seat| seat.until.is_none());
@@ -138,29 +138,29 @@ mod tests {
     const ANNA: LegId = LegId(2);
     const BEN: LegId = LegId(3);
 
-    /// So many seconds after a time that is the same for a whole test run.
+    /// Returns the time `seconds` after a base that is the same for a whole test run.
     fn at(seconds: u64) -> Instant {
         static EPOCH: LazyLock<Instant> = LazyLock::new(test_epoch);
         *EPOCH + Duration::from_secs(seconds)
     }
 
     #[test]
-    fn the_customer_is_left_and_the_agent_right_whoever_comes_first() {
+    fn customer_is_left_and_agent_right_in_any_order_of_joining() {
         let mut layout = Layout::new(2);
         assert!(layout.admit(ANNA, Side::Agent, at(0)) && layout.admit(ALICE, Side::Customer, at(1)));
         assert_eq!(layout.legs(), [Some(ALICE), Some(ANNA)]);
-        // Two agents who talk with each other have a channel each.
+        // Two agents who talk with each other have one channel each.
         let mut layout = Layout::new(2);
         assert!(layout.admit(ANNA, Side::Agent, at(0)) && layout.admit(BEN, Side::Agent, at(1)));
         assert_eq!(layout.legs(), [Some(BEN), Some(ANNA)]);
     }
 
     #[test]
-    fn a_channel_is_never_shared_and_the_next_file_has_those_who_are_there() {
+    fn a_channel_is_never_shared_and_the_next_file_has_the_present_legs() {
         let mut layout = Layout::new(2);
         assert!(layout.admit(ALICE, Side::Customer, at(0)) && layout.admit(ANNA, Side::Agent, at(0)));
         layout.leave(ANNA, at(5));
-        assert!(!layout.admit(BEN, Side::Agent, at(6)), "anna's channel is hers");
+        assert!(!layout.admit(BEN, Side::Agent, at(6)), "anna's channel remains hers");
         assert_eq!(layout.seats()[1], Some(Seat { leg: ANNA, from: at(0), until: Some(at(5)) }));
         let mut next = layout.next(2);
         assert_eq!(next.admit_or_grow(BEN, Side::Agent, at(6)), Ok(()));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_has_the_channel_of_before() {
+    fn a_leg_that_returns_has_its_previous_channel() {
         let mut layout = Layout::new(1);
         assert!(layout.admit(ALICE, Side::Customer, at(0)));
         layout.leave(ALICE, at(1));

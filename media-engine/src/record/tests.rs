@@ -7,7 +7,7 @@ const RATE: SampleRate = SampleRate::HZ_8000;
 const LEFT: LegId = LegId(1);
 const RIGHT: LegId = LegId(2);
 
-/// A timeline of one leg.
+/// Returns a timeline of one leg.
 fn of_one(start: Instant) -> Timeline {
     let mut timeline = Timeline::new(RATE, start);
     timeline.add(LEFT);
@@ -25,7 +25,7 @@ fn drained(timeline: &mut Timeline, until: Instant) -> Vec<i16> {
 }
 
 #[test]
-fn channels_stand_where_they_were_captured() {
+fn frames_are_placed_at_their_capture_times() {
     let start = test_epoch();
     let mut timeline = of_one(start);
     timeline.add(RIGHT);
@@ -50,10 +50,10 @@ fn frames_within_a_millisecond_follow_each_other_without_a_seam() {
 }
 
 #[test]
-fn a_skewed_channel_is_stretched_never_torn() {
+fn a_skewed_channel_is_stretched_without_gaps() {
     let start = test_epoch();
     let mut timeline = of_one(start);
-    // 1000 ppm slow for 20 s: 20 ms behind at the end if nothing were done.
+    // 1000 ppm slow for 20 s: 20 ms behind at the end without correction.
     let mut out = Vec::new();
     for frame in 0..1_000u64 {
         timeline.place(LEFT, start + Duration::from_micros(frame * 20_020), &[7; 160]);
@@ -65,7 +65,7 @@ fn a_skewed_channel_is_stretched_never_torn() {
 }
 
 #[test]
-fn what_was_drained_is_not_changed_and_what_is_too_far_ahead_is_refused() {
+fn drained_samples_do_not_change_and_frames_too_far_ahead_are_refused() {
     let start = test_epoch();
     let mut timeline = of_one(start);
     assert_eq!(drained(&mut timeline, ms(start, 30)), vec![0; 240]);
@@ -88,7 +88,7 @@ fn a_frame_that_goes_back_replaces_what_was_concealed() {
 }
 
 #[test]
-fn missing_frames_leave_silence_and_what_follows_lies_right() {
+fn missing_frames_leave_silence_and_later_frames_are_aligned() {
     let start = test_epoch();
     let mut timeline = of_one(start);
     timeline.place(LEFT, start, &[1; 160]);
@@ -97,13 +97,13 @@ fn missing_frames_leave_silence_and_what_follows_lies_right() {
 }
 
 #[test]
-fn what_the_jitter_buffer_spliced_is_put_back_at_the_same_pitch() {
+fn splices_of_the_jitter_buffer_are_reversed_at_the_same_pitch() {
     let start = test_epoch();
     let mut timeline = of_one(start);
     let tone = |n: i64| ((n as f64 * std::f64::consts::TAU / 80.0).sin() * 10_000.0) as i16;
     let mut media = 0;
     for frame in 0..50 {
-        // Every tenth frame begins 10 ms, which is a period, later.
+        // Every tenth frame begins 10 ms later, which is one period.
         media += if frame % 10 == 9 { 80 } else { 0 };
         let samples: Vec<i16> = (media..media + 160).map(tone).collect();
         timeline.place(LEFT, start + Duration::from_micros(media as u64 * 125), &samples);
@@ -115,11 +115,11 @@ fn what_the_jitter_buffer_spliced_is_put_back_at_the_same_pitch() {
 }
 
 #[test]
-fn nothing_that_was_said_in_a_pause_comes_out_and_what_follows_lies_right() {
+fn audio_from_a_pause_is_never_returned_and_later_frames_are_aligned() {
     let start = test_epoch();
     let mut timeline = of_one(start);
     timeline.pause(ms(start, 10));
-    // Pausing twice is one pause.
+    // Pausing twice has the effect of one pause.
     timeline.pause(ms(start, 20));
     for frame in 0..5 {
         timeline.place(LEFT, ms(start, frame * 20), &[7; 160]);
@@ -129,7 +129,7 @@ fn nothing_that_was_said_in_a_pause_comes_out_and_what_follows_lies_right() {
     let mut out = drained(&mut timeline, ms(start, 40));
     out.extend(drained(&mut timeline, ms(start, 100)));
     assert_eq!(out, [vec![7; 80], vec![0; 480], vec![7; 240]].concat());
-    // One that lasts.
+    // A pause that does not end.
     timeline.pause(ms(start, 110));
     timeline.place(LEFT, ms(start, 100), &[7; 320]);
     assert_eq!(drained(&mut timeline, ms(start, 140)), [vec![7; 80], vec![0; 240]].concat());
@@ -139,7 +139,7 @@ fn nothing_that_was_said_in_a_pause_comes_out_and_what_follows_lies_right() {
 }
 
 #[test]
-fn a_leg_is_heard_in_the_channel_that_it_is_given_and_in_no_other() {
+fn a_leg_is_heard_only_in_its_own_channel() {
     let start = test_epoch();
     let mut timeline = of_one(start);
     timeline.add(RIGHT);
@@ -147,7 +147,7 @@ fn a_leg_is_heard_in_the_channel_that_it_is_given_and_in_no_other() {
     timeline.place(RIGHT, start, &[2; 320]);
     let mut out = Vec::new();
     timeline.drain(ms(start, 20), &[None, Some(LEFT)], &mut out);
-    assert_eq!(out, [0, 1].repeat(160), "nobody asked for what the other one said");
+    assert_eq!(out, [0, 1].repeat(160), "the audio of the other leg was not requested");
     out.clear();
     timeline.drain(ms(start, 30), &[Some(RIGHT), None, Some(LEFT)], &mut out);
     assert_eq!(out, [2, 0, 0].repeat(80));

@@ -1,4 +1,4 @@
-//! The timeline.
+//! Alignment of the frames of several legs on one clock; see the documentation of [`record`](super).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -7,24 +7,24 @@ use codecs::splice;
 
 use crate::units::{LegId, SampleRate};
 
-/// Off by less than this, a frame simply follows its predecessor.
+/// Offset below which a frame simply follows its predecessor.
 const TOLERANCE_US: i64 = 500;
-/// Off by up to this, it is stretched by one part in [`NUDGE`]; beyond, a stretch is left out or repeated.
+/// Offset up to which a frame is stretched by one part in [`NUDGE`]; beyond, a stretch is left out or repeated.
 const SPLICE_US: i64 = 3_000;
 /// 0.6 %: a tenth of a semitone, for 20 ms.
 const NUDGE: usize = 160;
-/// Shortest and longest stretch that is left out or repeated.
+/// Range of stretches that are left out or repeated.
 const SPLICE_LEAST_US: i64 = 2_500;
 const SPLICE_MOST_US: i64 = 12_500;
-/// Off by more than this, a frame goes where it belongs at once: forwards after silence, because frames are missing;
-/// backwards over concealment, because it holds what was concealed.
+/// Offset beyond which a frame is placed where it belongs at once: forwards after silence, because frames are missing;
+/// backwards over concealment, because it contains the concealed audio.
 const JUMP_US: i64 = 15_000;
-/// Nothing is placed further than this after what was drained.
+/// Largest distance of a frame from the drained position.
 const HORIZON_US: i64 = 10_000_000;
-/// Longest frame, samples.
+/// Longest frame, in samples.
 const FRAME: usize = 5_760;
 
-/// What the legs of one recording said, aligned on one clock.
+/// Audio of the legs of one recording, aligned on one clock.
 #[derive(Debug)]
 pub struct Timeline {
     rate: SampleRate,
@@ -32,40 +32,40 @@ pub struct Timeline {
     /// Position of the first sample that was not drained.
     drained: i64,
     lines: Vec<(LegId, Line)>,
-    /// Pauses that have not been drained yet, from a position up to another; `i64::MAX`: it lasts.
+    /// Pauses that have not been drained yet, from a position up to another; `i64::MAX` for one that has not ended.
     pauses: Vec<(i64, i64)>,
     scratch: Box<[i16]>,
 }
 
-/// What one leg said.
+/// Audio of one leg.
 #[derive(Debug, Default)]
 struct Line {
     /// Samples from `drained` on.
     samples: VecDeque<i16>,
-    /// Where the last frame ended; `None` before the first.
+    /// End of the last frame; `None` before the first.
     end: Option<i64>,
 }
 
 impl Timeline {
-    /// An empty timeline whose first sample stands at `start`.
+    /// Creates an empty timeline whose first sample is at `start`.
     pub fn new(rate: SampleRate, start: Instant) -> Timeline {
         let scratch = vec![0; FRAME * 2].into_boxed_slice();
         Timeline { rate, start, drained: 0, lines: Vec::new(), pauses: Vec::new(), scratch }
     }
 
-    /// Takes a leg in, unless it is there already.
+    /// Adds a leg, unless it is present.
     pub fn add(&mut self, leg: LegId) {
         if self.lines.iter().all(|(known, _)| *known != leg) {
             self.lines.push((leg, Line::default()));
         }
     }
 
-    /// Keeps only these legs, and forgets what the others said and was not drained.
+    /// Keeps only the legs for which `keep` returns true; audio of the others that was not drained is dropped.
     pub fn retain(&mut self, keep: impl Fn(LegId) -> bool) {
         self.lines.retain(|(leg, _)| keep(*leg));
     }
 
-    /// From here on there is silence, whatever is placed.
+    /// Begins a pause: from `at` on the timeline contains silence, whatever is placed.
     pub fn pause(&mut self, at: Instant) {
         let at = self.position(at);
         if self.pauses.last().is_none_or(|(_, until)| *until != i64::MAX) {
@@ -73,7 +73,7 @@ impl Timeline {
         }
     }
 
-    /// The end of a pause.
+    /// Ends a pause.
     pub fn resume(&mut self, at: Instant) {
         let at = self.position(at);
         if let Some((_, until)) = self.pauses.last_mut().filter(|(_, until)| *until == i64::MAX) {
@@ -81,9 +81,9 @@ impl Timeline {
         }
     }
 
-    /// Puts a frame (mono, at the timeline's rate) of a leg where it was captured. A frame that goes back
-    /// replaces what was there, as when packets come after all that had been concealed; what was drained already is
-    /// not changed any more.
+    /// Places a frame (mono, at the timeline's rate) of a leg at the time of its capture. A frame that goes back
+    /// replaces earlier samples, as when packets arrive after their time was concealed; samples that were drained
+    /// do not change.
     pub fn place(&mut self, leg: LegId, captured_at: Instant, samples: &[i16]) {
         let position = self.position(captured_at);
         let horizon = self.drained + self.samples_in_us(HORIZON_US);
@@ -111,8 +111,8 @@ impl Timeline {
         line.write(end, drained, rate, samples);
     }
 
-    /// Appends everything before `until` for these channels, interleaved: a leg's each, or silence. Silence too where nothing came,
-    /// and where the recording is paused. What other legs said meanwhile is gone.
+    /// Appends all audio before `until` for these channels, interleaved: the audio of one leg each, or silence. There is also silence
+    /// where no frames came and in pauses. Audio of other legs from this time is dropped.
     pub fn drain(&mut self, until: Instant, channels: &[Option<LegId>], out: &mut Vec<i16>) {
         let until = self.position(until);
         let Ok(frames) = usize::try_from(until - self.drained) else { return };
@@ -150,8 +150,8 @@ impl Timeline {
 }
 
 impl Line {
-    /// Writes from `position` on, over what is there already; where that is not the end of the last frame, it fades
-    /// in.
+    /// Writes from `position` on, over earlier samples; fades in unless that is the end of the last
+    /// frame.
     fn write(&mut self, position: i64, drained: i64, rate: SampleRate, samples: &[i16]) {
         let overlap = if self.end == Some(position) { 0 } else { splice::overlap(rate) };
         for (count, &sample) in samples.iter().enumerate() {
@@ -172,7 +172,7 @@ impl Line {
     }
 }
 
-/// One sample in [`NUDGE`] more or fewer, by linear interpolation. Returns the new length.
+/// Adds or removes one sample in [`NUDGE`], by linear interpolation. Returns the new length.
 fn nudged(samples: &[i16], off: i64, out: &mut [i16]) -> usize {
     let count = samples.len();
     let by = (count / NUDGE).max(1).min(off.unsigned_abs() as usize);
@@ -187,7 +187,7 @@ fn nudged(samples: &[i16], off: i64, out: &mut [i16]) -> usize {
     length
 }
 
-/// At most `off` samples more or fewer, joined where they are most alike. Returns the new length.
+/// Adds or removes at most `off` samples, joined where they are most similar. Returns the new length.
 fn spliced(samples: &[i16], rate: SampleRate, off: i64, out: &mut [i16]) -> usize {
     let most =
         (samples.len().saturating_sub(splice::overlap(rate)))
@@ -198,7 +198,7 @@ fn spliced(samples: &[i16], rate: SampleRate, off: i64, out: &mut [i16]) -> usiz
     };
     let length = if off > 0 { samples.len() + found.lag } else { samples.len() - found.lag };
     if off > 0 {
-        // All samples, the first of them twice.
+        // All samples, with the first of them played twice.
         out[..found.lag].copy_from_slice(&samples[..found.lag]);
         out[found.lag..length].copy_from_slice(samples);
         splice::fade(&samples[found.lag..], rate, &mut out[found.lag..length]);

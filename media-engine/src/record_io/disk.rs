@@ -1,4 +1,4 @@
-//! Free space in the folder of recordings: what is left for others, and when to say so.
+//! Free space in the folder of recordings, and the limits at which recording stops or a warning is logged.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,37 +7,37 @@ use tokio::sync::watch;
 
 use crate::config::RecordConfig;
 
-/// How often the file system is asked.
+/// Interval at which the file system is queried.
 const LOOK: Duration = Duration::from_secs(1);
-/// The marks are never above these parts of a file system: one in ten, one in five.
+/// Upper bounds of the limits, as divisors of the size of the file system: one in ten, one in five.
 const MOST_MIN: u64 = 10;
 const MOST_WARN: u64 = 5;
-/// What was crossed downwards is crossed upwards by this part more: one in eight.
+/// A state is left upwards only above its limit plus this part of it: one in eight.
 const SLACK: u64 = 8;
 
 /// Whether there is room for recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// More than the warning mark.
+    /// Free space is above the warning limit.
     Enough,
-    /// Below the warning mark: everything is recorded, and somebody should make room.
+    /// Free space is below the warning limit: everything is recorded, and the operator should free space.
     Low,
-    /// Below the floor: nothing is recorded.
+    /// Free space is below the floor: nothing is recorded.
     Exhausted,
 }
 
-/// Room for recordings, and the bytes behind it.
+/// Free space in the folder of recordings, and its classification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// The judgement.
+    /// Classification of the free space.
     pub room: Room,
-    /// Bytes that this user may still write.
+    /// Free bytes available to this user.
     pub free: u64,
-    /// Below this, nothing is recorded.
+    /// Free bytes below which nothing is recorded.
     pub floor: u64,
 }
 
-/// Asks the file system, and tells changes.
+/// Queries the file system, and publishes changes of the room.
 pub(super) struct Watch {
     folder: PathBuf,
     min: u64,
@@ -53,7 +53,7 @@ impl Watch {
         (Watch { folder: folder.to_owned(), min, warn, looked: None, space }, told)
     }
 
-    /// Looks again if it is time to.
+    /// Queries the file system if the interval has passed; returns the current state.
     pub(super) fn look(&mut self, now: Instant) -> Space {
         let due = self.looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK);
         if due {
@@ -76,7 +76,9 @@ impl Watch {
             match room {
                 Room::Enough => tracing::info!(free_mb, "there is room for recordings again"),
                 Room::Low => tracing::warn!(free_mb, floor_mb, "little room is left for recordings"),
-                Room::Exhausted => tracing::error!(free_mb, floor_mb, "no room is left: nothing is recorded"),
+                Room::Exhausted => {
+                    tracing::error!(free_mb, floor_mb, "no room is left for recordings: nothing is recorded")
+                }
             }
         }
         self.space.send_if_modified(|space| {
@@ -88,13 +90,13 @@ impl Watch {
 
 #[cfg(test)]
 impl Watch {
-    /// Looks no more: what was judged last holds.
+    /// Stops the queries: the last result stays in effect.
     pub(super) fn hold(&mut self) {
         self.looked = Some(crate::net::clock::now() + Duration::from_secs(3_600));
     }
 }
 
-/// Where `free` lies; leaving a state upwards takes a little more than entering it did.
+/// Classifies `free`; leaving a state upwards takes a little more than entering it.
 fn room(before: Room, free: u64, floor: u64, warn: u64) -> Room {
     let raised = |mark: u64| mark.saturating_add(mark / SLACK);
     let floor = if before == Room::Exhausted { raised(floor) } else { floor };
@@ -106,7 +108,7 @@ fn room(before: Room, free: u64, floor: u64, warn: u64) -> Room {
     }
 }
 
-/// Bytes that this user may still write, and all bytes, of the file system that holds `folder`.
+/// Returns the bytes available to this user, and all bytes, of the file system that holds `folder`.
 fn free_and_total(folder: &Path) -> Option<(u64, u64)> {
     let answer = rustix::fs::statvfs(folder).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(answer.f_frsize);
@@ -132,11 +134,11 @@ mod tests {
         for (before, free, after) in steps {
             assert_eq!(room(before, free, 500, 2_000), after, "{before:?} at {free}");
         }
-        assert_eq!(room(Room::Enough, 0, 0, 0), Room::Enough, "both marks are off");
+        assert_eq!(room(Room::Enough, 0, 0, 0), Room::Enough, "both limits are off");
     }
 
     #[test]
-    fn marks_are_lower_on_a_small_file_system() {
+    fn limits_are_lower_on_a_small_file_system() {
         let config = RecordConfig { min_free: 500 << 20, warn_free: 2_000 << 20, ..RecordConfig::default() };
         let (mut watch, told) = Watch::new(Path::new("/"), &config);
         for (free_mb, total_mb, room) in [
@@ -153,8 +155,8 @@ mod tests {
     }
 
     #[test]
-    fn this_file_system_answers() {
-        let (free, total) = free_and_total(Path::new("/")).expect("/ is there");
+    fn the_root_file_system_reports_its_free_space() {
+        let (free, total) = free_and_total(Path::new("/")).expect("/ exists");
         assert!(0 < total && free <= total);
         assert_eq!(free_and_total(Path::new("/nowhere")), None);
     }

@@ -7,15 +7,15 @@
 //!                              └─ free space, once a second ─▶ Room
 //! ```
 //!
-//! One thread writes all recordings of the process: it makes the files, wakes every 100 ms, empties the taps, and flushes each
-//! file with a true header once a second, so that a killed process leaves a readable file that lacks at most its last second.
+//! One thread writes all recordings of the process: it creates the files, wakes every 100 ms, empties the taps, and flushes each
+//! file with a correct header once a second, so that a killed process leaves a readable file that lacks at most its last second.
 //!
 //! Invariants: a fault in one recording (a panic, an I/O error, a full disk) ends that recording with a note, never another and
-//! never a call. A recording longer than [`RecordConfig::part`] goes on in a next file, without a lost sample; each file is a valid
-//! WAV, with a channel for each leg that took part while it was written. A pause is silence of its length. A part is reported
-//! finished when it is on the disk. Below [`RecordConfig::min_free`] nothing is written.
+//! never a call. A recording longer than [`RecordConfig::part`] continues in a next file, without a lost sample; each file is a valid
+//! WAV, with a channel for each leg that took part while it was written. A pause is silence of the same length. A part is reported
+//! as finished when it is on the disk. Below [`RecordConfig::min_free`] nothing is written.
 //!
-//! Not here: who may record, where the row about it lives (control plane).
+//! Not here: permissions, and the database row of a recording (control plane).
 
 mod disk;
 mod seal;
@@ -37,84 +37,84 @@ pub use crate::record::Side;
 use crate::units::LegId;
 pub use disk::{Room, Space};
 
-/// Orders that may wait for the writer thread; more are refused.
+/// Capacity of the writer thread's queue of orders; further orders are refused.
 const ORDERS: usize = 1024;
-/// Reports of one recording that may wait for its call, whose task reads them as they come.
+/// Capacity of a recording's queue of reports for the task of its call, which reads them as they come.
 const REPORTS: usize = 256;
 
-/// A leg that is to be recorded.
+/// Leg that is to be recorded.
 pub struct Joining {
-    /// Which.
+    /// Leg to be recorded.
     pub leg: LegId,
-    /// Which of the first two channels it takes if it can.
+    /// Preferred one of the first two channels.
     pub side: Side,
-    /// What it says.
+    /// Tap from which the audio of the leg is read.
     pub tap: TapReader,
 }
 
-/// How a part of a recording fares.
+/// State of one part of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartState {
-    /// Its file is there and is being written.
+    /// The file exists and is being written.
     Started,
-    /// Somebody else has a channel of it, or has left.
+    /// The assignment of channels has changed: a leg has joined or left.
     Seated,
-    /// Complete and on the disk.
+    /// The file is complete and on the disk.
     Finished,
-    /// Ended before its call, with the reason; what was written until then is there.
+    /// The part ended before its call, with the reason; the audio written until then is kept.
     Interrupted(String),
 }
 
-/// What became of one file of a recording.
+/// Report on one file of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartReport {
-    /// 1 for the first.
+    /// Number of the part, counted from 1.
     pub part: u32,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// How it fares.
+    /// State of the part.
     pub state: PartState,
-    /// Where its first sample stands after the recording's start.
+    /// Offset of the first sample from the start of the recording.
     pub offset: Duration,
-    /// Audio in it.
+    /// Duration of the audio in the file, in milliseconds.
     pub duration_ms: u64,
-    /// Whose its channels are, as far as they are anybody's.
+    /// Assignment of the channels that belong to a leg.
     pub channels: Vec<ChannelReport>,
 }
 
-/// A channel of a part.
+/// Channel of a part that belongs to a leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelReport {
-    /// 0 for the first.
+    /// Number of the channel, counted from 0.
     pub channel: usize,
-    /// The leg that is heard in it, and nobody else.
+    /// The only leg that is heard in the channel.
     pub leg: LegId,
-    /// From when on, after the recording's start.
+    /// Time at which the leg joined, after the recording's start.
     pub from: Duration,
-    /// Up to when; `None`: to the end of the part.
+    /// Time at which the leg left; `None`: it takes part until the end of the part.
     pub until: Option<Duration>,
 }
 
-/// A recording to begin.
+/// Parameters of a recording to begin.
 pub struct NewRecording {
-    /// Its files are `NAME.wav`, `NAME.2.wav` and so on.
+    /// Base name of the files `NAME.wav`, `NAME.2.wav` and so on.
     pub name: String,
-    /// Samples per second.
+    /// Sample rate of the files.
     pub rate: SampleRate,
-    /// Where its first sample stands in time.
+    /// Time of the first sample.
     pub start: Instant,
-    /// Fewest channels of its files: one for a single leg, two for a customer's and an agent's.
+    /// Least number of channels of the files: one for a single leg, two for a customer and an agent.
     pub least: usize,
-    /// Who is there when it begins.
+    /// Legs that take part from the beginning.
     pub legs: Vec<Joining>,
 }
 
-/// The writer thread has too much to do.
+/// The order queue of the writer thread is full.
 #[derive(Debug, thiserror::Error)]
 #[error("the recorder is overloaded")]
 pub struct Overloaded;
 
-/// The thread that writes. Clones share it; it ends when the last is dropped and all files are sealed.
+/// Handle of the writer thread. Clones share it; it ends when the last is dropped and all files are sealed.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     orders: std_mpsc::SyncSender<writer::Order>,
@@ -122,7 +122,7 @@ pub struct Recorder {
     space: watch::Receiver<Space>,
 }
 
-/// One running recording. Dropping it seals the file.
+/// Handle of one running recording. Dropping it seals the file.
 #[derive(Debug)]
 pub struct Recording {
     id: u64,
@@ -132,10 +132,10 @@ pub struct Recording {
 }
 
 impl Recorder {
-    /// Starts the writer thread, `recorder` to its supervisor.
+    /// Starts the writer thread, which `supervisor` knows as `recorder`.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The error of the operating system if no thread can be started.
     pub fn start(folder: &Path, config: &RecordConfig, supervisor: &Supervisor) -> std::io::Result<Recorder> {
         let (orders, inbox) = std_mpsc::sync_channel(ORDERS);
         let (disk, space) = disk::Watch::new(folder, config);
@@ -145,11 +145,11 @@ impl Recorder {
         Ok(Recorder { orders, folder: folder.to_owned(), space })
     }
 
-    /// Begins a recording, whose files lie in the folder of recordings; that they cannot be made is reported, and the call goes on
-    /// without a recording.
+    /// Begins a recording, whose files are in the folder of recordings. If they cannot be created, this is reported, and the call
+    /// continues without a recording.
     ///
     /// # Errors
-    /// [`Overloaded`]: nothing is recorded.
+    /// [`Overloaded`]: nothing is recorded; the caller may try again later.
     pub fn begin(&self, new: NewRecording) -> Result<Recording, Overloaded> {
         let (reporter, reports) = mpsc::channel(REPORTS);
         let id = writer::next_id();
@@ -160,33 +160,33 @@ impl Recorder {
         Ok(Recording { id, orders: self.orders.clone(), reports, sealed: false })
     }
 
-    /// Free space in the folder of recordings; told anew when the room changes.
+    /// Returns a receiver of the free space in the folder of recordings, updated when its [`Room`] changes.
     pub fn space(&self) -> watch::Receiver<Space> {
         self.space.clone()
     }
 }
 
 impl Recording {
-    /// Adds a leg from this moment on.
+    /// Adds a leg from `at` on.
     ///
     /// # Errors
-    /// [`Overloaded`]: it is not recorded.
+    /// [`Overloaded`]: the leg is not recorded.
     pub fn attach(&self, leg: Joining, at: Instant) -> Result<(), Overloaded> {
         self.order(writer::Order::Attach { id: self.id, leg, at })
     }
 
-    /// A leg has left.
+    /// Removes a leg that has left.
     ///
     /// # Errors
-    /// [`Overloaded`]: it is recorded for as long as its media lasts.
+    /// [`Overloaded`]: the leg is recorded for as long as its media lasts.
     pub fn detach(&self, leg: LegId, at: Instant) -> Result<(), Overloaded> {
         self.order(writer::Order::Detach { id: self.id, leg, at })
     }
 
-    /// Nothing of what is said from this moment on is recorded, or everything again.
+    /// Begins (`on`) or ends a pause; audio from a pause is not recorded.
     ///
     /// # Errors
-    /// [`Overloaded`]: it goes on as before.
+    /// [`Overloaded`]: the recording continues as before.
     pub fn pause(&self, on: bool, at: Instant) -> Result<(), Overloaded> {
         self.order(writer::Order::Pause { id: self.id, on, at })
     }
@@ -195,15 +195,15 @@ impl Recording {
         self.orders.try_send(order).map_err(|_| Overloaded)
     }
 
-    /// The next report; `None` when the last part has ended.
+    /// Polls for the next report; `None` when the last part has ended.
     pub fn poll_report(&mut self, context: &mut Context<'_>) -> Poll<Option<PartReport>> {
         self.reports.poll_recv(context)
     }
 
-    /// Asks for what the taps still hold to be written and the file to be sealed; [`Recording::poll_report`] then tells of the rest.
+    /// Requests that the rest of the taps is written and the file is sealed; [`Recording::poll_report`] then returns the remaining reports.
     ///
     /// # Errors
-    /// [`Overloaded`]: the file is sealed when this is dropped, or the thread ends.
+    /// [`Overloaded`]: the file is sealed when this handle is dropped, or when the thread ends.
     pub fn finish(&mut self) -> Result<(), Overloaded> {
         self.order(writer::Order::Finish { id: self.id })?;
         self.sealed = true;

@@ -1,10 +1,10 @@
-//! The syncing thread: a part is reported finished when its file and its name are on the disk.
+//! The syncing thread: a part is reported as finished once its file and its directory entry are on the disk.
 //!
 //! ```text
 //! writer ─ Sealed ─▶ [ bounded ] ─▶ fsync each file ─▶ fsync each folder once ─▶ reports
 //! ```
 //!
-//! A thread of its own, because a sync may take longer than taps can hold frames.
+//! This is a separate thread because a sync may take longer than taps can hold frames.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,24 +15,24 @@ use tokio::sync::mpsc;
 
 use super::{PartReport, PartState};
 
-/// Files that may wait; beyond, the writer syncs by itself.
+/// Number of files that may wait; beyond that the writer syncs them itself.
 const WAITING: usize = 1024;
-/// Files whose folders are synced together.
+/// Number of files whose folders are synced together.
 const TOGETHER: usize = 64;
 
-/// A part that is written to its end.
+/// A part that has been written completely.
 pub(super) struct Sealed {
     pub(super) file: File,
     pub(super) report: PartReport,
     pub(super) reporter: mpsc::Sender<PartReport>,
 }
 
-/// The way to the syncing thread.
+/// Handle of the syncing thread.
 pub(super) struct Sealer {
     waiting: SyncSender<Sealed>,
 }
 
-/// Starts the thread; it ends with the [`Sealer`], when all that waits is done.
+/// Starts the thread; it ends after the [`Sealer`] is dropped and all waiting files are synced.
 pub(super) fn start() -> std::io::Result<Sealer> {
     let (waiting, inbox) = sync_channel(WAITING);
     std::thread::Builder::new().name("recorder-sync".into()).spawn(move || run(&inbox))?;
@@ -40,7 +40,7 @@ pub(super) fn start() -> std::io::Result<Sealer> {
 }
 
 impl Sealer {
-    /// Syncs and reports, soon.
+    /// Syncs and reports a part later, in the thread.
     pub(super) fn seal(&self, sealed: Sealed) {
         if let Err(TrySendError::Full(sealed) | TrySendError::Disconnected(sealed)) = self.waiting.try_send(sealed) {
             metrics::counter!("recordings_synced_by_writer_total").increment(1);
@@ -75,11 +75,11 @@ fn settle(mut some: Vec<Sealed>) {
         }
     }
     for Sealed { report, reporter, .. } in some {
-        tell(&reporter, report);
+        send_report(&reporter, report);
     }
 }
 
-/// A part that could not be synced may be gone after a power loss: it is not finished.
+/// Marks a part as interrupted if it could not be synced, because it may be lost after a power failure.
 fn fail(sealed: &mut Sealed, synced: std::io::Result<()>) {
     let (Err(error), PartState::Finished) = (synced, &sealed.report.state) else { return };
     tracing::error!(path = %sealed.report.path.display(), %error, "a recording could not be synced to the disk");
@@ -87,8 +87,8 @@ fn fail(sealed: &mut Sealed, synced: std::io::Result<()>) {
     sealed.report.state = PartState::Interrupted(format!("the file could not be synced to the disk: {error}"));
 }
 
-/// Reports to the call, which may be over.
-pub(super) fn tell(reporter: &mpsc::Sender<PartReport>, report: PartReport) {
+/// Sends a report to the call, which may have ended.
+pub(super) fn send_report(reporter: &mpsc::Sender<PartReport>, report: PartReport) {
     if let Err(mpsc::error::TrySendError::Full(report)) = reporter.try_send(report) {
         metrics::counter!("recording_reports_dropped_total").increment(1);
         tracing::error!(path = %report.path.display(), "a report of a recording was lost: its call does not read them");
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a part whose file or folder is this one.
+    /// Returns the state of a part with this file or folder.
     fn state(file: File, path: &Path) -> PartState {
         let (reporter, mut reports) = mpsc::channel(1);
         let report = PartReport {
@@ -123,7 +123,7 @@ mod tests {
         let file = || File::create(&path).unwrap();
         assert_eq!(state(file(), &path), PartState::Finished);
         let not_synced = |state| matches!(state, PartState::Interrupted(note) if note.contains("synced"));
-        // A device that takes no sync; a folder that is gone.
+        // A device that does not support sync, and a folder that does not exist.
         assert!(not_synced(state(File::open("/dev/null").unwrap(), &path)));
         assert!(not_synced(state(file(), &folder.path().join("gone/call.wav"))));
     }

@@ -1,8 +1,8 @@
-//! One recording: its timeline, its taps, the file that is being written.
+//! One recording: its timeline, its taps, and the file that is being written.
 //!
 //! ```text
 //!   a leg joins ─ a channel is free ─▶ it takes it
-//!        └─ none is ─▶ `Cut`: from that moment on the recording goes on in a next file, with the channels of those who are there
+//!        └─ none is ─▶ `Cut`: from that moment on the recording continues in a next file, with the channels of the present legs
 //! ```
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -15,41 +15,41 @@ use codecs::SampleRate;
 use codecs::resample::Resampler;
 use tokio::sync::mpsc;
 
-use super::seal::{Sealed, Sealer, tell};
+use super::seal::{Sealed, Sealer, send_report};
 use super::writer::Begin;
 use super::{ChannelReport, Joining, PartReport, PartState};
 use crate::audio::tap::TapReader;
 use crate::record::{Layout, Timeline};
 use crate::units::LegId;
 
-/// How often a file is made readable up to its last sample.
+/// Interval at which a file is made readable up to its last sample.
 const FLUSH: Duration = Duration::from_secs(1);
-/// How long the past stays open: audio that comes later than this after it was spoken finds its place taken.
+/// Time for which the past stays open: audio that arrives later than this after its capture is dropped.
 const OPEN_PAST: Duration = Duration::from_millis(500);
-/// Most bytes of samples in a file: RIFF counts its bytes in 32 bits, less some for the head.
+/// Maximum number of sample bytes in a file: RIFF counts its bytes in 32 bits, less some for the header.
 const PART_BYTES_MAX: u64 = u32::MAX as u64 - 4_096;
 
 type Wav = hound::WavWriter<BufWriter<File>>;
 
-/// One recording.
+/// State of one recording.
 pub(super) struct Take {
     stem: PathBuf,
     rate: SampleRate,
     start: Instant,
     timeline: Timeline,
     sources: Vec<Source>,
-    /// Fewest channels of a file.
+    /// Least number of channels of a file.
     least: usize,
-    /// Who has which channel of the file that is being written.
+    /// Channels of the file that is being written.
     layout: Layout,
-    /// What comes after it.
+    /// Change to a next file that is due.
     cut: Option<Cut>,
-    /// The file; `None` before the first and after an interruption.
+    /// Current file; `None` before the first and after an interruption.
     part: Option<Part>,
     number: u32,
-    /// Frames in all files that are sealed.
+    /// Number of frames in all sealed files.
     sealed_frames: u64,
-    /// Longest file.
+    /// Maximum duration of a file.
     longest: Duration,
     flushed: Instant,
     scratch: Vec<i16>,
@@ -57,18 +57,18 @@ pub(super) struct Take {
     reporter: mpsc::Sender<PartReport>,
 }
 
-/// A file that is being written.
+/// File that is being written.
 struct Part {
     wav: Wav,
-    /// The same open file, for its sync after `wav` has written its head.
+    /// The same open file, to be synced after `wav` has written its header.
     file: File,
     frames: u64,
-    /// After so many it is full.
+    /// Number of frames after which the file is full.
     frames_max: u64,
     channels: usize,
 }
 
-/// A next file, from a moment on that has not been written yet.
+/// Change to a next file at a moment that has not been written yet.
 struct Cut {
     at: Instant,
     layout: Layout,
@@ -81,7 +81,7 @@ struct Source {
 }
 
 impl Take {
-    /// A recording without a file yet.
+    /// Creates a recording without a file.
     pub(super) fn new(begin: Begin, longest: Duration) -> Take {
         let Begin { stem, rate, start, least, legs, reporter, .. } = begin;
         let mut take = Take {
@@ -121,20 +121,20 @@ impl Take {
         metrics::counter!("recording_legs_left_out_total").increment(1);
     }
 
-    /// Makes the next file. One that cannot be made ends the recording.
+    /// Creates the next file; a failure ends the recording.
     pub(super) fn open_part(&mut self) {
         self.number += 1;
         let path = self.path();
         match Part::open(&path, self.rate, self.layout.seats().len(), self.longest) {
             Ok(part) => {
                 self.part = Some(part);
-                tell(&self.reporter, self.report(PartState::Started, 0));
+                send_report(&self.reporter, self.report(PartState::Started, 0));
             }
             Err(error) => self.give_up(&error, 0),
         }
     }
 
-    /// The file of the current part.
+    /// Returns the path of the current part.
     fn path(&self) -> PathBuf {
         let mut name = self.stem.clone().into_os_string();
         match self.number {
@@ -155,7 +155,7 @@ impl Take {
         }
     }
 
-    /// Who has which channel of the file that is being written, and for which of its time.
+    /// Returns the channels of the current file, with the times at which legs joined and left.
     fn channels(&self) -> Vec<ChannelReport> {
         let begins = span(self.rate, self.sealed_frames);
         let after = |at: Instant| at.saturating_duration_since(self.start).max(begins);
@@ -168,13 +168,13 @@ impl Take {
         seats.filter_map(channel).collect()
     }
 
-    /// Adds a leg's audio: in a channel that is free, or in a next file.
+    /// Adds a leg's audio, in a free channel or in a next file.
     pub(super) fn attach(&mut self, Joining { leg, side, tap }: Joining, at: Instant) {
         if self.part.is_none() {
             return;
         }
         match &mut self.cut {
-            None if self.layout.admit(leg, side, at) => tell_channels(self),
+            None if self.layout.admit(leg, side, at) => report_channels(self),
             None => {
                 let mut layout = self.layout.next(self.least);
                 if let Err(full) = layout.admit_or_grow(leg, side, at) {
@@ -191,7 +191,7 @@ impl Take {
         self.listen(leg, tap);
     }
 
-    /// A leg has left: nothing more of it is recorded.
+    /// Removes a leg that has left; no further audio of it is recorded.
     pub(super) fn detach(&mut self, leg: LegId, at: Instant) {
         self.collect();
         self.sources.retain(|source| source.leg != leg);
@@ -200,11 +200,11 @@ impl Take {
         }
         if self.layout.has(leg) && self.part.is_some() {
             self.layout.leave(leg, at);
-            tell_channels(self);
+            report_channels(self);
         }
     }
 
-    /// Silence from here on, or sound again.
+    /// Begins or ends a pause.
     pub(super) fn pause(&mut self, on: bool, at: Instant) {
         if on {
             self.timeline.pause(at);
@@ -213,12 +213,12 @@ impl Take {
         }
     }
 
-    /// Whether anything is being written.
+    /// Returns whether a file is being written.
     pub(super) fn is_running(&self) -> bool {
         self.part.is_some()
     }
 
-    /// Empties the taps and writes what is old enough.
+    /// Empties the taps, and writes the audio that is old enough.
     pub(super) fn round(&mut self, now: Instant, sealer: &Sealer) {
         if self.part.is_none() {
             return;
@@ -264,7 +264,7 @@ impl Take {
         }
     }
 
-    /// Writes the timeline up to a time, into as many files as that takes.
+    /// Writes the timeline up to a time, to as many files as necessary.
     fn write_until(&mut self, until: Instant, sealer: &Sealer) {
         while let Some(cut) = self.cut.take_if(|cut| cut.at <= until) {
             self.write_channels_until(cut.at, sealer);
@@ -273,7 +273,7 @@ impl Take {
         self.write_channels_until(until, sealer);
     }
 
-    /// The same for the channels as they are.
+    /// Writes the timeline up to a time, with unchanged channels.
     fn write_channels_until(&mut self, until: Instant, sealer: &Sealer) {
         let mut samples = std::mem::take(&mut self.scratch);
         samples.clear();
@@ -283,7 +283,7 @@ impl Take {
             let Some(part) = &mut self.part else { break };
             let room = part.frames_max.saturating_sub(part.frames);
             if room == 0 {
-                // As many channels as before: the samples are interleaved already.
+                // The number of channels is unchanged: the samples are interleaved already.
                 let mut layout = self.layout.clone();
                 layout.vacate(self.start + span(self.rate, self.sealed_frames + part.frames));
                 self.next_part(layout, sealer);
@@ -300,7 +300,7 @@ impl Take {
         self.scratch = samples;
     }
 
-    /// Seals a file and goes on in the next one.
+    /// Seals a file and continues in the next one.
     fn next_part(&mut self, layout: Layout, sealer: &Sealer) {
         if self.part.is_none() {
             return;
@@ -312,7 +312,7 @@ impl Take {
         self.open_part();
     }
 
-    /// Ends the recording early: what is in the file stays; the call goes on.
+    /// Ends the recording early: the file keeps its audio; the call continues.
     pub(super) fn interrupt(&mut self, note: &str, sealer: &Sealer) {
         if self.part.is_some() {
             count_interruption(&self.path(), note);
@@ -321,7 +321,7 @@ impl Take {
         self.sources.clear();
     }
 
-    /// Writes the head of the file and has it synced and reported.
+    /// Writes the header of the file, and has the file synced and reported.
     fn close(&mut self, state: PartState, sealer: &Sealer) {
         let Some(Part { wav, file, frames, .. }) = self.part.take() else { return };
         let state = match (wav.finalize(), state) {
@@ -337,7 +337,7 @@ impl Take {
         sealer.seal(Sealed { file, report, reporter: self.reporter.clone() });
     }
 
-    /// A recording that has no file ends with a note.
+    /// Ends a recording without a file, with a note.
     pub(super) fn refuse(&mut self, note: &str) {
         self.number += 1;
         self.give_up(note, 0);
@@ -346,10 +346,10 @@ impl Take {
     fn give_up(&mut self, note: &str, frames: u64) {
         count_interruption(&self.path(), note);
         self.sources.clear();
-        tell(&self.reporter, self.report(PartState::Interrupted(note.to_owned()), frames));
+        send_report(&self.reporter, self.report(PartState::Interrupted(note.to_owned()), frames));
     }
 
-    /// The call is over: writes what the taps still hold, seals the file.
+    /// Ends the recording with its call: writes the rest of the taps and seals the file.
     pub(super) fn finish(mut self, now: Instant, sealer: &Sealer) {
         if self.part.is_some() {
             self.collect();
@@ -358,7 +358,7 @@ impl Take {
         self.close(PartState::Finished, sealer);
     }
 
-    /// What a writer's fault leaves: the file as far as it was flushed, and a note.
+    /// Returns the report after a fault of the writer: the file up to its last flush, and a note.
     pub(super) fn lost(&self, note: &str) -> (mpsc::Sender<PartReport>, PartReport) {
         let frames = self.part.as_ref().map_or(0, |part| part.frames);
         (self.reporter.clone(), self.report(PartState::Interrupted(note.to_owned()), frames))
@@ -366,9 +366,9 @@ impl Take {
 }
 
 impl Part {
-    /// Makes a file that only this user may read, with a head.
+    /// Creates a file with a header that only this user may read.
     fn open(path: &Path, rate: SampleRate, channels: usize, longest: Duration) -> Result<Part, String> {
-        let failed = |error: &dyn std::fmt::Display| format!("the file cannot be made: {error}");
+        let failed = |error: &dyn std::fmt::Display| format!("the file cannot be created: {error}");
         if let Some(folder) = path.parent() {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
             made.map_err(|error| failed(&error))?;
@@ -391,7 +391,7 @@ impl Part {
     }
 }
 
-/// Frames after which a file is full: by its time, and by what a WAV can hold.
+/// Returns the number of frames after which a file is full: by its duration, and by the capacity of a WAV.
 fn frames_max(rate: SampleRate, channels: usize, longest: Duration) -> u64 {
     let by_time = longest.as_secs().max(1).saturating_mul(rate.hz().into());
     by_time.min(PART_BYTES_MAX / (2 * channels.max(1) as u64))
@@ -401,10 +401,10 @@ fn span(rate: SampleRate, frames: u64) -> Duration {
     Duration::from_micros(frames.saturating_mul(1_000_000) / u64::from(rate.hz()))
 }
 
-/// Who has which channel has changed.
-fn tell_channels(take: &Take) {
+/// Reports that the assignment of channels has changed.
+fn report_channels(take: &Take) {
     let frames = take.part.as_ref().map_or(0, |part| part.frames);
-    tell(&take.reporter, take.report(PartState::Seated, frames));
+    send_report(&take.reporter, take.report(PartState::Seated, frames));
 }
 
 fn spec(rate: SampleRate, channels: usize) -> hound::WavSpec {

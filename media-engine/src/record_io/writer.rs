@@ -1,4 +1,4 @@
-//! The writer thread.
+//! The writer thread, which serves the orders for all recordings.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,14 +11,14 @@ use codecs::SampleRate;
 use tokio::sync::mpsc;
 
 use super::disk::{Room, Space, Watch};
-use super::seal::{Sealer, tell};
+use super::seal::{Sealer, send_report};
 use super::take::Take;
 use super::{Joining, PartReport};
 use crate::net::clock;
 use crate::net::supervisor::Post;
 use crate::units::LegId;
 
-/// How often the taps are emptied.
+/// Interval at which the taps are emptied.
 const ROUND: Duration = Duration::from_millis(100);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -27,16 +27,16 @@ pub(super) fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A recording that begins.
+/// Order to begin a recording.
 pub(super) struct Begin {
     pub(super) id: u64,
-    /// Folder and name of its files, without end.
+    /// Folder and base name of its files, without extension.
     pub(super) stem: PathBuf,
     pub(super) rate: SampleRate,
     pub(super) start: Instant,
-    /// Fewest channels of its files.
+    /// Least number of channels of its files.
     pub(super) least: usize,
-    /// Who is there when it begins.
+    /// Legs that take part from the beginning.
     pub(super) legs: Vec<Joining>,
     pub(super) reporter: mpsc::Sender<PartReport>,
 }
@@ -49,10 +49,10 @@ pub(super) enum Order {
     Finish { id: u64 },
 }
 
-/// All recordings that run.
+/// State of the writer thread: all running recordings.
 pub(super) struct Writer {
     takes: HashMap<u64, Take>,
-    /// Longest file.
+    /// Maximum duration of a file.
     part: Duration,
     disk: Watch,
     sealer: Sealer,
@@ -63,13 +63,13 @@ impl Writer {
         Writer { takes: HashMap::new(), part, disk, sealer }
     }
 
-    /// Serves orders until every [`super::Recorder`] and [`super::Recording`] is gone, then seals what is left.
+    /// Serves orders until every [`super::Recorder`] and [`super::Recording`] is dropped, then seals the remaining files.
     pub(super) fn run(mut self, inbox: &Receiver<Order>, post: &Post) {
         let mut next_round = clock::now() + ROUND;
         loop {
             post.check();
             match inbox.recv_timeout(next_round.saturating_duration_since(clock::now())) {
-                Ok(order) => self.obey(order),
+                Ok(order) => self.handle_order(order),
                 Err(RecvTimeoutError::Timeout) => {
                     let now = clock::now();
                     self.round(now);
@@ -85,7 +85,7 @@ impl Writer {
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn handle_order(&mut self, order: Order) {
         match order {
             Order::Begin(begin) => {
                 let (id, space) = (begin.id, self.disk.look(clock::now()));
@@ -121,7 +121,7 @@ impl Writer {
         }
     }
 
-    /// Works on one recording. A panic in it ends this recording; all others go on.
+    /// Runs work on one recording. A panic in it ends this recording; all others continue.
     fn guarded(&mut self, id: u64, work: impl FnOnce(&mut Take, &Sealer)) {
         let Some(take) = self.takes.get_mut(&id) else { return };
         let sealer = &self.sealer;
@@ -130,22 +130,22 @@ impl Writer {
         }
         let Some(take) = self.takes.remove(&id) else { return };
         let (reporter, lost) = take.lost(FAULT);
-        // hound writes the head of the file when it is dropped, and may panic again where it panicked before.
+        // hound writes the header of the file when it is dropped, and may panic again where it panicked before.
         if catch_unwind(AssertUnwindSafe(|| drop(take))).is_err() {
-            tracing::error!("the file of a recording could not be closed in order");
+            tracing::error!("the file of a recording could not be closed properly");
         }
         fault(&reporter, lost);
     }
 }
 
-/// What the call is told whose recording met a fault of ours.
-const FAULT: &str = "a fault in the recorder; the log says where";
+/// Note sent to the call whose recording was ended by a fault of the engine.
+const FAULT: &str = "a fault in the recorder; the log has the details";
 
 fn fault(reporter: &mpsc::Sender<PartReport>, lost: PartReport) {
-    tracing::error!(path = %lost.path.display(), "a fault ended this recording; the others go on");
+    tracing::error!(path = %lost.path.display(), "a fault ended this recording; the others continue");
     metrics::counter!("recordings_interrupted_total").increment(1);
     metrics::counter!("recording_panics_total").increment(1);
-    tell(reporter, lost);
+    send_report(reporter, lost);
 }
 
 fn no_room(space: Space) -> String {

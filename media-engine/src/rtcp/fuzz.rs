@@ -1,9 +1,9 @@
-//! Fuzz function of this room: any bytes in, no panic and no broken promise out.
+//! Fuzz function of this module: no input causes a panic or violates an invariant.
 
 use super::packet::{Packet, parse};
 use super::write::{write_bye, write_receiver_report, write_sender_report};
 
-/// Iteration ends, and every report is read back as written.
+/// Checks that iteration ends and that every report is read back as written.
 pub fn fuzz_rtcp(bytes: &[u8]) {
     let mut out = [0; 1024];
     let mut packets = 0;
@@ -81,12 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn mutated_rtcp_breaks_no_promise() {
+    fn mutated_rtcp_violates_no_invariant() {
         mutate_and_run(&seeds(), 50_000, fuzz_rtcp);
     }
 
     #[test]
-    fn mutated_rtcp_leaves_a_session_sane() {
+    fn mutated_rtcp_leaves_a_session_consistent() {
         mutate_and_run(&seeds(), 20_000, session);
     }
 }

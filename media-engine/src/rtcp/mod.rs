@@ -1,4 +1,4 @@
-//! RTCP reports (RFC 3550 section 6), and what they make of a call's quality (ITU-T G.107).
+//! RTCP reports (RFC 3550 section 6), and the call quality derived from them (ITU-T G.107).
 //!
 //! ```text
 //! datagram ─▶ parse ─▶ Packet ─▶ Session ─▶ round trip, loss at the far end
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariants: views borrow the datagram, writers fill a given buffer: nothing allocates per packet;
-//! bytes from outside never panic. Not here: sockets, SRTCP, feedback messages.
+//! no received bytes cause a panic. Not here: sockets, SRTCP, feedback messages.
 
 #![forbid(unsafe_code)]
 

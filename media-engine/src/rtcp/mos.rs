@@ -6,11 +6,11 @@
 //! one-way delay ────────────────┴─▶ Id ─────┴─▶ R = Ro − Is − Id − Ie,eff ─▶ MOS-CQE
 //! ```
 //!
-//! What a media engine cannot know (loudness, room noise, side tone, echo of the telephones) has the recommendation's
-//! default value: a perfect path has R = 93.2 and MOS 4.41. The scale is the narrowband one for all codecs, so that
-//! legs compare: a wideband codec reaches the same top and no more.
+//! Quantities that a media engine cannot know (loudness, room noise, side tone, echo of the telephones) have the
+//! recommendation's default values: a perfect path has R = 93.2 and MOS 4.41. All codecs use the narrowband scale, so that
+//! legs are comparable: a wideband codec has the same maximum.
 //!
-//! Not here: where loss and delay come from (the leg). Sources: G.107 clauses 7.1, 7.4, 7.5, Annex B; G.113 Appendix I.
+//! Not here: the origin of loss and delay (the leg). Sources: G.107 clauses 7.1, 7.4, 7.5, Annex B; G.113 Appendix I.
 
 use std::time::Duration;
 
@@ -25,38 +25,38 @@ const RLR: f64 = 2.0;
 const TELR: f64 = 65.0;
 const WEPL: f64 = 110.0;
 
-/// How a codec and its concealment bear loss (G.113).
+/// Sensitivity of a codec and its concealment to loss (G.113).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Robustness {
-    /// Impairment without loss: Ie.
+    /// Ie: impairment without loss.
     pub impairment: f64,
-    /// Packet loss robustness: Bpl; the more, the better.
+    /// Bpl: robustness against packet loss; higher is better.
     pub loss_robustness: f64,
 }
 
 impl Robustness {
     /// G.711 with concealment, random loss (G.113 table I.4: Ie 0, Bpl 25.1).
     pub const G711_CONCEALED: Robustness = Robustness { impairment: 0.0, loss_robustness: 25.1 };
-    /// Wideband codecs at 24 kbit/s and more. G.113 knows them on the wideband scale only, where G.722 (Ie,WB 13) stands
+    /// Wideband codecs at 24 kbit/s and more. G.113 rates them on the wideband scale only, where G.722 (Ie,WB 13) ranks
     /// above G.711 (Ie,WB 36, G.107.1): on the narrowband scale that is no impairment. Loss weighs as for concealed G.711,
     /// which Opus with FEC surpasses.
     pub const WIDEBAND: Robustness = Robustness { impairment: 0.0, loss_robustness: 25.1 };
 }
 
-/// The transmission rating R of a path: `delay` from mouth to ear, `loss` the share of packets that were not played
-/// (0 to 1), `burst_ratio` 1 for independent losses, more when they cluster.
+/// Returns the transmission rating R of a path. `delay` is one way from mouth to ear, `loss` the share of packets that were not
+/// played (0 to 1), `burst_ratio` 1 for independent losses, more when they cluster.
 pub fn rating(codec: Robustness, delay: Duration, loss: f64, burst_ratio: f64) -> f64 {
     RO - IS - delay_impairment(delay.as_secs_f64() * 1e3) - loss_impairment(codec, loss * 100.0, burst_ratio)
 }
 
-/// Clause 7.5: Ie,eff = Ie + (95 − Ie) · Ppl / (Ppl / BurstR + Bpl).
+/// Computes clause 7.5: Ie,eff = Ie + (95 − Ie) · Ppl / (Ppl / BurstR + Bpl).
 fn loss_impairment(codec: Robustness, percent: f64, burst_ratio: f64) -> f64 {
     let Robustness { impairment, loss_robustness } = codec;
     let percent = percent.clamp(0.0, 100.0);
     impairment + (95.0 - impairment) * percent / (percent / burst_ratio.max(1.0) + loss_robustness)
 }
 
-/// Clause 7.4: talker echo, listener echo and delay alone; `delay_ms` one way, all of it inside the echo path.
+/// Computes clause 7.4: talker echo, listener echo and delay alone; `delay_ms` is one way, all of it inside the echo path.
 fn delay_impairment(delay_ms: f64) -> f64 {
     let (delay, round) = (delay_ms.max(0.0), 2.0 * delay_ms.max(0.0));
     let echo_loudness =
@@ -71,7 +71,7 @@ fn delay_impairment(delay_ms: f64) -> f64 {
     talker + listener + absolute_delay_impairment(delay)
 }
 
-/// Idd with the default sensitivity to delay: nothing up to 100 ms.
+/// Computes Idd with the default sensitivity to delay: zero up to 100 ms.
 fn absolute_delay_impairment(delay_ms: f64) -> f64 {
     if delay_ms <= 100.0 {
         return 0.0;
@@ -81,7 +81,7 @@ fn absolute_delay_impairment(delay_ms: f64) -> f64 {
     25.0 * (sixth(x) - 3.0 * sixth(x / 3.0) + 2.0)
 }
 
-/// MOS-CQE of a rating (Annex B), 1 to 4.5. The formula's dip below 1 for ratings under 6.5 is cut off.
+/// Returns the MOS-CQE of a rating (Annex B), 1 to 4.5. The formula's dip below 1 for ratings under 6.5 is cut off.
 pub fn mos(rating: f64) -> f64 {
     match rating {
         r if r >= 100.0 => 4.5,
@@ -90,33 +90,33 @@ pub fn mos(rating: f64) -> f64 {
     }
 }
 
-/// What was seen of one direction in an interval.
+/// Measurements of one direction in an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
-    /// Packets that should have come.
+    /// Packets that should have arrived.
     pub expected: u64,
-    /// Of these, how many did not come, or came too late to be played.
+    /// Expected packets that did not arrive, or arrived too late to be played.
     pub lost: f64,
-    /// From mouth to ear, one way.
+    /// One-way delay from mouth to ear.
     pub delay: Duration,
     /// Interarrival jitter at the end of the interval.
     pub jitter: Duration,
 }
 
-/// What one direction of a leg is worth.
+/// Estimated quality of one direction of a leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rating {
-    /// MOS of the latest interval; `None` when nothing was expected, or nobody told.
+    /// MOS of the latest interval; `None` when no packets were expected, or there was no report.
     pub mos: Option<f32>,
-    /// MOS of the whole call.
+    /// MOS of the whole call; `None` before the first rated interval.
     pub mos_call: Option<f32>,
     /// Share of packets that were lost or late in the latest interval, 0 to 1.
     pub loss: Option<f32>,
-    /// Share over the whole call, 0 to 1.
+    /// Share of packets that were lost or late over the whole call, 0 to 1.
     pub loss_call: Option<f32>,
-    /// Interarrival jitter.
+    /// Interarrival jitter in milliseconds.
     pub jitter_ms: Option<f32>,
-    /// One way, from mouth to ear as far as it is known.
+    /// One-way delay from mouth to ear in milliseconds, as far as it is known.
     pub delay_ms: Option<f32>,
 }
 
@@ -125,13 +125,13 @@ pub struct Rating {
 pub struct Rater {
     expected: u64,
     lost: f64,
-    /// Sum of delays in ms, each weighted by the packets that it held for.
+    /// Sum of delays in ms, each weighted by the number of packets that it applied to.
     delay_ms: f64,
     latest: Rating,
 }
 
 impl Rater {
-    /// Takes an interval; `None` and an interval in which nothing was expected leave the call's rating as it is.
+    /// Adds an interval. `None`, or an interval without expected packets, does not change the call's rating.
     pub fn on_interval(&mut self, codec: Robustness, interval: Option<Interval>) {
         let Some(Interval { expected, lost, delay, jitter }) = interval.filter(|interval| interval.expected > 0) else {
             self.latest =
@@ -155,7 +155,7 @@ impl Rater {
         };
     }
 
-    /// The rating after the latest interval.
+    /// Returns the rating after the latest interval.
     pub fn rating(&self) -> Rating {
         self.latest
     }
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn ratings_become_scores_as_in_annex_b() {
-        // R and MOS-CQE as G.107 table B.1 and G.109 pair them.
+        // R and MOS-CQE as paired in G.107 table B.1 and G.109.
         for (r, expected) in [
             (93.2, 4.41),
             (90.0, 4.34),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_weighs_as_g113_s_factors_say() {
+    fn loss_weighs_as_in_the_factors_of_g113() {
         // Ie,eff by hand: 95 p / (p + Bpl).
         for (codec, percent, expected) in [
             (Robustness::G711_CONCEALED, 1.0, 3.64),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn delay_weighs_as_published_fits_of_the_model_say() {
+    fn delay_weighs_as_in_published_fits_of_the_model() {
         // Cole and Rosenbluth's fit: Id = 0.024 d + 0.11 (d − 177.3) above 177.3 ms.
         for delay_ms in (0..=320).step_by(20) {
             let d = f64::from(delay_ms);
@@ -252,7 +252,7 @@ mod tests {
         assert!(mixed.mos < mixed.mos_call && mixed.mos_call < perfect.mos);
         assert_eq!((mixed.loss, mixed.loss_call), (Some(0.1), Some(0.05)));
         assert!((mixed.mos_call.unwrap() - mos(rating(codec, MS * 40, 0.05, 1.0)) as f32).abs() < 1e-4);
-        // Hold: no score of its own, the call's stays.
+        // Hold: the interval has no score, and the call's score stays.
         rater.on_interval(codec, interval(0, 0.0));
         rater.on_interval(codec, None);
         assert_eq!((rater.rating().mos, rater.rating().mos_call), (None, mixed.mos_call));

@@ -6,21 +6,21 @@
 //!   201 RR   ssrc, count × report block                    203 BYE   count × ssrc, reason
 //! ```
 //!
-//! [`parse`] yields packets up to the first one that does not hold what it claims. Reduced-size RTCP
-//! (RFC 5506) is accepted. Not here: feedback and extended reports, which come out as
+//! [`parse`] yields packets up to the first malformed one. Reduced-size RTCP
+//! (RFC 5506) is accepted. Not here: feedback and extended reports, which are returned as
 //! [`Packet::Other`] with their bodies.
 
-/// Bytes of a report block.
+/// Length of a report block in bytes.
 pub const REPORT_BLOCK_LEN: usize = 24;
 
-/// The part of a sender report about its sender (RFC 3550 section 6.4.1).
+/// Sender information of a sender report (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderReport {
-    /// Who sends.
+    /// SSRC of the sender.
     pub ssrc: u32,
-    /// The sender's clock: NTP seconds in the upper, their fraction in the lower half.
+    /// Time on the sender's clock: NTP seconds in the upper half, their fraction in the lower.
     pub ntp: u64,
-    /// The stream's timestamp at the same moment.
+    /// RTP timestamp of the stream at the same moment.
     pub rtp_timestamp: u32,
     /// Packets sent so far.
     pub packets: u32,
@@ -28,12 +28,12 @@ pub struct SenderReport {
     pub octets: u32,
 }
 
-/// What a receiver says of one stream (RFC 3550 section 6.4.1).
+/// Reception report about one stream (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportBlock {
-    /// The stream reported on.
+    /// SSRC of the stream reported on.
     pub ssrc: u32,
-    /// Lost share since the report before, in 1/256.
+    /// Share of packets lost since the previous report, in 1/256.
     pub fraction_lost: u8,
     /// Packets lost since the start; 24 bits, negative with duplicates.
     pub cumulative_lost: i32,
@@ -41,9 +41,9 @@ pub struct ReportBlock {
     pub extended_highest: u32,
     /// Inter-arrival jitter in ticks of the stream's clock.
     pub jitter: u32,
-    /// Middle 32 bits of the NTP time of the last sender report; 0 before any.
+    /// Middle 32 bits of the NTP time of the last sender report; 0 if there was none.
     pub last_sender_report: u32,
-    /// Time since that report came, in 1/65536 s.
+    /// Time since that report arrived, in 1/65536 s.
     pub delay_since_last: u32,
 }
 
@@ -53,7 +53,7 @@ impl ReportBlock {
         ReportBlock {
             ssrc: word(0),
             fraction_lost: b[4],
-            // The upper byte is shifted out, the sign of the 24 bits is shifted back in.
+            // Shifting left drops the upper byte; shifting right restores the sign of the 24 bits.
             cumulative_lost: ((word(4) << 8) as i32) >> 8,
             extended_highest: word(8),
             jitter: word(12),
@@ -80,7 +80,7 @@ impl ReportBlock {
     }
 }
 
-/// Report blocks of one packet.
+/// Iterator over the report blocks of one packet.
 #[derive(Clone, Debug)]
 pub struct ReportBlocks<'a> {
     bytes: &'a [u8],
@@ -105,16 +105,16 @@ pub struct Sdes<'a> {
 /// One item of a source description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SdesItem<'a> {
-    /// The source described.
+    /// SSRC of the source described.
     pub ssrc: u32,
-    /// 1 is CNAME.
+    /// Item type; 1 is CNAME.
     pub kind: u8,
-    /// UTF-8 by the RFC, unchecked.
+    /// Text of the item, UTF-8 according to the RFC but not checked.
     pub text: &'a [u8],
 }
 
 impl<'a> Sdes<'a> {
-    /// All items of all chunks, up to the first that does not fit.
+    /// Returns all items of all chunks, up to the first malformed one.
     pub fn items(&self) -> impl Iterator<Item = SdesItem<'a>> + use<'a> {
         let mut rest = self.bytes;
         let mut ssrc: Option<u32> = None;
@@ -128,7 +128,7 @@ impl<'a> Sdes<'a> {
                 };
                 let (&kind, after) = rest.split_first()?;
                 if kind == 0 {
-                    // The chunk ends with one to four zero bytes, at a multiple of 32 bits; the body began at one.
+                    // The chunk ends with one to four zero bytes, at a multiple of 32 bits, as it began.
                     rest = rest.get((rest.len() - 1) % 4 + 1..)?;
                     ssrc = None;
                     continue;
@@ -141,13 +141,13 @@ impl<'a> Sdes<'a> {
         })
     }
 
-    /// The first canonical name.
+    /// Returns the first canonical name.
     pub fn cname(&self) -> Option<&'a [u8]> {
         self.items().find(|item| item.kind == 1).map(|item| item.text)
     }
 }
 
-/// A goodbye (RFC 3550 section 6.6).
+/// A goodbye packet (RFC 3550 section 6.6).
 #[derive(Clone, Debug)]
 pub struct Bye<'a> {
     sources: &'a [u8],
@@ -155,12 +155,12 @@ pub struct Bye<'a> {
 }
 
 impl<'a> Bye<'a> {
-    /// The sources that leave.
+    /// Returns the SSRCs of the sources that leave.
     pub fn sources(&self) -> impl Iterator<Item = u32> + use<'a> {
         self.sources.as_chunks::<4>().0.iter().map(|bytes| u32::from_be_bytes(*bytes))
     }
 
-    /// Why, where told; UTF-8 by the RFC, unchecked.
+    /// Returns the reason, if there is one; UTF-8 according to the RFC but not checked.
     pub fn reason(&self) -> Option<&'a [u8]> {
         self.reason
     }
@@ -169,49 +169,49 @@ impl<'a> Bye<'a> {
 /// One RTCP packet.
 #[derive(Clone, Debug)]
 pub enum Packet<'a> {
-    /// 200: reports of somebody who sends and receives.
+    /// 200: report of a participant that sends and receives.
     SenderReport {
-        /// About the sender itself.
+        /// Sender information of the participant.
         report: SenderReport,
-        /// About what it receives.
+        /// Reports about the streams that it receives.
         blocks: ReportBlocks<'a>,
     },
-    /// 201: reports of somebody who only receives.
+    /// 201: report of a participant that only receives.
     ReceiverReport {
-        /// Who reports.
+        /// SSRC of the participant.
         ssrc: u32,
-        /// About what it receives.
+        /// Reports about the streams that it receives.
         blocks: ReportBlocks<'a>,
     },
     /// 202: source descriptions.
     Sdes(Sdes<'a>),
-    /// 203: a goodbye.
+    /// 203: a goodbye packet.
     Bye(Bye<'a>),
-    /// Anything else that is well framed.
+    /// Any other well-formed packet.
     Other {
         /// Packet type, such as 205 for transport feedback (RFC 4585).
         packet_type: u8,
         /// The count or format field, 0 to 31.
         count: u8,
-        /// What follows the first word, without padding.
+        /// Bytes after the first word, without padding.
         body: &'a [u8],
     },
 }
 
-/// Packets of a datagram; see [`parse`].
+/// Iterator over the packets of a datagram; see [`parse`].
 #[derive(Clone, Debug)]
 pub struct Packets<'a> {
     rest: &'a [u8],
     malformed: bool,
 }
 
-/// The packets of one datagram (for SRTCP: after it was opened), up to the first malformed one.
+/// Returns the packets of one datagram (for SRTCP: after decryption), up to the first malformed one.
 pub fn parse(bytes: &[u8]) -> Packets<'_> {
     Packets { rest: bytes, malformed: bytes.is_empty() }
 }
 
 impl Packets<'_> {
-    /// Whether iteration stopped at something that is not RTCP; to be counted.
+    /// Returns whether iteration stopped at malformed bytes; the caller should count that.
     pub fn is_malformed(&self) -> bool {
         self.malformed
     }
@@ -233,7 +233,7 @@ impl<'a> Iterator for Packets<'a> {
     }
 }
 
-/// One whole packet from the front, and what follows.
+/// Splits one whole packet from the front; returns it and the rest.
 fn split_packet(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let head = bytes.first_chunk::<4>()?;
     let len = 4 * (usize::from(u16::from_be_bytes([head[2], head[3]])) + 1);
@@ -282,7 +282,7 @@ fn read_packet(packet: &[u8]) -> Option<Packet<'_>> {
     }
 }
 
-/// The blocks that the header counted; profile-specific extensions behind them are ignored.
+/// Returns the blocks that the header announces; profile-specific extensions after them are ignored.
 fn blocks(bytes: &[u8], count: u8) -> Option<ReportBlocks<'_>> {
     Some(ReportBlocks { bytes: bytes.get(..REPORT_BLOCK_LEN * usize::from(count))? })
 }

@@ -1,4 +1,4 @@
-//! Reports of one leg: when they leave, what they say, what the far end's say.
+//! RTCP reports of one leg: their schedule, their content, and the evaluation of the far end's reports.
 //!
 //! ```text
 //! SendStats, ReceiveStats ──▶ Session::poll_report ──▶ SR or RR, SDES        every 5 s
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Invariants: a report every 5 s (RFC 3550 section 6.2's minimum interval), the first at a random
-//! point between 0.5 and 2.5 s so that legs do not report all at once; the round trip is measured on
-//! the engine's clock alone. Nothing allocates after construction.
+//! point between 0.5 and 2.5 s so that legs do not all report at once; the round trip is measured
+//! with the engine's clock only. Nothing allocates after construction.
 //! Not here: sockets, SRTCP, the bandwidth rules for sessions with many members.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,53 +20,53 @@ use crate::units::ClockRate;
 /// Time between reports (RFC 3550 section 6.2).
 pub const INTERVAL: Duration = Duration::from_secs(5);
 
-/// A stream that sent nothing for this long makes receiver reports (RFC 3550 section 6.4: two intervals).
+/// Time without sent packets after which a stream produces receiver reports (RFC 3550 section 6.4: two intervals).
 const SENDER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Round trips above this are the sign of a broken clock or a stale report.
+/// Round trips above this indicate a broken clock or a stale report.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(30);
 
-/// Seconds from 1900 to 1970.
+/// Seconds between 1900 and 1970.
 const NTP_UNIX_OFFSET: u64 = 2_208_988_800;
 
-/// What the far end last said of the stream that we send.
+/// The far end's latest report about the stream that we send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemoteReport {
-    /// Lost share in its last interval, in 1/256.
+    /// Share of packets lost in its last interval, in 1/256.
     pub fraction_lost: u8,
-    /// Lost since the start.
+    /// Packets lost since the start.
     pub cumulative_lost: i32,
-    /// Jitter in ticks of our stream's clock.
+    /// Jitter in ticks of the clock of our stream.
     pub jitter: u32,
-    /// When its report came.
+    /// Arrival time of the report.
     pub at: Instant,
 }
 
-/// What the far end told of the stream that we send, since the start.
+/// Summary of the far end's reports about the stream that we send, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FarEnd {
-    /// Reports about our stream.
+    /// Number of reports about our stream.
     pub reports: u64,
-    /// Sum of the lost shares that they told, each 0 to 1: differences give the mean over any span.
+    /// Sum of the reported lost shares, each 0 to 1; the difference of two sums gives the mean over the time between.
     pub loss_sum: f64,
-    /// The latest lost share, 0 to 1.
+    /// Latest reported lost share, 0 to 1.
     pub loss: f64,
-    /// Jitter that the far end sees.
+    /// Jitter that the far end measures.
     pub jitter: Duration,
-    /// When the latest report about our stream came.
+    /// Arrival time of the latest report about our stream.
     pub reported_at: Option<Instant>,
-    /// When the latest RTCP of any kind came.
+    /// Arrival time of the latest RTCP packet of any kind.
     pub heard_at: Option<Instant>,
 }
 
-/// RTCP of one leg.
+/// RTCP session of one leg.
 #[derive(Clone, Debug)]
 pub struct Session {
     ssrc: u32,
     cname: String,
     anchor: (Instant, u64),
     next: Instant,
-    /// Whose sender report came last, the middle of its NTP time, and when.
+    /// SSRC of the last sender report, the middle of its NTP time, and its arrival time.
     last_sender_report: Option<(u32, u32, Instant)>,
     round_trip: Option<Duration>,
     remote: Option<RemoteReport>,
@@ -79,16 +79,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reports for the stream `ssrc` that we send.
+    /// Creates a session that reports for the stream `ssrc` that we send.
     ///
-    /// `wall` is the time of day at `now`; from there on NTP times follow the engine's clock. `cname`
-    /// (cut to 255 bytes) names no person: RFC 7022. `seed` spreads the first report.
+    /// `wall` is the time of day at `now`; from then on NTP times follow the engine's clock. `cname`
+    /// (cut to 255 bytes) must not identify a person (RFC 7022). `seed` determines the time of the first report.
     pub fn new(ssrc: u32, cname: &str, now: Instant, wall: SystemTime, seed: u64) -> Session {
         let mut end = cname.len().min(super::write::MAX_TEXT);
         while !cname.is_char_boundary(end) {
             end -= 1;
         }
-        // One step of a multiplicative hash (Knuth): seeds may be consecutive.
+        // One step of a multiplicative hash (Knuth), because seeds may be consecutive.
         let spread = Duration::from_millis((seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 2000);
         Session {
             ssrc,
@@ -106,7 +106,7 @@ impl Session {
         }
     }
 
-    /// Takes a datagram; what is malformed in it is counted.
+    /// Processes a datagram; malformed content is counted.
     pub fn handle_datagram(&mut self, bytes: &[u8], now: Instant) {
         let mut packets = parse(bytes);
         for packet in packets.by_ref() {
@@ -124,7 +124,7 @@ impl Session {
         self.malformed += u64::from(packets.is_malformed());
     }
 
-    /// RFC 3550 section 6.4.1: round trip = arrival − last SR − delay since it, in 1/65536 s.
+    /// Computes the round trip as in RFC 3550 section 6.4.1: arrival − last SR − delay since it, in 1/65536 s.
     fn handle_block(&mut self, block: &ReportBlock, now: Instant) {
         if block.ssrc != self.ssrc {
             return;
@@ -142,7 +142,7 @@ impl Session {
         }
         let arrival = (self.ntp_at(now) >> 16) as u32;
         let units = arrival.wrapping_sub(block.last_sender_report).wrapping_sub(block.delay_since_last);
-        // Rounding of both clocks may put a fast answer just below zero.
+        // Rounding of both clocks may make a fast answer slightly negative.
         let units = if units as i32 > -64 { (units as i32).max(0) as u64 } else { return };
         let round_trip = Duration::from_nanos(units * 1_000_000_000 / 65_536);
         if round_trip <= MAX_ROUND_TRIP {
@@ -150,17 +150,17 @@ impl Session {
         }
     }
 
-    /// When [`Session::poll_report`] is due.
+    /// Returns the time at which [`Session::poll_report`] is due.
     pub fn poll_timeout(&self) -> Instant {
         self.next
     }
 
-    /// Writes a report into `out` when it is due, and returns its length.
+    /// Writes a report into `out` if one is due, and returns its length.
     ///
-    /// `None`: not due. The next one is due one interval after the last was, or after `now` when late.
+    /// Returns `None` if none is due. The next one is due one interval after this one was, or after `now` if it is late.
     ///
     /// # Errors
-    /// [`RtcpError::BufferTooSmall`]: 400 bytes always suffice.
+    /// [`RtcpError::BufferTooSmall`]; 400 bytes always suffice.
     pub fn poll_report(
         &mut self,
         now: Instant,
@@ -181,7 +181,7 @@ impl Session {
     /// Writes the last report, with a goodbye; returns its length.
     ///
     /// # Errors
-    /// [`RtcpError::BufferTooSmall`]: 400 bytes always suffice.
+    /// [`RtcpError::BufferTooSmall`]; 400 bytes always suffice.
     pub fn write_bye(
         &mut self,
         now: Instant,
@@ -215,7 +215,7 @@ impl Session {
 
     fn block(&self, now: Instant, receive: &mut ReceiveStats) -> Option<ReportBlock> {
         let reception = receive.report()?;
-        // Without on_rtp the statistics know no SSRC; the far end's sender report tells it.
+        // Without on_rtp the statistics contain no SSRC; it is then taken from the far end's sender report.
         let ssrc = receive.ssrc().or(self.last_sender_report.map(|(ssrc, ..)| ssrc))?;
         let (last_sender_report, delay_since_last) = match self.last_sender_report {
             Some((from, middle, at)) if from == ssrc => {
@@ -235,17 +235,17 @@ impl Session {
         })
     }
 
-    /// The last round trip measured, on the engine's clock.
+    /// Returns the last measured round trip; `None` before the first.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
 
-    /// What the far end last said of our stream.
+    /// Returns the far end's latest report about our stream.
     pub fn remote(&self) -> Option<RemoteReport> {
         self.remote
     }
 
-    /// What the far end told of our stream, whose clock is `clock`.
+    /// Returns a summary of the far end's reports about our stream, whose clock is `clock`.
     pub fn far_end(&self, clock: ClockRate) -> FarEnd {
         let share = |lost: u64| lost as f64 / 256.0;
         let (loss, ticks, reported_at) = match self.remote {
@@ -257,17 +257,17 @@ impl Session {
         FarEnd { reports, loss_sum, loss, jitter, reported_at, heard_at: self.heard_at }
     }
 
-    /// Whether the far end said goodbye. It ends no leg: signalling does.
+    /// Returns whether the far end sent a goodbye. It does not end the leg; only signalling does.
     pub fn is_bye_received(&self) -> bool {
         self.bye
     }
 
-    /// Datagrams that were not RTCP to their end.
+    /// Returns the number of datagrams that were malformed in whole or in part.
     pub fn malformed(&self) -> u64 {
         self.malformed
     }
 
-    /// NTP time at `now`, by the engine's clock since construction.
+    /// Returns the NTP time at `now`, following the engine's clock since construction.
     fn ntp_at(&self, now: Instant) -> u64 {
         let (base, ntp) = self.anchor;
         let passed = now.saturating_duration_since(base);
@@ -276,12 +276,12 @@ impl Session {
 }
 
 fn ntp_of(wall: SystemTime) -> u64 {
-    // A clock before 1970 only makes the reports' time of day wrong, not the round trip.
+    // A clock before 1970 only falsifies the time of day in reports, not the round trip.
     let unix = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
     ntp_span(unix).wrapping_add(NTP_UNIX_OFFSET << 32)
 }
 
-/// A time span in NTP's 32.32 format; seconds wrap as NTP's eras do.
+/// Converts a time span to NTP's 32.32 format; seconds wrap as NTP's eras do.
 fn ntp_span(span: Duration) -> u64 {
     let fraction = (u64::from(span.subsec_nanos()) << 32) / 1_000_000_000;
     (span.as_secs() << 32) | fraction
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ends_learn_their_round_trip_and_loss() {
+    fn two_ends_measure_their_round_trip_and_loss() {
         let base = test_epoch();
         let (mut a, mut b) = (End::new(1, base), End::new(2, base + 777 * MS));
         let (there, back) = (30 * MS, 50 * MS);
@@ -350,7 +350,7 @@ mod tests {
             wire.extend(b.report(now).map(|bytes| (now + back, false, bytes)));
         }
         for end in [&a, &b] {
-            let round_trip = end.session.round_trip().expect("reports crossed");
+            let round_trip = end.session.round_trip().expect("both ends received reports");
             assert!(round_trip.abs_diff(80 * MS) < MS, "{round_trip:?}");
             assert_eq!(end.session.malformed(), 0);
         }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_leave_every_five_seconds_after_a_random_start() {
+    fn reports_are_sent_every_five_seconds_after_a_random_start() {
         let base = test_epoch();
         let mut starts = std::collections::HashSet::new();
         for ssrc in 0..50 {
@@ -372,7 +372,7 @@ mod tests {
             assert!(end.report(first - MS).is_none());
             assert!(end.report(first).is_some());
             assert_eq!(end.session.poll_timeout(), first + INTERVAL);
-            // A late poll gives one report, not a burst.
+            // A late poll returns one report, not a burst.
             assert!(end.report(first + 60_000 * MS).is_some());
             assert!(end.report(first + 60_000 * MS).is_none());
         }
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_sends_makes_sender_reports() {
+    fn only_a_sending_stream_produces_sender_reports() {
         let base = test_epoch();
         let mut end = End::new(9, base);
         let kinds = |bytes: &[u8]| bytes[1];
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn goodbye_is_written_and_noticed_and_noise_counted() {
+    fn goodbye_is_written_and_recognised_and_malformed_data_is_counted() {
         let base = test_epoch();
         let (mut a, mut b) = (End::new(1, base), End::new(2, base));
         let mut out = [0; 400];

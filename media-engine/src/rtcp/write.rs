@@ -4,46 +4,46 @@
 //! write_compound: SR or RR · SDES with CNAME [ · BYE ]        (RFC 3550 section 6.1)
 //! ```
 //!
-//! Invariants: what is written is read back by [`parse`](super::parse); nothing allocates; a buffer
-//! that is too small is left with an unfinished packet and told.
+//! Invariants: [`parse`](super::parse) reads back every written packet; nothing allocates; if a buffer
+//! is too small, an error is returned and the buffer contains an unfinished packet.
 
 use super::packet::{ReportBlock, SenderReport};
 
 /// Longest canonical name or reason that is written, in bytes.
 pub const MAX_TEXT: usize = 255;
-/// Most report blocks in one packet.
+/// Maximum number of report blocks in one packet.
 pub const MAX_BLOCKS: usize = 31;
 
-/// Why nothing could be written.
+/// Why a packet could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RtcpError {
     /// The output buffer is smaller than the packet.
     #[error("the output buffer is too small")]
     BufferTooSmall,
-    /// A text above 255 bytes or more than 31 blocks.
+    /// A text has more than 255 bytes, or there are more than 31 blocks.
     #[error("a field does not fit its width")]
     Range,
 }
 
-/// What a compound packet holds.
+/// Content of a compound packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Compound<'a> {
-    /// Our SSRC.
+    /// SSRC of the stream that we send.
     pub ssrc: u32,
-    /// Our sender information; `None` makes a receiver report.
+    /// Sender information; `None` produces a receiver report.
     pub sender: Option<SenderReport>,
-    /// What we receive; at most 31.
+    /// Reports about received streams; at most 31.
     pub blocks: &'a [ReportBlock],
-    /// Our canonical name.
+    /// Canonical name, at most 255 bytes.
     pub cname: &'a str,
-    /// Says goodbye.
+    /// Whether a goodbye is appended.
     pub bye: bool,
 }
 
 /// Writes a compound packet; returns its length.
 ///
 /// # Errors
-/// [`RtcpError`]; 100 bytes and the name's length hold every compound packet with one block.
+/// [`RtcpError`]; 100 bytes plus the length of the name suffice for a compound packet with one block.
 pub fn write_compound(out: &mut [u8], compound: &Compound<'_>) -> Result<usize, RtcpError> {
     let mut at = match &compound.sender {
         Some(report) => write_sender_report(out, report, compound.blocks)?,
@@ -59,7 +59,7 @@ pub fn write_compound(out: &mut [u8], compound: &Compound<'_>) -> Result<usize, 
 /// Writes a sender report; returns its length.
 ///
 /// # Errors
-/// [`RtcpError`] for a small buffer or more than 31 blocks.
+/// [`RtcpError`] if the buffer is too small or there are more than 31 blocks; nothing is to be sent then.
 pub fn write_sender_report(out: &mut [u8], report: &SenderReport, blocks: &[ReportBlock]) -> Result<usize, RtcpError> {
     let mut writer = Writer::begin(out, 200, blocks.len())?;
     writer.word(report.ssrc)?;
@@ -75,7 +75,7 @@ pub fn write_sender_report(out: &mut [u8], report: &SenderReport, blocks: &[Repo
 /// Writes a receiver report; returns its length.
 ///
 /// # Errors
-/// [`RtcpError`] for a small buffer or more than 31 blocks.
+/// [`RtcpError`] if the buffer is too small or there are more than 31 blocks; nothing is to be sent then.
 pub fn write_receiver_report(out: &mut [u8], ssrc: u32, blocks: &[ReportBlock]) -> Result<usize, RtcpError> {
     let mut writer = Writer::begin(out, 201, blocks.len())?;
     writer.word(ssrc)?;
@@ -86,7 +86,7 @@ pub fn write_receiver_report(out: &mut [u8], ssrc: u32, blocks: &[ReportBlock]) 
 /// Writes a source description with one canonical name; returns its length.
 ///
 /// # Errors
-/// [`RtcpError`] for a small buffer or a name above 255 bytes.
+/// [`RtcpError`] if the buffer is too small or the name has more than 255 bytes; nothing is to be sent then.
 pub fn write_sdes(out: &mut [u8], ssrc: u32, cname: &str) -> Result<usize, RtcpError> {
     let mut writer = Writer::begin(out, 202, 1)?;
     writer.word(ssrc)?;
@@ -100,7 +100,7 @@ pub fn write_sdes(out: &mut [u8], ssrc: u32, cname: &str) -> Result<usize, RtcpE
 /// Writes a goodbye, with a reason unless it is empty; returns its length.
 ///
 /// # Errors
-/// [`RtcpError`] for a small buffer or a reason above 255 bytes.
+/// [`RtcpError`] if the buffer is too small or the reason has more than 255 bytes; nothing is to be sent then.
 pub fn write_bye(out: &mut [u8], ssrc: u32, reason: &str) -> Result<usize, RtcpError> {
     let mut writer = Writer::begin(out, 203, 1)?;
     writer.word(ssrc)?;
@@ -115,7 +115,7 @@ fn text_len(text: &str) -> Result<u8, RtcpError> {
     u8::try_from(text.len()).map_err(|_| RtcpError::Range)
 }
 
-/// One packet being written.
+/// One packet that is being written.
 struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,
@@ -146,7 +146,7 @@ impl<'a> Writer<'a> {
         blocks.iter().try_for_each(|block| self.put(&block.bytes()))
     }
 
-    /// Fills up to a whole word and writes the length.
+    /// Pads to a whole word and writes the length.
     fn finish(mut self) -> Result<usize, RtcpError> {
         while !self.at.is_multiple_of(4) {
             self.put(&[0])?;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_lie_about_lengths_end_the_iteration() {
+    fn packets_with_wrong_lengths_end_the_iteration() {
         let mut out = [0; 52];
         write_sender_report(&mut out, &SENDER, &[BLOCK]).unwrap();
         for (at, value) in [(0, 0x82), (0, 0x41), (0, 0xa1), (3, 13), (3, 11), (1, 100)] {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_packets_are_stepped_over_and_padding_is_cut() {
+    fn unknown_packets_are_skipped_and_padding_is_removed() {
         let mut bytes = vec![0x81, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
         bytes.extend([0xa0, 204, 0, 2, 9, 9, 9, 9, 0, 0, 0, 4]);
         let packets: Vec<(u8, u8, usize)> = parse(&bytes)

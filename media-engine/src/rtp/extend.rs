@@ -1,8 +1,8 @@
-//! Wrapping RTP numbers made 64 bits wide (RFC 3711 section 3.3.1 describes the idea).
+//! Extension of wrapping RTP numbers to 64 bits (RFC 3711 section 3.3.1 describes the idea).
 //!
 //! Each value is read as the one nearest to the highest seen so far: reordering across the wrap is
-//! understood, and a value never jumps by more than half its range. The first value starts one whole
-//! range above zero, and no step is longer than half a range: nothing falls below zero.
+//! handled, and a value never jumps by more than half its range. The first value starts one whole
+//! range above zero, and no step is longer than half a range, so no value falls below zero.
 
 /// Extends 16-bit sequence numbers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,12 +11,12 @@ pub struct SeqExtender {
 }
 
 impl SeqExtender {
-    /// Nothing seen yet.
+    /// Creates an extender that has seen no value.
     pub const fn new() -> SeqExtender {
         SeqExtender { highest: None }
     }
 
-    /// The extended number of `sequence`; the low 16 bits are `sequence` itself.
+    /// Returns the extended number of `sequence`; the low 16 bits are `sequence` itself.
     pub fn extend(&mut self, sequence: u16) -> u64 {
         let value = match self.highest {
             None => (1 << 16) + u64::from(sequence),
@@ -29,7 +29,7 @@ impl SeqExtender {
         value
     }
 
-    /// The highest extended number seen.
+    /// Returns the highest extended number seen; `None` before the first.
     pub fn highest(&self) -> Option<u64> {
         self.highest
     }
@@ -42,12 +42,12 @@ pub struct TimestampExtender {
 }
 
 impl TimestampExtender {
-    /// Nothing seen yet.
+    /// Creates an extender that has seen no value.
     pub const fn new() -> TimestampExtender {
         TimestampExtender { highest: None }
     }
 
-    /// The extended number of `timestamp`; the low 32 bits are `timestamp` itself.
+    /// Returns the extended number of `timestamp`; the low 32 bits are `timestamp` itself.
     pub fn extend(&mut self, timestamp: u32) -> u64 {
         let value = match self.highest {
             None => (1 << 32) + u64::from(timestamp),
@@ -60,7 +60,7 @@ impl TimestampExtender {
         value
     }
 
-    /// The highest extended number seen.
+    /// Returns the highest extended number seen; `None` before the first.
     pub fn highest(&self) -> Option<u64> {
         self.highest
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sequence_goes_on_over_the_wrap_and_back() {
+    fn sequence_continues_over_the_wrap_and_back() {
         let mut extender = SeqExtender::new();
         let first = extender.extend(65534);
         let steps: Vec<i64> =
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamp_goes_on_over_the_wrap() {
+    fn timestamp_continues_over_the_wrap() {
         let mut extender = TimestampExtender::new();
         let first = extender.extend(u32::MAX - 79);
         assert_eq!(extender.extend(80), first + 160);

@@ -7,7 +7,7 @@
 //!                                                      └─▶ jitter                            (decoded path)
 //! ```
 //!
-//! Invariants: views borrow the datagram; nothing allocates per packet; bytes from outside never panic.
+//! Invariants: views borrow the datagram; nothing allocates per packet; no received bytes cause a panic.
 //! Not here: sockets, legs, payload formats other than telephone-event, SRTP.
 
 #![forbid(unsafe_code)]

@@ -14,22 +14,22 @@
 /// Bytes of a header without contributing sources and extension.
 pub const HEADER_LEN: usize = 12;
 
-/// Why bytes are not a usable RTP packet. Reaction: drop and count.
+/// Why bytes are not a usable RTP packet. The caller should drop and count them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RtpError {
-    /// Fewer bytes than the header, its contributing sources or its extension claim.
+    /// Fewer bytes than the header, its contributing sources or its extension require.
     #[error("the packet ends inside its header")]
     Short,
-    /// Not version 2: STUN, DTLS or noise.
+    /// The version is not 2: STUN, DTLS or noise.
     #[error("not RTP version 2")]
     Version,
-    /// The padding count is zero or larger than what follows the header.
+    /// The padding count is zero or larger than the part after the header.
     #[error("the padding is longer than the payload")]
     Padding,
-    /// The output buffer is smaller than what is to be written.
+    /// The output buffer is smaller than the data to be written.
     #[error("the output buffer is too small")]
     BufferTooSmall,
-    /// A payload type above 127 or a field beyond its width.
+    /// A payload type is above 127, or a field exceeds its width.
     #[error("a field does not fit its width")]
     Range,
 }
@@ -43,10 +43,10 @@ pub struct RtpPacket<'a> {
 }
 
 impl<'a> RtpPacket<'a> {
-    /// Checks `bytes`, one whole datagram (for SRTP: after it was opened).
+    /// Parses `bytes`, one whole datagram (for SRTP: after decryption).
     ///
     /// # Errors
-    /// [`RtpError`] when a length does not fit; the datagram is to be dropped and counted.
+    /// [`RtpError`] when a length does not fit; the caller should drop and count the datagram.
     pub fn parse(bytes: &'a [u8]) -> Result<RtpPacket<'a>, RtpError> {
         if bytes.len() < HEADER_LEN {
             return Err(RtpError::Short);
@@ -73,42 +73,42 @@ impl<'a> RtpPacket<'a> {
         Ok(RtpPacket { bytes, header_len, payload_end })
     }
 
-    /// Payload type, 0 to 127.
+    /// Returns the payload type, 0 to 127.
     pub fn payload_type(&self) -> u8 {
         self.bytes[1] & 0x7f
     }
 
-    /// Marker: for audio, the first packet of a talkspurt (RFC 3551 section 4.1).
+    /// Returns the marker bit: for audio, the first packet of a talkspurt (RFC 3551 section 4.1).
     pub fn marker(&self) -> bool {
         self.bytes[1] & 0x80 != 0
     }
 
-    /// Sequence number.
+    /// Returns the sequence number.
     pub fn sequence(&self) -> u16 {
         u16::from_be_bytes([self.bytes[2], self.bytes[3]])
     }
 
-    /// Timestamp in ticks of the RTP clock.
+    /// Returns the timestamp in ticks of the RTP clock.
     pub fn timestamp(&self) -> u32 {
         u32::from_be_bytes([self.bytes[4], self.bytes[5], self.bytes[6], self.bytes[7]])
     }
 
-    /// Synchronisation source.
+    /// Returns the synchronisation source identifier.
     pub fn ssrc(&self) -> u32 {
         u32::from_be_bytes([self.bytes[8], self.bytes[9], self.bytes[10], self.bytes[11]])
     }
 
-    /// Payload without padding; may be empty.
+    /// Returns the payload without padding; may be empty.
     pub fn payload(&self) -> &'a [u8] {
         &self.bytes[self.header_len..self.payload_end]
     }
 
-    /// Bytes before the payload: header, contributing sources, extension.
+    /// Returns the number of bytes before the payload: header, contributing sources, extension.
     pub fn header_len(&self) -> usize {
         self.header_len
     }
 
-    /// The fields that a relay carries on.
+    /// Returns the header fields that a relay forwards.
     pub fn header(&self) -> RtpHeader {
         RtpHeader {
             payload_type: self.payload_type(),
@@ -120,18 +120,18 @@ impl<'a> RtpPacket<'a> {
     }
 }
 
-/// The fixed header of an outgoing packet: no contributing sources, extension or padding.
+/// Fixed header of an outgoing packet: no contributing sources, extension or padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtpHeader {
     /// Payload type, 0 to 127.
     pub payload_type: u8,
-    /// First packet of a talkspurt.
+    /// Whether this is the first packet of a talkspurt.
     pub marker: bool,
-    /// Sequence number.
+    /// Sequence number, wrapping at 16 bits.
     pub sequence: u16,
     /// Timestamp in ticks of the RTP clock.
     pub timestamp: u32,
-    /// Synchronisation source.
+    /// Synchronisation source identifier.
     pub ssrc: u32,
 }
 
@@ -154,8 +154,8 @@ impl RtpHeader {
     }
 }
 
-/// Whether a datagram of a port shared by RTP and RTCP is RTCP: second byte 192 to 223
-/// (RFC 5761 section 4). Says nothing about whether it is well formed.
+/// Returns whether a datagram on a port shared by RTP and RTCP is RTCP: second byte 192 to 223
+/// (RFC 5761 section 4). Does not check whether it is well formed.
 pub fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.len() >= 4 && bytes[0] >> 6 == 2 && (192..=223).contains(&bytes[1])
 }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn contributing_sources_extension_and_padding_are_stepped_over() {
+    fn contributing_sources_extension_and_padding_are_skipped() {
         let mut bytes = PLAIN[..12].to_vec();
         bytes[0] = 0x80 | 0x20 | 0x10 | 2;
         bytes.extend([9; 8]);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_lie_about_lengths_are_refused() {
+    fn packets_with_wrong_lengths_are_refused() {
         for (edit, error) in [
             ((0, 0x00), RtpError::Version),
             ((0, 0xc0), RtpError::Version),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn rtcp_is_told_from_rtp_by_its_second_byte() {
+    fn rtcp_is_distinguished_from_rtp_by_its_second_byte() {
         assert!(is_rtcp(&[0x80, 200, 0, 6]));
         assert!(is_rtcp(&[0x81, 223, 0, 6]));
         assert!(!is_rtcp(&[0x80, 0x80 | 63, 0, 6]), "dynamic type with marker");

@@ -1,4 +1,4 @@
-//! Relay: one incoming stream's numbers mapped onto one outgoing stream.
+//! Relay: maps the numbers of incoming streams onto one outgoing stream.
 //!
 //! ```text
 //! incoming  SSRC A: 7 8 10 9 ┊ SSRC B: 500 501 ┊ (played locally) ┊ B: 640 641
@@ -7,14 +7,14 @@
 //!
 //! Invariants:
 //! - Within one source, numbers and timestamps move by a constant: gaps, reordering and marker bits reach
-//!   the far end as they came, so its statistics stay honest. Copies are dropped before (`Repeats`).
-//! - A new source, a restarted source and a locally generated stretch go on at the next number: no
+//!   the far end unchanged, so its statistics stay correct. Copies are dropped before (`Repeats`).
+//! - A new source, a restarted source and a locally generated stretch continue at the next number: no
 //!   number is lost between two stretches and none is used by both.
-//! - A late packet of the stretch before still gets the number that was kept for it. A packet whose
+//! - A late packet of the previous stretch still gets the number that was kept for it. A packet whose
 //!   number belongs to another stretch is refused and counted.
 //! - Nothing allocates: `media-engine/tests/no_alloc_pure.rs`.
 //!
-//! Not here: payload types (the leg rewrites `payload_type` to what its far end negotiated), and the
+//! Not here: payload types (the leg rewrites `payload_type` to the one that its far end negotiated), and the
 //! choice between relaying and generating.
 //!
 //! Sources: RFC 3550 sections 5.1 and 7.1, appendix A.1 (restart after two packets in sequence).
@@ -25,18 +25,18 @@ use super::extend::SeqExtender;
 use super::packet::{RtpHeader, RtpPacket};
 use crate::units::ClockRate;
 
-/// How far behind the newest packet a late one may be (RFC 3550 appendix A.1, MAX_MISORDER).
+/// How far a late packet may be behind the newest one (RFC 3550 appendix A.1, MAX_MISORDER).
 const MAX_MISORDER: u64 = 100;
 
-/// A jump this far ahead of what was sent last has to be proven by a second packet, and then closes up: where the far end, or
-/// SRTP's roll-over counter, takes half of all numbers for the past, nothing would be heard for the other half. Beyond any loss
-/// that a call outlives.
+/// A jump this far ahead of the last sent number has to be confirmed by a second packet, and then leaves no gap: a far end, or
+/// the roll-over counter of SRTP, takes half of all numbers for past ones, and would discard packets for that long. The
+/// value exceeds any loss that a call survives.
 const MAX_AHEAD: u64 = 0x6000;
 
-/// Longest packet whose duration is believed when learnt from two timestamps.
+/// Longest packet duration that is accepted when it is derived from two timestamps.
 const MAX_PACKET: Duration = Duration::from_millis(120);
 
-/// One stretch of numbers that come from one source.
+/// A run of numbers that come from one source.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
     ssrc: u32,
@@ -51,15 +51,15 @@ struct Stretch {
     newest_timestamp: u32,
 }
 
-/// What a stretch says about a packet of its source.
+/// Position of a packet relative to the stretch of its source.
 enum Place {
-    /// Outgoing number; `true` when it is beyond all before.
+    /// Outgoing number; `true` when it is higher than all before.
     At(u64, bool),
-    /// Its number belongs to the stretch before.
+    /// The number belongs to the previous stretch.
     BelowFloor,
-    /// Too far behind: the source restarted, or a stray.
+    /// Too far behind: the source restarted, or the packet is a stray.
     TooOld,
-    /// Too far ahead, likewise.
+    /// Too far ahead: the source restarted, or the packet is a stray.
     TooFar,
 }
 
@@ -86,7 +86,7 @@ impl Stretch {
         Place::At(out, extended > newest)
     }
 
-    /// The number kept for a late packet of this stretch, which has ended.
+    /// Returns the number kept for a late packet of this stretch, which has ended.
     fn late(&self, packet: &RtpPacket<'_>) -> Option<u64> {
         let behind = packet.timestamp().wrapping_sub(self.newest_timestamp) as i32 <= 0;
         let mut stretch = *self;
@@ -102,11 +102,11 @@ impl Stretch {
 pub struct RelayMap {
     ssrc: u32,
     clock: ClockRate,
-    /// Extended number of the next packet beyond all sent.
+    /// Extended number that follows all assigned ones.
     next_sequence: u64,
-    /// The same beyond all that really left; see [`RelayMap::has_left`].
+    /// Extended number that follows all packets that were really sent; see [`RelayMap::has_left`].
     sent_to: u64,
-    /// Timestamp at which the next packet would start if the stream went on without a pause.
+    /// Timestamp of the next packet if the stream continues without a pause.
     next_timestamp: u32,
     last_timestamp: u32,
     last_at: Option<Instant>,
@@ -120,10 +120,10 @@ pub struct RelayMap {
 }
 
 impl RelayMap {
-    /// An outgoing stream `ssrc` whose first packet has `sequence` and `timestamp`.
+    /// Creates a map for an outgoing stream `ssrc` whose first packet has `sequence` and `timestamp`.
     ///
     /// `clock` is the RTP clock of both sides, `packet` the usual length of a packet: the step of the
-    /// timestamp where it cannot be learnt.
+    /// timestamp until it is learnt.
     pub fn new(ssrc: u32, sequence: u16, timestamp: u32, clock: ClockRate, packet: Duration) -> RelayMap {
         RelayMap {
             ssrc,
@@ -142,31 +142,31 @@ impl RelayMap {
         }
     }
 
-    /// SSRC of the outgoing stream.
+    /// Returns the SSRC of the outgoing stream.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    /// The outgoing header of a packet that is to be relayed; its payload type is the incoming one.
+    /// Returns the outgoing header of a packet to be relayed; its payload type is the incoming one.
     ///
-    /// `None`: the packet's number belongs to another stretch, or its source jumped back and has not
-    /// proved a restart by a second packet yet. Drop it; [`RelayMap::refused`] has counted it.
+    /// `None`: the packet's number belongs to another stretch, or its source jumped and has not
+    /// confirmed a restart by a second packet yet. The caller must drop it; [`RelayMap::refused`] has counted it.
     pub fn map(&mut self, packet: &RtpPacket<'_>) -> Option<RtpHeader> {
         self.relay(packet, None)
     }
 
-    /// As [`RelayMap::map`], and a pause before a new stretch shows in the timestamps.
+    /// Like [`RelayMap::map`], but a pause before a new stretch is reflected in the timestamps.
     pub fn map_at(&mut self, packet: &RtpPacket<'_>, now: Instant) -> Option<RtpHeader> {
         self.relay(packet, Some(now))
     }
 
-    /// Says that the packet whose header was made last has left.
+    /// Reports that the packet with the last header was sent.
     pub fn has_left(&mut self) {
         self.sent_to = self.next_sequence;
     }
 
-    /// Says how long the packet that was mapped last is, where its payload tells: no need to learn it from timestamps, which
-    /// a pause between two packets would belie.
+    /// Sets the duration of the packet that was mapped last, if its payload reveals it. Otherwise the duration is derived from
+    /// timestamps, and a pause between two packets would falsify it.
     pub fn last_lasts(&mut self, timestamp: u32, ticks: u32) {
         let newest = self.current.is_some_and(|stretch| stretch.newest_timestamp == timestamp);
         if newest {
@@ -175,16 +175,16 @@ impl RelayMap {
         }
     }
 
-    /// How far the current source has been relayed: its SSRC, and its timestamp behind the newest packet; and when that was.
+    /// Returns the SSRC of the current source, the timestamp after its newest relayed packet, and the time of that packet.
     pub fn relayed_to(&self) -> Option<(u32, u32, Instant)> {
         let stretch = self.current?;
         let ahead = self.next_timestamp.wrapping_sub(self.last_timestamp);
         Some((stretch.ssrc, stretch.newest_timestamp.wrapping_add(ahead), self.last_at?))
     }
 
-    /// Begins a stretch with a source whose next packet will be `sequence` at `timestamp`, and follows without a gap what
-    /// was sent before: that packet gets the next number and timestamp, and the ones behind it theirs, in whatever order
-    /// they come.
+    /// Begins a stretch with a source whose next packet will be `sequence` at `timestamp`, without a gap after the packets sent
+    /// before: that packet gets the next number and timestamp, and its successors the following ones, in whatever order
+    /// they arrive.
     pub fn resume(&mut self, ssrc: u32, sequence: u16, timestamp: u32) {
         if let Some(stretch) = self.current.take() {
             self.previous = Some(stretch);
@@ -203,7 +203,7 @@ impl RelayMap {
         });
     }
 
-    /// Goes on at another clock, and with packets of another usual length.
+    /// Changes the clock and the usual length of packets.
     pub fn set_clock(&mut self, clock: ClockRate, packet: Duration) {
         self.previous = None;
         if self.current.take().is_some() {
@@ -237,7 +237,7 @@ impl RelayMap {
                 Place::TooOld | Place::TooFar => {
                     let proof = (packet.ssrc(), packet.sequence());
                     if self.restart == Some(proof) {
-                        // Numbers that never left are free.
+                        // Numbers that were never sent are free.
                         self.next_sequence = self.sent_to;
                         return Some(self.rebase(packet, now));
                     }
@@ -259,16 +259,16 @@ impl RelayMap {
         Some(self.rebase(packet, now))
     }
 
-    /// Header of the next locally generated packet, `ticks` long on the RTP clock.
+    /// Returns the header of the next locally generated packet, `ticks` long on the RTP clock.
     ///
-    /// Ends the relayed stretch: the next [`RelayMap::map`] starts a new one behind this packet. With
-    /// `ticks` 0 the next packet has the same timestamp, as telephone-events want (RFC 4733 section
+    /// Ends the relayed stretch: the next [`RelayMap::map`] starts a new one after this packet. With
+    /// `ticks` 0 the next packet has the same timestamp, as telephone-events require (RFC 4733 section
     /// 2.5.1.2); call [`RelayMap::skip`] with the event's length at its end.
     pub fn generate(&mut self, payload_type: u8, marker: bool, ticks: u32) -> RtpHeader {
         self.local(payload_type, marker, ticks, None)
     }
 
-    /// As [`RelayMap::generate`], and a pause after a relayed stretch shows in the timestamps.
+    /// Like [`RelayMap::generate`], but a pause after a relayed stretch is reflected in the timestamps.
     pub fn generate_at(&mut self, payload_type: u8, marker: bool, ticks: u32, now: Instant) -> RtpHeader {
         self.local(payload_type, marker, ticks, Some(now))
     }
@@ -286,17 +286,17 @@ impl RelayMap {
         RtpHeader { payload_type, marker, sequence: out as u16, timestamp, ssrc: self.ssrc }
     }
 
-    /// Lets `ticks` of the locally generated stream pass without a packet (silence, a finished event).
+    /// Advances the locally generated stream by `ticks` without a packet (silence, a finished event).
     pub fn skip(&mut self, ticks: u32) {
         self.next_timestamp = self.next_timestamp.wrapping_add(ticks);
     }
 
-    /// Packets that [`RelayMap::map`] refused.
+    /// Returns the number of packets that [`RelayMap::map`] refused.
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Sequence number of a header made here, extended from the stream's first number: its upper bits
+    /// Extends the sequence number of a header made here, counted from the stream's first number: its upper bits
     /// are the roll-over counter of SRTP (RFC 3711 section 3.3.1), 0 at the start.
     pub fn extend_outgoing(&self, sequence: u16) -> u64 {
         let newest = self.next_sequence.saturating_sub(1);
@@ -329,7 +329,7 @@ impl RelayMap {
         self.header(packet, packet.marker() || !first, out, timestamp)
     }
 
-    /// Where the stream goes on after a stretch: whole packets later when time has passed.
+    /// Returns the timestamp after a stretch: whole packets later if time has passed.
     fn resumed_timestamp(&self, now: Option<Instant>) -> u32 {
         let (Some(now), Some(last)) = (now, self.last_at) else { return self.next_timestamp };
         let elapsed = self.clock.ticks(now.saturating_duration_since(last));
@@ -339,7 +339,7 @@ impl RelayMap {
         self.next_timestamp.wrapping_add((pause / step * step) as u32)
     }
 
-    /// Notes a packet beyond all sent before.
+    /// Records a packet with a number higher than all before.
     fn advance(&mut self, out: u64, timestamp: u32, now: Option<Instant>) {
         let step = timestamp.wrapping_sub(self.last_timestamp);
         let believable = 1..=self.clock.ticks(MAX_PACKET) as u32;

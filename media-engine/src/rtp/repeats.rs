@@ -1,38 +1,38 @@
-//! Packets that came before: a window over each source's newest sequence numbers, as SRTP has one for authentic packets.
+//! Detection of repeated packets: a window over the newest sequence numbers of each source, as SRTP has for authentic packets.
 //!
 //! ```text
 //! packet ─▶ same source, number and timestamp as one of its newest 64?  ─▶ repeat: drop and count
-//!                                                                      └▶ new: late, lost before, or ahead
+//!                                                                      └▶ new: late, previously lost, or ahead
 //! ```
 //!
 //! Invariants:
-//! - A number passes once, however often and in whatever order its copies come. Reordered and late packets pass.
-//! - A source that restarts at other numbers is believed at its second packet in sequence (RFC 3550 appendix A.1); a restart among
-//!   numbers that were just used is told from copies by its timestamps.
-//! - Another SSRC has a window of its own: gateways send keys under a second one.
+//! - A number passes once, however often and in whatever order its copies arrive. Reordered and late packets pass.
+//! - A source that restarts at other numbers is accepted at its second packet in sequence (RFC 3550 appendix A.1); a restart
+//!   among numbers that were just used is distinguished from copies by its timestamps.
+//! - Every SSRC has its own window, because gateways send key presses under a second one.
 //! - Nothing allocates: `media-engine/tests/no_alloc_worker.rs`.
 //!
-//! Deliberate redundancy is untouched: RFC 2198 repeats payloads within new packets, and the retransmitted end packets of a key
-//! (RFC 4733 section 2.5.1.4) have numbers of their own. Of two identical streams for redundancy (RFC 7198) one copy passes.
+//! Deliberate redundancy is not affected: RFC 2198 repeats payloads within new packets, and the retransmitted end packets of a
+//! key press (RFC 4733 section 2.5.1.4) have different numbers. Of two identical streams for redundancy (RFC 7198) one copy passes.
 
 use super::packet::RtpPacket;
 
-/// Newest numbers of a source that are remembered: 1.28 s at 20 ms a packet, more than any reordering that playout can use, and as
-/// many as SRTP remembers at least (RFC 3711 section 3.3.2).
+/// Newest numbers of a source that are remembered: 1.28 s at 20 ms a packet, more than any reordering that playout can use, and
+/// the minimum that SRTP remembers (RFC 3711 section 3.3.2).
 const WIDTH: u16 = 64;
-/// Sources remembered at once: audio, keys, and those before a change.
+/// Number of sources remembered at once: audio, key presses, and those before a change.
 const SOURCES: usize = 4;
 
-/// What is remembered of one source.
+/// State of one source.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     ssrc: u32,
     highest: u16,
-    /// Bit n: highest − n came.
+    /// Bit n is set when packet `highest − n` was received.
     taken: u64,
-    /// By sequence number modulo [`WIDTH`]: the timestamp that it came with, folded to 16 bits.
+    /// Timestamp of each packet, folded to 16 bits, by sequence number modulo [`WIDTH`].
     stamps: [u16; WIDTH as usize],
-    /// Number and timestamp of a packet out of line; its successor would prove that the source restarted.
+    /// Number and timestamp of a packet at an unexpected position; its successor would prove that the source restarted.
     suspect: Option<(u16, u16)>,
 }
 
@@ -43,7 +43,7 @@ impl Window {
         window
     }
 
-    /// Whether the packet is new; it is remembered.
+    /// Records a packet; returns whether it is new.
     fn take(&mut self, sequence: u16, stamp: u16) -> bool {
         let ahead = sequence.wrapping_sub(self.highest);
         if (1..=u16::MAX / 2).contains(&ahead) {
@@ -64,7 +64,7 @@ impl Window {
         }
         match self.prove_restart(sequence, stamp) {
             Proof::Copy => false,
-            // Where it is only very late, those that use the packets decide, by the same rule.
+            // If it is only very late, the users of the packets decide, by the same rule.
             Proof::First => age >= WIDTH,
             Proof::Restarted => true,
         }
@@ -75,7 +75,7 @@ impl Window {
         self.suspect = None;
     }
 
-    /// Takes a packet out of line. The next number, with none in line between them, begins the window anew.
+    /// Records a packet at an unexpected position. If its successor is the next such packet, the window is reset.
     fn prove_restart(&mut self, sequence: u16, stamp: u16) -> Proof {
         match self.suspect {
             Some(suspect) if suspect == (sequence, stamp) => Proof::Copy,
@@ -92,9 +92,9 @@ impl Window {
     }
 }
 
-/// What a packet out of line says of a restart of its source.
+/// What a packet at an unexpected position proves about a restart of its source.
 enum Proof {
-    /// It came before.
+    /// It is a copy of an earlier packet.
     Copy,
     /// It may be the first after a restart.
     First,
@@ -102,19 +102,19 @@ enum Proof {
     Restarted,
 }
 
-/// Windows of the sources that came last, the latest first. See the module head.
+/// Windows of the sources that were received last, the latest first. See the module documentation.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
     windows: [Option<Window>; SOURCES],
 }
 
 impl Repeats {
-    /// Nothing came yet.
+    /// Creates a detector that has seen no packet.
     pub fn new() -> Repeats {
         Repeats::default()
     }
 
-    /// Whether the packet came before. It has come from now on.
+    /// Returns whether the packet was seen before, and records it.
     pub fn is_repeat(&mut self, packet: &RtpPacket<'_>) -> bool {
         let (ssrc, sequence, stamp) = (packet.ssrc(), packet.sequence(), fold(packet.timestamp()));
         let known = self.windows.iter().position(|window| window.is_some_and(|window| window.ssrc == ssrc));
@@ -135,7 +135,7 @@ fn place(sequence: u16) -> usize {
     usize::from(sequence % WIDTH)
 }
 
-/// Half of a timestamp's bits are enough to tell a copy from a restart: two in a row would have to agree.
+/// Folds a timestamp. Half of its bits suffice to distinguish a copy from a restart: two in a row would have to agree.
 fn fold(timestamp: u32) -> u16 {
     (timestamp ^ (timestamp >> 16)) as u16
 }
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::rtp::RtpHeader;
 
-    /// Whether each of (SSRC, number, timestamp) is new.
+    /// Returns for each (SSRC, number, timestamp) whether it is new.
     fn fresh(repeats: &mut Repeats, packets: impl IntoIterator<Item = (u32, u16, u32)>) -> Vec<bool> {
         let one = |(ssrc, sequence, timestamp)| {
             let mut bytes = [0; 20];
@@ -156,7 +156,7 @@ mod tests {
         packets.into_iter().map(one).collect()
     }
 
-    /// Packets of one stream, by number, as far from its beginning as they are.
+    /// Returns a packet of a stream whose timestamps follow the sequence numbers.
     fn stream(sequence: u16) -> (u32, u16, u32) {
         (7, sequence, u32::from(sequence.wrapping_sub(65_000)) * 160)
     }
@@ -168,7 +168,7 @@ mod tests {
         // Five copies at once, and one of the packet 60 before.
         let packets = numbers.clone().flat_map(|n| [n, n, n.wrapping_sub(60), n, n, n]).map(stream);
         let passed = fresh(&mut repeats, packets).into_iter().filter(|fresh| *fresh).count();
-        // Before the first packet come 60 that are late, and new.
+        // The first packet is preceded by 60 packets that are late and new.
         assert_eq!(passed, 2_000 + 60);
     }
 

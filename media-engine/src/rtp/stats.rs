@@ -5,8 +5,9 @@
 //! outgoing packets ─▶ SendStats ───▶ sender info ──▶ our SR
 //! ```
 //!
-//! Invariants: integer arithmetic as in the RFC's appendix; a source's restart and a change of SSRC
-//! begin anew; nothing allocates. Not here: report packets (`rtcp`) and when they are sent.
+//! Invariants: integer arithmetic as in the RFC's appendix; a restart of the source and a change of
+//! SSRC reset the statistics of the source; nothing allocates.
+//! Not here: report packets (`rtcp`) and the times at which they are sent.
 
 use std::time::{Duration, Instant};
 
@@ -18,16 +19,16 @@ const MAX_DROPOUT: u16 = 3000;
 /// Largest backward jump that counts as reordering (RFC 3550 appendix A.1).
 const MAX_MISORDER: u16 = 100;
 
-/// What a report block says of reception (RFC 3550 section 6.4.1).
+/// Reception values of a report block (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reception {
-    /// Lost share since the last report, in 1/256; 0 when duplicates outweigh losses.
+    /// Share of packets lost since the last report, in 1/256; 0 when duplicates outweigh losses.
     pub fraction_lost: u8,
-    /// Packets expected minus received since the start, within 24 bits; negative with duplicates.
+    /// Packets expected minus packets received since the start, within 24 bits; negative with duplicates.
     pub cumulative_lost: i32,
-    /// Cycles of the sequence number above its highest value.
+    /// Highest sequence number in the low 16 bits, count of its cycles above.
     pub extended_highest: u32,
-    /// Inter-arrival jitter in ticks.
+    /// Inter-arrival jitter in ticks of the RTP clock.
     pub jitter: u32,
 }
 
@@ -40,11 +41,11 @@ struct Source {
     received: u64,
     expected_before: u64,
     received_before: u64,
-    /// The number that would prove a restart.
+    /// The sequence number that would prove a restart.
     restart: Option<u16>,
     /// First arrival: the zero of arrival ticks.
     origin: Option<Instant>,
-    /// Arrival in ticks since `origin` and timestamp of the packet before.
+    /// Arrival in ticks since `origin`, and timestamp, of the previous packet.
     transit: Option<(i64, u32)>,
     /// Jitter in 1/16 ticks.
     jitter: u64,
@@ -79,7 +80,7 @@ impl Source {
     }
 }
 
-/// Reception of one stream.
+/// Reception statistics of one stream.
 #[derive(Clone, Debug)]
 pub struct ReceiveStats {
     clock: ClockRate,
@@ -87,18 +88,18 @@ pub struct ReceiveStats {
     source: Option<Source>,
     packets: u64,
     octets: u64,
-    /// Of sources before this one.
+    /// Packets lost from sources before this one.
     lost_before: u64,
     last_arrival: Option<Instant>,
 }
 
 impl ReceiveStats {
-    /// Nothing received; `clock` is the stream's RTP clock.
+    /// Creates statistics without packets; `clock` is the stream's RTP clock.
     pub fn new(clock: ClockRate) -> ReceiveStats {
         ReceiveStats { clock, ssrc: None, source: None, packets: 0, octets: 0, lost_before: 0, last_arrival: None }
     }
 
-    /// Takes a packet; another SSRC than before begins anew.
+    /// Counts a packet; an SSRC other than before resets the statistics of the source.
     pub fn on_rtp(&mut self, packet: &RtpPacket<'_>, arrival: Instant) {
         if self.ssrc != Some(packet.ssrc()) {
             self.ssrc = Some(packet.ssrc());
@@ -109,16 +110,15 @@ impl ReceiveStats {
         self.on_packet(packet.sequence(), packet.timestamp(), arrival);
     }
 
-    /// Takes a packet of the stream's own clock (audio).
+    /// Counts a packet whose timestamp follows the stream's clock (audio).
     pub fn on_packet(&mut self, sequence: u16, timestamp: u32, arrival: Instant) {
         if self.count(sequence, arrival) {
             self.measure(timestamp, arrival);
         }
     }
 
-    /// Takes a packet whose timestamp says nothing of its sending time, such as a telephone-event:
-    /// counted, but without weight in the jitter. One of another SSRC says nothing of this stream: gateways send keys under one
-    /// of their own.
+    /// Counts a packet whose timestamp is unrelated to its sending time, such as a telephone-event. It does not affect
+    /// the jitter. A packet with another SSRC does not affect this stream: gateways send key presses under a separate one.
     pub fn on_untimed_rtp(&mut self, packet: &RtpPacket<'_>, arrival: Instant) {
         if *self.ssrc.get_or_insert(packet.ssrc()) == packet.ssrc() {
             self.count(packet.sequence(), arrival);
@@ -128,7 +128,7 @@ impl ReceiveStats {
         }
     }
 
-    /// RFC 3550 appendix A.1, without probation: the leg decides which sources are valid.
+    /// Implements RFC 3550 appendix A.1 without probation: the leg decides which sources are valid.
     fn count(&mut self, sequence: u16, arrival: Instant) -> bool {
         self.packets += 1;
         self.last_arrival = Some(arrival);
@@ -152,7 +152,7 @@ impl ReceiveStats {
         true
     }
 
-    /// RFC 3550 appendix A.8: J += (|D| − J)/16, in integers scaled by 16 so that rounding errors cancel.
+    /// Implements RFC 3550 appendix A.8: J += (|D| − J)/16, in integers scaled by 16 so that rounding errors cancel.
     fn measure(&mut self, timestamp: u32, arrival: Instant) {
         let Some(source) = self.source.as_mut() else { return };
         let origin = *source.origin.get_or_insert(arrival);
@@ -166,7 +166,7 @@ impl ReceiveStats {
         source.transit = Some((ticks, timestamp));
     }
 
-    /// Numbers for a report block, and starts the interval of the next one; `None` before any packet.
+    /// Returns the values for a report block and starts the interval of the next one; `None` before any packet.
     pub fn report(&mut self) -> Option<Reception> {
         let source = self.source.as_mut()?;
         let expected = source.expected();
@@ -179,7 +179,7 @@ impl ReceiveStats {
         Some(Reception { fraction_lost, ..self.peek() })
     }
 
-    /// The same numbers without starting an interval; the lost share is 0.
+    /// Returns the same values without starting an interval; the lost share is 0.
     pub fn peek(&self) -> Reception {
         let Some(source) = self.source.as_ref() else { return Reception::default() };
         let lost = source.expected() as i64 - source.received as i64;
@@ -191,44 +191,44 @@ impl ReceiveStats {
         }
     }
 
-    /// SSRC of the stream, where [`ReceiveStats::on_rtp`] was told.
+    /// Returns the SSRC of the stream; `None` before [`ReceiveStats::on_rtp`] was called.
     pub fn ssrc(&self) -> Option<u32> {
         self.ssrc
     }
 
-    /// Packets received since the start, over all sources.
+    /// Returns the packets received since the start, over all sources.
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// Payload bytes received by [`ReceiveStats::on_rtp`], over all sources.
+    /// Returns the payload bytes passed to [`ReceiveStats::on_rtp`], over all sources.
     pub fn octets(&self) -> u64 {
         self.octets
     }
 
-    /// Packets lost since the start, over all sources.
+    /// Returns the packets lost since the start, over all sources.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.source.as_ref().map_or(0, Source::lost)
     }
 
-    /// Packets that the current source should have sent so far.
+    /// Returns the packets that the current source should have sent so far.
     pub fn expected(&self) -> u64 {
         self.source.as_ref().map_or(0, Source::expected)
     }
 
-    /// Inter-arrival jitter as a time span.
+    /// Returns the inter-arrival jitter as a time span.
     pub fn jitter(&self) -> Duration {
         let ticks = u64::from(self.peek().jitter);
         Duration::from_nanos(ticks.saturating_mul(1_000_000_000) / u64::from(self.clock.0.max(1)))
     }
 
-    /// When the newest packet came.
+    /// Returns the arrival time of the newest packet; `None` before any packet.
     pub fn last_arrival(&self) -> Option<Instant> {
         self.last_arrival
     }
 }
 
-/// What was sent on one stream.
+/// Sending statistics of one stream.
 #[derive(Clone, Debug)]
 pub struct SendStats {
     clock: ClockRate,
@@ -238,34 +238,34 @@ pub struct SendStats {
 }
 
 impl SendStats {
-    /// Nothing sent; `clock` is the stream's RTP clock.
+    /// Creates statistics without packets; `clock` is the stream's RTP clock.
     pub fn new(clock: ClockRate) -> SendStats {
         SendStats { clock, packets: 0, octets: 0, newest: None }
     }
 
-    /// Notes a packet with `payload_len` bytes of payload.
+    /// Counts a packet with `payload_len` bytes of payload.
     pub fn on_packet(&mut self, payload_len: usize, timestamp: u32, now: Instant) {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_len as u32);
         self.newest = Some((now, timestamp));
     }
 
-    /// Packets sent, modulo 2³².
+    /// Returns the packets sent, modulo 2³².
     pub fn packets(&self) -> u32 {
         self.packets
     }
 
-    /// Payload bytes sent, modulo 2³².
+    /// Returns the payload bytes sent, modulo 2³².
     pub fn octets(&self) -> u32 {
         self.octets
     }
 
-    /// When the newest packet left.
+    /// Returns the time at which the newest packet was sent; `None` before any packet.
     pub fn last_sent(&self) -> Option<Instant> {
         self.newest.map(|(at, _)| at)
     }
 
-    /// The stream's timestamp at `now` (RFC 3550 section 6.4.1); `None` before any packet.
+    /// Returns the stream's timestamp at `now` (RFC 3550 section 6.4.1); `None` before any packet.
     pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
         let (at, timestamp) = self.newest?;
         let passed = self.clock.ticks(now.saturating_duration_since(at));
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Appendix A.8 as written: arrival and timestamps in ticks, jitter scaled by 16.
+    /// Computes jitter literally as in appendix A.8: arrival and timestamps in ticks, jitter scaled by 16.
     fn rfc_jitter(packets: &[(i32, i32)]) -> u32 {
         let (mut transit, mut jitter) = (packets[0].0 - packets[0].1, 0_i32);
         for &(arrival, timestamp) in &packets[1..] {
@@ -305,7 +305,7 @@ mod tests {
         feed(&mut stats, base, (100..200).filter(|n| n % 10 != 5));
         let report = stats.report().unwrap();
         assert_eq!((report.fraction_lost, report.cumulative_lost, report.extended_highest), (25, 10, 199));
-        // The next interval alone decides the share: 50 expected, 25 lost.
+        // Only the next interval determines the share: 50 expected, 25 lost.
         feed(&mut stats, base, (200..250).filter(|n| n % 2 == 1));
         let report = stats.report().unwrap();
         assert_eq!((report.fraction_lost, report.cumulative_lost), (128, 35));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn jump_begins_anew_only_after_two_packets_in_sequence() {
+    fn a_jump_resets_only_after_two_packets_in_sequence() {
         let mut stats = ReceiveStats::new(CLOCK);
         feed(&mut stats, test_epoch(), [10, 11, 40_000, 12]);
         assert_eq!(stats.peek().extended_highest, 12);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn another_ssrc_begins_anew() {
+    fn another_ssrc_resets_the_source() {
         let base = test_epoch();
         let mut stats = ReceiveStats::new(CLOCK);
         for (ssrc, sequence) in [(1_u32, 10_u16), (1, 12), (2, 500)] {
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_add_up_over_sources_and_keys_of_another_source_say_nothing_of_them() {
+    fn losses_add_up_over_sources_and_ignore_keys_of_another_source() {
         let (base, mut stats) = (test_epoch(), ReceiveStats::new(CLOCK));
         for n in [1, 2, 5, 6] {
             on(&mut stats, 9, n, false, base);
@@ -429,7 +429,7 @@ mod tests {
         }
         on(&mut stats, 9, 8, false, base);
         assert_eq!((stats.lost(), stats.packets(), stats.ssrc()), (3, 13, Some(9)));
-        // Another stream, and one that restarts under its own name.
+        // Another stream, and one that restarts with the same SSRC.
         for (ssrc, n) in [(10, 100), (10, 103), (10, 40_000), (10, 40_001), (10, 40_003)] {
             on(&mut stats, ssrc, n, false, base);
         }
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamp_runs_on_between_packets_sent() {
+    fn timestamp_advances_between_sent_packets() {
         let base = test_epoch();
         let mut stats = SendStats::new(CLOCK);
         assert_eq!(stats.timestamp_at(base), None);

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariants: a key press is reported once, however many of its packets are lost, doubled or late;
-//! where every end packet is lost it ends 250 ms after its last packet. Nothing allocates.
+//! if every end packet is lost, the press ends 250 ms after its last packet. Nothing allocates.
 //! Not here: tones in the audio (`codecs::dtmf`), RTP headers (`RelayMap::generate` numbers them).
 
 use std::time::{Duration, Instant};
@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use super::packet::RtpError;
 use crate::units::ClockRate;
 
-/// Bytes of a telephone-event payload.
+/// Length of a telephone-event payload in bytes.
 pub const EVENT_LEN: usize = 4;
 
-/// A key press whose end was lost is over when nothing more came for this long.
+/// Time without packets after which a key press ends whose end packets were lost.
 const LOST_END: Duration = Duration::from_millis(250);
 
-/// How long packets of a finished key press may still arrive.
+/// Time for which packets of a finished key press may still arrive.
 const STRAGGLERS: Duration = Duration::from_secs(5);
 
 /// One telephone-event payload (RFC 4733 section 2.3).
@@ -29,7 +29,7 @@ const STRAGGLERS: Duration = Duration::from_secs(5);
 pub struct TelephoneEvent {
     /// Event code: 0–9, 10 `*`, 11 `#`, 12–15 A–D, 16 flash; others are not key presses.
     pub event: u8,
-    /// The event has ended.
+    /// Whether the event has ended.
     pub end: bool,
     /// Level as positive dB below 0 dBm0, 0 to 63.
     pub volume: u8,
@@ -38,10 +38,10 @@ pub struct TelephoneEvent {
 }
 
 impl TelephoneEvent {
-    /// Reads the first event of a payload.
+    /// Parses the first event of a payload.
     ///
     /// # Errors
-    /// [`RtpError::Short`] below four bytes.
+    /// [`RtpError::Short`] below four bytes; the caller should drop the packet.
     pub fn parse(payload: &[u8]) -> Result<TelephoneEvent, RtpError> {
         let Some(&[event, flags, high, low]) = payload.first_chunk::<EVENT_LEN>() else {
             return Err(RtpError::Short);
@@ -57,7 +57,7 @@ impl TelephoneEvent {
     /// Writes the payload to the front of `out`; returns the bytes written, always [`EVENT_LEN`].
     ///
     /// # Errors
-    /// [`RtpError::BufferTooSmall`] below four bytes, [`RtpError::Range`] for a volume above 63.
+    /// [`RtpError::BufferTooSmall`] below four bytes, [`RtpError::Range`] for a volume above 63. Nothing is written then.
     pub fn write_to(&self, out: &mut [u8]) -> Result<usize, RtpError> {
         let out = out.get_mut(..EVENT_LEN).ok_or(RtpError::BufferTooSmall)?;
         if self.volume > 63 {
@@ -69,25 +69,25 @@ impl TelephoneEvent {
     }
 }
 
-/// The key of an event code; `None` for codes that are not keys.
+/// Returns the key of an event code; `None` for codes that are not keys.
 pub fn digit_of(event: u8) -> Option<char> {
     b"0123456789*#ABCD".get(usize::from(event)).map(|&byte| char::from(byte))
 }
 
-/// The event code of a key: `0`–`9`, `*`, `#`, `A`–`D` in either case.
+/// Returns the event code of a key: `0`–`9`, `*`, `#`, `A`–`D` in either case.
 pub fn event_of(digit: char) -> Option<u8> {
     let upper = digit.to_ascii_uppercase();
     (0..16).find(|&event| digit_of(event) == Some(upper))
 }
 
-/// A key press: one that has ended, or what is known of it so far.
+/// A key press that has ended, or the part of it that is known so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digit {
-    /// `0`–`9`, `*`, `#`, `A`–`D`.
+    /// Key: `0`–`9`, `*`, `#`, `A`–`D`.
     pub digit: char,
-    /// Its length in ticks of the RTP clock.
+    /// Length in ticks of the RTP clock.
     pub duration_ticks: u32,
-    /// Timestamp at which it began.
+    /// RTP timestamp at which the press began.
     pub began: u32,
 }
 
@@ -95,7 +95,7 @@ pub struct Digit {
 struct Press {
     event: u8,
     began: u32,
-    /// Timestamp of the current segment; equal to the press's own until 65535 ticks have passed.
+    /// Timestamp of the current segment; equal to that of the press until 65535 ticks have passed.
     timestamp: u32,
     /// Ticks of the segments before the current one (RFC 4733 section 2.5.1.3).
     before: u32,
@@ -110,7 +110,7 @@ impl Press {
     }
 }
 
-/// Makes key presses of telephone-event packets.
+/// Assembles key presses from telephone-event packets.
 #[derive(Clone, Debug)]
 pub struct EventReceiver {
     straggler_ticks: u32,
@@ -119,16 +119,16 @@ pub struct EventReceiver {
 }
 
 impl EventReceiver {
-    /// Nothing pressed; `clock` is that of the telephone-event payload type.
+    /// Creates a receiver with no key pressed; `clock` is that of the telephone-event payload type.
     pub fn new(clock: ClockRate) -> EventReceiver {
         let straggler_ticks = clock.ticks(STRAGGLERS).min(i32::MAX as u64) as u32;
         EventReceiver { straggler_ticks, pressed: None, finished: None }
     }
 
-    /// Takes one packet; returns a key press that this packet ends.
+    /// Processes one packet; returns a key press that this packet ends.
     ///
-    /// When the packet ends two at once (an old one whose end was lost, and its own), the second is due
-    /// at once through [`EventReceiver::on_timeout`].
+    /// When the packet ends two presses at once (an old one whose end was lost, and its own), the second is due
+    /// immediately through [`EventReceiver::on_timeout`].
     pub fn on_packet(&mut self, timestamp: u32, event: &TelephoneEvent, now: Instant) -> Option<Digit> {
         if self.is_straggler(timestamp) {
             return None;
@@ -170,12 +170,12 @@ impl EventReceiver {
         }
     }
 
-    /// The key that is being pressed, with its length so far.
+    /// Returns the key that is being pressed, with its length so far.
     pub fn pressed(&self) -> Option<Digit> {
         self.pressed.as_ref().and_then(Press::digit)
     }
 
-    /// Ends a key press whose end packets were lost.
+    /// Ends a key press whose end packets were lost, if its time has come.
     pub fn on_timeout(&mut self, now: Instant) -> Option<Digit> {
         if self.poll_timeout()? > now {
             return None;
@@ -183,12 +183,12 @@ impl EventReceiver {
         self.finish()
     }
 
-    /// When [`EventReceiver::on_timeout`] is due.
+    /// Returns the time at which [`EventReceiver::on_timeout`] is due; `None` while no key is pressed.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.pressed.map(|press| press.deadline)
     }
 
-    /// Forgets timestamps seen so far: the stream's SSRC has changed. Returns a key press cut short.
+    /// Forgets all timestamps after a change of the stream's SSRC. Returns a key press that was cut short.
     pub fn restart(&mut self) -> Option<Digit> {
         let digit = self.finish();
         self.finished = None;
@@ -201,7 +201,7 @@ impl EventReceiver {
         press.digit()
     }
 
-    /// Whether `timestamp` is that of the finished press or a little earlier.
+    /// Returns whether `timestamp` is that of the finished press or a little earlier.
     fn is_straggler(&self, timestamp: u32) -> bool {
         self.finished.is_some_and(|finished| finished.wrapping_sub(timestamp) <= self.straggler_ticks)
     }
@@ -211,27 +211,27 @@ impl EventReceiver {
     }
 }
 
-/// One packet of a key press that is sent.
+/// One packet of a key press to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventPacket {
-    /// Its payload.
+    /// Payload of the packet.
     pub event: TelephoneEvent,
-    /// Set on the first packet only.
+    /// Marker bit, set on the first packet only.
     pub marker: bool,
-    /// Ticks by which the timestamp moves for this packet and those behind it: a new segment (RFC 4733 section 2.5.1.3).
+    /// Ticks by which the timestamp of this and later packets advances: a new segment (RFC 4733 section 2.5.1.3).
     pub advance: u32,
-    /// The last of the three end packets.
+    /// Whether this is the last of the three end packets.
     pub last: bool,
 }
 
-/// Makes the packets of one key press, one per packet interval.
+/// Generates the packets of one key press, one per packet interval.
 ///
-/// Its length may be known from the start ([`EventSender::new`]) or become known while it lasts ([`EventSender::open`]).
+/// The length is known from the start ([`EventSender::new`]), or only when the press ends ([`EventSender::open`]).
 #[derive(Clone, Debug)]
 pub struct EventSender {
     event: u8,
     step: u32,
-    /// Length as far as it is known.
+    /// Length as far as it is known, in ticks.
     total: u32,
     open: bool,
     sent: u32,
@@ -242,39 +242,39 @@ pub struct EventSender {
 }
 
 impl EventSender {
-    /// Level of the keys we send, in −dBm0: a usual telephone's.
+    /// Level of sent key presses, in −dBm0: that of an ordinary telephone.
     const VOLUME: u8 = 10;
-    /// Longest segment.
+    /// Longest segment, in ticks.
     const SEGMENT: u32 = u16::MAX as u32;
 
-    /// A press of `digit` for `duration`, at least one interval, packets every `interval`; `None` when it is not a key.
+    /// Creates a press of `digit` for `duration` (at least one interval), a packet every `interval`; `None` if it is not a key.
     pub fn new(digit: char, duration: Duration, interval: Duration, clock: ClockRate) -> Option<EventSender> {
         let mut sender = EventSender::open(digit, interval, clock)?;
         sender.close(clock.ticks(duration).min(u64::from(u32::MAX)) as u32);
         Some(sender)
     }
 
-    /// A press of `digit` that lasts until it is closed.
+    /// Creates a press of `digit` that lasts until [`EventSender::close`]; `None` if it is not a key.
     pub fn open(digit: char, interval: Duration, clock: ClockRate) -> Option<EventSender> {
         let event = event_of(digit)?;
         let step = clock.ticks(interval).clamp(1, u64::from(u16::MAX)) as u32;
         Some(EventSender { event, step, total: step, open: true, sent: 0, before: 0, first: true, ends_left: 3 })
     }
 
-    /// So long it has lasted, at least. What is sent never says more, but for one interval at its beginning.
+    /// Extends the press to at least `ticks`. Packets never report a greater length, except for one interval at the beginning.
     pub fn lasts(&mut self, ticks: u32) {
         if self.open {
             self.total = self.total.max(ticks);
         }
     }
 
-    /// So long it lasted.
+    /// Ends the press with a length of `ticks`.
     pub fn close(&mut self, ticks: u32) {
         self.lasts(ticks);
         self.open = false;
     }
 
-    /// The next packet; those of one segment share a timestamp. `None` after the third end packet.
+    /// Returns the next packet; those of one segment share a timestamp. `None` after the third end packet.
     pub fn next_packet(&mut self) -> Option<EventPacket> {
         if self.ends_left == 0 {
             return None;
@@ -297,8 +297,8 @@ impl EventSender {
         Some(EventPacket { event, marker, advance, last: self.ends_left == 0 })
     }
 
-    /// Length of the whole press in ticks, as far as it is known: how far the audio's timestamp has moved at its end, not
-    /// counting the two repeated end packets.
+    /// Returns the length of the whole press in ticks, as far as it is known: the advance of the audio's timestamp at its end,
+    /// not counting the two repeated end packets.
     pub fn total_ticks(&self) -> u32 {
         self.total
     }

@@ -1,19 +1,19 @@
-//! The codecs that legs carry, as descriptions name them.
+//! The codecs of RTP legs, and their names and parameters in descriptions.
 
 use super::RtpMap;
 use crate::units::{ClockRate, Ptime, SampleRate};
 use std::time::Duration;
 
-/// What is left of an Ethernet frame for a payload.
+/// Longest payload in bytes that fits into an Ethernet frame.
 const MAX_PAYLOAD: usize = 1_440;
 
-/// A codec of the live path.
+/// Codec of the live path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Codec {
-    /// G.711 µ-law.
+    /// G.711 µ-law at 8 kHz.
     Pcmu,
-    /// G.711 A-law.
+    /// G.711 A-law at 8 kHz.
     Pcma,
     /// G.722 at 64 kbit/s: samples at 16 kHz, an RTP clock of 8 kHz (RFC 3551 section 4.5.2).
     G722,
@@ -21,19 +21,19 @@ pub enum Codec {
     Opus,
     /// Linear PCM of 16 bits, network byte order, mono (RFC 3551 section 4.5.11).
     L16 {
-        /// Audio rate, which is the RTP clock too.
+        /// Audio rate, which is also the RTP clock.
         rate: SampleRate,
     },
 }
 
 impl Codec {
-    /// The codec that a peer's line means, if Tandem knows it.
+    /// Returns the codec that a peer's line describes, if Tandem supports it.
     pub fn of(map: &RtpMap<'_>) -> Option<Codec> {
         let l16 = SampleRate::from_hz(map.clock).map(|rate| Codec::L16 { rate });
         [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus].into_iter().chain(l16).find(|codec| codec.matches(map))
     }
 
-    /// Encoding name of `rtpmap`.
+    /// Returns the encoding name used in `rtpmap`.
     pub fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
@@ -44,7 +44,7 @@ impl Codec {
         }
     }
 
-    /// RTP clock.
+    /// Returns the RTP clock.
     pub fn clock(self) -> ClockRate {
         match self {
             Codec::Pcmu | Codec::Pcma | Codec::G722 => ClockRate::HZ_8000,
@@ -53,7 +53,7 @@ impl Codec {
         }
     }
 
-    /// Rate of the decoded audio.
+    /// Returns the rate of the decoded audio.
     pub fn sample_rate(self) -> SampleRate {
         match self {
             Codec::Pcmu | Codec::Pcma => SampleRate::HZ_8000,
@@ -63,7 +63,7 @@ impl Codec {
         }
     }
 
-    /// Payload type that means this codec without rtpmap (RFC 3551 section 6).
+    /// Returns the payload type that denotes this codec without rtpmap (RFC 3551 section 6).
     pub fn static_payload_type(self) -> Option<u8> {
         match self {
             Codec::Pcmu => Some(0),
@@ -73,25 +73,25 @@ impl Codec {
         }
     }
 
-    /// `name/clock` as in rtpmap; Opus always says two channels (RFC 7587 section 7).
+    /// Returns `name/clock` as in rtpmap; Opus always specifies two channels (RFC 7587 section 7).
     pub fn rtpmap(self) -> String {
         let channels = if self == Codec::Opus { "/2" } else { "" };
         format!("{}/{}{channels}", self.name(), self.clock().0)
     }
 
-    /// Format parameters that we send.
+    /// Returns the format parameters that we send.
     pub(super) fn fmtp(self) -> Option<&'static str> {
         (self == Codec::Opus).then_some("minptime=10;useinbandfec=1")
     }
 
-    /// Whether a peer's line means this codec.
+    /// Returns whether a peer's line describes this codec.
     pub fn matches(self, map: &RtpMap<'_>) -> bool {
         let channels = if self == Codec::Opus { 2 } else { 1 };
         map.name.eq_ignore_ascii_case(self.name()) && map.clock == self.clock().0 && map.channels == channels
     }
 
-    /// The longest packet not above `asked` that the codec can make and a datagram can carry: Opus has frames of 10, 20, 40 and
-    /// 60 ms, L16 may have many bytes.
+    /// Returns the longest packet, not above `asked`, that the codec can produce and a datagram can carry: Opus has frames of 10, 20,
+    /// 40 and 60 ms, and L16 may exceed the size of a datagram.
     pub(super) fn packet_length(self, asked: Ptime) -> Ptime {
         let ms = match (self, asked.0.as_millis() as u64) {
             (Codec::Opus, 30..=39) => 20,

@@ -1,15 +1,15 @@
-//! Keys in descriptions: SDES (RFC 4568).
+//! SRTP keys in descriptions: SDES (RFC 4568).
 //!
 //! ```text
 //! a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:<base64 of key and salt>|2^31
 //! ```
 //!
-//! Every line is read on its own: one that we cannot follow (another suite, a master key identifier, a parameter that changes the
-//! packets) is as if it were not there. Lifetimes are read over: a call ends long before 2³¹ packets.
+//! Lines are read independently: an unsupported one (another suite, a master key identifier, a parameter that changes the
+//! packets) is ignored. Lifetimes are ignored too: a call ends long before 2³¹ packets.
 //!
-//! Our own keys come out of a secret of the leg. As long as the peer keeps its key ours stays too, so that a re-INVITE changes
-//! nothing; a peer that comes with another key (perhaps another device, which knows no rollover counter) gets another one, and
-//! none comes twice: a context that begins anew never meets an old key.
+//! Our own keys are derived from a secret of the leg. As long as the peer keeps its key, ours is kept too, so that a re-INVITE
+//! changes nothing. A peer with another key (perhaps another device, which does not know the rollover counter) gets another one,
+//! and no key is used twice: a context that starts anew never uses an old key.
 //!
 //! Sources: RFC 4568 sections 4, 6, 7, 9; RFC 7714 section 14.2.
 
@@ -22,69 +22,69 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, ge
 use super::{Media, SdpError};
 use crate::srtp::{MasterKey, Suite};
 
-/// Padding is asked for by RFC 4568 and forgotten by some.
+/// Base64 with optional padding: RFC 4568 requires padding, and some peers omit it.
 const TOLERANT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-/// Most crypto lines of one section that are looked at.
+/// Maximum number of crypto lines of one section that are examined.
 const MAX_LINES: usize = 16;
 
-/// Whether a leg's media is encrypted.
+/// Policy for the encryption of a leg's media.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Srtp {
-    /// Never: offers that want it are refused.
+    /// Never: offers that require it are refused.
     Off,
-    /// When the other side offers it; our own offers are plain.
+    /// If the other side offers it; our own offers are plain.
     #[default]
     Optional,
-    /// Always: plain offers are refused, our own offers carry keys.
+    /// Always: plain offers are refused, and our own offers carry keys.
     Required,
 }
 
-/// The agreed keys of both directions. Serialised, they stand in the open: without them nothing of a capture's encrypted leg
-/// could be replayed.
+/// Agreed keys of both directions. The serialised form contains them in the clear: without them the encrypted legs of a capture
+/// could not be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpKeys {
-    /// What we protect with.
+    /// Key with which we protect packets.
     pub send: MasterKey,
-    /// What the far end protects with.
+    /// Key with which the far end protects packets.
     pub receive: MasterKey,
 }
 
-/// Our side's part in key agreement.
+/// Our side of the key agreement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LocalSrtp {
-    /// Whether to agree on keys.
+    /// Whether keys are agreed.
     pub policy: Srtp,
-    /// What was agreed last; to be set after every answer, given or taken. Forgotten, every answer brings a new key.
+    /// Last agreed keys; the caller must set them after every answer, sent or received. Otherwise every answer brings a new key.
     pub agreed: Option<SrtpKeys>,
     secret: [u8; 32],
 }
 
 impl LocalSrtp {
-    /// `secret`: random bytes, new for every leg.
+    /// Creates the key agreement of a leg. `secret` is random and new for every leg.
     pub fn new(policy: Srtp, secret: [u8; 32]) -> LocalSrtp {
         LocalSrtp { policy, agreed: None, secret }
     }
 
-    /// Of a leg that never encrypts.
+    /// Returns the key agreement of a leg that never encrypts.
     pub fn off() -> LocalSrtp {
         LocalSrtp::new(Srtp::Off, [0; 32])
     }
 
-    /// Whether our offers carry keys.
+    /// Returns whether our offers carry keys.
     pub(super) fn is_offered(&self) -> bool {
         self.policy == Srtp::Required || (self.policy == Srtp::Optional && self.agreed.is_some())
     }
 
-    /// Makes ready for another answer to our first offer: a call that is forked has several. Each chooses anew among all
-    /// keys that were offered.
+    /// Prepares for another answer to our first offer: a forked call has several. Each answer chooses again among all keys
+    /// that were offered.
     pub fn reopen(&mut self) {
         self.agreed = None;
     }
 
-    /// The lines of our offers: what is agreed already, else every suite, the most common first.
+    /// Returns the lines of our offers: the agreed one, or every suite, the most common first.
     pub(super) fn offered(&self) -> Vec<Crypto> {
         if let Some(keys) = self.agreed {
             return vec![Crypto { tag: 1, key: keys.send }];
@@ -94,7 +94,7 @@ impl LocalSrtp {
         (1..).zip(suites).map(|(tag, suite)| Crypto { tag, key: self.key(suite, &[b"offer"]) }).collect()
     }
 
-    /// What the answer to [`LocalSrtp::offered`] agrees to.
+    /// Returns the keys to which the answer to [`LocalSrtp::offered`] agrees.
     pub(super) fn accept(&self, answer: &Media) -> Result<SrtpKeys, SdpError> {
         let theirs = first_crypto(answer).ok_or(SdpError::Keys)?;
         let ours = self.offered().into_iter().find(|ours| ours.tag == theirs.tag);
@@ -102,12 +102,12 @@ impl LocalSrtp {
         Ok(SrtpKeys { send: ours.key, receive: theirs.key })
     }
 
-    /// What the answer of this version to an offered section agrees to, with the number of its line; `None`: it will be plain.
+    /// Returns the keys to which the answer of this version agrees, with the number of the offered line; `None`: media is plain.
     pub(super) fn answer(&self, offer: &Media, version: u64) -> Result<Option<(u32, SrtpKeys)>, SdpError> {
         let theirs = match (self.policy, offer.is_srtp()) {
             (Srtp::Off, false) => return Ok(None),
             (Srtp::Off, true) => return Err(SdpError::Keys),
-            // A plain profile with keys is an offer too (RFC 8643).
+            // Keys under a plain profile are an offer too (RFC 8643).
             (Srtp::Optional, false) => match first_crypto(offer) {
                 Some(theirs) => theirs,
                 None => return Ok(None),
@@ -139,17 +139,17 @@ impl fmt::Debug for LocalSrtp {
     }
 }
 
-/// One `a=crypto` line that we can follow.
+/// A supported `a=crypto` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Crypto {
-    /// Its number: an answer repeats the one it takes.
+    /// Number of the line: an answer repeats that of the line it accepts.
     pub(super) tag: u32,
-    /// The key of whoever wrote the line.
+    /// Key of the side that wrote the line.
     pub(super) key: MasterKey,
 }
 
 impl Crypto {
-    /// Reads the value of an attribute; `None`: nothing that we can follow.
+    /// Parses the value of an attribute; `None` if it is not supported.
     pub(super) fn parse(value: &str) -> Option<Crypto> {
         let mut fields = value.split_ascii_whitespace();
         let tag = fields.next().filter(|tag| (1..=9).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_digit()));
@@ -157,7 +157,7 @@ impl Crypto {
         let name = fields.next()?;
         let suite = Suite::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(name))?;
         let parameters = fields.next()?;
-        // Several keys (`;`) or a key identifier (`:` behind the second bar) would stand in every packet: not followed.
+        // Several keys (`;`) or a key identifier (`:` after the second bar) would appear in every packet: not supported.
         let inline =
             parameters.get(..7).filter(|method| method.eq_ignore_ascii_case("inline:")).map(|_| &parameters[7..])?;
         let mut parts = inline.split('|');
@@ -173,7 +173,7 @@ impl Crypto {
         Some(Crypto { tag, key: MasterKey::new(suite, &bytes[..length])? })
     }
 
-    /// The line, with its end.
+    /// Returns the line, including its line end.
     pub(super) fn line(&self) -> String {
         let (bytes, length) = self.key.key_and_salt();
         let text = STANDARD.encode(&bytes[..length]);
@@ -181,14 +181,14 @@ impl Crypto {
     }
 }
 
-/// The first line of a section that we can follow: its writer prefers it.
+/// Returns the first supported line of a section, which its writer prefers.
 pub(super) fn first_crypto(media: &Media) -> Option<Crypto> {
     let lines = media.attributes.iter().filter(|attribute| attribute.name.eq_ignore_ascii_case("crypto"));
     lines.take(MAX_LINES).filter_map(|attribute| Crypto::parse(attribute.value.as_deref()?)).next()
 }
 
-/// Session parameters that change no packet: a hint for the replay window, and extensions that may be ignored (RFC 4568
-/// sections 6.3.7, 6.3.8).
+/// Returns whether a session parameter changes no packet: a hint for the replay window, or an extension that may be ignored (RFC
+/// 4568 sections 6.3.7, 6.3.8).
 fn is_harmless(parameter: &str) -> bool {
     parameter.starts_with('-') || parameter.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("WSH="))
 }

@@ -1,8 +1,8 @@
-//! Fuzz target of the description parser: a plain function over bytes.
+//! Fuzz target of the description parser.
 
 use super::{Codec, Direction, Local, LocalSrtp, Session, Srtp, is_webrtc};
 
-/// Parses bytes as a description, answers it and accepts it; our own texts always parse.
+/// Parses bytes as a description, answers it and accepts the answer; our own texts must always parse.
 pub fn fuzz_session(bytes: &[u8]) {
     let Ok(session) = Session::parse(bytes) else { return };
     let _ = is_webrtc(&session);
@@ -17,7 +17,7 @@ pub fn fuzz_session(bytes: &[u8]) {
     };
     let _ = local.accept(&session);
     if let Ok((text, audio)) = local.answer(&session, 1) {
-        let answer = Session::parse(&text).expect("our own answer parses");
+        let answer = Session::parse(&text).expect("our own answer can be parsed");
         assert_eq!(answer.media.len(), session.media.len(), "an answer has the offer's sections");
         let back = answer.audio().map(|media| answer.direction_of(media));
         let first_is_ours = session.media.first().is_some_and(|media| media.kind == "audio" && media.port != 0);

@@ -5,7 +5,7 @@
 //!           Local::offer ─▶ text … answer ─▶ Session::parse ─▶ Local::accept ─▶ Audio
 //! ```
 //!
-//! Reading is tolerant, as peers are many: LF line ends, unknown lines and attributes, static
+//! The parser is tolerant because peers vary: it accepts LF line ends, unknown lines and attributes, and static
 //! payload types without rtpmap. Sizes are bounded. Browser sessions are only recognised here
 //! ([`is_webrtc`]); `leg::webrtc` answers them.
 
@@ -26,41 +26,41 @@ use crate::units::Ptime;
 
 /// Longest description, in bytes.
 pub const MAX_SDP: usize = 64 * 1024;
-/// Most media sections.
+/// Maximum number of media sections.
 pub const MAX_MEDIA: usize = 32;
-/// Most attributes of the session or of one section.
+/// Maximum number of attributes of the session or of one section.
 pub const MAX_ATTRIBUTES: usize = 512;
-/// Most formats of one section: there are no more payload types.
+/// Maximum number of formats of one section: there are no more payload types.
 pub const MAX_FORMATS: usize = 128;
 
-/// Why a description cannot be used. All end in 488, but [`SdpError::Syntax`] and [`SdpError::TooLarge`] in 400.
+/// Why a description cannot be used. All are answered with 488, except [`SdpError::Syntax`] and [`SdpError::TooLarge`] with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
-    /// A line that matters does not follow the grammar.
+    /// A required line does not follow the grammar.
     #[error("malformed SDP line `{0}=`")]
     Syntax(char),
-    /// Beyond the caps.
+    /// The description exceeds a size limit.
     #[error("SDP too large")]
     TooLarge,
-    /// No audio that plain RTP could carry.
+    /// There is no audio section that RTP could carry.
     #[error("no RTP audio offered")]
     NoAudio,
     /// The answer rejects our audio (port 0).
     #[error("audio rejected by the answer")]
     Rejected,
-    /// None of our codecs.
+    /// The description has none of our codecs.
     #[error("no codec in common")]
     NoCommonCodec,
-    /// Keys offered where none may be, none where some must be, or none that we can follow.
+    /// Keys were offered but are not allowed, or are required but were not offered, or none of them is supported.
     #[error("no agreement on SRTP keys")]
     Keys,
-    /// A media address that is missing, a name, or not unicast.
+    /// A media address is missing, a name, or not unicast.
     #[error("no usable media address")]
     Address,
 }
 
 impl SdpError {
-    /// The SIP status that tells a peer.
+    /// Returns the SIP status with which to refuse the description.
     pub fn sip_status(&self) -> u16 {
         match self {
             SdpError::Syntax(_) | SdpError::TooLarge => 400,
@@ -69,23 +69,23 @@ impl SdpError {
     }
 }
 
-/// Which way media flows, seen from whoever describes it.
+/// Direction of media, seen from the side that describes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// Both ways.
+    /// Media flows both ways.
     #[default]
     SendRecv,
-    /// Only from the describer: the other side is on hold.
+    /// Only the describer sends: the other side is on hold.
     SendOnly,
-    /// Only to the describer.
+    /// Only the describer receives.
     RecvOnly,
-    /// Neither.
+    /// No media flows.
     Inactive,
 }
 
 impl Direction {
-    /// The attribute's name.
+    /// Returns the name of the attribute.
     pub fn as_str(self) -> &'static str {
         match self {
             Direction::SendRecv => "sendrecv",
@@ -101,7 +101,7 @@ impl Direction {
             .find(|direction| direction.as_str() == name)
     }
 
-    /// The same flow seen from the other side.
+    /// Returns the same flow seen from the other side.
     pub fn reversed(self) -> Direction {
         match self {
             Direction::SendOnly => Direction::RecvOnly,
@@ -110,76 +110,76 @@ impl Direction {
         }
     }
 
-    /// Whether the describer sends.
+    /// Returns whether the describer sends.
     pub fn sends(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::SendOnly)
     }
 
-    /// Whether the describer receives.
+    /// Returns whether the describer receives.
     pub fn receives(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::RecvOnly)
     }
 }
 
-/// One `a=` line.
+/// One attribute line (`a=`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
     /// Name before the colon.
     pub name: String,
-    /// Text after the colon.
+    /// Text after the colon; `None` without a colon.
     pub value: Option<String>,
 }
 
-/// One `m=` section.
+/// One media section (`m=`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
-    /// `audio`, `video`, `image`, `application`.
+    /// Media type: `audio`, `video`, `image`, `application`.
     pub kind: String,
-    /// Port; 0 rejects or ends the section.
+    /// Transport port; 0 rejects or ends the section.
     pub port: u16,
     /// Protocol, such as `RTP/AVP`.
     pub protocol: String,
-    /// Formats: payload types of RTP.
+    /// Formats; for RTP, payload types.
     pub formats: Vec<String>,
-    /// The section's own `c=` address; names give `None` in the inner option.
+    /// The section's own `c=` address; the inner option is `None` if it is a name.
     pub connection: Option<Option<IpAddr>>,
-    /// Attributes in order.
+    /// Attributes in the order of the description.
     pub attributes: Vec<Attribute>,
 }
 
-/// A codec's line: `rtpmap`, or what a static payload type means.
+/// Description of a codec: from `rtpmap`, or from the static payload type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtpMap<'a> {
-    /// Encoding name as written.
+    /// Encoding name as written by the peer.
     pub name: &'a str,
     /// RTP clock in ticks per second.
     pub clock: u32,
-    /// Channels.
+    /// Number of channels.
     pub channels: u8,
 }
 
 impl Media {
-    /// The value of the first attribute of this name: `Some(None)` when it has none.
+    /// Returns the value of the first attribute of this name: `Some(None)` if it has none.
     pub fn attribute(&self, name: &str) -> Option<Option<&str>> {
         find_attribute(&self.attributes, name)
     }
 
-    /// Whether the section is RTP without encryption: `RTP/AVP` or `RTP/AVPF`.
+    /// Returns whether the section is RTP without encryption: `RTP/AVP` or `RTP/AVPF`.
     pub fn is_plain_rtp(&self) -> bool {
         self.protocol.eq_ignore_ascii_case("RTP/AVP") || self.protocol.eq_ignore_ascii_case("RTP/AVPF")
     }
 
-    /// Whether the section is RTP encrypted by keys in the description: `RTP/SAVP` or `RTP/SAVPF`.
+    /// Returns whether the section is RTP encrypted by keys in the description: `RTP/SAVP` or `RTP/SAVPF`.
     pub fn is_srtp(&self) -> bool {
         self.protocol.eq_ignore_ascii_case("RTP/SAVP") || self.protocol.eq_ignore_ascii_case("RTP/SAVPF")
     }
 
-    /// Payload types in order of preference.
+    /// Returns the payload types in order of preference.
     pub fn payload_types(&self) -> impl Iterator<Item = u8> {
         self.formats.iter().filter_map(|format| format.parse().ok()).filter(|pt| *pt < 128)
     }
 
-    /// What a payload type means: its rtpmap, or its static meaning (RFC 3551 section 6) if we know that.
+    /// Returns the codec of a payload type: from its rtpmap, or its static assignment (RFC 3551 section 6) if that is known.
     pub fn rtpmap(&self, payload_type: u8) -> Option<RtpMap<'_>> {
         let of_type = |attribute: &'_ Attribute| attribute.name == "rtpmap";
         let lines = self.attributes.iter().filter(|attribute| of_type(attribute));
@@ -203,7 +203,7 @@ impl Media {
         }
     }
 
-    /// Packet length asked for: `ptime` within 10 to 60 ms and `maxptime`, in whole 10 ms; 20 ms else.
+    /// Returns the requested packet length: `ptime` within 10 to 60 ms and `maxptime`, in whole 10 ms; else 20 ms.
     pub fn ptime(&self) -> Ptime {
         let number = |name| self.attribute(name).flatten().and_then(|text| text.trim().parse::<u32>().ok());
         let longest = number("maxptime").map_or(60, |max| (max / 10 * 10).clamp(10, 60));
@@ -211,7 +211,7 @@ impl Media {
         Ptime(Duration::from_millis(u64::from(asked.min(longest))))
     }
 
-    /// Whether the section's describer asks of an Opus format that silence is not sent (RFC 7587 section 6.1).
+    /// Returns whether the section's describer asks for an Opus format that silence is not sent (RFC 7587 section 6.1).
     pub fn wants_dtx(&self, payload_type: u8) -> bool {
         let lines = self.attributes.iter().filter(|attribute| attribute.name == "fmtp");
         lines.filter_map(|attribute| attribute.value.as_deref()?.trim().split_once([' ', '\t'])).any(
@@ -226,25 +226,28 @@ impl Media {
     }
 }
 
-/// A whole description.
+/// A parsed session description.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Session {
-    /// Session identity of `o=`, when it is a number.
+    /// Session identity from `o=`, if it is a number.
     pub session_id: Option<u64>,
-    /// Version of `o=`: unchanged means that nothing changed.
+    /// Version from `o=`: unchanged if the description did not change.
     pub version: Option<u64>,
-    /// The session's `c=` address; names give `None` in the inner option.
+    /// The session's `c=` address; the inner option is `None` if it is a name.
     pub connection: Option<Option<IpAddr>>,
-    /// The `t=` line's value.
+    /// Value of the `t=` line.
     pub time: Option<String>,
     /// Attributes before the first section.
     pub attributes: Vec<Attribute>,
-    /// Sections in order; an answer has as many.
+    /// Media sections in order; an answer has as many as its offer.
     pub media: Vec<Media>,
 }
 
 impl Session {
-    /// Reads a description; text that is no UTF-8 is read with replacement characters.
+    /// Parses a description; invalid UTF-8 is read with replacement characters.
+    ///
+    /// # Errors
+    /// [`SdpError`] if a required line is malformed or a size limit is exceeded; refuse it with [`SdpError::sip_status`].
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Session, SdpError> {
         let bytes = text.as_ref();
         if bytes.len() > MAX_SDP {
@@ -292,40 +295,43 @@ impl Session {
         self.version = fields.next().and_then(|field| field.parse().ok());
     }
 
-    /// The value of the session's first attribute of this name: `Some(None)` when it has none.
+    /// Returns the value of the session's first attribute of this name: `Some(None)` if it has none.
     pub fn attribute(&self, name: &str) -> Option<Option<&str>> {
         find_attribute(&self.attributes, name)
     }
 
-    /// The first audio section.
+    /// Returns the first audio section.
     pub fn audio(&self) -> Option<&Media> {
         self.media.iter().find(|media| media.kind == "audio")
     }
 
-    /// The first codec of the first audio section that Tandem knows: in an answer, the one chosen.
+    /// Returns the first codec of the first audio section that Tandem supports; in an answer, this is the chosen one.
     pub fn first_audio_codec(&self) -> Option<Codec> {
         let audio = self.audio()?;
         audio.payload_types().find_map(|payload_type| audio.rtpmap(payload_type).as_ref().and_then(Codec::of))
     }
 
-    /// Whether the first audio section knows comfort noise (RFC 3389).
+    /// Returns whether the first audio section supports comfort noise (RFC 3389).
     pub fn offers_comfort_noise(&self) -> bool {
         let is_noise = |map: RtpMap<'_>| map.name.eq_ignore_ascii_case("CN");
         self.audio().is_some_and(|audio| audio.payload_types().any(|number| audio.rtpmap(number).is_some_and(is_noise)))
     }
 
-    /// Where the audio, or else the session, is to be sent; `None` when that is no address.
+    /// Returns the address to which audio, or else the session, is to be sent; `None` if it is not an address.
     pub fn connection_address(&self) -> Option<IpAddr> {
         self.audio().and_then(|audio| audio.connection).or(self.connection).flatten()
     }
 
-    /// Direction of a section as its describer sees it: its own, the session's, or both ways.
+    /// Returns the direction of a section as its describer sees it: its own, the session's, or both ways.
     pub fn direction_of(&self, media: &Media) -> Direction {
         let of_session = || self.attributes.iter().find_map(|attribute| Direction::parse(&attribute.name));
         media.direction().or_else(of_session).unwrap_or_default()
     }
 
-    /// Address of a section: its own or the session's.
+    /// Returns the address of a section: its own or the session's.
+    ///
+    /// # Errors
+    /// [`SdpError::Address`] if there is none, or if it is a name or not unicast; refuse the description.
     pub fn address_of(&self, media: &Media) -> Result<IpAddr, SdpError> {
         let address = media.connection.or(self.connection).flatten().ok_or(SdpError::Address)?;
         let unicast = !address.is_multicast() && address != IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
@@ -333,7 +339,7 @@ impl Session {
     }
 }
 
-/// Whether the description comes from a browser or its like: DTLS-SRTP with ICE.
+/// Returns whether the description comes from a browser or a similar client: DTLS-SRTP with ICE.
 pub fn is_webrtc(session: &Session) -> bool {
     let has = |media: &Media, name| media.attribute(name).is_some() || session.attribute(name).is_some();
     session.media.iter().any(|media| {
@@ -353,7 +359,7 @@ fn parse_attribute(value: &str) -> Attribute {
     }
 }
 
-/// `IN IP4 192.0.2.1` with an optional `/ttl`; a name instead of an address gives `None`.
+/// Parses `IN IP4 192.0.2.1` with an optional `/ttl`; returns `None` for a name instead of an address.
 fn parse_connection(value: &str) -> Result<Option<IpAddr>, SdpError> {
     let mut fields = value.split_ascii_whitespace();
     match (fields.next(), fields.next(), fields.next()) {

@@ -1,4 +1,10 @@
-//! Offers and answers for RTP legs: one audio section, everything else refused (RFC 3264).
+//! Offers and answers for RTP legs (RFC 3264).
+//!
+//! [`Local`] describes our side. [`Local::offer`] writes an offer, and [`Local::accept`] reads the answer to it;
+//! [`Local::answer`] reads an offer and writes the answer. Both ends of a negotiation yield an [`Audio`].
+//!
+//! Invariants: one audio section is accepted and all others are refused in their places; an answer uses the payload types of
+//! the offer. Not here: parsing of descriptions (`super`), key agreement (`crypto`), browser sessions (`leg::webrtc`).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -9,26 +15,26 @@ use super::crypto::{Crypto, LocalSrtp, SrtpKeys};
 use super::{Codec, Direction, Media, SdpError, Session};
 use crate::units::{ClockRate, Ptime};
 
-/// Our side of a session.
+/// Our side of a session: addresses, codecs and keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Local {
-    /// Address that peers send to.
+    /// Address to which peers send.
     pub address: IpAddr,
-    /// RTP port.
+    /// Local port for RTP.
     pub rtp_port: u16,
-    /// RTCP port.
+    /// Local port for RTCP.
     pub rtcp_port: u16,
     /// Identity of the session, the same in all its descriptions.
     pub session_id: u64,
-    /// Codecs that we carry; in offers the first is preferred.
+    /// Supported codecs; in offers the first one is preferred.
     pub codecs: Vec<Codec>,
-    /// Whether and with which keys media is encrypted.
+    /// Policy for encryption, and the keys agreed so far.
     pub srtp: LocalSrtp,
-    /// Whether to offer comfort noise, and to agree to it: where the other leg of the call has it, so that it can be relayed.
+    /// Whether comfort noise is offered and accepted: true if the other leg of the call supports it, so that it can be relayed.
     pub comfort_noise: bool,
 }
 
-/// Comfort noise as agreed (RFC 3389): who has nothing to say may send this instead of audio.
+/// Agreed comfort noise format (RFC 3389): a side that pauses may send this instead of audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComfortNoiseFormat {
     /// Payload type to send.
@@ -37,49 +43,49 @@ pub struct ComfortNoiseFormat {
     pub receive_payload_type: u8,
 }
 
-/// Telephone-events as agreed (RFC 4733).
+/// Agreed telephone-event format (RFC 4733).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelephoneEventFormat {
     /// Payload type to send.
     pub payload_type: u8,
     /// Payload type that the peer sends.
     pub receive_payload_type: u8,
-    /// Clock of its durations; the codec's own unless the peer offers no such.
+    /// Clock of the durations; that of the codec unless the peer does not offer it.
     pub clock: ClockRate,
 }
 
-/// What both sides agreed on. Its serialised form holds the keys.
+/// Result of a negotiation. Its serialised form contains the SRTP keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audio {
-    /// Codec of both directions.
+    /// Codec used in both directions.
     pub codec: Codec,
     /// Payload type to send.
     pub payload_type: u8,
     /// Payload type that the peer sends.
     pub receive_payload_type: u8,
-    /// Keys, when agreed.
+    /// Telephone-events for key presses, if agreed.
     pub telephone_event: Option<TelephoneEventFormat>,
-    /// Comfort noise of the codec's clock, when agreed.
+    /// Comfort noise with the codec's clock, if agreed.
     pub comfort_noise: Option<ComfortNoiseFormat>,
-    /// The peer would rather not be sent silence (Opus).
+    /// Whether the peer prefers not to receive silence (Opus).
     pub dtx: bool,
-    /// Length of the packets that we send.
+    /// Duration of the packets that we send.
     pub ptime: Ptime,
-    /// Where RTP goes; unspecified (`0.0.0.0`) while the peer holds in the old way.
+    /// Destination of RTP; unspecified (`0.0.0.0`) while the peer holds in the old way.
     pub remote_rtp: SocketAddr,
-    /// Where RTCP goes.
+    /// Destination of RTCP.
     pub remote_rtcp: SocketAddr,
-    /// RTP and RTCP share one port.
+    /// Whether RTP and RTCP share one port.
     pub rtcp_mux: bool,
-    /// Our direction.
+    /// Direction of media, seen from our side.
     pub direction: Direction,
-    /// Keys of both directions; `None`: plain.
+    /// SRTP keys of both directions; `None` without encryption.
     pub srtp: Option<SrtpKeys>,
 }
 
 impl Audio {
-    /// The least that can be agreed with a far end at `remote`: packets of 20 ms both ways, under the codec's static payload type or
-    /// 111, RTCP to the port above; no keys, no pauses, nothing encrypted. A base for what differs.
+    /// Returns a minimal agreement with a far end at `remote`, as a base for others: packets of 20 ms in both directions, the codec's
+    /// static payload type or 111, RTCP to the next port; no telephone-events, no comfort noise, no DTX, no encryption.
     pub fn plain(codec: Codec, remote: SocketAddr) -> Audio {
         let payload_type = codec.static_payload_type().unwrap_or(111);
         Audio {
@@ -100,7 +106,7 @@ impl Audio {
 }
 
 impl Local {
-    /// An offer. `version` grows with every change.
+    /// Writes an offer. `version` must grow with every change.
     pub fn offer(&self, version: u64, direction: Direction) -> String {
         let mut out = self.head(version, "0 0");
         let formats = self.formats();
@@ -119,7 +125,10 @@ impl Local {
         out
     }
 
-    /// The answer to `offer`, and what is agreed by it: the first codec of the offer that we carry.
+    /// Returns the answer to `offer`, and the agreement: it uses the first codec of the offer that we support.
+    ///
+    /// # Errors
+    /// [`SdpError`] if nothing can be agreed; refuse the offer with [`SdpError::sip_status`].
     pub fn answer(&self, offer: &Session, version: u64) -> Result<(String, Audio), SdpError> {
         let mut refused = SdpError::NoAudio;
         let mut accepted = None;
@@ -146,7 +155,10 @@ impl Local {
         Ok((out, audio))
     }
 
-    /// What is agreed by the answer to our offer.
+    /// Returns the agreement that follows from the answer to our offer.
+    ///
+    /// # Errors
+    /// [`SdpError`] if the answer rejects the audio or cannot be used; the call cannot be connected with it.
     pub fn accept(&self, answer: &Session) -> Result<Audio, SdpError> {
         let ours = |media: &&Media| if self.srtp.is_offered() { media.is_srtp() } else { media.is_plain_rtp() };
         let media = answer.audio().filter(ours).ok_or(SdpError::NoAudio)?;
@@ -155,7 +167,7 @@ impl Local {
         }
         let srtp = if self.srtp.is_offered() { Some(self.srtp.accept(media)?) } else { None };
         let ours = self.formats();
-        // A peer that repeats our dynamic number without rtpmap means what we said it is.
+        // A dynamic number of ours that the peer repeats without rtpmap has the meaning that we gave it.
         let meant = |payload_type: u8, format: Format| match media.rtpmap(payload_type) {
             Some(map) => format.matches(&map),
             None => ours.contains(&(payload_type, format)),
@@ -177,7 +189,7 @@ impl Local {
         });
         let comfort_noise = find(&|format| format == Format::ComfortNoise(codec.clock()))
             .map(|(payload_type, receive_payload_type, _)| ComfortNoiseFormat { payload_type, receive_payload_type });
-        // We never offer rtcp-mux on plain legs, so an answer cannot agree to it.
+        // Plain legs never offer rtcp-mux, so an answer cannot agree to it.
         let (remote_rtp, remote_rtcp) = remote_addresses(answer, media, false)?;
         Ok(Audio {
             codec,
@@ -195,7 +207,7 @@ impl Local {
         })
     }
 
-    /// Agreement on one offered section, and our line of keys; `NoAudio` when it is not for us at all.
+    /// Returns the agreement on one offered section, and our crypto line; `NoAudio` if the section is not for RTP audio.
     fn accept_offered(
         &self,
         offer: &Session,
@@ -250,8 +262,8 @@ impl Local {
         self.write_tail(out, audio.ptime, audio.rtcp_mux, audio.direction);
     }
 
-    /// Payload types of our offers: static ones as they are, the others from fixed places, so that
-    /// `accept` knows them again.
+    /// Returns the payload types of our offers: static ones, and others at fixed numbers, so that
+    /// `accept` can recognise them.
     fn formats(&self) -> Vec<(u8, Format)> {
         let mut formats = Vec::with_capacity(self.codecs.len() + 2);
         let mut clocks: Vec<ClockRate> = Vec::new();
@@ -272,7 +284,7 @@ impl Local {
             };
             formats.extend(fixed.map(|payload_type| (payload_type, Format::TelephoneEvent(clock))));
         }
-        // One for each clock but that of Opus, which has its own way to say nothing.
+        // One for each clock except that of Opus, which has its own way to signal silence.
         for clock in self.codecs.iter().filter(|codec| **codec != Codec::Opus).map(|codec| codec.clock()) {
             let format = Format::ComfortNoise(clock);
             if !self.comfort_noise || formats.iter().any(|(_, known)| *known == format) {
@@ -304,7 +316,7 @@ impl Local {
     }
 }
 
-/// A payload type's meaning.
+/// Meaning of a payload type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Codec(Codec),
@@ -347,7 +359,7 @@ fn write_format(out: &mut String, payload_type: u8, format: Format) {
     }
 }
 
-/// The offered telephone-event with the codec's clock, else the first with any (baresip beside Opus).
+/// Returns the offered telephone-event with the codec's clock, else the first one with any clock (as baresip offers beside Opus).
 fn offered_events(media: &Media, clock: ClockRate) -> Option<TelephoneEventFormat> {
     let events = || {
         media.payload_types().filter_map(|payload_type| {
@@ -359,7 +371,7 @@ fn offered_events(media: &Media, clock: ClockRate) -> Option<TelephoneEventForma
     events().find(|event| event.clock == clock).or_else(|| events().next())
 }
 
-/// The offered comfort noise with the codec's clock. Opus has its own.
+/// Returns the offered comfort noise with the codec's clock. Opus has a mechanism of its own.
 fn offered_noise(media: &Media, codec: Codec) -> Option<ComfortNoiseFormat> {
     let wanted = Format::ComfortNoise(codec.clock());
     let is_noise = |payload_type: &u8| media.rtpmap(*payload_type).is_some_and(|map| wanted.matches(&map));
@@ -387,7 +399,7 @@ fn remote_addresses(session: &Session, media: &Media, rtcp_mux: bool) -> Result<
     Ok((rtp, rtcp))
 }
 
-/// Our direction: theirs reversed; an unspecified address is the old way to hold (RFC 3264 section 8.4).
+/// Returns our direction: theirs reversed. An unspecified address is the old way to hold (RFC 3264 section 8.4).
 fn our_direction(session: &Session, media: &Media, remote: SocketAddr) -> Direction {
     let ours = session.direction_of(media).reversed();
     match (remote.ip().is_unspecified(), ours.receives()) {

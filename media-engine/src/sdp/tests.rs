@@ -1,3 +1,10 @@
+//! Tests of descriptions and offer/answer.
+//!
+//! The texts of sipp, baresip and Chromium are those that the programs send. Every test parses an offer or an answer, and
+//! checks the agreement and the text that we send. The second half covers keys (SDES), comfort noise and packet lengths.
+//!
+//! Not here: browser sessions, which `leg::webrtc` tests.
+
 use super::*;
 use crate::units::{ClockRate, SampleRate};
 
@@ -17,18 +24,18 @@ fn answer_to(offer: &str) -> (String, Audio) {
     local().answer(&Session::parse(offer).unwrap(), 3).unwrap()
 }
 
-/// As sipp's built-in scenario writes it.
+/// Offer of sipp's built-in scenario.
 const SIPP: &str = "v=0\r\no=user1 53655765 2353687637 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 6000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
 
-/// As baresip writes it: telephone-event only at 8 kHz, rtcp-mux and a label.
+/// Offer of baresip: telephone-event only at 8 kHz, rtcp-mux and a label.
 const BARESIP: &str = "v=0\r\no=- 3945 2174 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     a=tool:baresip 1.0\r\nm=audio 10020 RTP/AVP 96 0 8 101\r\na=rtpmap:96 opus/48000/2\r\n\
     a=fmtp:96 stereo=1;sprop-stereo=1\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtcp:10021\r\na=sendrecv\r\na=label:1\r\n\
     a=rtcp-rsize\r\na=rtcp-mux\r\na=ssrc:1 cname:sip:a@b\r\na=ptime:20\r\n";
 
-/// As Chromium writes it, shortened.
+/// Offer of Chromium, shortened.
 const CHROMIUM: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
     m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n\
     a=ice-ufrag:4ZcD\r\na=ice-pwd:2/1muCWoOi3uLifh0NuRHlsl\r\na=fingerprint:sha-256 6B:8B\r\na=setup:actpass\r\n\
@@ -55,7 +62,7 @@ fn first_codec_of_the_offer_wins_with_its_number_and_mux() {
     assert!(audio.rtcp_mux && text.contains("a=rtcp-mux\r\n"));
     assert_eq!(audio.remote_rtcp, audio.remote_rtp);
     let event = audio.telephone_event.unwrap();
-    assert_eq!((event.payload_type, event.clock), (101, ClockRate::HZ_8000), "the only one there is");
+    assert_eq!((event.payload_type, event.clock), (101, ClockRate::HZ_8000), "the only one that is offered");
     assert!(text.contains("m=audio 20000 RTP/AVP 96 101\r\n"));
 }
 
@@ -104,7 +111,7 @@ fn every_offered_section_is_answered_in_its_place() {
 }
 
 #[test]
-fn hold_is_answered_by_its_mirror() {
+fn hold_is_answered_with_the_reversed_direction() {
     for (attribute, ours) in [
         ("a=sendonly", Direction::RecvOnly),
         ("a=recvonly", Direction::SendOnly),
@@ -146,7 +153,7 @@ fn packet_length_follows_the_peer_between_10_and_60_ms() {
 }
 
 #[test]
-fn what_we_offer_we_can_accept_also_with_other_numbers() {
+fn our_offer_can_be_answered_with_other_payload_types() {
     let ours = local().offer(1, Direction::SendRecv);
     assert!(ours.contains("m=audio 20000 RTP/AVP 111 0 8 110 101\r\n"), "{ours}");
     let answer = "v=0\r\no=x 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n\
@@ -161,7 +168,7 @@ fn what_we_offer_we_can_accept_also_with_other_numbers() {
 }
 
 #[test]
-fn bare_numbers_in_an_answer_mean_what_the_offer_said() {
+fn payload_types_without_rtpmap_have_the_meaning_of_the_offer() {
     let answer = SIPP.replace("RTP/AVP 0\r\na=rtpmap:0 PCMU/8000", "RTP/AVP 111 110");
     let audio = local().accept(&Session::parse(answer).unwrap()).unwrap();
     assert_eq!((audio.codec, audio.payload_type), (Codec::Opus, 111));
@@ -171,13 +178,13 @@ fn bare_numbers_in_an_answer_mean_what_the_offer_said() {
 }
 
 #[test]
-fn redefined_static_numbers_mean_what_their_rtpmap_says() {
+fn redefined_static_payload_types_follow_their_rtpmap() {
     let offer = SIPP.replace("a=rtpmap:0 PCMU/8000", "a=rtpmap:0 G726-32/8000");
     assert_eq!(local().answer(&Session::parse(offer).unwrap(), 1).unwrap_err(), SdpError::NoCommonCodec);
 }
 
 #[test]
-fn unusable_offers_are_refused_by_name() {
+fn unusable_offers_are_refused_with_their_reason() {
     for (text, error) in [
         (SIPP.replace("m=audio 6000", "m=audio 0"), SdpError::NoAudio),
         (SIPP.replace("RTP/AVP", "RTP/SAVP"), SdpError::Keys),
@@ -203,7 +210,7 @@ fn unusable_offers_are_refused_by_name() {
 }
 
 #[test]
-fn line_feeds_alone_and_unknown_lines_are_read() {
+fn bare_line_feeds_and_unknown_lines_are_accepted() {
     let text = SIPP.replace("\r\n", "\n") + "a=what-is-this:1 2 3\nz=0 0\nq=?\nnonsense\n";
     assert_eq!(answer_to(&text).1, answer_to(SIPP).1);
 }
@@ -225,7 +232,7 @@ fn ipv6_and_l16_and_odd_rtcp_ports_are_written() {
 }
 
 #[test]
-fn mutated_descriptions_never_break_parser_or_answer() {
+fn mutated_descriptions_never_cause_a_panic() {
     let secure = SIPP.replace("RTP/AVP", "RTP/SAVP") + &crypto(KEY_A);
     let corpus = [SIPP, BARESIP, CHROMIUM, &secure];
     let mut state = 0x5d_5d5d_u64;
@@ -263,7 +270,7 @@ fn with_policy(policy: Srtp) -> Local {
     Local { srtp: LocalSrtp::new(policy, [3; 32]), ..local() }
 }
 
-/// As a telephone offers it (RFC 4568 section 4 and what is seen in the wild).
+/// Offer of a telephone with keys (RFC 4568 section 4, and as seen in practice).
 fn secure_offer(lines: &str) -> Session {
     Session::parse(SIPP.replace("RTP/AVP", "RTP/SAVP") + lines).unwrap()
 }
@@ -281,7 +288,7 @@ fn offered_keys_are_answered_under_the_same_number_with_our_own() {
     assert_eq!(text.matches("a=crypto:").count(), 1);
     assert!(text.contains("a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:"), "{text}");
     assert!(!text.contains(KEY_A) && keys.send != keys.receive);
-    // The far end reads our key out of the answer.
+    // The far end reads our key from the answer.
     let answer = Session::parse(&text).unwrap();
     let line = answer.audio().unwrap().attribute("crypto").flatten().unwrap();
     assert_eq!(crypto::Crypto::parse(line).unwrap().key, keys.send);
@@ -290,7 +297,7 @@ fn offered_keys_are_answered_under_the_same_number_with_our_own() {
 }
 
 #[test]
-fn our_key_stays_while_theirs_stays_and_never_comes_back() {
+fn our_key_is_kept_while_theirs_is_and_never_used_again() {
     let mut local = with_policy(Srtp::Optional);
     let mut agreed = |key: &str, version| {
         let (_, audio) = local.answer(&secure_offer(&crypto(key)), version).unwrap();
@@ -301,14 +308,14 @@ fn our_key_stays_while_theirs_stays_and_never_comes_back() {
     assert_eq!(agreed(KEY_A, 2), first, "a refresh");
     let other = agreed(KEY_B, 3);
     assert_ne!((other.send, other.receive), (first.send, first.receive));
-    assert_ne!(other.send, first.send, "another device knows no roll-over counter");
+    assert_ne!(other.send, first.send, "another device does not know the roll-over counter");
     let again = agreed(KEY_A, 4);
     assert_eq!(again.receive, first.receive);
-    assert_ne!(again.send, first.send, "a context that begins anew never meets an old key");
+    assert_ne!(again.send, first.send, "a new context never uses an old key");
 }
 
 #[test]
-fn policy_decides_who_may_speak_plainly() {
+fn policy_decides_whether_media_may_be_plain() {
     let plain = Session::parse(SIPP).unwrap();
     let (secure, opportunistic) =
         (secure_offer(&crypto(KEY_A)), Session::parse(SIPP.to_owned() + &crypto(KEY_A)).unwrap());
@@ -346,7 +353,7 @@ fn both_sides_of_an_offer_end_up_with_the_same_keys() {
     ] {
         assert!(caller.accept(&Session::parse(&wrong).unwrap()).is_err(), "{wrong}");
     }
-    // A later offer of either side goes on with what is agreed.
+    // A later offer of either side continues with the agreed key.
     let mut again = callee;
     again.srtp.agreed = Some(theirs);
     let text = again.offer(2, Direction::SendRecv);
@@ -378,7 +385,7 @@ fn a_forked_offer_is_answered_more_than_once() {
 }
 
 #[test]
-fn lines_that_would_change_the_packets_are_not_followed() {
+fn crypto_lines_that_would_change_the_packets_are_ignored() {
     let short = &KEY_A[..38];
     let gcm = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3OA==";
     for (line, followed) in [
@@ -409,7 +416,7 @@ fn lines_that_would_change_the_packets_are_not_followed() {
 }
 
 #[test]
-fn keys_show_in_no_debug_text() {
+fn debug_output_contains_no_keys() {
     let (_, audio) = local().answer(&secure_offer(&crypto(KEY_A)), 1).unwrap();
     let text = format!("{audio:?} {:?} {:?}", local(), audio.srtp.unwrap().send);
     assert!(text.contains("AesCm128HmacSha1_80"));
@@ -420,7 +427,7 @@ fn keys_show_in_no_debug_text() {
 }
 
 #[test]
-fn g722_is_payload_type_9_with_or_without_a_line_and_clocks_at_8_khz() {
+fn g722_is_payload_type_9_with_or_without_rtpmap_and_has_a_clock_of_8_khz() {
     for line in ["", "a=rtpmap:9 G722/8000\r\n"] {
         let text = format!("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 9 0\r\n{line}a=ptime:30\r\n");
         let wide = Local { codecs: vec![Codec::G722, Codec::Pcmu], ..local() };
@@ -433,7 +440,7 @@ fn g722_is_payload_type_9_with_or_without_a_line_and_clocks_at_8_khz() {
 }
 
 #[test]
-fn comfort_noise_is_agreed_to_at_the_codec_s_clock_where_we_want_it() {
+fn comfort_noise_is_agreed_at_the_clock_of_the_codec_if_enabled() {
     let offer = "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 0 13 98\r\na=rtpmap:98 CN/16000\r\n";
     for (wanted, codec) in [(true, Codec::Pcmu), (false, Codec::Pcmu)] {
         let local = Local { codecs: vec![codec], comfort_noise: wanted, ..local() };
@@ -441,7 +448,7 @@ fn comfort_noise_is_agreed_to_at_the_codec_s_clock_where_we_want_it() {
         assert_eq!(audio.comfort_noise.map(|noise| noise.payload_type), wanted.then_some(13));
         assert_eq!(answer.contains("a=rtpmap:13 CN/8000\r\n"), wanted, "{answer}");
     }
-    // Ours, and what the other end makes of it.
+    // Our offer, and the answer of the other end.
     let here = Local { codecs: vec![Codec::Opus, Codec::G722, Codec::Pcma], comfort_noise: true, ..local() };
     let offered = here.offer(1, Direction::SendRecv);
     assert!(offered.contains(" 13\r\n") && offered.matches("CN/").count() == 1, "{offered}");
@@ -451,11 +458,11 @@ fn comfort_noise_is_agreed_to_at_the_codec_s_clock_where_we_want_it() {
     assert_eq!((agreed.codec, agreed.comfort_noise.map(|noise| noise.receive_payload_type)), (Codec::Pcma, Some(13)));
     let there = Local { codecs: vec![Codec::Opus], ..here.clone() };
     let (answer, audio) = there.answer(&Session::parse(&offered).unwrap(), 1).unwrap();
-    assert!(audio.comfort_noise.is_none() && !answer.contains("CN/"), "Opus has its own way: {answer}");
+    assert!(audio.comfort_noise.is_none() && !answer.contains("CN/"), "Opus has its own mechanism: {answer}");
 }
 
 #[test]
-fn wish_for_no_silence_is_read_from_the_format_s_parameters() {
+fn request_for_dtx_is_read_from_the_format_parameters() {
     for (parameters, wished) in [("minptime=10; usedtx=1", true), ("usedtx=0", false), ("xusedtx=1", false)] {
         let offer = format!(
             "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 {parameters}\r\n"
@@ -467,7 +474,7 @@ fn wish_for_no_silence_is_read_from_the_format_s_parameters() {
 }
 
 #[test]
-fn packets_are_as_long_as_was_asked_where_the_codec_and_a_datagram_allow() {
+fn packet_length_is_as_requested_if_codec_and_datagram_allow_it() {
     let rate = SampleRate::HZ_48000;
     for (codec, asked, longest, given) in [
         (Codec::Pcmu, 50, None, 50),

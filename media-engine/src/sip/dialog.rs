@@ -1,13 +1,14 @@
-//! Dialogs (RFC 3261 section 12): what two user agents agree on between INVITE and BYE.
+//! Dialogs (RFC 3261 section 12): the shared state of two user agents between INVITE and BYE.
 //!
 //! ```text
 //!   INVITE received ─▶ Dialog::uas ┐
 //!   answer received ─▶ Dialog::uac ┴─▶ request("BYE", …) ─▶ next_flow()
 //! ```
 //!
-//! - Identified by Call-ID and both tags; our tag alone is unguessable.
-//! - Requests go back by the flow they came by. Only a UDP peer whose Contact (or first route) is a public address is
-//!   sent to that address; private addresses, names and `.invalid` hosts mean the source of its last message.
+//! - A dialog is identified by Call-ID and both tags; our tag by itself is unguessable.
+//! - Requests go back by the flow of the peer's last message. Only a UDP peer whose Contact (or first route) is a
+//!   public address is sent to that address; for private addresses, names and `.invalid` hosts the source of its last
+//!   message is used.
 //!
 //! Not here: which requests are allowed when (`endpoint`), offers and answers.
 
@@ -20,7 +21,7 @@ use crate::sip::uri::Uri;
 use crate::sip::write::RequestBuilder;
 use crate::sip::{NameAddr, Transport};
 
-/// One dialog.
+/// One dialog between us and a peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialog {
     pub(crate) call_id: Box<str>,
@@ -30,23 +31,23 @@ pub(crate) struct Dialog {
     local: Box<str>,
     /// The peer's address with its tag, as in To of our requests.
     remote: Box<str>,
-    /// Number of our last request.
+    /// CSeq number of our last request.
     pub(crate) local_cseq: u32,
-    /// Number of the peer's last request; `None` before the first.
+    /// CSeq number of the peer's last request; `None` before the first.
     pub(crate) remote_cseq: Option<u32>,
-    /// The peer's Contact URI.
+    /// URI of the peer's Contact.
     target: Box<str>,
     routes: Box<[Box<str>]>,
-    /// By which the peer's last message came.
+    /// Flow of the peer's last message.
     pub(crate) flow: Flow,
     /// Our Contact value.
     pub(crate) contact: Box<str>,
-    /// The trunk whose challenges are answered, by its place in the configuration.
+    /// The trunk whose challenges are answered, by its index in the configuration.
     pub(crate) trunk: Option<TrunkIndex>,
 }
 
 impl Dialog {
-    /// The dialog that an INVITE from the peer makes, answered with `local_tag`.
+    /// Creates the dialog of an INVITE from the peer, answered with `local_tag`.
     pub(crate) fn uas(invite: &Message<'_>, local_tag: &str, flow: Flow, contact: String) -> Dialog {
         let from = invite.from().ok();
         let target = invite.contact().ok().or(from).map_or("", |address| address.uri.as_str());
@@ -66,7 +67,7 @@ impl Dialog {
         }
     }
 
-    /// The dialog that an answer to our INVITE makes. `local` is the From value that we sent.
+    /// Creates the dialog of an answer to our INVITE. `local` is the From value that we sent.
     pub(crate) fn uac(answer: &Message<'_>, local: &str, flow: Flow, contact: &str) -> Dialog {
         let to = answer.to().ok();
         let target = answer.contact().ok().or(to).map_or("", |address| address.uri.as_str());
@@ -88,14 +89,14 @@ impl Dialog {
         }
     }
 
-    /// Whether a request from the peer belongs here.
+    /// Returns whether a request from the peer belongs to this dialog.
     pub(crate) fn is_of(&self, request: &Message<'_>) -> bool {
         let from_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
         request.call_id().is_ok_and(|call_id| *call_id == *self.call_id) && *from_tag == *self.remote_tag
     }
 
-    /// A message of the peer that may move it to another place: its flow, and for INVITE and UPDATE its Contact
-    /// (RFC 3261 section 12.2.2).
+    /// Applies a message of the peer that may move it to another location: its flow, and for INVITE and UPDATE its
+    /// Contact (RFC 3261 section 12.2.2).
     pub(crate) fn refresh(&mut self, message: &Message<'_>, flow: Flow) {
         self.flow = flow;
         if let Ok(contact) = message.contact() {
@@ -103,8 +104,8 @@ impl Dialog {
         }
     }
 
-    /// Whether the peer's Contact names the same device as this URI: devices behind WebSockets make up user and host, and keep
-    /// them while they live (RFC 7118 section 5).
+    /// Returns whether the peer's Contact names the same device as this URI: devices behind WebSockets make up user and
+    /// host, and keep them for their lifetime (RFC 7118 section 5).
     pub(crate) fn is_at(&self, contact: &str) -> bool {
         let (Ok(own), Ok(other)) = (Uri::parse(&self.target), Uri::parse(contact)) else { return false };
         own.user == other.user
@@ -112,19 +113,19 @@ impl Dialog {
             && own.host.to_string().eq_ignore_ascii_case(&other.host.to_string())
     }
 
-    /// The dialog was early before: requests have been numbered in it already.
-    pub(crate) fn goes_on_from(&mut self, early: &Dialog) {
+    /// Continues the numbers of the early dialog, in which requests have been sent already.
+    pub(crate) fn continue_from(&mut self, early: &Dialog) {
         self.local_cseq = self.local_cseq.max(early.local_cseq);
         self.remote_cseq = early.remote_cseq;
     }
 
-    /// The number of our next request.
+    /// Returns the CSeq number of our next request.
     pub(crate) fn next_cseq(&mut self) -> u32 {
         self.local_cseq += 1;
         self.local_cseq
     }
 
-    /// A request within the dialog, complete but for Contact and body.
+    /// Starts a request within the dialog, complete except for Contact and body.
     pub(crate) fn request(&self, method: &str, cseq: u32, via: &str) -> RequestBuilder {
         let first_is_strict = self.routes.first().is_some_and(|route| !is_loose(route));
         let first = self.routes.first().and_then(|route| NameAddr::parse(route).ok());
@@ -145,7 +146,7 @@ impl Dialog {
             .header("CSeq", format_args!("{cseq} {method}"))
     }
 
-    /// Where a request goes.
+    /// Returns the flow of the next request.
     pub(crate) fn next_flow(&self) -> Flow {
         if self.flow.transport != Transport::Udp {
             return self.flow;
@@ -165,7 +166,7 @@ fn is_loose(route: &str) -> bool {
     NameAddr::parse(route).is_ok_and(|route| route.uri.params.has("lr"))
 }
 
-/// Whether an address can be reached from anywhere: not private, shared, local or unspecified (RFC 6890).
+/// Returns whether an address can be reached from anywhere: not private, shared, local or unspecified (RFC 6890).
 fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(v4) => {
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_go_to_public_contacts_and_else_where_the_last_message_came_from() {
+    fn requests_go_to_public_contacts_or_to_the_source_of_the_last_message() {
         let direct: String = OK.split_inclusive("\r\n").filter(|line| !line.starts_with("Record-Route")).collect();
         for (contact, transport, to) in [
             ("sip:b@198.51.100.9:5070", Transport::Udp, "198.51.100.9:5070"),

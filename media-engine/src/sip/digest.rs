@@ -5,12 +5,12 @@
 //!                                            (signature and age, response, nonce count)
 //! ```
 //!
-//! Nonces carry their own time and an HMAC, so an unanswered challenge costs no memory. Only a
-//! nonce that was used with the right password is remembered, with a window of 64 counts. The
-//! memory is bounded: forgetting a nonce makes all older ones stale, so nothing can be replayed.
+//! Nonces carry their own time and an HMAC, so an unanswered challenge costs no memory. Only a nonce that was used with
+//! the right password is remembered, with a window of 64 counts. The memory is bounded: forgetting a nonce makes all
+//! older ones stale, so nothing can be replayed.
 //!
-//! The digest's `uri` is not compared with the Request-URI: sipp and some exchanges write another
-//! one, and the nonce count already forbids a second use.
+//! The digest's `uri` is not compared with the Request-URI: sipp and some telephone exchanges write another one, and
+//! the nonce count already forbids a second use.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,18 +24,18 @@ use sha2::{Digest as _, Sha256};
 use super::header::{SplitOutside, quote, quoted_end, unescape_quoted};
 use super::uri::is_token;
 
-/// Hash of a digest.
+/// Hash algorithm of a digest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// The default, and all that most peers know.
+    /// The default, and the only one that most peers support.
     #[default]
     Md5,
-    /// RFC 8760.
+    /// SHA-256 (RFC 8760).
     Sha256,
 }
 
 impl Algorithm {
-    /// The name as it is written.
+    /// Returns the name as it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             Algorithm::Md5 => "MD5",
@@ -55,7 +55,7 @@ impl Algorithm {
     }
 }
 
-/// `H(user:realm:password)`, in hex: what is to be kept instead of a password.
+/// Returns `H(user:realm:password)` in hex, which can be stored instead of a password.
 pub fn ha1(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> String {
     algorithm.hash(&format!("{user}:{realm}:{password}"))
 }
@@ -63,42 +63,45 @@ pub fn ha1(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> Str
 /// Why a challenge or credentials cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    /// Not `Digest`.
+    /// The authentication scheme is not `Digest`.
     #[error("authentication scheme is not Digest")]
     Scheme,
     /// The parameters do not follow the grammar.
     #[error("malformed digest parameters")]
     Malformed,
-    /// A parameter that must be there is not.
+    /// A mandatory parameter is missing.
     #[error("digest without {0}")]
     Missing(&'static str),
-    /// Neither MD5 nor SHA-256.
+    /// The algorithm is neither MD5 nor SHA-256.
     #[error("unknown digest algorithm")]
     Algorithm,
-    /// Another qop than auth.
+    /// The quality of protection is not `auth`.
     #[error("unsupported quality of protection")]
     Qop,
 }
 
-/// What WWW-Authenticate or Proxy-Authenticate asks for.
+/// The content of WWW-Authenticate or Proxy-Authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Realm.
+    /// Realm of the password.
     pub realm: String,
-    /// Nonce.
+    /// Nonce to be hashed into the response.
     pub nonce: String,
-    /// To be sent back as it is.
+    /// Text that must be sent back unchanged.
     pub opaque: Option<String>,
-    /// Hash.
+    /// Hash algorithm to be used.
     pub algorithm: Algorithm,
     /// Whether `qop=auth` is offered; else the old form without nonce count.
     pub qop_auth: bool,
-    /// The password was right, the nonce too old: try again without asking anybody.
+    /// Whether only the nonce was too old: try again with the same password.
     pub stale: bool,
 }
 
 impl Challenge {
     /// Reads the header's value.
+    ///
+    /// # Errors
+    /// Returns a [`DigestError`] for a malformed or unsupported challenge; ignore it.
     pub fn parse(text: &str) -> Result<Challenge, DigestError> {
         let fields = Fields::parse(text)?;
         let qop = fields.text("qop");
@@ -116,7 +119,7 @@ impl Challenge {
         })
     }
 
-    /// The header's value.
+    /// Returns the header's value.
     pub fn write(&self) -> String {
         let mut out = format!("Digest realm={}, nonce={}", quote(&self.realm), quote(&self.nonce));
         if let Some(opaque) = &self.opaque {
@@ -129,33 +132,33 @@ impl Challenge {
     }
 }
 
-/// What a peer sends in Authorization or Proxy-Authorization.
+/// The content of Authorization or Proxy-Authorization of a peer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// User name.
+    /// User name that the peer claims.
     pub username: String,
-    /// Realm.
+    /// Realm of the password.
     pub realm: String,
-    /// Nonce.
+    /// Nonce of the challenge.
     pub nonce: String,
     /// The URI that was hashed.
     pub uri: String,
-    /// The response, in hex.
+    /// The response in hex.
     pub response: String,
-    /// Hash.
+    /// Hash algorithm that was used.
     pub algorithm: Algorithm,
-    /// With `qop=auth`: client's nonce, nonce count as written and as a number.
+    /// Client nonce and nonce count; `None` without `qop=auth`.
     pub auth: Option<AuthCount>,
 }
 
 /// The parameters that come with `qop=auth`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthCount {
-    /// Client's nonce.
+    /// Nonce chosen by the client.
     pub cnonce: String,
     /// Nonce count as written: it is hashed in this form.
     pub nc: String,
-    /// Nonce count, any number of 32 bits but 0.
+    /// Nonce count as a number, from 1.
     pub count: u32,
 }
 
@@ -167,6 +170,10 @@ impl std::fmt::Debug for Credentials {
 
 impl Credentials {
     /// Reads the header's value.
+    ///
+    /// # Errors
+    /// Returns a [`DigestError`] for malformed or unsupported credentials; treat the request as one without
+    /// credentials.
     pub fn parse(text: &str) -> Result<Credentials, DigestError> {
         let fields = Fields::parse(text)?;
         let auth = match fields.text("qop") {
@@ -191,8 +198,8 @@ impl Credentials {
         })
     }
 
-    /// Whether the response is the one that `ha1` (of the same algorithm) gives. Takes the same time
-    /// wherever the two differ. Says nothing about nonce and count.
+    /// Returns whether the response fits `ha1` (of the same algorithm). The comparison takes the same time wherever the
+    /// two differ. Nonce and count are not checked.
     pub fn matches(&self, method: &str, ha1: &str) -> bool {
         let auth = self.auth.as_ref().map(|auth| (auth.nc.as_str(), auth.cnonce.as_str()));
         let expected = response(self.algorithm, ha1, &self.nonce, auth, method, &self.uri);
@@ -216,7 +223,7 @@ fn response(
     }
 }
 
-/// The value of Authorization or Proxy-Authorization that answers `challenge`.
+/// Returns the value of Authorization or Proxy-Authorization that answers `challenge`.
 ///
 /// `cnonce` is random text; `count` starts at 1 for each nonce and grows with each use of it.
 pub fn answer(
@@ -244,7 +251,7 @@ pub fn answer(
     out
 }
 
-/// `name=value` pairs after the word `Digest`.
+/// The `name=value` pairs after the word `Digest`.
 struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
@@ -285,18 +292,18 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What became of credentials.
+/// The verdict on credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The peer knows the password, and this nonce count is new.
     Accepted,
     /// The password is right but the nonce is too old or its count was used: challenge again with `stale`.
     Stale,
-    /// The nonce was not made by us for this peer, unknown user, or wrong password: challenge again.
+    /// The nonce was not issued to this peer, the user is unknown or the password is wrong: challenge again.
     Rejected,
 }
 
-/// Identity of a nonce: its time in milliseconds and its number within it.
+/// Identity of a nonce: its time in milliseconds and its number within that millisecond.
 type NonceKey = (u64, u64);
 
 /// Issues nonces and remembers the counts of those in use.
@@ -307,7 +314,7 @@ pub struct NonceStore {
     valid_for: Duration,
     issued: u64,
     used: BTreeMap<NonceKey, Window>,
-    /// This nonce and all older ones are forgotten, therefore stale.
+    /// The newest forgotten nonce: this one and all older ones are stale.
     floor: Option<NonceKey>,
 }
 
@@ -319,7 +326,7 @@ struct Window {
 }
 
 impl Window {
-    /// Marks a count; `false` when it was used before or is too old to tell.
+    /// Marks a count as used; returns `false` if it was used before or is too old to tell.
     fn spend(&mut self, count: u32) -> bool {
         if count > self.highest {
             let shift = count - self.highest;
@@ -344,13 +351,13 @@ impl NonceStore {
     /// Most nonces whose counts are remembered.
     pub const CAPACITY: usize = 4096;
 
-    /// A store that signs with `secret`; `epoch` is any instant not after the first `now`.
+    /// Creates a store that signs with `secret`; `epoch` is any instant not after the first `now`.
     pub fn new(secret: &[u8; 32], valid_for: Duration, epoch: Instant) -> NonceStore {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         NonceStore { key, epoch, valid_for, issued: 0, used: BTreeMap::new(), floor: None }
     }
 
-    /// A new nonce for whoever is reached at `peer`.
+    /// Returns a new nonce for the peer at address `peer`.
     pub fn issue(&mut self, peer: IpAddr, now: Instant) -> String {
         self.issued = self.issued.wrapping_add(1);
         let mut bytes = Vec::with_capacity(16 + TAG_LEN);
@@ -361,7 +368,7 @@ impl NonceStore {
         hex::encode(bytes)
     }
 
-    /// A new challenge with `qop=auth` for whoever is reached at `peer`.
+    /// Returns a new challenge with `qop=auth` for the peer at address `peer`.
     pub fn challenge(
         &mut self,
         realm: &str,
@@ -374,13 +381,13 @@ impl NonceStore {
         Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale }
     }
 
-    /// Whether this store made a nonce for `peer`: whoever has it was reached there, and did not only say so.
+    /// Returns whether this store issued a nonce to `peer`; its sender then really receives messages there.
     pub fn is_for(&self, nonce: &str, peer: IpAddr) -> bool {
         self.verify(nonce, peer).is_some()
     }
 
     /// Judges credentials of `peer` for a request with `method`. `ha1` looks up `H(user:realm:password)` in hex for the
-    /// algorithm; `None`: no such user.
+    /// algorithm; it returns `None` for an unknown user.
     pub fn authenticate(
         &mut self,
         credentials: &Credentials,
@@ -402,12 +409,12 @@ impl NonceStore {
         if self.spend(key, auth.count) { Verdict::Accepted } else { Verdict::Stale }
     }
 
-    /// How many nonces are remembered.
+    /// Returns the number of remembered nonces.
     pub fn len(&self) -> usize {
         self.used.len()
     }
 
-    /// Whether no nonce is remembered.
+    /// Returns whether no nonce is remembered.
     pub fn is_empty(&self) -> bool {
         self.used.is_empty()
     }
@@ -439,7 +446,7 @@ impl NonceStore {
         context.sign()
     }
 
-    /// The identity of a nonce that we made for `peer`; `None` for any other.
+    /// Returns the identity of a nonce that was issued to `peer`; `None` for any other.
     fn verify(&self, nonce: &str, peer: IpAddr) -> Option<NonceKey> {
         let mut bytes = [0u8; 16 + TAG_LEN];
         hex::decode_to_slice(nonce, &mut bytes).ok()?;
@@ -547,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn old_nonce_is_stale_only_for_who_knows_the_password() {
+    fn an_old_nonce_is_stale_only_with_the_right_password() {
         let now = test_epoch();
         let mut store = store(now);
         let nonce = store.issue(PEER, now);

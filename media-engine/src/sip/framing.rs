@@ -1,16 +1,16 @@
-//! Cuts a byte stream into SIP messages (RFC 3261 section 18.3, RFC 5626 section 3.5.1).
+//! Splits a byte stream into SIP messages (RFC 3261 section 18.3, RFC 5626 section 3.5.1).
 //!
 //! ```text
 //!  push(bytes) ─▶ [head … CRLF CRLF][body of Content-Length] ─▶ poll() = Message | Ping | Pong
 //! ```
 //!
-//! Invariants: never holds more than one message and one read; once broken it stays broken,
-//! because nobody knows where the next message begins. Not here: time-outs (`sip_io`).
+//! Invariants: the framer never holds more than one message and one read; once broken it stays broken, because the
+//! start of the next message is unknown. Not here: time-outs (`sip_io`).
 
 use super::header::{Name, parse_digits};
 use super::message::{MAX_MESSAGE, end_of_head};
 
-/// What a stream carries.
+/// One unit of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// One whole message.
@@ -21,18 +21,18 @@ pub enum Frame {
     Pong,
 }
 
-/// Keep-alive from either side.
+/// Keep-alive request of either side.
 pub const PING: &[u8] = b"\r\n\r\n";
-/// Answer to [`PING`].
+/// Answer to a [`PING`].
 pub const PONG: &[u8] = b"\r\n";
 
-/// Why a stream cannot be followed any further. The connection is to be closed.
+/// Why a stream cannot be split any further. The connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
-    /// Head or message beyond [`MAX_MESSAGE`].
+    /// Head or message longer than [`MAX_MESSAGE`].
     #[error("message too large")]
     TooLarge,
-    /// No Content-Length, or one that is no single number.
+    /// No Content-Length, or one that is not a single number.
     #[error("no usable Content-Length")]
     ContentLength,
     /// Bytes between messages that are neither line ends nor text.
@@ -40,41 +40,44 @@ pub enum FramingError {
     NotSip,
 }
 
-/// Collects a stream's bytes and gives its messages.
+/// Collects the bytes of a stream and returns its messages.
 #[derive(Debug, Default)]
 pub struct StreamFramer {
     buffer: Vec<u8>,
-    /// How far the search for the end of the head has come.
+    /// Bytes of the head that were already searched for its end.
     searched: usize,
-    /// Length of the message, once its head is there.
+    /// Length of the message, once its head is complete.
     expected: Option<usize>,
-    /// The frame before was a line end, and no ping yet.
+    /// Whether the previous frame was a line end that has not become a ping.
     line_end: bool,
     broken: Option<FramingError>,
 }
 
 impl StreamFramer {
-    /// An empty framer.
+    /// Creates an empty framer.
     pub fn new() -> StreamFramer {
         StreamFramer::default()
     }
 
-    /// Takes bytes as they came. Call [`poll`](Self::poll) until it gives `None` before the next push.
+    /// Adds received bytes. Call [`poll`](Self::poll) until it returns `None` before the next push.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.broken.is_none() {
             self.buffer.extend_from_slice(bytes);
         }
     }
 
-    /// Whether a message has begun that is not complete: its peer must go on soon.
+    /// Returns whether an incomplete message has begun, so that its peer must continue soon.
     pub fn is_partial(&self) -> bool {
         !self.buffer.is_empty()
     }
 
-    /// The next frame, `None` when more bytes are needed.
+    /// Returns the next frame, or `None` if more bytes are needed.
     ///
-    /// A message whose Content-Length is useless comes out as its head alone, so that it can be
-    /// refused; the error follows.
+    /// A message whose Content-Length is useless is returned as its head only, so that it can be refused; the error
+    /// follows.
+    ///
+    /// # Errors
+    /// Returns a [`FramingError`] if the stream cannot be split any further; close the connection.
     pub fn poll(&mut self) -> Result<Option<Frame>, FramingError> {
         if let Some(error) = self.broken {
             return Err(error);
@@ -142,7 +145,7 @@ impl StreamFramer {
     }
 }
 
-/// The number in the head's only Content-Length; `Err(true)` when there is none, `Err(false)` when it is useless.
+/// Returns the number in the head's only Content-Length; `Err(true)` if there is none, `Err(false)` if it is useless.
 fn content_length(head: &[u8]) -> Result<usize, bool> {
     let mut found = None;
     for line in head.split(|&b| b == b'\n') {
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_keep_alives_come_apart() {
+    fn messages_and_keep_alives_are_separated() {
         let first = format!("{HEAD}l: 5\r\n\r\nab\r\nc");
         let second = format!("{HEAD}Content-Length : 0\r\n\r\n");
         let (out, error) = frames(&format!("{first}\r\n\r\n{second}{first}"));
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn useless_content_length_gives_the_head_and_then_the_error() {
+    fn a_useless_content_length_yields_the_head_and_then_the_error() {
         for length in ["l: -1", "l: 1\r\nl: 1", "l: 99999999999", "l: 0x10"] {
             let head = format!("{HEAD}{length}\r\n\r\n");
             let (out, error) = frames(&format!("{head}body"));
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_cannot_be_followed_are_broken_off() {
+    fn streams_that_cannot_be_split_are_closed() {
         assert_eq!(frames(&format!("{HEAD}\r\n")), (vec![], Some(FramingError::ContentLength)));
         assert_eq!(frames("\u{16}\u{3}\u{1}"), (vec![], Some(FramingError::NotSip)));
         assert_eq!(frames(&"x".repeat(MAX_MESSAGE + 1)), (vec![], Some(FramingError::TooLarge)));

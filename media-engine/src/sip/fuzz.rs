@@ -1,10 +1,10 @@
-//! Fuzz targets of the wire part: plain functions over bytes, and the torture messages they start from.
+//! Fuzz targets of the wire part: plain functions over bytes, and the torture messages that they start from.
 
 use super::message::Message;
 use super::write::response_to;
 use super::{digest, framing, gate, header, reason, uri};
 
-/// Parses bytes as a datagram; what passes the gate can be answered, and the answer passes it too.
+/// Parses bytes as a datagram. A message that passes the gate can be answered, and its response passes the gate too.
 pub fn fuzz_message(bytes: &[u8]) {
     let Ok(message) = Message::parse(bytes) else { return };
     for name in [header::Name::Via, header::Name::Contact, header::Name::Other] {
@@ -17,13 +17,13 @@ pub fn fuzz_message(bytes: &[u8]) {
     if verdict.is_err() || !message.is_request() || message.headers(header::Name::Via).count() != 1 {
         return;
     }
-    let answer = Message::parse(&answer).expect("an answer to a checked request parses");
-    assert_eq!(gate::check(&answer), Ok(()), "an answer to a checked request passes the gate");
+    let answer = Message::parse(&answer).expect("a response to a checked request parses");
+    assert_eq!(gate::check(&answer), Ok(()), "a response to a checked request passes the gate");
     assert_eq!(answer.call_id(), message.call_id());
     assert_eq!(answer.cseq(), message.cseq());
 }
 
-/// Feeds bytes to the stream framer in pieces of several sizes; the pieces never change what comes out.
+/// Feeds bytes to the stream framer in pieces of several sizes; the size never changes the frames.
 pub fn fuzz_stream(bytes: &[u8]) {
     let frames = |piece: usize| {
         let mut framer = framing::StreamFramer::new();
@@ -61,7 +61,7 @@ pub fn fuzz_values(bytes: &[u8]) {
     bounded(&reason::Told::of_reason(text));
 }
 
-/// What was read of a reason may be kept and shown.
+/// Checks that the details read from a reason are safe to keep and show.
 fn bounded(told: &reason::Told) {
     assert!(told.q850.is_none_or(|cause| (1..=127).contains(&cause)));
     let fits = |text: &String| text.chars().count() <= reason::TEXT_MAX && !text.contains(char::is_control);
@@ -79,7 +79,7 @@ pub(crate) mod tests {
         pub(crate) bytes: Vec<u8>,
     }
 
-    /// The test messages of RFC 4475 and RFC 5118.
+    /// Returns the test messages of RFC 4475 and RFC 5118.
     pub(crate) fn torture() -> Vec<Torture> {
         let text = include_str!("../../tests/data/sip-torture/rfc.json");
         let rows: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -96,7 +96,7 @@ pub(crate) mod tests {
             .collect()
     }
 
-    /// What parser and gate say, without an endpoint behind them.
+    /// The verdict of parser and gate, without an endpoint behind them.
     #[derive(Debug, PartialEq)]
     enum Verdict {
         Dropped,
@@ -114,7 +114,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Refused only by what stands behind the gate: bodies, Accept, credentials.
+    /// Messages that are refused only behind the gate: for bodies, Accept, credentials.
     const BEHIND_THE_GATE: [&str; 3] = ["invut", "sdp01", "regaut01"];
 
     #[test]
@@ -150,7 +150,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A small generator, seeded: the same run every time.
+    /// A small seeded generator: the same sequence in every run.
     struct Seeded(u64);
 
     impl Seeded {

@@ -1,18 +1,18 @@
-//! Whether a message may be acted upon: mandatory headers, sizes, versions, agreement of its parts.
+//! Checks whether a message may be acted upon: mandatory headers, sizes, versions, agreement of its parts.
 //!
 //! ```text
-//!  Message ─▶ check ─▶ Ok: every typed value of the mandatory headers reads well
-//!                  └─▶ Refusal: answer with its status, or drop when it has none
+//!  Message ─▶ check ─▶ Ok: every typed value of the mandatory headers parses
+//!                  └─▶ Refusal: answer with its status, or drop the message if it has none
 //! ```
 //!
-//! Not here: who may do what (registrar, trunks), methods and bodies that are not served.
+//! Not here: permissions (registrar, trunks), methods and bodies that are not served.
 //! Sources: RFC 3261 sections 8.1.1, 8.1.3.3, 8.2, 16.3, 18.3; RFC 4475; RFC 5118.
 
 use super::header::{MAGIC_COOKIE, Name, Via};
 use super::message::{Defect, Message, Method, Start};
 use super::uri::UriError;
 
-/// Most Via values; beyond the default of Max-Forwards a request has gone in circles.
+/// Most Via values; beyond the default of Max-Forwards a request has been looping.
 pub const MAX_VIA: usize = 70;
 
 /// Extensions that a peer may put into Require (RFC 3262, RFC 4028, RFC 4488, RFC 3891, RFC 3327, RFC 5626).
@@ -23,9 +23,9 @@ pub const SUPPORTED_EXTENSIONS: &[&str] = &["100rel", "timer", "norefersub", "re
 pub struct Refusal {
     /// Status to answer with; `None`: drop (responses, ACK, requests without a usable Via).
     pub status: Option<u16>,
-    /// Reason phrase.
+    /// Reason phrase of the answer.
     pub reason: &'static str,
-    /// A word for log and metric.
+    /// Label for log and metric.
     pub log: &'static str,
     /// Value of the header Unsupported in a 420.
     pub unsupported: Option<String>,
@@ -42,6 +42,9 @@ impl Refusal {
 }
 
 /// Checks a message before anything acts upon it.
+///
+/// # Errors
+/// Returns a [`Refusal`]: answer with its status, or drop the message if it has none.
 pub fn check(message: &Message<'_>) -> Result<(), Refusal> {
     let verdict = match message.start() {
         Start::Request { method, .. } => {
@@ -52,7 +55,7 @@ pub fn check(message: &Message<'_>) -> Result<(), Refusal> {
         }
         Start::Response { .. } => check_response(message).map_err(|refusal| Refusal { status: None, ..refusal }),
     };
-    // Without a topmost Via nobody knows which transaction an answer would belong to.
+    // Without a topmost Via, an answer could not be matched to a transaction.
     verdict.map_err(|refusal| match message.header(Name::Via) {
         Some(_) => refusal,
         None => Refusal { status: None, ..refusal },
@@ -116,7 +119,7 @@ fn check_defect(message: &Message<'_>) -> Result<(), Refusal> {
     })
 }
 
-/// The headers that say which transaction and dialog this is: each exactly once, each readable.
+/// The headers that identify transaction and dialog: each exactly once, each readable.
 fn check_identity(message: &Message<'_>) -> Result<(), Refusal> {
     for name in [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType] {
         if message.count(name) > 1 {
@@ -159,7 +162,7 @@ fn check_contacts(message: &Message<'_>, method: Method<'_>) -> Result<(), Refus
         }
         count += 1;
     }
-    // A peer of RFC 2543 need not send one; its branch has no magic cookie.
+    // RFC 2543 peers, whose branches have no magic cookie, need not send one.
     let modern = message.top_via().is_ok_and(|via| via.has_magic_branch());
     if method == Method::Invite && (count > 1 || (count == 0 && modern)) {
         return Err(Refusal::bad("Not One Contact", "contact"));
@@ -167,7 +170,7 @@ fn check_contacts(message: &Message<'_>, method: Method<'_>) -> Result<(), Refus
     Ok(())
 }
 
-/// Require, which CANCEL and ACK do not have (RFC 3261 section 8.2.2.3).
+/// Checks Require, which CANCEL and ACK do not have (RFC 3261 section 8.2.2.3).
 fn check_extensions(message: &Message<'_>, method: Method<'_>) -> Result<(), Refusal> {
     if matches!(method, Method::Ack | Method::Cancel) {
         return Ok(());

@@ -1,6 +1,8 @@
 //! Header names and typed header values (RFC 3261 sections 7.3, 20 and 25).
 //!
-//! Values are already unfolded by `message`. Strings stay borrowed; escapes are undone on request.
+//! Values are already unfolded by `message`. Strings stay borrowed; escapes are decoded on request.
+//! A value that does not follow the grammar is an error when it is read, never a panic.
+//!
 //! Not here: the split of a message into headers (`message`), digest headers (`digest`).
 
 use std::borrow::Cow;
@@ -22,7 +24,7 @@ macro_rules! names {
         }
 
         impl Name {
-            /// The name that `text` means, without regard to case.
+            /// Returns the name that `text` means, without regard to case.
             pub fn parse(text: &str) -> Name {
                 $(if text.eq_ignore_ascii_case($text) $(|| text.eq_ignore_ascii_case($compact))? {
                     return Name::$variant;
@@ -30,7 +32,7 @@ macro_rules! names {
                 Name::Other
             }
 
-            /// The long form as it is written; empty for [`Name::Other`].
+            /// Returns the long form as it is written; empty for [`Name::Other`].
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Name::$variant => $text,)*
@@ -91,7 +93,7 @@ names! {
 }
 
 impl Name {
-    /// Whether several values may share one line, separated by commas.
+    /// Returns whether several values may share one line, separated by commas.
     pub fn is_list(self) -> bool {
         use Name::{Accept, Allow, AllowEvents, Contact, Diversion, PAssertedIdentity, PPreferredIdentity, Path};
         use Name::{ProxyRequire, Reason, RecordRoute, Require, Route, Supported, Unsupported, Via, Warning};
@@ -120,7 +122,7 @@ impl Name {
 /// Why a header value cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// The header is not there.
+    /// The header is missing.
     #[error("no {} header", .0.as_str())]
     Missing(Name),
     /// The value does not follow the grammar.
@@ -132,7 +134,7 @@ pub enum HeaderError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'a>(&'a str);
 
-/// Most parameters of one value; nothing real comes near.
+/// Most parameters of one value; real values have far fewer.
 const MAX_PARAMS: usize = 64;
 
 /// Parameters that do not follow the grammar.
@@ -140,8 +142,11 @@ const MAX_PARAMS: usize = 64;
 pub struct BadParams;
 
 impl<'a> Params<'a> {
-    /// Reads text that is empty or starts with `;`. Names are tokens; values are tokens, quoted
-    /// strings, or text without separators (addresses). No name comes twice (RFC 3261 section 7.3.1).
+    /// Reads text that is empty or starts with `;`. Names are tokens; values are tokens, quoted strings, or text
+    /// without separators (addresses). No name may occur twice (RFC 3261 section 7.3.1).
+    ///
+    /// # Errors
+    /// Returns [`BadParams`] for text that does not follow this grammar, or more than 64 parameters.
     pub fn parse(text: &'a str) -> Result<Params<'a>, BadParams> {
         let text = text.trim_ascii();
         if text.is_empty() {
@@ -162,24 +167,24 @@ impl<'a> Params<'a> {
         Ok(Params(body))
     }
 
-    /// Parameters in order; values as written, quotes included.
+    /// Returns the parameters in order; values as written, quotes included.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
         SplitOutside::new(self.0, b';').filter(|item| !item.trim_ascii().is_empty()).map(split_param)
     }
 
-    /// The value of the first parameter of this name, without quotes; `None` if it is absent or has no value.
+    /// Returns the value of the first parameter with this name, without quotes; `None` if it is absent or has no value.
     pub fn value(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))?;
         value.map(|value| value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value))
     }
 
-    /// Whether the parameter is there, with or without value.
+    /// Returns whether the parameter is there, with or without a value.
     pub fn has(&self, name: &str) -> bool {
         self.iter().any(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
     }
 }
 
-/// Names of parameters so far: the few that are usual without memory of their own.
+/// Names of the parameters so far; the usual few need no allocation.
 #[derive(Default)]
 struct Names<'a> {
     count: usize,
@@ -188,7 +193,7 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// Notes a name; whether it is the first of its kind, and not one too many.
+    /// Adds a name; returns whether it is new and within the limit.
     fn is_new(&mut self, name: &'a str) -> bool {
         let known = self.first.iter().take(self.count).chain(&self.further);
         if self.count == MAX_PARAMS || known.into_iter().any(|known| known.eq_ignore_ascii_case(name)) {
@@ -217,7 +222,7 @@ fn is_param_value(value: &str) -> bool {
     !value.is_empty() && !value.bytes().any(|b| b <= b' ' || b == 0x7f || matches!(b, b'"' | b',' | b';' | b'<' | b'>'))
 }
 
-/// For text that starts with `"`: the index after the closing quote.
+/// For text that starts with `"`, returns the index after the closing quote.
 pub(crate) fn quoted_end(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 1;
@@ -233,7 +238,7 @@ pub(crate) fn quoted_end(text: &str) -> Option<usize> {
 
 /// Splits at a separator that stands outside quoted strings and angle brackets.
 ///
-/// An unterminated quote takes the rest; whoever reads the item finds the fault.
+/// An unterminated quote takes the rest; the parser of the item reports the fault.
 pub(crate) struct SplitOutside<'a> {
     rest: Option<&'a str>,
     separator: u8,
@@ -278,12 +283,12 @@ impl<'a> Iterator for SplitOutside<'a> {
     }
 }
 
-/// An address with optional display name: From, To, Contact, Route.
+/// An address with an optional display name: From, To, Contact, Route.
 #[derive(Clone, Copy, Debug)]
 pub struct NameAddr<'a> {
-    /// Display name as written, without its quotes, escapes still in.
+    /// Display name as written, without its quotes, with its escapes.
     pub display: Option<&'a str>,
-    /// The address.
+    /// URI of the address.
     pub uri: Uri<'a>,
     /// Header parameters, such as `tag`.
     pub params: Params<'a>,
@@ -303,8 +308,10 @@ impl From<UriError> for BadAddress {
 impl<'a> NameAddr<'a> {
     /// Reads `"display" <uri>;params`, `display <uri>;params` or `uri;params`.
     ///
-    /// Without angle brackets, parameters belong to the header, and `?` or `,` are errors
-    /// (RFC 3261 section 20).
+    /// Without angle brackets, parameters belong to the header, and `?` or `,` are errors (RFC 3261 section 20).
+    ///
+    /// # Errors
+    /// Returns [`BadAddress`] if the text has none of these forms or its URI is malformed.
     pub fn parse(text: &'a str) -> Result<NameAddr<'a>, BadAddress> {
         let text = text.trim_ascii();
         let (display, rest) = if text.starts_with('"') {
@@ -330,12 +337,12 @@ impl<'a> NameAddr<'a> {
         Ok(NameAddr { display, uri: Uri::parse(uri)?, params })
     }
 
-    /// The parameter `tag`.
+    /// Returns the parameter `tag`.
     pub fn tag(&self) -> Option<&'a str> {
         self.params.value("tag")
     }
 
-    /// Display name with its escapes undone.
+    /// Returns the display name with its escapes decoded.
     pub fn display_name(&self) -> Option<Cow<'a, str>> {
         self.display.map(unescape_quoted)
     }
@@ -354,13 +361,13 @@ impl fmt::Display for NameAddr<'_> {
     }
 }
 
-/// Characters of a display name without quotes: tokens and spaces by the grammar; the rest is what
-/// exchanges send and cannot be confused with a separator.
+/// Characters of a display name without quotes. By the grammar these are tokens and spaces; the others are sent by
+/// telephone exchanges and cannot be confused with a separator.
 fn is_bare_display_char(byte: u8) -> bool {
     is_token_char(byte) || byte >= 0x80 || matches!(byte, b' ' | b'\t' | b'(' | b')' | b'/' | b'@' | b'#' | b'&' | b'$')
 }
 
-/// Undoes `\x` inside a quoted string.
+/// Decodes `\x` inside a quoted string.
 pub fn unescape_quoted(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
@@ -373,7 +380,7 @@ pub fn unescape_quoted(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Writes text as a quoted string; control characters become spaces.
+/// Returns text as a quoted string; control characters become spaces.
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -388,17 +395,20 @@ pub fn quote(text: &str) -> String {
     out
 }
 
-/// One value of Contact.
+/// One value of a Contact header.
 #[derive(Clone, Copy, Debug)]
 pub enum Contact<'a> {
     /// `*`: all bindings, in a REGISTER with `Expires: 0`.
     Star,
-    /// An address.
+    /// An address with its parameters.
     Address(NameAddr<'a>),
 }
 
 impl<'a> Contact<'a> {
-    /// Reads one value.
+    /// Reads one value of the header.
+    ///
+    /// # Errors
+    /// Returns [`BadAddress`] if the value is neither `*` nor an address.
     pub fn parse(text: &'a str) -> Result<Contact<'a>, BadAddress> {
         match text.trim_ascii() {
             "*" => Ok(Contact::Star),
@@ -406,7 +416,7 @@ impl<'a> Contact<'a> {
         }
     }
 
-    /// The address, when it is one.
+    /// Returns the address; `None` for `*`.
     pub fn address(&self) -> Option<&NameAddr<'a>> {
         match self {
             Contact::Star => None,
@@ -415,7 +425,7 @@ impl<'a> Contact<'a> {
     }
 }
 
-/// One value of Via.
+/// One value of a Via header.
 #[derive(Clone, Copy, Debug)]
 pub struct Via<'a> {
     /// Protocol version, `2.0`.
@@ -424,17 +434,20 @@ pub struct Via<'a> {
     pub transport: &'a str,
     /// Host of sent-by.
     pub host: Host<'a>,
-    /// Port of sent-by, when written.
+    /// Port of sent-by, if written.
     pub port: Option<u16>,
-    /// Parameters.
+    /// Parameters such as `branch` and `rport`.
     pub params: Params<'a>,
 }
 
-/// Start of every branch by RFC 3261; others are RFC 2543's and not unique.
+/// Start of every branch of RFC 3261; other branches follow RFC 2543 and are not unique.
 pub const MAGIC_COOKIE: &str = "z9hG4bK";
 
 impl<'a> Via<'a> {
-    /// Reads one value.
+    /// Reads one value of the header.
+    ///
+    /// # Errors
+    /// Returns [`HeaderError::Malformed`] if the value does not follow the grammar.
     pub fn parse(text: &'a str) -> Result<Via<'a>, HeaderError> {
         Via::parse_value(text.trim_ascii()).ok_or(HeaderError::Malformed(Name::Via))
     }
@@ -452,35 +465,38 @@ impl<'a> Via<'a> {
         Some(Via { version, transport, host, port, params: Params::parse(params).ok()? })
     }
 
-    /// The branch, whatever its form.
+    /// Returns the branch, whatever its form.
     pub fn branch(&self) -> Option<&'a str> {
         self.params.value("branch")
     }
 
-    /// Whether the branch identifies the transaction alone (RFC 3261 section 8.1.1.7).
+    /// Returns whether the branch is enough to identify the transaction (RFC 3261 section 8.1.1.7).
     pub fn has_magic_branch(&self) -> bool {
         self.branch().is_some_and(|branch| {
             branch.get(..MAGIC_COOKIE.len()).is_some_and(|head| head.eq_ignore_ascii_case(MAGIC_COOKIE))
         })
     }
 
-    /// Whether responses go to the port of the request's source (RFC 3581).
+    /// Returns whether responses go to the port of the request's source (RFC 3581).
     pub fn wants_rport(&self) -> bool {
         self.params.has("rport")
     }
 }
 
-/// The value of CSeq.
+/// The value of a CSeq header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CSeq<'a> {
     /// Sequence number, below 2³¹.
     pub number: u32,
-    /// Method; equals the request's.
+    /// Method; equals that of the request.
     pub method: Method<'a>,
 }
 
 impl<'a> CSeq<'a> {
     /// Reads `number method`.
+    ///
+    /// # Errors
+    /// Returns [`HeaderError::Malformed`] for any other text, and for numbers from 2³¹ on.
     pub fn parse(text: &'a str) -> Result<CSeq<'a>, HeaderError> {
         let malformed = HeaderError::Malformed(Name::CSeq);
         let (number, method) = text.trim_ascii().split_once([' ', '\t']).ok_or(malformed)?;
@@ -496,7 +512,7 @@ impl fmt::Display for CSeq<'_> {
     }
 }
 
-/// One or more digits and nothing else; `None` also when the number does not fit.
+/// Reads one or more digits and nothing else; `None` also if the number does not fit.
 pub(crate) fn parse_digits(text: &str) -> Option<u32> {
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }

@@ -4,10 +4,9 @@
 //!  start line ─ headers (unfolded, long or compact) ─ empty line ─ body (by Content-Length)
 //! ```
 //!
-//! `parse` fails only for what cannot be answered: no SIP start line, no end of the head, sizes
-//! beyond the caps. Whatever is wrong beyond that is kept as a [`Defect`] or found when a typed
-//! value is asked for, so that `gate` can refuse the message with a status. What everybody asks for (topmost Via, From,
-//! To, CSeq) is read once and kept.
+//! `parse` fails only for messages that cannot be answered: no SIP start line, no end of the head, sizes beyond the
+//! caps. Any other fault is kept as a [`Defect`] or found when a typed value is read, so that `gate` can refuse the
+//! message with a status. The values that are read most (topmost Via, From, To, CSeq) are parsed once and cached.
 //! Not here: whether a message may be acted upon (`gate`), streams (`framing`).
 
 use std::borrow::Cow;
@@ -41,28 +40,28 @@ pub enum Method<'a> {
     Options,
     /// Binds a contact to an address.
     Register,
-    /// RFC 6086.
+    /// Carries data within a dialog (RFC 6086).
     Info,
-    /// RFC 3311.
+    /// Changes a session before or after the answer (RFC 3311).
     Update,
-    /// RFC 3262.
+    /// Acknowledges a reliable provisional response (RFC 3262).
     Prack,
-    /// RFC 3428.
+    /// Carries an instant message (RFC 3428).
     Message,
-    /// RFC 3515.
+    /// Asks the peer to call another party (RFC 3515).
     Refer,
-    /// RFC 6665.
+    /// Reports an event of a subscription (RFC 6665).
     Notify,
-    /// RFC 6665.
+    /// Subscribes to events (RFC 6665).
     Subscribe,
-    /// RFC 3903.
+    /// Publishes event state (RFC 3903).
     Publish,
     /// Any other token.
     Other(&'a str),
 }
 
 impl<'a> Method<'a> {
-    /// Reads a method; `None` when the text is no token.
+    /// Reads a method; `None` if the text is not a token.
     pub fn parse(text: &'a str) -> Option<Method<'a>> {
         Some(match text {
             "INVITE" => Method::Invite,
@@ -84,7 +83,7 @@ impl<'a> Method<'a> {
         })
     }
 
-    /// The method as written.
+    /// Returns the method as written.
     pub fn as_str(&self) -> &'a str {
         match self {
             Method::Invite => "INVITE",
@@ -112,32 +111,32 @@ impl fmt::Display for Method<'_> {
     }
 }
 
-/// First line of a message.
+/// The first line of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start<'a> {
-    /// A request; the URI as written, not yet checked.
+    /// A request line; the URI is as written and not yet checked.
     Request {
-        /// Method.
+        /// Method of the request.
         method: Method<'a>,
-        /// Request-URI.
+        /// Request-URI as written.
         uri: &'a str,
     },
-    /// A response.
+    /// The status line of a response.
     Response {
-        /// 100 to 699.
+        /// Status code, 100 to 699.
         status: u16,
-        /// Reason phrase, maybe empty.
+        /// Reason phrase; may be empty.
         reason: &'a str,
     },
 }
 
-/// Why bytes are no message that could be answered. All are dropped and counted.
+/// Why bytes cannot be answered as a message. They are dropped and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// Nothing but line ends: a keep-alive.
+    /// Only line ends: a keep-alive.
     #[error("empty: a keep-alive")]
     Empty,
-    /// Longer than [`MAX_MESSAGE`], or a header longer than [`MAX_HEADER`], or more than [`MAX_HEADERS`].
+    /// Longer than [`MAX_MESSAGE`], a header longer than [`MAX_HEADER`], or more than [`MAX_HEADERS`] headers.
     #[error("too large")]
     TooLarge,
     /// No empty line ends the head.
@@ -146,13 +145,13 @@ pub enum ParseError {
     /// The first line is neither a request line nor a status line of SIP.
     #[error("no SIP start line")]
     StartLine,
-    /// A carriage return or line feed alone.
+    /// A carriage return without line feed, or a line feed without carriage return.
     #[error("stray line end")]
     StrayLineEnd,
 }
 
 impl ParseError {
-    /// A word for metrics.
+    /// Returns the label used in metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
             ParseError::Empty => "empty",
@@ -164,14 +163,14 @@ impl ParseError {
     }
 }
 
-/// What is wrong with a message that could still be cut into parts.
+/// A fault of a message that could still be split into its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
     /// Superfluous spaces in the request line.
     StartLine,
-    /// A line that is no header.
+    /// A line that is not a header.
     HeaderLine,
-    /// Content-Length repeated, negative, or no number.
+    /// Content-Length repeated, negative, or not a number.
     ContentLength,
     /// The body is shorter than Content-Length says.
     ShortBody,
@@ -184,7 +183,7 @@ struct Header<'a> {
     value: Cow<'a, str>,
 }
 
-/// One message over borrowed bytes.
+/// A parsed message that borrows its bytes.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     start: Start<'a>,
@@ -198,15 +197,18 @@ pub struct Message<'a> {
     cseq: Once<CSeq<'a>>,
 }
 
-/// A header that was read, once somebody has asked for it. Text that is not in the message as it stands (folded lines, no
-/// UTF-8) is read each time.
+/// A header value, parsed at its first use. Text that does not stand in the message literally (folded lines, invalid
+/// UTF-8) is parsed each time.
 type Once<T> = OnceCell<Result<T, HeaderError>>;
 
 impl<'a> Message<'a> {
-    /// Cuts a datagram, a framed stream message or a WebSocket message into its parts.
+    /// Splits a datagram, a framed stream message or a WebSocket message into its parts.
     ///
-    /// Line ends before the start line and bytes after the body are ignored (RFC 3261 sections 7.5, 18.3).
-    /// Header text that is no UTF-8 reads with U+FFFD in its place.
+    /// Line ends before the start line and bytes after the body are ignored (RFC 3261 sections 7.5, 18.3). Invalid
+    /// UTF-8 in header text is read as U+FFFD.
+    ///
+    /// # Errors
+    /// Returns a [`ParseError`] if the bytes cannot be answered; drop them.
     pub fn parse(bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
         let lead = bytes.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
         let bytes = &bytes[lead..];
@@ -242,27 +244,27 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
-    /// First line.
+    /// Returns the first line.
     pub fn start(&self) -> Start<'a> {
         self.start
     }
 
-    /// Version of the protocol, `2.0` for all that is understood.
+    /// Returns the protocol version, `2.0` for every message that is understood.
     pub fn version(&self) -> &'a str {
         self.version
     }
 
-    /// First thing found wrong while parsing.
+    /// Returns the first fault that was found while parsing.
     pub fn defect(&self) -> Option<Defect> {
         self.defect
     }
 
-    /// Whether this is a request.
+    /// Returns whether this is a request.
     pub fn is_request(&self) -> bool {
         matches!(self.start, Start::Request { .. })
     }
 
-    /// The method, of a request.
+    /// Returns the method of a request.
     pub fn method(&self) -> Option<Method<'a>> {
         match self.start {
             Start::Request { method, .. } => Some(method),
@@ -270,7 +272,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The status, of a response.
+    /// Returns the status of a response.
     pub fn status(&self) -> Option<u16> {
         match self.start {
             Start::Request { .. } => None,
@@ -278,7 +280,10 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The Request-URI, of a request; of a response always [`UriError::Scheme`].
+    /// Returns the Request-URI of a request.
+    ///
+    /// # Errors
+    /// Returns a [`UriError`] if the URI is malformed, and always [`UriError::Scheme`] for a response.
     pub fn request_uri(&self) -> Result<Uri<'a>, UriError> {
         match self.start {
             Start::Request { uri, .. } => Uri::parse(uri),
@@ -286,22 +291,22 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Body as long as Content-Length says; without it, all that follows the head.
+    /// Returns the body as delimited by Content-Length; without that header, everything after the head.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
 
-    /// The first line of this name, unfolded, whole.
+    /// Returns the first line with this name, whole and unfolded.
     pub fn header(&self, name: Name) -> Option<&str> {
         self.lines(name).next()
     }
 
-    /// Lines of this name, unfolded, whole.
+    /// Returns the lines with this name, whole and unfolded.
     pub fn lines(&self, name: Name) -> impl Iterator<Item = &str> {
         self.headers.iter().filter(move |header| header.name == name).map(|header| &*header.value)
     }
 
-    /// Values of this name: lines, and their parts between commas where the header is a list.
+    /// Returns the values with this name: lines, split at commas if the header is a list.
     pub fn headers(&self, name: Name) -> impl Iterator<Item = &str> {
         self.lines(name).flat_map(move |line| {
             let separator = if name.is_list() { b',' } else { b'\n' };
@@ -309,22 +314,25 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The first line of a header that [`Name`] does not know, such as `X-Account`, in any case.
+    /// Returns the first line of a header that [`Name`] does not know, such as `X-Account`, without regard to case.
     pub fn extension(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.text.eq_ignore_ascii_case(name)).map(|header| &*header.value)
     }
 
-    /// Every header as (name as written, unfolded value), in order.
+    /// Returns every header as (name as written, unfolded value), in order.
     pub fn all_headers(&self) -> impl Iterator<Item = (&'a str, &str)> {
         self.headers.iter().map(|header| (header.text, &*header.value))
     }
 
-    /// How many lines have this name.
+    /// Returns the number of lines with this name.
     pub fn count(&self, name: Name) -> usize {
         self.lines(name).count()
     }
 
-    /// The topmost Via.
+    /// Returns the topmost Via.
+    ///
+    /// # Errors
+    /// Returns a [`HeaderError`] if it is missing or malformed.
     pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
         match self.value(Name::Via) {
             Some(Cow::Borrowed(line)) => *self.top_via.get_or_init(|| first_via(line)),
@@ -333,12 +341,18 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// From.
+    /// Returns the From address.
+    ///
+    /// # Errors
+    /// Returns a [`HeaderError`] if it is missing or malformed.
     pub fn from(&self) -> Result<NameAddr<'_>, HeaderError> {
         self.address(Name::From, &self.from)
     }
 
-    /// To.
+    /// Returns the To address.
+    ///
+    /// # Errors
+    /// Returns a [`HeaderError`] if it is missing or malformed.
     pub fn to(&self) -> Result<NameAddr<'_>, HeaderError> {
         self.address(Name::To, &self.to)
     }
@@ -351,19 +365,25 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The first line of this name: `Borrowed` as it stands in the message.
+    /// Returns the first line with this name; `Borrowed` if it stands in the message literally.
     fn value(&self, name: Name) -> Option<&Cow<'a, str>> {
         self.headers.iter().find(|header| header.name == name).map(|header| &header.value)
     }
 
-    /// Call-ID: one word, or two joined by `@`.
+    /// Returns the Call-ID: one word, or two joined by `@`.
+    ///
+    /// # Errors
+    /// Returns a [`HeaderError`] if it is missing or has spaces or control characters.
     pub fn call_id(&self) -> Result<&str, HeaderError> {
         let text = self.header(Name::CallId).ok_or(HeaderError::Missing(Name::CallId))?;
         let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
         good.then_some(text).ok_or(HeaderError::Malformed(Name::CallId))
     }
 
-    /// CSeq.
+    /// Returns the CSeq number and method.
+    ///
+    /// # Errors
+    /// Returns a [`HeaderError`] if it is missing or malformed.
     pub fn cseq(&self) -> Result<CSeq<'_>, HeaderError> {
         match self.value(Name::CSeq) {
             Some(Cow::Borrowed(text)) => *self.cseq.get_or_init(|| CSeq::parse(text)),
@@ -372,12 +392,15 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Contacts in order.
+    /// Returns the Contact values in order.
     pub fn contacts(&self) -> impl Iterator<Item = Result<Contact<'_>, HeaderError>> {
         self.headers(Name::Contact).map(|text| Contact::parse(text).map_err(|_| HeaderError::Malformed(Name::Contact)))
     }
 
-    /// The first Contact that is an address: the remote target of a dialog.
+    /// Returns the first Contact: the remote target of a dialog.
+    ///
+    /// # Errors
+    /// Returns a [`HeaderError`] if it is missing, malformed or `*`.
     pub fn contact(&self) -> Result<NameAddr<'_>, HeaderError> {
         match self.contacts().next() {
             Some(Ok(Contact::Address(address))) => Ok(address),
@@ -386,14 +409,20 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Max-Forwards; `None` when absent, as from RFC 2543 peers.
+    /// Returns Max-Forwards; `None` if it is absent, as from RFC 2543 peers.
+    ///
+    /// # Errors
+    /// Returns [`HeaderError::Malformed`] unless it is a number from 0 to 255.
     pub fn max_forwards(&self) -> Result<Option<u8>, HeaderError> {
         let Some(text) = self.header(Name::MaxForwards) else { return Ok(None) };
         let hops = parse_digits(text).and_then(|hops| u8::try_from(hops).ok());
         hops.map(Some).ok_or(HeaderError::Malformed(Name::MaxForwards))
     }
 
-    /// Content-Length; `None` when absent.
+    /// Returns Content-Length; `None` if it is absent.
+    ///
+    /// # Errors
+    /// Returns [`HeaderError::Malformed`] if it is repeated or not a number.
     pub fn content_length(&self) -> Result<Option<usize>, HeaderError> {
         let mut lines = self.lines(Name::ContentLength);
         let Some(text) = lines.next() else { return Ok(None) };
@@ -401,33 +430,33 @@ impl<'a> Message<'a> {
         length.map(|length| Some(length as usize)).ok_or(HeaderError::Malformed(Name::ContentLength))
     }
 
-    /// Media type `type/subtype` without parameters, as written.
+    /// Returns the media type `type/subtype` without parameters, as written.
     pub fn content_type(&self) -> Option<&str> {
         self.header(Name::ContentType).and_then(|text| text.split(';').next()).map(str::trim_ascii)
     }
 
-    /// Expires in seconds; numbers that do not fit are the largest that does (RFC 3261 section 20.19),
-    /// text that is no number counts as absent.
+    /// Returns Expires in seconds; too large a number is read as the largest that fits (RFC 3261 section 20.19), and
+    /// text that is not a number counts as absent.
     pub fn expires(&self) -> Option<u32> {
         self.header(Name::Expires).and_then(parse_delta_seconds)
     }
 
-    /// Lines of Authorization.
+    /// Returns the lines of Authorization.
     pub fn authorization(&self) -> impl Iterator<Item = &str> {
         self.lines(Name::Authorization)
     }
 
-    /// Lines of Proxy-Authorization.
+    /// Returns the lines of Proxy-Authorization.
     pub fn proxy_authorization(&self) -> impl Iterator<Item = &str> {
         self.lines(Name::ProxyAuthorization)
     }
 
-    /// Record-Routes in order.
+    /// Returns the Record-Route addresses in order.
     pub fn record_routes(&self) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
         self.addresses(Name::RecordRoute)
     }
 
-    /// Routes in order.
+    /// Returns the Route addresses in order.
     pub fn routes(&self) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
         self.addresses(Name::Route)
     }
@@ -441,12 +470,12 @@ fn address(name: Name, text: &str) -> Result<NameAddr<'_>, HeaderError> {
     NameAddr::parse(text).map_err(|_| HeaderError::Malformed(name))
 }
 
-/// The first of the values on a line.
+/// Returns the first of the values on a line.
 fn first_via(line: &str) -> Result<Via<'_>, HeaderError> {
     Via::parse(SplitOutside::new(line, b',').next().unwrap_or_default())
 }
 
-/// Seconds as in Expires and the Contact parameter `expires`; too large a number saturates.
+/// Reads seconds as in Expires and the Contact parameter `expires`; too large a number saturates.
 pub fn parse_delta_seconds(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u32::MAX))
@@ -502,7 +531,8 @@ fn strip_sip(text: &str) -> Option<&str> {
 
 fn parse_headers<'a>(lines: Lines<'a>, defect: &mut Option<Defect>) -> Result<Vec<Header<'a>>, ParseError> {
     let mut headers: Vec<Header<'a>> = Vec::with_capacity(16);
-    // Whether continuation lines have a header to continue; after a defective line they go with it.
+    // Whether there is a header that a continuation line can extend; continuation lines of a defective line are
+    // defective too.
     let mut open = false;
     for line in lines {
         let line = line?;
@@ -524,7 +554,7 @@ fn parse_headers<'a>(lines: Lines<'a>, defect: &mut Option<Defect>) -> Result<Ve
         if headers.len() == MAX_HEADERS {
             return Err(ParseError::TooLarge);
         }
-        // Nearly always UTF-8, which is found faster by itself.
+        // Nearly all values are valid UTF-8, and the strict check is faster.
         let value = std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed);
         headers.push(Header { name: Name::parse(text), text, value });
         open = true;
@@ -549,12 +579,12 @@ fn split_header(line: &[u8]) -> Option<(&str, &[u8])> {
     is_token(name).then(|| (name, line[colon + 1..].trim_ascii()))
 }
 
-/// What follows the head of a message of ours.
+/// Returns the bytes after the head of a message that we wrote.
 pub(crate) fn body_of(bytes: &[u8]) -> &[u8] {
     end_of_head(bytes).map_or(&[], |end| &bytes[end + 4..])
 }
 
-/// Where the empty line that ends the head begins, with the line end before it.
+/// Returns the index of the line end before the empty line that ends the head.
 pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     memchr_iter(b'\r', bytes).find(|&at| bytes[at..].starts_with(b"\r\n\r\n"))
 }
@@ -603,7 +633,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_answered_is_an_error() {
+    fn messages_that_cannot_be_answered_are_errors() {
         for (text, error) in [
             ("\r\n\r\n".to_owned(), ParseError::Empty),
             ("".to_owned(), ParseError::Empty),
@@ -624,7 +654,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_utf8_reads_with_replacement() {
+    fn invalid_utf8_reads_with_replacement_characters() {
         let message = b"OPTIONS sip:a@b SIP/2.0\r\nFrom: \"Jos\xe9\" <sip:j@b>;tag=1\r\n\r\n";
         let message = Message::parse(message).unwrap();
         assert_eq!(message.from().unwrap().display_name().as_deref(), Some("Jos\u{fffd}"));

@@ -5,8 +5,8 @@
 //!  bytes ◀──────────── write ◀────────────────────────┘
 //! ```
 //!
-//! Invariants: no clock, sockets or tasks; every size that a peer chooses is bounded; nothing
-//! that a peer sends panics. Not here: sockets and connections (`sip_io`), media and SDP (`sdp`).
+//! Invariants: no clock, sockets or tasks; every size that a peer chooses is bounded; nothing that a peer sends can
+//! cause a panic. Not here: sockets and connections (`sip_io`), media and SDP (`sdp`).
 
 #[doc(hidden)]
 pub mod fuzz;

@@ -1,14 +1,14 @@
-//! Tables by numbers that we give out ourselves: hashed by one multiplication.
+//! Tables keyed by numbers that we assign ourselves: hashed by one multiplication.
 //!
-//! Never for what a peer chooses: it could choose numbers that fall into one place.
+//! Never use them for keys that a peer chooses: it could choose numbers with the same hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A table by such a number.
+/// A table keyed by such a number.
 pub(crate) type Numbered<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
-/// Spreads numbers that count up over the whole range (Knuth, "The Art of Computer Programming", section 6.4).
+/// Spreads increasing numbers over the whole range (Knuth, "The Art of Computer Programming", section 6.4).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NumberHasher(u64);
 
@@ -18,7 +18,7 @@ const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 impl Hasher for NumberHasher {
     fn write_u64(&mut self, number: u64) {
         let spread = (self.0 ^ number).wrapping_mul(FACTOR);
-        // The upper bits are spread best; tables look at the lower ones too.
+        // The upper bits are spread best; tables use the lower ones too.
         self.0 = spread ^ (spread >> 32);
     }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_count_up_fall_into_different_places() {
+    fn consecutive_numbers_have_different_hashes() {
         let hasher = BuildHasherDefault::<NumberHasher>::default();
         for step in [1, 2, 64, 1 << 32] {
             let hashes: Vec<u64> = (0..1024).map(|n: u64| hasher.hash_one(n * step)).collect();

@@ -1,43 +1,45 @@
-//! Why a call is refused or ends, as messages say it: the headers Reason (RFC 3326) and Warning (RFC 3261 section 20.43).
+//! Reasons for a call's refusal or end as messages carry them: the headers Reason (RFC 3326) and Warning (RFC 3261
+//! section 20.43).
 //!
 //! ```text
 //!   Reason: SIP;cause=200;text="Call completed elsewhere", Q.850;cause=16;text="Normal call clearing"
 //!   Warning: 399 pbx.example "Line out of order", 370 pbx.example "Insufficient bandwidth"
 //! ```
 //!
-//! Read leniently: a value that does not follow the grammar is passed over, and the next one is read. Texts are bounded, and
-//! control characters in them are replaced.
+//! Reading is lenient: a value that does not follow the grammar is skipped, and the next one is read. Texts are
+//! bounded, and control characters in them are replaced.
 //!
-//! Not here: what a cause means for a call (`error::HangupCause`).
+//! Not here: the effect of a cause on a call (`error::HangupCause`).
 
 use std::fmt;
 
 use super::header::{Name, SplitOutside, quote, quoted_end, unescape_quoted};
 use super::message::Message;
 
-/// Most values of one message that are read; nothing real comes near.
+/// Most values of one message that are read; real messages have far fewer.
 const VALUES_MAX: usize = 16;
-/// Longest text that is taken, in characters.
+/// Longest text that is kept, in characters.
 pub const TEXT_MAX: usize = 200;
 
-/// What a message says of why it refuses or ends a call.
+/// Details that a message gives about its refusal or the end of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// Cause value of ITU-T Q.850, 1 to 127.
     pub q850: Option<u8>,
-    /// In words: of the Warning header, else of the Reason header; at most [`TEXT_MAX`] characters, no control characters.
+    /// Text of the Warning header, or else of the Reason header; at most [`TEXT_MAX`] characters, no control
+    /// characters.
     pub text: Option<String>,
 }
 
 impl Told {
-    /// What this message says.
+    /// Reads the details from a message.
     pub fn of(message: &Message<'_>) -> Told {
         let warning = message.headers(Name::Warning).take(VALUES_MAX).find_map(warning_text);
         let reason = Told::of_values(message.headers(Name::Reason));
         Told { q850: reason.q850, text: warning.or(reason.text) }
     }
 
-    /// What the value of a Reason header says, or several of them that are separated by commas.
+    /// Reads the value of a Reason header, or several values separated by commas.
     pub fn of_reason(value: &str) -> Told {
         Told::of_values(SplitOutside::new(value, b','))
     }
@@ -47,7 +49,7 @@ impl Told {
         for reason in values.take(VALUES_MAX).filter_map(Reason::parse) {
             if told.q850.is_none() && reason.is_q850() {
                 told.q850 = reason.q850;
-                // The words beside the cause that counts.
+                // The text that stands beside the chosen cause takes precedence.
                 told.text = reason.text.or(told.text);
             } else {
                 told.text = told.text.or(reason.text);
@@ -85,7 +87,7 @@ impl<'a> Reason<'a> {
     }
 }
 
-/// The text of a warning: code, agent, quoted text.
+/// Returns the text of a warning, whose value is code, agent and quoted text.
 fn warning_text(value: &str) -> Option<String> {
     let (code, rest) = value.trim_ascii().split_once(' ')?;
     let is_code = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
@@ -94,7 +96,7 @@ fn warning_text(value: &str) -> Option<String> {
     (is_code && text.starts_with('"')).then(|| words(text)).flatten()
 }
 
-/// A token or a quoted string as words that may be kept and shown; `None`: there are none.
+/// Returns a token or quoted string as clean text; `None` if there is none.
 fn words(value: &str) -> Option<String> {
     let inner = match value.starts_with('"') {
         true => value.get(1..quoted_end(value)?.checked_sub(1)?)?,
@@ -103,7 +105,7 @@ fn words(value: &str) -> Option<String> {
     clean(&unescape_quoted(inner))
 }
 
-/// Words from outside, bounded, with control characters replaced by spaces; `None`: there are none.
+/// Returns text from outside, bounded, with control characters replaced by spaces; `None` if nothing is left.
 pub fn clean(text: &str) -> Option<String> {
     let bare = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = text.trim().chars().take(TEXT_MAX).map(bare).collect();
@@ -111,7 +113,7 @@ pub fn clean(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The value of a Reason header that tells a cause of Q.850, with its standard words where it has some.
+/// Writes a Reason header value for a Q.850 cause, with its standard text if it has one.
 pub struct Q850(pub u8);
 
 impl fmt::Display for Q850 {
@@ -124,7 +126,7 @@ impl fmt::Display for Q850 {
     }
 }
 
-/// The standard words for a cause of Q.850 (ITU-T Q.850 table 1), for the causes that telephony systems send.
+/// Returns the standard text of a Q.850 cause (ITU-T Q.850 table 1), for the causes that telephony systems send.
 fn phrase(cause: u8) -> Option<&'static str> {
     Some(match cause {
         1 => "Unallocated number",
@@ -174,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_s_q_850_cause_and_its_words_are_read_among_others() {
+    fn the_q850_cause_and_text_are_found_among_other_reasons() {
         for (value, q850, text) in [
             ("Q.850;cause=16;text=\"Normal call clearing\"", Some(16), Some("Normal call clearing")),
             ("SIP;cause=486;text=\"Busy, here; now\", q.850 ;text=\"x\" ; Cause = 42", Some(42), Some("x")),
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_s_text_is_read_and_what_is_none_is_passed_over() {
+    fn warning_texts_are_read_and_malformed_ones_are_skipped() {
         for (value, text) in [
             ("399 pbx.example \"Line out of order\"", Some("Line out of order")),
             ("370  192.0.2.1:5060   \"a, \\\"b\\\"\"", Some("a, \"b\"")),
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn words_from_outside_are_bounded_and_control_no_terminal() {
+    fn outside_texts_are_bounded_and_have_no_control_characters() {
         let long = format!("Q.850;cause=1;text=\"\u{1b}[2J\u{7f}{}\"", "ü".repeat(400));
         let text = Told::of_reason(&long).text.unwrap();
         assert!(text.chars().count() <= TEXT_MAX && !text.contains(char::is_control), "{text}");
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_s_warning_is_told_before_its_reason_s_words() {
+    fn a_warning_text_takes_precedence_over_a_reason_text() {
         let head = "SIP/2.0 486 Busy Here\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\nFrom: <sip:a@h>;tag=1\r\n\
                     To: <sip:b@h>;tag=2\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n";
         let reason = "Reason: SIP;cause=486;text=\"busy\"\r\nReason: Q.850;cause=17;text=\"User busy\"\r\n";
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_cause_is_read_back() {
         for cause in 1..=127 {
             let told = Told::of_reason(&Q850(cause).to_string());
             assert_eq!((told.q850, told.text.as_deref()), (Some(cause), phrase(cause)));

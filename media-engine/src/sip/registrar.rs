@@ -1,4 +1,4 @@
-//! Location service (RFC 3261 section 10, RFC 5626): who may register, and where users are reached.
+//! Location service (RFC 3261 section 10, RFC 5626): users' passwords, and the contacts where they are reached.
 //!
 //! ```text
 //!   CredentialSet ─▶ passwords ┐                        ┌─▶ flows of a user's contacts ─▶ forked INVITE
@@ -6,10 +6,10 @@
 //!   flow closed, time ───────────────────────────────▶──┘
 //! ```
 //!
-//! - A binding belongs to the flow its REGISTER came by and is reached by no other; its URI is never resolved.
+//! - A binding belongs to the flow of its REGISTER and is reached only by it; its URI is never resolved.
 //! - A REGISTER changes all of its contacts or none.
-//! - Everything has an end: passwords and bindings expire by the wheel, and bindings go with their flow. `CredentialEnd` ends
-//!   all of a user's at once.
+//! - Everything expires: passwords and bindings by the wheel, and bindings with their flow. `CredentialEnd` removes all
+//!   of a user's at once.
 //!
 //! Not here: parsing and writing of REGISTER, digest (`endpoint::registration`, `endpoint::admission`).
 
@@ -22,22 +22,22 @@ use crate::sip::wheel::{TimerKey, TimerWheel};
 /// One contact in a REGISTER request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ContactChange {
-    /// The Contact value as it came, without its `expires` parameter: echoed in answers.
+    /// The Contact value as received, without its `expires` parameter: echoed in responses.
     pub(crate) contact: String,
-    /// Its URI: the target of calls.
+    /// URI of the contact: the target of calls.
     pub(crate) uri: String,
-    /// `+sip.instance` and `reg-id`, when both are there (RFC 5626 section 6).
+    /// `+sip.instance` and `reg-id`, if both are there (RFC 5626 section 6).
     pub(crate) instance: Option<(String, u32)>,
-    /// What was granted; zero takes the binding away.
+    /// Granted expiry; zero removes the binding.
     pub(crate) expires: Duration,
 }
 
-/// What a REGISTER request does.
+/// The effect of a REGISTER request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// `Contact: *` with `Expires: 0`.
     RemoveAll,
-    /// Contacts to set or remove; none: a query.
+    /// Contacts to set or remove; none for a query.
     Contacts(Vec<ContactChange>),
 }
 
@@ -70,15 +70,15 @@ impl Binding {
     }
 }
 
-/// A REGISTER came out of order (RFC 3261 section 10.3 step 7).
+/// A REGISTER is out of order (RFC 3261 section 10.3 step 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfOrder;
 
-/// No more users can be kept.
+/// The table of users is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// A user's contacts have changed: how many there are now.
+/// Number of contacts of a user after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reachability {
     pub(crate) user: String,
@@ -97,7 +97,7 @@ struct User {
     bindings: Vec<Binding>,
 }
 
-/// Something of this user may have expired.
+/// A user who may have an expired password or binding.
 struct Due(Box<str>);
 
 /// Passwords and bindings of all users.
@@ -113,7 +113,7 @@ impl Registrar {
         Registrar { users: HashMap::new(), by_flow: BTreeSet::new(), wheel: TimerWheel::new(), limits }
     }
 
-    /// Makes `password` valid for `user` until `valid_for` from now, beside those that are valid already.
+    /// Makes `password` valid for `user` for `valid_for`, in addition to those already valid.
     pub(crate) fn credential_set(
         &mut self,
         user: &str,
@@ -139,7 +139,7 @@ impl Registrar {
         Ok(())
     }
 
-    /// Ends all passwords and bindings of `user`; told when there were bindings.
+    /// Removes all passwords and bindings of `user`; returns a change if there were bindings.
     pub(crate) fn credential_end(&mut self, user: &str) -> Option<Reachability> {
         if let Some(entry) = self.users.get_mut(user) {
             for password in entry.passwords.drain(..) {
@@ -151,18 +151,18 @@ impl Registrar {
         was_reached.then_some(change)
     }
 
-    /// The passwords of `user` that are valid now.
+    /// Returns the passwords of `user` that are valid now.
     pub(crate) fn passwords<'r>(&'r self, user: &str, now: Instant) -> impl Iterator<Item = &'r str> {
         let passwords = self.users.get(user).map_or(&[][..], |user| &user.passwords);
         passwords.iter().filter(move |password| now < password.expires_at).map(|password| password.text.as_str())
     }
 
-    /// Where `user` is reached now.
+    /// Returns the bindings by which `user` is reached now.
     pub(crate) fn bindings(&self, user: &str) -> &[Binding] {
         self.users.get(user).map_or(&[], |user| &user.bindings)
     }
 
-    /// Applies a REGISTER request of an authenticated user; returns the number of contacts now.
+    /// Applies a REGISTER request of an authenticated user; returns the number of contacts afterwards.
     pub(crate) fn update(
         &mut self,
         user: &str,
@@ -192,7 +192,8 @@ impl Registrar {
         if let Change::Contacts(contacts) = change {
             for contact in contacts.iter().filter(|contact| !contact.expires.is_zero()) {
                 if entry.bindings.len() >= self.limits.contacts_per_user {
-                    // Phones that make up a new contact at every start would lock themselves out: the oldest gives way.
+                    // Phones that make up a new contact at every start would lock themselves out, so the oldest one is
+                    // removed.
                     self.wheel.cancel(entry.bindings.remove(0).timer);
                 }
                 let timer = self.wheel.arm(now, contact.expires, Due(user.into()));
@@ -215,24 +216,24 @@ impl Registrar {
         Ok(contacts)
     }
 
-    /// Whether anybody is reached by a flow.
+    /// Returns whether a flow has bindings.
     pub(crate) fn has_flow(&self, flow: FlowId) -> bool {
         self.by_flow.range((flow, Box::from(""))..).next().is_some_and(|(known, _)| *known == flow)
     }
 
-    /// Takes away the bindings of a flow that is gone.
+    /// Removes the bindings of a flow that has closed.
     pub(crate) fn flow_closed(&mut self, flow: FlowId) -> Vec<Reachability> {
         let range = (flow, Box::from(""))..(FlowId(flow.0.saturating_add(1)), Box::from(""));
         let users: Vec<Box<str>> = self.by_flow.range(range).map(|(_, user)| user.clone()).collect();
         users.iter().map(|user| self.remove_where(user, |binding| binding.flow.id == flow)).collect()
     }
 
-    /// When [`Registrar::expire`] is to be called next.
+    /// Returns the time of the next [`Registrar::expire`] call.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.wheel.next()
     }
 
-    /// Takes away what has expired; returns the users who lost contacts.
+    /// Removes what has expired; returns the users who lost contacts.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Reachability> {
         let mut changed = Vec::new();
         while let Some(Due(user)) = self.wheel.expire(now) {
@@ -247,12 +248,12 @@ impl Registrar {
         changed
     }
 
-    /// Registered contacts of all users.
+    /// Returns the number of registered contacts of all users.
     pub(crate) fn contact_count(&self) -> usize {
         self.users.values().map(|user| user.bindings.len()).sum()
     }
 
-    /// Passwords of all users.
+    /// Returns the number of passwords of all users.
     pub(crate) fn password_count(&self) -> usize {
         self.users.values().map(|user| user.passwords.len()).sum()
     }
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_ended_has_neither_passwords_nor_bindings_and_nobody_else_suffers() {
+    fn ending_a_user_removes_its_passwords_and_bindings_and_no_others() {
         let start = test_epoch();
         let mut registrar = registrar();
         let hour = Duration::from_secs(3600);
@@ -352,12 +353,12 @@ mod tests {
         assert_eq!((registrar.passwords("alice", start).count(), registrar.bindings("alice").len()), (0, 0));
         assert!(!registrar.has_flow(FlowId(1)) && !registrar.has_flow(FlowId(2)));
         assert_eq!(registrar.passwords("bob", start).collect::<Vec<_>>(), ["3"]);
-        // Nothing waits for what is gone, and what is not there can be ended too.
+        // No timer is left for what was removed, and an unknown user can be ended too.
         assert_eq!(registrar.expire(start + Duration::from_secs(60)), []);
         assert_eq!((registrar.credential_end("alice"), registrar.credential_end("nobody")), (None, None));
         registrar.credential_end("bob");
         assert_eq!((registrar.users.len(), registrar.next()), (0, None));
-        // A new password opens again.
+        // A new password lets the user in again.
         registrar.credential_set("alice", "4", hour, start).unwrap();
         assert_eq!(registrar.passwords("alice", start).collect::<Vec<_>>(), ["4"]);
     }
@@ -410,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn one_contact_too_many_takes_the_oldest_ones_place() {
+    fn one_contact_too_many_replaces_the_oldest_one() {
         let start = test_epoch();
         let mut registrar = registrar();
         for n in 0..4u32 {

@@ -1,10 +1,10 @@
 //! Trunks: carriers' SIP connections as they are configured.
 //!
-//! Calls come from a trunk's addresses over UDP, TCP or TLS. A WebSocket never belongs to a trunk, whatever its address:
-//! browsers must give a password even from the same host. Calls go to a trunk's destinations; a challenge of theirs is
-//! answered with the trunk's own password and no other.
+//! Calls come from a trunk's addresses over UDP, TCP or TLS. A WebSocket never belongs to a trunk, whatever its
+//! address: browsers must give a password even from the same host. Calls go to a trunk's destinations; their challenges
+//! are answered with the trunk's own password and no other.
 //!
-//! Not here: which destination is tried when, and what becomes of its answers (`endpoint`).
+//! Not here: the choice of a destination and the handling of its responses (`endpoint`).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -18,33 +18,33 @@ use crate::sip::endpoint::{Flow, Transport};
 pub struct Trunk {
     /// Name used in routes and commands.
     pub name: String,
-    /// Addresses from which calls are taken.
+    /// Addresses from which calls are accepted.
     pub addresses: Vec<IpAddr>,
-    /// Where calls go.
+    /// Destinations of outgoing calls.
     pub destinations: Vec<Destination>,
-    /// How it wants to be spoken to.
+    /// Protocol settings of the trunk.
     pub settings: TrunkSettings,
 }
 
-/// One place to which a trunk's calls can go.
+/// One host to which a trunk's calls can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
-    /// Host as it was configured: in Request-URIs, and the name that a TLS certificate must be for.
+    /// Host as configured: used in Request-URIs, and the name that a TLS certificate must be for.
     pub host: String,
-    /// Port as it was configured.
+    /// Port as configured, if any.
     pub port: Option<u16>,
-    /// What carries requests there.
+    /// Transport of requests to it.
     pub transport: Transport,
-    /// Its addresses as they were last resolved, in the order to be tried.
+    /// Its addresses as last resolved, in the order in which they are tried.
     pub addresses: Vec<SocketAddr>,
-    /// Lower is tried first (RFC 2782).
+    /// Priority: lower is tried first (RFC 2782).
     pub priority: u16,
     /// Share of calls among destinations of the same priority (RFC 2782).
     pub weight: u16,
 }
 
 impl Destination {
-    /// A destination by its address over UDP, as good as any other.
+    /// Returns a destination at an address over UDP, with the same rank as any other.
     pub fn udp(address: SocketAddr) -> Destination {
         Destination {
             host: address.ip().to_string(),
@@ -56,7 +56,7 @@ impl Destination {
         }
     }
 
-    /// Host and port as they stand in a Request-URI; the standard port is left out.
+    /// Returns host and port as written in a Request-URI; the standard port is left out.
     pub(crate) fn authority(&self) -> String {
         let host = match self.host.parse::<IpAddr>() {
             Ok(IpAddr::V6(address)) => format!("[{address}]"),
@@ -69,77 +69,78 @@ impl Destination {
     }
 }
 
-/// How a trunk wants to be spoken to. The default: known by address alone, numbers as they are, no limits.
+/// Protocol settings of a trunk. The default: identified only by address, numbers unchanged, no limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrunkSettings {
-    /// What its challenges are answered with.
+    /// User and password that answer its challenges.
     pub credentials: Option<TrunkCredentials>,
-    /// Register there, asking for this time; needs credentials.
+    /// Expiry to ask for when registering there; `None`: no registration. Needs credentials.
     pub register: Option<Duration>,
-    /// How often each destination is asked by OPTIONS whether it lives; `None`: never.
+    /// Interval of OPTIONS health probes to each destination; `None`: never.
     pub probe: Option<Duration>,
-    /// How it writes numbers.
+    /// Format in which it writes numbers.
     pub numbers: NumberFormat,
-    /// How numbers are dialled there, when they are not written with `+`.
+    /// Numbering plan for numbers that are not written with `+`.
     pub plan: Plan,
-    /// Number shown by calls that show none of their own; `None`: the account's user, else none.
+    /// Number shown by calls that show none of their own; `None`: the user of the account, if there is one.
     pub from: Option<String>,
-    /// Host of From and P-Asserted-Identity; `None`: the destination's for trunks with credentials, else our domain.
+    /// Host of From and P-Asserted-Identity; `None`: the destination's for trunks with credentials, otherwise our
+    /// domain.
     pub from_host: Option<String>,
-    /// Write P-Asserted-Identity (RFC 3325) beside From, and believe that of its calls.
+    /// Whether P-Asserted-Identity (RFC 3325) is written beside From, and trusted in incoming calls.
     pub assert_identity: bool,
-    /// Headers, by name, that pass from a call of the trunk to the leg it is joined with, and the other way.
+    /// Names of headers that are copied between a call of the trunk and the leg it is joined with, both ways.
     pub pass_headers: Vec<String>,
-    /// Most calls at once, both directions together.
+    /// Most calls at once, both directions together; `None`: no limit.
     pub channels: Option<u32>,
-    /// Most calls a second that go out.
+    /// Most outgoing calls per second; `None`: no limit.
     pub calls_per_second: Option<u32>,
 }
 
 impl TrunkSettings {
-    /// What a call shows that has no identity of its own.
+    /// Returns the number of a call that has no identity of its own.
     pub(crate) fn own_number(&self) -> Option<&str> {
         let account = || self.credentials.as_ref().map(|account| account.user.as_str());
         self.from.as_deref().or_else(account)
     }
 
-    /// Whether a header of its calls passes to the leg that a call is joined with, and back.
+    /// Returns whether a header is copied between its calls and the legs that they are joined with.
     pub fn passes(&self, name: &str) -> bool {
         self.pass_headers.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 }
 
-/// User and password at a trunk.
+/// User and password of an account at a trunk.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TrunkCredentials {
-    /// Digest user name, and user part of our address there.
+    /// Digest user name, and user part of our address at the trunk.
     pub user: String,
-    /// The password.
+    /// The password in plain text.
     pub password: String,
 }
 
 impl fmt::Debug for TrunkCredentials {
-    /// Without the password.
+    /// Leaves the password out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TrunkCredentials").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
-/// How a trunk writes numbers. Inside the engine a number is `+` and E.164 digits.
+/// A trunk's format for numbers. Inside the engine a number is `+` and E.164 digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NumberFormat {
-    /// As they come.
+    /// Numbers are not changed.
     #[default]
     AsIs,
-    /// `+34911222333`.
+    /// As in `+34911222333`.
     PlusE164,
-    /// `34911222333`.
+    /// As in `34911222333`.
     E164,
     /// `0911222333` within the country, `0034…` beyond it.
     National {
         /// Country code without `+`.
         country: String,
-        /// Digits before national numbers, such as `0`; may be empty.
+        /// Prefix of national numbers, such as `0`; may be empty.
         prefix: String,
     },
 }
@@ -148,7 +149,7 @@ pub enum NumberFormat {
 const SHORTEST_NUMBER: usize = 7;
 
 impl NumberFormat {
-    /// A number of ours as the trunk wants it. What is no `+` number stays as it is.
+    /// Converts a number of ours to the trunk's format. A number without `+` is returned unchanged.
     pub fn to_trunk(&self, number: &str) -> String {
         let digits = number.strip_prefix('+').filter(|digits| is_number(digits));
         match (self, digits) {
@@ -161,7 +162,7 @@ impl NumberFormat {
         }
     }
 
-    /// A number of the trunk's as `+` and digits. Names and short service numbers stay as they are.
+    /// Converts a number of the trunk to `+` and digits. Names and short service numbers are returned unchanged.
     pub fn from_trunk(&self, number: &str) -> String {
         if *self == NumberFormat::AsIs || !is_number(number) {
             return number.to_owned();
@@ -182,7 +183,8 @@ fn is_number(text: &str) -> bool {
 }
 
 impl Trunk {
-    /// Names lead elsewhere now. Calls are taken from all destinations, and from addresses that were never one's.
+    /// Replaces the destinations after names were resolved. Calls are accepted from all of them, and from configured
+    /// addresses that never belonged to a destination.
     pub(crate) fn resolved(&mut self, destinations: Vec<Destination>) {
         let hosts = |destinations: &[Destination]| -> Vec<IpAddr> {
             destinations.iter().flat_map(|destination| &destination.addresses).map(SocketAddr::ip).collect()
@@ -193,7 +195,7 @@ impl Trunk {
         self.destinations = destinations;
     }
 
-    /// Whether a message on `flow` comes from the trunk.
+    /// Returns whether a message on `flow` comes from the trunk.
     pub(crate) fn owns(&self, flow: &Flow) -> bool {
         let peer = flow.peer.ip().to_canonical();
         !flow.transport.is_websocket() && self.addresses.iter().any(|address| address.to_canonical() == peer)
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trunk_is_known_by_address_whatever_its_port_and_never_over_a_websocket() {
+    fn a_trunk_is_identified_by_address_on_any_port_but_not_over_a_websocket() {
         let trunk = Trunk { addresses: vec!["198.51.100.7".parse().unwrap()], ..Trunk::default() };
         for (transport, peer, found) in [
             (Transport::Udp, "198.51.100.7:5060", true),

@@ -1,8 +1,8 @@
 //! SIP, SIPS and TEL URIs as borrowed views (RFC 3261 section 19.1, RFC 3966).
 //!
-//! Parsing is strict about structure (brackets around IPv6, complete escapes, no spaces) and about
-//! the characters of user and parameters, because a URI that is read in two ways is a hole.
-//! Not here: display names and header parameters (`header`), name resolution (`sip_io`).
+//! Parsing is strict about structure (brackets around IPv6, complete escapes, no spaces) and about the characters of
+//! user and parameters, because a URI that can be read in two ways is a security hole. Not here: display names and
+//! header parameters (`header`), name resolution (`sip_io`).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,14 +12,14 @@ use memchr::memchr;
 
 use super::header::Params;
 
-/// What stands before the first colon.
+/// The scheme: the text before the first colon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme<'a> {
-    /// `sip:`
+    /// `sip:` (RFC 3261).
     Sip,
-    /// `sips:`
+    /// `sips:` (RFC 3261).
     Sips,
-    /// `tel:` (RFC 3966)
+    /// `tel:` (RFC 3966).
     Tel,
     /// Any other well-formed scheme; the rest of the URI is opaque.
     Other(&'a str),
@@ -41,16 +41,16 @@ impl<'a> Scheme<'a> {
         })
     }
 
-    /// Whether the URI names a SIP resource at a host.
+    /// Returns whether the URI names a SIP resource at a host.
     pub fn is_sip(self) -> bool {
         matches!(self, Scheme::Sip | Scheme::Sips)
     }
 }
 
-/// A host of a URI or of a Via's sent-by.
+/// The host of a URI or of a Via's sent-by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host<'a> {
-    /// A domain name; letters, digits, dots, hyphens and (seen in the field) underscores.
+    /// A domain name: letters, digits, dots, hyphens and (seen in the field) underscores.
     Name(&'a str),
     /// An IPv4 address.
     V4(Ipv4Addr),
@@ -71,7 +71,7 @@ impl<'a> Host<'a> {
         (!text.is_empty() && text.len() <= 255 && text.bytes().all(allowed)).then_some(Host::Name(text))
     }
 
-    /// The address, when the host is one.
+    /// Returns the address if the host is one.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Host::Name(_) => None,
@@ -80,7 +80,7 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Equality of hosts: names without regard to case (RFC 3261 section 19.1.4).
+    /// Returns whether two hosts are equal; names are compared without regard to case (RFC 3261 section 19.1.4).
     pub fn same_as(&self, other: &Host<'_>) -> bool {
         match (self, other) {
             (Host::Name(a), Host::Name(b)) => a.eq_ignore_ascii_case(b),
@@ -99,7 +99,7 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// Reads `host[:port]`; spaces around the colon are allowed only where `spaces` says so (Via).
+/// Reads `host[:port]`; spaces around the colon are allowed only if `spaces` is set (Via).
 pub(crate) fn parse_host_port(text: &str, spaces: bool) -> Option<(Host<'_>, Option<u16>)> {
     let host_end = match text.strip_prefix('[') {
         Some(inner) => inner.find(']')? + 2,
@@ -133,30 +133,30 @@ pub enum UriError {
     /// A user part with characters that must be escaped, or a broken escape.
     #[error("malformed user part")]
     User,
-    /// A host or port that is none.
+    /// A malformed host or port.
     #[error("malformed host or port")]
     Host,
     /// Parameters or headers that do not parse.
     #[error("malformed URI parameters")]
     Params,
     /// Spaces, control characters, quotes or angle brackets.
-    #[error("character that no URI has")]
+    #[error("character that is not allowed in a URI")]
     Character,
 }
 
-/// One URI.
+/// One parsed URI that borrows its text.
 #[derive(Clone, Copy, Debug)]
 pub struct Uri<'a> {
     raw: &'a str,
-    /// Scheme.
+    /// Scheme of the URI.
     pub scheme: Scheme<'a>,
     /// User part, still escaped; for `tel:` and unknown schemes the opaque part.
     pub user: Option<&'a str>,
-    /// Password, still escaped. Obsolete, but it parses.
+    /// Password, still escaped. Obsolete, but accepted.
     pub password: Option<&'a str>,
     /// Host; an empty name for `tel:` and unknown schemes.
     pub host: Host<'a>,
-    /// Port, when written.
+    /// Port, if written.
     pub port: Option<u16>,
     /// Parameters after the host.
     pub params: Params<'a>,
@@ -166,6 +166,9 @@ pub struct Uri<'a> {
 
 impl<'a> Uri<'a> {
     /// Reads a whole URI; nothing may stand before or after it.
+    ///
+    /// # Errors
+    /// Returns a [`UriError`] that names the malformed part.
     pub fn parse(raw: &'a str) -> Result<Uri<'a>, UriError> {
         let (scheme, rest) = split_at_byte(raw, b':').ok_or(UriError::Scheme)?;
         let scheme = Scheme::parse(scheme).ok_or(UriError::Scheme)?;
@@ -217,28 +220,29 @@ impl<'a> Uri<'a> {
         Ok(Uri { raw, scheme, user: Some(user), password: None, host, port: None, params, headers: None })
     }
 
-    /// The text that was parsed.
+    /// Returns the text that was parsed.
     pub fn as_str(&self) -> &'a str {
         self.raw
     }
 
-    /// The user part with its escapes undone; escapes that give no UTF-8 become U+FFFD.
+    /// Returns the user part with its escapes decoded; invalid UTF-8 becomes U+FFFD.
     pub fn user_decoded(&self) -> Option<Cow<'a, str>> {
         self.user.map(decode_escapes)
     }
 
-    /// The parameter `transport`, when written.
+    /// Returns the parameter `transport`, if written.
     pub fn transport(&self) -> Option<&'a str> {
         self.params.value("transport")
     }
 
-    /// Whether the parameter `lr` is there (loose routing).
+    /// Returns whether the parameter `lr` is there (loose routing).
     pub fn is_loose_route(&self) -> bool {
         self.params.has("lr")
     }
 
-    /// Equality by RFC 3261 section 19.1.4, without URI headers: user with case, host without,
-    /// the parameters user, ttl, method, maddr and transport in both or in none, others equal where both have them.
+    /// Returns whether two URIs are equal by RFC 3261 section 19.1.4, without URI headers: user with case, host
+    /// without; the parameters user, ttl, method, maddr and transport in both or in neither; others equal if both have
+    /// them.
     pub fn equivalent(&self, other: &Uri<'_>) -> bool {
         let same_scheme = match (self.scheme, other.scheme) {
             (Scheme::Other(a), Scheme::Other(b)) => a.eq_ignore_ascii_case(b),
@@ -266,7 +270,7 @@ impl fmt::Display for Uri<'_> {
     }
 }
 
-/// Writes `ADDRESS:PORT` as it stands in messages, IPv6 in brackets. The standard library's way, which can also pad, takes
+/// Writes `ADDRESS:PORT` as in messages, IPv6 in brackets. The standard library's formatting, which can also pad, takes
 /// several times as long for IPv4.
 pub(crate) fn push_authority(out: &mut String, address: SocketAddr) {
     match address.ip() {
@@ -303,7 +307,7 @@ pub(crate) fn push_number(out: &mut String, number: u16) {
     out.push(char::from(b'0' + (number % 10) as u8));
 }
 
-/// Undoes `%XX`; a broken escape stays as it is.
+/// Decodes `%XX`; a broken escape stays as it is.
 pub fn decode_escapes(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
@@ -328,7 +332,7 @@ pub fn decode_escapes(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Escapes whatever a user part may not hold, so that any text can stand in a URI.
+/// Escapes every character that a user part may not hold, so that any text can stand in a URI.
 pub fn escape_user(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|b| is_user_char(b) && b != b'%') {
         return Cow::Borrowed(text);
@@ -344,7 +348,7 @@ pub fn escape_user(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Escapes whatever the value of a header in a URI may not hold.
+/// Escapes every character that the value of a header in a URI may not hold.
 pub fn escape_header(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for byte in text.bytes() {
@@ -356,7 +360,7 @@ pub fn escape_header(text: &str) -> String {
     out
 }
 
-/// Whether `text` is a non-empty token (RFC 3261 section 25.1).
+/// Returns whether `text` is a non-empty token (RFC 3261 section 25.1).
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_char)
 }
@@ -365,7 +369,7 @@ pub(crate) fn is_token_char(byte: u8) -> bool {
     is_of(byte, TOKEN)
 }
 
-/// What stands before and after the first such byte, which is an ASCII character.
+/// Returns the text before and after the first `byte`, which must be an ASCII character.
 pub(crate) fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
     memchr(byte, text.as_bytes()).map(|at| (&text[..at], &text[at + 1..]))
 }
@@ -391,10 +395,10 @@ const USER: u8 = 4;
 const PARAM: u8 = 8;
 /// hnv-unreserved with the separators of headers.
 const HEADER: u8 = 16;
-/// What no URI has.
+/// Characters that no URI has.
 const NEVER: u8 = 32;
 
-/// The kinds of every byte: one look instead of a dozen comparisons.
+/// The kinds of every byte: one look-up instead of a dozen comparisons.
 const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
     let mut n = 0;
@@ -429,7 +433,7 @@ fn is_of(byte: u8, kind: u8) -> bool {
     KINDS[usize::from(byte)] & kind != 0
 }
 
-/// Every byte is of the kind or part of a complete escape.
+/// Returns whether every byte is of the kind or part of a complete escape.
 fn is_escaped_text(text: &str, kind: u8) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;

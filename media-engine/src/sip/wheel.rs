@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   level 0: 64 slots of 1 ms   level 1: 64 slots of 64 ms   ...   level 5: 64 slots of 12 days
-//!   an entry sits where its deadline first differs from the wheel's time, and moves down as that time comes near
+//!   an entry sits where its deadline first differs from the wheel's time, and moves down as that time approaches
 //! ```
 //!
 //! - Arming and cancelling touch one slot's list; a cancelled timer leaves nothing behind.
@@ -18,9 +18,9 @@ const LEVELS: usize = 6;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const NONE: u32 = u32::MAX;
-/// Entries kept for later use when the wheel is empty.
+/// Most entries kept for later use while the wheel is empty.
 const RETAINED: usize = 4096;
-/// Furthest deadline that the wheel can tell apart; later ones are looked at again then.
+/// Furthest deadline that the wheel can distinguish; timers with a later one are placed again at this time.
 const HORIZON: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
 
 /// Handle of one armed timer. A stale handle (fired or cancelled) is harmless.
@@ -33,7 +33,7 @@ pub(crate) struct TimerKey {
 struct Entry<T> {
     /// Milliseconds since the wheel's origin.
     due: u64,
-    /// Number of the arming, never repeated: tells a stale key from a live one.
+    /// Number of the arming, never repeated: distinguishes a stale key from a live one.
     serial: u64,
     /// List neighbours in the slot; `next` links the free list when the entry is free.
     previous: u32,
@@ -53,7 +53,7 @@ pub(crate) struct TimerWheel<T> {
     heads: [u32; LEVELS * SLOTS],
     occupied: [u64; LEVELS],
     armed: usize,
-    /// Entries linked so far: what the wheel's work is measured by.
+    /// Entries linked so far, by which tests measure the wheel's work.
     #[cfg(test)]
     pub(crate) steps: u64,
 }
@@ -74,7 +74,7 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// Armed timers.
+    /// Returns the number of armed timers.
     pub(crate) fn len(&self) -> usize {
         self.armed
     }
@@ -102,7 +102,7 @@ impl<T> TimerWheel<T> {
         TimerKey { index, serial }
     }
 
-    /// Takes a timer back; `None` when it has fired or was cancelled before.
+    /// Cancels a timer; returns `None` if it has fired or was cancelled before.
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
         let entry = self.entries.get(key.index as usize)?;
         if entry.serial != key.serial || entry.value.is_none() {
@@ -112,13 +112,14 @@ impl<T> TimerWheel<T> {
         Some(self.release(key.index))
     }
 
-    /// When [`TimerWheel::expire`] has something to do; never later than the first deadline.
+    /// Returns the next time at which [`TimerWheel::expire`] has something to do; never later than the first deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         let (at, _, _) = self.next_slot()?;
         Some(self.origin? + Duration::from_millis(at))
     }
 
-    /// Takes the next timer that is due at `now`, in the order of deadlines (within one millisecond in any order).
+    /// Removes and returns the next timer that is due at `now`, in the order of deadlines (within one millisecond in
+    /// any order).
     pub(crate) fn expire(&mut self, now: Instant) -> Option<T> {
         let now = now.saturating_duration_since(self.origin?).as_millis() as u64;
         loop {
@@ -151,7 +152,7 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// First occupied slot: its time, level and number. Lower levels always come first in time.
+    /// Returns the first occupied slot: its time, level and number. Lower levels always come first in time.
     fn next_slot(&self) -> Option<(u64, usize, usize)> {
         for level in 0..LEVELS {
             if self.occupied[level] == 0 {
@@ -213,7 +214,7 @@ impl<T> TimerWheel<T> {
         self.free = index;
         self.armed -= 1;
         if self.armed == 0 && self.entries.capacity() > RETAINED {
-            // Nothing is linked any more: the memory of a busy hour goes back.
+            // Nothing is linked any more: the memory of a busy hour is released.
             self.entries = Vec::new();
             self.free = NONE;
         }
@@ -238,7 +239,7 @@ mod tests {
     fn timers_fire_in_order_never_early_and_at_most_a_millisecond_late() {
         let start = test_epoch();
         let mut wheel = TimerWheel::new();
-        // A small linear congruential walk: spans from 1 ms to some days.
+        // A small linear congruential sequence: spans from 1 ms to some days.
         let mut state = 7u64;
         let mut expected = Vec::new();
         for _ in 0..5_000 {
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_caller_gets_everything_that_is_due() {
+    fn a_late_caller_gets_every_due_timer() {
         let start = test_epoch();
         let mut wheel = TimerWheel::new();
         for span in [5, 70, 4_000, 33_000, 400_000] {
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_a_busy_hour_is_given_back() {
+    fn memory_of_a_busy_hour_is_released() {
         let start = test_epoch();
         let mut wheel = TimerWheel::new();
         let keys: Vec<TimerKey> = (0..100_000).map(|n| wheel.arm(start, ms(32_000), n)).collect();

@@ -1,7 +1,8 @@
 //! Writes requests and responses (RFC 3261 sections 7 and 8.2.6).
 //!
-//! Content-Length is always written. Values are cleaned of line ends, so that no text from
-//! outside can add a header of its own. Not here: which headers a request needs (dialogs).
+//! [`RequestBuilder`] and [`ResponseBuilder`] append header lines in the order of the calls, and the body at the end.
+//! Content-Length is always written. Line ends are removed from values, so that no text from outside can add a header
+//! of its own. Not here: which headers a request needs (dialogs).
 
 use std::fmt::Display;
 use std::fmt::Write as _;
@@ -20,7 +21,7 @@ pub struct RequestBuilder {
 }
 
 impl RequestBuilder {
-    /// A request line `method uri SIP/2.0`.
+    /// Starts a request with the line `method uri SIP/2.0`.
     pub fn new(method: &str, uri: &str) -> RequestBuilder {
         let mut head = String::with_capacity(1024);
         push_clean(&mut head, method);
@@ -30,7 +31,7 @@ impl RequestBuilder {
         RequestBuilder { head, body: Vec::new() }
     }
 
-    /// Adds a header line. A name that is no token is left out; see [`is_token`].
+    /// Adds a header line. A name that is not a token is left out; see [`is_token`].
     pub fn header(mut self, name: &str, value: impl Display) -> Self {
         push_header(&mut self.head, name, value);
         self
@@ -50,14 +51,14 @@ impl RequestBuilder {
         self.header(Name::ContentType.as_str(), content_type)
     }
 
-    /// The message's bytes.
+    /// Returns the bytes of the message.
     pub fn build(self) -> Vec<u8> {
         finish(self.head, self.body)
     }
 }
 
-/// A request of ours once more: with another Via, number and proof of who we are, all else as it was.
-pub fn again(request: &Message<'_>, via: &str, cseq: u32, proof: Name, value: &str) -> Vec<u8> {
+/// Returns a copy of our own request with another Via, CSeq number and authorization; all else stays the same.
+pub fn with_credentials(request: &Message<'_>, via: &str, cseq: u32, proof: Name, value: &str) -> Vec<u8> {
     let method = request.method().map_or("", |method| method.as_str());
     let mut written = RequestBuilder::new(method, request.request_uri().map_or("", |uri| uri.as_str()));
     written = written.header("Via", via);
@@ -80,9 +81,9 @@ pub struct ResponseBuilder {
     body: Vec<u8>,
 }
 
-/// What all responses to a request repeat of it, while the request itself is forgotten: Via (the topmost with `received`
-/// and `rport` of `source`, RFC 3581), From, To (with `to_tag` if it has no tag), Call-ID and CSeq. Headers that the
-/// request lacks are left out.
+/// The parts of a request that all its responses repeat, so that the request itself can be dropped: Via (the topmost
+/// with `received` and `rport` of `source`, RFC 3581), From, To (with `to_tag` if it has no tag), Call-ID and CSeq.
+/// Headers that the request lacks are left out.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
     lines: Box<str>,
@@ -90,7 +91,7 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// That of `request`.
+    /// Reads these parts of `request`.
     pub fn of(request: &Message<'_>, source: Option<SocketAddr>, to_tag: Option<&str>) -> ResponseHead {
         let (mut lines, mut record_routes) = (String::with_capacity(512), String::new());
         repeat_head(&mut lines, request, source, to_tag);
@@ -100,7 +101,7 @@ impl ResponseHead {
         ResponseHead { lines: lines.into(), record_routes: record_routes.into() }
     }
 
-    /// Starts a response.
+    /// Starts a response with this status.
     pub fn response(&self, status: u16, reason: &str) -> ResponseBuilder {
         let mut head = status_line(status, reason);
         head.push_str(&self.lines);
@@ -157,7 +158,7 @@ fn repeat_head(head: &mut String, request: &Message<'_>, source: Option<SocketAd
     }
 }
 
-/// The refusal of a request by `gate`.
+/// Writes the response that refuses a request by the verdict of `gate`.
 pub fn refusal_to(
     request: &Message<'_>,
     source: Option<SocketAddr>,
@@ -170,7 +171,7 @@ pub fn refusal_to(
 }
 
 impl ResponseBuilder {
-    /// Adds a header line. A name that is no token is left out; see [`is_token`].
+    /// Adds a header line. A name that is not a token is left out; see [`is_token`].
     pub fn header(mut self, name: &str, value: impl Display) -> Self {
         push_header(&mut self.head, name, value);
         self
@@ -184,7 +185,7 @@ impl ResponseBuilder {
         }
     }
 
-    /// Copies Record-Route, as a response that makes a dialog must (RFC 3261 section 12.1.1).
+    /// Copies Record-Route, as a response that creates a dialog must (RFC 3261 section 12.1.1).
     pub fn record_routes(mut self, head: &ResponseHead) -> Self {
         self.head.push_str(&head.record_routes);
         self
@@ -196,14 +197,14 @@ impl ResponseBuilder {
         self.header(Name::ContentType.as_str(), content_type)
     }
 
-    /// The message's bytes.
+    /// Returns the bytes of the message.
     pub fn build(self) -> Vec<u8> {
         finish(self.head, self.body)
     }
 }
 
-/// The Via as written when it already tells the truth, else with `received` and `rport` set to `source`.
-/// What the peer wrote into them itself is dropped.
+/// Writes the Via unchanged if it is already correct, otherwise with `received` and `rport` set to `source`. Values
+/// that the peer itself wrote into them are dropped.
 fn push_via(head: &mut String, raw: &str, via: &Via<'_>, source: SocketAddr) {
     let stale = via.params.has("received") || via.params.value("rport").is_some();
     if via.host.ip() == Some(source.ip()) && !via.wants_rport() && !stale {
@@ -253,7 +254,7 @@ fn push_clean(out: &mut String, text: &str) {
     }
 }
 
-/// Looks at every byte, without a branch on what it finds: several at once.
+/// Looks at every byte without branching on its value, so that several are processed at once.
 fn has_line_end(text: &str) -> bool {
     text.bytes().fold(false, |found, byte| found | (byte == b'\r') | (byte == b'\n'))
 }

@@ -1,4 +1,4 @@
-//! Waiting for a time that may be none, and may change.
+//! Waiting for a deadline that may be absent, and may change.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-/// Wakes the owner for the endpoint's timers. Their next deadline changes with every message, mostly to a later one: then
-/// nothing is set anew, and the alarm rings once with nothing to do.
+/// Wakes the owner for the endpoint's timers. Their next deadline changes with every message, mostly to a later one:
+/// then the timer is not set anew, and the alarm may ring once too early.
 pub(super) struct Alarm {
     sleep: Pin<Box<Sleep>>,
-    /// For when it is set.
+    /// Time for which it is set.
     set: Option<Instant>,
 }
 
@@ -19,7 +19,8 @@ impl Alarm {
         Alarm { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), set: None }
     }
 
-    /// Rings at `deadline` at the latest; without one never. Given up and called again, it goes on.
+    /// Rings at `deadline` at the latest; without one it never rings. It is cancel-safe: a later call continues the
+    /// wait.
     pub(super) async fn ring(&mut self, deadline: Option<Instant>) {
         let Some(deadline) = deadline else { return pending().await };
         if self.set.is_none_or(|set| deadline < set) {
@@ -49,7 +50,7 @@ mod tests {
         let at = |seconds| Some(start + Duration::from_secs(seconds));
         let passed = || tokio::time::Instant::now().into_std().saturating_duration_since(start).as_secs();
         let mut alarm = Alarm::new();
-        // Given up each time before it rings, as by an owner that something else has woken.
+        // Cancelled each time before it rings, as by an owner that another input has woken.
         for deadline in [at(60), at(20), at(40), None] {
             let waited = tokio::time::timeout(Duration::from_secs(1), alarm.ring(deadline)).await;
             assert!(waited.is_err(), "{deadline:?}");

@@ -1,13 +1,13 @@
-//! Connections: what reads them, what writes them, and how they end.
+//! Connections: their readers, their writers, and how they end.
 //!
 //! ```text
 //!  Opening ─▶ Stream ─ read ─▶ StreamFramer ─▶ credit ─▶ owner of the endpoint
 //!             Stream ◀ write ─ bounded queue ◀────────── owner
 //! ```
 //!
-//! One task carries a connection from its opening to its end; what is to be written meanwhile waits in its queue.
-//! A reader waits only for its own credit; a writer only for its own peer. Each ends by itself, by
-//! the token of its connection, or when its queue's last sender is gone (then it writes what waits).
+//! One task carries a connection from its opening to its end; messages to be written meanwhile wait in its queue. A
+//! reader waits only for its own credit, a writer only for its own peer. Each ends when its stream ends, when the token
+//! of its connection is cancelled, or when its queue's last sender is dropped (then it writes what is queued).
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,21 +28,21 @@ use crate::net::clock;
 use crate::sip::framing::{Frame, PING, PONG, StreamFramer};
 use crate::sip::{Flow, FlowId, Transport};
 
-/// Messages of one connection that may wait for the owner.
+/// Most messages of one connection that may wait for the owner.
 const CREDIT: usize = 16;
-/// Bytes asked from a socket at once.
+/// Bytes requested from a socket at once.
 const READ: usize = 16 * 1024;
 
-/// What a connection tells the owner.
+/// A message from a connection's task to the owner.
 #[derive(Debug)]
 pub(super) enum Inbound {
-    /// A whole message.
+    /// A whole SIP message.
     Message { flow: Flow, bytes: Bytes, _credit: OwnedSemaphorePermit },
     /// The reader has ended; nothing follows.
     Closed { flow: FlowId, why: &'static str },
     /// The socket of an accepted connection is closed.
     Gone { flow: FlowId },
-    /// A listener took a connection; over TLS its handshake is still to come.
+    /// A listener accepted a connection; over TLS its handshake is still to come.
     Accepted {
         stream: TcpStream,
         transport: Transport,
@@ -56,31 +56,31 @@ pub(super) enum Inbound {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) flow: Flow,
-    /// Bounded; full means closed.
+    /// Queue of messages to be written; if it is full, the connection is closed.
     pub(super) outgoing: mpsc::Sender<Bytes>,
     /// Ends reader and writer at once.
     pub(super) token: CancellationToken,
-    /// The peer is no stranger, and may be silent for long.
+    /// Whether the peer is not a stranger, and may be silent for long.
     pub(super) known: Arc<AtomicBool>,
-    /// Since when it has been a stranger; `None` for known peers and connections of ours.
+    /// Since when the peer has been a stranger; `None` for known peers and connections of ours.
     pub(super) stranger_since: Option<Instant>,
-    /// It has sent a whole message.
+    /// Whether it has sent a whole message.
     pub(super) has_spoken: bool,
 }
 
-/// Where a reader delivers.
+/// A reader's way to the owner.
 #[derive(Clone, Debug)]
 pub(super) struct Inbox {
     pub(super) flow: Flow,
     pub(super) owner: mpsc::Sender<Inbound>,
     pub(super) token: CancellationToken,
     pub(super) limits: ConnectionLimits,
-    /// As the owner's end says.
+    /// The same flag as in [`Connection`].
     pub(super) known: Arc<AtomicBool>,
     credit: Arc<Semaphore>,
 }
 
-/// Why a connection ends; words for metrics.
+/// Why a connection ends: a label for metrics.
 pub(super) type Why = &'static str;
 
 impl Inbox {
@@ -93,25 +93,25 @@ impl Inbox {
         Inbox { flow, owner, token, limits, known: Arc::default(), credit: Arc::new(Semaphore::new(CREDIT)) }
     }
 
-    /// How long the peer may be silent; `None`: for ever.
+    /// Returns how long the peer may be silent; `None` if without limit.
     fn patience(&self) -> Option<Duration> {
         match self.known.load(Ordering::Relaxed) {
             // The owner closes connections of ours that nothing needs.
             _ if self.flow.id.is_outgoing() => None,
             false => Some(self.limits.stranger_idle),
-            // The HTTP server finds WebSockets whose peer is gone.
+            // The HTTP server detects WebSockets whose peer has disappeared.
             true if self.flow.transport.is_websocket() => None,
             true => Some(self.limits.idle),
         }
     }
 
-    /// Waits for credit, so that a flood waits here and not in the owner's queue.
+    /// Sends a message after waiting for credit, so that a flood waits here and not in the owner's queue.
     async fn deliver(&self, bytes: Bytes) -> Result<(), Why> {
         let credit = Arc::clone(&self.credit).acquire_owned().await.map_err(|_| "stopped")?;
         self.owner.send(Inbound::Message { flow: self.flow, bytes, _credit: credit }).await.map_err(|_| "stopped")
     }
 
-    /// Runs a reader to its end and tells the owner, unless the owner itself ended it.
+    /// Runs a reader to its end and reports it to the owner, unless the owner itself ended it.
     async fn run(self, reader: impl Future<Output = Why>) {
         let why = tokio::select! {
             () = self.token.cancelled() => return,
@@ -121,13 +121,13 @@ impl Inbox {
     }
 
     async fn closed(&self, why: Why) {
-        // The owner may have stopped: then nobody needs to know.
+        // The owner may have stopped; it then needs no report.
         let _ = self.owner.send(Inbound::Closed { flow: self.flow.id, why }).await;
     }
 }
 
-/// Keep-alives go by the same bounded queue as messages: a peer that does not read them is closed.
-/// `Err` also when the owner has let go of the connection.
+/// Queues a keep-alive in the same bounded queue as messages: a peer that does not read is closed. Returns `Err` also
+/// if the owner has dropped the connection.
 fn keep_alive(outgoing: &mpsc::WeakSender<Bytes>, bytes: &'static [u8]) -> Result<(), Why> {
     let outgoing = outgoing.upgrade().ok_or("stopped")?;
     outgoing.try_send(Bytes::from_static(bytes)).map_err(|error| match error {
@@ -180,7 +180,7 @@ async fn read_stream(inbox: Inbox, half: impl AsyncRead + Unpin, outgoing: mpsc:
     };
     let (token, patience) = (inbox.token.clone(), inbox.limits.write);
     inbox.run(reader.run(half)).await;
-    // What waits may still be written (an answer to a peer that has finished sending), but not for ever.
+    // Queued messages may still be written (a response to a peer that has finished sending), but not without limit.
     let _ = tokio::time::timeout(patience, token.cancelled()).await;
     token.cancel();
 }
@@ -189,16 +189,17 @@ struct StreamReader {
     inbox: Inbox,
     framer: StreamFramer,
     outgoing: mpsc::WeakSender<Bytes>,
-    /// A whole message has come.
+    /// Whether a whole message has arrived.
     seen_message: bool,
-    /// When the peer must have completed its message, or said anything. Connections of ours are closed by the owner when
-    /// nothing needs them.
+    /// Time by which the peer must have completed its message, or sent anything. Connections of ours are closed by the
+    /// owner if nothing needs them.
     deadline: Option<Instant>,
-    /// When it said something last, while it may be silent: the owner may have come to know it since the deadline was set.
+    /// Time of the last data, while the peer may be silent: the owner may have marked it as known since the deadline
+    /// was set.
     silent_since: Option<Instant>,
     next_ping: Instant,
-    /// On a connection of ours whose peer has answered a ping before: when it must have said something since our last one (RFC
-    /// 5626 section 4.4.1). Many peers never answer: those are found dead by TCP.
+    /// Time by which the peer must send something after our last ping; set on a connection of ours whose peer has
+    /// answered a ping before (RFC 5626 section 4.4.1). Many peers never answer pings; TCP detects when those are dead.
     pong_by: Option<Instant>,
     answers_pings: bool,
 }
@@ -271,8 +272,8 @@ impl StreamReader {
             self.silent_since = None;
             self.deadline = Some(now + self.inbox.limits.message);
         }
-        // Else the deadline stands: bytes that trickle in do not move that of their message, and line ends
-        // do not move that of the first one.
+        // Otherwise the deadline stays: bytes that trickle in do not extend the time for their message, and line ends
+        // do not extend the time for the first one.
         Ok(())
     }
 }
@@ -299,7 +300,7 @@ pub(super) async fn read_ws(inbox: Inbox, mut incoming: mpsc::Receiver<Bytes>, o
                             return why;
                         }
                     }
-                    // The owner may come to know the peer meanwhile.
+                    // The owner may have marked the peer as known meanwhile.
                     () = until(silent), if silent.is_some() => {
                         if inbox.patience().is_some_and(|patience| clock::now() >= heard + patience) {
                             return "timed_out";
@@ -318,12 +319,13 @@ pub(super) async fn read_ws(inbox: Inbox, mut incoming: mpsc::Receiver<Bytes>, o
     inbox.run(reader).await;
 }
 
-/// For a message of nothing but line ends: whether it is a ping.
+/// Returns whether a message that has only line ends is a ping; `None` for any other message.
 fn line_ends(message: &[u8]) -> Option<bool> {
     message.iter().all(|b| matches!(b, b'\r' | b'\n')).then_some(message == PING)
 }
 
-/// Writes a connection's queue to its stream until the queue's senders are gone, the peer fails, or the token ends it.
+/// Writes a connection's queue to its stream until the queue's senders are dropped, the peer fails, or the token is
+/// cancelled.
 async fn write_stream(inbox: Inbox, mut half: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Bytes>) {
     let writing = async {
         while let Some(message) = queue.recv().await {
@@ -337,7 +339,7 @@ async fn write_stream(inbox: Inbox, mut half: impl AsyncWrite + Unpin, mut queue
                 Err(_) => return Some("write_timed_out"),
             }
         }
-        // The peer may be gone already; the socket closes either way.
+        // The peer may have disconnected already; the socket closes either way.
         let _ = tokio::time::timeout(inbox.limits.write, half.shutdown()).await;
         None
     };

@@ -1,4 +1,4 @@
-//! What listeners take: datagrams, and connections that the owner admits or refuses.
+//! The input of listeners: datagrams, and connections that the owner admits or refuses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::sip::{FlowId, Transport};
 /// Pause after a failed accept or receive, such as when file descriptors have run out.
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
-/// A datagram, and the listener that it came by.
+/// A datagram, and the listener that received it.
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) listener: FlowId,
@@ -23,7 +23,7 @@ pub(super) struct Datagram {
     pub(super) bytes: Bytes,
 }
 
-/// Reads a UDP listener's datagrams; those that the owner has no room for are dropped.
+/// Reads a UDP listener's datagrams; those for which the owner has no room are dropped.
 pub(super) async fn read_udp(listener: FlowId, socket: Arc<UdpSocket>, datagrams: mpsc::Sender<Datagram>) {
     let mut buffer = vec![0; 65_536];
     loop {
@@ -35,7 +35,7 @@ pub(super) async fn read_udp(listener: FlowId, socket: Arc<UdpSocket>, datagrams
                 continue;
             }
         };
-        // Keep-alives of NAT bindings: line ends, or single bytes of nothing.
+        // Keep-alives of NAT bindings: line ends or zero bytes.
         if buffer[..length].iter().all(|b| matches!(b, b'\r' | b'\n' | b'\0')) || peer.port() == 0 {
             continue;
         }
@@ -48,7 +48,7 @@ pub(super) async fn read_udp(listener: FlowId, socket: Arc<UdpSocket>, datagrams
     }
 }
 
-/// Takes connections, as many as there are `sockets` for.
+/// Accepts connections, as many as there are `sockets` for.
 pub(super) async fn accept(
     listener: TcpListener,
     transport: Transport,

@@ -1,4 +1,4 @@
-//! Listeners from the configuration, and the address that peers see.
+//! Listeners from the configuration, and the addresses under which peers see them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,12 +10,12 @@ use super::Listener;
 use crate::error::StartError;
 use crate::sip::Transport;
 
-/// A port for asking the system's routes; nothing is sent there.
+/// A port for querying the system's routes; nothing is sent to it.
 const ANY_PORT: u16 = 5060;
 /// Kernel buffer of a UDP listener: a burst of some thousand messages while the owner is busy.
 const UDP_BUFFER: usize = 4 << 20;
 
-/// A bound listener.
+/// A bound listener socket.
 #[derive(Debug)]
 pub(super) enum Bound {
     Udp(Arc<UdpSocket>, SocketAddr),
@@ -69,7 +69,7 @@ fn bind_udp(address: SocketAddr) -> io::Result<(Arc<UdpSocket>, SocketAddr)> {
     socket.set_nonblocking(true)?;
     // As large as the system allows; the listener works with less.
     if let Err(error) = socket2::SockRef::from(&socket).set_recv_buffer_size(UDP_BUFFER) {
-        tracing::debug!(%error, "UDP receive buffer stays as it is");
+        tracing::debug!(%error, "UDP receive buffer size not changed");
     }
     let address = socket.local_addr()?;
     Ok((Arc::new(UdpSocket::from_std(socket)?), address))
@@ -78,7 +78,7 @@ fn bind_udp(address: SocketAddr) -> io::Result<(Arc<UdpSocket>, SocketAddr)> {
 fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of a stopped server linger in TIME_WAIT and would keep the port taken.
+    // Connections of a stopped server linger in TIME_WAIT and would keep the port in use.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(1024)?;
@@ -88,7 +88,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// The address that `peer` sees when a listener on `bound` sends to it: its own, or for a listener on all
+/// Returns the address that `peer` sees when a listener on `bound` sends to it: its own, or for a listener on all
 /// addresses the one that the system's routes choose. Nothing is sent.
 pub(super) fn address_towards(bound: SocketAddr, peer: IpAddr) -> SocketAddr {
     if !bound.ip().is_unspecified() {
@@ -103,9 +103,9 @@ pub(super) fn address_towards(bound: SocketAddr, peer: IpAddr) -> SocketAddr {
     SocketAddr::new(chosen.map_or(loopback, |address| address.ip().to_canonical()), bound.port())
 }
 
-/// The address from which most peers see a listener on `bound`.
+/// Returns the address under which most peers see a listener on `bound`.
 pub(super) fn route_to_anywhere(bound: IpAddr) -> IpAddr {
-    // Documentation addresses (RFC 5737, RFC 3849): routed like any other, reached by nothing.
+    // Documentation addresses (RFC 5737, RFC 3849): routed like any other, but assigned to no host.
     let anywhere: IpAddr = match bound {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_on_all_addresses_is_seen_where_the_route_leads() {
+    fn a_listener_on_all_addresses_is_seen_under_the_routed_address() {
         let bound = "0.0.0.0:5060".parse().unwrap();
         assert_eq!(address_towards(bound, Ipv4Addr::LOCALHOST.into()), "127.0.0.1:5060".parse().unwrap());
         let bound = "127.0.0.1:5060".parse().unwrap();

@@ -1,9 +1,9 @@
-//! Names of the stack's metrics, and their labels: few and fixed, whatever peers send.
+//! The stack's metrics and their labels: few and fixed, whatever peers send.
 
 use crate::sip::trace::TraceCensus;
 use crate::sip::{Sizes, Transport, TrunkStatus};
 
-/// Requests by method, responses as `response`.
+/// Counts requests by method, responses as `response`.
 pub(super) fn message(bytes: &[u8]) {
     const METHODS: [&str; 14] = [
         "INVITE",
@@ -31,37 +31,37 @@ pub(super) fn message(bytes: &[u8]) {
     metrics::counter!("sip_requests_total", "method" => method).increment(1);
 }
 
-/// A message, connection or stranger that was refused.
+/// Counts a refused message, connection or stranger.
 pub(super) fn refused(why: &'static str) {
     metrics::counter!("sip_refused_total", "why" => why).increment(1);
 }
 
-/// A listener could not take a connection, such as when descriptors have run out.
+/// Counts a connection that a listener could not accept, such as when descriptors have run out.
 pub(super) fn accept_failed(transport: Transport) {
     metrics::counter!("sip_accept_failed_total", "transport" => transport.via_token()).increment(1);
 }
 
-/// A bounded queue was full: what it was for was refused, dropped or closed.
+/// Counts a full bounded queue, whose message was refused or dropped or whose connection was closed.
 pub(super) fn queue_full(queue: &'static str) {
     metrics::counter!("sip_queue_full_total", "queue" => queue).increment(1);
 }
 
-/// A datagram could not be sent; retransmission heals it.
+/// Counts a datagram that could not be sent; retransmission recovers it.
 pub(super) fn send_failed() {
     metrics::counter!("sip_send_failed_total").increment(1);
 }
 
-/// A connection opened (1) or closed (−1).
+/// Updates the gauge when a connection opens (1) or closes (−1).
 pub(super) fn connections(transport: Transport, change: f64) {
     metrics::gauge!("sip_connections", "transport" => transport.via_token()).increment(change);
 }
 
-/// A connection was closed for a reason of ours or its peer's.
+/// Counts a closed connection by the reason.
 pub(super) fn closed(why: &'static str) {
     metrics::counter!("sip_connections_closed_total", "why" => why).increment(1);
 }
 
-/// How trunks fare.
+/// Updates the gauges of the trunks' state.
 pub(super) fn trunks(trunks: &[TrunkStatus]) {
     for trunk in trunks {
         let healthy = trunk.places.iter().filter(|place| place.healthy).count();
@@ -74,7 +74,7 @@ pub(super) fn trunks(trunks: &[TrunkStatus]) {
     }
 }
 
-/// What is kept of calls' messages, and what had to go for it.
+/// Updates the gauges of kept messages, and the counters of dropped ones.
 pub(super) fn trace(census: &TraceCensus) {
     metrics::gauge!("sip_trace_dialogs").set(census.dialogs as f64);
     metrics::gauge!("sip_trace_bytes").set(census.bytes as f64);
@@ -82,7 +82,7 @@ pub(super) fn trace(census: &TraceCensus) {
     metrics::counter!("sip_trace_dropped_total", "what" => "dialog").absolute(census.dropped_dialogs);
 }
 
-/// What the endpoint holds.
+/// Updates the gauges of the endpoint's sizes.
 pub(super) fn sizes(sizes: &Sizes) {
     let set = |name: &'static str, count: usize| metrics::gauge!(name).set(count as f64);
     set("sip_dialogs", sizes.dialogs);

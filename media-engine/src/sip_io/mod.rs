@@ -1,22 +1,22 @@
-//! Drives the SIP core over sockets: UDP, TCP, TLS, and WebSockets that the HTTP server hands over.
+//! Runs the SIP core over sockets: UDP, TCP, TLS, and WebSockets that the HTTP server hands over.
 //!
 //! ```text
 //!  UDP reader ───── bounded, drops ─────┐
 //!  TCP, TLS ×n ──── bounded, waits ─────┤                      ┌─▶ UDP: sent at once or dropped
 //!  WebSocket reader ×n ─────────────────┼─▶ one task owns the ─┼─▶ each connection's own bounded queue
 //!  SipHandle::send ─ bounded, refuses ──┤   sip::Endpoint      │      full: the connection is closed
-//!  names of trunks ─ bounded, waits ────┘                      ├─▶ connections that we open: by themselves
+//!  names of trunks ─ bounded, waits ────┘                      ├─▶ connections that we open: a task each
 //!                                                              └─▶ events: kept in order, never lost
 //! ```
 //!
-//! - The owner of the endpoint never awaits a peer. A peer that stops reading fills its own queue
-//!   and is closed; a peer that floods waits on its own credit, or loses its own datagrams.
-//! - When the engine does not take events, the network is no longer read; nothing is thrown away.
+//! - The owner of the endpoint never awaits a peer. A peer that stops reading fills its own queue and is closed; a peer
+//!   that floods waits for its own credit, or loses its own datagrams.
+//! - While the engine does not take events, the network is not read; nothing is thrown away.
 //! - Every queue is bounded and its overflow counted in `sip_queue_full_total`.
-//! - Trunks and registered users keep their connections: only strangers are displaced or refused when there are many
-//!   ([`admission`](crate::admission)), and none stays a stranger for long.
+//! - Trunks and registered users keep their connections: if there are too many, only strangers are displaced or refused
+//!   ([`admission`](crate::admission)), and no peer stays a stranger for long.
 //!
-//! Not here: what messages mean (`sip`), HTTP upgrades (control plane), media (`worker`).
+//! Not here: the meaning of messages (`sip`), HTTP upgrades (control plane), media (`worker`).
 
 mod alarm;
 mod connection;
@@ -56,31 +56,31 @@ use crate::units::CallId;
 /// Each message is one whole SIP message. Dropping either end closes the connection.
 #[derive(Debug)]
 pub struct WsConnection {
-    /// Whether the socket is TLS.
+    /// Whether the socket uses TLS.
     pub secure: bool,
-    /// The client's address.
+    /// Address of the client.
     pub peer: SocketAddr,
-    /// Messages from the client; bounded by the maker.
+    /// Messages from the client; the creator bounds the channel.
     pub incoming: mpsc::Receiver<Bytes>,
-    /// Messages to the client; bounded: when full, the connection is closed.
+    /// Messages to the client; if the bounded channel is full, the connection is closed.
     pub outgoing: mpsc::Sender<Bytes>,
 }
 
-/// The stack has too much waiting; try again later.
+/// The stack's queue is full, or the stack has stopped; try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the SIP stack has too much waiting")]
+#[error("the SIP stack is overloaded")]
 pub struct Busy;
 
 /// Why a WebSocket was not taken over; both its ends are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAttached {
-    /// Its address has too many that nobody has registered on.
+    /// Its address has too many connections on which no user has registered.
     #[error("too many WebSockets from this address")]
     Address,
-    /// There are too many.
+    /// There are too many WebSockets.
     #[error("too many WebSockets")]
     Table,
-    /// The stack has too much waiting, or has stopped.
+    /// The stack is overloaded or has stopped.
     #[error(transparent)]
     Busy(#[from] Busy),
 }
@@ -94,12 +94,12 @@ impl From<Full> for NotAttached {
     }
 }
 
-/// A listener as it is written in `sip.listen`, with the port that it really has.
+/// A listener as written in `sip.listen`, with its actual port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// UDP, TCP or TLS.
     pub transport: Transport,
-    /// Bound address.
+    /// Address and port it is bound to.
     pub address: SocketAddr,
 }
 
@@ -115,40 +115,42 @@ pub struct ConnectionLimits {
     /// Most connections by TCP and TLS together, unfinished handshakes included. Those that we open are bounded by
     /// [`Limits::connections`](crate::sip::Limits::connections).
     pub tcp: usize,
-    /// Strangers of one address, or of one IPv6 /64; of a /48 four times as many. Trunks' addresses have no such bound.
+    /// Most strangers of one address, or of one IPv6 /64; a /48 may have four times as many. Trunks' addresses are
+    /// exempt.
     pub tcp_per_address: usize,
-    /// Most WebSockets: counted apart, so that a flood of TCP connections keeps no browser out.
+    /// Most WebSockets; counted separately, so that a flood of TCP connections keeps no browser out.
     pub websockets: usize,
-    /// As `tcp_per_address`, for WebSockets.
+    /// Like `tcp_per_address`, for WebSockets.
     pub websockets_per_address: usize,
-    /// Messages that may wait to be written to one connection.
+    /// Most messages that may wait to be written to one connection.
     pub queue: usize,
-    /// A peer's TLS handshake is complete this long after it connected.
+    /// Time after connecting in which a peer must complete its TLS handshake.
     pub handshake: Duration,
-    /// A connection of ours is open this long after it is needed, TLS handshake included.
+    /// Time in which a connection of ours must be open, TLS handshake included.
     pub connect: Duration,
-    /// Connections of ours that may be opening at once; more fail at once.
+    /// Most connections of ours that may be opening at the same time; further ones fail at once.
     pub connecting: usize,
-    /// A TCP peer's first message is complete this long after it connected.
+    /// Time after connecting in which a TCP peer must complete its first message.
     pub first_message: Duration,
-    /// Any further message is complete this long after its first byte.
+    /// Time after its first byte in which any further message must be complete.
     pub message: Duration,
-    /// A TCP connection without any byte from its peer is closed after this; longer than a registration. One of ours, when
-    /// nothing has needed it for so long.
+    /// Silence after which a TCP connection is closed; longer than a registration. A connection of ours is closed if
+    /// nothing has needed it for this long.
     pub idle: Duration,
-    /// As long for a peer, by WebSocket too, that has been no trunk's, no registered user's and no party of a call's yet.
+    /// The same for a peer, by WebSocket too, that has not yet been a trunk, a registered user or a party of a call.
     pub stranger_idle: Duration,
-    /// A peer that is still a stranger after this is closed, whatever it says.
+    /// Time after which a peer that is still a stranger is closed, whatever it sends.
     pub stranger_life: Duration,
-    /// A peer that has sent nothing makes room for another after this: see [`ConnectionTable`](crate::admission::ConnectionTable).
+    /// Time after which a peer that has sent nothing makes room for another; see
+    /// [`ConnectionTable`](crate::admission::ConnectionTable).
     pub silent_grace: Duration,
-    /// As long for a stranger that has sent a message.
+    /// The same for a stranger that has sent a message.
     pub stranger_grace: Duration,
-    /// One message is written to a TCP peer within this.
+    /// Time in which one message must be written to a TCP peer.
     pub write: Duration,
-    /// How often a stream is pinged with a double line end (RFC 5626 section 4.4.1).
+    /// Interval at which a stream is pinged with a double line end (RFC 5626 section 4.4.1).
     pub ping: Duration,
-    /// The peer of a connection of ours answers a ping, or says anything else, within this.
+    /// Time in which the peer of a connection of ours must answer a ping, or send anything else.
     pub pong: Duration,
 }
 
@@ -178,7 +180,7 @@ impl Default for ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// The defaults, within a process's share of descriptors for SIP connections and WebSockets.
+    /// Returns the defaults, within a process's share of descriptors for SIP connections and WebSockets.
     pub fn within(budget: &Budget) -> ConnectionLimits {
         ConnectionLimits {
             tcp: budget.sip,
@@ -189,7 +191,7 @@ impl ConnectionLimits {
         }
     }
 
-    /// The same for this process's own table of descriptors.
+    /// Returns the same for this process's own table of descriptors.
     pub fn of_process() -> ConnectionLimits {
         ConnectionLimits::within(&Budget::of(descriptors::limit()))
     }
@@ -203,7 +205,7 @@ impl ConnectionLimits {
     }
 }
 
-/// Three quarters for strangers, the rest for known peers.
+/// Returns bounds with three quarters for strangers and the rest for known peers.
 fn bounds(total: usize, per_address: usize) -> ConnectionBounds {
     ConnectionBounds { total, strangers: total - total / 4, per_address, per_site: per_address.saturating_mul(4) }
 }
@@ -211,15 +213,15 @@ fn bounds(total: usize, per_address: usize) -> ConnectionBounds {
 /// How much the stack holds, for tests and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Census {
-    /// What the endpoint holds.
+    /// Sizes of the endpoint.
     pub sizes: Sizes,
     /// Open connections and WebSockets, and those that are being opened.
     pub connections: usize,
-    /// Events that the engine has not taken yet, beyond its channel.
+    /// Events that wait for the engine, beyond those in its channel.
     pub waiting_events: usize,
 }
 
-/// Orders to the stack. Clones are cheap. When the last one is dropped, the stack stops.
+/// Sends commands to the stack. Clones are cheap. When the last one is dropped, the stack stops.
 #[derive(Clone, Debug)]
 pub struct SipHandle {
     control: mpsc::Sender<Control>,
@@ -242,10 +244,10 @@ enum Control {
 }
 
 impl SipHandle {
-    /// Gives an order to the endpoint. Orders are carried out in the order given.
+    /// Sends a command to the endpoint. Commands are executed in the order in which they are sent.
     ///
     /// # Errors
-    /// [`Busy`] when too many are waiting, or the stack has stopped; the order was not taken.
+    /// Returns [`Busy`] if too many commands are waiting or the stack has stopped; the command was not taken.
     pub fn send(&self, command: SipCommand) -> Result<(), Busy> {
         self.control(Control::Command(Box::new(command)))
     }
@@ -253,7 +255,7 @@ impl SipHandle {
     /// Takes over a WebSocket.
     ///
     /// # Errors
-    /// [`NotAttached`] when there are too many, or too many orders are waiting; the connection is closed.
+    /// Returns [`NotAttached`] if there are too many WebSockets or too many commands waiting; the connection is closed.
     pub async fn attach(&self, connection: WsConnection) -> Result<(), NotAttached> {
         let (reply, answer) = oneshot::channel();
         self.control(Control::Attach(Box::new(connection), reply))?;
@@ -267,40 +269,40 @@ impl SipHandle {
         })
     }
 
-    /// Listeners in the order of the configuration, with their real ports.
+    /// Returns the listeners in the order of the configuration, with their actual ports.
     pub fn local_addresses(&self) -> &[Listener] {
         &self.listeners
     }
 
-    /// How every trunk fares; `None` when the stack has stopped.
+    /// Returns the state of every trunk; `None` if the stack has stopped.
     pub async fn trunks(&self) -> Option<Vec<TrunkStatus>> {
         let (reply, answer) = oneshot::channel();
         self.control.send(Control::Trunks(reply)).await.ok()?;
         answer.await.ok()
     }
 
-    /// Ends all passwords and contacts of a user; returns when no request of that user is let in any more. `None`: the stack
-    /// has stopped.
+    /// Removes all passwords and contacts of a user; returns once no further request of that user is accepted. `None`
+    /// if the stack has stopped.
     pub async fn credential_end(&self, user: String) -> Option<()> {
         let (reply, answer) = oneshot::channel();
         self.control.send(Control::CredentialEnd(user, reply)).await.ok()?;
         answer.await.ok()
     }
 
-    /// Whether messages are kept for [`SipHandle::trace`].
+    /// Returns whether messages are kept for [`SipHandle::trace`].
     pub fn traces(&self) -> bool {
         self.traces
     }
 
-    /// Says whose dialog it is, for its trace. For one of ours, before its INVITE is ordered.
+    /// Sets the owner of a dialog for its trace. For an outgoing dialog, call it before sending the INVITE command.
     pub fn label(&self, dialog: DialogId, label: TraceLabel) {
         if self.traces && self.control(Control::Label(dialog, Box::new(label))).is_err() {
-            tracing::warn!("the SIP stack has too much waiting: a leg will not be traced");
+            tracing::warn!("the SIP stack is overloaded: a leg will not be traced");
         }
     }
 
-    /// The messages of a call that are still kept, without secrets; `None` when the stack has stopped. Without parties nothing is
-    /// kept of it.
+    /// Returns the messages of a call that are still kept, without secrets; `None` if the stack has stopped. A trace
+    /// without parties means that nothing is kept of the call.
     pub async fn trace(&self, call: CallId) -> Option<CallTrace> {
         let (reply, answer) = oneshot::channel();
         self.control.send(Control::Trace(call, reply)).await.ok()?;
@@ -308,51 +310,52 @@ impl SipHandle {
         Some(CallTrace::new(call, legs, clock::now(), clock::system_now()))
     }
 
-    /// Where a `sip:` or `sips:` URI leads, and by which transport: SRV records, then addresses (RFC 3263, without NAPTR).
+    /// Returns the address and transport to which a `sip:` or `sips:` URI leads: SRV records, then addresses (RFC 3263,
+    /// without NAPTR).
     ///
     /// # Errors
-    /// What is wrong with the URI or its host, in words.
+    /// Returns the fault of the URI or its host in words.
     pub async fn locate(&self, uri: &str) -> Result<(Transport, SocketAddr), String> {
         let uri = Uri::parse(uri).ok().filter(|uri| uri.scheme.is_sip());
-        let place = uri.and_then(|uri| Place::of_uri(&uri).ok()).ok_or("no SIP URI that can be called")?;
+        let place = uri.and_then(|uri| Place::of_uri(&uri).ok()).ok_or("not a SIP URI that can be called")?;
         let found = self.addresses(&place).await?;
         let near = found.into_iter().find(|(_, address)| self.reaches(*address));
         near.ok_or_else(|| format!("{}: no address", place.host()))
     }
 
-    /// Every address to which a host leads, with its transport, the first to be tried first.
+    /// Returns every address to which a host leads, with its transport, in the order in which they should be tried.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// Returns in words why the host has no address.
     pub async fn addresses(&self, place: &Place) -> Result<Vec<(Transport, SocketAddr)>, String> {
         let found = self.names.find(place).await?.destinations;
         let all = found.iter().flat_map(|to| to.addresses.iter().map(|address| (to.transport, *address)));
         Ok(all.collect())
     }
 
-    /// Whether a listener of ours is of this address's family.
+    /// Returns whether a listener of ours has this address's family.
     pub fn reaches(&self, address: SocketAddr) -> bool {
         self.listeners.iter().any(|own| own.address.is_ipv4() == address.is_ipv4())
     }
 
-    /// The trunk that has this address now: at this port if any, else at another.
+    /// Returns the trunk that has this address now: with this port if there is one, else with another.
     pub fn trunk_at(&self, address: SocketAddr) -> Option<String> {
         self.owners.of(address)
     }
 
-    /// How much the stack holds; `None` when it has stopped.
+    /// Returns how much the stack holds; `None` if it has stopped.
     pub async fn census(&self) -> Option<Census> {
         let (reply, answer) = oneshot::channel();
         self.control.send(Control::Census(reply)).await.ok()?;
         answer.await.ok()
     }
 
-    /// Carries out what was ordered before, lets connections write what waits for them (at most a second), and
-    /// closes everything.
+    /// Executes the commands sent before, lets connections write what is queued (for at most a second), and closes
+    /// everything.
     pub async fn stop(&self) {
         let (reply, done) = oneshot::channel();
         if self.control.send(Control::Stop(reply)).await.is_ok() {
-            // An error means that it has stopped already.
+            // An error means that the stack has already stopped.
             let _ = done.await;
         }
     }
@@ -363,16 +366,18 @@ impl SipHandle {
 pub struct SipStack;
 
 impl SipStack {
-    /// Orders that may wait for the endpoint.
+    /// Most commands that may wait for the endpoint.
     const COMMANDS: usize = 4096;
-    /// Events that may wait for the engine in its channel.
+    /// Most events that may wait for the engine in its channel.
     const EVENTS: usize = 1024;
 
-    /// Binds the listeners, resolves trunks' hosts and starts the task that owns the endpoint. A name that is not resolved
-    /// within 2 s is looked up further in the background. Connections are bounded by the process's table of descriptors.
+    /// Binds the listeners, resolves trunks' hosts and starts the task that owns the endpoint. A name that is not
+    /// resolved within 2 s is resolved in the background. Connections are bounded by the process's table of
+    /// descriptors.
     ///
     /// # Errors
-    /// [`StartError::Listen`] for an address that cannot be bound, [`StartError::Config`] for what cannot be read.
+    /// Returns [`StartError::Listen`] if an address cannot be bound, and [`StartError::Config`] for a configuration
+    /// that cannot be used.
     pub async fn start(
         sip: &SipConfig,
         trunks: &[TrunkConfig],
@@ -380,10 +385,10 @@ impl SipStack {
         SipStack::start_with(sip, trunks, ConnectionLimits::of_process()).await
     }
 
-    /// As [`start`](Self::start), with other bounds for connections.
+    /// Like [`start`](Self::start), with other bounds for connections.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As for [`start`](Self::start).
     pub async fn start_with(
         sip: &SipConfig,
         trunks: &[TrunkConfig],
@@ -392,11 +397,11 @@ impl SipStack {
         SipStack::start_supervised(sip, trunks, limits, Supervisor::log_only()).await
     }
 
-    /// As [`start_with`](Self::start_with); the stack is `SIP` to its supervisor, and its listeners and the resolver have names of
-    /// their own.
+    /// Like [`start_with`](Self::start_with); the supervisor lists the stack as `SIP`, and its listeners and the
+    /// resolver under their own names.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As for [`start`](Self::start).
     pub async fn start_supervised(
         sip: &SipConfig,
         trunks: &[TrunkConfig],
@@ -432,7 +437,7 @@ impl SipStack {
         let (control, control_out) = mpsc::channel(SipStack::COMMANDS);
         let (events_in, events) = mpsc::channel(SipStack::EVENTS);
         for listener in listeners.iter() {
-            tracing::info!(%listener, "SIP listens");
+            tracing::info!(%listener, "listening for SIP");
         }
         let security = stack::Security { server: sip.tls.clone(), roots };
         let trace = Trace::new(sip.trace, TraceBounds::default());
@@ -440,7 +445,7 @@ impl SipStack {
         stack::spawn(config, sockets, security, book, limits, trace, ends);
         let traces = sip.trace != TraceLevel::Off;
         let handle = SipHandle { control, listeners, names, owners, traces };
-        // The queue is empty yet.
+        // The queue is still empty.
         let _ = handle.send(SipCommand::TrunksStart);
         Ok((handle, events))
     }
@@ -450,7 +455,7 @@ fn fresh_seed() -> Result<[u8; 32], StartError> {
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed).map_err(|_| StartError::Config {
         key: "sip".into(),
-        problem: "the system gives no random numbers; tags and nonces cannot be made".into(),
+        problem: "the system provides no random numbers; tags and nonces cannot be created".into(),
     })?;
     Ok(seed)
 }

@@ -1,10 +1,10 @@
-//! How a connection comes to its byte stream: accepted, accepted and shaken hands (TLS), or opened by us.
+//! Opening of a connection's byte stream: accepted, accepted with a TLS handshake, or opened by us.
 //!
-//! Nothing here waits longer than its limit. Servers that we connect to over TLS must show a certificate that the system's
-//! roots, or the configured authority, vouch for, made for the host that was asked for (RFC 5922). Why a connection of ours could
-//! not be opened stands in the log.
+//! Nothing here waits longer than its limit. Servers that we connect to over TLS must present a certificate that is
+//! issued by one of the system's roots or the configured authority, for the requested host (RFC 5922). The reason why a
+//! connection of ours could not be opened is logged.
 //!
-//! Not here: what is read and written (`connection`), who may connect (`stack`).
+//! Not here: reading and writing (`connection`), admission of peers (`stack`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use super::connection::Why;
 use crate::error::StartError;
 
-/// A TCP peer that acknowledges nothing for this long is gone.
+/// Time without acknowledgement after which a TCP peer counts as disconnected.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An open byte stream.
@@ -36,11 +36,11 @@ pub(super) enum Stream {
 /// A stream that is not open yet.
 #[derive(Debug)]
 pub(super) enum Opening {
-    /// A peer has connected; there is nothing left to do.
+    /// A peer has connected; nothing else is needed.
     Accepted(TcpStream),
-    /// A peer has connected; its TLS handshake comes within the time given.
+    /// A peer has connected; its TLS handshake must complete within the given time.
     Handshake(TcpStream, Arc<ServerConfig>, Duration),
-    /// We connect.
+    /// We open the connection.
     Connect(Connect),
 }
 
@@ -48,11 +48,11 @@ pub(super) enum Opening {
 #[derive(Debug)]
 pub(super) struct Connect {
     pub(super) peer: SocketAddr,
-    /// Over TLS: whom we trust, and who the peer must be.
+    /// For TLS: the trusted roots, and the name that the peer's certificate must have.
     pub(super) tls: Option<(Roots, String)>,
-    /// For all of it.
+    /// Time limit for the whole opening.
     pub(super) within: Duration,
-    /// Given back when it is open or has failed.
+    /// Released when the connection is open or has failed.
     pub(super) _attempt: OwnedSemaphorePermit,
 }
 
@@ -110,11 +110,11 @@ fn tune(stream: &TcpStream) {
     let tuned =
         stream.set_nodelay(true).and_then(|()| socket2::SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT)));
     if let Err(error) = tuned {
-        tracing::debug!(%error, "TCP options stay as they are");
+        tracing::debug!(%error, "TCP options not changed");
     }
 }
 
-/// Whom servers' certificates must be vouched for by. The system's roots are read when they are first needed.
+/// Authorities for servers' certificates. The system's roots are read when they are first needed.
 #[derive(Clone, Debug)]
 pub(super) struct Roots {
     own: Arc<[CertificateDer<'static>]>,
@@ -122,7 +122,7 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// The system's roots, and those in the PEM file `ca` (`sip.tls_ca`).
+    /// Combines the system's roots with those in the PEM file `ca` (`sip.tls_ca`).
     pub(super) fn new(ca: Option<&Path>) -> Result<Roots, StartError> {
         let own: Vec<CertificateDer<'static>> = match ca {
             None => Vec::new(),
@@ -136,11 +136,13 @@ impl Roots {
                 if read.is_empty() {
                     return Err(wrong("holds no PEM certificate".into()));
                 }
-                // Now, not when the first connection is wanted.
+                // Checked now, not when the first connection is opened.
                 let mut store = RootCertStore::empty();
                 for (n, certificate) in read.iter().enumerate() {
                     let added = store.add(certificate.clone());
-                    added.map_err(|error| wrong(format!("certificate {} vouches for nobody: {error}", n + 1)))?;
+                    added.map_err(|error| {
+                        wrong(format!("certificate {} cannot be used as an authority: {error}", n + 1))
+                    })?;
                 }
                 read
             }
@@ -163,7 +165,7 @@ fn client_config(own: &[CertificateDer<'static>]) -> io::Result<Arc<ClientConfig
     for error in &system.errors {
         tracing::warn!(%error, "some of the system's root certificates cannot be read");
     }
-    // Stores hold odd certificates; those that cannot be used vouch for nobody.
+    // System stores may hold malformed certificates; those are skipped.
     let (_usable, _odd) = roots.add_parsable_certificates(system.certs);
     for certificate in own {
         roots.add(certificate.clone()).map_err(|error| io::Error::other(format!("sip.tls_ca: {error}")))?;
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_authority_that_cannot_be_used_is_refused_at_the_start_and_named() {
+    fn an_unusable_authority_is_refused_and_named_at_the_start() {
         let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
         let good = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert.pem();
         for (text, told) in [

@@ -1,16 +1,16 @@
-//! Where names lead: SRV records, then addresses (RFC 3263, without NAPTR), and what trunks' names lead to now.
+//! Name resolution: SRV records, then addresses (RFC 3263, without NAPTR), and the current addresses of trunks.
 //!
 //! ```text
 //!   Place ─┬─ an address ───────────────────────────────▶ itself
-//!          ├─ a port is written ──▶ A, AAAA ────────────▶ its addresses
+//!          ├─ with a port ────────▶ A, AAAA ────────────▶ its addresses
 //!          └─ else ─▶ SRV of udp, tcp, tls (or the one asked for) ─▶ their targets' addresses
-//!                     none of these ─▶ A, AAAA at the standard port
+//!                     if there are none ─▶ A, AAAA at the standard port
 //!   Book: every name of every trunk ── at start, when its records expire, after a failure ──▶ TrunkResolved
 //! ```
 //!
-//! Look-ups run by themselves, side by side: one that never ends delays no other. A name that cannot be resolved keeps the
-//! addresses it had. Sources: RFC 2782, RFC 3263, RFC 5922 (a certificate is for the name that was written, not for
-//! where SRV leads).
+//! Look-ups run independently side by side: one that never ends delays no other. A name that cannot be resolved keeps
+//! the addresses it had. Sources: RFC 2782, RFC 3263, RFC 5922 (a certificate must be for the configured name, not for
+//! the target of an SRV record).
 //!
 //! Not here: which of several destinations a call takes (`sip`).
 
@@ -41,33 +41,33 @@ use crate::sip::{Destination, SipCommand, Transport, Trunk};
 
 /// How long the start waits for trunks' names.
 const START: Duration = Duration::from_secs(2);
-/// How long one question to a name server may stay unanswered; it is asked twice.
+/// Time-out of one query to a name server; each is sent twice.
 const QUESTION: Duration = Duration::from_secs(2);
-/// How long one look-up may take in all.
+/// Time-out of one look-up in all.
 const LOOK_UP: Duration = Duration::from_secs(10);
-/// Records are believed at least and at most this long, whatever they say.
+/// Shortest and longest time for which records are used, whatever their own TTL.
 const TTL: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
-/// Pause after a first failure; it doubles up to the longest time that records are believed.
+/// Pause after a first failure; it doubles up to the longest time for which records are used.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
-/// Most SRV records of one name, and most addresses of one host, that are looked at.
+/// Most SRV records of one name, and most addresses of one host, that are used.
 const RECORDS: usize = 16;
 /// Transports in the order in which SRV records are preferred, with their service and standard port.
 const SERVICES: [(Transport, &str, u16); 3] =
     [(Transport::Udp, "_sip._udp", 5060), (Transport::Tcp, "_sip._tcp", 5060), (Transport::Tls, "_sips._tcp", 5061)];
 
-/// What a place leads to.
+/// The result of resolving a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// At least one, in order of priority.
+    /// At least one destination, in order of priority.
     pub(super) destinations: Vec<Destination>,
-    /// How long the records may be believed.
+    /// How long the records may be used.
     ttl: Duration,
 }
 
-/// Asks name servers.
+/// Queries name servers.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// Or why there is none to be asked.
+    /// The resolver, or why there is none.
     resolver: Result<TokioResolver, String>,
 }
 
@@ -89,14 +89,14 @@ impl Names {
         let resolver = builder.and_then(|mut builder| {
             builder.options_mut().timeout = QUESTION;
             builder.options_mut().attempts = 1;
-            // What was found is kept here, for as long as it may be believed.
+            // Results are cached here, for as long as they may be used.
             builder.options_mut().cache_size = 0;
             builder.build().map_err(|error| error.to_string())
         });
-        Names { resolver: resolver.map_err(|error| format!("no name server can be asked: {error}")) }
+        Names { resolver: resolver.map_err(|error| format!("no name server is available: {error}")) }
     }
 
-    /// Where `place` leads. The error is for people.
+    /// Returns the addresses of `place`. The error is a text for people.
     pub(super) async fn find(&self, place: &Place) -> Result<Found, String> {
         if place.ip().is_none() && place.port.is_none() {
             let looked_up = self.services(place).await.map_err(|error| format!("{}: {error}", place.host))?;
@@ -116,7 +116,7 @@ impl Names {
         Ok(Found { destinations: vec![destination], ttl })
     }
 
-    /// What SRV records say; `None` when there are none.
+    /// Returns the content of SRV records; `None` if there are none.
     async fn services(&self, place: &Place) -> Result<Option<Found>, String> {
         let asked = |transport| place.transport.is_none_or(|wanted| wanted == transport);
         let ask = async |(transport, service, _): (Transport, &str, u16)| {
@@ -127,7 +127,7 @@ impl Names {
         let answers = [answers.0, answers.1, answers.2];
         let holds_any = |(records, _): &(Vec<SRV>, Duration)| !records.is_empty();
         let Some(n) = answers.iter().position(|answer| answer.as_ref().is_ok_and(holds_any)) else {
-            // One that failed may have had some.
+            // A query that failed may have had some.
             return answers.into_iter().collect::<Result<Vec<_>, _>>().map(|_| None);
         };
         let (transport, _, _) = SERVICES[n];
@@ -149,13 +149,13 @@ impl Names {
         }
         match failure {
             Some(error) if destinations.is_empty() => Err(error),
-            // Without one of its targets the name is asked again soon.
+            // If one of its targets is missing, the name is resolved again soon.
             Some(_) => Ok(Some(Found { destinations, ttl: TTL.0 })),
             None => Ok(Some(Found { destinations, ttl })),
         }
     }
 
-    /// SRV records in order of priority. A target of "." says that the service is not there.
+    /// Returns SRV records in order of priority. A target of "." means that the service does not exist.
     async fn service(&self, service: &str, host: &str) -> Result<(Vec<SRV>, Duration), String> {
         let name = format!("{service}.{}.", host.trim_end_matches('.'));
         match self.resolver.as_ref()?.srv_lookup(name).await {
@@ -173,7 +173,7 @@ impl Names {
     }
 
     async fn addresses(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), String> {
-        let lookup = self.resolver.as_ref()?.lookup_ip(host).await.map_err(|error| in_words(&error))?;
+        let lookup = self.resolver.as_ref()?.lookup_ip(host).await.map_err(|error| error_text(&error))?;
         let ips: Vec<IpAddr> = lookup.iter().take(RECORDS).collect();
         if ips.is_empty() {
             return Err("no address".into());
@@ -186,12 +186,12 @@ fn valid_for(until: Instant) -> Duration {
     until.saturating_duration_since(clock::now())
 }
 
-/// That there are no records is an answer, too.
+/// Maps the answer that there are no records to `Ok`.
 fn no_records(error: &NetError) -> Result<(), String> {
-    if error.is_no_records_found() { Ok(()) } else { Err(in_words(error)) }
+    if error.is_no_records_found() { Ok(()) } else { Err(error_text(error)) }
 }
 
-fn in_words(error: &NetError) -> String {
+fn error_text(error: &NetError) -> String {
     if error.is_no_records_found() { "the name server knows no such host".into() } else { error.to_string() }
 }
 
@@ -200,24 +200,24 @@ fn in_words(error: &NetError) -> String {
 struct Entry {
     trunk: String,
     place: Place,
-    /// Its turn: lower is tried first.
+    /// Rank: lower is tried first.
     rank: u16,
     /// Share of calls among hosts of the same rank; a name's SRV records have their own.
     weight: Option<u16>,
-    /// What it led to last.
+    /// Destinations that it led to last.
     found: Vec<Destination>,
-    /// When it is looked up again; `None` for addresses, and while it is being looked up.
+    /// Time of the next look-up; `None` for addresses, and while a look-up is running.
     due: Option<Instant>,
     /// Failures since the last success.
     failures: u32,
 }
 
-/// Which addresses are a trunk's now, in the order of the configuration.
+/// Current addresses of trunks, in the order of the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Owners(RwLock<Vec<(String, SocketAddr)>>);
 
 impl Owners {
-    /// The trunk at this address and port, else one at this address: a carrier has many ports.
+    /// Returns the trunk with this address and port, else one with this address: a carrier uses many ports.
     pub(super) fn of(&self, address: SocketAddr) -> Option<String> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let ip = address.ip().to_canonical();
@@ -227,7 +227,7 @@ impl Owners {
     }
 }
 
-/// All hosts of all trunks, and what they lead to.
+/// All hosts of all trunks, and their current addresses.
 #[derive(Debug)]
 pub(super) struct Book {
     names: Arc<Names>,
@@ -237,15 +237,15 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Looks everything up. What has not come after 2 s comes later, by [`Book::run`].
+    /// Resolves everything. Names that are not resolved within 2 s are resolved later by [`Book::run`].
     ///
     /// # Errors
-    /// A host that cannot be read, or a trunk without any.
+    /// Returns an error for a host that cannot be read, or a trunk without hosts; correct the configuration.
     pub(super) async fn open(trunks: &[TrunkConfig], names: &Arc<Names>) -> Result<Book, StartError> {
         let mut book =
             Book { names: Arc::clone(names), owners: Arc::default(), entries: Vec::new(), look_ups: JoinSet::new() };
         for trunk in trunks {
-            book.write_down(trunk)?;
+            book.add_trunk(trunk)?;
         }
         for index in 0..book.entries.len() {
             book.look_up(index);
@@ -266,21 +266,19 @@ impl Book {
         Ok(book)
     }
 
-    /// Notes the hosts of a trunk.
-    fn write_down(&mut self, trunk: &TrunkConfig) -> Result<(), StartError> {
+    /// Adds the hosts of a trunk.
+    fn add_trunk(&mut self, trunk: &TrunkConfig) -> Result<(), StartError> {
         let fail = |problem| StartError::Config { key: format!("trunks.{}.hosts", trunk.name), problem };
         if trunk.hosts.is_empty() {
             return Err(fail("expected at least one host".into()));
         }
         let read = |host: &String| {
-            let expected = "expected HOST, HOST:PORT, or one of these after udp:, tcp: or tls:, with ;priority=N and ;weight=N behind it";
+            let expected = "expected HOST, HOST:PORT, or one of these after udp:, tcp: or tls:, then optionally ;priority=N and ;weight=N";
             place::ranked(host).ok_or_else(|| fail(format!("`{host}`: {expected}")))
         };
         let hosts = trunk.hosts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         if hosts.iter().any(|host| host.priority.is_some() != hosts[0].priority.is_some()) {
-            return Err(fail(
-                "expected ;priority=N with all hosts, or with none, which are then tried in order".into(),
-            ));
+            return Err(fail("expected ;priority=N with all hosts, or with none; then they are tried in order".into()));
         }
         for (n, Ranked { place, priority, weight }) in hosts.into_iter().enumerate() {
             let rank = priority.unwrap_or(u16::try_from(n).unwrap_or(u16::MAX));
@@ -290,12 +288,12 @@ impl Book {
         Ok(())
     }
 
-    /// Which addresses are a trunk's, kept up to date by this book.
+    /// Returns the trunks' addresses, which this book keeps up to date.
     pub(super) fn owners(&self) -> Arc<Owners> {
         Arc::clone(&self.owners)
     }
 
-    /// The trunks with what is known of them.
+    /// Returns the trunks with the addresses known now.
     pub(super) fn trunks(&self) -> Vec<Trunk> {
         let mut trunks: Vec<Trunk> = Vec::new();
         for entry in &self.entries {
@@ -308,7 +306,7 @@ impl Book {
         trunks
     }
 
-    /// A trunk's destinations: those of a rank come after all of the rank before it.
+    /// Returns a trunk's destinations: those of one rank after all those of lower ranks.
     fn destinations(&self, trunk: &str) -> Vec<Destination> {
         let mut entries: Vec<&Entry> = self.entries.iter().filter(|entry| entry.trunk == trunk).collect();
         entries.sort_by_key(|entry| entry.rank);
@@ -330,7 +328,7 @@ impl Book {
         self.await_answer(index, async move { names.find(&place).await });
     }
 
-    /// A look-up ends with an answer whatever becomes of it: its host is due again only then.
+    /// Runs a look-up that always ends with a result: only then is its host due again.
     fn await_answer(&mut self, index: usize, answer: impl Future<Output = Result<Found, String>> + Send + 'static) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         entry.due = None;
@@ -338,14 +336,14 @@ impl Book {
         self.look_ups.spawn(async move {
             let found = match timeout(LOOK_UP, AssertUnwindSafe(answer).catch_unwind()).await {
                 Ok(Ok(found)) => found,
-                Ok(Err(_)) => Err(format!("{host}: the look-up ended by a fault of ours")),
-                Err(_) => Err(format!("{host}: the name server does not answer")),
+                Ok(Err(_)) => Err(format!("{host}: the look-up ended with an internal error")),
+                Err(_) => Err(format!("{host}: the name server did not answer")),
             };
             (index, found)
         });
     }
 
-    /// Notes what a look-up gave; the trunk whose destinations have changed by it.
+    /// Applies the result of a look-up; returns the trunk if its destinations have changed.
     fn take(&mut self, index: usize, result: Result<Found, String>) -> Option<String> {
         let entry = self.entries.get_mut(index)?;
         let (trunk, now) = (&entry.trunk, clock::now());
@@ -364,7 +362,7 @@ impl Book {
                 entry.found = destinations;
                 let trunk = entry.trunk.clone();
                 if changed {
-                    self.tell_owners();
+                    self.update_owners();
                 }
                 changed.then_some(trunk)
             }
@@ -378,7 +376,7 @@ impl Book {
         }
     }
 
-    fn tell_owners(&self) {
+    fn update_owners(&self) {
         let of_entry = |entry: &Entry| -> Vec<(String, SocketAddr)> {
             let addresses = entry.found.iter().flat_map(|destination| &destination.addresses);
             addresses.map(|address| (entry.trunk.clone(), *address)).collect()
@@ -387,13 +385,13 @@ impl Book {
         *self.owners.0.write().unwrap_or_else(PoisonError::into_inner) = owners;
     }
 
-    /// Keeps all names up to date, until it is dropped.
+    /// Keeps all names up to date until it is dropped.
     pub(super) async fn run(mut self, orders: mpsc::Sender<SipCommand>) {
         loop {
             let next = self.entries.iter().filter_map(|entry| entry.due).min();
             tokio::select! {
                 Some(joined) = self.look_ups.join_next() => {
-                    // Only one that was cancelled has no answer, and nobody cancels.
+                    // Only a cancelled look-up has no result, and none is cancelled.
                     let Ok((index, result)) = joined else { continue };
                     let Some(trunk) = self.take(index, result) else { continue };
                     let destinations = self.destinations(&trunk);
@@ -427,7 +425,7 @@ mod tests {
             look_ups: JoinSet::new(),
         };
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-        book.write_down(&TrunkConfig { name: "carrier".into(), hosts, ..TrunkConfig::default() }).unwrap();
+        book.add_trunk(&TrunkConfig { name: "carrier".into(), hosts, ..TrunkConfig::default() }).unwrap();
         book
     }
 
@@ -439,7 +437,7 @@ mod tests {
         Ok(Found { destinations: addresses.iter().map(destination).collect(), ttl: Duration::from_secs(ttl) })
     }
 
-    /// In how many seconds a host is looked up again after `result`.
+    /// Returns the seconds until a host is resolved again after `result`.
     fn pause(book: &mut Book, result: Result<Found, String>) -> u64 {
         let now = clock::now();
         book.take(0, result);
@@ -447,7 +445,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failing_name_keeps_its_addresses_and_is_asked_ever_more_rarely() {
+    async fn a_failing_name_keeps_its_addresses_and_is_resolved_less_and_less_often() {
         let mut book = book(&["carrier.test"]);
         let there = || found(&[("192.0.2.1:5060", 0)], 60);
         assert_eq!(book.take(0, there()).as_deref(), Some("carrier"));
@@ -463,10 +461,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_up_that_panics_is_a_failure_and_its_host_is_asked_again() {
+    async fn a_look_up_that_panics_counts_as_a_failure_and_is_repeated() {
         let mut book = book(&["carrier.test"]);
         book.take(0, found(&[("192.0.2.1:5060", 0)], 60));
-        book.await_answer(0, async { panic!("a look-up breaks, as this test wants it to") });
+        book.await_answer(0, async { panic!("a look-up panics on purpose") });
         assert_eq!(book.entries[0].due, None, "it is under way");
         let (index, result) = book.look_ups.join_next().await.unwrap().expect("an answer, not a panic");
         assert!(result.as_ref().unwrap_err().contains("carrier.test"));
@@ -475,7 +473,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn records_are_believed_for_half_a_minute_to_five() {
+    async fn records_are_used_for_half_a_minute_to_five_minutes() {
         let mut book = book(&["carrier.test"]);
         for (ttl, seconds) in [(0, 30), (60, 60), (86_400, 300)] {
             assert_eq!(pause(&mut book, found(&[("192.0.2.1:5060", 0)], ttl)), seconds);
@@ -483,12 +481,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hosts_of_one_priority_share_calls_by_their_weights_and_come_before_the_next() {
+    async fn hosts_of_one_priority_share_calls_by_weight_before_the_next_priority() {
         let mut book = book(&["192.0.2.1;priority=2", "192.0.2.2;priority=1;weight=3", "c.test;priority=1;weight=1"]);
         for (index, address) in [(0, "192.0.2.1:5060"), (1, "192.0.2.2:5060")] {
             book.take(index, found(&[(address, 0)], 60));
         }
-        // Its SRV records weigh against each other by themselves.
+        // Its SRV records are weighted among themselves.
         book.take(2, found(&[("192.0.2.3:5060", 0), ("192.0.2.4:5060", 5)], 60));
         let order: Vec<(String, u16, u16)> = book
             .destinations("carrier")
@@ -509,13 +507,13 @@ mod tests {
         ] {
             let hosts = hosts.into_iter().map(str::to_owned).collect();
             let trunk = TrunkConfig { name: "carrier".into(), hosts, ..TrunkConfig::default() };
-            let error = book(&["192.0.2.9"]).write_down(&trunk).unwrap_err().to_string();
+            let error = book(&["192.0.2.9"]).add_trunk(&trunk).unwrap_err().to_string();
             assert!(error.contains("trunks.carrier.hosts") && error.contains(told), "{error}");
         }
     }
 
     #[tokio::test]
-    async fn a_host_s_destinations_come_after_those_of_the_host_before() {
+    async fn destinations_keep_the_order_of_the_hosts() {
         let mut book = book(&["a.test", "b.test", "192.0.2.3"]);
         book.take(1, found(&[("192.0.2.2:5060", 0)], 60));
         book.take(2, found(&[("192.0.2.3:5060", 0)], 60));

@@ -1,4 +1,12 @@
-//! The task that owns the endpoint: everything comes to it, nothing that it does can wait for a peer.
+//! The task that owns the endpoint.
+//!
+//! All input comes to this task by bounded channels: commands, datagrams, messages of connections, changed trunks. It
+//! feeds the endpoint, sends datagrams at once, and puts other messages into the queues of their connections. Nothing
+//! that it does can wait for a peer. It also admits connections, opens ours, and closes those that are idle or stay
+//! strangers.
+//!
+//! Not here: reading and writing of connections (`connection`), opening of streams (`opening`), resolution of names
+//! (`resolve`).
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -25,25 +33,26 @@ use crate::net::supervisor::Supervisor;
 use crate::sip::numbered::Numbered;
 use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipCommand, SipEvent, SipOutput, Trace, Transport};
 
-/// Datagrams that may wait for the owner; more are dropped, and retransmission heals it.
+/// Most datagrams that may wait for the owner; more are dropped and left to retransmission.
 const DATAGRAMS: usize = 4096;
-/// Messages of all connections that may wait for the owner; readers wait when it is full.
+/// Most messages of all connections that may wait for the owner; readers wait while it is full.
 const STREAMS: usize = 1024;
-/// Events beyond the engine's channel; with more, the network is no longer read.
+/// Most events beyond the engine's channel; while there are more, the network is not read.
 const WAITING_EVENTS: usize = 4096;
-/// What connections may take to write what waits when the stack stops.
+/// Time in which connections may write what is queued when the stack stops.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The gauges of what the endpoint holds follow this often, and idle connections are looked for.
+/// Interval at which the gauges of the endpoint's sizes are updated, and idle connections are searched.
 const LOOK_ROUND: Duration = Duration::from_secs(1);
-/// Changed trunks that may wait for the owner; the look-ups wait when it is full.
+/// Most changed trunks that may wait for the owner; the look-ups wait while it is full.
 const RESOLVED: usize = 16;
-/// How many peers' views of a listener on all addresses are remembered.
+/// Most peers for which the address of a listener on all addresses is cached.
 const VIEWS: usize = 1024;
-/// Accepted connections that may be waiting for the owner, or closing, beside those that have a place: each holds a descriptor.
+/// Most accepted connections that may be waiting for the owner, or closing, in addition to those that have a place;
+/// each holds a descriptor.
 const PLACELESS: usize = 16;
-/// Known peers are looked at this often: one whose registration has ended is a stranger again.
+/// Interval at which known peers are checked: one whose registration has ended is a stranger again.
 const LOOK_AT_KNOWN: Duration = Duration::from_secs(10);
-/// Refused and displaced connections are logged at most this often.
+/// Shortest interval between log lines about refused and displaced connections.
 const TELL_REFUSALS: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -52,16 +61,16 @@ struct UdpListener {
     bound: SocketAddr,
 }
 
-/// Whom we are to TLS peers, and whom we trust.
+/// Our identity towards TLS peers, and the authorities that we trust.
 pub(super) struct Security {
-    /// How TLS listeners shake hands; there is one when there are such listeners.
+    /// Configuration of TLS listeners; set if there are any.
     pub(super) server: Option<Arc<ServerConfig>>,
     pub(super) roots: Roots,
 }
 
-/// Messages that may wait for one connection of ours.
+/// Most messages that may wait for one connection of ours.
 const TRUNK_QUEUE: usize = 4096;
-/// How long registrars have to take back our registrations when we stop.
+/// Time that registrars have to remove our registrations when we stop.
 const UNREGISTER: Duration = Duration::from_secs(1);
 
 struct Stack {
@@ -73,42 +82,43 @@ struct Stack {
     connections: Numbered<FlowId, Connection>,
     /// Accepted TCP and TLS connections.
     accepted: ConnectionTable<FlowId>,
-    /// Accepted connections that have ended, and may still write what waits for a slow peer: they keep their places until they
-    /// are gone, and make room first.
+    /// Accepted connections that have ended but may still write to a slow peer. They keep their places until they are
+    /// closed, and are the first to make room.
     ending: Numbered<FlowId, CancellationToken>,
     /// Sockets of accepted connections that may be open.
     sockets: Arc<Semaphore>,
-    /// Connections that we have opened, and when they were needed last.
+    /// Connections that we have opened, and the time of their last use.
     outgoing: Numbered<FlowId, Instant>,
     /// Connections that we may be opening at once.
     attempts: Arc<Semaphore>,
     websockets: ConnectionTable<FlowId>,
-    /// When known peers were looked at last.
+    /// Time of the last check of known peers.
     looked_at_known: Instant,
     refusals: Refusals,
     /// Our address as seen by peers of listeners on all addresses.
     views: HashMap<(FlowId, IpAddr), SocketAddr>,
-    /// Our address in messages over WebSockets, whose socket is the HTTP server's.
+    /// Our address in messages over WebSockets, whose socket belongs to the HTTP server.
     ws_local: SocketAddr,
     events: mpsc::Sender<SipEvent>,
     waiting: VecDeque<SipEvent>,
     streams: mpsc::Sender<Inbound>,
     next_flow: u64,
     tasks: TaskTracker,
-    /// Ends everything.
+    /// Cancelled to stop everything.
     root: CancellationToken,
-    /// Ends listeners and look-ups: nothing new comes.
+    /// Stops listeners and look-ups: no new input arrives.
     intake: CancellationToken,
 }
 
-/// The owner's ends of its channels with the engine, and who is told when it or one of its listeners ends.
+/// The owner's ends of its channels with the engine, and the supervisor that learns of the end of the owner or a
+/// listener.
 pub(super) struct Ends {
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) events: mpsc::Sender<SipEvent>,
     pub(super) supervisor: Supervisor,
 }
 
-/// Starts the owner with its listeners' tasks.
+/// Starts the owner and its listeners' tasks.
 pub(super) fn spawn(
     config: EndpointConfig,
     sockets: Vec<Bound>,
@@ -161,7 +171,7 @@ pub(super) fn spawn(
     supervisor.spawn("SIP", stack.run(inputs));
 }
 
-/// All that comes to the owner.
+/// The inputs of the owner.
 struct Inputs {
     control: mpsc::Receiver<Control>,
     datagrams: mpsc::Receiver<Datagram>,
@@ -207,7 +217,7 @@ impl Stack {
         let events = self.events.clone();
         let mut round = tokio::time::interval(LOOK_ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        // Who asked to stop, and until when registrations may still be taken back.
+        // The stop request to confirm, and the deadline for removing our registrations.
         let mut leaving: Option<(oneshot::Sender<()>, Instant)> = None;
         let mut alarm = Alarm::new();
         let stopped = loop {
@@ -223,31 +233,31 @@ impl Stack {
                             room.send(event);
                         }
                     }
-                    // Without an engine there is nothing to do for SIP.
+                    // Without an engine SIP has no purpose.
                     Err(_) => break None,
                 },
                 _ = round.tick() => {
                     meters::sizes(&self.endpoint.sizes());
                     meters::trunks(&self.endpoint.trunk_status(clock::now()));
                     meters::trace(&self.trace.census());
-                    self.look_round(clock::now());
+                    self.run_periodic(clock::now());
                 }
                 Some(command) = resolved.recv() => self.endpoint.handle_command(command, clock::now()),
                 () = alarm.ring(self.endpoint.poll_timeout()) => self.endpoint.handle_timeout(clock::now()),
                 order = control.recv() => match order {
                     Some(Control::Command(command)) => self.endpoint.handle_command(*command, clock::now()),
-                    // Whoever asked may have given up: then its ends of the connection are gone.
+                    // The caller may have gone away; its ends of the connection are then closed.
                     Some(Control::Attach(connection, reply)) => drop(reply.send(self.attach(*connection))),
                     Some(Control::CredentialEnd(user, reply)) => {
                         self.endpoint.handle_command(SipCommand::CredentialEnd { user }, clock::now());
-                        // Whoever asked may have given up waiting.
+                        // The caller may have gone away.
                         let _ = reply.send(());
                     }
-                    Some(Control::Census(reply)) => self.tell_census(reply),
-                    // Whoever asked may have given up waiting.
+                    Some(Control::Census(reply)) => self.send_census(reply),
+                    // The caller may have gone away.
                     Some(Control::Trunks(reply)) => drop(reply.send(self.endpoint.trunk_status(clock::now()))),
                     Some(Control::Label(dialog, label)) => self.trace.label(dialog, *label),
-                    // Whoever asked may have given up waiting.
+                    // The caller may have gone away.
                     Some(Control::Trace(call, reply)) => drop(reply.send(self.trace.of_call(call))),
                     Some(Control::Stop(reply)) if leaving.is_none() => {
                         self.endpoint.handle_command(SipCommand::Drain, clock::now());
@@ -265,7 +275,7 @@ impl Stack {
         };
         self.stop(streams).await;
         if let Some(reply) = stopped {
-            // Whoever asked may have given up waiting.
+            // The caller may have gone away.
             let _ = reply.send(());
         }
     }
@@ -295,12 +305,12 @@ impl Stack {
     fn take_inbound(&mut self, inbound: Inbound) {
         match inbound {
             Inbound::Message { flow, bytes, _credit } => {
-                // A message that was under way when its connection was closed has no way back.
+                // A message that arrives after its connection was closed cannot be answered.
                 if self.connections.contains_key(&flow.id) {
                     meters::message(&bytes);
                     self.handle_message(&flow, &bytes);
-                    self.acquaint(&flow);
-                    self.note_spoken(flow.id);
+                    self.mark_known(&flow);
+                    self.mark_spoken(flow.id);
                 }
             }
             Inbound::Closed { flow, why } => drop(self.forget(flow, why)),
@@ -314,8 +324,8 @@ impl Stack {
         }
     }
 
-    /// A peer that is no stranger any more may be silent for longer, and keeps its place.
-    fn acquaint(&mut self, flow: &Flow) {
+    /// Marks a peer that is no longer a stranger: it may be silent for longer, and keeps its place.
+    fn mark_known(&mut self, flow: &Flow) {
         if let Some(connection) = self.connections.get_mut(&flow.id)
             && connection.stranger_since.is_some()
             && self.endpoint.is_flow_known(flow)
@@ -328,8 +338,8 @@ impl Stack {
         }
     }
 
-    /// A stranger that has sent a message is left in peace for longer.
-    fn note_spoken(&mut self, id: FlowId) {
+    /// Records that a stranger has sent a message, which gives it more time.
+    fn mark_spoken(&mut self, id: FlowId) {
         if let Some(connection) = self.connections.get_mut(&id)
             && connection.stranger_since.is_some()
             && !std::mem::replace(&mut connection.has_spoken, true)
@@ -384,7 +394,7 @@ impl Stack {
         }
     }
 
-    /// The endpoint wants a connection. It is opened by a task of its own.
+    /// Opens a connection for the endpoint, in a separate task.
     fn connect(&mut self, flow: Flow, server_name: String) {
         let Ok(attempt) = Arc::clone(&self.attempts).try_acquire_owned() else {
             meters::refused("connecting");
@@ -396,10 +406,10 @@ impl Stack {
         self.open(flow, Opening::Connect(connect), Standing::Known, None);
     }
 
-    /// `socket`: held until it is closed.
+    /// Starts the task of a connection. `socket` is held until the connection is closed.
     fn open(&mut self, flow: Flow, opening: Opening, standing: Standing, socket: Option<OwnedSemaphorePermit>) {
         let token = self.root.child_token();
-        // A trunk's connection carries all its calls, and theirs wait while it is opened.
+        // A trunk's connection carries all its calls, whose messages wait while it is opened.
         let room = if flow.id.is_outgoing() { TRUNK_QUEUE } else { self.limits.queue };
         let (outgoing, queue) = mpsc::channel(room);
         let inbox = Inbox::new(flow, self.streams.clone(), token.clone(), self.limits);
@@ -410,7 +420,7 @@ impl Stack {
             carried.await;
             if socket.is_some() {
                 drop(socket);
-                // The owner may have stopped: then nobody counts any more.
+                // The owner may have stopped; its count is then no longer needed.
                 let _ = owner.send(Inbound::Gone { flow: flow.id }).await;
             }
         });
@@ -418,18 +428,18 @@ impl Stack {
         self.remember(Connection { flow, outgoing, token, known, stranger_since, has_spoken: false });
     }
 
-    /// What is due once a second.
-    fn look_round(&mut self, now: Instant) {
+    /// Does the work that is due once a second.
+    fn run_periodic(&mut self, now: Instant) {
         self.close_idle(now);
         self.close_strangers(now);
         if now.saturating_duration_since(self.looked_at_known) >= LOOK_AT_KNOWN {
             self.looked_at_known = now;
             self.look_at_known(now);
         }
-        self.refusals.tell(now);
+        self.refusals.log(now);
     }
 
-    /// Closes whoever has been a stranger for too long.
+    /// Closes peers that have been strangers for too long.
     fn close_strangers(&mut self, now: Instant) {
         let is_over = |since: Instant| now.saturating_duration_since(since) >= self.limits.stranger_life;
         let strangers =
@@ -442,7 +452,7 @@ impl Stack {
         }
     }
 
-    /// A peer whose registration, call or trunk is gone is a stranger again.
+    /// Makes peers strangers again whose registration, call or trunk has ended.
     fn look_at_known(&mut self, now: Instant) {
         let incoming = self.connections.values_mut().filter(|connection| !connection.flow.id.is_outgoing());
         for connection in incoming.filter(|connection| connection.stranger_since.is_none()) {
@@ -506,7 +516,7 @@ impl Stack {
         self.connections.insert(connection.flow.id, connection);
     }
 
-    /// A connection has ended or is to end: what its queue holds may still be written.
+    /// Removes a connection that has ended or is being closed: its queue may still be written.
     fn forget(&mut self, id: FlowId, why: &'static str) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
         meters::connections(connection.flow.transport, -1.0);
@@ -514,7 +524,7 @@ impl Stack {
         tracing::debug!(flow = id.0, why, "SIP connection closed");
         if connection.flow.transport.is_websocket() {
             self.websockets.leave(id);
-            // Its reader holds the other end; TCP's ends with the writer.
+            // Its reader holds the other end; a TCP reader ends with the writer.
             connection.token.cancel();
         } else if self.outgoing.remove(&id).is_none() {
             self.accepted.set_standing(id, Standing::Stranger);
@@ -535,7 +545,7 @@ impl Stack {
                 }
                 SipOutput::Event(event) => {
                     self.trace_event(&event);
-                    self.tell(event);
+                    self.send_event(event);
                 }
                 SipOutput::Connect { flow, server_name } => self.connect(flow, server_name),
                 SipOutput::CloseFlow(id) => drop(self.forget(id, "evicted")),
@@ -551,8 +561,8 @@ impl Stack {
         }
     }
 
-    /// Straight into the engine's channel while nothing waits before it.
-    fn tell(&mut self, event: SipEvent) {
+    /// Sends an event, directly into the engine's channel if no earlier one is waiting.
+    fn send_event(&mut self, event: SipEvent) {
         if !self.waiting.is_empty() {
             return self.waiting.push_back(event);
         }
@@ -573,7 +583,7 @@ impl Stack {
             return;
         }
         let Some(connection) = self.connections.get(&flow.id) else {
-            // Closed meanwhile: what waits for an answer to this is to hear it now, not after its time-out.
+            // The connection has closed: requests that wait for a response must fail now, not at their time-out.
             meters::send_failed();
             return self.endpoint.handle_flow_closed(flow.id, clock::now());
         };
@@ -594,9 +604,9 @@ impl Stack {
         }
     }
 
-    fn tell_census(&self, reply: oneshot::Sender<Census>) {
+    fn send_census(&self, reply: oneshot::Sender<Census>) {
         let (sizes, connections) = (self.endpoint.sizes(), self.connections.len());
-        // Whoever asked may have given up waiting.
+        // The caller may have gone away.
         let _ = reply.send(Census { sizes, connections, waiting_events: self.waiting.len() });
     }
 
@@ -605,21 +615,21 @@ impl Stack {
         self.intake.cancel();
         for (_, connection) in self.connections.drain() {
             meters::connections(connection.flow.transport, -1.0);
-            // A WebSocket's writer is the HTTP server; it writes what it has and closes.
+            // The writer of a WebSocket is the HTTP server; it writes what it has and closes.
             if connection.flow.transport.is_websocket() {
                 connection.token.cancel();
             }
         }
         self.listeners.clear();
         self.tasks.close();
-        // Readers end with their writers, so that this wait is for last words alone.
+        // Readers end with their writers, so this waits only for what is still queued.
         let _ = tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await;
         self.root.cancel();
         self.tasks.wait().await;
     }
 }
 
-/// Connections that were refused or displaced since they were logged last.
+/// Connections that were refused or displaced since they were last logged.
 #[derive(Debug, Default)]
 struct Refusals {
     refused: u64,
@@ -628,8 +638,8 @@ struct Refusals {
 }
 
 impl Refusals {
-    /// Logs them, unless that was done a moment ago.
-    fn tell(&mut self, now: Instant) {
+    /// Logs the counts, unless that was done a moment ago.
+    fn log(&mut self, now: Instant) {
         let is_soon = self.told.is_some_and(|told| now.saturating_duration_since(told) < TELL_REFUSALS);
         if is_soon || self.refused + self.displaced == 0 {
             return;

@@ -4,9 +4,9 @@
 //! tap ─▶ pipeline ─▶ Stt ─▶ text ─▶ Translator ─▶ text ─▶ Tts ─▶ samples ─▶ playout
 //! ```
 //!
-//! A provider sees samples and text, never RTP, SIP or calls. When one dies, calls go on without it: requests fail
-//! at once, its state is reported, and it is started again with growing pauses. Not here: when a segment begins
-//! and ends, what its lag is (translate).
+//! A provider sees samples and text, never RTP, SIP or calls. When one fails, calls continue without it: requests fail
+//! at once, its state is reported, and it is restarted with growing pauses. Not here: the beginning and end of a
+//! segment, and its lag (`translate`).
 
 mod odd_rate;
 pub mod pipeline;
@@ -26,61 +26,61 @@ use crate::config::SpeechConfig;
 
 pub use status::{ProviderKind, ProviderState};
 
-/// A boxed future, as traits behind `dyn` need.
+/// A boxed future, as needed by traits behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Why a provider gave nothing.
+/// Why a provider gave no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpeechError {
     /// The provider cannot be reached; the text says what to do.
     #[error("{0}")]
     Unavailable(String),
-    /// The provider works, but not for this language.
+    /// The provider works, but does not support this language.
     #[error("{0}")]
     Unsupported(String),
     /// The provider answered with an error.
     #[error("{0}")]
     Refused(String),
-    /// No answer in time.
+    /// There was no answer within this number of seconds.
     #[error("no answer within {0} s")]
     TimedOut(u64),
 }
 
-/// What a recogniser is fed.
+/// Input of a recogniser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SttInput {
     /// A segment begins.
     Begin(u64),
     /// Mono samples of the open segment, at the session's rate.
     Audio(Vec<i16>),
-    /// The open segment is complete: its final text is wanted.
+    /// The open segment is complete: its final text is expected.
     End(u64),
 }
 
-/// What a recogniser says.
+/// Output of a recogniser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SttOutput {
     /// A guess that may change.
     Partial {
-        /// Segment.
+        /// Number of the segment.
         segment: u64,
-        /// Text so far, whole.
+        /// Complete text so far.
         text: String,
     },
-    /// Every begun segment gets exactly one, or [`SttOutput::Missed`].
+    /// The final text. Every begun segment gets exactly one, or [`SttOutput::Missed`].
     Final {
-        /// Segment.
+        /// Number of the segment.
         segment: u64,
-        /// Text; empty when nothing was understood.
+        /// Text; empty if nothing was understood.
         text: String,
-        /// There were words, but none that the recogniser knows.
+        /// Whether there were words, but none in the recogniser's vocabulary.
         unrecognised: bool,
     },
-    /// Nobody heard it: the provider was gone, died, or failed at it.
+    /// The segment was not recognised: the provider was unavailable, ended, or failed on it.
     Missed {
-        /// Segment.
+        /// Number of the segment.
         segment: u64,
-        /// The provider had been given some of it; otherwise there was none to give it to.
+        /// Whether the provider had received a part of it; otherwise no provider was available.
         begun: bool,
     },
 }
@@ -88,18 +88,18 @@ pub enum SttOutput {
 /// A running recognition of one speaker. Dropping it ends it.
 #[derive(Debug)]
 pub struct SttSession {
-    /// Audio to recognise; bounded: what does not fit is dropped by the sender and counted.
+    /// Audio to recognise; bounded: the sender drops and counts audio that does not fit.
     pub input: mpsc::Sender<SttInput>,
     /// Results, in order of segments.
     pub output: mpsc::Receiver<SttOutput>,
 }
 
-/// Synthesised speech.
+/// A piece of synthesised speech.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TtsChunk {
     /// Samples per second, any.
     pub rate_hz: u32,
-    /// Mono.
+    /// Mono samples at `rate_hz`.
     pub samples: Vec<i16>,
 }
 
@@ -114,10 +114,10 @@ pub trait Stt: Send + Sync {
 
 /// Translation of text.
 pub trait Translator: Send + Sync {
-    /// `text` in another language.
+    /// Translates `text` into another language.
     ///
     /// # Errors
-    /// See [`SpeechError`]: show the text untranslated.
+    /// See [`SpeechError`]; the caller should show the text untranslated.
     fn translate<'a>(&'a self, text: &'a str, from: &'a str, to: &'a str)
     -> BoxFuture<'a, Result<String, SpeechError>>;
 }
@@ -127,7 +127,7 @@ pub trait Tts: Send + Sync {
     /// Speaks `text`. The channel closes after the last chunk.
     ///
     /// # Errors
-    /// See [`SpeechError`]: show the translation unspoken.
+    /// See [`SpeechError`]; the caller should show the translation without speech.
     fn speak<'a>(
         &'a self,
         text: &'a str,
@@ -135,31 +135,31 @@ pub trait Tts: Send + Sync {
     ) -> BoxFuture<'a, Result<mpsc::Receiver<TtsChunk>, SpeechError>>;
 }
 
-/// A provider's state, as it changes.
+/// State of a provider, sent when it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderStatus {
-    /// Which.
+    /// Kind of the provider.
     pub kind: ProviderKind,
-    /// Its name, such as `local`.
+    /// Name of the provider, such as `local`.
     pub name: String,
-    /// New state.
+    /// New state of the provider.
     pub state: ProviderState,
 }
 
 /// The configured providers; clones share them.
 #[derive(Clone)]
 pub struct Providers {
-    /// Recognition.
+    /// Provider of recognition.
     pub stt: Arc<dyn Stt>,
-    /// Translation.
+    /// Provider of translation.
     pub translator: Arc<dyn Translator>,
-    /// Synthesis.
+    /// Provider of synthesis.
     pub tts: Arc<dyn Tts>,
 }
 
 impl Providers {
-    /// Starts the configured providers. Their state goes to `status`; a full channel loses a report, which the log
-    /// still has.
+    /// Starts the configured providers. Their states are sent to `status`; if that channel is full, a report is only
+    /// logged.
     pub fn start(config: &SpeechConfig, status: mpsc::Sender<ProviderStatus>) -> Providers {
         let client = |kind, provider| Arc::new(wyoming::Client::start(kind, provider, status.clone()));
         Providers {
@@ -171,10 +171,10 @@ impl Providers {
 }
 
 impl Providers {
-    /// A whole sentence as samples, for scripts and announcements.
+    /// Synthesises a whole sentence, for scripts and announcements.
     ///
     /// # Errors
-    /// See [`SpeechError`].
+    /// See [`SpeechError`]; the sentence cannot be played.
     pub async fn utterance(&self, text: &str, language: &str) -> Result<(SampleRate, Vec<i16>), SpeechError> {
         let mut chunks = self.tts.speak(text, language).await?;
         let mut carried = odd_rate::ToCarried::default();
@@ -191,8 +191,8 @@ impl Providers {
     }
 }
 
-/// Mono samples of any rate at one that the live path carries; `None`: at 0 to 3,999 or above 192,000 samples per second there is
-/// no sound.
+/// Converts mono samples of any rate to one that the live path supports; `None` for rates below 4,000 or above 192,000 samples per
+/// second.
 pub fn carried(rate_hz: u32, samples: Vec<i16>) -> Option<(SampleRate, Vec<i16>)> {
     let mut carried = odd_rate::ToCarried::default();
     let (rate, mut whole) = carried.push(TtsChunk { rate_hz, samples })?;
@@ -200,25 +200,25 @@ pub fn carried(rate_hz: u32, samples: Vec<i16>) -> Option<(SampleRate, Vec<i16>)
     Some((rate, whole))
 }
 
-/// What recognition made of a whole segment.
+/// Result of the recognition of a whole segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recognised {
-    /// Text; empty when nothing was understood.
+    /// Text; empty if nothing was understood.
     pub text: String,
-    /// There were words, but none that the recogniser knows.
+    /// Whether there were words, but none in the recogniser's vocabulary.
     pub unrecognised: bool,
 }
 
-/// Links to a provider that restarted may all be stale; more are not tried.
+/// Number of links to try: after a restart of the provider several may be stale.
 const RECOGNISE_LINKS: usize = 5;
-/// How long a recogniser may take over a whole segment.
+/// Longest time that a recogniser may take for a whole segment.
 const RECOGNISE: Duration = Duration::from_secs(20);
 
 impl Providers {
-    /// What is said in `samples` (mono, at `rate`), outside of any call. At most 20 s are waited for it.
+    /// Recognises the speech in `samples` (mono, at `rate`), outside of any call. Waits for at most 20 s.
     ///
     /// # Errors
-    /// `Unavailable`: there is no provider, so try later. Others: it failed at this segment.
+    /// `Unavailable`: there is no provider; try again later. Others: the provider failed on this segment.
     pub async fn recognise(
         &self,
         samples: &[i16],
@@ -235,13 +235,13 @@ impl Providers {
                     _ => return Err(SpeechError::Unavailable("no recogniser can be reached".into())),
                 }
             }
-            Err(SpeechError::Refused("the recogniser failed at it".into()))
+            Err(SpeechError::Refused("the recogniser failed on the segment".into()))
         };
         tokio::time::timeout(RECOGNISE, several).await.unwrap_or(Err(SpeechError::TimedOut(RECOGNISE.as_secs())))
     }
 }
 
-/// As in calls: narrowband stays, all else is wideband.
+/// Converts samples as in calls: narrowband stays, and all other rates become wideband.
 fn at_recognisers_rate(samples: &[i16], rate: SampleRate) -> (Vec<i16>, SampleRate) {
     let wanted = SampleRate::HZ_16000;
     if rate == SampleRate::HZ_8000 || rate == wanted {
@@ -254,7 +254,7 @@ fn at_recognisers_rate(samples: &[i16], rate: SampleRate) -> (Vec<i16>, SampleRa
     (out, wanted)
 }
 
-/// One segment over a session of its own; `None`: the session ended without an answer.
+/// Recognises one segment with a session of its own; `None` if the session ended without an answer.
 async fn recognise_once(session: SttSession, samples: &[i16], rate: SampleRate) -> Option<SttOutput> {
     const SEGMENT: u64 = 1;
     let SttSession { input, mut output } = session;
@@ -276,7 +276,7 @@ async fn recognise_once(session: SttSession, samples: &[i16], rate: SampleRate) 
     tokio::pin!(feed, hear);
     tokio::select! {
         last = &mut hear => last,
-        // A session that takes no more may still have said why.
+        // A session that accepts no more input may still have sent the reason.
         _ = &mut feed => hear.await,
     }
 }

@@ -1,4 +1,4 @@
-//! Rates that the live path does not carry, such as a synthesiser's 22,050 Hz.
+//! Conversion of rates that the live path does not support, such as a synthesiser's 22,050 Hz.
 
 use codecs::SampleRate;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
@@ -8,17 +8,17 @@ use rubato::{
 
 use super::TtsChunk;
 
-/// What odd rates become: wideband, which every leg's own rate is made from.
+/// Rate to which odd rates are converted: wideband, from which every leg's own rate is derived.
 pub(super) const CARRIED: SampleRate = SampleRate::HZ_16000;
 
-/// Brings a sentence's chunks to a rate that the live path carries; chunks of unusable rates are left out.
+/// Converts the chunks of a sentence to a rate that the live path supports; chunks of unusable rates are left out.
 #[derive(Default)]
 pub(super) struct ToCarried {
     odd: Option<(u32, OddRate)>,
 }
 
 impl ToCarried {
-    /// What of this chunk is ready.
+    /// Converts a chunk; returns the samples that are ready.
     pub(super) fn push(&mut self, chunk: TtsChunk) -> Option<(SampleRate, Vec<i16>)> {
         if let Some(rate) = SampleRate::from_hz(chunk.rate_hz) {
             return Some((rate, chunk.samples));
@@ -29,13 +29,13 @@ impl ToCarried {
         self.odd.as_mut().map(|(_, resampler)| (CARRIED, resampler.push(&chunk.samples)))
     }
 
-    /// What the filter still holds, at [`CARRIED`].
+    /// Returns the remaining samples of the filter, at [`CARRIED`].
     pub(super) fn finish(&mut self) -> Vec<i16> {
         self.odd.as_mut().map(|(_, resampler)| resampler.finish()).unwrap_or_default()
     }
 }
 
-/// A stream of samples on its way to a carried rate.
+/// Converter of a stream of samples to a supported rate.
 struct OddRate {
     resampler: Async<f32>,
     waiting: Vec<f32>,
@@ -43,7 +43,7 @@ struct OddRate {
 }
 
 impl OddRate {
-    /// From `hz` to [`CARRIED`]; `None` for rates no synthesiser gives (4 to 192 kHz).
+    /// Creates a converter from `hz` to [`CARRIED`]; `None` for rates that no synthesiser uses (outside 4 to 192 kHz).
     fn new(hz: u32) -> Option<OddRate> {
         if !(4_000..=192_000).contains(&hz) {
             return None;
@@ -56,14 +56,14 @@ impl OddRate {
             window: WindowFunction::BlackmanHarris2,
         };
         let ratio = f64::from(CARRIED.hz()) / f64::from(hz);
-        // 10 ms at a time: the first sound leaves early.
+        // 10 ms at a time, so that the first sound is available early.
         let chunk = (hz / 100) as usize;
         let resampler = Async::new_sinc(ratio, 1.1, &parameters, chunk, 1, FixedAsync::Input).ok()?;
         let out = vec![0.0; resampler.output_frames_max()];
         Some(OddRate { resampler, waiting: Vec::new(), out })
     }
 
-    /// Takes samples, gives what is ready.
+    /// Converts samples; returns those that are ready.
     fn push(&mut self, samples: &[i16]) -> Vec<i16> {
         self.waiting.extend(samples.iter().map(|&sample| f32::from(sample)));
         let mut ready = Vec::new();
@@ -76,7 +76,7 @@ impl OddRate {
         }
     }
 
-    /// The rest, and what the filter still holds.
+    /// Returns the rest, including the remaining samples of the filter.
     fn finish(&mut self) -> Vec<i16> {
         let mut ready = Vec::new();
         let rest = self.waiting.len();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_that_no_synthesiser_gives_are_refused() {
+    fn rates_that_no_synthesiser_uses_are_refused() {
         assert!(OddRate::new(0).is_none() && OddRate::new(1_000_000).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Between a speaker's tap and a listener: drives `translate::Session` with real providers.
+//! Pipeline between a speaker's tap and a listener: drives `translate::Session` with real providers.
 //!
 //! ```text
 //! TapReader ─ every 10 ms ─▶ Vad ─▶ Session ─▶ SttSession
@@ -7,8 +7,8 @@
 //!                                      └─ speak ─▶ one task, in order ─▶ playout
 //! ```
 //!
-//! Speech that the recogniser did not take, or failed at, is told as missed, so that it can be recognised again from the
-//! recording.
+//! Speech that the recogniser did not accept, or failed on, is published as missed, so that it can be recognised later from
+//! the recording.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,44 +26,44 @@ use crate::audio::tap::{TapFrame, TapReader};
 use crate::net::clock;
 use crate::translate::{Effect, Session, SessionParams, TranslationEvent};
 
-/// How often the tap is emptied.
+/// Interval at which the tap is emptied.
 const TICK: Duration = Duration::from_millis(10);
-/// How long open segments may take to finish after the call's end.
+/// Time that open segments may take to finish after the end of the call.
 const FINISH: Duration = Duration::from_secs(1);
-/// Sentences that may wait for the translator or the synthesiser.
+/// Number of sentences that may wait for the translator or the synthesiser.
 const SENTENCES: usize = 16;
-/// Orders that may wait for the pipeline.
+/// Number of orders that may wait for the pipeline.
 const CONTROLS: usize = 64;
-/// Longest sentence given to a provider, characters.
+/// Longest sentence that is sent to a provider, in characters.
 const SENTENCE_MAX: usize = 1_000;
 
-/// What a pipeline is made for.
+/// Parameters of a [`Pipeline`].
 #[derive(Clone, Debug)]
 pub struct PipelineParams {
-    /// `customer` or `agent`.
+    /// Leg of the speaker: `customer` or `agent`.
     pub leg_name: &'static str,
-    /// BCP 47.
+    /// BCP 47 tag of the speaker's language.
     pub source_language: String,
-    /// BCP 47.
+    /// BCP 47 tag of the listener's language.
     pub target_language: String,
-    /// Translate finals; otherwise only transcribe.
+    /// Whether final texts are translated; otherwise they are only transcribed.
     pub translate: bool,
-    /// Speak translations.
+    /// Whether translations are spoken.
     pub voice: bool,
-    /// Next segment's number, shared by both directions of a call.
+    /// Number of the next segment, shared by both directions of a call.
     pub first_segment: Arc<AtomicU64>,
 }
 
-/// Synthesised speech for a listener, at a rate the live path carries.
+/// Synthesised speech for a listener, at a rate that the live path supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlayChunk {
-    /// Segment.
+    /// Number of the segment.
     pub segment: u64,
-    /// Rate of `samples`.
+    /// Sample rate of `samples`.
     pub rate: SampleRate,
-    /// Mono.
+    /// Mono samples at `rate`.
     pub samples: Arc<[i16]>,
-    /// No more of this segment follows.
+    /// Whether this is the last chunk of the segment.
     pub last: bool,
 }
 
@@ -73,7 +73,7 @@ pub struct Pipeline {
     controls: mpsc::Sender<Control>,
 }
 
-/// The pipeline has too much waiting.
+/// The queue of the pipeline is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many sentences are waiting")]
 pub struct Overloaded;
@@ -89,29 +89,29 @@ impl Pipeline {
     /// Translates and speaks typed text.
     ///
     /// # Errors
-    /// [`Overloaded`]: the text was not taken.
+    /// [`Overloaded`]: the text was not accepted; try again later.
     pub fn say(&self, text: String) -> Result<(), Overloaded> {
         self.controls.try_send(Control::Say(text)).map_err(|_| Overloaded)
     }
 
-    /// The first sample of a segment's translation left for the listener.
+    /// Notes that the first sample of a segment's translation was sent to the listener.
     pub fn play_started(&self, segment: u64, at: Instant) {
         if self.controls.try_send(Control::Spoken(segment, at)).is_err() {
             metrics::counter!("translation_stamps_dropped_total").increment(1);
         }
     }
 
-    /// Finalises what is open, within a second.
+    /// Finishes open segments, within a second.
     pub async fn stop(&self) {
         let (done, wait) = oneshot::channel();
         if self.controls.send(Control::Stop(done)).await.is_ok() {
-            // An error means that the pipeline is gone, which is what was wanted.
+            // An error means that the pipeline has ended, which is the purpose.
             let _ = wait.await;
         }
     }
 }
 
-/// Starts one direction. `tap`: the speaker's, or nothing when only typed text is to be translated.
+/// Starts one direction. `tap` is the speaker's tap, or `None` if only typed text is to be translated.
 pub fn start(
     params: PipelineParams,
     tap: Option<TapReader>,
@@ -170,7 +170,7 @@ fn speaker(
             let mut chunks = match provider.speak(&text, &language).await {
                 Ok(chunks) => chunks,
                 Err(error) => {
-                    tracing::warn!(segment, %error, "not spoken: the listener hears the original");
+                    tracing::warn!(segment, %error, "the translation is not spoken: the listener hears the original");
                     metrics::counter!("speech_failures_total", "kind" => "tts").increment(1);
                     continue;
                 }
@@ -193,14 +193,14 @@ fn speaker(
     sentences_in
 }
 
-/// The pipeline's own task.
+/// State of the pipeline's own task.
 struct Run {
     params: PipelineParams,
     session: Session,
     ears: Option<Ears>,
     translate: mpsc::Sender<(u64, String)>,
     translated: mpsc::Receiver<(u64, Result<String, SpeechError>)>,
-    /// Sentences at the translator.
+    /// Number of sentences at the translator.
     waiting: usize,
     speak: mpsc::Sender<(u64, String)>,
     events: mpsc::Sender<TranslationEvent>,
@@ -220,7 +220,7 @@ impl Run {
                     Some(Control::Spoken(segment, at)) => self.session.handle_spoken(segment, at, clock::now()),
                     Some(Control::Stop(done)) => {
                         self.finish(tap.as_mut(), &providers).await;
-                        // Whoever asked may be gone.
+                        // The requester may have gone away.
                         let _ = done.send(());
                         return;
                     }
@@ -238,7 +238,7 @@ impl Run {
         }
     }
 
-    /// Takes what the tap holds; opens the recogniser with the first frame, whose rate it needs.
+    /// Processes the frames in the tap; opens the recogniser with the first one, whose rate it needs.
     async fn drain(&mut self, tap: &mut TapReader, providers: &Providers) {
         while let Some(item) = tap.pop() {
             if item.gap > 0 {
@@ -257,14 +257,14 @@ impl Run {
         match output {
             Some(SttOutput::Partial { segment, text }) => self.session.handle_partial(segment, &text, clock::now()),
             Some(SttOutput::Final { segment, text, unrecognised }) => {
-                self.settled();
+                self.segment_finished();
                 self.session.handle_final(segment, &text, unrecognised, clock::now());
             }
             Some(SttOutput::Missed { segment, .. }) => {
-                self.settled();
+                self.segment_finished();
                 self.session.handle_missed(segment, clock::now());
             }
-            // The recogniser is gone for good: what it owed is missed, the call goes on without.
+            // The recogniser has ended: its unfinished segments are missed, and the call continues without it.
             None => {
                 if let Some(ears) = &mut self.ears {
                     ears.stt = None;
@@ -275,8 +275,8 @@ impl Run {
         }
     }
 
-    /// The recogniser owes one segment less.
-    fn settled(&mut self) {
+    /// Notes that one segment less is expected from the recogniser.
+    fn segment_finished(&mut self) {
         if let Some(ears) = &mut self.ears {
             ears.open_segments = ears.open_segments.saturating_sub(1);
         }
@@ -287,7 +287,7 @@ impl Run {
         match result {
             Ok(translation) => self.session.handle_translation(segment, &translation, clock::now()),
             Err(error) => {
-                tracing::warn!(segment, %error, "not translated: the original text is shown");
+                tracing::warn!(segment, %error, "the text is not translated: the original is shown");
                 metrics::counter!("speech_failures_total", "kind" => "translate").increment(1);
             }
         }
@@ -331,13 +331,13 @@ impl Run {
         if ears.stt.is_some() {
             metrics::counter!("speech_overflow_total", "kind" => "stt").increment(1);
         }
-        // What the recogniser does not know of, it never tells anything of.
+        // The recogniser sends no result for a segment that it did not receive.
         if let Some(segment) = begun {
             self.session.handle_missed(segment, clock::now());
         }
     }
 
-    /// Ends the open segment and waits for its words and their meaning.
+    /// Ends the open segment and waits for its text and translation.
     async fn finish(&mut self, tap: Option<&mut TapReader>, providers: &Providers) {
         if let Some(tap) = tap {
             self.drain(tap, providers).await;
@@ -360,16 +360,16 @@ impl Run {
     }
 }
 
-/// What listens to the speaker.
+/// Recognition of the speaker.
 struct Ears {
-    /// `None`: there is no recogniser; what is said is missed.
+    /// Session of the recogniser; `None` without one: speech is then missed.
     stt: Option<SttSession>,
-    /// The language cannot be recognised: nothing is listened for.
+    /// Whether the language cannot be recognised: no speech is detected then.
     deaf: bool,
     vad: Vad,
     rate: SampleRate,
     resampler: Option<(SampleRate, Resampler)>,
-    /// Begun and not final.
+    /// Number of segments that have begun and have no final text.
     open_segments: usize,
     scratch: Vec<i16>,
     /// Samples that wait for a whole 20 ms frame.
@@ -378,14 +378,14 @@ struct Ears {
 
 impl Ears {
     async fn open(params: &PipelineParams, providers: &Providers, tap_rate: SampleRate) -> Ears {
-        // Narrowband stays as it is: what recognition does with it is the provider's affair.
+        // Narrowband is not converted: the provider decides how to recognise it.
         let rate = if tap_rate == SampleRate::HZ_8000 { tap_rate } else { SampleRate::HZ_16000 };
         let opened = providers.stt.open(&params.source_language, rate).await;
         let deaf = matches!(opened, Err(SpeechError::Unsupported(_)));
         let stt = match opened {
             Ok(session) => Some(session),
             Err(error) => {
-                tracing::info!(leg = params.leg_name, language = params.source_language, %error, "not recognised");
+                tracing::info!(leg = params.leg_name, language = params.source_language, %error, "speech is not recognised");
                 None
             }
         };
@@ -402,7 +402,7 @@ impl Ears {
     }
 
     fn on_frame(&mut self, frame: &TapFrame, session: &mut Session) {
-        // Nobody can recognise this speaker: nothing leaves the engine, no segment is opened.
+        // This speaker cannot be recognised: nothing leaves the engine, and no segment is opened.
         if self.deaf {
             return;
         }

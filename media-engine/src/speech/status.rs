@@ -1,4 +1,4 @@
-//! What a provider is, and how it is.
+//! Kind and state of a speech provider.
 
 use serde::Serialize;
 
@@ -6,11 +6,11 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderKind {
-    /// Recognition.
+    /// Recognition (speech to text).
     Stt,
-    /// Translation.
+    /// Translation of text.
     Translator,
-    /// Synthesis.
+    /// Synthesis (text to speech).
     Tts,
 }
 
@@ -18,12 +18,12 @@ pub enum ProviderKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state", content = "detail")]
 pub enum ProviderState {
-    /// Usable.
+    /// The provider can be used.
     Up,
-    /// Being started again; calls go on without it.
+    /// The provider is being restarted; calls continue without it. The text gives the reason.
     Restarting(String),
-    /// Not to be had; the text says what to install or configure.
+    /// The provider is unavailable; the text says what to install or configure.
     Down(String),
-    /// Works, but not for this language; the text says so plainly.
+    /// The provider works, but does not support this language; the text says so.
     Unsupported(String),
 }

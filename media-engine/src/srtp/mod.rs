@@ -1,19 +1,19 @@
-//! SRTP and SRTCP contexts: packets protected and opened in place.
+//! SRTP and SRTCP contexts, which protect and unprotect packets in place.
 //!
 //! ```text
 //! MasterKey ─ key derivation ─▶ session keys
 //! clear packet ─▶ Protect::rtp, rtcp ─▶ encrypt, tag ─▶ datagram
-//! datagram ─▶ Unprotect::rtp, rtcp ─▶ index guessed ─▶ replay? ─▶ tag right? ─▶ learned, decrypted ─▶ clear packet
+//! datagram ─▶ Unprotect::rtp, rtcp ─▶ index guessed ─▶ replay? ─▶ tag right? ─▶ state updated, decrypted ─▶ clear packet
 //! ```
 //!
 //! Invariants:
-//! - Nothing is learned from a packet before its tag is verified: neither its source, nor its rollover, nor its place in the
-//!   replay window. A refused packet's bytes may be changed and are good for nothing.
-//! - No index is ever used twice to encrypt: what would repeat one is not sent.
+//! - No state is taken from a packet before its tag is verified: neither its source, nor its rollover, nor its place in the
+//!   replay window. The bytes of a refused packet may have been changed and must not be used.
+//! - No index is ever used twice to encrypt: a packet that would repeat one is not sent.
 //! - At most [`MAX_SOURCES`] synchronisation sources are remembered; beyond that the one silent for longest is forgotten.
 //! - Nothing allocates per packet (`tests/no_alloc_pure.rs`).
 //!
-//! Not here: how keys are agreed (`sdp` for SDES, `leg::webrtc` for DTLS), master key identifiers, key derivation rates, sockets.
+//! Not here: key agreement (`sdp` for SDES, `leg::webrtc` for DTLS), master key identifiers, key derivation rates, sockets.
 //!
 //! Sources: RFC 3711 (SRTP, AES_CM_128_HMAC_SHA1), RFC 7714 (AEAD_AES_128_GCM, AEAD_AES_256_GCM), RFC 4568 section 6.2 (tag lengths).
 
@@ -34,15 +34,15 @@ pub use window::MAX_SOURCES;
 
 use std::fmt;
 
-/// Longest tag and index that any suite puts behind a packet: room that [`Protect`] wants behind the clear packet.
+/// Longest tag and index of any suite, in bytes: space that [`Protect`] needs after the clear packet.
 pub const MAX_OVERHEAD: usize = 20;
 
-/// Longest master key.
+/// Longest master key, in bytes.
 const MAX_KEY: usize = 32;
-/// Longest master salt; AEAD has 12 bytes (RFC 7714 section 12).
+/// Longest master salt, in bytes; AEAD uses 12 (RFC 7714 section 12).
 const MAX_SALT: usize = 14;
 
-/// What encrypts and authenticates (names of RFC 4568 and RFC 7714 section 14.2).
+/// Algorithms for encryption and authentication (names of RFC 4568 and RFC 7714 section 14.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Suite {
@@ -57,11 +57,11 @@ pub enum Suite {
 }
 
 impl Suite {
-    /// All of them, the strongest first.
+    /// All suites, the strongest first.
     pub const ALL: [Suite; 4] =
         [Suite::AeadAes256Gcm, Suite::AeadAes128Gcm, Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
 
-    /// Its name in `a=crypto`.
+    /// Returns the name used in `a=crypto`.
     pub fn name(self) -> &'static str {
         match self {
             Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
@@ -71,12 +71,12 @@ impl Suite {
         }
     }
 
-    /// Bytes of master key and salt together: 30, 28 or 44.
+    /// Returns the length of master key and salt together in bytes: 30, 28 or 44.
     pub const fn key_and_salt_len(self) -> usize {
         self.key_len() + self.salt_len()
     }
 
-    /// Bytes of the master key.
+    /// Returns the length of the master key in bytes: 16 or 32.
     pub const fn key_len(self) -> usize {
         match self {
             Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 | Suite::AeadAes128Gcm => 16,
@@ -91,7 +91,7 @@ impl Suite {
         }
     }
 
-    /// Bytes behind an RTP packet.
+    /// Returns the number of bytes appended to an RTP packet.
     const fn rtp_tag_len(self) -> usize {
         match self {
             Suite::AesCm128HmacSha1_80 => 10,
@@ -100,7 +100,7 @@ impl Suite {
         }
     }
 
-    /// Bytes of an RTCP packet's tag; its index takes four more.
+    /// Returns the length of an RTCP packet's tag in bytes; its index takes four more.
     const fn rtcp_tag_len(self) -> usize {
         match self {
             Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 => 10,
@@ -109,19 +109,19 @@ impl Suite {
     }
 }
 
-/// A suite with its master key and salt: what key agreement gives for one direction. `Debug` leaves the key out; its serialised
-/// form has it, in hexadecimal digits.
+/// A suite with its master key and salt, as key agreement provides them for one direction. `Debug` omits the key; the serialised
+/// form contains it in hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "KeyText", into = "KeyText")]
 pub struct MasterKey {
     suite: Suite,
     key: [u8; MAX_KEY],
-    /// Zeros behind an AEAD's 12 bytes, as its key derivation wants it (RFC 7714 section 11).
+    /// Salt; for AEAD its 12 bytes are followed by zeros, as its key derivation requires (RFC 7714 section 11).
     salt: [u8; MAX_SALT],
 }
 
 impl MasterKey {
-    /// From key and salt as SDES and DTLS give them, one behind the other; `None` when the length is not the suite's.
+    /// Creates a key from key and salt as SDES and DTLS provide them, concatenated; `None` if the length does not fit the suite.
     pub fn new(suite: Suite, key_and_salt: &[u8]) -> Option<MasterKey> {
         if key_and_salt.len() != suite.key_and_salt_len() {
             return None;
@@ -133,12 +133,12 @@ impl MasterKey {
         Some(MasterKey { suite, key, salt })
     }
 
-    /// Its suite.
+    /// Returns the suite of the key.
     pub fn suite(&self) -> Suite {
         self.suite
     }
 
-    /// Key and salt, for the far end to be told: the bytes that [`MasterKey::new`] takes, and how many of them count.
+    /// Returns key and salt, to be sent to the far end: the bytes that [`MasterKey::new`] takes, and how many of them are used.
     pub fn key_and_salt(&self) -> ([u8; MAX_KEY + MAX_SALT], usize) {
         let mut bytes = [0; MAX_KEY + MAX_SALT];
         let key_len = self.suite.key_len();
@@ -152,7 +152,7 @@ impl MasterKey {
     }
 }
 
-/// How a [`MasterKey`] is serialised.
+/// Serialised form of a [`MasterKey`].
 #[derive(serde::Serialize, serde::Deserialize)]
 struct KeyText {
     suite: Suite,
@@ -175,7 +175,7 @@ impl TryFrom<KeyText> for MasterKey {
     }
 }
 
-/// The text is no key and salt of the suite's length.
+/// The text is not a key and salt of the suite's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("key_and_salt: expected hexadecimal digits, as many as the suite's key and salt have")]
 struct BadKey;
@@ -186,21 +186,21 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// Why a packet was not opened. Reaction: drop and count.
+/// Why a packet was refused. The caller should drop and count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SrtpError {
-    /// Too short for its header and tag, or no RTP or RTCP at all.
+    /// The packet is too short for its header and tag, or is neither RTP nor RTCP.
     #[error("not an SRTP packet")]
     Malformed,
-    /// The tag is wrong: forged, damaged, or of another key.
+    /// The tag is wrong: the packet is forged, damaged, or protected with another key.
     #[error("the authentication tag is wrong")]
     Unauthentic,
-    /// It came before, or is older than the replay window.
+    /// The packet was received before, or is older than the replay window.
     #[error("the packet was replayed")]
     Replayed,
 }
 
-/// Bytes of an RTP header with its contributing sources and extension; `None` when they do not fit `bytes`.
+/// Returns the length of an RTP header with its contributing sources and extension; `None` if it exceeds `bytes`.
 fn rtp_header_len(bytes: &[u8]) -> Option<usize> {
     let first = *bytes.first()?;
     if first >> 6 != 2 {
@@ -214,7 +214,7 @@ fn rtp_header_len(bytes: &[u8]) -> Option<usize> {
     (length <= bytes.len()).then_some(length)
 }
 
-/// The four bytes at `at`, which are there.
+/// Reads the four bytes at `at`, which must exist.
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -1,4 +1,4 @@
-//! The sending side: clear packets become datagrams.
+//! The sending side: turns clear packets into protected datagrams.
 
 use super::session::{AEAD_TAG, Cipher, Session, crypt, nonce, seal, tag_of};
 use super::window::Sources;
@@ -6,29 +6,29 @@ use super::{MasterKey, rtp_header_len, word};
 
 /// SRTCP indices have 31 bits (RFC 3711 section 3.4).
 const RTCP_INDICES: u32 = 1 << 31;
-/// Bit beside the SRTCP index: the packet is encrypted.
+/// Bit before the SRTCP index that marks an encrypted packet.
 const ENCRYPTED: u32 = 1 << 31;
-/// Clear bytes of an RTCP packet: first header and source.
+/// Length of the part of an RTCP packet that stays clear: first header and source.
 const RTCP_CLEAR: usize = 8;
 
-/// Protects what one side sends under one master key.
+/// Context that protects the packets of one side under one master key.
 pub struct Protect {
     session: Session,
     sources: Sources,
-    /// SRTCP index of the next packet: one count for all sources keeps each of theirs rising.
+    /// SRTCP index of the next packet: a single count for all sources, so that it rises for each of them.
     rtcp_index: u32,
 }
 
 impl Protect {
-    /// A context at the beginning of its key's life.
+    /// Creates a context for a key that has not been used.
     pub fn new(key: &MasterKey) -> Protect {
         Protect { session: Session::new(key), sources: Sources::default(), rtcp_index: 0 }
     }
 
     /// Protects the RTP packet in the first `length` bytes; returns its new length.
     ///
-    /// `None`: nothing may be sent. It is no RTP packet, `packet` has no room for the tag ([`super::MAX_OVERHEAD`] always suffices), its
-    /// number was sent before or is too old to tell, or the key is used up after 2⁴⁸ packets.
+    /// Returns `None` if nothing may be sent: it is not an RTP packet, `packet` has no room for the tag ([`super::MAX_OVERHEAD`] always
+    /// suffices), its number was sent before or is too old to be checked, or the key is used up after 2⁴⁸ packets.
     pub fn rtp(&mut self, packet: &mut [u8], length: usize) -> Option<usize> {
         let end = length.checked_add(self.session.suite.rtp_tag_len())?;
         let packet = packet.get_mut(..end)?;
@@ -39,13 +39,13 @@ impl Protect {
         if !source.rtp.is_fresh(index) {
             return None;
         }
-        // Taken before the key stream is: whatever happens then, this index encrypts nothing else.
+        // Recorded before the key stream is used, so that this index encrypts nothing else, whatever happens then.
         source.rtp.take(index);
         self.sources.keep(source);
         match &self.session.rtp {
             Cipher::Counter { aes, hmac, salt } => {
                 crypt(aes, salt, ssrc, index, &mut packet[header..length])?;
-                // The rollover counter is authenticated with the packet but not sent: it stands where the tag will.
+                // The rollover counter is authenticated with the packet but not sent: it is written where the tag will be.
                 packet[length..length + 4].copy_from_slice(&((index >> 16) as u32).to_be_bytes());
                 let tag = tag_of(hmac, &packet[..length + 4]);
                 packet[length..].copy_from_slice(&tag.as_ref()[..end - length]);
@@ -61,8 +61,8 @@ impl Protect {
 
     /// Protects the RTCP compound packet in the first `length` bytes; returns its new length.
     ///
-    /// `None`: nothing may be sent. It is no RTCP packet, `packet` has no room for index and tag ([`super::MAX_OVERHEAD`] always
-    /// suffices), or the key is used up after 2³¹ packets.
+    /// Returns `None` if nothing may be sent: it is not an RTCP packet, `packet` has no room for index and tag
+    /// ([`super::MAX_OVERHEAD`] always suffices), or the key is used up after 2³¹ packets.
     pub fn rtcp(&mut self, packet: &mut [u8], length: usize) -> Option<usize> {
         let end = length.checked_add(4 + self.session.suite.rtcp_tag_len())?;
         let packet = packet.get_mut(..end)?;

@@ -1,4 +1,4 @@
-//! Session keys and what they do to bytes: one cipher for RTP, one for RTCP.
+//! Session keys and the operations on bytes: one cipher for RTP, one for RTCP.
 //!
 //! Sources: RFC 3711 sections 4.1.1 (counter mode), 4.2.1 (tags), 4.3 (key derivation); RFC 7714 sections 8 to 11.
 
@@ -10,12 +10,12 @@ use aws_lc_rs::iv::FixedLength;
 
 use super::{MAX_SALT, MasterKey, Suite};
 
-/// Bytes of an AEAD's tag.
+/// Length of an AEAD tag in bytes.
 pub(super) const AEAD_TAG: usize = 16;
-/// Bytes of an HMAC-SHA1 key.
+/// Length of an HMAC-SHA1 key in bytes.
 const AUTH_KEY_LEN: usize = 20;
 
-/// Both ciphers of one direction.
+/// The two ciphers of one direction.
 pub(super) struct Session {
     pub(super) suite: Suite,
     pub(super) rtp: Cipher,
@@ -25,9 +25,9 @@ pub(super) struct Session {
 /// One set of session keys.
 #[expect(clippy::large_enum_variant, reason = "two a context, which stays where it was made")]
 pub(super) enum Cipher {
-    /// Encrypted by counter mode, authenticated by HMAC.
+    /// Encryption by counter mode, authentication by HMAC.
     Counter { aes: EncryptingKey, hmac: hmac::Key, salt: [u8; MAX_SALT] },
-    /// Both at once.
+    /// Authenticated encryption in one step.
     Aead { key: Box<LessSafeKey>, salt: [u8; 12] },
 }
 
@@ -53,12 +53,12 @@ impl Cipher {
     }
 
     fn aead(algorithm: &'static aead::Algorithm, key: &[u8], salt: [u8; 12]) -> Cipher {
-        let key = UnboundKey::new(algorithm, key).expect("the key is as long as its algorithm wants it");
+        let key = UnboundKey::new(algorithm, key).expect("the key has the length that its algorithm requires");
         Cipher::Aead { key: Box::new(LessSafeKey::new(key)), salt }
     }
 }
 
-/// Encrypts or decrypts `bytes` by counter mode (RFC 3711 section 4.1.1). `None`: the crypto library refused.
+/// Encrypts or decrypts `bytes` by counter mode (RFC 3711 section 4.1.1). `None`: the crypto library returned an error.
 pub(super) fn crypt(aes: &EncryptingKey, salt: &[u8; MAX_SALT], ssrc: u32, index: u64, bytes: &mut [u8]) -> Option<()> {
     let mut counter = [0; 16];
     counter[..MAX_SALT].copy_from_slice(salt);
@@ -67,7 +67,7 @@ pub(super) fn crypt(aes: &EncryptingKey, salt: &[u8; MAX_SALT], ssrc: u32, index
     run_counter(aes, counter, bytes)
 }
 
-/// The full tag over `bytes`.
+/// Computes the full tag over `bytes`.
 pub(super) fn tag_of(key: &hmac::Key, bytes: &[u8]) -> hmac::Tag {
     hmac::sign(key, bytes)
 }
@@ -77,7 +77,7 @@ pub(super) fn is_tag(full: &hmac::Tag, tag: &[u8]) -> bool {
     full.as_ref().get(..tag.len()).is_some_and(|full| verify_slices_are_equal(full, tag).is_ok())
 }
 
-/// The nonce of one packet: source in bytes 2 to 5, `index` in the last six (RFC 7714 sections 8.1, 9.1).
+/// Builds the nonce of one packet: source in bytes 2 to 5, `index` in the last six (RFC 7714 sections 8.1, 9.1).
 pub(super) fn nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> Nonce {
     let mut nonce = *salt;
     xor(&mut nonce[2..6], &ssrc.to_be_bytes());
@@ -85,22 +85,23 @@ pub(super) fn nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-/// Encrypts `bytes`; the tag covers `aad` too.
+/// Encrypts `bytes`; the tag also covers `aad`.
 pub(super) fn seal(key: &LessSafeKey, nonce: Nonce, aad: &[u8], bytes: &mut [u8]) -> Option<Tag> {
     key.seal_in_place_separate_tag(nonce, Aad::from(aad), bytes).ok()
 }
 
-/// Decrypts `bytes`, which end with their tag, if it is right for them and `aad`.
+/// Decrypts `bytes`, which end with their tag; `false` if the tag is wrong for them and `aad`.
 pub(super) fn open(key: &LessSafeKey, nonce: Nonce, aad: &[u8], bytes: &mut [u8]) -> bool {
     key.open_in_place(nonce, Aad::from(aad), bytes).is_ok()
 }
 
-/// One session key or salt: key stream of the master key at a place that the label names (RFC 3711 section 4.3.1, rate 0).
+/// Derives one session key or salt: key stream of the master key at the position given by the label (RFC 3711 section 4.3.1,
+/// rate 0).
 pub(super) fn derive<const N: usize>(master: &MasterKey, label: u8) -> [u8; N] {
     let (mut counter, mut out) = ([0; 16], [0; N]);
     counter[..MAX_SALT].copy_from_slice(&master.salt);
     counter[7] ^= label;
-    run_counter(&counter_mode(master.key()), counter, &mut out).expect("counter mode takes any length");
+    run_counter(&counter_mode(master.key()), counter, &mut out).expect("counter mode accepts any length");
     out
 }
 

@@ -1,11 +1,11 @@
-//! Vectors of the RFCs, and what attackers and networks do. The oracle is str0m: see `leg/webrtc/tests.rs`.
+//! Test vectors of the RFCs, and behaviour of networks and attackers. The reference is str0m: see `leg/webrtc/tests.rs`.
 
 use super::session::{Cipher, Session, crypt, nonce, open, seal};
 use super::*;
 use crate::rtp::RtpHeader;
 use crate::rtp::fuzz::mutate::{Random, mutate_and_run};
 
-/// The master key and salt of RFC 3711 appendix B.3, and what longer keys take behind them.
+/// Master key and salt of RFC 3711 appendix B.3, extended for suites with longer keys.
 const MASTER: [u8; 44] = *b"\xE1\xF9\x7A\x0D\x3E\x01\x8B\xE0\xD6\x4F\xA3\x2C\x06\xDE\x41\x39\
     \x0E\xC6\x75\xAD\x49\x8A\xFE\xEB\xB6\x96\x0B\x3A\xAB\xE6\
     \x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e";
@@ -33,7 +33,7 @@ fn sealed(protect: &mut Protect, clear: &[u8]) -> Vec<u8> {
     } else {
         protect.rtp(&mut bytes, clear.len())
     };
-    bytes.truncate(length.expect("sent for the first time"));
+    bytes.truncate(length.expect("the packet is sent for the first time"));
     bytes
 }
 
@@ -50,7 +50,7 @@ fn opened(unprotect: &mut Unprotect, datagram: &[u8]) -> Result<Vec<u8>, SrtpErr
 fn session_keys_are_those_of_rfc_3711_b_3() {
     let Cipher::Counter { aes, salt, .. } = Session::new(&key(Suite::AesCm128HmacSha1_80)).rtp else { panic!() };
     assert_eq!(hex::encode_upper(salt), "30CBBC08863D8C85D49DB34A9AE1");
-    // Key stream of the cipher key that the RFC gives: the derived key is seen by what it does.
+    // Key stream of the cipher key given in the RFC: the derived key is verified by its effect.
     let given = hex::decode("C61E7A93744F39EE10734AFE3FF7A087").unwrap();
     let (mut derived, mut expected) = ([0_u8; 48], [0_u8; 48]);
     crypt(&aes, &[0; 14], 1, 2, &mut derived).unwrap();
@@ -136,7 +136,7 @@ fn replayed_and_too_old_packets_are_refused() {
 }
 
 #[test]
-fn every_damaged_byte_is_noticed_and_nothing_is_learned() {
+fn every_damaged_byte_is_detected_and_no_state_changes() {
     for suite in Suite::ALL {
         let (mut protect, mut unprotect) = (Protect::new(&key(suite)), Unprotect::new(&key(suite)));
         for clear in [packet(5, 40_000), report(5, 1)] {
@@ -149,7 +149,7 @@ fn every_damaged_byte_is_noticed_and_nothing_is_learned() {
             for length in 0..sent.len() {
                 assert!(opened(&mut unprotect, &sent[..length]).is_err(), "{suite:?} cut to {length}");
             }
-            assert_eq!(opened(&mut unprotect, &sent), Ok(clear), "{suite:?}: neither source nor place was learned");
+            assert_eq!(opened(&mut unprotect, &sent), Ok(clear), "{suite:?}: neither source nor window has changed");
         }
     }
 }
@@ -180,7 +180,7 @@ fn rollover_is_followed_through_loss_and_reordering() {
             let mut waiting: Vec<(u32, Vec<u8>)> = Vec::new();
             let (mut came, mut sent) = (0, 0);
             for step in 0..3000_u32 {
-                // Steps of up to a thousand: several roll-overs, bursts of loss between them.
+                // Steps of up to a thousand: several roll-overs with bursts of loss between them.
                 let number = 30_000 + step * (1 + seed as u32 % 3 * 40);
                 let bytes = sealed(&mut protect, &packet(1, number as u16));
                 if random.below(10) < 8 {
@@ -197,7 +197,7 @@ fn rollover_is_followed_through_loss_and_reordering() {
 }
 
 #[test]
-fn sources_keep_their_own_numbers_and_a_key_serves_many() {
+fn sources_have_separate_numbers_and_share_a_key() {
     for suite in Suite::ALL {
         let (mut protect, mut unprotect) = (Protect::new(&key(suite)), Unprotect::new(&key(suite)));
         for n in 0..200_u32 {
@@ -224,8 +224,8 @@ fn no_index_encrypts_two_packets() {
 }
 
 #[test]
-fn unencrypted_reports_are_authenticated_all_the_same() {
-    // Written by hand: we never send them. RFC 3711 section 3.4, E flag 0.
+fn unencrypted_reports_are_authenticated_too() {
+    // Written by hand, because we never send such packets. RFC 3711 section 3.4, E flag 0.
     let clear = report(9, 3);
     let Cipher::Counter { hmac, .. } = Session::new(&key(Suite::AesCm128HmacSha1_80)).rtcp else { panic!() };
     let mut counter = [clear.as_slice(), &[0, 0, 0, 4]].concat();
@@ -246,7 +246,7 @@ fn unencrypted_reports_are_authenticated_all_the_same() {
 }
 
 #[test]
-fn master_key_hides_itself_and_comes_back_whole() {
+fn master_key_is_hidden_in_debug_and_read_back_from_its_serialised_form() {
     for suite in Suite::ALL {
         let bytes = &MASTER[..suite.key_and_salt_len()];
         let key = MasterKey::new(suite, bytes).unwrap();
@@ -258,7 +258,7 @@ fn master_key_hides_itself_and_comes_back_whole() {
 }
 
 #[test]
-fn mutated_packets_are_neither_opened_nor_learned_from() {
+fn mutated_packets_are_refused_and_change_no_state() {
     let mut seeds = Vec::new();
     for (choice, suite) in Suite::ALL.into_iter().enumerate() {
         let key = MasterKey::new(suite, &[choice as u8; 44][..suite.key_and_salt_len()]).unwrap();

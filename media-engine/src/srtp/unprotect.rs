@@ -1,22 +1,22 @@
-//! The receiving side: datagrams become clear packets, if they are what the key's holder sent, and for the first time.
+//! The receiving side: turns datagrams into clear packets if the key's holder sent them, and only once.
 
 use super::session::{AEAD_TAG, Cipher, Session, crypt, is_tag, nonce, open, tag_of};
 use super::window::Sources;
 use super::{MAX_OVERHEAD, MasterKey, SrtpError, rtp_header_len, word};
 
-/// Bit beside the SRTCP index: the packet is encrypted.
+/// Bit before the SRTCP index that marks an encrypted packet.
 const ENCRYPTED: u32 = 1 << 31;
-/// Clear bytes of an RTCP packet: first header and source.
+/// Length of the part of an RTCP packet that stays clear: first header and source.
 const RTCP_CLEAR: usize = 8;
 
-/// Opens what the far end sends under one master key.
+/// Context that opens the packets of the far end under one master key.
 pub struct Unprotect {
     session: Session,
     sources: Sources,
 }
 
 impl Unprotect {
-    /// A context that has heard nobody yet.
+    /// Creates a context that has received no packet.
     pub fn new(key: &MasterKey) -> Unprotect {
         Unprotect { session: Session::new(key), sources: Sources::default() }
     }
@@ -24,7 +24,7 @@ impl Unprotect {
     /// Opens one SRTP datagram; returns the length of the clear packet at its front.
     ///
     /// # Errors
-    /// [`SrtpError`]: the datagram is to be dropped and counted; its bytes may have changed, nothing else did.
+    /// [`SrtpError`]; the caller should drop and count the datagram. Its bytes may have changed, the context has not.
     pub fn rtp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let tag_len = self.session.suite.rtp_tag_len();
         let length = packet.len().checked_sub(tag_len).ok_or(SrtpError::Malformed)?;
@@ -60,14 +60,14 @@ impl Unprotect {
     /// Opens one SRTCP datagram; returns the length of the clear compound packet at its front.
     ///
     /// # Errors
-    /// [`SrtpError`]: the datagram is to be dropped and counted; its bytes may have changed, nothing else did.
+    /// [`SrtpError`]; the caller should drop and count the datagram. Its bytes may have changed, the context has not.
     pub fn rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let overhead = 4 + self.session.suite.rtcp_tag_len();
         let length = packet.len().checked_sub(overhead).filter(|length| *length >= RTCP_CLEAR);
         let length = length.filter(|_| packet[0] >> 6 == 2).ok_or(SrtpError::Malformed)?;
         let ssrc = word(packet, 4);
         let mut source = self.sources.find(ssrc);
-        // The index stands before an HMAC's tag and behind an AEAD's.
+        // The index is before an HMAC's tag and after an AEAD's.
         let trailer = word(packet, if self.is_aead() { length + AEAD_TAG } else { length });
         let index = u64::from(trailer & !ENCRYPTED);
         if !source.rtcp.is_fresh(index) {
@@ -83,7 +83,7 @@ impl Unprotect {
             Cipher::Aead { key, salt } => {
                 let nonce = nonce(salt, ssrc, index);
                 if trailer & ENCRYPTED == 0 {
-                    // Nothing is encrypted: index and tag change places, so that all that is authenticated stands together.
+                    // Nothing is encrypted: index and tag change places, so that all authenticated bytes are contiguous.
                     packet[length..].rotate_right(4);
                     let (aad, tag) = packet.split_at_mut(length + 4);
                     open(key, nonce, aad, tag)

@@ -1,25 +1,25 @@
-//! Packet indices: the guess from a sequence number, replay windows, and the sources that they belong to.
+//! Packet indices: the estimate from a sequence number, replay windows, and the state of each source.
 //!
 //! Sources: RFC 3711 sections 3.2.3, 3.3.1, 3.3.2.
 
-/// Synchronisation sources remembered by one context.
+/// Number of synchronisation sources that one context remembers.
 pub const MAX_SOURCES: usize = 8;
-/// Indices that a window covers.
+/// Number of indices that a window covers.
 const WIDTH: u64 = u128::BITS as u64;
 /// RTP indices have 48 bits: 32 of rollover counter, 16 of sequence number.
 const INDICES: u64 = 1 << 48;
 
-/// The highest index that was taken, and which of the 128 up to it were.
+/// The highest index that was used, and which of the 128 up to it were.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Window {
-    /// One above the highest; 0: none was taken.
+    /// One above the highest; 0 if none was used.
     next: u64,
-    /// Bit n: highest − n was taken.
+    /// Bit n is set when index `highest − n` was used.
     taken: u128,
 }
 
 impl Window {
-    /// The index that an RTP sequence number means: the nearest to the highest one (RFC 3711 section 3.3.1). `None` before the first
+    /// Returns the index of an RTP sequence number: the one nearest to the highest (RFC 3711 section 3.3.1). `None` before the first
     /// index and beyond the last one.
     pub(super) fn index_of(&self, sequence: u16) -> Option<u64> {
         let Some(highest) = self.next.checked_sub(1) else { return Some(u64::from(sequence)) };
@@ -27,7 +27,7 @@ impl Window {
         highest.checked_add_signed(i64::from(ahead)).filter(|index| *index < INDICES)
     }
 
-    /// Whether `index` was not taken yet and is not too old to tell.
+    /// Returns whether `index` has not been used and is not too old to be checked.
     pub(super) fn is_fresh(&self, index: u64) -> bool {
         match self.next.checked_sub(index + 1) {
             None => true,
@@ -35,7 +35,7 @@ impl Window {
         }
     }
 
-    /// Takes `index`, which is fresh.
+    /// Marks `index` as used; it must be fresh.
     pub(super) fn take(&mut self, index: u64) {
         match self.next.checked_sub(index + 1) {
             Some(age) => self.taken |= 1 << age.min(WIDTH - 1),
@@ -48,7 +48,7 @@ impl Window {
     }
 }
 
-/// What is remembered of one source.
+/// State of one source.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Source {
     ssrc: u32,
@@ -56,7 +56,7 @@ pub(super) struct Source {
     pub(super) rtcp: Window,
 }
 
-/// The sources, the latest first.
+/// The remembered sources, the latest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sources {
     known: [Source; MAX_SOURCES],
@@ -64,13 +64,13 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// What is known of `ssrc`; nothing yet looks like a source that never sent.
+    /// Returns the state of `ssrc`; an unknown source has the state of one that never sent.
     pub(super) fn find(&self, ssrc: u32) -> Source {
         let known = self.known[..self.count].iter().find(|source| source.ssrc == ssrc);
         known.copied().unwrap_or(Source { ssrc, ..Source::default() })
     }
 
-    /// Keeps what was learned; a new source takes the place of the one silent for longest.
+    /// Stores the state of a source; a new source replaces the one silent for longest.
     pub(super) fn keep(&mut self, source: Source) {
         let at = match self.known[..self.count].iter().position(|known| known.ssrc == source.ssrc) {
             Some(at) => at,
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sequence_number_means_the_nearest_index() {
+    fn sequence_number_maps_to_the_nearest_index() {
         let mut window = Window::default();
         assert_eq!(window.index_of(65_535), Some(65_535));
         window.take(10);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn window_of_128_tells_what_came_before() {
+    fn window_of_128_detects_used_indices() {
         let mut window = Window::default();
         assert!(window.is_fresh(0));
         window.take(0);
@@ -113,7 +113,7 @@ mod tests {
         window.take(127);
         assert!(window.is_fresh(1) && !window.is_fresh(0));
         window.take(128);
-        assert!(!window.is_fresh(0), "too old to tell");
+        assert!(!window.is_fresh(0), "too old to be checked");
         window.take(1);
         assert!(!window.is_fresh(1) && window.is_fresh(2));
         window.take(100_000);

@@ -1,36 +1,36 @@
-//! Where speech begins and ends.
+//! Detection of the beginning and end of speech.
 
 use std::time::{Duration, Instant};
 
 /// Length of a frame.
 const FRAME: Duration = Duration::from_millis(20);
-/// Speech frames among the last [`ONSET_WINDOW`] that begin a segment: 60 ms of 100 ms.
+/// Number of speech frames among the last [`ONSET_WINDOW`] that begin a segment: 60 ms of 100 ms.
 const ONSET: u32 = 3;
 const ONSET_WINDOW: u32 = 5;
-/// A pause this long ends a segment.
+/// Length of a pause that ends a segment.
 const PAUSE: Duration = Duration::from_millis(450);
-/// Nobody speaks longer without a breath; the recogniser need not either.
+/// Longest segment: people do not speak longer without a breath, and the recogniser does not have to handle it.
 const LONGEST: Duration = Duration::from_secs(12);
 
-/// What a frame meant.
+/// Meaning of a frame for the bounds of speech.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// Nobody speaks.
+    /// There is no speech.
     Nothing,
-    /// Speech has begun, at this time: the start of the first speech frame of the onset, up to 100 ms ago.
+    /// Speech has begun at this time: the start of the first speech frame of the onset, up to 100 ms ago.
     Begin(Instant),
-    /// Speech goes on, or a pause that may be short.
+    /// Speech continues, or there is a pause that may be short.
     Speech,
-    /// Speech is over; it ended at this time.
+    /// Speech has ended at this time.
     End(Instant),
 }
 
-/// Finds the bounds of speech in a row of decisions per frame.
+/// Finds the bounds of speech in a sequence of decisions per frame.
 #[derive(Debug, Default)]
 pub struct Endpointer {
-    /// The last decisions, newest in the lowest bit.
+    /// The last decisions, the newest in the lowest bit.
     recent: u32,
-    /// Ends of the frames that could belong to an onset, newest first.
+    /// Ends of the frames that could belong to an onset, the newest first.
     recent_ends: [Option<Instant>; ONSET_WINDOW as usize],
     state: State,
 }
@@ -47,7 +47,7 @@ enum State {
 }
 
 impl Endpointer {
-    /// Takes the decision about one frame that ended at `until`.
+    /// Processes the decision about one frame that ended at `until`.
     pub fn on_frame(&mut self, speech: bool, until: Instant) -> Heard {
         self.recent = self.recent << 1 | u32::from(speech);
         self.recent_ends.rotate_right(1);
@@ -79,7 +79,7 @@ impl Endpointer {
         }
     }
 
-    /// Ends what is open, as when the call ends.
+    /// Ends open speech, as when the call ends; returns the end of its last speech frame.
     pub fn finish(&mut self) -> Option<Instant> {
         match std::mem::take(&mut self.state) {
             State::Quiet => None,

@@ -1,4 +1,4 @@
-//! What a listener of live translation is told.
+//! Events of live translation, as sent to listeners.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,44 +7,44 @@ use serde::{Deserialize, Serialize};
 pub struct TranslationEvent {
     /// Number of the segment in its call, counted from 1 over both legs.
     pub segment: u64,
-    /// `customer` or `agent`: who spoke or typed.
+    /// Leg that spoke or typed: `customer` or `agent`.
     pub leg: String,
-    /// BCP 47.
+    /// BCP 47 tag of the language that was spoken or typed.
     pub source_language: String,
-    /// BCP 47.
+    /// BCP 47 tag of the language of the translation.
     pub target_language: String,
-    /// What was said. Empty while nothing is recognised yet.
+    /// Recognised text. Empty while there is none.
     pub text: String,
-    /// What it means; `None` until translated, or when it cannot be.
+    /// Translated text; `None` until it is available, or if translation is not possible.
     pub translation: Option<String>,
-    /// Whether `text` will not change any more.
+    /// Whether `text` is final.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// The words lay outside what the recogniser knows; `text` is then empty.
+    /// Whether there were words outside the recogniser's vocabulary; `text` is then empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unrecognised: bool,
-    /// There was speech that live recognition did not hear, because the provider was gone or failed; `text` is then empty.
+    /// Whether live recognition missed speech because the provider was unavailable or failed; `text` is then empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missed: bool,
-    /// When the speech began, milliseconds before this event; `None` for typed text.
+    /// Beginning of the speech, in milliseconds before this event; `None` for typed text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_ms_ago: Option<u64>,
-    /// When the speech ended, milliseconds before this event; `None` while it goes on, and for typed text.
+    /// End of the speech, in milliseconds before this event; `None` while it continues, and for typed text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms_ago: Option<u64>,
-    /// Filled as the stages finish.
+    /// Lag by stage, filled as the stages finish.
     pub lag_ms: LagMs,
 }
 
-/// Lag of one segment by stage, in milliseconds, all on one clock.
+/// Lag of one segment by stage, in milliseconds, all measured with one clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LagMs {
-    /// End of speech to final text.
+    /// Time from the end of speech to the final text.
     pub stt: Option<u32>,
-    /// Final text to translation.
+    /// Time from the final text to its translation.
     pub translate: Option<u32>,
-    /// Translation to first synthesised sample leaving for the listener.
+    /// Time from the translation to the first synthesised sample sent to the listener.
     pub tts: Option<u32>,
-    /// End of speech to that first sample; without voice, to the translated text.
+    /// Time from the end of speech to that first sample or, without voice, to the translated text.
     pub total: Option<u32>,
 }

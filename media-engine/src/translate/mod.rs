@@ -1,4 +1,4 @@
-//! Turns and segments of live translation; no vendor's name.
+//! Turns and segments of live translation, independent of speech providers.
 //!
 //! ```text
 //! frames ─▶ Endpointer ─ begin, audio, end ─▶ recogniser ─ partial, final ─▶ Session ─ translate ─▶ translator
@@ -7,8 +7,8 @@
 //!                                                              speak ─▶ synthesis ─▶ first sample: lag is known
 //! ```
 //!
-//! Sans-IO: inputs are frames, results and times; effects are taken by [`Session::poll_effect`]. Invariants: a
-//! result for a segment that is over changes nothing; a final text never changes; every stage is stamped on one
+//! Sans-IO: inputs are frames, results and times; effects are returned by [`Session::poll_effect`]. Invariants: a
+//! result for a closed segment changes nothing; a final text never changes; every stage is timed with one
 //! clock; at most [`SEGMENTS_MAX`] segments are remembered. Not here: calls, legs, RTP, sockets, providers.
 
 mod endpoint;

@@ -1,4 +1,4 @@
-//! One direction of a translated conversation.
+//! State of one direction of a translated conversation.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,46 +8,46 @@ use std::time::Instant;
 use super::endpoint::{Endpointer, Heard};
 use super::event::{LagMs, TranslationEvent};
 
-/// Segments remembered; older ones are over.
+/// Number of segments remembered; older ones are closed.
 pub const SEGMENTS_MAX: usize = 32;
-/// Audio from before the onset that the recogniser gets: 10 frames, 200 ms.
+/// Number of frames from before the onset that the recogniser gets: 10 frames, 200 ms.
 const PRE_ROLL: usize = 10;
 
-/// What a session is made for.
+/// Parameters of a [`Session`].
 #[derive(Clone, Debug)]
 pub struct SessionParams {
-    /// `customer` or `agent`.
+    /// Leg of the speaker: `customer` or `agent`.
     pub leg: String,
-    /// BCP 47.
+    /// BCP 47 tag of the speaker's language.
     pub source_language: String,
-    /// BCP 47.
+    /// BCP 47 tag of the listener's language.
     pub target_language: String,
-    /// Translate finals; otherwise only transcribe.
+    /// Whether final texts are translated; otherwise they are only transcribed.
     pub translate: bool,
-    /// Speak translations.
+    /// Whether translations are spoken.
     pub voice: bool,
-    /// Next segment's number, shared by both directions of a call.
+    /// Number of the next segment, shared by both directions of a call.
     pub segments: Arc<AtomicU64>,
 }
 
-/// What is to be done.
+/// Work that the caller must do for the session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// A segment begins: its audio follows.
+    /// Begin a segment: its audio follows.
     Begin(u64),
-    /// Audio of the open segment, at the session's rate.
+    /// Recognise audio of the open segment, at the session's rate.
     Audio(Vec<i16>),
-    /// The open segment's audio is complete.
+    /// Finish the segment: its audio is complete.
     End(u64),
-    /// Translate a final text.
+    /// Translate the final text of a segment.
     Translate(u64, String),
-    /// Speak a translation.
+    /// Speak the translation of a segment.
     Speak(u64, String),
-    /// Tell the listeners.
+    /// Send an event to the listeners.
     Publish(TranslationEvent),
 }
 
-/// One direction: from a speaker's frames, or typed text, to translated speech.
+/// One direction, from a speaker's frames or typed text to translated speech.
 #[derive(Debug)]
 pub struct Session {
     params: SessionParams,
@@ -64,9 +64,9 @@ struct Segment {
     translation: Option<String>,
     is_final: bool,
     unrecognised: bool,
-    /// Nobody recognised it; told when the speech is over.
+    /// Whether recognition missed the segment; published when its speech has ended.
     missed: bool,
-    /// `None`: it was typed.
+    /// Beginning of the speech; `None` for typed text.
     began_at: Option<Instant>,
     ended_at: Option<Instant>,
     final_at: Option<Instant>,
@@ -75,7 +75,7 @@ struct Segment {
 }
 
 impl Session {
-    /// A session in which nobody has spoken.
+    /// Creates a session without segments.
     pub fn new(params: SessionParams) -> Session {
         Session {
             params,
@@ -87,7 +87,7 @@ impl Session {
         }
     }
 
-    /// Takes one frame of the speaker that ended at `until`; `speech` is what voice activity says of it.
+    /// Processes one frame of the speaker that ended at `until`; `speech` is the decision of voice activity detection.
     pub fn handle_frame(&mut self, samples: &[i16], speech: bool, until: Instant) {
         match self.endpointer.on_frame(speech, until) {
             Heard::Nothing => {
@@ -118,7 +118,7 @@ impl Session {
         }
     }
 
-    /// The recogniser's present guess.
+    /// Processes the recogniser's current guess.
     pub fn handle_partial(&mut self, number: u64, text: &str, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.is_final || segment.missed || segment.text == text || text.is_empty() {
@@ -128,7 +128,7 @@ impl Session {
         self.publish(number, now);
     }
 
-    /// What was said, for good. `unrecognised`: words, but none that the recogniser knows.
+    /// Processes the final text. `unrecognised`: there were words, but none in the recogniser's vocabulary.
     pub fn handle_final(&mut self, number: u64, text: &str, unrecognised: bool, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.is_final || segment.missed {
@@ -142,7 +142,7 @@ impl Session {
         segment.lag.stt = segment.ended_at.map(|ended| millis(ended, now));
         let text = segment.text.clone();
         if text.is_empty() && !unrecognised && !was_shown {
-            // A cough that was taken for speech: nobody needs to hear of it.
+            // A cough that was taken for speech: it is not published.
             self.segments.remove(&number);
             return;
         }
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    /// Recognition of a segment failed. The listeners are told when its speech is over, so that they know how long it was.
+    /// Notes that recognition of a segment failed. Listeners are informed when its speech has ended, so that its duration is known.
     pub fn handle_missed(&mut self, number: u64, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.is_final || segment.missed {
@@ -160,10 +160,10 @@ impl Session {
         }
         segment.missed = true;
         segment.text.clear();
-        self.tell_missed(number, now);
+        self.publish_missed(number, now);
     }
 
-    /// The recogniser is gone: what it owed is missed.
+    /// Marks all unfinished segments as missed because the recogniser has ended.
     pub fn handle_recogniser_gone(&mut self, now: Instant) {
         let owed: Vec<u64> = self.segments.iter().filter(|(_, segment)| !segment.is_final).map(|(n, _)| *n).collect();
         for number in owed {
@@ -171,7 +171,7 @@ impl Session {
         }
     }
 
-    /// What it means.
+    /// Processes the translation of a segment.
     pub fn handle_translation(&mut self, number: u64, translation: &str, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.translation.is_some() {
@@ -189,7 +189,7 @@ impl Session {
         }
     }
 
-    /// The first sample of a segment's translation left for the listener at `at`.
+    /// Notes that the first sample of a segment's translation was sent to the listener at `at`.
     pub fn handle_spoken(&mut self, number: u64, at: Instant, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.lag.tts.is_some() {
@@ -200,14 +200,14 @@ impl Session {
         self.publish(number, now);
     }
 
-    /// Typed text: a segment that was said and recognised at once.
+    /// Processes typed text: a segment that was spoken and recognised at once.
     pub fn handle_typed(&mut self, text: &str, now: Instant) {
         let segment = Segment { ended_at: Some(now), ..Segment::default() };
         let number = self.open_segment(segment);
         self.handle_final(number, text, false, now);
     }
 
-    /// What is to be done next.
+    /// Returns the next effect to carry out.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
@@ -227,10 +227,10 @@ impl Session {
             segment.ended_at = Some(ended_at);
         }
         self.effects.push_back(Effect::End(number));
-        self.tell_missed(number, now);
+        self.publish_missed(number, now);
     }
 
-    fn tell_missed(&mut self, number: u64, now: Instant) {
+    fn publish_missed(&mut self, number: u64, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.missed && !segment.is_final && segment.ended_at.is_some() {
             segment.is_final = true;

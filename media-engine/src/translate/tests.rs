@@ -22,7 +22,7 @@ fn effects(session: &mut Session) -> Vec<Effect> {
     std::iter::from_fn(|| session.poll_effect()).collect()
 }
 
-/// `pattern`: runs of (speech, frames).
+/// Feeds frames according to `pattern`, which has runs of (speech, frames).
 fn feed(session: &mut Session, mut at: Instant, pattern: &[(bool, usize)]) -> Instant {
     for &(speech, frames) in pattern {
         for _ in 0..frames {
@@ -38,7 +38,7 @@ fn published(effects: &[Effect]) -> Vec<&TranslationEvent> {
 }
 
 #[test]
-fn one_segment_per_pause_with_what_came_just_before_it() {
+fn one_segment_per_pause_including_the_audio_just_before_it() {
     let mut session = session(true, true);
     let start = test_epoch();
     feed(
@@ -98,7 +98,7 @@ fn lag_is_stamped_at_every_hop_from_the_end_of_speech() {
 }
 
 #[test]
-fn what_comes_after_the_final_changes_nothing() {
+fn results_after_the_final_text_change_nothing() {
     let mut session = session(true, false);
     let now = test_epoch();
     session.handle_typed("hola", now);
@@ -110,7 +110,7 @@ fn what_comes_after_the_final_changes_nothing() {
 }
 
 #[test]
-fn unrecognised_words_are_told_and_not_translated() {
+fn unrecognised_words_are_published_and_not_translated() {
     let mut session = session(true, true);
     let start = test_epoch();
     feed(&mut session, start, &[(true, 50), (false, 23)]);
@@ -123,7 +123,7 @@ fn unrecognised_words_are_told_and_not_translated() {
 }
 
 #[test]
-fn without_voice_the_translated_text_is_the_end() {
+fn without_voice_the_lag_ends_with_the_translated_text() {
     let mut session = session(true, false);
     let now = test_epoch();
     session.handle_typed("buenos días", now);
@@ -146,7 +146,7 @@ fn old_segments_are_forgotten() {
 }
 
 #[test]
-fn silence_taken_for_speech_is_told_to_nobody_unless_words_were_shown() {
+fn silence_taken_for_speech_is_not_published_unless_words_were_shown() {
     let mut session = session(true, true);
     let now = feed(&mut session, test_epoch(), &[(true, 20), (false, 30), (true, 20), (false, 30)]);
     session.handle_partial(2, "I lost", now);
@@ -159,11 +159,11 @@ fn silence_taken_for_speech_is_told_to_nobody_unless_words_were_shown() {
     assert!(matches!(events.as_slice(), [event] if event.is_final && event.text.is_empty()), "{events:?}");
 }
 
-/// The one event among the effects: when its speech began and ended, on the clock of `at`.
-fn told_times(session: &mut Session, at: Instant, origin: Instant) -> (Option<Duration>, Option<Duration>) {
+/// Returns the beginning and end of the speech in the only event among the effects, on the clock of `at`.
+fn event_times(session: &mut Session, at: Instant, origin: Instant) -> (Option<Duration>, Option<Duration>) {
     let effects = effects(session);
     let events = published(&effects);
-    let [event] = events.as_slice() else { panic!("one event is told: {events:?}") };
+    let [event] = events.as_slice() else { panic!("expected one event: {events:?}") };
     let time = |ago: Option<u64>| ago.map(|ago| at - Duration::from_millis(ago) - origin);
     (time(event.began_ms_ago), time(event.ended_ms_ago))
 }
@@ -172,83 +172,83 @@ fn told_times(session: &mut Session, at: Instant, origin: Instant) -> (Option<Du
 fn speech_began_with_its_first_frame_and_ended_before_the_pause() {
     let mut session = session(false, false);
     let start = test_epoch();
-    // 50 quiet frames; a frame of speech, a short gap, then speech: its onset is the first of them.
+    // 50 quiet frames; a frame of speech, a short gap, then speech: the onset is the first of them.
     let now = feed(&mut session, start, &[(false, 50), (true, 1), (false, 1), (true, 40)]);
     effects(&mut session);
     let partial = now + Duration::from_millis(7);
     session.handle_partial(1, "thank", partial);
-    assert_eq!(told_times(&mut session, partial, start), (Some(FRAME * 50), None), "speech goes on");
+    assert_eq!(event_times(&mut session, partial, start), (Some(FRAME * 50), None), "speech goes on");
     let now = feed(&mut session, now, &[(false, 30)]);
     effects(&mut session);
     let last = now + Duration::from_millis(333);
     session.handle_final(1, "thank you", false, last);
-    assert_eq!(told_times(&mut session, last, start), (Some(FRAME * 50), Some(FRAME * 92)));
-    // Told again, later: the same times.
+    assert_eq!(event_times(&mut session, last, start), (Some(FRAME * 50), Some(FRAME * 92)));
+    // A later event has the same times.
     let later = last + Duration::from_secs(2);
     session.handle_translation(1, "gracias", later);
-    assert_eq!(told_times(&mut session, later, start), (Some(FRAME * 50), Some(FRAME * 92)));
+    assert_eq!(event_times(&mut session, later, start), (Some(FRAME * 50), Some(FRAME * 92)));
 }
 
 #[test]
-fn what_the_recogniser_gets_from_before_the_onset_is_not_counted_as_speech() {
+fn audio_from_before_the_onset_is_not_counted_as_speech() {
     let mut session = session(false, false);
     let start = test_epoch();
     let now = feed(&mut session, start, &[(false, 20), (true, 10), (false, 25)]);
     let Some(Effect::Audio(pre_roll)) = effects(&mut session).into_iter().nth(1) else { panic!("audio follows") };
-    // Two frames of the onset stand in it, and eight from before.
+    // It contains two frames of the onset, and eight from before.
     assert_eq!(pre_roll.len(), 10 * 160);
     session.handle_final(1, "yes", false, now);
-    assert_eq!(told_times(&mut session, now, start), (Some(FRAME * 20), Some(FRAME * 30)));
+    assert_eq!(event_times(&mut session, now, start), (Some(FRAME * 20), Some(FRAME * 30)));
 }
 
 #[test]
-fn where_endless_speech_is_cut_one_segment_ends_and_the_next_begins() {
+fn endless_speech_is_cut_into_adjacent_segments() {
     let mut session = session(false, false);
     let start = test_epoch();
     let now = feed(&mut session, start, &[(true, 650), (false, 30)]);
     effects(&mut session);
     session.handle_final(1, "on and on", false, now);
-    // 12 s after the third frame, with which the onset was sure.
-    assert_eq!(told_times(&mut session, now, start), (Some(Duration::ZERO), Some(FRAME * 603)));
+    // 12 s after the third frame, with which the onset was certain.
+    assert_eq!(event_times(&mut session, now, start), (Some(Duration::ZERO), Some(FRAME * 603)));
     session.handle_final(2, "and on", false, now);
-    assert_eq!(told_times(&mut session, now, start), (Some(FRAME * 603), Some(FRAME * 650)));
+    assert_eq!(event_times(&mut session, now, start), (Some(FRAME * 603), Some(FRAME * 650)));
 }
 
 #[test]
-fn the_call_s_end_ends_speech_with_its_last_frame() {
+fn the_end_of_the_call_ends_speech_with_its_last_frame() {
     let mut session = session(false, false);
     let start = test_epoch();
     let now = feed(&mut session, start, &[(true, 30), (false, 5)]);
     session.finish(now);
     effects(&mut session);
     session.handle_final(1, "good", false, now);
-    assert_eq!(told_times(&mut session, now, start), (Some(Duration::ZERO), Some(FRAME * 30)));
+    assert_eq!(event_times(&mut session, now, start), (Some(Duration::ZERO), Some(FRAME * 30)));
 }
 
 #[test]
-fn typed_text_was_not_spoken_at_any_time() {
+fn typed_text_has_no_speech_times() {
     let mut session = session(false, false);
     let now = test_epoch();
     session.handle_typed("hola", now);
-    assert_eq!(told_times(&mut session, now, now), (None, None));
+    assert_eq!(event_times(&mut session, now, now), (None, None));
 }
 
 #[test]
-fn a_missed_segment_is_told_once_its_speech_is_over() {
+fn a_missed_segment_is_published_once_its_speech_has_ended() {
     let mut session = session(true, true);
     let start = test_epoch();
     let now = feed(&mut session, start, &[(true, 30)]);
     session.handle_partial(1, "thank", now);
     effects(&mut session);
     session.handle_missed(1, now);
-    // What a broken recogniser still has to say counts no more.
+    // Later results of a broken recogniser are ignored.
     session.handle_partial(1, "thank you", now);
     session.handle_final(1, "", false, now);
     assert_eq!(effects(&mut session), [], "the speech goes on");
     let now = feed(&mut session, now, &[(false, 23)]);
     let told = effects(&mut session);
     let events = published(&told);
-    let [event] = events.as_slice() else { panic!("told once: {events:?}") };
+    let [event] = events.as_slice() else { panic!("expected one event: {events:?}") };
     assert!(event.missed && event.is_final && !event.unrecognised && event.text.is_empty(), "{event:?}");
     assert_eq!(event.lag_ms, LagMs::default());
     let ago = |at: Instant| Some((now - at).as_millis() as u64);
@@ -258,7 +258,7 @@ fn a_missed_segment_is_told_once_its_speech_is_over() {
 }
 
 #[test]
-fn when_the_recogniser_is_gone_all_that_it_owed_is_missed_and_what_it_told_stays() {
+fn after_the_end_of_the_recogniser_unfinished_segments_are_missed() {
     let mut session = session(true, false);
     let now = feed(&mut session, test_epoch(), &[(true, 20), (false, 30), (true, 20), (false, 30), (true, 20)]);
     session.handle_final(1, "yes", false, now);
@@ -273,7 +273,7 @@ fn when_the_recogniser_is_gone_all_that_it_owed_is_missed_and_what_it_told_stays
 }
 
 #[test]
-fn what_is_not_known_is_not_written_and_old_events_are_read() {
+fn unknown_values_are_omitted_and_old_events_can_be_read() {
     let mut session = session(false, false);
     let now = test_epoch();
     session.handle_typed("hola", now);

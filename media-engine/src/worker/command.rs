@@ -1,4 +1,16 @@
-//! What a worker is asked, and what it tells.
+//! Requests to a media worker, and the events that it sends.
+//!
+//! ```text
+//! calls ─▶ WorkerRequest ─▶ mailbox ─▶ worker's thread ─▶ Switch ─▶ WorkerEvent ─▶ the leg's event channel
+//! ```
+//!
+//! [`WorkerCommand`] holds the serialisable commands: a capture records them and a replay repeats them.
+//! [`WorkerRequest`] adds the requests that carry values of this process (ports, channels, writing ends of taps), which
+//! cannot be recorded.
+//!
+//! Invariants: commands for a leg are executed in the order in which they were sent; the last event of a leg is
+//! `Closed`, unless it was detached or refused. Not here: the delivery of requests (`mailbox`) and their effect
+//! (`switch`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,77 +29,80 @@ use crate::sdp;
 use crate::units::{ConferenceId, LegId, SampleRate};
 use crate::worker::switch::MovingLeg;
 
-/// What a worker may be asked: a command, or one of the requests that carry what lives in this process alone (ports, channels,
-/// the ends of taps) and stay with the worker's thread.
+/// Request to a worker: a command, or a request that carries values of this process (ports, channels, the ends of taps)
+/// and stays with the worker's thread.
 pub enum WorkerRequest {
-    /// Something for the switch.
+    /// Command for the switch.
     Command(WorkerCommand),
-    /// Take a leg. It lives until `LegClose` or its own failure; its last event is `Closed` either way. An identity that the
-    /// worker has already is refused: the ports are freed and the event channel closes without an event.
+    /// Opens a leg. The leg lives until `LegClose` or until it fails; its last event is `Closed` either way. An
+    /// identity that the worker already has is refused: the ports are freed and the event channel closes without an
+    /// event.
     LegOpen {
-        /// Its identity; unique in the process.
+        /// Identity of the new leg; unique in the process.
         leg: LegId,
-        /// Where its media goes.
+        /// Transport that carries its media.
         media: LegMedia,
-        /// Where its events go: bounded by the maker; what does not fit is dropped and counted.
+        /// Channel for the leg's events. The caller chooses its capacity; events that do not fit are dropped and
+        /// counted.
         events: mpsc::Sender<WorkerEvent>,
     },
-    /// Give a plain RTP leg away, to be sent to another worker as [`WorkerRequest::LegAttach`]. Its events end here without `Closed`.
+    /// Gives a plain RTP leg away, to be sent to another worker as [`WorkerRequest::LegAttach`]. Its events end here
+    /// without `Closed`.
     LegDetach {
-        /// The leg.
+        /// Leg that leaves this worker.
         leg: LegId,
-        /// The leg; dropped when there is no such leg, or it is a browser's.
+        /// Receives the leg; dropped if there is no such leg or it is a browser leg.
         reply: oneshot::Sender<DetachedLeg>,
     },
-    /// Take a leg that left another worker. As in `LegOpen`, an identity that is there is refused.
+    /// Takes over a leg that left another worker. As with `LegOpen`, an identity that already exists is refused.
     LegAttach {
-        /// Its identity.
+        /// Identity of the leg; unique in the process.
         leg: LegId,
-        /// What the other worker gave.
+        /// Leg and sockets that the other worker handed over.
         detached: DetachedLeg,
-        /// As in `LegOpen`.
+        /// Channel for the leg's events, as in `LegOpen`.
         events: mpsc::Sender<WorkerEvent>,
     },
-    /// Tell the leg's events to somebody else from now on: another call has taken it over.
+    /// Sends the leg's events to another channel from now on, because another call has taken the leg over.
     LegEvents {
-        /// The leg.
+        /// Leg whose events are redirected.
         leg: LegId,
-        /// As in `LegOpen`.
+        /// Channel for the leg's events, as in `LegOpen`.
         events: mpsc::Sender<WorkerEvent>,
     },
-    /// The browser's answer to our offer.
+    /// Applies the browser's answer to our offer.
     WebRtcAnswer {
-        /// The leg.
+        /// Browser leg that was opened as [`LegMedia::WebRtcOffering`].
         leg: LegId,
-        /// The answer.
+        /// SDP of the browser's answer.
         sdp: String,
-        /// Whether it could be applied.
+        /// Receives whether the answer could be applied.
         reply: oneshot::Sender<Result<(), LegError>>,
     },
-    /// The browser offers again (hold, ICE restart).
+    /// Answers a new offer of the browser (hold, ICE restart).
     WebRtcReoffer {
-        /// The leg.
+        /// Browser leg that the offer is for.
         leg: LegId,
-        /// The new offer.
+        /// SDP of the new offer.
         sdp: String,
-        /// Our answer.
+        /// Receives the SDP of our answer.
         reply: oneshot::Sender<Result<String, LegError>>,
     },
-    /// Copy what the leg says into this tap too.
+    /// Copies the leg's speech into one more tap.
     Tap {
-        /// The leg.
+        /// Leg whose speech is copied.
         leg: LegId,
-        /// The tap's writing end.
+        /// Writing end of the tap.
         tap: TapWriter,
     },
-    /// Drop the leg's taps whose reading end is gone.
+    /// Drops the leg's taps whose reading end is gone.
     Untap {
-        /// The leg.
+        /// Leg whose taps are checked.
         leg: LegId,
     },
-    /// Count what the worker holds.
+    /// Counts the worker's legs, conferences and other resources.
     Census {
-        /// The answer.
+        /// Receives the counts.
         reply: oneshot::Sender<Census>,
     },
 }
@@ -98,144 +113,148 @@ impl From<WorkerCommand> for WorkerRequest {
     }
 }
 
-/// A verb of the switch. Commands that name a leg it does not have are counted and do nothing. A new verb is a variant here
-/// and an arm of `Switch::command`.
+/// Command to the switch. A command that names an unknown leg is counted and does nothing. A new command needs a
+/// variant here and an arm in `Switch::command`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerCommand {
-    /// The plain RTP leg's negotiated audio: the first answer or a re-INVITE's.
+    /// Sets the negotiated audio of a plain RTP leg, after the first answer or a re-INVITE.
     RtpUpdate {
-        /// The leg.
+        /// Plain RTP leg that was negotiated.
         leg: LegId,
-        /// What offer and answer agreed.
+        /// Audio that offer and answer agreed on.
         audio: sdp::Audio,
     },
-    /// Let two legs hear each other; each leaves the bridge and the conference it was in.
+    /// Connects two legs so that they hear each other; each leaves its previous bridge and conference.
     Bridge {
-        /// One.
+        /// First leg of the bridge.
         a: LegId,
-        /// The other.
+        /// Second leg of the bridge.
         b: LegId,
     },
-    /// Part the leg from its peer; both hear silence.
+    /// Separates the leg from its peer; both hear silence.
     Unbridge {
-        /// Either of the two.
+        /// Either leg of the bridge.
         leg: LegId,
     },
-    /// Take the leg into a conference, or change its role there. The first leg opens the conference, the last one to leave or
-    /// close gives it back. A leg is in one conference at most: it leaves the one it was in. Its bridge rests meanwhile; a
-    /// bridged peer that is not in the conference hears silence.
+    /// Adds the leg to a conference, or changes its role there. The first leg opens the conference; when the last one
+    /// leaves or closes, the conference is freed. A leg is in at most one conference: it leaves the previous one. Its
+    /// bridge is suspended meanwhile; a bridged peer that is not in the conference hears silence.
     ConferenceJoin {
-        /// The conference.
+        /// Conference to join; opened if it does not exist.
         conference: ConferenceId,
-        /// The leg.
+        /// Leg that joins.
         leg: LegId,
-        /// Who hears it there.
+        /// Role of the leg: which members hear it.
         role: ConferenceRole,
     },
-    /// Change how loud one leg of a conference hears another: from one tick to the next, without a click.
+    /// Changes how loud one leg of a conference hears another. Takes effect from one tick to the next, without a click.
     ConferenceGain {
-        /// Who is heard.
+        /// Leg that is heard.
         from: LegId,
-        /// Who hears.
+        /// Leg that hears it.
         to: LegId,
-        /// 0 not at all, 1 as it is, at most 4 (+12 dB); `None`: as the role of `from` has it. Others do nothing and are counted.
+        /// 0 is silence, 1 is unchanged, at most 4 (+12 dB); `None` follows the role of `from`. Other values do nothing
+        /// and are counted.
         #[serde(with = "gain_number")]
         gain: Option<f32>,
     },
-    /// Take the leg out of its conference; its bridge, if it has one, is as before.
+    /// Removes the leg from its conference; its bridge, if it has one, resumes.
     ConferenceLeave {
-        /// The leg.
+        /// Leg that leaves.
         leg: LegId,
     },
-    /// Let the leg overhear what these others say, each of which goes on as it was; an empty list: nobody any more. It hears them
+    /// Lets the leg overhear other legs, which are not affected; an empty list ends the overhearing. The leg hears them
     /// while it has no application, no bridge and no conference.
     Overhear {
-        /// The listener.
+        /// Leg that listens.
         leg: LegId,
-        /// Whom it overhears from now on.
+        /// Legs that it overhears from now on.
         of: Vec<LegId>,
     },
-    /// Give the leg an application, or take it away. While it has one, it hears nothing else (but `Play`).
+    /// Gives the leg an application, or removes it. While the leg has one, it hears nothing else except `Play`.
     App {
-        /// The leg.
+        /// Leg that gets or loses the application.
         leg: LegId,
-        /// The application; `Record` is silence to the caller.
+        /// New application; `None` removes it. The caller hears silence during `Record`.
         app: Option<App>,
     },
-    /// Queue voice for the leg to hear, over the ducked original.
+    /// Queues voice for the leg to hear; the original is ducked underneath.
     Play {
-        /// The listener.
+        /// Leg that hears it.
         leg: LegId,
-        /// Which piece of speech it belongs to; chunks of one segment follow one another.
+        /// Segment of speech that the samples belong to; chunks of one segment follow one another.
         segment: u64,
-        /// Rate of `samples`.
+        /// Sample rate of `samples`.
         rate: SampleRate,
-        /// Mono; listeners may share them.
+        /// Mono samples; several listeners may share them.
         #[serde(with = "shared_samples")]
         samples: Arc<[i16]>,
-        /// No more of this segment will come.
+        /// Whether this is the last chunk of the segment.
         last: bool,
     },
-    /// Forget what is queued; segments that were not done are told as done.
+    /// Discards queued voice; segments that were not finished are reported as done.
     StopPlay {
-        /// The listener.
+        /// Leg that the voice was queued for.
         leg: LegId,
-        /// This one alone, which fades when it is being heard; `None`: everything, at once.
+        /// Only this segment, which fades out if it is being heard; `None` discards everything at once.
         segment: Option<u64>,
     },
-    /// Others hear silence instead of this leg, and so do its taps.
+    /// Replaces the leg's speech by silence for the others and for its taps.
     Mute {
-        /// The leg.
+        /// Leg to mute or unmute.
         leg: LegId,
-        /// On or off.
+        /// Whether the leg is muted from now on.
         muted: bool,
     },
-    /// Let others hear the leg louder or softer, and its taps too; the change glides over 10 ms. While it is not 0 the leg's packets are
-    /// not relayed.
+    /// Makes the leg louder or softer for the others and for its taps; the change is spread over 10 ms. While the gain
+    /// is not 0, the leg's packets are not relayed.
     Gain {
-        /// The leg.
+        /// Leg whose speech is changed.
         leg: LegId,
-        /// −20 to 20; others do nothing and are counted.
+        /// Decibels, −20 to 20; other values do nothing and are counted.
         db: i8,
     },
-    /// What the leg hears on hold from now on in place of the soft tone, over and over; no samples: the soft tone again.
+    /// Sets the music that the leg hears on hold instead of the soft tone, in a loop; no samples restore the soft tone.
     Music {
-        /// The leg.
+        /// Leg that hears it on hold.
         leg: LegId,
-        /// Rate of `samples`.
+        /// Sample rate of `samples`.
         rate: SampleRate,
-        /// Mono; legs may share them.
+        /// Mono samples; several legs may share them.
         #[serde(with = "shared_samples")]
         samples: Arc<[i16]>,
     },
-    /// After how long without media the leg is dead, which is told once (`MediaTimeout`): 60 s unless this says otherwise.
+    /// Sets the time without media after which the leg is considered dead, which is reported once (`MediaTimeout`). The
+    /// default is 60 s.
     MediaTimeout {
-        /// The leg.
+        /// Leg that is supervised.
         leg: LegId,
-        /// `None`: never.
+        /// Time without media; `None` means never.
         after: Option<Duration>,
     },
-    /// Press a key towards the leg (telephone-event). Without a negotiated telephone-event it does nothing and is counted.
+    /// Sends a key press to the leg's far end (telephone-event). Without a negotiated telephone-event it does nothing
+    /// and is counted.
     SendDtmf {
-        /// The leg that hears it.
+        /// Leg whose far end receives the key.
         leg: LegId,
-        /// 0-9, *, #, A-D.
+        /// One of 0-9, *, #, A-D.
         digit: char,
-        /// 40 to 6,000.
+        /// Milliseconds, 40 to 6,000.
         duration_ms: u32,
     },
-    /// End the leg: BYE by RTCP, ports freed, `Closed` told.
+    /// Ends the leg: sends RTCP BYE, frees the ports and reports `Closed`.
     LegClose {
-        /// The leg.
+        /// Leg to end.
         leg: LegId,
     },
 }
 
-/// Least and most decibels of [`WorkerCommand::Gain`].
+/// Range of decibels that [`WorkerCommand::Gain`] accepts.
 pub const GAIN_DB: std::ops::RangeInclusive<i8> = -20..=20;
 
-/// Gains that JSON has no number for: a gain that is not finite is written as one that is refused as well.
+/// Serialises gains. JSON has no number for a gain that is not finite, so it is written as −1, which is refused as
+/// well.
 mod gain_number {
     use super::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
@@ -248,7 +267,7 @@ mod gain_number {
     }
 }
 
-/// Samples that several listeners share.
+/// Serialises samples that several listeners share.
 mod shared_samples {
     use super::{Arc, Deserialize as _, Deserializer, Serialize as _, Serializer};
 
@@ -261,166 +280,168 @@ mod shared_samples {
     }
 }
 
-/// Who hears a leg of a conference. All legs of a conference hear all that is heard by all.
+/// Decides which members of a conference hear a leg. Every member, whatever its role, hears all participants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConferenceRole {
-    /// Heard by all others; also what a supervisor becomes who barges in.
+    /// Heard by all others; also the role of a supervisor who barges in.
     Participant,
-    /// Heard by nobody.
+    /// Heard by no other leg.
     Monitor,
-    /// Heard by this leg only, now or as soon as it joins.
+    /// Heard by this leg only, from now on or from the moment it joins.
     Whisper(LegId),
 }
 
-/// A leg between two workers: its sockets are open and nobody reads them. What falls closes them.
+/// A leg between two workers: its sockets are open, but no thread reads them. Dropping it closes them.
 #[derive(Debug)]
 pub struct DetachedLeg {
     pub(super) moving: MovingLeg,
     pub(super) ports: PortLease,
 }
 
-/// Where a leg's media goes.
+/// Transport of a leg's media.
 #[expect(clippy::large_enum_variant, reason = "moved once when a leg opens")]
 pub enum LegMedia {
     /// Plain RTP on a leased pair of ports.
     Rtp {
-        /// The bound sockets, freed when the leg closes.
+        /// Bound sockets, freed when the leg closes.
         ports: PortLease,
-        /// What was negotiated; `None` until it is.
+        /// Negotiated audio; `None` until offer and answer are complete.
         audio: Option<sdp::Audio>,
-        /// The far end may be behind NAT: where the address that the SDP names sends nothing, the source is learnt from packets.
+        /// Whether the far end may be behind NAT. If it is and the address in its SDP sends nothing, the source is
+        /// learnt from packets.
         nat: bool,
     },
-    /// A browser has offered.
+    /// A browser made the offer.
     WebRtcOffered {
-        /// Its offer.
+        /// SDP of the browser's offer.
         offer: String,
-        /// Our answer.
+        /// Receives the SDP of our answer.
         reply: oneshot::Sender<Result<String, LegError>>,
     },
-    /// We offer to a browser.
+    /// We make the offer to a browser.
     WebRtcOffering {
-        /// Our offer.
+        /// Receives the SDP of our offer.
         reply: oneshot::Sender<Result<String, LegError>>,
     },
 }
 
-/// Something that happened to a leg.
+/// An event of one leg.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerEvent {
-    /// The leg.
+    /// Leg that the event is about.
     pub leg: LegId,
-    /// What.
+    /// Kind of event, with its data.
     pub kind: WorkerEventKind,
 }
 
-/// What happened.
+/// Kind of a [`WorkerEvent`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerEventKind {
-    /// The media path is there: the remote address is known, or DTLS is done.
+    /// The media path is ready: the remote address is known, or the DTLS handshake is complete.
     Connected,
-    /// The first valid packet came.
+    /// The first valid packet arrived.
     FirstPacket,
-    /// A key was pressed on the leg's far end.
+    /// A key was pressed at the leg's far end.
     Dtmf {
-        /// 0-9, *, #, A-D.
+        /// One of 0-9, *, #, A-D.
         digit: char,
-        /// How long it was held.
+        /// Milliseconds that the key was held.
         duration_ms: u32,
     },
-    /// The leg has become the one who speaks in its conference, or is it no more. Not told of a leg that left.
+    /// The leg has become the active speaker of its conference, or no longer is. Not sent for a leg that has left.
     ActiveSpeaker {
-        /// The conference.
+        /// Conference in which the leg speaks.
         conference: ConferenceId,
-        /// Became, or is no more.
+        /// Whether the leg is the active speaker now.
         active: bool,
     },
-    /// The first sample of a segment left.
+    /// The first sample of a segment was sent.
     PlayStarted {
-        /// The segment.
+        /// Segment, as numbered in [`WorkerCommand::Play`].
         segment: u64,
-        /// When.
+        /// Time at which it was sent.
         at: Instant,
     },
-    /// The last sample of a segment left, or it was dropped.
+    /// The last sample of a segment was sent, or the segment was dropped.
     PlayDone {
-        /// The segment.
+        /// Segment, as numbered in [`WorkerCommand::Play`].
         segment: u64,
     },
-    /// The media of a leg behind NAT comes from another address than was known, and ours goes there from now on.
+    /// The media of a leg behind NAT comes from a new address; our media goes there from now on.
     SourceMoved {
-        /// The address.
+        /// New address of the far end.
         to: SocketAddr,
     },
-    /// How the leg's media does, every 5 s.
+    /// Quality of the leg's media so far, every 5 s.
     Quality(LegQuality),
-    /// The leg ended by itself; the text says why. `Closed` follows.
+    /// The leg failed; the text gives the reason. `Closed` follows.
     Failed(String),
-    /// Whether sound flows, per direction, when that changed; judged once a second.
+    /// Whether sound flows in each direction, when that changed; evaluated once a second.
     Flow(Flow),
-    /// Neither media nor reports for the leg's time-out, though its far end should send. Told once per silence; ending the leg is
-    /// for its owner.
+    /// Neither media nor reports arrived for the leg's time-out, though its far end should send. Sent once per silence;
+    /// the leg's owner decides whether to end it.
     MediaTimeout,
-    /// The leg is gone, its ports are free. Always the last event.
+    /// The leg has ended and its ports are free. Always the last event.
     Closed(LegQuality),
 }
 
-/// Numbers of a leg's media since it began.
+/// Statistics of a leg's media since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LegQuality {
-    /// Valid packets received.
+    /// Number of valid packets received.
     pub packets_received: u64,
-    /// Packets sent.
+    /// Number of packets sent.
     pub packets_sent: u64,
-    /// Packets that never came, as far as sequence numbers tell.
+    /// Packets that never arrived, according to sequence numbers.
     pub packets_lost: u64,
-    /// Packets that came before, and were dropped.
+    /// Packets that had arrived before; dropped.
     pub packets_repeated: u64,
-    /// Packets that came too late to be played.
+    /// Packets that arrived too late to be played.
     pub packets_late: u64,
-    /// Frames that concealment made.
+    /// Frames produced by concealment.
     pub frames_concealed: u64,
-    /// Interarrival jitter (RFC 3550 section 6.4.1).
+    /// Interarrival jitter in milliseconds (RFC 3550 section 6.4.1).
     pub jitter_ms: f32,
-    /// Round trip, when RTCP told one.
+    /// Round-trip time in milliseconds; `None` until RTCP reports one.
     pub round_trip_ms: Option<f32>,
-    /// What comes from the far end is worth, by our own reception.
+    /// Rating of the media from the far end, measured at our reception.
     pub incoming: Rating,
-    /// What goes to the far end is worth, by its reports.
+    /// Rating of the media to the far end, according to its reports.
     pub outgoing: Rating,
 }
 
-/// What a worker holds now.
+/// Numbers of legs and other resources that a worker holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Legs of any kind.
     pub legs: usize,
-    /// Legs of browsers.
+    /// Legs of browsers (WebRTC).
     pub browser_legs: usize,
     /// Legs that are bridged (two per bridge).
     pub bridged: usize,
-    /// Conferences.
+    /// Number of open conferences.
     pub conferences: usize,
     /// Legs in conferences.
     pub mixed: usize,
     /// Leased pairs of ports.
     pub ports: usize,
-    /// Taps.
+    /// Number of taps on legs.
     pub taps: usize,
     /// Legs that overhear others.
     pub overhearing: usize,
     /// Legs that are overheard.
     pub overheard: usize,
-    /// Legs by the state of what comes, in the order of [`Incoming::WORDS`].
+    /// Legs by the state of their incoming media, in the order of [`Incoming::WORDS`].
     pub incoming: [usize; Incoming::WORDS.len()],
-    /// Legs by the state of what goes out, in the order of [`Outgoing::WORDS`].
+    /// Legs by the state of their outgoing media, in the order of [`Outgoing::WORDS`].
     pub outgoing: [usize; Outgoing::WORDS.len()],
-    /// Requests that wait.
+    /// Requests that wait in the mailbox.
     pub mailbox: usize,
 }
 
-/// The worker's mailbox is full, or it has stopped. The command was dropped: the caller ends what it was about.
+/// The worker's mailbox is full, or the worker has stopped. The command was dropped: the caller ends the leg or call
+/// concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the media worker takes no more commands now")]
+#[error("the media worker accepts no more commands at present")]
 pub struct Overloaded;

@@ -1,4 +1,4 @@
-//! Requests on their way to a worker: a bounded lock-free queue and an eventfd.
+//! Mailbox of a worker: a bounded lock-free queue of requests and an eventfd.
 
 use std::io;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use crossbeam_queue::ArrayQueue;
 use super::command::{Overloaded, WorkerRequest};
 use crate::net::epoll::Wake;
 
-/// Requests that may wait. A call needs about ten in its life.
+/// Requests that may wait. A call needs about ten in its lifetime.
 const CAPACITY: usize = 4096;
 
-/// Shared by the worker and those who command it.
+/// Shared by the worker and the calls that command it.
 pub(crate) struct Mailbox {
     queue: ArrayQueue<WorkerRequest>,
     pub(crate) wake: Wake,
     stopping: AtomicBool,
-    /// Requests refused so far.
+    /// Number of requests refused so far.
     pub(crate) refused: AtomicU64,
-    /// Legs that were sent here and are not gone yet: what placement goes by.
+    /// Legs that were sent here and have not ended yet; placement compares them.
     pub(crate) legs: AtomicUsize,
-    /// The worker's load as it measured it last, in thousandths of a CPU, and the legs it had then.
+    /// Load that the worker measured last, in thousandths of a CPU, and the number of legs at that time.
     load: AtomicU32,
     legs_measured: AtomicUsize,
 }
@@ -39,7 +39,10 @@ impl Mailbox {
         }))
     }
 
-    /// Puts a request in and wakes the worker.
+    /// Queues a request and wakes the worker.
+    ///
+    /// # Errors
+    /// [`Overloaded`]: the queue is full or the worker is stopping. The request was dropped and counted.
     pub(crate) fn send(&self, request: WorkerRequest) -> Result<(), Overloaded> {
         let opens = matches!(request, WorkerRequest::LegOpen { .. } | WorkerRequest::LegAttach { .. });
         if self.stopping.load(Ordering::Acquire) || self.queue.push(request).is_err() {
@@ -53,30 +56,30 @@ impl Mailbox {
         Ok(())
     }
 
-    /// The next request, oldest first.
+    /// Takes the oldest request out of the queue.
     pub(crate) fn next(&self) -> Option<WorkerRequest> {
         self.queue.pop()
     }
 
-    /// Requests that wait.
+    /// Returns the number of requests that wait.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// The worker tells its load: share of one CPU, 0 to 1.
-    pub(crate) fn tell_load(&self, load: f32) {
+    /// Publishes the worker's load for placement: a share of one CPU, 0 to 1.
+    pub(crate) fn publish_load(&self, load: f32) {
         self.load.store((load * 1e3) as u32, Ordering::Relaxed);
         self.legs_measured.store(self.legs.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// The load to reckon with: as measured, and for legs that came since then what the others cost on average.
+    /// Returns the load to expect: as measured, plus the average cost per leg for legs that came since then.
     pub(crate) fn expected_load(&self) -> f32 {
         let (legs, measured) = (self.legs.load(Ordering::Relaxed), self.legs_measured.load(Ordering::Relaxed));
         let growth = if measured == 0 { 1.0 } else { (legs as f32 / measured as f32).max(1.0) };
         self.load.load(Ordering::Relaxed) as f32 / 1e3 * growth
     }
 
-    /// Asks the worker to close its legs and end.
+    /// Asks the worker to close its legs and to end.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.wake.wake();
@@ -115,11 +118,11 @@ mod tests {
         let mailbox = Mailbox::new().unwrap();
         assert_eq!(mailbox.expected_load(), 0.0);
         mailbox.legs.store(100, Ordering::Relaxed);
-        mailbox.tell_load(0.5);
+        mailbox.publish_load(0.5);
         assert_eq!(mailbox.expected_load(), 0.5);
         mailbox.legs.store(180, Ordering::Relaxed);
         assert!((mailbox.expected_load() - 0.9).abs() < 1e-3);
         mailbox.legs.store(10, Ordering::Relaxed);
-        assert_eq!(mailbox.expected_load(), 0.5, "the measurement stands until the next");
+        assert_eq!(mailbox.expected_load(), 0.5, "the measurement is kept until the next one");
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker counted, told to the metrics recorder once a second: never on the packet path.
+//! Publishes a worker's counters to the metrics recorder once a second, never on the packet path.
 
 use std::sync::atomic::Ordering;
 
@@ -7,14 +7,14 @@ use super::pace::Pace;
 use super::switch::{Counters, Switch};
 use crate::leg::flow::{Incoming, Outgoing};
 
-/// What was told before, to tell the difference.
+/// Counters as published last, to compute the increments.
 pub(crate) struct Meters {
     worker: String,
-    told: Counters,
-    told_overflow: u64,
-    /// Datagrams that the system would not send.
+    reported: Counters,
+    reported_overflow: u64,
+    /// Datagrams that the system refused to send.
     pub(crate) send_refused: u64,
-    /// Events that found their channel full.
+    /// Events dropped because their channel was full.
     pub(crate) events_dropped: u64,
 }
 
@@ -22,16 +22,16 @@ impl Meters {
     pub(crate) fn new(index: usize) -> Meters {
         Meters {
             worker: index.to_string(),
-            told: Counters::default(),
-            told_overflow: 0,
+            reported: Counters::default(),
+            reported_overflow: 0,
             send_refused: 0,
             events_dropped: 0,
         }
     }
 
-    /// Tells what was counted since the last time.
-    pub(crate) fn tell(&mut self, switch: &Switch, mailbox: &Mailbox, pace: &Pace) {
-        let (now, was) = (switch.counters(), self.told);
+    /// Publishes the increments since the last call, and the present gauges.
+    pub(crate) fn report(&mut self, switch: &Switch, mailbox: &Mailbox, pace: &Pace) {
+        let (now, was) = (switch.counters(), self.reported);
         let add = |name: &'static str, count: u64| {
             metrics::counter!(name, "worker" => self.worker.clone()).increment(count);
         };
@@ -53,11 +53,11 @@ impl Meters {
         add("tandem_media_commands_void_total", now.commands_void - was.commands_void);
         add("tandem_media_timeouts_total", now.media_timeouts - was.media_timeouts);
         add("tandem_media_panics_total", now.panics - was.panics);
-        add("tandem_media_outbox_overflow_total", switch.outbox_overflow() - self.told_overflow);
+        add("tandem_media_outbox_overflow_total", switch.outbox_overflow() - self.reported_overflow);
         add("tandem_media_send_refused_total", std::mem::take(&mut self.send_refused));
         add("tandem_media_events_dropped_total", std::mem::take(&mut self.events_dropped));
         add("tandem_media_mailbox_refused_total", mailbox.refused.swap(0, Ordering::Relaxed));
-        (self.told, self.told_overflow) = (now, switch.outbox_overflow());
+        (self.reported, self.reported_overflow) = (now, switch.outbox_overflow());
         let census = switch.census();
         let set = |name: &'static str, count: usize| {
             metrics::gauge!(name, "worker" => self.worker.clone()).set(count as f64);
@@ -71,11 +71,11 @@ impl Meters {
         set("tandem_media_mailbox", mailbox.len());
         set("tandem_media_gathering", usize::from(pace.is_gathering()));
         metrics::gauge!("tandem_media_load", "worker" => self.worker.clone()).set(f64::from(pace.load()));
-        self.tell_flows("in", &Incoming::WORDS, &census.incoming);
-        self.tell_flows("out", &Outgoing::WORDS, &census.outgoing);
+        self.report_flows("in", &Incoming::WORDS, &census.incoming);
+        self.report_flows("out", &Outgoing::WORDS, &census.outgoing);
     }
 
-    fn tell_flows(&self, direction: &'static str, states: &[&'static str], counts: &[usize]) {
+    fn report_flows(&self, direction: &'static str, states: &[&'static str], counts: &[usize]) {
         for (&state, &count) in states.iter().zip(counts) {
             let labels = [("worker", self.worker.clone()), ("direction", direction.into()), ("state", state.into())];
             metrics::gauge!("tandem_media_legs_by_flow", &labels).set(count as f64);

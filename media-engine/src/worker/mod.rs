@@ -1,4 +1,4 @@
-//! Pinned media threads that own legs whole.
+//! Media threads, optionally pinned to CPUs, that own whole legs.
 //!
 //! ```text
 //!           WorkerRequest (bounded mailbox + eventfd)          WorkerEvent (bounded channel per leg)
@@ -12,7 +12,7 @@
 //! Invariants: all legs of a call are on one worker; the packet path has no lock, no await, no allocation and no clock read per
 //! packet; every queue is bounded and its overflow counted.
 //!
-//! Not here: signalling, negotiation (`sdp`), what is done with events (`call`).
+//! Not here: signalling, negotiation (`sdp`) and the reaction to events (`call`).
 
 pub mod capture;
 mod command;

@@ -1,10 +1,11 @@
-//! Music that a leg hears while it waits: samples that many legs share, over and over.
+//! Music on hold: samples that many legs share, played in a loop.
 //!
 //! ```text
 //! samples (any rate) ─▶ resampler ─▶ staged ─▶ the listener's frame
 //! ```
 //!
-//! Invariants: after `prepare`, `fill` allocates nothing. A leg that waits again hears it go on from where it was.
+//! Invariants: after `prepare`, `fill` allocates nothing. On the next hold, a leg hears the music continue from where
+//! it stopped.
 
 use std::sync::Arc;
 
@@ -12,10 +13,10 @@ use codecs::resample::Resampler;
 
 use crate::units::SampleRate;
 
-/// Samples that the resampler gives at a time, at most: 20 ms at 48 kHz.
+/// Samples that the resampler produces at a time, at most: 20 ms at 48 kHz.
 const BLOCK: usize = 960;
 
-/// See the module head.
+/// Position of one leg in shared music. See the module head.
 pub(crate) struct Music {
     rate: SampleRate,
     samples: Arc<[i16]>,
@@ -27,7 +28,7 @@ pub(crate) struct Music {
 }
 
 impl Music {
-    /// `None`: there is nothing to hear.
+    /// Returns `None` if `samples` is empty.
     pub(crate) fn new(rate: SampleRate, samples: Arc<[i16]>) -> Option<Music> {
         let (resampler, staged) = (None, Box::default());
         (!samples.is_empty()).then_some(Music { rate, samples, at: 0, resampler, staged, staged_from: 0, staged_to: 0 })
@@ -44,7 +45,7 @@ impl Music {
         }
     }
 
-    /// The next samples.
+    /// Fills the frame with the next samples.
     pub(crate) fn fill(&mut self, frame: &mut [i16], rate: SampleRate) {
         self.prepare(rate);
         let mut at = 0;
@@ -52,7 +53,7 @@ impl Music {
             if rate == self.rate {
                 let count = (self.samples.len() - self.at).min(frame.len() - at);
                 frame[at..at + count].copy_from_slice(&self.samples[self.at..self.at + count]);
-                self.go_on(count);
+                self.advance(count);
                 at += count;
                 continue;
             }
@@ -69,7 +70,7 @@ impl Music {
     fn stage(&mut self) {
         let Some((_, resampler)) = &mut self.resampler else { return };
         self.staged_from = 0;
-        // A resampler may take some samples before it gives any.
+        // A resampler may consume some samples before it produces any.
         loop {
             let count = (self.samples.len() - self.at).min(self.rate.samples_in_ms(20));
             self.staged_to = resampler.process(&self.samples[self.at..self.at + count], &mut self.staged);
@@ -80,7 +81,7 @@ impl Music {
         }
     }
 
-    fn go_on(&mut self, count: usize) {
+    fn advance(&mut self, count: usize) {
         self.at = (self.at + count) % self.samples.len();
     }
 }
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_begins_anew_at_its_end_without_a_gap() {
+    fn music_loops_without_a_gap() {
         let mut music = Music::new(SampleRate::HZ_8000, (1..=100).collect()).unwrap();
         let mut frame = [0; 160];
         music.fill(&mut frame, SampleRate::HZ_8000);
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_every_rate() {
+    fn music_is_resampled_to_every_rate() {
         for from in [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_48000] {
             let mut samples = vec![0; from.samples_in_ms(1_000)];
             Sine::new(from, 440.0, -16.0).fill(&mut samples);
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_music() {
+    fn no_samples_make_no_music() {
         assert!(Music::new(SampleRate::HZ_8000, Vec::new().into()).is_none());
     }
 }

@@ -1,6 +1,7 @@
-//! What the switch wants done: datagrams to send and events to tell, in buffers made once.
+//! Outputs of the switch that the driver must deliver: datagrams and events, in preallocated buffers.
 //!
-//! Invariants: bounded; what does not fit is dropped and counted; no allocation after construction (event texts apart).
+//! Invariants: bounded; outputs that do not fit are dropped and counted; no allocation after construction, except for
+//! event texts.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,30 +11,31 @@ use super::switch::{Slot, Socket};
 use crate::leg::rtp::Component;
 use crate::units::LegId;
 
-/// Longest datagram sent.
+/// Length of the longest datagram, in bytes.
 const MAX_DATAGRAM: usize = 1500;
-/// Datagrams that may wait. The driver empties the box after every input; ticks stop half way for it.
+/// Datagrams that may wait. The driver empties the box after every input; long runs of ticks pause for it when half is
+/// used.
 const DATAGRAMS: usize = 1024;
-/// What a leg sends in one tick at most: audio cut to packets of 10 ms, and a report.
+/// Datagrams that a leg sends in one tick, at most: audio cut to packets of 10 ms, and a report.
 const DATAGRAMS_PER_LEG: usize = 3;
-/// Events that may wait, but for the last one of a leg, which is never dropped.
+/// Events that may wait, not counting the last one of a leg, which is never dropped.
 const EVENTS: usize = 1024;
 
-/// One thing to do.
+/// One output that the driver must deliver.
 #[derive(Debug)]
 pub enum Output<'a> {
-    /// Send this datagram.
+    /// A datagram to send.
     Transmit {
-        /// The leg's place in the worker.
+        /// Slot of the leg that sends.
         slot: Slot,
-        /// From which of its sockets.
+        /// Socket of the leg to send it by.
         socket: Socket,
-        /// Where to.
+        /// Address that it is sent to.
         to: SocketAddr,
-        /// What.
+        /// Contents of the datagram.
         bytes: &'a [u8],
     },
-    /// Tell this event on the leg's channel.
+    /// An event to send on the channel of the leg in this slot.
     Event(Slot, WorkerEvent),
 }
 
@@ -52,13 +54,13 @@ impl Datagram {
     }
 }
 
-/// The box.
+/// Bounded queue of outputs: a ring of datagrams, and the events.
 pub(crate) struct Outbox {
     ring: Vec<Datagram>,
     head: usize,
     length: usize,
     events: VecDeque<(Slot, WorkerEvent)>,
-    /// Datagrams and events that did not fit.
+    /// Number of datagrams and events that did not fit.
     pub(crate) overflow: u64,
 }
 
@@ -68,7 +70,7 @@ impl Outbox {
         Outbox { ring, head: 0, length: 0, events: VecDeque::with_capacity(EVENTS), overflow: 0 }
     }
 
-    /// Makes room for what one tick of so many legs sends at once.
+    /// Makes room for the datagrams that this many legs send in one tick.
     pub(crate) fn reserve(&mut self, legs: usize) {
         let wanted = legs * DATAGRAMS_PER_LEG;
         if wanted > self.ring.len() {
@@ -78,7 +80,7 @@ impl Outbox {
         }
     }
 
-    /// Whether the driver should empty it before more is made.
+    /// Whether the driver should empty the box before more is produced.
     pub(crate) fn is_half_full(&self) -> bool {
         self.length * 2 >= self.ring.len()
     }
@@ -88,7 +90,8 @@ impl Outbox {
         &mut self.ring[at]
     }
 
-    /// Queues the datagram that `write` makes: it gets the buffer and returns the length, or `None` for nothing to send.
+    /// Queues the datagram that `write` produces: it gets the buffer and returns the address and length, or `None` for
+    /// nothing to send.
     pub(crate) fn transmit(
         &mut self,
         slot: Slot,
@@ -106,7 +109,7 @@ impl Outbox {
         true
     }
 
-    /// Queues a report of a plain RTP leg; `write` says by which of its flows it leaves.
+    /// Queues a report of a plain RTP leg; `write` also decides which of the leg's sockets sends it.
     pub(crate) fn transmit_report(
         &mut self,
         slot: Slot,
@@ -125,7 +128,7 @@ impl Outbox {
         }
     }
 
-    /// Queues an event.
+    /// Queues an event, or counts it as overflow if the box is full.
     pub(crate) fn event(&mut self, slot: Slot, leg: LegId, kind: WorkerEventKind) {
         if self.events.len() >= EVENTS && !matches!(kind, WorkerEventKind::Closed(_)) {
             self.overflow += 1;
@@ -134,12 +137,12 @@ impl Outbox {
         self.events.push_back((slot, WorkerEvent { leg, kind }));
     }
 
-    /// The next thing to do: datagrams first.
+    /// Returns the next output, datagrams before events.
     pub(crate) fn next(&mut self) -> Option<Output<'_>> {
         if self.length > 0 {
             let datagram = &self.ring[self.head];
             self.length -= 1;
-            // An empty box begins at the front again: the same few places stay in the cache.
+            // An empty box starts at the front again, so that the same few places stay in the cache.
             self.head = if self.length == 0 { 0 } else { (self.head + 1) % self.ring.len() };
             let Datagram { slot, socket, to, length, bytes } = datagram;
             return Some(Output::Transmit { slot: *slot, socket: *socket, to: *to, bytes: &bytes[..*length] });
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_keeps_its_order_while_the_box_grows_and_what_is_beyond_is_counted() {
+    fn waiting_datagrams_keep_their_order_while_the_box_grows_and_overflow_is_counted() {
         let mut outbox = Outbox::new();
         (0..10).for_each(|n| assert!(push(&mut outbox, n)));
         (0..7).for_each(|n| assert_eq!(pop(&mut outbox), Some(n)));
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_leg_is_told_however_full_the_box_is() {
+    fn the_end_of_a_leg_is_reported_even_if_the_box_is_full() {
         let mut outbox = Outbox::new();
         for _ in 0..EVENTS + 3 {
             outbox.event(Slot(1), LegId(1), WorkerEventKind::FirstPacket);

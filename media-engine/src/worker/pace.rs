@@ -1,18 +1,19 @@
-//! How busy a worker is, and from that: when to look for packets, and whether new calls may come.
+//! Measures a worker's load and derives from it how often the thread looks for packets, how hard encoders work, and
+//! whether new calls are admitted.
 //!
 //! ```text
 //! run time of the thread ─▶ load (share of one CPU, over the last second)
 //!    low-delay    woken by every packet that is relayed
 //!    throughput   packets gather for 1 ms: a wake-up costs several times what a relayed packet costs
 //!    auto         low-delay below half a CPU, throughput above
-//!    load > 60 %  encoders that have a choice work less hard, in steps
+//!    load > 60 %  encoders that offer a choice work less hard, in steps
 //!    load > 85 %  placement refuses new calls before running ones suffer
 //! ```
 //!
-//! Packets that wait in a playout buffer for their tick anyway gather under every profile: it costs no delay.
+//! Packets that wait for their tick in a playout buffer anyway gather under every profile: it adds no delay.
 //!
-//! Where many packets gather, the thread works by a beat, in time with its ticks: to set a timer for each rest costs more than
-//! the rest of it, on a virtual machine above all.
+//! Where many packets gather, the thread works by a beat, in time with its ticks: setting a timer for each rest costs
+//! more than the rest saves, especially on a virtual machine.
 
 use std::time::{Duration, Instant};
 
@@ -20,23 +21,23 @@ use crate::config::Profile;
 
 /// How often the load is measured.
 const WINDOW: Duration = Duration::from_millis(100);
-/// How long packets gather.
+/// Time for which packets gather.
 pub(crate) const GATHER: Duration = Duration::from_millis(1);
-/// So many packets in a window make a beat worth while: one every other millisecond.
+/// Packets per window that make a beat worth while: one every other millisecond.
 const BEAT_FROM: u64 = 50;
-/// `auto` begins to gather at half a CPU,
+/// Load at which `auto` begins to gather.
 const BUSY: f32 = 0.5;
-/// and ends below this: gathering about halves the load, so half of [`BUSY`] would go to and fro.
+/// Load below which `auto` stops gathering. Gathering about halves the load, so half of [`BUSY`] would alternate.
 const CALM: f32 = 0.2;
-/// Weight of a window in the load: about a second's memory.
+/// Weight of a window in the load: a memory of about a second.
 const SMOOTHING: f32 = 0.15;
 
-/// Effort of encoders from this load on, the least demanding step first.
+/// Effort of encoders from a given load on, in ascending order of load.
 const EFFORTS: [(f32, u8); 3] = [(0.6, 3), (0.7, 1), (0.8, 0)];
-/// A step is taken back when the load is so much below it: less effort is what had brought it down.
+/// A step is taken back only when the load is this much below it, because the lower effort itself reduced the load.
 const EFFORT_BACK: f32 = 0.25;
 
-/// Decides how long a worker rests between two looks. See the module head.
+/// Decides how long a worker rests between two looks at its sockets. See the module head.
 #[derive(Debug)]
 pub(crate) struct Pace {
     profile: Profile,
@@ -53,7 +54,8 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// `full_effort` is that of encoders while there is CPU to spare, `ran` the thread's run time so far.
+    /// Starts the first window. `full_effort` is the effort of encoders while CPU is available, `ran` the thread's run
+    /// time so far.
     pub(crate) fn new(profile: Profile, full_effort: u8, now: Instant, ran: Duration) -> Pace {
         let busy = profile == Profile::Throughput;
         Pace {
@@ -71,7 +73,7 @@ impl Pace {
         }
     }
 
-    /// How hard encoders are to work, when that has changed.
+    /// Returns the effort of encoders if it has changed since the last call.
     pub(crate) fn new_effort(&mut self) -> Option<u8> {
         let at = |load: f32| {
             let step = EFFORTS.iter().rev().find(|(from, _)| load > *from);
@@ -81,7 +83,7 @@ impl Pace {
         (effort != std::mem::replace(&mut self.effort, effort)).then_some(effort)
     }
 
-    /// Counts the packets found by a look.
+    /// Counts the packets that a look found.
     pub(crate) fn on_packets(&mut self, packets: u64) {
         self.packets += packets;
     }
@@ -91,7 +93,7 @@ impl Pace {
         now.saturating_duration_since(self.window_start) >= WINDOW
     }
 
-    /// Ends a window. `ran` is the thread's run time, `relayed` the count of packets relayed, both since the start.
+    /// Ends a window. `ran` is the thread's run time and `relayed` the number of relayed packets, both since the start.
     pub(crate) fn on_window(&mut self, now: Instant, ran: Duration, relayed: u64) {
         let span = now.saturating_duration_since(self.window_start).as_secs_f32();
         let share = ran.saturating_sub(self.ran_before).as_secs_f32() / span.max(1e-3);
@@ -106,22 +108,22 @@ impl Pace {
         (self.window_start, self.ran_before, self.packets, self.relayed_before) = (now, ran, 0, relayed);
     }
 
-    /// Share of one CPU that the thread used lately, 0 to 1.
+    /// Returns the share of one CPU that the thread used lately, 0 to 1.
     pub(crate) fn load(&self) -> f32 {
         self.load
     }
 
-    /// Whether relayed packets wait for others: the profile in force.
+    /// Whether relayed packets wait for others, as the profile in force says.
     pub(crate) fn is_gathering(&self) -> bool {
         self.busy
     }
 
-    /// Whether to work by a beat of [`GATHER`], not by when packets come.
+    /// Whether to work by a beat of [`GATHER`] instead of waking up for packets.
     pub(crate) fn is_beating(&self) -> bool {
         self.beats
     }
 
-    /// Until when to rest after a look at `looked`; `None`: not at all.
+    /// Returns the end of the rest after a look at `looked`; `None` means no rest.
     pub(crate) fn rest_until(&self, looked: Instant) -> Option<Instant> {
         self.gathers.then(|| looked + GATHER)
     }
@@ -144,7 +146,7 @@ mod tests {
             Run { pace: Pace::new(profile, 5, now, Duration::ZERO), now, ran: Duration::ZERO, relayed: 0 }
         }
 
-        /// Five seconds at this load: whether the worker rests then.
+        /// Runs five seconds at this load and returns whether the worker rests then.
         fn at(&mut self, load: f32, relays: bool) -> bool {
             for _ in 0..50 {
                 self.now += WINDOW;
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_profiles_ask_no_load() {
+    fn the_other_profiles_ignore_the_load() {
         assert!(Run::new(Profile::Throughput).at(0.01, true));
         assert!(!Run::new(Profile::LowDelay).at(0.99, true));
     }

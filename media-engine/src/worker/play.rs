@@ -4,8 +4,9 @@
 //! Play chunks (any rate) ─▶ queue ─▶ resampler ─▶ staged ─▶ mixed into the listener's frame
 //! ```
 //!
-//! Invariants: bounded by duration and count, but that a single chunk alone may be as long as it likes; a segment is told as
-//! started at most once and as done exactly once, also when it is dropped. Mixing allocates nothing. Not here: ducking of what lies under it.
+//! Invariants: the queue is bounded by duration and count, except that a single chunk may have any length; a segment is
+//! reported as started at most once and as done exactly once, also when it is dropped. Mixing allocates nothing. Not
+//! here: the ducking of the original.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,23 +17,23 @@ use codecs::resample::Resampler;
 use crate::audio::mix_into;
 use crate::units::SampleRate;
 
-/// Longest voice that may wait: beyond it nobody would listen any more.
+/// Longest voice that may wait; beyond that, nobody would still be listening.
 const MAX_QUEUED: Duration = Duration::from_secs(120);
-/// Most chunks that may wait.
+/// Largest number of chunks that may wait.
 const MAX_CHUNKS: usize = 4096;
 /// A segment whose next chunk is late keeps the original ducked for this many frames (300 ms).
 const STARVED_FRAMES: u32 = 15;
 /// Samples fed to the resampler at a time: 20 ms at 48 kHz.
 const BLOCK: usize = 960;
-/// How long a voice that is cancelled takes to fade.
+/// Milliseconds in which a cancelled voice fades out.
 const FADE_MS: u32 = 8;
 
-/// Tells what became of a segment.
+/// Progress of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlayNotice {
-    /// Its first sample is in the frame.
+    /// The segment's first sample is in the frame.
     Started(u64),
-    /// Its last sample is in the frame, or it was dropped.
+    /// The segment's last sample is in the frame, or the segment was dropped.
     Done(u64),
 }
 
@@ -44,11 +45,11 @@ struct Chunk {
     last: bool,
 }
 
-/// The queue of one listener.
+/// Queue of voice for one listener.
 pub(crate) struct PlayQueue {
     chunks: VecDeque<Chunk>,
     queued: Duration,
-    /// Segment that has started and is not done.
+    /// Segment that has started and is not done yet.
     open: Option<u64>,
     starved: u32,
     resampler: Option<(SampleRate, SampleRate, Resampler)>,
@@ -71,7 +72,8 @@ impl PlayQueue {
         }
     }
 
-    /// Takes a chunk. `false`: the queue is full and the chunk was dropped (a dropped last chunk is told as done).
+    /// Queues a chunk. Returns `false` if the queue is full and the chunk was dropped; if it was the last one, its
+    /// segment is reported as done.
     pub(crate) fn push(
         &mut self,
         segment: u64,
@@ -92,7 +94,7 @@ impl PlayQueue {
         true
     }
 
-    /// Whether voice is being played, or is expected at once: the original is ducked.
+    /// Whether voice is being played or expected at once, so that the original is ducked.
     pub(crate) fn is_active(&self) -> bool {
         !self.chunks.is_empty()
             || self.staged_from < self.staged_to
@@ -104,14 +106,14 @@ impl PlayQueue {
         self.chunks.is_empty() && self.staged_from >= self.staged_to && self.open.is_none()
     }
 
-    /// Prepares for frames at `rate`, off the packet path: the next `mix` allocates nothing.
+    /// Prepares for frames at `rate`, off the packet path, so that the next `mix` allocates nothing.
     pub(crate) fn prepare(&mut self, rate: SampleRate) {
         if let Some(chunk) = self.chunks.front() {
             self.resampler_for(chunk.rate, rate);
         }
     }
 
-    /// Mixes the next samples into `frame`, which is at `rate`.
+    /// Mixes the next samples into `frame`, whose rate is `rate`.
     pub(crate) fn mix(&mut self, frame: &mut [i16], rate: SampleRate, notice: &mut impl FnMut(PlayNotice)) {
         let mut at = 0;
         while at < frame.len() {
@@ -126,7 +128,7 @@ impl PlayQueue {
         self.starved = if at > 0 { 0 } else { self.starved.saturating_add(1) };
     }
 
-    /// Forgets everything; what was not done is told as done.
+    /// Discards everything; unfinished segments are reported as done.
     pub(crate) fn stop(&mut self, notice: &mut impl FnMut(PlayNotice)) {
         (self.staged_from, self.staged_to) = (0, 0);
         if let Some(open) = self.open.take() {
@@ -143,7 +145,7 @@ impl PlayQueue {
         self.queued = Duration::ZERO;
     }
 
-    /// Takes one segment out; what of it is being heard fades.
+    /// Removes one segment; if it is being heard, it fades out.
     pub(crate) fn cancel(&mut self, segment: u64, notice: &mut impl FnMut(PlayNotice)) {
         let is_open = self.open == Some(segment);
         let count = self.chunks.len();
@@ -155,7 +157,7 @@ impl PlayQueue {
             }
             freed += duration(chunk.samples.len(), chunk.rate);
             if is_open && fading.is_none() {
-                fading = Some(faded(chunk));
+                fading = Some(fade_out_of(chunk));
             }
             false
         });
@@ -169,12 +171,12 @@ impl PlayQueue {
         }
     }
 
-    /// Brings up to one block of the next chunk into `staged`. `false`: nothing is queued.
+    /// Brings up to one block of the next chunk into `staged`. Returns `false` if nothing is queued.
     fn stage(&mut self, rate: SampleRate, notice: &mut impl FnMut(PlayNotice)) -> bool {
         let Some(chunk) = self.chunks.front() else { return false };
         let (segment, chunk_rate) = (chunk.segment, chunk.rate);
         if self.open != Some(segment) && !chunk.samples.is_empty() {
-            // A segment that another follows without its last chunk is over.
+            // A segment ends when another one follows, even without its last chunk.
             if let Some(before) = self.open.replace(segment) {
                 notice(PlayNotice::Done(before));
             }
@@ -214,7 +216,7 @@ impl PlayQueue {
         }
     }
 
-    /// The segment's last chunk was dropped: it ends with what is queued of it, or now.
+    /// Ends a segment whose last chunk was dropped: after its queued chunks, or at once if there are none.
     fn finish_or_mark(&mut self, segment: u64, notice: &mut impl FnMut(PlayNotice)) {
         if let Some(chunk) = self.chunks.iter_mut().rev().find(|chunk| chunk.segment == segment) {
             chunk.last = true;
@@ -227,8 +229,8 @@ impl PlayQueue {
     }
 }
 
-/// The next samples of a chunk, falling to silence: its last.
-fn faded(chunk: &Chunk) -> Chunk {
+/// Returns the next samples of a chunk, fading to silence, as its last chunk.
+fn fade_out_of(chunk: &Chunk) -> Chunk {
     let rest = &chunk.samples[chunk.played..];
     let rest = &rest[..rest.len().min(chunk.rate.samples_in_ms(FADE_MS))];
     let fall = |(at, sample): (usize, &i16)| (f64::from(*sample) * (1.0 - at as f64 / rest.len() as f64)) as i16;
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_play_in_order_and_are_told_once_each() {
+    fn segments_play_in_order_and_are_reported_once_each() {
         let (mut queue, mut told) = (PlayQueue::new(), Vec::new());
         queue.push(1, RATE, chunk(160, 100), false, &mut |n| told.push(n));
         queue.push(1, RATE, chunk(80, 200), true, &mut |n| told.push(n));
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn stopped_queue_tells_every_unfinished_segment_as_done() {
+    fn a_stopped_queue_reports_every_unfinished_segment_as_done() {
         let (mut queue, mut told) = (PlayQueue::new(), Vec::new());
         queue.push(1, RATE, chunk(400, 1), false, &mut |_| ());
         queue.push(1, RATE, chunk(400, 1), true, &mut |_| ());
@@ -306,7 +308,7 @@ mod tests {
     fn a_chunk_longer_than_the_queue_plays_alone() {
         let mut queue = PlayQueue::new();
         assert!(queue.push(1, RATE, chunk(8_000 * 300, 1), true, &mut |_| ()));
-        assert!(!queue.push(2, RATE, chunk(1, 1), true, &mut |_| ()), "nothing waits behind it");
+        assert!(!queue.push(2, RATE, chunk(1, 1), true, &mut |_| ()), "nothing may wait behind it");
     }
 
     #[test]
@@ -323,8 +325,11 @@ mod tests {
         queue.cancel(9, &mut |n| told.push(n));
         let mut heard = [0; 160];
         queue.mix(&mut heard, RATE, &mut |n| told.push(n));
-        assert!(heard[..64].is_sorted_by(|a, b| a >= b) && heard[0] == 1_000 && heard[63] < 40, "it falls: {heard:?}");
-        assert_eq!(heard[64..], [1_000; 96], "the next one follows");
+        assert!(
+            heard[..64].is_sorted_by(|a, b| a >= b) && heard[0] == 1_000 && heard[63] < 40,
+            "the cancelled segment fades: {heard:?}"
+        );
+        assert_eq!(heard[64..], [1_000; 96], "the next segment follows");
         assert_eq!(told[2..], [PlayNotice::Done(1), PlayNotice::Started(3)]);
         queue.cancel(3, &mut |_| ());
         while queue.is_active() {

@@ -1,4 +1,4 @@
-//! The workers of a process and placement of calls on them.
+//! The workers of a process, and the placement of calls on them.
 
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,14 +10,14 @@ use crossbeam_queue::ArrayQueue;
 
 use super::command::{Overloaded, WorkerRequest};
 use super::mailbox::Mailbox;
-use super::thread::{Schedule, Thread, broken};
+use super::thread::{Schedule, Thread, start_error};
 use crate::config::MediaConfig;
 use crate::error::StartError;
 use crate::leg::webrtc::DtlsCert;
 use crate::net::ports::bind_shared;
 use crate::net::supervisor::Supervisor;
 
-/// Load of a worker from which on it gets no new calls: a share of one CPU. Media is whole up to 90 %.
+/// Load at which a worker gets no more new calls: a share of one CPU. Media is intact up to 90 %.
 const FULL: f32 = 0.85;
 
 /// All media workers. Dropping it closes every leg and joins the threads.
@@ -27,7 +27,7 @@ pub struct Pool {
     next: AtomicUsize,
 }
 
-/// A handle to one worker; clones share it. All legs of a call go to the same one.
+/// Handle to one worker; clones share it. All legs of a call must go to the same worker.
 #[derive(Clone)]
 pub struct Worker {
     index: usize,
@@ -37,14 +37,17 @@ pub struct Worker {
 impl Pool {
     /// Starts `media.workers` threads (at least one), each with one UDP port of the range per address for browser legs.
     ///
-    /// Errors: an address that cannot be bound, no free port, no more threads.
+    /// # Errors
+    /// An address cannot be bound, no port is free, no certificate or random number can be made, or the system refuses
+    /// a thread. The engine does not start.
     pub fn start(media: &MediaConfig) -> Result<Pool, StartError> {
         Pool::start_supervised(media, &Supervisor::log_only())
     }
 
-    /// The same; the threads are `media-0` and so on to their supervisor.
+    /// Starts the threads like [`Pool::start`] under a supervisor, which knows them as `media-0` and so on.
     ///
-    /// Errors: as [`Pool::start`].
+    /// # Errors
+    /// See [`Pool::start`].
     pub fn start_supervised(media: &MediaConfig, supervisor: &Supervisor) -> Result<Pool, StartError> {
         let certificate = DtlsCert::generate()
             .map_err(|error| StartError::Config { key: "media".into(), problem: error.to_string() })?;
@@ -52,7 +55,7 @@ impl Pool {
         let mut pool = Pool { workers: Vec::new(), threads: ArrayQueue::new(count), next: AtomicUsize::new(0) };
         for index in 0..count {
             let shared = bind_all(media)?;
-            let mailbox = Mailbox::new().map_err(|error| broken(&error))?;
+            let mailbox = Mailbox::new().map_err(|error| start_error(&error))?;
             let cpu = (!media.cpus.is_empty()).then(|| media.cpus[index % media.cpus.len()]);
             let schedule = Schedule { profile: media.profile, opus: media.opus, cpu, realtime: media.realtime };
             let mut thread = Thread::new(
@@ -67,19 +70,19 @@ impl Pool {
             thread.advertised.clone_from(&media.advertise);
             let handle = supervisor
                 .thread(&format!("media-{index}"), move |post| thread.run(post))
-                .map_err(|error| broken(&error))?;
+                .map_err(|error| start_error(&error))?;
             pool.workers.push(Worker { index, mailbox });
             let _ = pool.threads.push(handle);
         }
         Ok(pool)
     }
 
-    /// Whether a new call may come: some worker has room for it. Otherwise refuse it (503), before running calls suffer.
+    /// Whether some worker has room for a new call. Otherwise refuse the call (503), before running calls suffer.
     pub fn has_room(&self) -> bool {
         self.workers.iter().any(|worker| worker.mailbox.expected_load() < FULL && !worker.mailbox.is_stopping())
     }
 
-    /// The least loaded worker, for a new call; among equals the one with the fewest legs.
+    /// Returns the least loaded worker, for a new call; among equals the one with the fewest legs.
     pub fn place(&self) -> Worker {
         // Equally loaded workers take turns.
         let start = self.next.fetch_add(1, Ordering::Relaxed);
@@ -99,25 +102,26 @@ impl Pool {
             .clone()
     }
 
-    /// The worker of this index while it has room, else as [`Pool::place`].
+    /// Returns the worker with this index while it has room, otherwise the result of [`Pool::place`].
     pub fn place_at(&self, index: usize) -> Worker {
         let has_room = |worker: &&Worker| worker.mailbox.expected_load() < FULL && !worker.mailbox.is_stopping();
         self.workers.get(index).filter(has_room).cloned().unwrap_or_else(|| self.place())
     }
 
-    /// Every worker, in order.
+    /// Returns all workers, ordered by index.
     pub fn workers(&self) -> &[Worker] {
         &self.workers
     }
 
-    /// Closes every leg and waits for the threads to end; commands are refused from then on. Doing it again does nothing.
+    /// Closes every leg and waits for the threads to end; commands are refused from then on. A second call does
+    /// nothing.
     pub fn shutdown(&self) {
         for worker in &self.workers {
             worker.mailbox.stop();
         }
         while let Some(thread) = self.threads.pop() {
             if thread.join().is_err() {
-                tracing::error!("a media thread had ended by a fault");
+                tracing::error!("a media thread ended with a panic");
             }
         }
     }
@@ -130,12 +134,16 @@ impl Drop for Pool {
 }
 
 impl Worker {
-    /// Hands a request over; it is done within a millisecond or two, in the order of sending. Never waits.
+    /// Queues a request without waiting. The worker handles it within a millisecond or two, in the order of sending.
+    ///
+    /// # Errors
+    /// [`Overloaded`]: the mailbox is full or the worker has stopped. The request was dropped; end the leg or call
+    /// concerned.
     pub fn send(&self, request: impl Into<WorkerRequest>) -> Result<(), Overloaded> {
         self.mailbox.send(request.into())
     }
 
-    /// Its place in the pool: the label of its metrics.
+    /// Returns the worker's index in the pool, which labels its metrics.
     pub fn index(&self) -> usize {
         self.index
     }
@@ -169,7 +177,7 @@ fn seed() -> Result<u64, StartError> {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StartError::Config {
         key: "media".into(),
-        problem: "the system gives no random numbers".into(),
+        problem: "the system provides no random numbers".into(),
     })?;
     Ok(u64::from_ne_bytes(bytes))
 }
@@ -182,12 +190,13 @@ mod tests {
     fn full_workers_take_no_new_call_until_one_has_room_again() {
         let worker = |index| Worker { index, mailbox: Mailbox::new().unwrap() };
         let pool = Pool { workers: vec![worker(0), worker(1)], threads: ArrayQueue::new(1), next: AtomicUsize::new(0) };
-        let told = |loads: [f32; 2]| pool.workers.iter().zip(loads).for_each(|(w, load)| w.mailbox.tell_load(load));
-        told([0.86, 0.86]);
+        let publish =
+            |loads: [f32; 2]| pool.workers.iter().zip(loads).for_each(|(w, load)| w.mailbox.publish_load(load));
+        publish([0.86, 0.86]);
         assert!(!pool.has_room());
-        told([0.86, 0.84]);
+        publish([0.86, 0.84]);
         assert!(pool.has_room());
-        assert_eq!(pool.place().index(), 1, "the one with room");
+        assert_eq!(pool.place().index(), 1, "the worker that has room");
         assert_eq!((pool.place_at(1).index(), pool.place_at(0).index()), (1, 1));
     }
 }

@@ -1,4 +1,4 @@
-//! The worker's thread: sockets and mailbox around the switch.
+//! The worker's thread: connects sockets and the mailbox to the switch.
 //!
 //! ```text
 //!            ┌───────────────── one loop ─────────────────┐
@@ -8,11 +8,11 @@
 //!            └─────────────────────────────────────────────┘
 //! ```
 //!
-//! What a request carries and cannot be written down (ports, event channels, replies) stays here; the switch gets the rest as
+//! Parts of a request that cannot be serialised (ports, event channels, replies) stay here; the switch gets the rest as
 //! an `Input`.
 //!
-//! Invariants: the clock is read once per look at the sockets; nothing here waits for anybody but the kernel; an event channel that is
-//! full loses events, counted. Not here: any decision about media.
+//! Invariants: the clock is read once per look at the sockets; nothing here waits for anything but the kernel; a full
+//! event channel loses events, which is counted. Not here: any decision about media.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -42,50 +42,51 @@ use crate::net::supervisor::Post;
 use crate::net::udp::{self, ReceiveBatch, SendBatch};
 use crate::units::LegId;
 
-/// Packets taken from one leg's socket per syscall: more than a 20 ms stream brings unless the thread was held up.
+/// Packets read from one leg's socket per syscall: more than a 20 ms stream brings unless the thread was held up.
 const LEG_BATCH: usize = 8;
-/// Syscalls on one leg's socket per look. With a look each millisecond that is 32,000 packets a second: a flood of junk at the
-/// leg's port is read away before it fills the socket's buffer and takes the leg's own packets with it.
+/// Syscalls on one leg's socket per look. With a look each millisecond that is 32,000 packets a second: a flood of junk
+/// at the leg's port is read away before it fills the socket's buffer and displaces the leg's own packets.
 const LEG_ROUNDS: usize = 4;
-/// Packets taken from a shared socket per syscall.
+/// Packets read from a shared socket per syscall.
 const SHARED_BATCH: usize = 64;
 /// Syscalls on a shared socket per look, so that browsers do not starve plain legs.
 const SHARED_ROUNDS: usize = 4;
-/// Sockets reported per wait.
+/// Sockets reported per wait, at most.
 const READY: usize = 1024;
-/// Requests per look.
+/// Requests handled per look, at most.
 const REQUESTS: usize = 64;
-/// A wake-up that comes so much after its deadline: the machine had held the thread up, and packets may have come meanwhile.
+/// A wake-up this much after its deadline means that the machine held the thread up; packets may have arrived
+/// meanwhile.
 const HELD_UP: Duration = Duration::from_millis(2);
-/// Looks at most before the ticks that are overdue then: a flood does not keep them waiting.
+/// Largest number of looks before the overdue ticks then, so that a flood does not delay them.
 const CATCH_UP_LOOKS: usize = 4;
-/// How often meters are told.
+/// How often metrics are published.
 const METER_PERIOD: Duration = Duration::from_secs(1);
 
 const TOKEN_WAKE: u64 = u64::MAX;
 const TOKEN_ALARM: u64 = u64::MAX - 1;
 const TOKEN_SHARED: u64 = 1 << 62;
 
-/// What the thread keeps for a leg: the switch knows only its slot.
+/// State that the thread keeps for a leg; the switch knows only the leg's slot.
 struct Attached {
     events: mpsc::Sender<WorkerEvent>,
     ports: Option<PortLease>,
-    /// The look at which its sockets had something last.
+    /// Number of the last look at which its sockets had data.
     looked: u64,
 }
 
-/// How the thread is to run.
+/// How the thread is scheduled and how it encodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     pub(crate) profile: Profile,
     pub(crate) opus: OpusSettings,
-    /// CPU to be pinned to.
+    /// CPU that the thread is pinned to.
     pub(crate) cpu: Option<usize>,
-    /// Before all others of the machine.
+    /// Whether the thread runs with real-time priority.
     pub(crate) realtime: bool,
 }
 
-/// A worker before and while it runs.
+/// A worker's thread, before and while it runs.
 pub(crate) struct Thread {
     index: usize,
     mailbox: Arc<Mailbox>,
@@ -95,7 +96,7 @@ pub(crate) struct Thread {
     switch: CapturedSwitch,
     attached: Vec<Option<Attached>>,
     shared: Vec<(UdpSocket, SocketAddr)>,
-    /// What a NAT in front of the shared ports shows to browsers.
+    /// Addresses that a NAT in front of the shared ports shows to browsers.
     pub(crate) advertised: Vec<IpAddr>,
     certificate: DtlsCert,
     leg_batch: ReceiveBatch,
@@ -108,8 +109,8 @@ pub(crate) struct Thread {
     schedule: Schedule,
 }
 
-/// What a thread waits by: the mailbox, its shared sockets, an alarm; and the beat.
-fn wait_for(mailbox: &Mailbox, shared: &[(UdpSocket, SocketAddr)]) -> io::Result<(Epoll, Alarm, Beat)> {
+/// Opens what the thread waits on: epoll with the mailbox, the shared sockets and an alarm; and the beat.
+fn open_waiters(mailbox: &Mailbox, shared: &[(UdpSocket, SocketAddr)]) -> io::Result<(Epoll, Alarm, Beat)> {
     let (epoll, alarm) = (Epoll::new()?, Alarm::new()?);
     epoll.add(&mailbox.wake, TOKEN_WAKE)?;
     epoll.add_alarm(&alarm, TOKEN_ALARM)?;
@@ -119,14 +120,19 @@ fn wait_for(mailbox: &Mailbox, shared: &[(UdpSocket, SocketAddr)]) -> io::Result
     Ok((epoll, alarm, Beat::new()?))
 }
 
-/// Why no thread could be started.
-pub(super) fn broken(error: &io::Error) -> StartError {
+/// Returns the error for a thread that could not be started.
+pub(super) fn start_error(error: &io::Error) -> StartError {
     let problem = format!("a media thread could not be started: {error}");
     StartError::Config { key: "media.workers".into(), problem }
 }
 
 impl Thread {
-    /// Opens what the thread needs; `shared` are the bound sockets of browser legs with the addresses they are told by.
+    /// Opens the thread's resources. `shared` are the bound sockets for browser legs with the addresses that browsers
+    /// are given.
+    ///
+    /// # Errors
+    /// The kernel refused epoll, an alarm or a timer, or the capture file could not be created; the engine does not
+    /// start.
     pub(crate) fn new(
         index: usize,
         mailbox: Arc<Mailbox>,
@@ -137,7 +143,7 @@ impl Thread {
         capture: Option<&Path>,
     ) -> Result<Thread, StartError> {
         let (now, wall) = (clock::now(), clock::system_now());
-        let (epoll, alarm, beat) = wait_for(&mailbox, &shared).map_err(|error| broken(&error))?;
+        let (epoll, alarm, beat) = open_waiters(&mailbox, &shared).map_err(|error| start_error(&error))?;
         let candidates: Vec<SocketAddr> = shared.iter().map(|(_, address)| *address).collect();
         let capture = capture.map(|folder| {
             let start = Start::new(seed, wall, candidates.clone(), schedule.opus);
@@ -167,9 +173,9 @@ impl Thread {
         })
     }
 
-    /// Runs until the mailbox is stopped; then closes every leg.
+    /// Runs until the mailbox is stopped, then closes every leg.
     pub(crate) fn run(mut self, post: &Post) {
-        self.take_place();
+        self.apply_schedule();
         let mut ready = Ready::with_capacity(READY);
         let mut now = clock::now();
         let mut pace = Pace::new(self.schedule.profile, self.schedule.opus.complexity, now, clock::thread_run_time());
@@ -184,7 +190,7 @@ impl Thread {
             now = clock::now();
             self.look(&ready, now);
             if let Err(error) = self.catch_up(deadline, now, &mut ready) {
-                tracing::error!(worker = self.index, %error, "sockets could not be looked at; the media thread ends");
+                tracing::error!(worker = self.index, %error, "sockets could not be polled; the media thread ends");
                 break;
             }
             while self.switch.poll_timeout().is_some_and(|at| at <= now) {
@@ -193,12 +199,12 @@ impl Thread {
             }
             if now >= meter_at {
                 meter_at = now + METER_PERIOD;
-                self.meters.tell(&self.switch, &self.mailbox, &pace);
+                self.meters.report(&self.switch, &self.mailbox, &pace);
             }
             pace.on_packets(std::mem::take(&mut self.packets));
             if pace.is_due(now) {
                 pace.on_window(now, clock::thread_run_time(), self.switch.counters().packets_relayed);
-                self.mailbox.tell_load(pace.load());
+                self.mailbox.publish_load(pace.load());
                 if let Some(complexity) = pace.new_effort() {
                     self.switch.handle(Input::Effort { complexity }, now);
                 }
@@ -209,7 +215,7 @@ impl Thread {
             }
         }
         self.close_all(now);
-        self.meters.tell(&self.switch, &self.mailbox, &pace);
+        self.meters.report(&self.switch, &self.mailbox, &pace);
     }
 
     /// Waits for the next beat, or for the first packet, command or deadline.
@@ -225,8 +231,9 @@ impl Thread {
         }
     }
 
-    /// Goes to its CPU and its priority. What the system refuses is told, and the thread runs all the same.
-    fn take_place(&self) {
+    /// Applies the CPU and the priority of the schedule. A refusal of the system is logged, and the thread runs all the
+    /// same.
+    fn apply_schedule(&self) {
         let Schedule { cpu, realtime, .. } = self.schedule;
         if let Some(cpu) = cpu
             && let Err(error) = pin_to_cpu(cpu)
@@ -238,8 +245,9 @@ impl Thread {
         }
     }
 
-    /// A thread that was held up has ticks to make up for: before they play, everything is read that came meanwhile, also behind a
-    /// leg's first packet and after the wait. Else a tick conceals what lies in the socket, copies of lost packets included.
+    /// A thread that was held up has ticks to make up for. Before they play, this reads everything that arrived
+    /// meanwhile, including packets behind a leg's first one and packets since the wait. Otherwise a tick would conceal
+    /// packets that lie in the socket.
     fn catch_up(&mut self, deadline: Instant, now: Instant, ready: &mut Ready) -> io::Result<()> {
         if now.saturating_duration_since(deadline) < HELD_UP {
             return Ok(());
@@ -283,7 +291,8 @@ impl Thread {
 
     fn receive_leg(&mut self, slot: Slot, component: Component, now: Instant) {
         let Some(Some(place)) = self.attached.get_mut(slot.index()) else { return };
-        // A stream brings a packet now and then; who brought one at the look before has more of them, or is a flood.
+        // A stream brings a packet now and then; a socket that also had one at the previous look has more of them, or
+        // is flooded.
         let again = std::mem::replace(&mut place.looked, self.looks) + 1 >= self.looks;
         let most = if again { LEG_BATCH } else { 1 };
         for _ in 0..LEG_ROUNDS {
@@ -320,7 +329,7 @@ impl Thread {
         }
     }
 
-    /// Does what the switch wants.
+    /// Delivers the switch's outputs.
     fn drain(&mut self, now: Instant) {
         let Thread { switch, attached, shared, send_batch, send_socket, meters, mailbox, .. } = self;
         while let Some(output) = switch.poll_output(now) {
@@ -366,7 +375,7 @@ impl Thread {
                 self.switch.handle(command.into(), now);
             }
             WorkerRequest::LegOpen { leg, media, events } => self.open(leg, media, events, now),
-            // Whoever asked and is gone lets the leg fall.
+            // If the caller has gone away, the leg is dropped.
             WorkerRequest::LegDetach { leg, reply } => {
                 if let Some(detached) = self.detach(leg, now) {
                     let _ = reply.send(detached);
@@ -375,7 +384,7 @@ impl Thread {
             WorkerRequest::LegAttach { leg, detached: DetachedLeg { moving, ports }, events } => {
                 match self.switch.handle(Input::Attach { leg, moving: Some(moving) }, now).slot() {
                     Some(slot) => self.attach_ports(leg, slot, ports, events, now),
-                    None => self.not_opened(),
+                    None => self.uncount_leg(),
                 }
             }
             WorkerRequest::LegEvents { leg, events } => {
@@ -384,7 +393,7 @@ impl Thread {
                     place.events = events;
                 }
             }
-            // A reply whose asker is gone needs no reader.
+            // If the caller has gone away, the reply is dropped.
             WorkerRequest::WebRtcAnswer { leg, sdp, reply } => {
                 if let Outcome::Applied(applied) = self.switch.handle(Input::WebRtcAnswer { leg, sdp }, now) {
                     let _ = reply.send(applied);
@@ -413,7 +422,7 @@ impl Thread {
         match media {
             LegMedia::Rtp { ports, audio, nat } => {
                 let Some(slot) = self.switch.handle(Input::Open { leg, audio, nat }, now).slot() else {
-                    return self.not_opened();
+                    return self.uncount_leg();
                 };
                 self.attach_ports(leg, slot, ports, events, now);
             }
@@ -432,7 +441,7 @@ impl Thread {
         }
     }
 
-    /// Opens a browser's leg on the transport that `make` makes; gives what the browser is to be sent.
+    /// Opens a browser leg on the transport that `make` creates; returns the SDP for the browser.
     fn open_browser(
         &mut self,
         leg: LegId,
@@ -445,18 +454,18 @@ impl Thread {
         let made = contained(|| make(candidates, &self.certificate)).unwrap_or_else(|why| Err(LegError::Media(why)));
         let opened = made.and_then(|(peer, sdp)| {
             let opened = self.switch.handle(Input::OpenBrowser { leg, peer: Some(Box::new(peer)) }, now);
-            let slot = opened.slot().ok_or(LegError::OutOfOrder("the worker has a leg of this identity"))?;
+            let slot = opened.slot().ok_or(LegError::OutOfOrder("the worker already has a leg with this identity"))?;
             self.attach(slot, Attached { events, ports: None, looked: 0 });
             Ok(sdp)
         });
         if opened.is_err() {
-            self.not_opened();
+            self.uncount_leg();
         }
         opened
     }
 
-    /// The leg never came to be: its event channel closes without an event.
-    fn not_opened(&mut self) {
+    /// Uncounts a leg that was refused; its event channel closes without an event.
+    fn uncount_leg(&mut self) {
         self.mailbox.legs.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -472,12 +481,12 @@ impl Thread {
         let added = self.epoll.add(&ports.rtp, token).and_then(|()| self.epoll.add(&ports.rtcp, token | 1));
         self.attach(slot, Attached { events, ports: Some(ports), looked: 0 });
         if let Err(error) = added {
-            let why = format!("its sockets cannot be watched: {error}");
+            let why = format!("its sockets cannot be polled: {error}");
             self.switch.handle(Input::Fail { leg, why }, now);
         }
     }
 
-    /// Takes a leg with its sockets out of this thread, which has sent everything that the leg had to say.
+    /// Takes a leg and its sockets out of this thread, after everything that the leg had to send was sent.
     fn detach(&mut self, leg: LegId, now: Instant) -> Option<DetachedLeg> {
         let Outcome::Detached(moving, slot) = self.switch.handle(Input::Detach { leg }, now) else { return None };
         self.drain(now);
@@ -485,7 +494,7 @@ impl Thread {
         self.mailbox.legs.fetch_sub(1, Ordering::Relaxed);
         for removed in [self.epoll.remove(&ports.rtp), self.epoll.remove(&ports.rtcp)] {
             if let Err(error) = removed {
-                tracing::warn!(%leg, %error, "a socket of a leg that leaves could not be given back");
+                tracing::warn!(%leg, %error, "a socket of a detached leg could not be removed from epoll");
             }
         }
         Some(DetachedLeg { moving, ports })
@@ -499,7 +508,7 @@ impl Thread {
     }
 
     fn close_all(&mut self, now: Instant) {
-        // What was asked before the stop is done first, so that every leg that was opened is also told as closed.
+        // Requests from before the stop are handled first, so that every opened leg also reports `Closed`.
         while let Some(request) = self.mailbox.next() {
             self.handle_request(request, now);
             self.drain(now);
@@ -513,19 +522,22 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // Also when the thread ends by a fault: requests are refused from now on instead of piling up.
+        // Also when the thread ends by a panic: requests are refused from now on instead of piling up.
         self.mailbox.stop();
         while self.mailbox.next().is_some() {}
     }
 }
 
-/// Begins the thread's capture, and says so where an operator looks.
+/// Begins the thread's capture and logs a warning about it.
+///
+/// # Errors
+/// The capture file could not be created in `folder`.
 fn start_capture(folder: &Path, index: usize, start: Start, now: Instant) -> Result<Capture, StartError> {
     let (capture, file) = Capture::start(folder, index, start, now).map_err(|error| StartError::Config {
         key: "debug.capture".into(),
-        problem: format!("{}: {error}; name a folder that this user may write", folder.display()),
+        problem: format!("{}: {error}; choose a folder that this user may write to", folder.display()),
     })?;
-    tracing::warn!(worker = index, file = %file.display(), "everything that is said is written into a capture");
+    tracing::warn!(worker = index, file = %file.display(), "all media of this worker is being written to a capture");
     Ok(capture)
 }
 
@@ -546,7 +558,7 @@ mod tests {
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const PORTS: (u16, u16) = (27_900, 27_998);
 
-    /// A thread that is not run, with one leg; and where the leg takes datagrams.
+    /// Returns a thread that does not run, with one leg; the address at which the leg receives; and the leg's events.
     fn with_leg(now: Instant) -> (Thread, SocketAddr, mpsc::Receiver<WorkerEvent>) {
         let schedule = Schedule { profile: Profile::Auto, opus: OpusSettings::default(), cpu: None, realtime: false };
         let (mailbox, certificate) = (Mailbox::new().unwrap(), DtlsCert::generate().unwrap());
@@ -560,7 +572,8 @@ mod tests {
         (thread, to, told)
     }
 
-    /// Four packets lie in the leg's socket when the thread wakes, `late` behind its deadline: how many it reads before it ticks.
+    /// Counts the packets that a thread reads before its tick when four lie in the leg's socket and it wakes `late`
+    /// after its deadline.
     fn read_before_the_tick(late: Duration) -> u64 {
         let now = clock::now();
         let (mut thread, to, _told) = with_leg(now);
@@ -579,7 +592,7 @@ mod tests {
     #[test]
     fn a_thread_that_was_held_up_reads_everything_before_overdue_ticks() {
         assert_eq!(read_before_the_tick(Duration::from_millis(30)), 4);
-        assert_eq!(read_before_the_tick(Duration::ZERO), 1, "in time, one packet is all that a stream has brought");
+        assert_eq!(read_before_the_tick(Duration::ZERO), 1, "a thread that is on time reads one packet");
     }
 
     #[test]

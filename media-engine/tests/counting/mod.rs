@@ -1,8 +1,8 @@
-//! The allocator of tests that prove that nothing allocates: the system's, counted per thread, so that tests do not disturb
+//! Allocator for tests that prove the absence of allocations: the system's, with counters per thread, so that tests do not disturb
 //! each other.
 
 #![allow(unsafe_code, reason = "a global allocator")]
-#![allow(dead_code, reason = "not every test asks for everything")]
+#![allow(dead_code, reason = "not every test uses every function")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,12 +12,12 @@ thread_local! {
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Allocations, reallocations and frees of this thread so far.
+/// Number of allocations, reallocations and frees of this thread so far.
 pub(crate) fn calls() -> u64 {
     CALLS.with(Cell::get)
 }
 
-/// Bytes that this thread has asked for so far, freed or not.
+/// Number of bytes that this thread has requested so far, whether freed or not.
 pub(crate) fn bytes() -> usize {
     BYTES.with(Cell::get)
 }
@@ -32,24 +32,24 @@ fn count(bytes: usize) {
     BYTES.with(|sum| sum.set(sum.get() + bytes));
 }
 
-// SAFETY: every call is handed on to the system's allocator with its arguments unchanged; counting touches two thread-local
-// numbers that need no destructor, and never allocates.
+// SAFETY: every call is passed to the system's allocator with its arguments unchanged; counting uses two thread-local numbers that
+// need no destructor, and never allocates.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller's promises about `layout` are those that `System` asks for.
+        // SAFETY: `System` requires the same guarantees about `layout` that the caller gives.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(0);
-        // SAFETY: `pointer` came from `System` by way of `alloc` above, with the same layout.
+        // SAFETY: `pointer` came from `System` through `alloc` above, with the same layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(new_size);
-        // SAFETY: `pointer` came from `System` by way of `alloc` above, with the same layout.
+        // SAFETY: `pointer` came from `System` through `alloc` above, with the same layout.
         unsafe { System.realloc(pointer, layout, new_size) }
     }
 }

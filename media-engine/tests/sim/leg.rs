@@ -1,4 +1,4 @@
-//! A talker, a network and a playout, driven tick by tick under virtual time.
+//! A talker, a network and a playout buffer, driven tick by tick under virtual time.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use media_engine::units::ClockRate;
 
 use crate::network::{Network, Packet};
 
-/// What is said: a sample by its media time at 8 kHz.
+/// Audio of the talker: a sample by its media time at 8 kHz.
 pub(crate) type Signal = fn(u64) -> i16;
 
 pub(crate) fn silence(_: u64) -> i16 {
     0
 }
 
-/// A buzz of 125 Hz with overtones: voiced speech at its simplest.
+/// A buzz of 125 Hz with overtones, a simple model of voiced speech.
 pub(crate) fn voice(n: u64) -> i16 {
     let t = n as f64 / 8_000.0;
     let tone = |harmonic: f64| (std::f64::consts::TAU * 125.0 * harmonic * t).sin() / harmonic;
@@ -25,7 +25,7 @@ pub(crate) fn voice(n: u64) -> i16 {
 
 #[allow(clippy::disallowed_methods)]
 pub(crate) fn epoch() -> Instant {
-    // Far from the clock's own zero, so that earlier instants exist.
+    // Far from the clock's zero, so that earlier instants exist.
     Instant::now() + Duration::from_secs(100_000)
 }
 
@@ -43,15 +43,15 @@ pub(crate) fn playout(
     Playout::new(config, decoder)
 }
 
-/// One frame as it was heard.
+/// One frame that the listener received.
 pub(crate) struct Heard<'a> {
-    /// Engine time of the tick, microseconds.
+    /// Engine time of the tick, in microseconds.
     pub(crate) at_us: i64,
     pub(crate) pulled: Pulled,
     pub(crate) samples: &'a [i16],
 }
 
-/// G.711 from a talker whose clock is off by `skew_ppm` (positive: fast), heard in ticks of 20 ms.
+/// A G.711 talker whose clock is off by `skew_ppm` (positive: fast), and a listener with ticks of 20 ms.
 pub(crate) struct Leg {
     pub(crate) network: Network,
     pub(crate) playout: Playout,
@@ -60,17 +60,17 @@ pub(crate) struct Leg {
     pub(crate) packet_ms: u64,
     pub(crate) epoch: Instant,
     pub(crate) ssrc: u32,
-    /// Added to media time for the time stamps on the wire.
+    /// Offset between media time and the RTP timestamps.
     pub(crate) timestamp_offset: u32,
     pub(crate) next_sequence: u16,
-    /// While set nothing is sent and no number used.
+    /// While `true`, no packet is sent and no sequence number is used.
     pub(crate) paused: bool,
     pub(crate) markers: bool,
-    /// Ticks come late by up to this.
+    /// Maximum lateness of a tick, in microseconds.
     pub(crate) tick_noise_us: u64,
     encoder: UlawCodec,
     resumed: bool,
-    /// Media time of the next packet, samples.
+    /// Media time of the next packet, in samples.
     said: u64,
     now_us: i64,
     phase_us: i64,
@@ -105,7 +105,7 @@ impl Leg {
         self.epoch + Duration::from_micros(us as u64)
     }
 
-    /// When a sample of media time is captured, on the engine's clock.
+    /// Time at which a sample is captured, on the engine's clock, in microseconds.
     pub(crate) fn capture_us(&self, media: u64) -> i64 {
         let us = media as i64 * 125;
         us - us * self.skew_ppm / 1_000_000
@@ -115,7 +115,7 @@ impl Leg {
         self.now_us
     }
 
-    /// Goes on for `span`, and shows every frame.
+    /// Runs for `span` and passes every frame to `hear`.
     pub(crate) fn run(&mut self, span: Duration, mut hear: impl FnMut(Heard<'_>)) {
         let until_us = self.now_us + span.as_micros() as i64;
         let mut samples = [0; 160];
@@ -135,7 +135,7 @@ impl Leg {
         }
     }
 
-    /// Packets are sent when their first sample is captured: a constant that delays do not see.
+    /// Sends a packet when its first sample is captured; the constant offset does not affect measured delays.
     fn say(&mut self) {
         let count = self.packet_ms * 8;
         let (media, at_us) = (self.said, self.capture_us(self.said));

@@ -1,11 +1,11 @@
 //! A seeded network under virtual time: loss, reordering, jitter, duplication, stalls.
 //!
-//! Times are microseconds on the receiver's clock.
+//! Times are in microseconds on the receiver's clock.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: small, and identical on all platforms.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(pub(crate) u64);
 
@@ -18,12 +18,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
-    /// 0 to 1.
+    /// Returns a number from 0 to 1.
     pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
@@ -32,23 +32,23 @@ impl Rng {
         self.unit() < probability
     }
 
-    /// Standard normal (Box and Muller).
+    /// Returns a standard normal number (Box and Muller).
     pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 }
 
-/// Delay of a packet beyond the least.
+/// Delay of a packet beyond the minimum.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Jitter {
     #[default]
     None,
-    /// 0 to so many milliseconds.
+    /// Uniform from 0 to this many milliseconds.
     Uniform(f64),
-    /// The magnitude of a normal variable of this sigma, milliseconds.
+    /// Magnitude of a normal variable with this sigma, in milliseconds.
     HalfNormal(f64),
-    /// A normal variable around 3 sigma, cut off at zero, milliseconds.
+    /// Normal around 3 sigma, cut off at zero, in milliseconds.
     Normal(f64),
 }
 
@@ -65,14 +65,14 @@ pub(crate) struct Packet {
 pub(crate) struct Network {
     pub(crate) rng: Rng,
     pub(crate) jitter: Jitter,
-    /// Probabilities.
+    /// Probability of losing a packet, from 0 to 1.
     pub(crate) loss: f64,
     pub(crate) duplication: f64,
-    /// A reordered packet overtakes: it takes no jitter at all.
+    /// Probability that a packet overtakes others, which means that it gets no jitter.
     pub(crate) reordering: f64,
-    /// Constant part of the delay.
+    /// Constant part of the delay, in microseconds.
     pub(crate) base_us: i64,
-    /// Until then nothing is delivered; then everything at once.
+    /// Time until which no packet is delivered; then all are delivered at once.
     pub(crate) stalled_until_us: i64,
     pub(crate) sent: u64,
     pub(crate) lost: u64,
@@ -82,7 +82,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// An orderly network.
+    /// Creates a network without loss, jitter or reordering.
     pub(crate) fn new(seed: u64) -> Network {
         Network {
             rng: Rng(seed),
@@ -126,7 +126,7 @@ impl Network {
         self.number += 1;
     }
 
-    /// The next packet that arrives until then, and when it did.
+    /// Returns the next packet that arrives until `until_us`, with its time of arrival.
     pub(crate) fn receive(&mut self, until_us: i64) -> Option<(i64, Packet)> {
         let &Reverse((arrival_us, number)) = self.arrivals.peek()?;
         if arrival_us > until_us {

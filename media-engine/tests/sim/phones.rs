@@ -17,7 +17,7 @@ use media_engine::worker::{Output, WorkerCommand, WorkerEvent};
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const EVENT: u8 = 101;
 
-/// Everything that came out of the switch, by leg.
+/// The switch, and all its output by leg.
 pub(crate) struct Lab {
     pub(crate) switch: Switch,
     pub(crate) now: Instant,
@@ -34,16 +34,17 @@ pub(crate) struct Sent {
     pub(crate) payload: Vec<u8>,
 }
 
-/// The far end of a leg: a sine of 440 Hz at −12 dBFS, by media time, so that its phase tells where in the stream a sample is.
+/// The far end of a leg. It sends a sine of 440 Hz at −12 dBFS by media time, so that the phase shows the position of a sample in
+/// the stream.
 pub(crate) struct Phone {
     pub(crate) id: LegId,
     pub(crate) slot: Slot,
     pub(crate) audio: Audio,
     pub(crate) encoder: Box<dyn Encoder>,
     pub(crate) sequence: u16,
-    /// Time stamp of media time zero.
+    /// RTP timestamp of media time zero.
     pub(crate) timestamp: u32,
-    /// Samples said.
+    /// Number of samples sent.
     pub(crate) said: u64,
     pub(crate) packet_ms: u32,
     pub(crate) hertz: f64,
@@ -78,12 +79,12 @@ impl Lab {
         self.switch.handle(command.into(), self.now);
     }
 
-    /// Copies what the phone says into a tap.
+    /// Copies the phone's audio into a tap.
     pub(crate) fn tap(&mut self, id: LegId, writer: TapWriter) {
         self.switch.handle(Input::tap(id, writer), self.now);
     }
 
-    /// Drops the taps of the phone that nobody reads any more.
+    /// Removes the taps of the phone whose readers are gone.
     pub(crate) fn untap(&mut self, leg: LegId) {
         let taps = self.switch.deserted_taps(leg);
         self.switch.handle(Input::Untap { leg, taps }, self.now);
@@ -124,7 +125,7 @@ impl Lab {
         }
     }
 
-    /// To `end`, millisecond by millisecond.
+    /// Advances to `end`, millisecond by millisecond.
     pub(crate) fn until(&mut self, end: Instant) {
         while self.now < end {
             self.now = (self.now + MS).min(end);
@@ -147,7 +148,7 @@ impl Lab {
         self.drain();
     }
 
-    /// The phone talks for so many packets.
+    /// Lets the phone send this number of packets in real time.
     pub(crate) fn talk(&mut self, phone: &mut Phone, packets: u32) {
         for _ in 0..packets {
             let (header, payload) = phone.say();
@@ -156,7 +157,7 @@ impl Lab {
         }
     }
 
-    /// What was sent to the phone since the last call.
+    /// Returns the packets sent to the phone since the last call.
     pub(crate) fn heard(&mut self, phone: &Phone) -> Vec<Sent> {
         let (mine, others) = std::mem::take(&mut self.sent).into_iter().partition(|sent| sent.slot == phone.slot);
         self.sent = others;
@@ -165,7 +166,7 @@ impl Lab {
 }
 
 impl Phone {
-    /// The next audio packet; a longer one than the codec can make is an error of the test.
+    /// Returns the next audio packet. Panics for a length that the codec does not support.
     pub(crate) fn say(&mut self) -> (RtpHeader, Vec<u8>) {
         let rate = self.audio.codec.sample_rate();
         let count = rate.samples_in_ms(self.packet_ms);
@@ -183,14 +184,14 @@ impl Phone {
         if self.silent { 0 } else { (8_231.0 * angle.sin()) as i16 }
     }
 
-    /// Time stamp of what is said next.
+    /// RTP timestamp of the next packet.
     pub(crate) fn now_stamp(&self) -> u32 {
         let codec = self.audio.codec;
         let ticks = self.said * u64::from(codec.clock().0) / u64::from(codec.sample_rate().hz());
         self.timestamp.wrapping_add(ticks as u32)
     }
 
-    /// A header with the next number.
+    /// Returns a header with the next sequence number.
     pub(crate) fn header(&mut self, payload_type: u8, timestamp: u32) -> RtpHeader {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
@@ -198,12 +199,12 @@ impl Phone {
         RtpHeader { payload_type, marker: false, sequence, timestamp, ssrc }
     }
 
-    /// RTP clock ticks in milliseconds.
+    /// Converts milliseconds to RTP clock ticks.
     pub(crate) fn ticks(&self, ms: u32) -> u32 {
         self.audio.codec.clock().0 / 1_000 * ms
     }
 
-    /// The samples of what was sent to the phone, each packet at its time; time that is not covered is zero.
+    /// Decodes the packets sent to the phone, each at its time; gaps are zero.
     pub(crate) fn listen(&self, heard: &[Sent]) -> Vec<i16> {
         let rate = self.audio.codec.sample_rate();
         let mut decoder: Box<dyn Decoder> = make_decoder(self.audio.codec, rate).unwrap();
@@ -221,7 +222,7 @@ impl Phone {
     }
 }
 
-/// The one stream to a phone: one SSRC, each number once and in order. What says so if not.
+/// Checks that the packets form one stream to a phone: one SSRC, each number once and in order.
 pub(crate) fn is_one_stream(heard: &[Sent]) -> Result<(), String> {
     for pair in heard.windows(2) {
         let (before, after) = (&pair[0].header, &pair[1].header);
@@ -232,7 +233,7 @@ pub(crate) fn is_one_stream(heard: &[Sent]) -> Result<(), String> {
     Ok(())
 }
 
-/// Length of a packet in ticks, for codecs with as many bytes for every sample, and for our Opus packets.
+/// Length of a packet in ticks, for codecs with a fixed number of bytes per sample, and for the Opus packets of these tests.
 pub(crate) fn ticks_of(codec: Codec, payload: &[u8]) -> u32 {
     match codec {
         Codec::L16 { .. } => payload.len() as u32 / 2,

@@ -1,4 +1,4 @@
-//! Delay: what jitter costs, how bursts and its end are taken.
+//! Delay: the cost of jitter, and the reaction to bursts and to their end.
 
 use super::leg::{Leg, silence, voice};
 use super::network::Jitter;
@@ -10,7 +10,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Mean delay of the buffer over `seconds`, milliseconds.
+/// Mean delay of the buffer over `seconds`, in milliseconds.
 fn mean_delay(leg: &mut Leg, seconds: u64) -> f64 {
     let mut delays = Vec::new();
     for _ in 0..seconds * 5 {
@@ -21,14 +21,14 @@ fn mean_delay(leg: &mut Leg, seconds: u64) -> f64 {
 }
 
 #[test]
-fn orderly_network_adds_less_than_a_frame_and_the_phase() {
+fn an_orderly_network_adds_less_than_one_frame_plus_the_phase() {
     for seed in 0..SEEDS {
         for signal in [silence, voice] {
             let mut leg = Leg::new(seed);
             leg.signal = signal;
             leg.run(Duration::from_secs(10), |_| {});
             let counters = leg.playout.counters();
-            // Margin of 3 ms, then the next tick.
+            // 3 ms of margin, then the next tick.
             assert!(leg.delay_ms() <= 23.1, "seed {seed}: {} ms", leg.delay_ms());
             assert_eq!((counters.late, counters.concealed_frames, counters.drift_corrections), (0, 0, 0), "{seed}");
         }
@@ -36,7 +36,7 @@ fn orderly_network_adds_less_than_a_frame_and_the_phase() {
 }
 
 #[test]
-fn ticks_that_come_up_to_2_ms_late_conceal_nothing() {
+fn ticks_up_to_2_ms_late_cause_no_concealment() {
     for seed in 0..SEEDS {
         let mut leg = Leg::new(seed);
         leg.signal = voice;
@@ -52,9 +52,9 @@ fn ticks_that_come_up_to_2_ms_late_conceal_nothing() {
     }
 }
 
-/// Against the audio itself: clicks leave and arrive.
+/// Measured with the audio itself: clicks leave and arrive.
 #[test]
-fn the_delay_that_is_told_is_the_delay_of_the_sound() {
+fn the_reported_delay_is_the_delay_of_the_sound() {
     for (seed, jitter) in [(1, Jitter::None), (2, Jitter::Uniform(50.0)), (3, Jitter::HalfNormal(30.0))] {
         let mut leg = Leg::new(seed);
         leg.signal = |n| if n % 8_000 == 4_000 { 20_000 } else { 0 };
@@ -79,7 +79,7 @@ fn the_delay_that_is_told_is_the_delay_of_the_sound() {
     }
 }
 
-/// Mean delay added against the same leg without jitter, milliseconds, and percent of packets that were late.
+/// Mean added delay in comparison with the same leg without jitter, in milliseconds, and the percentage of late packets.
 fn under(jitter: Jitter, signal: fn(u64) -> i16) -> (f64, f64) {
     let (mut added, mut late) = (Vec::new(), Vec::new());
     for seed in 0..SEEDS {
@@ -127,7 +127,7 @@ fn normal_jitter_of_50_ms_adds_at_most_150_ms_and_loses_at_most_3_percent() {
     }
 }
 
-/// Normal on both sides, as emulators make it: measured by the sound, against the mean of the network's delay.
+/// Normal jitter on both sides of the mean, as emulators produce it: measured by the audio, against the mean delay of the network.
 #[test]
 fn two_sided_normal_jitter_of_50_ms_adds_at_most_150_ms_to_its_mean() {
     let (mut added, mut late, mut packets) = (Vec::new(), 0, 0);
@@ -152,7 +152,7 @@ fn two_sided_normal_jitter_of_50_ms_adds_at_most_150_ms_to_its_mean() {
 }
 
 #[test]
-fn delay_is_back_within_10_s_after_jitter_ends() {
+fn delay_is_back_to_normal_within_10_s_after_jitter_ends() {
     for signal in [silence, voice] {
         for seed in 0..SEEDS {
             for jitter in [Jitter::Uniform(60.0), Jitter::HalfNormal(50.0)] {

@@ -1,4 +1,4 @@
-//! Hostile: what no sender would send.
+//! Hostile streams that no correct sender produces.
 
 use super::leg::{epoch, g711_playout, playout};
 use super::network::Rng;
@@ -8,7 +8,7 @@ use media_engine::jitter::Playout;
 use media_engine::units::ClockRate;
 use std::time::Duration;
 
-/// Inserts and pulls as nobody should do them; small steps are likelier than wild ones.
+/// Inserts and pulls at random, even in invalid ways; small steps are likelier than large ones.
 fn torment(playout: &mut Playout, rng: &mut Rng) {
     let start = epoch();
     let (mut sequence, mut timestamp, mut ssrc) = (rng.next() as u16, rng.next() as u32, 1);
@@ -74,7 +74,7 @@ impl SignedAdd for std::time::Instant {
 }
 
 #[test]
-fn ten_thousand_seeded_torments_do_not_panic() {
+fn ten_thousand_seeded_hostile_streams_do_not_panic() {
     for seed in 0..10_000 {
         let outcome = std::panic::catch_unwind(|| {
             let mut rng = Rng(seed);

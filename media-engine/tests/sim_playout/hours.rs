@@ -1,4 +1,4 @@
-//! Hours: clocks that drift.
+//! Hours of audio with drifting clocks.
 
 use super::leg::{Leg, silence, voice};
 use super::network::Jitter;
@@ -27,19 +27,19 @@ fn bad_hour(seed: u64, skew_ppm: i64, signal: fn(u64) -> i16) {
 }
 
 #[test]
-fn a_bad_hour_with_a_fast_talker_accumulates_nothing() {
+fn a_bad_hour_with_a_fast_sender_clock_accumulates_no_delay() {
     bad_hour(1, 100, silence);
     bad_hour(2, 100, voice);
 }
 
 #[test]
-fn a_bad_hour_with_a_slow_talker_accumulates_nothing() {
+fn a_bad_hour_with_a_slow_sender_clock_accumulates_no_delay() {
     bad_hour(3, -100, silence);
     bad_hour(4, -100, voice);
 }
 
 #[test]
-fn an_orderly_hour_of_skew_conceals_nothing() {
+fn an_orderly_hour_of_clock_skew_needs_no_concealment() {
     for (seed, skew_ppm) in [(5, 100), (6, -100)] {
         let mut leg = Leg::new(seed);
         leg.signal = voice;
@@ -52,7 +52,7 @@ fn an_orderly_hour_of_skew_conceals_nothing() {
         let counters = leg.playout.counters();
         println!("{skew_ppm} ppm: longest {longest:.1} ms, {counters:?}");
         assert_eq!((counters.concealed_frames, counters.late), (0, 0), "seed {seed}");
-        // One hop is 20 ms; 360 ms of skew in all, in splices of 8 ms.
+        // One hop is 20 ms; 360 ms of skew in total, in splices of 8 ms.
         assert!(counters.drift_corrections <= 120, "seed {seed}: {}", counters.drift_corrections);
         assert!(longest <= 45.0, "seed {seed}: {longest} ms");
     }

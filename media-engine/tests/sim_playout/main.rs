@@ -1,6 +1,6 @@
-//! The jitter buffer under virtual time: delay, loss, drift and odd senders.
+//! The jitter buffer under virtual time: delay, loss, drift and unusual senders.
 //!
-//! Every network is seeded; a failure names its seed.
+//! Every network is seeded; a failure message contains the seed.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

@@ -1,4 +1,11 @@
-//! Senders: loss, pauses, noise, odd packets, other streams.
+//! Senders: loss, pauses, noise, odd packet lengths, new streams.
+//!
+//! Each test runs a talker with one peculiarity through a seeded network into the playout buffer and examines every frame: its
+//! kind, its samples, its capture time, and the buffer's counters. Bounds follow from the margin of 3 ms, the tick of 20 ms and
+//! the packet length.
+//!
+//! Sources: RFC 3389 (comfort noise), RFC 4733 (keys), RFC 6716 (Opus in-band redundancy). Not here: delay under jitter (`delay`),
+//! streams that no correct sender produces (`hostile`).
 
 use super::leg::{Heard, Leg, epoch, playout, silence, voice};
 use super::network::{Jitter, Rng};
@@ -26,11 +33,11 @@ fn packets_of_any_length_come_out_in_frames_of_20_ms() {
             leg.signal = voice;
             leg.run(Duration::from_secs(20), |_| {});
             let counters = leg.playout.counters();
-            // How long packets are is not known before the first: frames that need two may miss the second once.
+            // The packet length is unknown before the first packet: frames that need two packets may miss the second one once.
             let learned = u64::from(packet_ms % 20 != 0);
             assert!(counters.late <= learned, "{packet_ms} ms, seed {seed}");
             assert_eq!(counters.concealed_frames, 0, "{packet_ms} ms, seed {seed}");
-            // A sample can be a packet old before the next one is needed, never more than that, margin and tick.
+            // A sample waits at most for one packet, the margin and the tick.
             assert!(leg.delay_ms() <= 43.1, "{packet_ms} ms, seed {seed}: {} ms", leg.delay_ms());
             leg.network.jitter = Jitter::Uniform(30.0);
             leg.network.loss = 0.05;
@@ -46,7 +53,7 @@ fn packets_of_any_length_come_out_in_frames_of_20_ms() {
 }
 
 #[test]
-fn packets_that_change_their_length_leave_no_delay_behind() {
+fn packets_of_changing_length_leave_no_extra_delay() {
     for seed in 0..12 {
         let mut leg = Leg::new(seed);
         leg.signal = voice;
@@ -57,16 +64,16 @@ fn packets_that_change_their_length_leave_no_delay_behind() {
             assert!(leg.delay_ms() <= 44.0, "seed {seed}, {packet_ms} ms: {} ms", leg.delay_ms());
         }
         leg.run(Duration::from_secs(10), |_| {});
-        // Packets of 20 ms now begin at another point between ticks: margin and phase, as from the start.
+        // Packets of 20 ms now begin at another point between ticks: margin and phase, as at the start.
         assert!(leg.delay_ms() <= 23.1, "seed {seed}: {} ms", leg.delay_ms());
         let counters = leg.playout.counters();
-        // A longer packet than before may be missed once: its length is not known before it is here.
+        // A longer packet than before may be missed once: its length is unknown before it arrives.
         assert!(counters.late <= 9 && counters.resyncs == 0, "seed {seed}: {counters:?}");
     }
 }
 
 #[test]
-fn pauses_without_packets_are_no_loss_with_and_without_marker() {
+fn pauses_without_packets_are_not_counted_as_loss_with_or_without_marker() {
     for markers in [false, true] {
         for seed in 0..8 {
             let mut leg = Leg::new(seed);
@@ -93,7 +100,7 @@ fn pauses_without_packets_are_no_loss_with_and_without_marker() {
 }
 
 #[test]
-fn a_playout_point_that_moves_never_clicks() {
+fn a_moving_playout_point_never_clicks() {
     for seed in 0..12 {
         let mut leg = Leg::new(seed);
         leg.signal = voice;
@@ -103,7 +110,7 @@ fn a_playout_point_that_moves_never_clicks() {
         let mut last = None;
         for round in 0..20 {
             leg.network.jitter = if round % 2 == 0 { Jitter::Uniform(60.0) } else { Jitter::None };
-            // Late packets are concealed at first: that is not what is heard here.
+            // Late packets are concealed at first, which this test ignores.
             leg.run(Duration::from_secs(10), |heard| {
                 for &sample in heard.samples {
                     if let (Some(before), PulledKind::Voice) = (last, heard.pulled.kind) {
@@ -150,7 +157,7 @@ fn a_stall_of_300_ms_loses_nothing_and_leaves_no_delay() {
 }
 
 #[test]
-fn a_stall_of_5_s_is_cut_to_half_a_second_and_worked_off() {
+fn a_stall_of_5_s_is_cut_to_half_a_second_which_is_then_worked_off() {
     for seed in 0..12 {
         let mut leg = Leg::new(seed);
         leg.signal = voice;
@@ -164,7 +171,7 @@ fn a_stall_of_5_s_is_cut_to_half_a_second_and_worked_off() {
 }
 
 #[test]
-fn another_ssrc_goes_on_at_once_and_stragglers_do_not_bring_the_old_one_back() {
+fn a_new_ssrc_is_played_at_once_and_late_packets_do_not_restore_the_old_one() {
     for seed in 0..8 {
         let mut leg = Leg::new(seed);
         leg.signal = constant;
@@ -182,7 +189,7 @@ fn another_ssrc_goes_on_at_once_and_stragglers_do_not_bring_the_old_one_back() {
 }
 
 #[test]
-fn timestamps_and_numbers_that_jump_cost_at_most_a_packet_and_the_buffer() {
+fn jumps_of_timestamps_and_numbers_cost_at_most_a_packet_and_the_buffer() {
     let jumps: [fn(&mut Leg); 5] = [
         |leg| leg.timestamp_offset = leg.timestamp_offset.wrapping_add(1 << 30),
         |leg| leg.timestamp_offset = leg.timestamp_offset.wrapping_sub(1 << 30),
@@ -209,7 +216,7 @@ fn timestamps_and_numbers_that_jump_cost_at_most_a_packet_and_the_buffer() {
 }
 
 #[test]
-fn a_small_step_of_timestamps_is_a_pause() {
+fn a_small_jump_of_timestamps_is_a_pause() {
     let mut leg = Leg::new(3);
     leg.signal = constant;
     leg.run(Duration::from_secs(3), |_| {});
@@ -223,7 +230,7 @@ fn a_small_step_of_timestamps_is_a_pause() {
 fn numbers_and_timestamps_wrap_without_a_seam() {
     let mut leg = Leg::new(1);
     leg.signal = constant;
-    // 36 packets to the wrap of numbers, 4096 ticks to that of time stamps.
+    // 36 packets to the wrap of sequence numbers, 4096 ticks to that of timestamps.
     leg.run(Duration::from_millis(200), |_| {});
     leg.run(Duration::from_secs(3), |heard| assert!(is_constant(heard.samples)));
     assert_eq!(leg.playout.counters().resyncs, 0);
@@ -244,7 +251,7 @@ fn capture_times_are_monotonic_and_smooth_in_an_orderly_stream() {
             let captured_us = captured.duration_since(epoch).as_micros() as i64;
             if let Some(before) = last {
                 let step_us = captured_us - before;
-                // A frame with a splice is stamped earlier or later by what was spliced: at most 12.5 ms.
+                // The timestamp of a frame with a splice moves by the spliced duration: at most 12.5 ms.
                 let now = leg.playout.counters().drift_corrections;
                 let allowed = if now != splices { 13_500 } else { 1_000 };
                 splices = now;
@@ -268,7 +275,7 @@ fn capture_times_are_those_of_the_talker_plus_the_least_transit() {
         leg.run(Duration::from_secs(20), |_| {});
         let mut before = PulledKind::Silence;
         leg.run(Duration::from_secs(60), |Heard { pulled, samples, .. }| {
-            // Concealment repeats what was before, clicks too.
+            // Concealment repeats earlier audio, including clicks.
             let real = before == PulledKind::Voice && pulled.kind == PulledKind::Voice;
             before = pulled.kind;
             if !real {
@@ -286,7 +293,7 @@ fn capture_times_are_those_of_the_talker_plus_the_least_transit() {
     }
 }
 
-/// An Opus talker whose packets come one by one, every 20 ms; those for which `lost` says so do not.
+/// Runs an Opus talker whose packets arrive one by one, every 20 ms, except for those that `lost` selects.
 fn opus_under_loss(seconds: u32, mut lost: impl FnMut(u32) -> bool) -> (u64, media_engine::jitter::PlayoutCounters) {
     let rate = SampleRate::HZ_16000;
     let settings = OpusSettings { expected_loss_percent: 20, ..OpusSettings::default() };
@@ -315,7 +322,7 @@ fn opus_under_loss(seconds: u32, mut lost: impl FnMut(u32) -> bool) -> (u64, med
 }
 
 #[test]
-fn copies_are_waited_for_while_packets_are_lost_and_not_else() {
+fn redundant_copies_are_waited_for_only_while_packets_are_lost() {
     for (seed, percent) in [(1, 1.0), (2, 5.0), (3, 10.0)] {
         let mut rng = Rng(seed);
         let (recoverable, counters) = opus_under_loss(120, |_| rng.chance(percent / 100.0));
@@ -337,7 +344,7 @@ fn the_second_of_two_lost_packets_is_recovered() {
 }
 
 #[test]
-fn opus_pauses_are_the_codec_s_own_noise_and_no_loss() {
+fn opus_pauses_give_the_codec_s_own_noise_and_count_as_no_loss() {
     let rate = SampleRate::HZ_16000;
     let mut encoder = OpusEncoder::new(rate, OpusSettings { dtx: true, ..OpusSettings::default() }).unwrap();
     let decoder = Box::new(OpusDecoder::new(rate).unwrap());
@@ -367,13 +374,13 @@ fn opus_pauses_are_the_codec_s_own_noise_and_no_loss() {
     let counters = playout.counters();
     println!("{unsent} unsent, {told} told as pause, {} dBFS, {counters:?}", level_dbfs(&quiet));
     assert!(unsent > 200 && told > 100, "{unsent} unsent, {told} told");
-    // At a pause's beginning some encoders send nothing at all: until 100 ms are over that might be loss.
+    // At the beginning of a pause some encoders send no packet at all; during the first 100 ms that might be loss.
     assert!(counters.concealed_frames <= 5 && counters.late <= 5 && counters.resyncs == 0, "{counters:?}");
     assert!((-80.0..=-50.0).contains(&level_dbfs(&quiet)), "{} dBFS", level_dbfs(&quiet));
 }
 
 #[test]
-fn comfort_noise_packets_fill_a_pause_with_noise_as_loud_as_they_say() {
+fn comfort_noise_packets_fill_a_pause_with_noise_of_their_level() {
     let mut leg = Leg::new(3);
     leg.signal = voice;
     leg.run(Duration::from_secs(2), |_| {});
@@ -391,7 +398,7 @@ fn comfort_noise_packets_fill_a_pause_with_noise_as_loud_as_they_say() {
             assert_eq!(heard.pulled.kind, PulledKind::Silence);
             noise.extend_from_slice(heard.samples);
         });
-        // −dBov is 3 dB above −dBFS of a sine.
+        // A level in −dBov is 3 dB above the same number in −dBFS of a sine.
         let expected = 3.0 - f32::from(level);
         assert!((level_dbfs(&noise) - expected).abs() <= 2.0, "{} dBFS for {level}", level_dbfs(&noise));
         leg.paused = false;
@@ -403,7 +410,7 @@ fn comfort_noise_packets_fill_a_pause_with_noise_as_loud_as_they_say() {
 }
 
 #[test]
-fn numbers_used_by_keys_are_not_lost_audio() {
+fn sequence_numbers_of_keys_are_not_counted_as_lost_audio() {
     let mut leg = Leg::new(5);
     leg.signal = voice;
     leg.run(Duration::from_secs(2), |_| {});
@@ -422,7 +429,7 @@ fn numbers_used_by_keys_are_not_lost_audio() {
     assert_eq!((counters.concealed_frames, counters.resyncs), (0, 0), "{counters:?}");
 }
 
-/// Every tenth packet is lost, at a delay that lets the next one be here.
+/// Every tenth packet is lost, with a delay by which the next one has arrived.
 #[test]
 fn opus_recovers_lost_packets_from_the_next_one() {
     let rate = SampleRate::HZ_16000;
@@ -434,7 +441,7 @@ fn opus_recovers_lost_packets_from_the_next_one() {
     let (mut pcm, mut payload, mut out) = ([0; 320], [0; 1_500], [0; 320]);
     for n in 0..500u32 {
         let now = start + Duration::from_millis(u64::from(n) * 20);
-        // Syllables, four a second.
+        // Four syllables a second.
         for (at, sample) in (u64::from(n) * 320..).zip(&mut pcm) {
             let loudness = (std::f64::consts::PI * 4.0 * at as f64 / 16_000.0).sin().abs();
             *sample = (f64::from(voice(at / 2)) * loudness) as i16;
@@ -444,7 +451,7 @@ fn opus_recovers_lost_packets_from_the_next_one() {
         if n % 10 != 4 {
             batch.push((n, payload[..length].to_vec()));
         }
-        // Two at a time: a sender that batches.
+        // Two packets at a time, as from a sender that batches.
         if n % 2 == 1 {
             for (n, payload) in batch.drain(..) {
                 let inserted = playout.insert(n as u16, n * 960, 1, false, &payload, now);

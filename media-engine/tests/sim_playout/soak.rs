@@ -1,10 +1,10 @@
-//! Soak: an hour of talkspurts.
+//! Soak test: an hour of talkspurts.
 
 use super::leg::{Leg, voice};
 use super::network::Jitter;
 use std::time::Duration;
 
-/// An hour of a thousand talkspurts, each with packets of another length, from a clock that is off.
+/// Runs an hour of a thousand talkspurts, each with another packet length, from a skewed clock.
 fn talkspurts(seed: u64, skew_ppm: i64) {
     let mut leg = Leg::new(seed);
     leg.signal = voice;
@@ -17,7 +17,7 @@ fn talkspurts(seed: u64, skew_ppm: i64) {
         let talk_ms = 600 + leg.network.rng.below(4_000);
         leg.run(Duration::from_millis(talk_ms), |_| {});
         longest = longest.max(leg.delay_ms());
-        // Jitter, two frames for packets that are no multiple of one, margin, a packet that was concealed.
+        // Jitter, two frames for packets that are no multiple of a frame, margin, and a concealed packet.
         assert!(leg.delay_ms() <= 120.0, "seed {seed}, talkspurt {spurt}: {} ms", leg.delay_ms());
         if spurt < 100 {
             early.push(leg.delay_ms());
@@ -44,7 +44,7 @@ fn talkspurts(seed: u64, skew_ppm: i64) {
 }
 
 #[test]
-fn an_hour_of_talkspurts_of_any_packet_length_accumulates_nothing() {
+fn an_hour_of_talkspurts_of_any_packet_length_accumulates_no_delay() {
     talkspurts(11, 200);
     talkspurts(12, -200);
 }

@@ -1,4 +1,4 @@
-//! A certificate authority of the test's own.
+//! A certificate authority for these tests.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), root, pem }
     }
 
-    /// What a server for `name` shows.
+    /// Server configuration with a certificate for `name`.
     pub(crate) fn server(&self, name: &str) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
@@ -44,7 +44,7 @@ impl Authority {
         Arc::new(versions.with_no_client_auth().with_single_cert(chain, key).unwrap())
     }
 
-    /// A stack with every kind of listener, whose certificate is for `name`, and that believes this authority.
+    /// Configuration of a stack with every kind of listener and a certificate for `name`, which trusts this authority.
     pub(crate) fn config(&self, name: &str) -> SipConfig {
         SipConfig {
             listen: ["udp", "tcp", "tls"].map(|transport| format!("{transport}:127.0.0.1:0")).to_vec(),
@@ -55,7 +55,7 @@ impl Authority {
         }
     }
 
-    /// A TLS connection to a stack.
+    /// Opens a TLS connection to a stack.
     pub(crate) async fn connect(&self, stack: &Stack) -> Peer<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.der().clone()).unwrap();

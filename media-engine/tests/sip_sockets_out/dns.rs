@@ -1,4 +1,4 @@
-//! A small name server.
+//! A small DNS server.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +9,7 @@ use hickory_resolver::proto::rr::rdata::{A, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
-/// Names under this are never answered.
+/// Queries for names under this one are never answered.
 const SILENT: &str = "silent.test.";
 
 type Zone = HashMap<(String, RecordType), Vec<RData>>;
@@ -43,7 +43,7 @@ impl NameServer {
         self.zone.lock().unwrap().insert((format!("{name}."), RecordType::A), vec![data]);
     }
 
-    /// Records of (priority, port, target).
+    /// Adds SRV records of (priority, port, target).
     pub(crate) fn service(&self, name: &str, records: &[(u16, u16, &str)]) {
         let data = records.iter().map(|(priority, port, target)| {
             RData::SRV(SRV::new(*priority, 1, *port, Name::from_ascii(format!("{target}.")).unwrap()))

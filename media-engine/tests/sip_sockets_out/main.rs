@@ -1,4 +1,4 @@
-//! The SIP stack over real sockets, where it connects itself: TLS, connections of its own, names.
+//! The SIP stack over real sockets as a client: TLS, outgoing connections, name resolution.
 #![cfg(feature = "io")]
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::disallowed_types, reason = "a lock between a test and its servers")]
@@ -23,9 +23,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// An answer on loopback takes microseconds.
+/// Maximum time for an answer; on loopback it takes microseconds.
 const PROMPT: Duration = Duration::from_millis(1_500);
-/// What must come, on a loaded machine.
+/// Deadline of every wait, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(15);
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
@@ -35,7 +35,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// A stack on loopback with every kind of listener; calls from loopback are its trunk's.
+    /// Starts a stack on loopback with every kind of listener; calls from loopback belong to its trunk.
     async fn start(authority: &Authority, trunks: &[(&str, &str)], limits: ConnectionLimits) -> Stack {
         Stack::start_with(authority.config("127.0.0.1"), trunks, limits).await
     }
@@ -57,7 +57,7 @@ impl Stack {
         self.handle.local_addresses().iter().find(|listener| listener.transport == transport).unwrap().address
     }
 
-    /// Itself as a trunk's host.
+    /// Address of the stack itself, as a trunk's host.
     fn host(&self, transport: Transport) -> String {
         format!("{}:{}", transport.via_token().to_ascii_lowercase(), self.address(transport))
     }
@@ -85,12 +85,12 @@ impl Stack {
     }
 
     async fn event(&mut self) -> SipEvent {
-        timeout(PATIENCE, self.events.recv()).await.expect("an event comes").expect("the stack runs")
+        timeout(PATIENCE, self.events.recv()).await.expect("an event arrives").expect("the stack runs")
     }
 
-    /// Takes the next call; its dialog here.
+    /// Waits for the next call, answers it and returns its dialog.
     async fn take_call(&mut self) -> DialogId {
-        let SipEvent::Incoming { dialog, .. } = self.event().await else { panic!("a call comes in") };
+        let SipEvent::Incoming { dialog, .. } = self.event().await else { panic!("a call arrives") };
         self.handle.send(SipCommand::Accept { dialog, sdp: SDP.into() }).unwrap();
         dialog
     }
@@ -114,10 +114,10 @@ impl Stack {
     }
 }
 
-/// A trunk host that every stack here can have: calls from loopback are known by it.
+/// A trunk host for every stack here: calls from loopback are matched to it.
 const HERE: (&str, &str) = ("here", "127.0.0.1:9");
 
-/// A SIP peer on a stream.
+/// A SIP peer on a stream connection.
 struct Peer<S> {
     stream: S,
     framer: StreamFramer,
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.stream.flush().await.unwrap();
     }
 
-    /// The next message or ping; `None` at the end of the stream, however it came.
+    /// Returns the next message or ping; `None` at the end of the stream, whatever its reason.
     async fn next(&mut self) -> Option<Frame> {
         let mut buffer = [0; 4096];
         loop {
@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 Some(message) => return Some(message),
                 None => {}
             }
-            match timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("something comes") {
+            match timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("a frame arrives") {
                 Ok(0) | Err(_) => return None,
                 Ok(length) => self.framer.push(&buffer[..length]),
             }
@@ -167,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// Sends a request and gives its first answer.
+    /// Sends a request and returns its first response.
     async fn ask(&mut self, request: impl AsRef<[u8]>) -> String {
         self.send(request).await;
         timeout(PROMPT, self.message()).await.expect("answered in time")
@@ -178,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
     }
 
-    /// Takes the INVITE that comes next, up to its ACK.
+    /// Answers the next INVITE and waits for its ACK.
     async fn take_call(&mut self) {
         let invite = self.message().await;
         assert!(invite.starts_with("INVITE"), "{invite}");

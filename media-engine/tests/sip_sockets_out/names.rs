@@ -1,4 +1,4 @@
-//! Names of trunks and of URIs.
+//! Resolution of the names of trunks and of URIs.
 
 use media_engine::config::NameServer as Resolver;
 
@@ -33,7 +33,7 @@ async fn srv_records_choose_the_host_by_priority() {
 }
 
 #[tokio::test]
-async fn a_uri_leads_where_its_port_transport_and_name_say() {
+async fn a_uri_is_resolved_by_its_port_transport_and_name() {
     let authority = Authority::new();
     let server = NameServer::start().await;
     server.host("plain.test");
@@ -61,7 +61,7 @@ async fn a_uri_leads_where_its_port_transport_and_name_say() {
 }
 
 #[tokio::test]
-async fn a_name_server_that_never_answers_delays_nobody() {
+async fn a_name_server_that_never_answers_delays_no_other_call() {
     let authority = Authority::new();
     let server = NameServer::start().await;
     server.host("good.test");
@@ -72,7 +72,7 @@ async fn a_name_server_that_never_answers_delays_nobody() {
     let mut stack = Stack::start_with(config(&authority, &server), &trunks, ConnectionLimits::default()).await;
     assert!(started.elapsed() < Duration::from_secs(4), "the start waits for 2 s at most");
     let lost = stack.invite("dead");
-    assert_eq!(timeout(PROMPT, stack.failed()).await.expect("told at once"), (lost, 503));
+    assert_eq!(timeout(PROMPT, stack.failed()).await.expect("reported at once"), (lost, 503));
     let dialog = stack.invite("good");
     far.take_call().await;
     assert_eq!(timeout(PROMPT, stack.answered()).await.expect("not behind the look-up"), dialog);

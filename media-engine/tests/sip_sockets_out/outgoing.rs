@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::*;
 
 #[tokio::test]
-async fn calls_leave_by_tcp_and_tls_and_share_a_connection() {
+async fn calls_go_out_over_tcp_and_tls_and_share_a_connection() {
     let authority = Authority::new();
     let mut far = Stack::start(&authority, &[HERE], ConnectionLimits::default()).await;
     let (by_tcp, by_tls) = (far.host(Transport::Tcp), far.host(Transport::Tls));
@@ -20,7 +20,7 @@ async fn calls_leave_by_tcp_and_tls_and_share_a_connection() {
         let there = far.take_call().await;
         assert_eq!(near.answered().await, dialog);
         assert_eq!(far.census().await.connections, connections, "{trunk}");
-        // Either end may hang up, over the same connection.
+        // Either end may hang up over the same connection.
         let (ends, dialog) = if connections == 2 { (&far, there) } else { (&near, dialog) };
         ends.handle.send(SipCommand::Bye { dialog, reason: None }).unwrap();
         assert!(matches!(near.event().await, SipEvent::Ended { .. }));
@@ -34,12 +34,12 @@ async fn a_refused_connection_fails_the_call_at_once() {
     let host = format!("tcp:{closed}");
     let mut stack = Stack::start(&Authority::new(), &[("gone", &host)], ConnectionLimits::default()).await;
     let dialog = stack.invite("gone");
-    assert_eq!(timeout(PROMPT, stack.failed()).await.expect("told at once"), (dialog, 503));
+    assert_eq!(timeout(PROMPT, stack.failed()).await.expect("reported at once"), (dialog, 503));
     let before = stack.census().await;
     assert_eq!((before.connections, before.sizes.client_transactions, before.sizes.index_entries), (0, 0, 0));
 }
 
-/// What the log says in this thread.
+/// Log output of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -55,7 +55,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn a_certificate_that_proves_nothing_fails_the_call_and_the_log_says_why() {
+async fn an_invalid_certificate_fails_the_call_and_the_log_names_the_reason() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -75,7 +75,7 @@ async fn a_certificate_that_proves_nothing_fails_the_call_and_the_log_says_why()
     }
 }
 
-/// A listener whose queue of new connections is full: it answers no SYN.
+/// Opens a listener whose queue of new connections is full: it answers no SYN.
 fn black_hole() -> (SocketAddr, Vec<Socket>) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -85,7 +85,7 @@ fn black_hole() -> (SocketAddr, Vec<Socket>) {
     for _ in 0..4 {
         let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         client.set_nonblocking(true).unwrap();
-        // Under way for ever, or one of the few that fit.
+        // The connection stays in progress for ever, or is one of the few that fit the queue.
         let _ = client.connect(&address);
         sockets.push(client);
     }
@@ -117,12 +117,12 @@ async fn too_many_attempts_at_once_fail_at_once() {
     let mut stack = Stack::start(&Authority::new(), &[("hole", &hole), ("other", &closed)], limits).await;
     stack.invite("hole");
     let second = stack.invite("other");
-    assert_eq!(timeout(PROMPT, stack.failed()).await.expect("told at once"), (second, 503));
+    assert_eq!(timeout(PROMPT, stack.failed()).await.expect("reported at once"), (second, 503));
     assert_eq!(stack.census().await.connections, 1, "the first is still being opened");
 }
 
 #[tokio::test]
-async fn a_connection_of_ours_stays_while_a_call_needs_it_and_is_closed_when_idle() {
+async fn an_outgoing_connection_stays_while_a_call_needs_it_and_is_closed_when_idle() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("tcp:{}", listener.local_addr().unwrap());
     let limits = ConnectionLimits {
@@ -135,7 +135,7 @@ async fn a_connection_of_ours_stays_while_a_call_needs_it_and_is_closed_when_idl
     let mut peer = Peer::new(listener.accept().await.unwrap().0);
     peer.take_call().await;
     assert_eq!(stack.answered().await, dialog);
-    // Longer than idle connections live, rounds of looking included.
+    // Longer than the lifetime of an idle connection, including the check interval.
     while peer.pings < 25 {
         assert_eq!(peer.next().await, Some(Frame::Ping));
     }
@@ -148,7 +148,7 @@ async fn a_connection_of_ours_stays_while_a_call_needs_it_and_is_closed_when_idl
 }
 
 #[tokio::test]
-async fn a_peer_that_stops_answering_pings_is_closed_and_its_calls_go_on_by_another_connection() {
+async fn a_peer_that_stops_answering_pings_is_closed_and_its_calls_continue_on_another() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("tcp:{}", listener.local_addr().unwrap());
     let (ping, pong) = (Duration::from_millis(100), Duration::from_millis(200));
@@ -158,7 +158,7 @@ async fn a_peer_that_stops_answering_pings_is_closed_and_its_calls_go_on_by_anot
     let mut peer = Peer::new(listener.accept().await.unwrap().0);
     peer.take_call().await;
     assert_eq!(stack.answered().await, dialog);
-    // Once it has shown that it knows how.
+    // The peer has shown that it supports pings.
     let answered = peer.pings;
     while peer.pings == answered {
         peer.next().await;
@@ -190,7 +190,7 @@ async fn a_peer_that_never_answers_pings_keeps_its_calls() {
 }
 
 #[tokio::test]
-async fn connections_that_peers_opened_need_not_answer_pings() {
+async fn connections_opened_by_peers_need_not_answer_pings() {
     let limits = ConnectionLimits {
         ping: Duration::from_millis(50),
         pong: Duration::from_millis(50),
@@ -206,7 +206,7 @@ async fn connections_that_peers_opened_need_not_answer_pings() {
 }
 
 #[tokio::test]
-async fn a_large_request_goes_over_udp_whole() {
+async fn a_large_request_is_sent_whole_over_udp() {
     let authority = Authority::new();
     let mut far = Stack::start(&authority, &[HERE], ConnectionLimits::default()).await;
     let host = far.host(Transport::Udp);
@@ -226,7 +226,7 @@ async fn a_large_request_goes_over_udp_whole() {
         webrtc_sdp: None,
     };
     near.handle.send(order).unwrap();
-    let SipEvent::Incoming { sdp, .. } = far.event().await else { panic!("a call comes in") };
+    let SipEvent::Incoming { sdp, .. } = far.event().await else { panic!("a call arrives") };
     assert!(long.len() > 10_000);
     assert_eq!(sdp, Some(long));
 }

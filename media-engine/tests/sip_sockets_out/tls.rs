@@ -1,4 +1,4 @@
-//! TLS listeners.
+//! TLS listeners: registration, calls, and incomplete handshakes.
 
 use media_engine::sip::digest::{self, Challenge};
 use media_engine::sip::header::Name;
@@ -51,8 +51,8 @@ async fn handshakes_that_never_end_are_bounded_and_timed_out() {
     let connect = async || Peer::new(TcpStream::connect(stack.address(Transport::Tls)).await.unwrap());
     let (mut first, mut second, mut third) = (connect().await, connect().await, connect().await);
     timeout(PROMPT, connect().await.closed()).await.expect("one too many of an address is closed at once");
-    assert_eq!(stack.census().await.connections, 3, "and takes nobody's place");
-    // Half a handshake is none.
+    assert_eq!(stack.census().await.connections, 3, "and uses no other connection's place");
+    // An incomplete handshake.
     third.send([0x16, 3, 1]).await;
     for peer in [&mut first, &mut second, &mut third] {
         peer.closed().await;
@@ -62,21 +62,21 @@ async fn handshakes_that_never_end_are_bounded_and_timed_out() {
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_closed_and_harms_nobody() {
+async fn a_connection_that_is_not_tls_is_closed_and_affects_no_other() {
     let authority = Authority::new();
     let stack = Stack::start(&authority, &[], ConnectionLimits::default()).await;
     let mut peer = authority.connect(&stack).await;
     let mut plain = Peer::new(TcpStream::connect(stack.address(Transport::Tls)).await.unwrap());
     plain.send(request("OPTIONS", "plain", "", "")).await;
     let mut buffer = Vec::new();
-    // A TLS alert, or nothing: no SIP.
+    // The answer may be a TLS alert, but no SIP.
     let _ = timeout(PATIENCE, plain.stream.read_to_end(&mut buffer)).await.expect("closed");
     assert!(!buffer.starts_with(b"SIP"), "{buffer:?}");
     peer.options().await;
 }
 
 #[tokio::test]
-async fn a_tls_listener_without_certificate_is_explained() {
+async fn a_tls_listener_without_certificate_is_refused_with_a_reason() {
     let config = SipConfig { tls: None, ..Authority::new().config("127.0.0.1") };
     let error = SipStack::start(&config, &[]).await.unwrap_err().to_string();
     assert!(error.starts_with("sip.tls:"), "{error}");

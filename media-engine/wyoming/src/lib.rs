@@ -6,88 +6,90 @@
 //!   ............................................                     payload_length bytes
 //! ```
 //!
-//! Invariants: bytes in, events out, nothing else; every length is bounded before memory is taken; whatever comes in,
-//! nothing panics. Not here: what the events mean, sockets, processes.
+//! [`Event::write_to`] encodes; [`Decoder`] takes bytes in pieces of any size and returns events.
 //!
-//! Source: Wyoming protocol as written by its Python package 1.10 (header `data` and the data block are merged, the block
-//! wins).
+//! Invariants: this crate only converts between bytes and events; every length is checked before memory is allocated; no input
+//! causes a panic. Not here: the meaning of events, sockets, processes.
+//!
+//! Source: Wyoming protocol as written by its Python package 1.10 (header `data` and the data block are merged, and the block
+//! takes precedence).
 
 #![forbid(unsafe_code)]
 
 use serde_json::{Map, Value};
 
-/// Longest header line, in bytes without its end.
+/// Maximum length of a header line, in bytes without the line end.
 pub const MAX_LINE: usize = 64 * 1024;
-/// Longest data block, in bytes.
+/// Maximum length of a data block, in bytes.
 pub const MAX_DATA: usize = 1024 * 1024;
-/// Longest payload, in bytes: over a minute of 16-bit sound at 16 kHz.
+/// Maximum length of a payload, in bytes: over a minute of 16-bit audio at 16 kHz.
 pub const MAX_PAYLOAD: usize = 4 * 1024 * 1024;
 
-/// Written into the headers we send.
+/// Protocol version in the headers that this crate writes.
 const VERSION: &str = "1.10.2";
 
-/// One message of the protocol.
+/// One message of the protocol, with its data and payload.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
     /// `type` of the header, such as `audio-chunk`.
     pub kind: String,
-    /// Fields of the event.
+    /// Fields of the header's data and the data block.
     pub data: Map<String, Value>,
-    /// Raw bytes: sound, for `audio-chunk`.
+    /// Raw bytes of the payload; audio for `audio-chunk`.
     pub payload: Vec<u8>,
 }
 
-/// What is wrong with the bytes.
+/// Reason why received bytes are not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The header is not a JSON object.
     #[error("the header line is not a JSON object")]
     BadHeader,
-    /// No `type`, or not a string.
+    /// The header has no `type`, or `type` is not a string.
     #[error("the header has no `type`")]
     NoType,
-    /// A length is negative, broken or not a number.
+    /// A length is negative, malformed or not a number.
     #[error("`data_length` or `payload_length` is not a length")]
     BadLength,
     /// The data block is not a JSON object.
     #[error("the data block is not a JSON object")]
     BadData,
-    /// More than [`MAX_LINE`] bytes without an end of line.
+    /// More than [`MAX_LINE`] bytes without a line end.
     #[error("the header line is longer than 64 KiB")]
     LineTooLong,
-    /// More than [`MAX_DATA`] bytes announced.
+    /// The header announces more than [`MAX_DATA`] bytes.
     #[error("the data block is longer than 1 MiB")]
     DataTooLong,
-    /// More than [`MAX_PAYLOAD`] bytes announced.
+    /// The header announces more than [`MAX_PAYLOAD`] bytes.
     #[error("the payload is longer than 4 MiB")]
     PayloadTooLong,
 }
 
 impl WireError {
-    /// Whether the place of the next event is lost: the connection must be closed.
+    /// Returns whether the position of the next event is lost, so that the connection must be closed.
     pub fn is_fatal(self) -> bool {
         matches!(self, WireError::LineTooLong | WireError::DataTooLong | WireError::PayloadTooLong)
     }
 }
 
-/// Format of raw sound.
+/// Format of raw audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioFormat {
-    /// Samples per second.
+    /// Samples per second and channel.
     pub rate: u32,
-    /// Bytes per sample; 2 is signed 16 bit, little endian.
+    /// Bytes per sample; 2 is signed 16 bit, little-endian.
     pub width: u16,
-    /// Channels, interleaved.
+    /// Number of interleaved channels.
     pub channels: u16,
 }
 
 impl AudioFormat {
-    /// Mono, signed 16 bit.
+    /// Returns mono audio with signed 16-bit samples.
     pub const fn mono(rate: u32) -> AudioFormat {
         AudioFormat { rate, width: 2, channels: 1 }
     }
 
-    /// The format that an `audio-start` or `audio-chunk` names, if it names one.
+    /// Returns the format in an `audio-start` or `audio-chunk`; `None` if it is absent or malformed.
     pub fn of(event: &Event) -> Option<AudioFormat> {
         let number = |name: &str| event.data.get(name).and_then(Value::as_u64);
         Some(AudioFormat {
@@ -103,45 +105,45 @@ impl AudioFormat {
 }
 
 impl Event {
-    /// An event without fields.
+    /// Creates an event of this type without fields or payload.
     pub fn new(kind: &str) -> Event {
         Event { kind: kind.to_owned(), ..Event::default() }
     }
 
-    /// The same with a field.
+    /// Adds or replaces a field.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Event {
         self.data.insert(name.to_owned(), value.into());
         self
     }
 
-    /// `audio-start` in `format`.
+    /// Creates `audio-start` in `format`.
     pub fn audio_start(format: AudioFormat) -> Event {
         format.describe(Event::new("audio-start"))
     }
 
-    /// `audio-chunk` of mono 16-bit samples.
+    /// Creates `audio-chunk` of mono 16-bit samples.
     pub fn audio_chunk(rate: u32, samples: &[i16]) -> Event {
         let mut event = AudioFormat::mono(rate).describe(Event::new("audio-chunk"));
         event.payload = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         event
     }
 
-    /// `error` with a sentence for people and a word for programs.
+    /// Creates `error` with a sentence for people and a code for programs.
     pub fn error(code: &str, text: &str) -> Event {
         Event::new("error").with("text", text).with("code", code)
     }
 
-    /// A text field; empty when it is absent or no text.
+    /// Returns a text field; empty when it is absent or not a string.
     pub fn text(&self, name: &str) -> &str {
         self.data.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A truth field; `false` when it is absent.
+    /// Returns a boolean field; `false` when it is absent or not a boolean.
     pub fn flag(&self, name: &str) -> bool {
         self.data.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// Appends the event's bytes to `out`.
+    /// Appends the encoded event to `out`.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let data =
             if self.data.is_empty() { Vec::new() } else { Value::Object(self.data.clone()).to_string().into_bytes() };
@@ -161,13 +163,13 @@ impl Event {
     }
 }
 
-/// Finds events in a stream of bytes that comes in pieces of any size.
+/// Decodes events from a stream of bytes that arrives in pieces of any size.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: Vec<u8>,
-    /// Bytes of `buffer` already used up.
+    /// Bytes of `buffer` that are already consumed.
     start: usize,
-    /// Bytes from `start` known to hold no end of line.
+    /// Bytes from `start` that are known to contain no line end.
     scanned: usize,
     header: Option<Header>,
 }
@@ -180,12 +182,12 @@ struct Header {
 }
 
 impl Decoder {
-    /// An empty stream.
+    /// Creates a decoder at the start of a stream.
     pub fn new() -> Decoder {
         Decoder::default()
     }
 
-    /// Adds bytes. Take out events with [`Decoder::poll_event`] until there are none before adding more.
+    /// Adds bytes. Call [`Decoder::poll_event`] until it returns `None` before adding more.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -194,14 +196,15 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Whether the stream stands between two events: an end here cuts nothing off.
+    /// Returns whether the stream is between two events, so that an end here truncates none.
     pub fn is_empty(&self) -> bool {
         self.header.is_none() && self.start == self.buffer.len()
     }
 
-    /// The next event or error; `None`: more bytes are needed.
+    /// Returns the next event or error; `None` when more bytes are needed.
     ///
-    /// After an error for which [`WireError::is_fatal`] holds the stream cannot be read on; after others it can.
+    /// # Errors
+    /// The next bytes are not an event. Close the connection if [`WireError::is_fatal`] is true; otherwise call again.
     pub fn poll_event(&mut self) -> Option<Result<Event, WireError>> {
         if self.header.is_none() {
             let line = match self.take_line()? {
@@ -227,7 +230,7 @@ impl Decoder {
         Some(merged.map(|()| event))
     }
 
-    /// One line without its end; blank lines are skipped.
+    /// Takes one line without its end; blank lines are skipped.
     fn take_line(&mut self) -> Option<Result<Vec<u8>, WireError>> {
         loop {
             let rest = &self.buffer[self.start..];
@@ -288,14 +291,14 @@ fn merge(fields: &mut Map<String, Value>, data: &[u8]) -> Result<(), WireError> 
     }
 }
 
-/// Samples out of bytes that may be cut anywhere: an odd byte waits for the next piece.
+/// Converts bytes in pieces of any length to samples: an odd byte waits for the next piece.
 #[derive(Debug, Default)]
 pub struct SampleReader {
     odd: Option<u8>,
 }
 
 impl SampleReader {
-    /// Appends the samples in `bytes` (signed 16 bit, little endian) to `out`.
+    /// Appends the samples in `bytes` (signed 16 bit, little-endian) to `out`.
     pub fn read(&mut self, bytes: &[u8], out: &mut Vec<i16>) {
         let mut bytes = bytes;
         if let (Some(low), Some((&high, rest))) = (self.odd, bytes.split_first()) {
@@ -311,13 +314,13 @@ impl SampleReader {
     }
 }
 
-/// Entry point of the fuzz run.
+/// Entry point for fuzzing.
 #[doc(hidden)]
 pub mod fuzz {
     use super::{Decoder, Event};
 
-    /// Any bytes, in pieces whose sizes the bytes themselves decide: no panic, and what was understood survives being
-    /// written and read again.
+    /// Decodes arbitrary bytes, in pieces whose sizes the bytes determine. Panics if a decoded event does not survive encoding and
+    /// decoding.
     pub fn fuzz_decoder(bytes: &[u8]) {
         let mut decoder = Decoder::new();
         let step = usize::from(bytes.first().copied().unwrap_or(1)).max(1);

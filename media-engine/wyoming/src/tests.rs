@@ -32,7 +32,7 @@ fn events(bytes: &[u8], step: usize) -> Vec<Result<Event, WireError>> {
 }
 
 #[test]
-fn events_are_found_however_the_bytes_are_cut() {
+fn events_are_parsed_however_the_bytes_are_split() {
     let expected = vec![Ok(Event::new("synthesize").with("text", "Hi there")), Ok(Event::new("audio-stop"))];
     for step in 1..=SHEET.len() {
         assert_eq!(events(SHEET, step), expected, "pieces of {step}");
@@ -40,13 +40,13 @@ fn events_are_found_however_the_bytes_are_cut() {
 }
 
 #[test]
-fn data_block_wins_over_header_data() {
+fn the_data_block_overrides_the_data_of_the_header() {
     let bytes = b"{\"type\":\"x\",\"data\":{\"a\":1,\"b\":2},\"data_length\":7}\n{\"b\":3}";
     assert_eq!(events(bytes, 9), vec![Ok(Event::new("x").with("a", 1).with("b", 3))]);
 }
 
 #[test]
-fn a_bad_line_is_told_and_the_next_event_is_read() {
+fn a_bad_line_is_reported_and_the_next_event_is_read() {
     let bytes = b"nonsense\n{\"type\":1}\n{\"type\":\"x\",\"data_length\":-4}\n{\"type\":\"x\",\"data_length\":2}\n[]{\"type\":\"ok\"}\n";
     let expected = vec![
         Err(WireError::BadHeader),
@@ -59,7 +59,7 @@ fn a_bad_line_is_told_and_the_next_event_is_read() {
 }
 
 #[test]
-fn oversize_is_refused_before_it_is_stored() {
+fn an_oversize_event_is_refused_before_it_is_stored() {
     let data = format!("{{\"type\":\"x\",\"data_length\":{}}}\n", MAX_DATA + 1);
     assert_eq!(events(data.as_bytes(), 100), vec![Err(WireError::DataTooLong)]);
     let payload = format!("{{\"type\":\"x\",\"payload_length\":{}}}\n", u64::MAX);
@@ -69,7 +69,7 @@ fn oversize_is_refused_before_it_is_stored() {
 }
 
 #[test]
-fn sound_survives_the_wire_even_when_a_sample_is_cut() {
+fn audio_survives_the_wire_even_when_a_sample_is_split() {
     let event = Event::audio_chunk(8_000, &[1, -2, 300]);
     assert_eq!(AudioFormat::of(&event), Some(AudioFormat::mono(8_000)));
     let mut reader = SampleReader::default();

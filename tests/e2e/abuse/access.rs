@@ -1,4 +1,9 @@
-//! Tenants, passwords, rights, first sign-up.
+//! Tenants, passwords, rights, and the first sign-up.
+//!
+//! The attackers are members of another organization, members with fewer rights, and unauthenticated clients with loopback
+//! addresses of their own. Each test tries to get calls, names, sessions or rights that it must not get, over the API and by SIP.
+//!
+//! Not here: what a role may do in detail (control-api's own tests), dialled destinations (`dialling`).
 
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -16,14 +21,14 @@ use tests::tandem::{Setup, Tandem};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const NUMBER: &str = "+15555550177";
-/// Louder than the sign of life that a waiting party hears.
+/// Level in dBFS above which audio is speech: higher than the tone that a waiting party hears.
 const SPEECH_DBFS: f32 = -40.0;
 
 fn numbers_ring() -> Setup {
     Setup { routes: vec![("+1555*", "app:echo"), ("*", "agent:anna")], ..Setup::default() }
 }
 
-/// Calls a number from a trunk and hangs up; whether the call is in each organization's list.
+/// Calls a number from a trunk and hangs up; returns for each organization whether the call is in its list.
 async fn call_is_of(tandem: &Tandem, organizations: [&Api; 2]) -> [bool; 2] {
     let mut caller = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     let calls = async |api: &Api| api.get("/api/calls").await["calls"].as_array().expect("a list").len();
@@ -42,28 +47,32 @@ async fn call_is_of(tandem: &Tandem, organizations: [&Api; 2]) -> [bool; 2] {
     [now[0] > before[0], now[1] > before[1]]
 }
 
-/// Shown on a running server: who posted a number got its calls and their recordings.
+/// Regression test: an organization that listed a number received its calls and their recordings.
 async fn listing_a_number_takes_no_calls(setup: &Setup) {
     let tandem = Tandem::start(setup).await;
     let (acme, evil) = (tandem.api("acme").await, tandem.api("evil").await);
     let number = json!({ "number": NUMBER });
     for api in [&evil, &acme] {
         let (status, made) = api.ask(Method::POST, "/api/caller-id/numbers", Some(number.clone())).await;
-        assert_eq!((status, &made["proven_at"]), (StatusCode::CREATED, &Value::Null), "listing blocks nobody: {made}");
+        assert_eq!(
+            (status, &made["proven_at"]),
+            (StatusCode::CREATED, &Value::Null),
+            "listing a number blocks no organization: {made}"
+        );
     }
     assert_eq!(call_is_of(&tandem, [&acme, &evil]).await, [true, false], "the default organization's");
-    // The operator gives it while the server runs; nobody takes it from there by listing or asking for it.
-    let told = tandem.told(&["number", "assign", "--org", "evil", NUMBER]).await;
+    // The operator assigns the number while the server runs; no organization takes it over by listing it or requesting a code.
+    let told = tandem.run_command(&["number", "assign", "--org", "evil", NUMBER]).await;
     assert!(told.contains(&format!("{NUMBER}  proven")), "{told}");
     assert_eq!(call_is_of(&tandem, [&acme, &evil]).await, [false, true]);
-    let why = tandem.refused(&["number", "assign", "--org", "acme", NUMBER]).await;
+    let why = tandem.run_refused_command(&["number", "assign", "--org", "acme", NUMBER]).await;
     assert!(why.contains("tandem number remove"), "{why}");
     let listed = acme.get("/api/caller-id/numbers").await["numbers"][0]["id"].as_str().expect("an id").to_owned();
     let (status, _) = acme.ask(Method::POST, &format!("/api/caller-id/numbers/{listed}/call"), None).await;
     assert_eq!(status, StatusCode::CONFLICT, "another organization has it");
-    tandem.told(&["number", "remove", NUMBER]).await;
+    tandem.run_command(&["number", "remove", NUMBER]).await;
     assert_eq!(call_is_of(&tandem, [&acme, &evil]).await, [true, false]);
-    // No speech provider runs here: the API says who can help.
+    // Without a speech provider the API refers to the operator.
     let (status, refused) = acme.ask(Method::POST, &format!("/api/caller-id/numbers/{listed}/call"), None).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(refused["detail"].as_str().is_some_and(|text| text.contains("tandem number assign")), "{refused}");
@@ -71,12 +80,12 @@ async fn listing_a_number_takes_no_calls(setup: &Setup) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_number_that_is_only_listed_takes_no_calls() {
+async fn a_number_that_is_only_listed_receives_no_calls() {
     listing_a_number_takes_no_calls(&numbers_ring()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_number_that_is_only_listed_takes_no_calls_on_postgresql() {
+async fn a_number_that_is_only_listed_receives_no_calls_on_postgresql() {
     let postgres = Postgres::start().await;
     let database = postgres.database().await;
     let store = format!("url = {:?}\nmigrate_url = {:?}\n", database.url, database.migrate_url);
@@ -85,7 +94,7 @@ async fn a_number_that_is_only_listed_takes_no_calls_on_postgresql() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_name_of_a_removed_telephone_is_no_other_organizations() {
+async fn the_name_of_a_removed_telephone_is_not_given_to_another_organization() {
     let tandem = Tandem::start(&Setup::default()).await;
     let acme = tandem.api("acme").await;
     tandem.member("acme", "ana", "agent").await;
@@ -94,13 +103,13 @@ async fn the_name_of_a_removed_telephone_is_no_other_organizations() {
     let (status, _) = acme.ask(Method::DELETE, &format!("/api/team/members/{ana}"), None).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     let create = |org| ["user", "create", "--org", org, "--email", "eve@test.example", "--sip-name", "ana"];
-    let why = tandem.refused(&create("evil")).await;
+    let why = tandem.run_refused_command(&create("evil")).await;
     assert!(why.contains("SIP name exists already"), "{why}");
-    tandem.told(&create("acme")).await;
+    tandem.run_command(&create("acme")).await;
     tandem.stop().await;
 }
 
-/// Requests from one address of the loopback network.
+/// A client of the API with its own loopback address.
 struct From {
     client: Client,
     base: String,
@@ -124,7 +133,7 @@ fn retry_after(answer: &Response) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_passwords_keep_nobody_out() {
+async fn wrong_passwords_lock_no_user_out() {
     let tandem = Tandem::start(&Setup::default()).await;
     let owner = tandem.member("acme", "ana", "owner").await;
     let (attacker, elsewhere) = (From::new(&tandem, "127.0.0.1"), From::new(&tandem, "127.0.0.2"));
@@ -137,7 +146,7 @@ async fn wrong_passwords_keep_nobody_out() {
     assert!(refused >= 15, "guessing is slowed down: {refused} of 30");
     let let_in = elsewhere.login(&owner.email, &owner.password).await;
     assert_eq!(let_in.status(), StatusCode::OK, "from another network at once");
-    // From the attacker's own network after the time that the answer names.
+    // The attacker's network is admitted again after the time that the answer contains.
     let mut answer = attacker.login(&owner.email, &owner.password).await;
     if answer.status() == StatusCode::TOO_MANY_REQUESTS {
         tokio::time::sleep(Duration::from_secs(retry_after(&answer))).await;
@@ -148,7 +157,7 @@ async fn wrong_passwords_keep_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_makes_somebody_with_more_rights_than_their_own() {
+async fn no_user_can_grant_more_rights_than_their_own() {
     let tandem = Tandem::start(&Setup::default()).await;
     let api = tandem.api("acme").await;
     let owner = tandem.member("acme", "olga", "owner").await;
@@ -189,7 +198,7 @@ async fn nobody_makes_somebody_with_more_rights_than_their_own() {
             assert_eq!(api.ask(method, &path, body).await.0, StatusCode::FORBIDDEN, "{who} unmakes the owner");
         }
     }
-    // Nor does a key revoke one that may more, or make one.
+    // A key cannot revoke or create a key with more rights either.
     let keys = api.get("/api/api-keys").await["api_keys"].clone();
     let mightier =
         keys.as_array().expect("a list").iter().find(|key| key["scopes"].as_array().is_some_and(|all| all.len() > 5));
@@ -198,7 +207,7 @@ async fn nobody_makes_somebody_with_more_rights_than_their_own() {
     let child = json!({"name": "child", "scopes": ["team.write", "calls.dial"]});
     let (status, _) = narrow.ask(Method::POST, "/api/api-keys", Some(child)).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "no more than its maker");
-    // What an admin may give ends with the admin's rights: an invitation is judged again when it is taken.
+    // Rights that an admin granted end with the admin's own: an invitation is checked again when it is accepted.
     let (status, made) = admin.ask(Method::POST, "/api/team/invitations", Some(invite("admin", "late"))).await;
     assert_eq!(status, StatusCode::CREATED);
     let token = made["url"].as_str().and_then(|url| url.split_once('#')).expect("a link").1.to_owned();
@@ -213,7 +222,7 @@ async fn nobody_makes_somebody_with_more_rights_than_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fresh_server_that_others_reach_is_owned_by_whoever_reads_its_terminal() {
+async fn a_fresh_public_server_is_claimed_with_the_code_on_its_terminal() {
     let tandem = Tandem::start(&Setup { http: "0.0.0.0:0".into(), ..Setup::default() }).await;
     let file = tandem.data().join("signup-code");
     let code = std::fs::read_to_string(&file).expect("the code's file");
@@ -255,13 +264,13 @@ async fn a_fresh_server_that_others_reach_is_owned_by_whoever_reads_its_terminal
     tandem.stop().await;
 }
 
-/// The loudest tenth of a second of PCMU that comes in this time, in dBFS.
+/// Returns the level in dBFS of the loudest 100 ms of PCMU received during `time`.
 async fn loudest(media: &tokio::net::UdpSocket, time: Duration) -> f32 {
     let (mut samples, mut packet) = (Vec::new(), [0; 2048]);
     let _over = tokio::time::timeout(time, async {
         loop {
             let length = media.recv(&mut packet).await.expect("a packet");
-            // RTP with its fixed header and nothing but the payload behind it.
+            // RTP with the fixed header only.
             if length > 12 && packet[1] & 0x7f == 0 {
                 samples.extend(packet[12..length].iter().map(|byte| codecs::g711::ulaw_decode(*byte)));
             }
@@ -272,7 +281,7 @@ async fn loudest(media: &tokio::net::UdpSocket, time: Duration) -> f32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_code_is_spoken_at_the_number_alone_and_few_tries_are_taken() {
+async fn a_code_is_spoken_only_at_the_number_and_attempts_are_limited() {
     let port = ports::free();
     let tandem = Tandem::start(&Setup { speech: true, ..Setup::to_callees(port) }).await;
     let media = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port for media");
@@ -280,20 +289,20 @@ async fn a_code_is_spoken_at_the_number_alone_and_few_tries_are_taken() {
     let api = tandem.api("acme").await;
     let (_, number) = api.ask(Method::POST, "/api/caller-id/numbers", Some(json!({ "number": NUMBER }))).await;
     let path = format!("/api/caller-id/numbers/{}", number["id"].as_str().expect("an id"));
-    // The provider's program takes a moment to start.
+    // The speech provider takes a moment to start.
     let speaks =
         |line: &str| (line.contains("speech provider kind=\"tts\"") && line.contains("state=\"up\"")).then_some(());
     tandem.process().line("a provider that speaks", Duration::from_secs(60), speaks).await;
     let (status, answer) = api.ask(Method::POST, &format!("{path}/call"), None).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     let loudest = loudest(&media, Duration::from_secs(8)).await;
-    assert!(loudest > SPEECH_DBFS, "somebody speaks: {loudest} dBFS");
+    assert!(loudest > SPEECH_DBFS, "speech is heard: {loudest} dBFS");
     for _ in 0..5 {
         let (status, refused) = api.ask(Method::POST, &format!("{path}/code"), Some(json!({"code": "000000"}))).await;
         assert_eq!((status, &refused["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("code")));
     }
     let (status, _) = api.ask(Method::POST, &format!("{path}/code"), Some(json!({"code": "000000"}))).await;
     assert_eq!(status, StatusCode::CONFLICT, "five tries");
-    assert_eq!(api.get("/api/calls").await["calls"], json!([]), "such a call leaves no words to read");
+    assert_eq!(api.get("/api/calls").await["calls"], json!([]), "such a call has no transcript");
     tandem.stop().await;
 }

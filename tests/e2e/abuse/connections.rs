@@ -1,4 +1,11 @@
-//! Connections that send nothing, too much, or never read.
+//! Connections that send nothing, send too much, or never read.
+//!
+//! ```text
+//! crowd (child process, fifty loopback addresses) ─▶ HTTP, TLS, SIP listeners ◀─ regular users: page, telephone, call, monitor
+//! ```
+//!
+//! During an attack every regular user must be served within [`PATIENCE`]; afterwards descriptors and memory must be released. Not
+//! here: floods of messages (`gate`), all attacks at once (`siege`).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,21 +27,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
-/// An answer while others attack.
+/// Deadline for an answer during an attack.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long many attack.
+/// Duration of the attack by many connections.
 const SIEGE: Duration = Duration::from_secs(300);
-/// The attackers' program.
+/// Path of the attackers' program.
 const CROWD: &str = env!("CARGO_BIN_EXE_crowd");
 
-/// Asks over a connection of its own, as a monitor does.
+/// Asserts that the server answers on a new connection, as for a monitor.
 async fn is_healthy(http: &str) {
     let client = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build().expect("a client");
     let answer = client.get(format!("{http}/health")).send().await.expect("/health is answered");
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
-/// Calls an application by SIP, and hears it.
+/// Calls an application by SIP and asserts that it is heard.
 async fn calls(tandem: &Tandem) {
     let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     far.call("+34910000001", "tone", PATIENCE).await;
@@ -49,10 +56,10 @@ async fn connect_from(own: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-/// What the server says to these bytes until it closes.
+/// Sends bytes and returns what the server sends until it closes the connection.
 async fn said_to(http: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(http).await.expect("a connection");
-    // A server that refuses early may close before all is sent.
+    // A server that refuses early may close before everything was sent.
     let _early = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server closes");
@@ -61,7 +68,7 @@ async fn said_to(http: SocketAddr, bytes: &[u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn silent_connections_leave_descriptors_to_requests_and_calls() {
+async fn silent_connections_leave_descriptors_for_requests_and_calls() {
     let tandem = Tandem::start(&Setup { descriptors: Some(256), ..Setup::default() }).await;
     let mut silent = Vec::new();
     for n in 0..230 {
@@ -78,12 +85,12 @@ async fn silent_connections_leave_descriptors_to_requests_and_calls() {
     tandem.stop().await;
 }
 
-/// A server with every listener, and those whom attackers must not keep out.
+/// A server with every listener, and regular users whom attackers must not lock out.
 struct Regulars {
     tandem: Tandem,
     api: Api,
     carrier: Sipp,
-    /// A call that runs from before the attack.
+    /// A call that began before the attack.
     earlier: FarEnd,
 }
 
@@ -116,7 +123,7 @@ impl Regulars {
         }
     }
 
-    /// Each asks for what it came for, and gets it.
+    /// Asserts that every regular user is served.
     async fn are_served(&mut self) {
         let Regulars { tandem, api, earlier, .. } = self;
         for _ in 0..5 {
@@ -126,7 +133,7 @@ impl Regulars {
         let (rate, heard) = earlier.hear_samples(0.2, 0.4).await;
         sound::assert_tone("the call from before", &heard, rate, 1_000.0, -16.0, 1.0);
         calls(tandem).await;
-        // From an address that is no trunk's: strangers, as every telephone is before it registers.
+        // The address is not a trunk's: the clients are strangers, like every telephone before it registers.
         let stranger = || connect_from("127.0.0.77", tandem.sip[1]);
         let secure = connect_from("127.0.0.77", tandem.sip[2]).await.expect("a connection");
         for mut wire in [
@@ -137,10 +144,10 @@ impl Regulars {
         ] {
             assert_eq!(wire.options(PATIENCE).await, Some(200), "OPTIONS over {}", wire.token());
         }
-        assert!(tandem.metric("calls_running", "").await >= 1.0, "the metrics are told");
+        assert!(tandem.metric("calls_running", "").await >= 1.0, "the metrics are readable");
     }
 
-    /// A call from a browser's page.
+    /// Makes a call from a browser's page.
     async fn call_from_a_browser(&self) {
         let token = self.api.post("/api/webrtc/token?agent=anna").await;
         let domain = token["sip_uri"].as_str().and_then(|uri| uri.split_once('@')).expect("an address").1.to_owned();
@@ -153,7 +160,7 @@ impl Regulars {
         phone.close().await;
     }
 
-    /// A call to an emergency number, which the carrier takes.
+    /// Calls an emergency number, which the carrier answers.
     async fn call_for_help(&self) {
         let body = json!({ "mode": "direct", "to": "112" });
         assert_eq!(self.api.ask(Method::POST, "/api/calls", Some(body)).await.0, StatusCode::CREATED);
@@ -170,13 +177,13 @@ impl Regulars {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_attackers_from_fifty_addresses_keep_nobody_out_of_a_small_server() {
+async fn two_thousand_attackers_from_fifty_addresses_lock_no_user_out_of_a_small_server() {
     let mut regulars = Regulars::start(Some(256)).await;
     let crowd = Crowd::gather(CROWD, &regulars.targets(), 2_000).await;
     regulars.are_served().await;
     regulars.call_from_a_browser().await;
     regulars.call_for_help().await;
-    assert!(crowd.open() > 30, "the crowd is still there: {}", crowd.open());
+    assert!(crowd.open() > 30, "the crowd is still connected: {}", crowd.open());
     crowd.leave().await;
     regulars.are_served().await;
     regulars.stop().await;
@@ -184,7 +191,7 @@ async fn two_thousand_attackers_from_fifty_addresses_keep_nobody_out_of_a_small_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "soak: the same with 20,000 attackers, for five minutes"]
-async fn twenty_thousand_attackers_from_fifty_addresses_keep_nobody_out() {
+async fn twenty_thousand_attackers_from_fifty_addresses_lock_no_user_out() {
     let mut regulars = Regulars::start(None).await;
     let targets = regulars.targets();
     let (one, other) = tokio::join!(Crowd::gather(CROWD, &targets, 10_000), Crowd::gather(CROWD, &targets, 10_000));
@@ -195,14 +202,14 @@ async fn twenty_thousand_attackers_from_fifty_addresses_keep_nobody_out() {
         regulars.call_from_a_browser().await;
         println!("{} attackers are connected", one.open() + other.open());
     }
-    assert!(one.open() + other.open() > 2_000, "the crowd is still there");
+    assert!(one.open() + other.open() > 2_000, "the crowd is still connected");
     one.leave().await;
     other.leave().await;
     regulars.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn websockets_of_one_address_are_bounded_and_others_still_come() {
+async fn websockets_of_one_address_are_bounded_and_others_still_connect() {
     let tandem = Tandem::start(&Setup::default()).await;
     let upgrade = "GET /sip HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\r\n";
@@ -226,7 +233,7 @@ async fn websockets_of_one_address_are_bounded_and_others_still_come() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_are_ambiguous_or_too_large_are_refused_in_words_of_http() {
+async fn ambiguous_or_oversized_requests_get_an_http_error() {
     let tandem = Tandem::start(&Setup::default()).await;
     let http = tandem.http_listener();
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -238,7 +245,7 @@ async fn requests_that_are_ambiguous_or_too_large_are_refused_in_words_of_http()
         let request = format!("POST /api/auth/login HTTP/1.1\r\nHost: x\r\n{lengths}\r\n\r\n0\r\n\r\n{smuggled}");
         let said = said_to(http, request.as_bytes()).await;
         assert!(said.starts_with("HTTP/1.1 400 "), "{lengths}: {said}");
-        assert_eq!(said.matches("HTTP/1.1").count(), 1, "nothing behind it is answered: {said}");
+        assert_eq!(said.matches("HTTP/1.1").count(), 1, "nothing after it is answered: {said}");
     }
     let long = "a".repeat(300_000);
     for (request, status) in [
@@ -258,21 +265,21 @@ async fn requests_that_are_ambiguous_or_too_large_are_refused_in_words_of_http()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn logs_into_a_file_carry_no_colours() {
+async fn logs_written_to_a_file_have_no_colours() {
     let tandem = Tandem::start(&Setup { colours: true, ..Setup::default() }).await;
     is_healthy(&tandem.http).await;
-    let said = tandem.process().said();
+    let said = tandem.process().output();
     assert!(said.contains("INFO") && !said.contains('\u{1b}'), "{said}");
     tandem.stop().await;
 }
 
-/// Requests of one flood, each second of them over HTTP.
+/// Number of requests in one flood, half of them over HTTP.
 const FLOOD: u64 = 6_000;
-/// Those of them that try to log in: each costs 19 MiB for a moment.
+/// Number of login attempts among them: each takes 19 MiB for a moment.
 const LOGINS: u64 = 100;
 const MIB: u64 = 1 << 20;
 
-/// One request of somebody unknown, of several kinds.
+/// Sends one of several kinds of unauthenticated requests.
 async fn asks_something(client: &reqwest::Client, http: &str, n: u64) {
     let token = format!("tdm_{n:043}");
     let request = match n % 5 {
@@ -285,7 +292,7 @@ async fn asks_something(client: &reqwest::Client, http: &str, n: u64) {
         }
         _ => client.get(format!("{http}/readyz")).header("x-padding", "y".repeat(20_000)),
     };
-    // Refused or not: it is the server's memory that is looked at.
+    // The status does not matter; the test is about the server's memory.
     if let Ok(answer) = request.send().await {
         let _read = answer.bytes().await;
     }
@@ -301,7 +308,7 @@ async fn flood(tandem: &Tandem) {
     let mut running = tokio::task::JoinSet::new();
     for n in 0..FLOOD {
         if n % 2 == 0 {
-            // A full buffer of the system loses a datagram, as a network does.
+            // A full system buffer loses a datagram, as a network does.
             let _lost = socket
                 .try_send_to(tests::sip::options("UDP", n).replace("OPTIONS", "REGISTER").as_bytes(), tandem.sip());
             continue;
@@ -316,7 +323,7 @@ async fn flood(tandem: &Tandem) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_returns_after_floods() {
+async fn memory_is_returned_after_floods() {
     let tandem = Tandem::start(&Setup::default()).await;
     is_healthy(&tandem.http).await;
     let before = tandem.process().memory();

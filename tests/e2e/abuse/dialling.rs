@@ -1,4 +1,4 @@
-//! Destinations written so that they pass the guard; identities; loops.
+//! Destinations spelled to pass the dial guard; identities; loops.
 //!
 //! ```text
 //! customer (trunk, 127.0.0.2) ── Tandem ── agents (registered, 127.0.0.1)        bystander (no trunk, 127.0.0.3)
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 const HZ: f32 = 440.0;
 
-/// A UDP socket that refuses every call and remembers what came.
+/// A UDP socket that refuses every call and stores the requests.
 struct Recorder {
     address: SocketAddr,
     heard: Arc<Mutex<Vec<String>>>,
@@ -53,7 +53,7 @@ impl Recorder {
                     && let Start::Request { method: SipMethod::Invite, .. } = message.start()
                 {
                     let refusal = response_to(&message, None, 603, "Decline", Some("carrier")).build();
-                    // A server that has ended.
+                    // The server may have ended.
                     let _ = socket.send_to(&refusal, from).await;
                 }
                 list.lock().expect("no panic").push(text);
@@ -63,14 +63,14 @@ impl Recorder {
         Recorder { address, heard, came, task }
     }
 
-    /// Request-URIs of the INVITEs that came.
+    /// Request-URIs of the received INVITEs.
     fn called(&self) -> Vec<String> {
         let heard = self.heard.lock().expect("no panic");
         let invites = heard.iter().filter(|text| text.starts_with("INVITE "));
         invites.map(|text| text.split(' ').nth(1).unwrap_or_default().to_owned()).collect()
     }
 
-    /// The first INVITE to this user.
+    /// Waits for the first INVITE to this user.
     async fn invite(&self, user: &str) -> String {
         let wanted = format!("INVITE sip:{user}@");
         let look = async {
@@ -95,17 +95,17 @@ fn loopback(last: u8) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, last], ports::free()))
 }
 
-/// Asks the API to call `to`; the answer's status and body.
+/// Asks the API to call `to`; returns status and body of the answer.
 async fn dial(api: &Api, to: &str) -> (StatusCode, Value) {
     api.ask(Method::POST, "/api/calls", Some(json!({ "mode": "direct", "to": to }))).await
 }
 
-/// Whether the destination itself was refused, not how often it was asked for.
+/// Returns whether the destination itself was refused, as opposed to the rate of requests.
 fn is_refused(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 403 | 404 | 422)
 }
 
-/// How a call ended that the API has made.
+/// Waits until a call that the API created has ended, and returns the cause.
 async fn ended(api: &Api, made: &Value) -> String {
     let path = format!("/api/calls/{}", made["id"].as_str().expect("an id"));
     let look = async {
@@ -124,7 +124,7 @@ fn header(text: &str, name: Name) -> String {
     Message::parse(text.as_bytes()).expect("a SIP message").header(name).unwrap_or_default().to_owned()
 }
 
-/// User parts that some network may take for a number that is switched off.
+/// User parts that some network may take for a blocked number.
 fn spellings() -> Vec<String> {
     let mut all = Vec::new();
     for plain in ["+19005551234", "+881612345678", "+449098790000"] {
@@ -181,7 +181,7 @@ fn spellings() -> Vec<String> {
     all
 }
 
-/// A server with an agent and a carrier that refuses every call; whatever is not switched off may be called.
+/// A server with an agent and a carrier that refuses every call; every number that is not blocked may be called.
 struct Desks {
     tandem: Tandem,
     api: Api,
@@ -191,7 +191,7 @@ struct Desks {
     bystander: Recorder,
 }
 
-/// As a carrier's trunk is often written: with its turn.
+/// Host of a carrier's trunk with its priority, as operators often write it.
 fn with_turn(address: SocketAddr) -> Vec<String> {
     vec![format!("{address};priority=1")]
 }
@@ -214,7 +214,7 @@ impl Desks {
         Desks { tandem, api, anna, customer, carrier, bystander }
     }
 
-    /// The customer calls, anna answers.
+    /// Lets the customer call and anna answer.
     async fn talk(&mut self) -> (Line, Line) {
         let (customer, anna) = tokio::join!(self.customer.call("100", HZ, "", PATIENCE), async {
             let invite = self.anna.rings(PATIENCE).await;
@@ -225,7 +225,7 @@ impl Desks {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_by_the_api() {
+async fn no_spelling_of_a_blocked_number_reaches_the_carrier_by_the_api() {
     let desks = Desks::open("[dial]\ncalls_per_second = 10000\n").await;
     let at = desks.carrier.address;
     let hosts = [
@@ -249,7 +249,7 @@ async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_by_the
         let (status, answer) = dial(&desks.api, &user).await;
         assert!(is_refused(status), "{user}: {status} {answer}");
     }
-    // What may be called is; nothing else has come before it.
+    // Permitted numbers are called; no other INVITE came before.
     for to in ["+34911222333".to_owned(), format!("sip:%2B34-911.222333@{at}")] {
         let (status, made) = dial(&desks.api, &to).await;
         assert_eq!(status, StatusCode::CREATED, "{to}: {made}");
@@ -258,13 +258,13 @@ async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_by_the
     let called = desks.carrier.called();
     assert_eq!(called.len(), 2, "{tried} spellings: {called:?}");
     assert!(called.iter().all(|uri| *uri == format!("sip:+34911222333@{at}")), "{called:?}");
-    desks.bystander.heard_nothing("nobody listed it");
+    desks.bystander.heard_nothing("no organization listed it");
     assert!(desks.tandem.metric("tandem_dial_refused_total", "").await > f64::from(tried) / 4.0);
     desks.tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_from_a_telephone() {
+async fn no_spelling_of_a_blocked_number_reaches_the_carrier_from_a_telephone() {
     let mut desks = Desks::open("").await;
     for user in spellings() {
         let refused = desks.anna.call(&user, HZ, "", PATIENCE).await.err();
@@ -276,7 +276,7 @@ async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_from_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_by_a_transfer() {
+async fn no_spelling_of_a_blocked_number_reaches_the_carrier_by_a_transfer() {
     let mut desks = Desks::open("").await;
     let (_customer, mut anna) = desks.talk().await;
     let (here, there, elsewhere) = (desks.tandem.sip(), desks.carrier.address, desks.bystander.address);
@@ -295,19 +295,19 @@ async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_by_a_t
     assert_eq!(desks.anna.refers(&mut anna, &to, PATIENCE).await.0, Some(202));
     assert_eq!(desks.anna.notified(&anna, PATIENCE).await.last(), Some(&603));
     assert_eq!(desks.carrier.called(), [format!("sip:+34911222333@{there}")]);
-    desks.bystander.heard_nothing("nobody listed it");
+    desks.bystander.heard_nothing("no organization listed it");
     desks.anna.hang_up(&mut anna, PATIENCE).await;
     desks.tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_leads_to_a_trunk_is_that_trunk_and_one_that_leads_inside_is_not_called() {
+async fn a_host_that_resolves_to_a_trunk_is_that_trunk_and_internal_hosts_are_refused() {
     let carrier = Recorder::at(SocketAddr::from(([127, 0, 0, 1], 0))).await;
     let (listed, inside) = (Recorder::at(loopback(5)).await, Recorder::at(loopback(6)).await);
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", with_turn(carrier.address))],
         trunk_settings: "options_s = 0\nfrom = \"+34910000001\"\n",
-        // Of 127.0.0.0/8 one address is listed; `localhost` leads to the carrier's.
+        // One address of 127.0.0.0/8 is listed; `localhost` resolves to the carrier's.
         further: "[dial]\nuris = [\"localhost\", \"ip6-localhost\", \"127.0.0.5\", \"*.example.com\", \"nowhere.invalid\"]\n",
         ..Setup::default()
     })
@@ -316,16 +316,16 @@ async fn a_host_that_leads_to_a_trunk_is_that_trunk_and_one_that_leads_inside_is
     let port = carrier.address.port();
     let refused = format!("sip:+19005551234@localhost:{port}");
     assert_eq!(dial(&api, &refused).await.0, StatusCode::FORBIDDEN);
-    // No premium number by itself, and judged again once the name is known to be the carrier's: it is the trunk's call.
+    // The number is permitted, and is checked again once the name has resolved to the carrier's address: the call is the trunk's.
     let (status, made) = dial(&api, &format!("sip:+34911222333@localhost:{port}")).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let invite = carrier.invite("+34911222333").await;
     assert!(header(&invite, Name::From).starts_with("<sip:+34910000001@"), "{invite}");
     assert_eq!(ended(&api, &made).await, "rejected");
-    // A name to which no address belongs, and one of another machine's that leads inside.
+    // A name without an address, and a name of another host that resolves to an internal address.
     let (status, made) = dial(&api, "sip:+34911222334@nowhere.invalid:5070").await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
-    // Where no name server answers it is not known whether there is such a name.
+    // Without an answering name server it is unknown whether the name exists.
     let reason = ended(&api, &made).await;
     assert!(["not_found", "unreachable"].contains(&reason.as_str()), "{reason}");
     for to in [format!("sip:x@{}", inside.address), format!("sip:x@[::1]:{port}"), "sip:x@169.254.169.254:80".into()] {
@@ -339,19 +339,19 @@ async fn a_host_that_leads_to_a_trunk_is_that_trunk_and_one_that_leads_inside_is
     assert!(invite.starts_with(&format!("INVITE sip:bob@{} SIP/2.0", listed.address)), "{invite}");
     inside.heard_nothing("it is not listed");
     assert_eq!(carrier.called().len(), 1, "{:?}", carrier.called());
-    // What was called stands in no log in full: the server's end asserts it.
+    // No log contains a called number in full; the server's stop asserts that.
     tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_s_name_is_shown_to_no_carrier() {
+async fn no_carrier_sees_the_name_of_an_agent() {
     let mut desks = Desks::open("").await;
     assert!(desks.anna.call("+34911222333", HZ, "", PATIENCE).await.is_err());
     let invite = desks.carrier.invite("+34911222333").await;
     assert!(header(&invite, Name::From).starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>"), "{invite}");
     assert!(!invite.to_lowercase().contains("anna"), "{invite}");
 
-    // A number that is somebody else's, or nobody's, is not shown.
+    // A number of another organization, or an unassigned one, is not shown.
     let from = |number: &str| json!({ "mode": "direct", "to": "+34911222444", "from": number });
     for number in ["+34910000001", "sip:boss@bank.example"] {
         let (status, answer) = desks.api.ask(Method::POST, "/api/calls", Some(from(number))).await;
@@ -361,13 +361,13 @@ async fn an_agent_s_name_is_shown_to_no_carrier() {
             "{number}: {answer}"
         );
     }
-    desks.tandem.told(&["number", "assign", "--org", "acme", "+34910000001"]).await;
+    desks.tandem.run_command(&["number", "assign", "--org", "acme", "+34910000001"]).await;
     let (status, made) = desks.api.ask(Method::POST, "/api/calls", Some(from("+34910000001"))).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let invite = desks.carrier.invite("+34911222444").await;
     assert!(header(&invite, Name::From).starts_with("<sip:+34910000001@"), "{invite}");
 
-    // By a rule: from a telephone, and by a transfer.
+    // By a rule: from a telephone, and in a transfer.
     let numbers = desks.api.get("/api/caller-id/numbers").await;
     let number = numbers["numbers"][0]["id"].clone();
     let rule = json!({ "number_id": number, "agent": "anna", "destination_prefix": "+34" });
@@ -389,7 +389,7 @@ async fn an_agent_s_name_is_shown_to_no_carrier() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_organization_s_agent_does_not_ring() {
+async fn an_agent_of_another_organization_does_not_ring() {
     let carrier = loopback(2);
     let tandem = Tandem::start(&Setup {
         trunks: vec![("carrier", vec![carrier.to_string()])],
@@ -410,7 +410,7 @@ async fn another_organization_s_agent_does_not_ring() {
     for to in ["sip:anna@127.0.0.1".to_owned(), format!("sip:%61nna@{}", tandem.sip())] {
         let (status, made) = dial(&theirs, &to).await;
         assert_eq!(status, StatusCode::CREATED, "{made}");
-        assert_eq!(ended(&theirs, &made).await, "no_answer", "{to}: as if nobody were registered");
+        assert_eq!(ended(&theirs, &made).await, "no_answer", "{to}: as if no telephone were registered");
     }
     let bridge = json!({ "mode": "bridge", "agent": "anna", "to": "+34911222333" });
     assert_eq!(theirs.ask(Method::POST, "/api/calls", Some(bridge)).await.0, StatusCode::UNPROCESSABLE_ENTITY);
@@ -428,7 +428,7 @@ async fn another_organization_s_agent_does_not_ring() {
         let told = customer.notified(&talks, PATIENCE).await;
         assert!(matches!(told.last(), Some(403 | 404 | 480)), "{told:?}");
     }
-    // By an attended transfer: the carrier's party merges two calls, which are not one organization's.
+    // By an attended transfer: the carrier's party tries to merge two calls of different organizations.
     let (second, mut with_anna) = tokio::join!(customer.call("100", HZ, "", PATIENCE), async {
         let invite = anna.rings(PATIENCE).await;
         assert!(invite.contains("+15550142"), "the first call that reaches anna is the carrier's: {invite}");
@@ -443,7 +443,7 @@ async fn another_organization_s_agent_does_not_ring() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn legs_that_transfers_add_count_and_emergency_calls_have_a_bound_of_their_own() {
+async fn legs_added_by_transfers_count_and_emergency_calls_have_their_own_bound() {
     let mut desks = Desks::open(
         "[dial]\ncalls = 1\nemergency_calls = 1\nemergency_calls_per_minute = 3\nemergency_trunk = \"customers\"\n",
     )
@@ -452,20 +452,20 @@ async fn legs_that_transfers_add_count_and_emergency_calls_have_a_bound_of_their
     let refer = format!("sip:+34911222333@{}", desks.tandem.sip());
     desks.anna.refer(&mut anna, &refer, None, PATIENCE).await;
     assert_eq!(desks.anna.notified(&anna, PATIENCE).await.last(), Some(&603), "one call more is within the bound");
-    // Another call has the only place now: it rings at the customer's.
+    // Another call uses the only place now; it rings at the customer's phone.
     let there = format!("sip:+34911222334@{}", desks.customer.address());
     let free = async {
-        // The failed leg gives its place back with the event that tells of it.
+        // A failed leg releases its place with the event that reports the failure.
         while dial(&desks.api, &there).await.0 != StatusCode::CREATED {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, free).await.expect("the place is given back");
+    timeout(PATIENCE, free).await.expect("the place is released");
     desks.customer.rings(PATIENCE).await;
     desks.anna.refer(&mut anna, &refer, None, PATIENCE).await;
     assert_eq!(desks.anna.notified(&anna, PATIENCE).await.last(), Some(&403), "the organization's bound");
     assert_eq!(desks.carrier.called().len(), 1, "{:?}", desks.carrier.called());
-    // Somebody in need is past it; a program that calls for them again and again is not.
+    // That bound does not apply to an emergency call; repeated emergency calls have a bound of their own.
     let (status, urgent) = dial(&desks.api, "sip:1-1-2@anywhere.example").await;
     assert_eq!(status, StatusCode::CREATED, "{urgent}");
     let (status, answer) = dial(&desks.api, "112").await;
@@ -475,7 +475,7 @@ async fn legs_that_transfers_add_count_and_emergency_calls_have_a_bound_of_their
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_invite_that_comes_back_is_not_sent_again() {
+async fn a_looped_invite_is_not_sent_again() {
     let port = ports::free();
     let own: &'static str = format!("udp:127.0.0.1:{port}").leak();
     let carrier = Recorder::at(SocketAddr::from(([127, 0, 0, 2], 0))).await;
@@ -496,7 +496,7 @@ async fn an_invite_that_comes_back_is_not_sent_again() {
     let calls = tandem.metric("calls_total", "").await;
     assert!(calls <= 2.0, "one INVITE has made {calls} calls");
     assert!(tandem.metric("sip_refused_total", "loop").await >= 1.0);
-    // An emergency call that leads back ends as well.
+    // A looped emergency call ends as well.
     let api = tandem.api("acme").await;
     let (status, made) = dial(&api, "112").await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
@@ -510,14 +510,14 @@ async fn an_invite_that_comes_back_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forged_senders_silence_no_telephone() {
+async fn forged_sender_addresses_silence_no_telephone() {
     let tandem = Tandem::start(&Setup::default()).await;
     let account = tandem.agent("acme", "anna").await;
     let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
     let token = session.post("/api/webrtc/token").await;
     let password = token["password"].as_str().expect("a password").to_owned();
-    // What somebody sends under the telephone's address, who hears no answer to it: nonces of his own, and one that was given to
-    // another address.
+    // Requests from the telephone's address whose sender does not receive the answers: invented nonces, and a nonce that was given
+    // to another address.
     let foreign = challenge(&UdpSocket::bind("127.0.0.9:0").await.expect("a socket"), tandem.sip(), "x").await;
     let socket = UdpSocket::bind("127.0.0.8:0").await.expect("a socket");
     for n in 0..30 {
@@ -532,7 +532,7 @@ async fn forged_senders_silence_no_telephone() {
     let mut desk = Desk::start("127.0.0.8", tandem.sip(), "anna").await;
     desk.register(&password, PATIENCE).await;
     assert_eq!(tandem.metric("tandem_sip_scanners_total", "").await, 0.0);
-    // Whoever guesses where it is reached is silenced as before.
+    // A password guesser at its own address is silenced as before.
     let guesser = UdpSocket::bind("127.0.0.10:0").await.expect("a socket");
     let own = challenge(&guesser, tandem.sip(), "y").await;
     for n in 0..10 {
@@ -564,7 +564,7 @@ async fn answer(socket: &UdpSocket) -> String {
     String::from_utf8_lossy(&buffer[..came]).into_owned()
 }
 
-/// What the server asks of a REGISTER without a password.
+/// Returns the server's challenge to a REGISTER without a password.
 async fn challenge(socket: &UdpSocket, server: SocketAddr, call_id: &str) -> Challenge {
     socket.send_to(register(call_id, 1, "").as_bytes(), server).await.expect("sent");
     let answer = answer(socket).await;

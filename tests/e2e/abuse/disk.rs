@@ -1,4 +1,9 @@
 //! Full disks, large recordings, restores, file modes.
+//!
+//! Small file systems are mounted in memory, which needs root, and filled completely. Calls must continue meanwhile; events and
+//! recordings must be complete, or end with a reason, and everything must work again once space is free.
+//!
+//! Not here: a database that is unavailable (`events`), a killed server (`store`).
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -17,10 +22,10 @@ use tests::tandem::{Setup, Tandem, binary};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often something is looked at.
+/// Interval between two polls.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// An operator's command on a data folder on which no server runs.
+/// Runs an operator's command on a data folder without a running server.
 fn operator(data: &Path, arguments: &[&str]) -> Output {
     Command::new(binary("tandem")).args(arguments).arg("--data").arg(data).output().expect("tandem runs")
 }
@@ -48,19 +53,19 @@ async fn holds(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_store_s_log_is_not_mixed_into_a_restored_one() {
+async fn the_log_of_a_killed_store_is_not_mixed_into_a_restored_one() {
     let tandem = Tandem::start(&Setup::default()).await;
     tandem.api("Acme").await;
     let backup = tempfile::tempdir().expect("a folder for the backup");
     let file = backup.path().join("backup");
     let file = file.to_str().expect("a path in UTF-8");
-    tandem.told(&["backup", "--to", file]).await;
+    tandem.run_command(&["backup", "--to", file]).await;
     for later in 0..6 {
         tandem.api(&format!("Later {later}")).await;
     }
     let folder = tandem.kill().await;
     let data = folder.path().join("data");
-    // What an operator does who wants the database of the backup.
+    // An operator removes this file in order to use the database of the backup.
     std::fs::remove_file(data.join("tandem.db")).expect("the old database removed");
     let text = refused(&data, &["restore", "--from", file]);
     for left in ["tandem.db-wal", "tandem.db-shm"] {
@@ -71,7 +76,7 @@ async fn a_killed_store_s_log_is_not_mixed_into_a_restored_one() {
     for left in ["tandem.db-wal", "tandem.db-shm"] {
         std::fs::remove_file(data.join(left)).expect("removed");
     }
-    // Events of the old store wait for it, not for the restored one.
+    // Unwritten events of the old store belong to it, not to the restored one.
     let spool = data.join("events.spool");
     let empty = std::fs::read(&spool).expect("the spool");
     std::fs::write(&spool, b"01234567 {\"mark\":\"of the old store\"}\n").expect("written");
@@ -81,13 +86,13 @@ async fn a_killed_store_s_log_is_not_mixed_into_a_restored_one() {
 
     done(&data, &["restore", "--from", file]);
     let tandem = Tandem::start_in(folder, &Setup::default()).await;
-    let jobs = tandem.told(&["jobs"]).await;
+    let jobs = tandem.run_command(&["jobs"]).await;
     let organizations: Vec<&str> = jobs.lines().filter(|line| !line.starts_with(' ')).collect();
     assert_eq!(organizations, ["Acme"]);
     tandem.stop().await;
 }
 
-/// Files below a folder that group or others may use, with their modes.
+/// Returns the files below a folder that group or others may use, with their modes.
 fn open_to_others(folder: &Path) -> Vec<(PathBuf, u32)> {
     let mut found = Vec::new();
     let mut left = vec![folder.to_owned()];
@@ -104,11 +109,11 @@ fn open_to_others(folder: &Path) -> Vec<(PathBuf, u32)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_else_may_read_the_data_folder_or_a_backup() {
+async fn no_other_user_may_read_the_data_folder_or_a_backup() {
     let tandem = Tandem::start(&Setup::default()).await;
     let folder = tandem.kill().await;
     let data = folder.path().join("data");
-    // As an earlier version, or an operator's mkdir, left it.
+    // Modes as an earlier version, or an operator's mkdir, left them.
     let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode set");
     mode(&data, 0o755);
     mode(&data.join("tandem.db"), 0o644);
@@ -124,15 +129,15 @@ async fn nobody_else_may_read_the_data_folder_or_a_backup() {
     let id = call["id"].as_str().expect("an id").to_owned();
     holds("a file is being recorded", async || data.join(format!("recordings/{id}.wav")).exists()).await;
     let backup = data.join("backup.db");
-    tandem.told(&["backup", "--to", backup.to_str().expect("UTF-8")]).await;
+    tandem.run_command(&["backup", "--to", backup.to_str().expect("UTF-8")]).await;
     assert_eq!(open_to_others(&data), []);
     for kept in ["tandem.db", "tandem.db-wal", "events.spool", "seal.key", "admin.sock", "backup.db"] {
-        assert!(data.join(kept).exists(), "{kept} is among what was looked at");
+        assert!(data.join(kept).exists(), "{kept} is among the checked files");
     }
     far.party.stop().await;
     let folder = tandem.kill().await;
 
-    // A folder with other people's things in it is not taken from them.
+    // A folder that contains foreign files is left unchanged.
     std::fs::write(data.join("thesis.odt"), "x").expect("written");
     mode(&data, 0o755);
     let text = refused(&data, &["serve"]);
@@ -141,7 +146,7 @@ async fn nobody_else_may_read_the_data_folder_or_a_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_call_is_recorded_in_parts_and_ends_in_time() {
+async fn a_long_call_is_recorded_in_parts_and_ends_at_its_limit() {
     let setup = Setup { further: "[recording]\npart_s = 1\n", sip_settings: "max_call_s = 4\n", ..Setup::default() };
     let tandem = Tandem::start(&setup).await;
     let api = tandem.api("Home").await;
@@ -165,7 +170,7 @@ async fn a_long_call_is_recorded_in_parts_and_ends_in_time() {
         let audio = api.send(Method::GET, part["url"].as_str().expect("a url"), None).await;
         assert_eq!(audio.status(), StatusCode::OK, "{part}");
         let bytes = audio.bytes().await.expect("audio");
-        let wav = hound::WavReader::new(&bytes[..]).expect("each part is a WAV of its own");
+        let wav = hound::WavReader::new(&bytes[..]).expect("each part is a separate WAV file");
         assert_eq!(u64::from(wav.duration()) * 1_000 / 8_000, part["duration_ms"].as_u64().expect("ms"), "{part}");
     }
     let listed = api.get("/api/recordings").await;
@@ -173,7 +178,7 @@ async fn a_long_call_is_recorded_in_parts_and_ends_in_time() {
     let shown = api.get(&format!("/api/recordings/{id}?part=2")).await;
     assert_eq!((&shown["part"], &shown["call_id"]), (&json!(2), &json!(id)));
 
-    // A link opens the one part for which it was signed.
+    // A signed link opens only the part for which it was signed.
     let (status, link) =
         api.ask(Method::POST, &format!("/api/recordings/{id}/signed-url"), Some(json!({ "part": 2 }))).await;
     assert_eq!(status, StatusCode::CREATED, "{link}");
@@ -192,7 +197,7 @@ async fn a_long_call_is_recorded_in_parts_and_ends_in_time() {
     tandem.stop().await;
 }
 
-/// A file system of a few megabytes, gone when dropped.
+/// A file system of a few megabytes, unmounted when dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -206,7 +211,7 @@ impl SmallDisk {
         SmallDisk(at.to_owned())
     }
 
-    /// Takes every byte that is free.
+    /// Fills the disk completely.
     fn fill(&self) {
         use std::io::Write;
         let file = std::fs::OpenOptions::new().create(true).append(true).open(self.filler());
@@ -238,7 +243,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// The states that the store has of calls.
+/// Returns the status of each call in the store.
 async fn calls(api: &Api) -> Vec<Value> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -252,13 +257,13 @@ async fn calls(api: &Api) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_go_on_and_nothing_is_lost_while_the_disk_is_full() {
-    /// Calls a second, and how many there are.
+async fn calls_continue_and_nothing_is_lost_while_the_disk_is_full() {
+    /// Calls per second.
     const RATE: u32 = 30;
     const CALLS: usize = 420;
     let folder = tempfile::tempdir().expect("a folder for the server's data");
     let disk = SmallDisk::mount(&folder.path().join("data"), 32);
-    // No floor: the database's own disk is to be full.
+    // Without a reserve, so that the database's own disk becomes full.
     let setup = Setup {
         store: "spool_mb = 8\n".into(),
         further: "[recording]\nmin_free_mb = 0\nwarn_free_mb = 0\n",
@@ -273,12 +278,12 @@ async fn calls_go_on_and_nothing_is_lost_while_the_disk_is_full() {
 
     for _ in 0..2 {
         holds("events wait in the spool", async || {
-            // What is freed by the server itself is taken as well.
+            // Space that the server itself frees is filled too.
             disk.fill();
             tandem.metric("tandem_spool_bytes", "").await > 0.0
         })
         .await;
-        // The outage has to last: calls that are answered show that it does nothing to them.
+        // The outage must last; calls answered meanwhile show that it does not affect them.
         let known = callers.answered().len();
         callers.next_answered(known + 2 * RATE as usize, PATIENCE).await;
         assert!(tandem.metric("tandem_spool_bytes", "").await > 0.0, "the disk was full all the time");
@@ -297,13 +302,13 @@ async fn calls_go_on_and_nothing_is_lost_while_the_disk_is_full() {
     .await;
     assert_eq!(tandem.metric("tandem_spool_dropped_total", "").await, 0.0);
     assert_eq!(tandem.metric("tandem_events_refused_total", "").await, 0.0);
-    // Other writes work again too.
+    // Other writes succeed again too.
     api.voice_config(json!({ "record": false })).await;
     tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recordings_stop_before_the_disk_is_full_and_say_why() {
+async fn recordings_stop_before_the_disk_is_full_and_report_the_reason() {
     let folder = tempfile::tempdir().expect("a folder for the server's data");
     let disk = SmallDisk::mount(&folder.path().join("data"), 64);
     let setup = Setup { store: "spool_mb = 4\n".into(), ..Setup::default() };
@@ -316,25 +321,25 @@ async fn recordings_stop_before_the_disk_is_full_and_say_why() {
     let recording = async || api.get(&format!("/api/calls/{id}")).await["recording"].clone();
     holds("the recording begins", async || recording().await["state"] == "started").await;
     let free = async || tandem.metric("tandem_disk_free_bytes", "folder=\"recordings\"").await;
-    assert!(free().await > f64::from(8 << 20), "there is room");
+    assert!(free().await > f64::from(8 << 20), "recording is possible");
 
-    // A tenth of this small disk is kept free.
+    // The server keeps a tenth of this small disk free.
     std::fs::write(disk.filler(), vec![0x5a; free().await as usize - (3 << 20)]).expect("most of the disk filled");
     holds("the recording is interrupted", async || recording().await["state"] == "interrupted").await;
     let shown = recording().await;
     assert!(shown["note"].as_str().is_some_and(|note| note.contains("are kept free")), "{shown}");
-    assert_eq!(api.get(&format!("/api/calls/{id}")).await["status"], "bridged", "the call goes on");
+    assert_eq!(api.get(&format!("/api/calls/{id}")).await["status"], "bridged", "the call continues");
     let disk_state = async || {
         let providers = api.get("/api/providers").await;
         let all = providers["providers"].as_array().expect("providers").clone();
         all.into_iter().find(|provider| provider["kind"] == "recording").unwrap_or_default()
     };
-    assert_eq!(disk_state().await["state"], "down", "the pages say so");
+    assert_eq!(disk_state().await["state"], "down", "the pages show the reason");
     far.party.stop().await;
     api.call_becomes("ended", PATIENCE).await;
 
     disk.make_room();
-    holds("there is room again", async || disk_state().await["state"] == "up").await;
+    holds("recording is possible again", async || disk_state().await["state"] == "up").await;
     let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     far.call("+34910000001", "record", PATIENCE).await;
     let next = api.call_becomes("bridged", PATIENCE).await;

@@ -1,4 +1,4 @@
-//! Events that the store refuses, and a database that is away.
+//! Events that the store refuses, and a database that is unavailable.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use tests::tandem::{Setup, Tandem};
 use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often something is looked at.
+/// Interval between two polls.
 const LOOK: Duration = Duration::from_millis(50);
-/// The engine lets a call go on by itself after 2 s: whoever is answered before that was decided about.
+/// The engine continues a call by itself after 2 s: for a call answered before that, the control plane decided.
 const DECIDED: Duration = Duration::from_millis(1_900);
-/// Where telephones are: 127.0.0.1 is the trunk.
+/// Address of the telephones; 127.0.0.1 is the trunk.
 const TELEPHONES: &str = "127.0.0.2";
-/// Who calls from outside.
+/// Number of the external caller.
 const CALLER: &str = "+34910000001";
-/// A called number of the second organization.
+/// Number of the second organization.
 const NUMBER: &str = "+15555550177";
 
 fn setup(database: &Database) -> Setup {
@@ -44,15 +44,15 @@ async fn holds(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"));
 }
 
-/// Two organizations: the first one's calls are recorded, the second one has a number.
+/// Creates two organizations: calls of the first are recorded, and the second has a number.
 async fn organizations(tandem: &Tandem) -> (Api, Api) {
     let (acme, other) = (tandem.api("acme").await, tandem.api("other").await);
     acme.voice_config(json!({ "record": true })).await;
-    tandem.told(&["number", "assign", "--org", "other", NUMBER]).await;
+    tandem.run_command(&["number", "assign", "--org", "other", NUMBER]).await;
     (acme, other)
 }
 
-/// A call from a trunk that is answered in time, speaks, and ends.
+/// Makes a call from a trunk that is answered in time, sends audio, and ends.
 async fn calls(tandem: &Tandem, to: &str) {
     let mut caller = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     let begun = Instant::now();
@@ -63,15 +63,15 @@ async fn calls(tandem: &Tandem, to: &str) {
     caller.party.stop().await;
 }
 
-/// Whether the organization has `count` calls, all ended.
+/// Returns whether the organization has `count` calls that have all ended.
 async fn has_ended(api: &Api, count: usize) -> bool {
     let (status, list) = api.ask(Method::GET, "/api/calls", None).await;
     let Some(calls) = list["calls"].as_array().filter(|_| status.is_success()) else { return false };
-    assert!(calls.len() <= count, "no call is there twice, nor another organization's: {calls:?}");
+    assert!(calls.len() <= count, "no call is listed twice or belongs to another organization: {calls:?}");
     calls.len() == count && calls.iter().all(|call| call["status"] == "ended")
 }
 
-/// The newest call with its recording.
+/// Returns the newest call with its recording.
 async fn newest(api: &Api) -> Value {
     let call = api.newest_call().await.expect("a call");
     api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await
@@ -81,7 +81,7 @@ async fn answers(api: &Api) -> StatusCode {
     api.ask(Method::GET, "/api/calls", None).await.0
 }
 
-/// A server on PostgreSQL with two organizations, restarted so that nobody has called since.
+/// Starts a server on PostgreSQL with two organizations and restarts it, so that no call was made since its start.
 async fn restarted(setup: &Setup) -> (Tandem, Api, Api) {
     let tandem = Tandem::start(setup).await;
     let (acme, other) = organizations(&tandem).await;
@@ -90,14 +90,14 @@ async fn restarted(setup: &Setup) -> (Tandem, Api, Api) {
     (tandem, acme, other)
 }
 
-/// The events of an outage are written, and the API answers again.
+/// Asserts that the events of an outage are written, and that the API answers again.
 async fn is_back(tandem: &Tandem, api: &Api) {
     holds("the API answers", async || answers(api).await.is_success()).await;
     holds("the events are written", async || tandem.metric("tandem_spool_bytes", "").await == 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_goes_away_changes_no_decision_and_loses_no_call() {
+async fn a_lost_database_changes_no_decision_and_loses_no_call() {
     let mut postgres = Postgres::start().await;
     let database = postgres.database().await;
     let (tandem, acme, other) = restarted(&setup(&database)).await;
@@ -106,18 +106,18 @@ async fn a_database_that_goes_away_changes_no_decision_and_loses_no_call() {
     let mut stream = session.events("/api/events", None).await;
     postgres.halt().await;
 
-    // From the first second on: recorded as acme wants it, and the other's number is the other's.
+    // From the first second of the outage, calls are recorded as acme configured it, and the number belongs to its organization.
     calls(&tandem, "echo").await;
     calls(&tandem, NUMBER).await;
-    // A telephone registers at once, and pages hear of it.
+    // A telephone registers at once, and pages receive the event.
     let mut second = Desk::start(TELEPHONES, tandem.sip(), "ana").await;
     let begun = Instant::now();
     second.register(&password, PATIENCE).await;
     let of_ana = |event: &SentEvent| (event.data["agent"] == "ana").then_some(());
     stream.until("the registration", PATIENCE, of_ana).await;
     assert!(begun.elapsed() < DECIDED, "a registration waited {:?}", begun.elapsed());
-    // One call at once, also now; its end frees its place.
-    let mut line = desk.call("echo", 440.0, "", PATIENCE).await.expect("the first call is let in");
+    // The limit of one concurrent call also applies now; the end of a call frees its place.
+    let mut line = desk.call("echo", 440.0, "", PATIENCE).await.expect("the first call is accepted");
     assert!(desk.call("echo", 440.0, "", PATIENCE).await.is_err(), "the limit holds");
     desk.hang_up(&mut line, PATIENCE).await;
     let until = Instant::now() + PATIENCE;
@@ -146,7 +146,7 @@ async fn a_database_that_goes_away_changes_no_decision_and_loses_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_starts_without_its_database_decides_as_before_and_writes_it_down_later() {
+async fn a_server_started_without_its_database_decides_as_before_and_stores_calls_later() {
     let mut postgres = Postgres::start().await;
     let database = postgres.database().await;
     let setup = setup(&database);
@@ -197,7 +197,7 @@ async fn a_server_that_starts_without_its_database_decides_as_before_and_writes_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_of_which_nothing_is_known_is_its_organization_s_once_the_database_answers() {
+async fn an_unknown_call_is_assigned_to_its_organization_once_the_database_answers() {
     let mut postgres = Postgres::start().await;
     let database = postgres.database().await;
     let setup = setup(&database);
@@ -206,7 +206,7 @@ async fn a_call_of_which_nothing_is_known_is_its_organization_s_once_the_databas
     postgres.halt().await;
     let known = folder.path().join("data/tandem.known");
     assert_eq!(std::fs::metadata(&known).expect("the file").permissions().mode() & 0o777, 0o600);
-    let text = std::fs::read(&known).expect("what is known");
+    let text = std::fs::read(&known).expect("the known state");
     let mut content: Value = serde_json::from_slice(&text).expect("JSON");
     content["organizations"] = json!([]);
     std::fs::write(&known, content.to_string()).expect("written");
@@ -217,14 +217,15 @@ async fn a_call_of_which_nothing_is_known_is_its_organization_s_once_the_databas
     assert_eq!(tandem.metric("tandem_calls_unassigned_total", "").await, 2.0);
     postgres.resume().await;
     is_back(&tandem, &acme).await;
-    holds("each call is where it belongs", async || has_ended(&acme, 1).await && has_ended(&other, 1).await).await;
+    holds("each call belongs to its organization", async || has_ended(&acme, 1).await && has_ended(&other, 1).await)
+        .await;
     let (of_acme, of_other) = (newest(&acme).await, newest(&other).await);
     assert_eq!([&of_acme["to"], &of_other["to"]], [&json!("echo"), &json!(NUMBER)]);
-    assert_eq!(of_acme["config"]["record"], false, "the row says what was done: {of_acme}");
+    assert_eq!(of_acme["config"]["record"], false, "the row contains the decisions: {of_acme}");
     assert_eq!(of_acme["recording"], Value::Null);
     tandem.stop().await;
 
-    // Without an earlier run there is nothing to serve by: the start says what is wrong.
+    // Without data of an earlier run the server cannot serve: the start reports the reason.
     postgres.halt().await;
     let folder = tempfile::tempdir().expect("a folder");
     let why = Tandem::fails_in(&folder, &setup).await;

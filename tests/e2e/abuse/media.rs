@@ -1,4 +1,4 @@
-//! Media from strangers, duplicated packets, tasks that end.
+//! Media from strangers, duplicated packets, failing tasks.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use crate::media::Caller;
 
-/// Time between packets.
+/// Interval between packets.
 const PACE: Duration = Duration::from_millis(20);
-/// What is under way when the last packet has left comes within this.
+/// Time after the last packet in which packets in flight arrive.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// A stream of PCMU whose packets carry their own number, wherever they are sent from.
+/// A PCMU stream whose packets contain their own number, from any address.
 struct Stream {
     ssrc: u32,
     next: u16,
@@ -38,12 +38,12 @@ impl Stream {
     }
 }
 
-/// Numbers of the packets that have come back to a socket: the server echoes them.
+/// Collects the numbers of the echoed packets that a socket has received.
 fn echoed(socket: &UdpSocket, numbers: &mut Vec<u16>) {
     let mut bytes = [0; 2048];
     while let Ok(length) = socket.try_recv(&mut bytes) {
         let payload = &bytes[12..length.max(12)];
-        // Comfort silence, before the first packet came, is the same throughout; so is RTCP nothing of ours.
+        // Comfort silence, sent before the first packet, has a constant payload; RTCP is ignored too.
         if length == 172 && payload.chunks(2).all(|two| two == &payload[..2]) && bytes[1] & 0x7f == 0 {
             numbers.push(u16::from_be_bytes([payload[0], payload[1]]));
         }
@@ -58,7 +58,7 @@ fn port(socket: &UdpSocket) -> u16 {
     socket.local_addr().expect("its address").port()
 }
 
-/// Sends `count` packets of a stream, one each 20 ms and each `copies` times; the numbers that came back by then.
+/// Sends `count` packets of a stream, one every 20 ms and each `copies` times; returns the numbers echoed by then.
 async fn speak(socket: &UdpSocket, to: SocketAddr, stream: &mut Stream, count: usize, copies: usize) -> Vec<u16> {
     let mut numbers = Vec::new();
     let mut pace = tokio::time::interval(PACE);
@@ -76,7 +76,7 @@ async fn speak(socket: &UdpSocket, to: SocketAddr, stream: &mut Stream, count: u
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_packet_five_times_goes_on_once() {
+async fn a_packet_received_five_times_is_forwarded_once() {
     const PACKETS: usize = 100;
     let tandem = Tandem::start(&Setup::default()).await;
     let own = socket().await;
@@ -93,14 +93,14 @@ async fn each_packet_five_times_goes_on_once() {
     tandem.stop().await;
 }
 
-/// Sends a stream of its own to ports of the server until it is stopped.
+/// Sends its own stream to ports of the server until it is stopped.
 struct Stranger {
     stop: tokio::sync::oneshot::Sender<()>,
     task: tokio::task::JoinHandle<Vec<u16>>,
 }
 
 impl Stranger {
-    /// To each of `ports` a packet at each `pace`.
+    /// Starts a sender of one packet to each of `ports` per `pace`.
     async fn start(ports: std::ops::Range<u16>, pace: Duration) -> Stranger {
         let own = socket().await;
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
@@ -114,11 +114,11 @@ impl Stranger {
                 }
                 let packet = stream.packet();
                 for port in ports.clone().filter(|port| port % 2 == 0) {
-                    // No call is there yet, or none any more.
+                    // No call may exist yet, or any more.
                     let _ = own.try_send_to(&packet, SocketAddr::from(([127, 0, 0, 1], port)));
                 }
                 echoed(&own, &mut numbers);
-                // Whatever comes is too much: silence is sent to a leg's source too.
+                // Every received packet counts as a failure: silence is sent to a leg's source too.
                 while own.try_recv(&mut [0; 2048]).is_ok() {
                     numbers.push(u16::MAX);
                 }
@@ -127,35 +127,35 @@ impl Stranger {
         Stranger { stop, task }
     }
 
-    /// How many packets it was sent.
+    /// Stops and returns the number of received packets.
     async fn got(self) -> usize {
-        // The task may have ended by a fault, which the next line tells.
+        // The task may have panicked, which the next line reports.
         let _ = self.stop.send(());
-        self.task.await.expect("a stranger without a fault").len()
+        self.task.await.expect("the stranger's task has not panicked").len()
     }
 }
 
-/// A server whose trunk is behind NAT.
+/// Starts a server whose trunk is behind NAT.
 async fn behind_nat() -> Tandem {
     Tandem::start(&Setup { trunk_settings: "options_s = 0\nnat = true\n", ..Setup::default() }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stranger_takes_no_leg_behind_nat_before_at_or_after_the_answer() {
+async fn no_stranger_takes_over_a_leg_behind_nat_before_at_or_after_the_answer() {
     let tandem = behind_nat().await;
     let own = socket().await;
-    // All ports of the server's range hear the stranger before the call has one.
+    // The stranger sends to all ports of the server's range before the call has one.
     let sweep = Stranger::start(20_000..24_000, Duration::from_millis(200)).await;
     let (mut caller, media) = Caller::call(tandem.sip(), port(&own)).await;
     let stranger = Stranger::start(media.port()..media.port() + 1, PACE).await;
     assert_eq!(sweep.got().await, 0);
-    // The caller is late: the stranger alone has sent for half a second.
+    // The caller is late: only the stranger has sent for half a second.
     tokio::time::sleep_until(Instant::now() + Duration::from_millis(500)).await;
     let mut stream = Stream::new(7);
     let numbers = speak(&own, media, &mut stream, 100, 1).await;
     assert_eq!(numbers.len(), 100, "the caller hears itself from its first packet on");
 
-    // Another address by re-INVITE: heard at once, and the one before it no longer.
+    // A re-INVITE changes the address: it is accepted at once, and the previous one no longer.
     let other = socket().await;
     assert_eq!(caller.offer(port(&other)).await, media);
     let mut moved = Stream::new(8);
@@ -167,26 +167,26 @@ async fn stranger_takes_no_leg_behind_nat_before_at_or_after_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn caller_behind_nat_is_learnt_after_a_second_and_followed_to_another_port() {
+async fn a_caller_behind_nat_is_learnt_after_a_second_and_followed_to_another_port() {
     let tandem = behind_nat().await;
-    // The SDP names a port from which nothing comes.
+    // No packet comes from the port in the SDP.
     let named = socket().await;
     let (_caller, media) = Caller::call(tandem.sip(), port(&named)).await;
     let own = socket().await;
     let mut stream = Stream::new(7);
     let numbers = speak(&own, media, &mut stream, 100, 1).await;
-    let first = *numbers.first().expect("it is heard in the end");
+    let first = *numbers.first().expect("the caller is heard in the end");
     assert!((25..=60).contains(&first), "the described address is preferred for a second, then packet {first} passes");
     assert_eq!(numbers.len(), usize::from(100 - first), "from then on each packet");
 
-    // NAT gives another port in mid-call; a stranger takes its chance.
+    // NAT assigns another port during the call, while a stranger sends too.
     let stranger = Stranger::start(media.port()..media.port() + 1, PACE).await;
     let rebound = socket().await;
     let numbers = speak(&rebound, media, &mut stream, 50, 1).await;
     assert_eq!(numbers, (102..150).collect::<Vec<u16>>(), "the third packet in a row proves the new port");
     assert_eq!(stranger.got().await, 0);
-    // What is said is where media comes from, once for each move.
-    let said = tandem.process().said();
+    // The log contains the media source once for each move.
+    let said = tandem.process().output();
     let moves = said.lines().filter(|line| line.contains("media behind NAT")).count();
     assert_eq!(moves, 2, "{said}");
     let deadline = Instant::now() + Duration::from_secs(10);

@@ -1,5 +1,5 @@
-//! Attacks on a running server: each test does to the real binary what an attacker would do, and asserts that the server
-//! bounds it and that everybody else's calls go on. `docs/security.md` names the test of every bound.
+//! Attacks on a running server: each test attacks the real binary and asserts that the server bounds the attack and that other
+//! calls continue. `docs/security.md` names the test of every bound.
 
 mod access;
 mod connections;

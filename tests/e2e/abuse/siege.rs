@@ -1,4 +1,4 @@
-//! Every attack at once while fifty calls run: what the calls lose, and what the server holds afterwards.
+//! Every attack at once during fifty calls: packet loss of the calls, and the server's resources afterwards.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,17 +23,17 @@ use crate::gate::strange;
 const CALLS: usize = 50;
 const PTIME: Duration = Duration::from_millis(20);
 const MIB: u64 = 1 << 20;
-/// Attacking addresses: 127.0.1.1 to 127.0.1.50.
+/// Number of attacking addresses: 127.0.1.1 to 127.0.1.50.
 const ADDRESSES: u8 = 50;
-/// Connections that each attacking address tries to keep open.
+/// Number of connections that each attacking address tries to keep open.
 const CONNECTIONS: usize = 40;
-/// A refused connection is tried again after this.
+/// Interval after which a refused connection is tried again.
 const RETRY: Duration = Duration::from_millis(500);
-/// All calls are answered within this; they last for so much longer than the attacks.
+/// Deadline within which all calls are answered; they last for that much longer than the attacks.
 const SETUP: Duration = Duration::from_secs(30);
-/// Every idle connection has been closed, and every transaction has expired, within this after the last attack.
+/// Time after the last attack within which every idle connection is closed and every transaction has expired.
 const SETTLED: Duration = Duration::from_secs(150);
-/// Memory that caches and the allocator may keep.
+/// Permitted growth of memory, for caches and the allocator.
 const GROWTH: u64 = 50 * MIB;
 /// Spellings of a premium number, which no account here may call.
 const FORBIDDEN: [&str; 6] = [
@@ -45,14 +45,14 @@ const FORBIDDEN: [&str; 6] = [
     "sip:%09+19005551234@127.0.0.1",
 ];
 
-/// Packets of one call: sent, and heard back.
+/// Packets of one call, sent and received.
 #[derive(Default)]
 struct Count {
     sent: AtomicU64,
     heard: AtomicU64,
 }
 
-/// Speaks into a leg without end; every third packet is sent three times. Counts each packet once.
+/// Sends packets to a leg for ever, every third one three times, and counts each packet once.
 async fn talk(end: RtpEnd, to: SocketAddr, count: Arc<Count>) {
     let mut pace = interval(PTIME);
     let mut sent = 0_usize;
@@ -84,19 +84,19 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
     timeout(Duration::from_secs(5), socket.connect(to)).await.ok()?.ok()
 }
 
-/// What a hostile connection does once it is open.
+/// Behaviour of a hostile connection once it is open.
 #[derive(Clone, Copy)]
 enum Connection {
     Silent,
-    /// One byte of a request's header a second.
+    /// Sends one byte of a request's header per second.
     Slow,
-    /// The beginning of HTTP/2's preface.
+    /// Sends the beginning of HTTP/2's preface.
     Preface,
-    /// Asks for pages without end and reads none.
+    /// Requests pages without end and reads none.
     Deaf,
 }
 
-/// Keeps one hostile connection open for as long as the server bears it, again and again.
+/// Opens one hostile connection again and again, each for as long as the server permits it.
 async fn besiege(n: usize, server: SocketAddr, kind: Connection) {
     loop {
         if let Some(stream) = connect(attacker(n), server).await {
@@ -106,7 +106,7 @@ async fn besiege(n: usize, server: SocketAddr, kind: Connection) {
     }
 }
 
-/// Returns when the server has closed the connection.
+/// Misuses a connection and returns when the server has closed it.
 async fn hold(mut stream: TcpStream, kind: Connection) {
     let mut buffer = [0; 256];
     match kind {
@@ -129,19 +129,19 @@ async fn hold(mut stream: TcpStream, kind: Connection) {
     }
 }
 
-/// Unauthenticated requests over UDP, 200 a second.
+/// Sends unauthenticated requests over UDP, 200 per second.
 async fn sip_flood(server: SocketAddr, seed: u64) {
     let mut noise = StdRng::seed_from_u64(seed);
     let socket = UdpSocket::bind((attacker(seed as usize), 0)).await.expect("an address on loopback");
     let mut pace = interval(Duration::from_millis(5));
     for n in 0.. {
         pace.tick().await;
-        // A full buffer of the system loses a datagram, as a network does.
+        // A full system buffer loses a datagram, as a network does.
         let _ = socket.try_send_to(&strange(n, &mut noise), server);
     }
 }
 
-/// Wrong passwords, invented keys and broken bodies, some 20 a second.
+/// Sends wrong passwords, invented keys and malformed bodies, about 20 per second.
 async fn http_flood(base: String, seed: u64) {
     let client = reqwest::Client::builder().local_address(std::net::IpAddr::from(attacker(seed as usize))).build();
     let client = client.expect("an HTTP client");
@@ -164,7 +164,7 @@ async fn http_flood(base: String, seed: u64) {
     }
 }
 
-/// Datagrams from strangers to the whole range of media ports, a thousand a second.
+/// Sends datagrams from strangers to the whole range of media ports, a thousand per second.
 async fn media_flood(seed: u64) {
     let mut noise = StdRng::seed_from_u64(seed);
     let socket = UdpSocket::bind((attacker(seed as usize), 0)).await.expect("an address on loopback");
@@ -176,26 +176,26 @@ async fn media_flood(seed: u64) {
             noise.fill(&mut packet[..]);
             (packet[0], packet[1]) = (0x80, 0);
             let port = noise.random_range(ports::MEDIA_RANGE);
-            // Closed ports refuse; that is what most of them do.
+            // Most ports are closed and refuse.
             let _ = socket.try_send_to(&packet, (Ipv4Addr::LOCALHOST, port).into());
         }
     }
 }
 
-/// A key of an organization of the attacker's own tries to call what it must not.
+/// Tries forbidden calls with an API key of the attacker's own organization.
 async fn dial_flood(api: tests::api::Api) {
     let mut pace = interval(Duration::from_millis(250));
     for to in FORBIDDEN.iter().cycle() {
         pace.tick().await;
         let body = json!({ "mode": "direct", "to": to });
         let (status, answer) = api.ask(Method::POST, "/api/calls", Some(body)).await;
-        // A store that is busy with the other attacks may have no answer in time; then nobody is called either.
+        // A store that is busy with the other attacks may not answer in time; then no number is called either.
         let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
         assert!(is_refused, "{to} was called: {status} {answer}");
     }
 }
 
-/// What the server has open, but for the files of its data folder: the database's pool is as large as the load asks for.
+/// Open files of the server, except for those of its data folder, because the database's pool grows with the load.
 fn open_files(tandem: &Tandem) -> Vec<String> {
     let fds = std::fs::read_dir(format!("/proc/{}/fd", tandem.process().pid())).expect("the server's open files");
     let link = |fd: std::fs::DirEntry| Some(std::fs::read_link(fd.path()).ok()?.to_string_lossy().into_owned());
@@ -203,13 +203,13 @@ fn open_files(tandem: &Tandem) -> Vec<String> {
     fds.filter_map(|fd| link(fd.ok()?)).filter(|link| !link.starts_with(&data)).collect()
 }
 
-/// Fifty calls, half relayed to a callee and half to the echo application, run for `span` under every attack.
+/// Runs fifty calls, half relayed to a callee and half to the echo application, for `span` under every attack.
 async fn siege(span: Duration) {
     let callee_port = ports::free();
     let setup = Setup {
         sip: vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
         routes: vec![("+1555*", "trunk:callees"), ("echo", "app:echo")],
-        // Limits as an operator has them.
+        // The default limits, as in production.
         further: "[limits]\n",
         ..Setup::to_callees(callee_port)
     };
@@ -257,7 +257,7 @@ async fn siege(span: Duration) {
 
     let counted = |count: &Arc<Count>| (count.sent.load(Ordering::Relaxed), count.heard.load(Ordering::Relaxed));
     let counts: Vec<(u64, u64)> = counts.iter().map(counted).collect();
-    println!("siege: packets sent and heard, relayed and echoed calls in turn: {counts:?}");
+    println!("siege: packets sent and received, relayed and echoed calls in turn: {counts:?}");
     for (n, (sent, heard)) in counts.into_iter().enumerate() {
         assert!(heard * 50 >= sent * 49, "call {n}: {heard} of {sent} packets came back");
         assert!(heard <= sent, "call {n}: {heard} packets came back of {sent}: copies passed");
@@ -269,7 +269,7 @@ async fn siege(span: Duration) {
     tandem.stop().await;
 }
 
-/// Waits until open files and memory are back where they began.
+/// Waits until open files and memory are back at their initial values.
 async fn settles(tandem: &Tandem, open_before: usize, memory_before: u64) {
     let (mut open, mut grown) = (Vec::new(), 0);
     let wait = async {
@@ -277,7 +277,7 @@ async fn settles(tandem: &Tandem, open_before: usize, memory_before: u64) {
         loop {
             look.tick().await;
             (open, grown) = (open_files(tandem), tandem.process().memory().saturating_sub(memory_before));
-            // Connections of whoever asks for metrics come and go.
+            // Connections of metrics clients come and go.
             if open.len() <= open_before + 4 && grown <= GROWTH {
                 return;
             }

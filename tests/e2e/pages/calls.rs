@@ -1,4 +1,11 @@
-//! Calls are found among hundreds, and one that was recorded is heard, read and judged.
+//! Calls are found among hundreds, and a recorded one is played, read and rated.
+//!
+//! ```text
+//! seeded store (SQLite or PostgreSQL) ─▶ server ─▶ calls page: filters, pages, export ─▶ call page: player, transcript, rating
+//! ```
+//!
+//! The results on the page are compared with the API's. Transcripts are inserted into the store as recognition would write them.
+//! Not here: speech recognition itself.
 
 use codecs::SampleRate;
 use media_engine::party::Noticed;
@@ -14,26 +21,26 @@ use tests::{seed, sound};
 
 use super::{CALLER, HERTZ, Kept, LEVEL_DBFS, PATIENCE, browser, is_quiet, log_in, was_refused};
 
-/// A number that is answered by the recorder.
+/// A number that the recorder answers.
 const RECORDED: &str = "+15550002";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_are_found_heard_read_and_judged() {
+async fn calls_are_found_played_read_and_rated() {
     calls(Kept::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_are_found_heard_read_and_judged_on_postgres() {
+async fn calls_are_found_played_read_and_rated_on_postgres() {
     calls(Kept::postgres().await).await;
 }
 
-/// Of which the first tenant has three hundred.
+/// Number of seeded calls; the first tenant has three hundred of them.
 const SEEDED: u32 = 500;
 
 async fn calls(kept: Kept) {
     let setup =
         Setup { store: kept.store(), routes: vec![(RECORDED, "app:record"), ("*", "agent:anna")], ..Setup::default() };
-    // Made once, so that there are tables to fill.
+    // The first start creates the tables.
     let tandem = Tandem::start(&setup).await;
     let folder = tandem.kill().await;
     match &kept {
@@ -47,7 +54,7 @@ async fn calls(kept: Kept) {
     let number = json!({ "number": RECORDED });
     let (status, _) = api.ask(Method::POST, "/api/caller-id/numbers", Some(number)).await;
     assert_eq!(status, StatusCode::CREATED);
-    tandem.told(&["number", "assign", "--org", "seed-0", RECORDED]).await;
+    tandem.run_command(&["number", "assign", "--org", "seed-0", RECORDED]).await;
 
     let mut page = browser().await;
     page.open(&format!("{http}/calls?outcome=sale")).await;
@@ -74,14 +81,14 @@ async fn calls(kept: Kept) {
 
 const ROWS: &str = "#calls-list > [data-call]";
 
-/// The first page of calls that the server finds.
+/// Ids on the first page of calls that the server finds.
 async fn ids(api: &Api, query: &str) -> Vec<String> {
     let list = api.get(&format!("/api/calls?{query}")).await;
     let id = |call: &Value| call["id"].as_str().expect("an id").to_owned();
     list["calls"].as_array().expect("calls").iter().map(id).collect()
 }
 
-/// How many calls the server finds on all pages.
+/// Number of calls that the server finds on all pages.
 async fn total(api: &Api, query: &str) -> usize {
     let (mut count, mut cursor) = (0, String::new());
     loop {
@@ -95,7 +102,7 @@ async fn total(api: &Api, query: &str) -> usize {
 }
 
 async fn filters(page: &mut Browser, api: &Api) {
-    // The file has what the filters leave, on whatever page.
+    // The file contains the filtered calls of all pages.
     let (name, text) = page.download("#export-csv").await;
     let sales = total(api, "outcome=sale").await;
     assert!(name == "calls.csv" && sales > 20, "{name}: {sales}");
@@ -109,7 +116,7 @@ async fn filters(page: &mut Browser, api: &Api) {
     page.arrive("/calls").await;
     let all = ids(api, "").await;
     page.list(ROWS, "data-call", &all).await;
-    // Each filter alone: field, what is filled in, the address, what the server is asked for.
+    // Each filter by itself: field, value, the page's address, and the server's query.
     let each = [
         ("agent", "agent3", "agent=agent3", "agent=agent3"),
         ("number", "+1555550 1005", "number=%2B1555550+1005", "number=%2B15555501005"),
@@ -133,7 +140,7 @@ async fn filters(page: &mut Browser, api: &Api) {
     for (field, choice) in [("direction", "inbound"), ("status", "failed"), ("when", "yesterday")] {
         page.choose(&format!("#calls-{field}"), choice).await;
         page.arrive(&format!("/calls?{field}={choice}")).await;
-        // All were made within the last hour, and none of them failed.
+        // All calls were made within the last hour, and none of them failed.
         match choice {
             "inbound" => page.list(ROWS, "data-call", &ids(api, "direction=inbound").await).await,
             "failed" => page.says("#calls-empty", "No call fits").await,
@@ -151,7 +158,7 @@ async fn filters(page: &mut Browser, api: &Api) {
     page.click("#calls-empty button").await;
     page.arrive("/calls").await;
 
-    // Filters together, page by page; where one stands is kept.
+    // Filters combined, page by page; the position is kept.
     page.choose("#calls-direction", "outbound").await;
     page.fill("#calls-outcome", "sale").await;
     page.click("#calls-search").await;
@@ -180,12 +187,12 @@ async fn filters(page: &mut Browser, api: &Api) {
     page.list(ROWS, "data-call", &all).await;
 }
 
-/// A call that the open list hears of while it runs, with five seconds of a recording.
+/// Makes a recorded call of five seconds, which the open list shows while it runs.
 async fn a_recorded_call(page: &mut Browser, tandem: &Tandem, api: &Api) -> String {
     let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     far.call(CALLER, RECORDED, PATIENCE).await;
     let rate = SampleRate::HZ_8000;
-    far.party.say(1, rate, &sound::tone(rate, HERTZ, LEVEL_DBFS, 5.0)).expect("a clip to say");
+    far.party.say(1, rate, &sound::tone(rate, HERTZ, LEVEL_DBFS, 5.0)).expect("a clip to send");
     page.says("#calls-fresh", "1 new call").await;
     page.click("#calls-fresh").await;
     let call = api.newest_call().await.expect("the call's row")["id"].as_str().expect("an id").to_owned();
@@ -199,14 +206,14 @@ async fn a_recorded_call(page: &mut Browser, tandem: &Tandem, api: &Api) -> Stri
     call
 }
 
-/// What was said from the recording's beginning on, in seconds, by whom, and what it means; the third was missed.
+/// Segments: number, seconds from the start of the recording, speaker, text and translation; the third was missed.
 const SAID: [(u64, f64, &str, &str, &str); 3] = [
     (1, 1.0, "customer", "Where is my package?", "¿Dónde está mi paquete?"),
     (2, 3.0, "agent", "Llega el jueves.", "It arrives on Thursday."),
     (3, 4.5, "customer", "", ""),
 ];
 
-/// Puts words to the recorded call, as recognition would.
+/// Adds words to the recorded call, as recognition would.
 async fn words(kept: &Kept, tandem: &Tandem, api: &Api, call: &str) {
     let mut sql = Vec::new();
     for (segment, at, leg, text, meaning) in SAID {
@@ -230,10 +237,10 @@ async fn words(kept: &Kept, tandem: &Tandem, api: &Api, call: &str) {
     assert_eq!(told["segments"].as_array().map(Vec::len), Some(2), "{told}");
 }
 
-/// The tenant whose calls these are.
+/// Tenant that owns these calls.
 const HOME: &str = seed::ORGANIZATIONS[0];
 
-/// The first version of a segment that was said so many seconds after the recording's beginning.
+/// SQL for the first version of a segment, spoken `at` seconds after the start of the recording.
 fn transcribed(call: &str, segment: u64, leg: &str, text: &str, source: &str, at: f64) -> String {
     let ms = (at * 1_000.0) as u64;
     format!(
@@ -254,9 +261,9 @@ async fn transcript(page: &mut Browser, kept: &Kept, tandem: &Tandem, api: &Api,
         page.says("#events", moment).await;
     }
 
-    // Nobody has heard it yet. A sentence plays from where it was said, and is marked while it is heard.
+    // The recording has not been played yet. A sentence plays from its start, and is marked while it plays.
     let heard = "/api/audit-logs?action=recording.read";
-    assert_eq!(api.get(heard).await["audit_logs"], json!([]), "who looks at a page has heard nothing");
+    assert_eq!(api.get(heard).await["audit_logs"], json!([]), "opening a page is not playing the recording");
     page.click("#transcript [data-segment=\"2\"] [data-role=play]").await;
     page.attribute("#transcript [data-segment=\"2\"]", "data-playing", "", PATIENCE).await;
     let player = page.call("player", json!("#recording")).await;
@@ -265,7 +272,7 @@ async fn transcript(page: &mut Browser, kept: &Kept, tandem: &Tandem, api: &Api,
     assert!(player["duration"].as_f64().is_some_and(|seconds| (4.0..8.0).contains(&seconds)), "{player}");
     assert_eq!(api.get(heard).await["audit_logs"][0]["target"], format!("call:{call}"));
 
-    // A link for somebody without an account.
+    // A link for a person without an account.
     page.click("#recording-link").await;
     page.visible("#recording-url", PATIENCE).await;
     let url = page.value("#recording-url").await;
@@ -277,7 +284,7 @@ async fn transcript(page: &mut Browser, kept: &Kept, tandem: &Tandem, api: &Api,
     );
     page.click("#recording-link-dialog [aria-label=Close]").await;
 
-    // What was missed is told by the recording later on.
+    // The missed segment is recognised later, from the recording.
     kept.run(tandem, &[transcribed(call, 3, "customer", "Thank you.", "recording", 4.5)]).await;
     page.reload().await;
     page.says("#transcript [data-segment=\"3\"]", "Thank you.").await;
@@ -330,8 +337,8 @@ async fn notes(page: &mut Browser, api: &Api, call: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn speech_that_nobody_recognised_is_said_to_be_unheard_and_can_be_played() {
-    // No recogniser is there.
+async fn unrecognised_speech_is_marked_and_can_be_played() {
+    // No speech recogniser is configured.
     let tandem = Tandem::start(&Setup::default()).await;
     let http = &tandem.http;
     let account = tandem.member("Home", "anna", "owner").await;
@@ -356,7 +363,7 @@ async fn speech_that_nobody_recognised_is_said_to_be_unheard_and_can_be_played()
     let rate = SampleRate::HZ_8000;
     let prompt = Prompt { voice: "en-us+f3", text: "Where is my package? It has not come." };
     let folder = tempfile::tempdir().expect("a folder for speech");
-    far.party.say(1, rate, &prompt.speak(rate, folder.path())).expect("a clip to say");
+    far.party.say(1, rate, &prompt.speak(rate, folder.path())).expect("a clip to send");
     page.says("[data-call] [data-missed=true] .source", "(not heard)").await;
     far.until(PATIENCE, |noticed| matches!(noticed, Noticed::Said(1))).await;
     far.party.hang_up();

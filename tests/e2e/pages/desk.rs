@@ -1,5 +1,5 @@
-//! The agent's telephone as a person uses it: how calls end, who has the focus, what is asked before a call is lost, and what is done
-//! with a call that runs.
+//! The agent's telephone in use: how calls end, which element has the focus, the confirmations before a call is lost, and the
+//! actions on a running call.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,16 +16,17 @@ use tests::tandem::{Setup, Tandem};
 use super::{CALLER, HERTZ, PATIENCE, browser, is_quiet};
 
 const CALLED: &str = "+15550001";
-/// A page that lost its server tries again every 15 s at most, and has to register before it finds its call gone.
+/// Deadline for a page to return: without its server it reconnects every 15 s at most, and must register before it finds that its
+/// call has ended.
 const RETURN: Duration = Duration::from_secs(45);
 
-/// A server that leads `CALLED` to anna, and two names to agents.
+/// Starts a server that routes `CALLED` to anna, and two names to agents.
 async fn server() -> Tandem {
     let routes = vec![(CALLED, "agent:anna"), ("ben", "agent:ben"), ("echo", "app:echo")];
     Tandem::start(&Setup { routes, ..Setup::default() }).await
 }
 
-/// Dials in the page; waits until the page says these words about the end.
+/// Dials in the page and waits until the page shows `words` about the end.
 async fn dial(browser: &mut Browser, number: &str, words: &str) {
     browser.fill("#dial-input", number).await;
     browser.click("#dial").await;
@@ -34,7 +35,7 @@ async fn dial(browser: &mut Browser, number: &str, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_call_is_told_in_the_servers_words() {
+async fn a_refused_call_is_shown_with_the_server_s_message() {
     let tandem = server().await;
     let account = tandem.member("Home", "anna", "agent").await;
     let mut page = browser().await;
@@ -48,7 +49,7 @@ async fn a_refused_call_is_told_in_the_servers_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ringing_call_leaves_the_focus_and_signing_out_of_a_call_is_asked() {
+async fn a_ringing_call_does_not_take_the_focus_and_signing_out_in_a_call_asks_first() {
     let tandem = server().await;
     let account = tandem.member("Home", "anna", "agent").await;
     let mut page = browser().await;
@@ -80,7 +81,7 @@ async fn a_ringing_call_leaves_the_focus_and_signing_out_of_a_call_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_another_tab_answered_is_not_told_as_given_up() {
+async fn a_call_answered_in_another_tab_is_not_shown_as_missed() {
     let tandem = server().await;
     let account = tandem.member("Home", "anna", "agent").await;
     let (mut here, mut there) = (browser().await, browser().await);
@@ -104,10 +105,10 @@ async fn a_call_that_another_tab_answered_is_not_told_as_given_up() {
 
 const CUSTOMER_HZ: f32 = 700.0;
 const BEN_HZ: f32 = 1000.0;
-/// What who is held hears now and then.
+/// Frequency of the tone that a held party hears at intervals, in Hz.
 const HOLD_HZ: f32 = 350.0;
 
-/// Anna, who is an agent and nothing more, at her page; ben at a telephone; a customer who talks with anna.
+/// Anna, whose only role is agent, at her page; ben at a telephone; a customer who talks with anna.
 struct Talk {
     tandem: Tandem,
     anna: Browser,
@@ -139,7 +140,7 @@ impl Talk {
         Talk { tandem, anna, ben, customer_desk, customer: customer.expect("anna answered") }
     }
 
-    /// Chooses ben by the keyboard, and confirms by this key.
+    /// Chooses ben with the keyboard, and confirms with this key.
     async fn choose_ben(&mut self, confirm: &str) {
         self.anna.fill("#picker-input", "ben").await;
         self.anna.attribute("#picker-0", "data-address", "ben", PATIENCE).await;
@@ -152,14 +153,14 @@ impl Talk {
     }
 }
 
-/// Asserts that a line hears these and no others.
+/// Asserts that a line hears these tones and no others.
 async fn hears(what: &str, line: &mut Line, tones: &[f32]) {
     let others: Vec<f32> = [HERTZ, CUSTOMER_HZ, BEN_HZ].into_iter().filter(|hertz| !tones.contains(hertz)).collect();
     hears_tones(what, line, tones, &others).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_holds_consults_swaps_joins_and_connects_by_the_keyboard() {
+async fn an_agent_holds_consults_swaps_joins_and_connects_with_the_keyboard() {
     let mut talk = Talk::begin().await;
     hears("the customer", &mut talk.customer, &[HERTZ]).await;
     talk.anna.press("h").await;
@@ -194,7 +195,7 @@ async fn an_agent_holds_consults_swaps_joins_and_connects_by_the_keyboard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_blind_transfer_comes_back_with_its_reason_or_goes_through() {
+async fn a_blind_transfer_succeeds_or_returns_with_its_reason() {
     let mut talk = Talk::begin().await;
     talk.anna.press("t").await;
     talk.choose_ben("Enter").await;
@@ -217,7 +218,7 @@ async fn a_blind_transfer_comes_back_with_its_reason_or_goes_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_parks_a_call_by_a_key_and_picks_it_up_again() {
+async fn an_agent_parks_a_call_with_a_key_and_picks_it_up_again() {
     let mut talk = Talk::begin().await;
     talk.anna.press("p").await;
     talk.anna.line_becomes("idle", PATIENCE).await;
@@ -226,7 +227,7 @@ async fn an_agent_parks_a_call_by_a_key_and_picks_it_up_again() {
     hears("the customer in the slot", &mut talk.customer, &[]).await;
     talk.customer.sound.until_tone(HOLD_HZ, PATIENCE).await;
 
-    // The same key leads to the list, where the call that waits longest is picked up.
+    // The same key opens the list, where the call that has waited longest is picked up.
     talk.anna.press("p").await;
     talk.anna.press("Enter").await;
     talk.anna.line_becomes("active", PATIENCE).await;
@@ -237,7 +238,7 @@ async fn an_agent_parks_a_call_by_a_key_and_picks_it_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_records_and_pauses_by_a_key_and_the_pause_is_a_gap_on_the_calls_page() {
+async fn a_recording_paused_with_a_key_shows_a_gap_on_the_calls_page() {
     const RUNNING: &str = "[data-role=recordings] [data-recording=\"1\"]";
     let mut talk = Talk::begin().await;
     for state in ["started", "paused", "started"] {
@@ -265,7 +266,7 @@ async fn an_agent_records_and_pauses_by_a_key_and_the_pause_is_a_gap_on_the_call
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_of_the_server_is_not_told_as_hanging_up() {
+async fn a_restart_of_the_server_is_not_shown_as_a_hang_up() {
     let setup = Setup { http: format!("127.0.0.1:{}", ports::free()), ..Setup::default() };
     let tandem = Tandem::start(&setup).await;
     let account = tandem.member("Home", "anna", "agent").await;

@@ -1,4 +1,4 @@
-//! An owner signs up; a member is invited, does what the role allows, and goes.
+//! An owner signs up; a member is invited, works within the limits of the role, and is removed.
 
 use media_engine::sdp::Codec;
 use reqwest::{Method, StatusCode};
@@ -10,18 +10,18 @@ use tests::tandem::{Setup, Tandem};
 
 use super::{CALLER, Kept, PASSWORD, PATIENCE, browser, is_quiet, log_in, was_refused};
 
-/// A number that the routes send to the agent.
+/// A number that is routed to the agent.
 const CALLED: &str = "+15550001";
-/// What of a section of the settings changes something.
+/// Elements of a section of the settings that can change a value.
 const CHANGES: &str = "#settings-section :is(.primary, select:enabled, input:enabled, .row-tools button)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_owner_signs_up_and_a_member_comes_and_goes() {
+async fn an_owner_signs_up_and_adds_and_removes_a_member() {
     people(Kept::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_owner_signs_up_and_a_member_comes_and_goes_on_postgres() {
+async fn an_owner_signs_up_and_adds_and_removes_a_member_on_postgres() {
     people(Kept::postgres().await).await;
 }
 
@@ -31,7 +31,7 @@ async fn people(kept: Kept) {
     let stranger = Api::new(http, "");
     let mut owner = browser().await;
 
-    // Nobody has an account: whatever is opened, it is sign-up that comes.
+    // Without any account, every page redirects to the sign-up.
     owner.open(&format!("{http}/calls")).await;
     for (field, text) in [("organization", "Möbius & Sons"), ("name", "Zoë Ünal"), ("email", "Zoe@test.example")] {
         owner.fill(&format!("#signup-{field}"), text).await;
@@ -40,7 +40,11 @@ async fn people(kept: Kept) {
     owner.click("#signup-submit").await;
     owner.says("[data-field=password] .problem", "12").await;
     was_refused(&mut owner).await;
-    assert_eq!(stranger.get("/api/auth/providers").await["signup"], "first_user", "a refused sign-up made nobody");
+    assert_eq!(
+        stranger.get("/api/auth/providers").await["signup"],
+        "first_user",
+        "a refused sign-up creates no member"
+    );
     owner.fill("#signup-password", PASSWORD).await;
     owner.click("#signup-submit").await;
     owner.arrive("/agent").await;
@@ -51,7 +55,7 @@ async fn people(kept: Kept) {
     owner.reload().await;
     owner.says(".bar .who", "Zoë Ünal").await;
 
-    // Out, and in again by the page that was wanted.
+    // After signing out and in again, the requested page opens.
     owner.click("#logout").await;
     owner.arrive("/login").await;
     is_quiet(&mut owner).await;
@@ -68,7 +72,7 @@ async fn people(kept: Kept) {
     let (mut member, anna) = joins(&mut owner, &api, http).await;
     let calls = two_calls(&tandem, &mut member, &api).await;
 
-    // An agent sees own calls, and changes nothing of the organization's.
+    // An agent sees own calls, and cannot change anything of the organization's.
     member.click("nav a[data-page=calls]").await;
     member.list("#calls-list [data-call]", "data-call", &calls[..1]).await;
     member.open(&format!("{http}/calls/{}", calls[1])).await;
@@ -88,7 +92,7 @@ async fn people(kept: Kept) {
     let (status, _) = agent.ask(Method::PATCH, "/api/organizations/current", Some(json!({ "name": "Mine" }))).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
 
-    // Another role shows more; nobody's membership shows nothing.
+    // Another role shows more; without a membership nothing is shown.
     owner.click("a[data-section=members]").await;
     let row = format!("#members tr[data-id=\"{anna}\"]");
     owner.choose(&format!("{row} select"), "supervisor").await;
@@ -120,7 +124,7 @@ async fn people(kept: Kept) {
     kept.stop().await;
 }
 
-/// The owner invites an agent, who opens the link in a browser of her own: that browser, at the phone, and who she is.
+/// Invites an agent, who opens the link in her own browser; returns that browser, at the telephone page, and her member id.
 async fn joins(owner: &mut Browser, api: &Api, http: &str) -> (Browser, String) {
     owner.click("a[data-section=members]").await;
     owner.click("#invite").await;
@@ -146,10 +150,10 @@ async fn joins(owner: &mut Browser, api: &Api, http: &str) -> (Browser, String) 
     member.attribute("#registration-state", "data-state", "registered", PATIENCE).await;
     let members = api.get("/api/team/members").await["members"].clone();
     let anna = members.as_array().expect("members").iter().find(|one| one["email"] == "anna@test.example");
-    let anna = anna.expect("whoever took the invitation is a member");
+    let anna = anna.expect("the invited person is a member");
     assert_eq!((&anna["role"], &anna["name"]), (&json!("agent"), &json!("Anna Karlsson")));
     assert_eq!(api.get("/api/team/invitations").await["invitations"][0]["state"], "accepted");
-    // The link works once.
+    // The link works only once.
     let mut late = browser().await;
     late.open(&link).await;
     late.visible("#invitation-over", PATIENCE).await;
@@ -160,7 +164,7 @@ async fn joins(owner: &mut Browser, api: &Api, http: &str) -> (Browser, String) 
     (member, anna["user_id"].as_str().expect("an id").to_owned())
 }
 
-/// Two calls that were: the first rang in the member's page, the second did not.
+/// Makes two calls: the first rang in the member's page, the second did not.
 async fn two_calls(tandem: &Tandem, member: &mut Browser, api: &Api) -> [String; 2] {
     let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     far.party.call(CALLER, CALLED).expect("a call placed");

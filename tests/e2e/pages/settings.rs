@@ -1,4 +1,9 @@
-//! The settings: what is saved stands after a reload, what is refused is not said to be saved.
+//! The settings: saved values survive a reload, and refused values are not shown as saved.
+//!
+//! Each section of the page is changed as a user does it; the value is then read through the API and, after a reload, on the page.
+//! Refusals come from lost rights, limits of the operator, missing capabilities and a stopped server.
+//!
+//! Not here: the rules behind the values (control-api's own tests).
 
 use codecs::SampleRate;
 use reqwest::{Method, StatusCode};
@@ -12,10 +17,10 @@ use tests::tandem::{Account, Setup, Tandem};
 use super::{PASSWORD, PATIENCE, browser, is_quiet, log_in, was_refused};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_set_stands_after_a_reload_and_what_is_refused_is_not_said_to_be_saved() {
+async fn settings_survive_a_reload_and_refused_settings_are_not_shown_as_saved() {
     let address = format!("127.0.0.1:{}", ports::free());
     let setup = Setup {
-        // Started again later, where the pages look for it.
+        // The restarted server must have the address that the pages use.
         http: address,
         further: "[limits]\ndefault = \"6000/1min\"\ncalls = \"200/5min\"\nspeech = \"off\"\nconfiguration = \"600/15min\"\n\
                   retention = \"500/15min\"\nentrance = \"off\"\n",
@@ -39,7 +44,7 @@ async fn what_is_set_stands_after_a_reload_and_what_is_refused_is_not_said_to_be
     keys(&mut page, &api, &http).await;
     let account = own_account(&mut page, account, &http).await;
 
-    // The right is taken away while the form is open.
+    // The right is revoked while the form is open.
     let other = Api::sign_in(&http, &second.email, &second.password).await;
     let me = other.get("/api/team/members").await["members"].clone();
     let me =
@@ -60,7 +65,7 @@ async fn what_is_set_stands_after_a_reload_and_what_is_refused_is_not_said_to_be
     let (status, _) = other.ask(Method::PATCH, &path, Some(json!({ "role": "owner" }))).await;
     assert_eq!(status, StatusCode::OK);
 
-    // The server goes away and comes back: nothing typed is lost.
+    // The server stops and returns: typed values are kept.
     page.reload().await;
     page.fill("#organization-name", "Back again").await;
     let folder = tandem.kill().await;
@@ -88,7 +93,7 @@ async fn organization(page: &mut Browser, api: &Api) {
     page.fill("#retention-recordings_days", "30").await;
     page.click("#retention-submit").await;
     page.says("#retention-status", "Saved").await;
-    // More than the operator allows.
+    // The value exceeds the operator's limit.
     page.fill("#limit-calls", "201").await;
     page.click("#limits-submit").await;
     page.says("[data-field=calls] .problem", "200").await;
@@ -126,7 +131,7 @@ async fn voice(page: &mut Browser, api: &Api) {
     page.says("[data-field=translate_to] .problem", "BCP 47").await;
     assert_eq!(page.text("#voice-status").await, "");
     was_refused(page).await;
-    assert_eq!(api.get("/api/voice/config").await["record"], false, "what was refused changed nothing");
+    assert_eq!(api.get("/api/voice/config").await["record"], false, "a refused change has no effect");
     page.fill("#voice-translate_to", "es-419").await;
     page.click("#voice-submit").await;
     page.says("#voice-status", "Saved").await;
@@ -155,7 +160,7 @@ async fn voice(page: &mut Browser, api: &Api) {
     page.visible("#capabilities-submit", PATIENCE).await;
     assert!(!page.checked("#capability-record").await && page.checked("#capability-transfer").await);
 
-    // What the organization may not do is refused at the switch that asks for it; the rest can still be saved.
+    // A feature that the organization may not use is refused at its switch; the other values can still be saved.
     page.click("a[data-section=voice]").await;
     page.check("#voice-record", true).await;
     page.click("#voice-submit").await;
@@ -171,7 +176,7 @@ async fn voice(page: &mut Browser, api: &Api) {
     is_quiet(page).await;
 }
 
-/// What calls to a number are given: refused at the line that is wrong, and kept.
+/// Edits the call program of a number: a wrong line is marked and refused, a correct program is saved.
 async fn program(page: &mut Browser, api: &Api, number: &str) {
     let path = format!("/api/caller-id/numbers/{number}/program");
     page.click("#numbers [data-role=program]").await;
@@ -184,7 +189,7 @@ async fn program(page: &mut Browser, api: &Api, number: &str) {
     page.says("[data-field=program] .problem", "Line 2, steps[0].pause.ms: expected").await;
     was_refused(page).await;
     let (status, _) = api.ask(Method::GET, &path, None).await;
-    assert_eq!(status, StatusCode::NOT_FOUND, "what was refused is not kept");
+    assert_eq!(status, StatusCode::NOT_FOUND, "a refused value is not stored");
     page.fill("#program-steps", "[{\"pause\": {\"ms\": 500}}, {\"hangup\": {}}]").await;
     page.click("#program-form-submit").await;
     page.list("#program-dialog", "id", &[""; 0]).await;
@@ -200,7 +205,7 @@ async fn program(page: &mut Browser, api: &Api, number: &str) {
     is_quiet(page).await;
 }
 
-/// A file of the person's own becomes the music on hold.
+/// Uploads a file and makes it the music on hold.
 async fn sounds(page: &mut Browser, api: &Api) {
     let folder = tempfile::tempdir().expect("an empty folder");
     let path = folder.path().join("quiet_piano.wav");
@@ -318,7 +323,7 @@ async fn keys(page: &mut Browser, api: &Api, http: &str) {
     let program = Api::new(http, &key);
     program.get("/api/calls").await;
     let (status, _) = program.ask(Method::GET, "/api/api-keys", None).await;
-    assert_eq!(status, StatusCode::FORBIDDEN, "a key may what it was given");
+    assert_eq!(status, StatusCode::FORBIDDEN, "a key has the granted rights");
     page.click("#key-dialog .actions .primary").await;
     page.says("#keys", "Wallboard").await;
     page.reload().await;

@@ -1,4 +1,5 @@
-//! The live page as a supervisor uses it: listening, whispering and barging in by the page's own telephone, and what is asked first.
+//! The live page in use by a supervisor: listening, whispering and barging in with the page's own telephone, and the confirmations
+//! before.
 
 use std::net::SocketAddr;
 
@@ -14,11 +15,11 @@ use super::{HERTZ, PATIENCE, browser, is_quiet};
 
 const CUSTOMER_HZ: f32 = 700.0;
 const ANNA_HZ: f32 = 1000.0;
-/// Above this a tone is heard by the page, below [`NOT_HEARD_DBFS`] it is not.
+/// Level above which the page hears a tone; below [`NOT_HEARD_DBFS`] it does not.
 const HEARD_DBFS: f32 = -24.0;
 const NOT_HEARD_DBFS: f32 = -40.0;
 
-/// Asserts that a line hears these of the three who talk, and no others.
+/// Asserts that a line hears these tones of the three parties, and no others.
 async fn hears(what: &str, line: &mut Line, tones: &[f32]) {
     let others: Vec<f32> = [HERTZ, CUSTOMER_HZ, ANNA_HZ].into_iter().filter(|hertz| !tones.contains(hertz)).collect();
     hears_tones(what, line, tones, &others).await;
@@ -82,7 +83,7 @@ async fn a_supervisor_listens_whispers_and_barges_in_from_the_live_page() {
     page.attribute("[data-call] [data-role=listen]", "aria-pressed", "false", PATIENCE).await;
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
 
-    // A second time by the registered telephone; the call's end is the end of listening, and is asked about first.
+    // The second time with the registered telephone; ending the call ends the supervision, and asks for confirmation first.
     page.click("[data-call] [data-role=barge]").await;
     page.attribute("#supervision", "data-phase", "in", PATIENCE).await;
     hears("the customer, barged in on", &mut customer, &[ANNA_HZ, HERTZ]).await;

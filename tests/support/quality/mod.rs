@@ -1,17 +1,18 @@
-//! How calls sound: speech through the engine over a network that loses packets, judged by PESQ.
+//! Audio quality of calls: speech goes through the engine over a network that loses packets, and PESQ scores the result.
 //!
 //! ```text
-//! speech ─▶ encoder ─▶ Network (loss) ─▶ leg │ worker │ leg ─▶ L16 ─▶ what was heard ─▶ judge.py ─▶ MOS-LQO
-//!      └──▶ encoder ─▶ decoder ──────────────────────────────▶ the bare codec ──────▶┘
+//! speech ─▶ encoder ─▶ Network (loss) ─▶ leg │ worker │ leg ─▶ L16 ─▶ received audio ─▶ judge.py ─▶ MOS-LQO
+//!      └──▶ encoder ─▶ decoder ──────────────────────────────▶ the bare codec ───────▶┘
 //! ```
 //!
-//! The engine's jitter buffer, decoder and concealment are what is judged, because the far leg hears bare samples. Losses follow
-//! from the seed. Before each prompt another one is spoken, so that the engine knows the network by then, as it does in a call.
+//! The far leg receives bare samples, so the score covers the engine's jitter buffer, decoder and concealment. Losses follow from
+//! the seed. Another prompt is spoken before each scored prompt, so that the engine has adapted to the network, as it has during a
+//! call.
 //!
-//! Every call is spoken twice with the same packets and the same losses: over real sockets in real time (`sockets`), and through the
-//! worker's own switch under virtual time (`simulated`). A machine that stands still for a moment makes a network that
-//! nobody ordered of the first: such a prompt counts as it sounded under virtual time, and how many did is told. What is promised
-//! holds for both.
+//! Every call is spoken twice with the same packets and the same losses: over real sockets in real time (`sockets`), and through
+//! the worker's own switch under virtual time (`simulated`). A machine that stalls for a moment adds delays to the first run that
+//! the condition does not contain: the score of such a prompt is taken from virtual time, and the number of these prompts is
+//! reported. The promised scores apply to both.
 
 mod simulated;
 mod sockets;
@@ -31,22 +32,22 @@ use crate::sound::write_raw;
 use crate::speech::PROMPTS;
 
 const FRAME: Duration = Duration::from_millis(20);
-/// Speech before the prompt, at most.
+/// Maximum duration of the speech before the scored prompt.
 const LEAD_MS: u32 = 10_000;
-/// How long is listened after the last packet.
+/// Time for which the listener records after the last packet.
 const LINGER: Duration = Duration::from_millis(600);
 
-/// What the speaking end uses; the listening one gets its samples bare.
+/// Codec of the speaking leg. The listening leg receives bare samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoken {
     /// PCMU, 8 kHz; judged narrowband.
     G711,
-    /// Opus at 24 kbit/s from 16 kHz, with in-band copies, told by how much is lost; judged wideband.
+    /// Opus at 24 kbit/s from 16 kHz, with in-band redundancy and a known loss rate; judged wideband.
     Opus,
 }
 
 impl Spoken {
-    /// For people.
+    /// Display name of the codec.
     pub fn name(self) -> &'static str {
         match self {
             Spoken::G711 => "G.711, narrowband",
@@ -69,7 +70,7 @@ impl Spoken {
     }
 
     fn encoder(self, loss_percent: u8) -> Box<dyn Encoder> {
-        // Full effort: a talker's device encodes one call.
+        // Full complexity: a talker's device encodes only one call.
         let settings = OpusSettings { complexity: 10, expected_loss_percent: loss_percent, ..OpusSettings::default() };
         match self {
             Spoken::G711 => Box::new(UlawCodec::new()),
@@ -95,7 +96,7 @@ impl Spoken {
         frames.map(encode).collect()
     }
 
-    /// What the codec alone makes of the packets that are not lost: its copies are used, nothing is late.
+    /// Decodes the packets that are not lost with the codec alone: redundancy is used, and no packet is late.
     fn bare(self, packets: &[Vec<u8>], lost: &[bool]) -> Vec<i16> {
         let mut decoder = self.decoder();
         let mut frame = vec![0; self.rate().samples_in_ms(20)];
@@ -103,7 +104,7 @@ impl Spoken {
         for (n, payload) in packets.iter().enumerate() {
             let next = packets.get(n + 1).filter(|_| lost.get(n + 1) == Some(&false));
             if !lost[n] {
-                decoder.decode(payload, &mut frame).expect("what was encoded decodes");
+                decoder.decode(payload, &mut frame).expect("encoded packets decode");
             } else if !next.is_some_and(|next| decoder.recover(next, &mut frame)) {
                 decoder.conceal(&mut frame);
             }
@@ -113,14 +114,14 @@ impl Spoken {
     }
 }
 
-/// One network to speak through.
+/// Network condition and codec of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Condition {
     /// Codec of the leg that is lossy.
     pub spoken: Spoken,
     /// Independent loss, percent.
     pub loss_percent: u8,
-    /// Evenly spread lateness.
+    /// Maximum of the packets' random delay, which is uniformly distributed from zero.
     pub jitter: Duration,
 }
 
@@ -130,25 +131,25 @@ impl Condition {
     }
 }
 
-/// How one condition sounded, in MOS-LQO of every single prompt.
+/// Scores of one condition, in MOS-LQO, one for each prompt.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// What was judged.
+    /// Condition that was measured.
     pub condition: Condition,
-    /// The codec alone, which loses the same packets.
+    /// Scores of the codec alone with the same lost packets.
     pub bare: Vec<f64>,
-    /// The calls under virtual time.
+    /// Scores of the calls under virtual time.
     pub simulated: Vec<f64>,
-    /// The calls over sockets; those that the machine held up, as they sounded under virtual time.
+    /// Scores of the calls over sockets; for calls that the machine held up, the scores under virtual time.
     pub heard: Vec<f64>,
-    /// How many of `heard` went over sockets.
+    /// Number of scores in `heard` that come from sockets.
     pub by_sockets: usize,
 }
 
-/// Speaks all prompts through all conditions at once, `rounds` times with other losses, and has them judged.
+/// Speaks all prompts under all conditions at once, `rounds` times with different losses, and scores them.
 ///
 /// # Panics
-/// When a tool is missing, or the engine gives nothing.
+/// When a tool is missing, or the engine delivers no audio.
 pub async fn measure(conditions: &[Condition], rounds: u64) -> Vec<Judged> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut cases = Vec::new();
@@ -189,7 +190,7 @@ pub async fn measure(conditions: &[Condition], rounds: u64) -> Vec<Judged> {
                     judged.simulated.push(score);
                     judged.heard.push(score);
                 }
-                // Stands right behind its simulation.
+                // The case follows directly after its simulation.
                 Way::Sockets => {
                     judged.by_sockets += 1;
                     *judged.heard.last_mut().expect("every call is simulated") = score;
@@ -201,7 +202,7 @@ pub async fn measure(conditions: &[Condition], rounds: u64) -> Vec<Judged> {
     judged.collect()
 }
 
-/// The conditions that the project promises, and what is promised of each.
+/// Conditions for which the project promises a score, and the lowest permitted mean score of each.
 pub const PROMISED: [(Spoken, u8, Option<f64>); 8] = [
     (Spoken::G711, 0, None),
     (Spoken::G711, 1, Some(3.7)),
@@ -213,10 +214,10 @@ pub const PROMISED: [(Spoken, u8, Option<f64>); 8] = [
     (Spoken::Opus, 10, Some(2.9)),
 ];
 
-/// At no loss a call may sound worse than its bare codec by this.
+/// Maximum difference in MOS by which a call without loss may score below its bare codec.
 pub const ALLOWED_BELOW_BARE: f64 = 0.10;
 
-/// What of [`PROMISED`] a measurement breaks, in words.
+/// Returns a sentence for each promise of [`PROMISED`] that a measurement breaks.
 pub fn broken_promises(judged: &[Judged]) -> Vec<String> {
     let mut broken = Vec::new();
     for (judged, (_, _, least)) in judged.iter().zip(PROMISED) {
@@ -232,14 +233,14 @@ pub fn broken_promises(judged: &[Judged]) -> Vec<String> {
     broken
 }
 
-/// Measures [`PROMISED`].
+/// Measures the conditions of [`PROMISED`].
 pub async fn measure_promised(rounds: u64) -> Vec<Judged> {
     let conditions =
         PROMISED.map(|(spoken, loss_percent, _)| Condition { spoken, loss_percent, jitter: Duration::ZERO });
     measure(&conditions, rounds).await
 }
 
-/// A Markdown table of [`measure_promised`].
+/// Formats the result of [`measure_promised`] as a Markdown table.
 pub fn table(judged: &[Judged]) -> String {
     let mut out = String::from(
         "| codec | loss | promised | heard | of these over sockets | under virtual time | codec alone |\n\
@@ -264,16 +265,16 @@ struct Call {
     spoken: Spoken,
     condition: usize,
     name: String,
-    /// Lead and prompt.
+    /// Packets of the leading speech and of the prompt.
     packets: Vec<Vec<u8>>,
-    /// The prompt as it was spoken.
+    /// File name of the original prompt.
     reference: String,
 }
 
-/// How a prompt came to its listener.
+/// Path by which a prompt reached its listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// By the codec alone.
+    /// The codec alone.
     Bare,
     /// Through the engine, under virtual time.
     Simulated,
@@ -281,7 +282,7 @@ enum Way {
     Sockets,
 }
 
-/// A pair of files for the judge.
+/// A pair of files to be scored.
 #[derive(Debug)]
 struct Case {
     spoken: Spoken,
@@ -296,17 +297,17 @@ impl Call {
         Case { spoken: self.spoken, condition: self.condition, way, reference: self.reference.clone(), heard }
     }
 
-    /// Of call number `n` in a round: decides about its losses.
+    /// Seed for the losses of call number `n` in a round.
     fn seed(&self, n: usize, round: u64) -> u64 {
         (round << 32) + n as u64
     }
 
-    /// How long after the beginning the first packet is sent: calls are spread over a frame.
+    /// Delay of the first packet: calls are spread over one frame.
     fn offset(seed: u64) -> Duration {
         Duration::from_micros(seed * 977 % 20_000)
     }
 
-    /// Packet number `n` as it is on the wire.
+    /// Returns packet number `n` as an RTP datagram.
     fn datagram(&self, n: usize, seed: u64) -> Vec<u8> {
         let codec = self.spoken.codec();
         let header = RtpHeader {
@@ -323,7 +324,7 @@ impl Call {
     }
 }
 
-/// Samples of L16 packets, each at its time.
+/// Collects the samples of L16 packets, each at its time.
 #[derive(Debug, Default)]
 struct Ear {
     samples: Vec<i16>,
@@ -348,7 +349,7 @@ impl Ear {
     }
 }
 
-/// Speaks and encodes every prompt, and keeps it as reference.
+/// Synthesises and encodes every prompt, and stores it as a reference.
 fn prepare(spoken: Spoken, conditions: &[(usize, &Condition)], folder: &Path, calls: &mut Vec<Call>) {
     let rate = spoken.rate();
     let prompts = PROMPTS.map(|prompt| prompt.speak(rate, folder));
@@ -356,7 +357,7 @@ fn prepare(spoken: Spoken, conditions: &[(usize, &Condition)], folder: &Path, ca
         let other = &prompts[(n + 1) % prompts.len()];
         let mut said = other[..rate.samples_in_ms(LEAD_MS).min(other.len())].to_vec();
         said.extend_from_slice(prompt);
-        // Look-ahead and delays push the last samples out of the last frame.
+        // Codec look-ahead and delay push the last samples out of the last frame.
         said.resize(said.len() + rate.samples_in_ms(100), 0);
         let reference = keep(folder, &format!("reference-{}-{n}.raw", rate.hz()), prompt);
         for &(at, condition) in conditions {
@@ -367,14 +368,14 @@ fn prepare(spoken: Spoken, conditions: &[(usize, &Condition)], folder: &Path, ca
     }
 }
 
-/// A file of `samples` in `folder`, as `judge.py` reads it.
+/// Writes `samples` to a file in `folder`, in the format of `judge.py`, and returns its name.
 fn keep(folder: &Path, name: &str, samples: &[i16]) -> String {
     let path = folder.join(name);
     write_raw(&path, samples);
     path.to_str().expect("temporary folders have names of text").to_owned()
 }
 
-/// The Python that has `pesq`; `make pesq` makes it.
+/// Path of the Python interpreter that has `pesq`; `make pesq` installs it.
 fn python() -> PathBuf {
     let folder = std::env::var_os("TANDEM_PESQ").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/tandem/pesq"),
@@ -404,7 +405,7 @@ fn judge(cases: &[Case]) -> Vec<f64> {
     serde_json::to_writer(stdin, &list).expect("the judge reads");
     let output = judge.wait_with_output().expect("the judge ends");
     assert!(output.status.success(), "the judge failed: see above");
-    let scores: Vec<f64> = serde_json::from_slice(&output.stdout).expect("the judge tells numbers");
+    let scores: Vec<f64> = serde_json::from_slice(&output.stdout).expect("the judge prints numbers");
     assert_eq!(scores.len(), cases.len());
     scores
 }

@@ -1,5 +1,5 @@
-//! Calls under virtual time: the worker's own switch is given each datagram at the moment at which the network lets it through, and
-//! nothing holds it up.
+//! Calls under virtual time: the worker's own switch receives each datagram at the moment at which the network delivers it, and no
+//! delay of the machine affects it.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -15,10 +15,10 @@ use super::{Call, Condition, Ear, FRAME, LINGER};
 const MOUTH: u16 = 4_000;
 const EAR: u16 = 4_002;
 
-/// Speaks all calls, on as many threads as there are processors. Of each, what was heard.
+/// Speaks all calls, on as many threads as there are processors, and returns the received audio of each.
 ///
 /// # Panics
-/// When the engine gives nothing.
+/// When the engine delivers no audio.
 pub(super) fn speak_all(calls: &[Call], conditions: &[Condition], round: u64) -> Vec<Vec<i16>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = calls.len().div_ceil(threads).max(1);
@@ -36,7 +36,7 @@ pub(super) fn speak_all(calls: &[Call], conditions: &[Condition], round: u64) ->
     })
 }
 
-/// One call, from its first packet to [`LINGER`] behind its last one.
+/// Speaks one call, from its first packet to [`LINGER`] after its last one.
 fn speak(call: &Call, condition: Condition, seed: u64) -> Vec<i16> {
     let begun = Instant::now();
     let mut switch = Switch::new(seed, Vec::new(), begun, UNIX_EPOCH);
@@ -67,7 +67,7 @@ fn speak(call: &Call, condition: Condition, seed: u64) -> Vec<i16> {
         }
         match arrival {
             Some(at) if at <= due => {
-                let (_, n) = arrivals.pop().expect("one was there");
+                let (_, n) = arrivals.pop().expect("there is one");
                 switch.handle(Input::datagram(mouth, Component::Rtp, address(MOUTH), &mut call.datagram(n, seed)), at);
             }
             _ => {
@@ -77,7 +77,7 @@ fn speak(call: &Call, condition: Condition, seed: u64) -> Vec<i16> {
     }
 }
 
-/// When which packet comes, the last one first: lost ones are missing.
+/// Arrival times of the packets, in descending order; lost packets are absent.
 fn arrivals(call: &Call, condition: Condition, seed: u64) -> Vec<(Duration, usize)> {
     let waits = condition.impairment(seed).waits(call.packets.len());
     let sent = |n: usize| Call::offset(seed) + FRAME * n as u32;

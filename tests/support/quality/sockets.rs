@@ -1,6 +1,6 @@
 //! Calls over real sockets, in real time, all at once, each on its own sockets.
 //!
-//! The worker's thread runs before others where the system permits it; a call whose packets the machine held up is told.
+//! The worker's thread has priority over others where the system permits it; calls whose packets the machine delayed are reported.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::impair::Network;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORTS: (u16, u16) = (28_000, 29_999);
-/// A call whose packets left the network less evenly than this was held up: the engine allows a network 3 ms before it has shown itself.
+/// Spacing error above which a call counts as held up: the engine allows a network 3 ms before it has measured its jitter.
 const HELD_UP: Duration = Duration::from_millis(3);
 
-/// The engine: one worker, no pinning.
+/// The engine with one worker and no pinning.
 struct Engine {
     pool: Pool,
     worker: Worker,
@@ -31,7 +31,7 @@ struct Engine {
     legs: std::cell::Cell<u64>,
 }
 
-/// Where a bridged call is reached.
+/// Addresses of a bridged call.
 struct Ends {
     network: Network,
     into: SocketAddr,
@@ -47,7 +47,7 @@ impl Engine {
         Engine { pool, worker, range: PortRange::new(LOOPBACK, PORTS), legs: std::cell::Cell::new(1) }
     }
 
-    /// A leg that is spoken to through a network of its own, bridged to one that hears samples.
+    /// Opens a leg that is reached through a network of its own, and bridges it to a leg that receives samples.
     async fn bridge(&self, spoken: Spoken) -> Ends {
         let network = Network::bind().await;
         let ear = UdpSocket::bind((LOOPBACK, 0)).await.expect("a free port on loopback");
@@ -72,10 +72,10 @@ impl Engine {
     }
 }
 
-/// Speaks all calls at once. Of each, what was heard; `None`: the machine held its packets up.
+/// Speaks all calls at once and returns the received audio of each; `None` if the machine held its packets up.
 ///
 /// # Panics
-/// When the engine gives nothing.
+/// When the engine delivers no audio.
 pub(super) async fn speak_all(calls: &[Call], conditions: &[Condition], round: u64) -> Vec<Option<Vec<i16>>> {
     let engine = Engine::start();
     let mut running = JoinSet::new();
@@ -93,8 +93,8 @@ pub(super) async fn speak_all(calls: &[Call], conditions: &[Condition], round: u
     spoken
 }
 
-/// One call: says everything in time, hears everything. Returns what was heard, and by how much packets were out of their even
-/// spacing when they left the network.
+/// Speaks one call in real time. Returns the received audio and the largest deviation from even spacing with which packets left
+/// the network.
 async fn speak(call: Call, ends: Ends, condition: Condition, seed: u64) -> (Vec<i16>, Duration) {
     let mouth = UdpSocket::bind((LOOPBACK, 0)).await.expect("a free port on loopback");
     let towards = ends.network.address();
@@ -110,7 +110,7 @@ async fn speak(call: Call, ends: Ends, condition: Condition, seed: u64) -> (Vec<
     let (lost, late) = carried.await.expect("no panic in the network");
     let heard = heard.await.expect("no panic in an ear");
     let losses = impairment.losses(call.packets.len());
-    assert_eq!(losses.iter().filter(|&&lost| lost).count(), lost, "the seed tells what the network did");
+    assert_eq!(losses.iter().filter(|&&lost| lost).count(), lost, "the losses follow from the seed");
     (heard, late)
 }
 

@@ -1,4 +1,4 @@
-//! With a recogniser of the test's own that speaks the protocol over a real socket, and a recording on the disk.
+//! Tests with their own recogniser, which speaks the protocol over a real socket, and with a recording on the disk.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::engine::{CallStatus, SpeechProvider, TranslationEvent, speech_config}
 use crate::store::{Change, NewCall, PartId, StorePlace, now};
 use crate::voice_config::VoiceConfig;
 
-/// 8 kHz, as calls over telephone lines are recorded.
+/// Sample rate of recorded telephone calls, in hertz.
 const RATE: usize = 8_000;
 const CUSTOMER: i16 = 1_000;
 const AGENT: i16 = -2_000;
 
-/// What the server does when a segment is complete.
+/// Reaction of the server to a complete segment.
 #[derive(Clone, Copy)]
 enum Answer {
     Text(&'static str),
@@ -30,12 +30,12 @@ enum Answer {
     Dies,
 }
 
-/// A recogniser.
+/// A speech recogniser for tests.
 struct Server {
     address: String,
-    /// Segments that it was given whole.
+    /// Number of complete segments that it received.
     segments: Arc<AtomicUsize>,
-    /// The sound of each.
+    /// Audio of each segment.
     sound: mpsc::Receiver<Vec<u8>>,
 }
 
@@ -95,7 +95,7 @@ fn providers(address: &str) -> Providers {
     Providers::start(&speech_config(&config), mpsc::channel(64).0)
 }
 
-/// A recording of `seconds` whose header was never completed, as when the server was killed.
+/// Writes a recording of `seconds` with an incomplete header, as a killed server leaves it.
 fn recording(folder: &Path, seconds: usize) -> PathBuf {
     let mut bytes = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0".to_vec();
     bytes.extend((RATE as u32).to_le_bytes());
@@ -115,11 +115,11 @@ struct Scene {
     store: Store,
     organization: OrganizationId,
     call: Uuid,
-    /// When the recording's first sample was.
+    /// Time of the recording's first sample.
     start: Timestamp,
 }
 
-/// A call that began ten seconds ago; who recorded it, said something that was missed, and ended it, is up to the test.
+/// Creates a call that began ten seconds ago. The test adds the recording, the missed segment and the end.
 async fn scene() -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
@@ -145,7 +145,7 @@ impl Scene {
         assert_eq!(self.store.changes_record(&[change]).await.unwrap().unknown, 0);
     }
 
-    /// Speech from 2 s to 3 s that nobody recognised; told half a second later.
+    /// Adds speech from 2 s to 3 s that was missed and was reported half a second later.
     async fn missed(&self, leg: &str) {
         let event = TranslationEvent {
             segment: 1,
@@ -182,7 +182,7 @@ impl Scene {
         .await;
     }
 
-    async fn over(&self) {
+    async fn end(&self) {
         let (status, cause) = (CallStatus::Ended, Some("normal".into()));
         self.record(Change::CallStatus { call: self.call, status, cause, at: now() }).await;
     }
@@ -191,34 +191,34 @@ impl Scene {
         run(&self.store, Some(providers), self.organization).await.unwrap()
     }
 
-    /// The segment as the API shows it.
+    /// Returns the segment as the API shows it.
     async fn shown(&self) -> serde_json::Value {
         self.store.translation_list(self.organization, self.call).await.unwrap().remove(0)
     }
 }
 
 #[tokio::test]
-async fn a_call_that_was_recorded_while_nobody_recognised_it_gets_its_words_later() {
+async fn a_call_recorded_without_a_recogniser_gets_its_words_later() {
     let scene = scene().await;
     scene.missed("agent").await;
     scene.recorded(&recording(scene.folder.path(), 5), "started").await;
     let mut server = Server::start(Answer::Text("I lost my card.")).await;
     let present = providers(&server.address);
-    assert_eq!(scene.repair(&present).await, "0 segments heard, 0 failed", "the call goes on");
-    scene.over().await;
+    assert_eq!(scene.repair(&present).await, "0 segments recognised, 0 failed", "the call is still running");
+    scene.end().await;
     scene.recorded(&scene.folder.path().join("call.wav"), "interrupted").await;
-    assert_eq!(run(&scene.store, None, scene.organization).await.unwrap(), "no recogniser: 1 segments wait");
+    assert_eq!(run(&scene.store, None, scene.organization).await.unwrap(), "no recogniser: 1 segments waiting");
 
-    // However long the provider is away, no try is lost.
+    // While the provider is not available, no try is used up.
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let absent = providers(&nobody);
     for _ in 0..=TRIES {
         let told = scene.repair(&absent).await;
-        assert!(told.starts_with("0 segments heard, 0 failed, 1 wait"), "{told}");
+        assert!(told.starts_with("0 segments recognised, 0 failed, 1 waiting"), "{told}");
     }
     assert_eq!(scene.shown().await["missed"], true);
 
-    assert_eq!(scene.repair(&present).await, "1 segments heard, 0 failed");
+    assert_eq!(scene.repair(&present).await, "1 segments recognised, 0 failed");
     let shown = scene.shown().await;
     assert_eq!((&shown["text"], &shown["missed"]), (&"I lost my card.".into(), &serde_json::Value::Null));
     let began_at = scene.start + SignedDuration::from_secs(2);
@@ -227,49 +227,53 @@ async fn a_call_that_was_recorded_while_nobody_recognised_it_gets_its_words_late
     let transcript = scene.store.transcript_list(scene.organization, scene.call).await.unwrap().remove(0);
     assert_eq!((transcript.text.as_str(), transcript.source.as_str()), ("I lost my card.", "recording"));
     assert_eq!(transcript.started_at, began_at);
-    // The agent's second of speech with its margins, and nothing of the customer.
+    // The agent's second of speech with its margins, and no audio of the customer.
     let sound = server.sound.recv().await.unwrap();
     assert_eq!(sound.len(), RATE * 2 * 1_800 / 1_000);
     let (samples, _) = sound.as_chunks::<2>();
     assert!(samples.iter().all(|&sample| i16::from_le_bytes(sample) == AGENT));
-    assert_eq!(scene.repair(&present).await, "0 segments heard, 0 failed");
+    assert_eq!(scene.repair(&present).await, "0 segments recognised, 0 failed");
     assert_eq!(server.segments.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
-async fn after_three_failures_a_segment_is_left_alone() {
+async fn after_three_failures_a_segment_is_given_up() {
     let scene = scene().await;
     scene.missed("customer").await;
     scene.recorded(&recording(scene.folder.path(), 5), "finished").await;
-    scene.over().await;
+    scene.end().await;
     let server = Server::start(Answer::Dies).await;
     let providers = providers(&server.address);
     for _ in 0..TRIES {
-        assert_eq!(scene.repair(&providers).await, "0 segments heard, 1 failed");
+        assert_eq!(scene.repair(&providers).await, "0 segments recognised, 1 failed");
     }
     let asked = server.segments.load(Ordering::Relaxed);
     assert!(asked >= TRIES as usize);
-    assert_eq!(scene.repair(&providers).await, "0 segments heard, 0 failed");
+    assert_eq!(scene.repair(&providers).await, "0 segments recognised, 0 failed");
     assert_eq!(server.segments.load(Ordering::Relaxed), asked);
     assert_eq!(scene.shown().await["missed"], true);
 }
 
 #[tokio::test]
-async fn a_recording_that_ends_too_early_is_a_failure_and_one_that_never_was_is_not_waited_for() {
+async fn a_truncated_recording_counts_as_a_failure_and_a_missing_one_gives_up() {
     let short = scene().await;
     short.missed("customer").await;
     short.recorded(&recording(short.folder.path(), 1), "finished").await;
-    short.over().await;
+    short.end().await;
     let server = Server::start(Answer::Text("never asked")).await;
     let providers = providers(&server.address);
     for _ in 0..TRIES {
-        assert_eq!(short.repair(&providers).await, "0 segments heard, 1 failed");
+        assert_eq!(short.repair(&providers).await, "0 segments recognised, 1 failed");
     }
-    assert_eq!(short.repair(&providers).await, "0 segments heard, 0 failed");
+    assert_eq!(short.repair(&providers).await, "0 segments recognised, 0 failed");
     let never = scene().await;
     never.missed("customer").await;
-    never.over().await;
-    assert_eq!(never.repair(&providers).await, "0 segments heard, 0 failed");
-    assert_eq!(never.store.missed_unrecorded_give_up(never.organization).await.unwrap(), 0, "given up already");
+    never.end().await;
+    assert_eq!(never.repair(&providers).await, "0 segments recognised, 0 failed");
+    assert_eq!(
+        never.store.missed_unrecorded_give_up(never.organization).await.unwrap(),
+        0,
+        "the segment is given up already"
+    );
     assert_eq!(server.segments.load(Ordering::Relaxed), 0);
 }

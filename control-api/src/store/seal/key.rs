@@ -1,4 +1,4 @@
-//! The key that seals: given by the configuration, or a file that is made at the first start.
+//! The key that seals secrets: given in the configuration, or a file that is created at the first start.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -10,15 +10,15 @@ use crate::store::StoreError;
 
 /// Name of the file in the data folder.
 const FILE: &str = "seal.key";
-/// What comes with a key of the wrong form.
+/// End of the message about a malformed key.
 const EXPECTED: &str = "expected 64 hexadecimal digits, as `openssl rand -hex 32` prints them";
 
-/// Where the key is.
+/// Source of the key that seals secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SealKey {
-    /// 64 hexadecimal digits.
+    /// The key itself, 64 hexadecimal digits.
     Given(String),
-    /// A file that holds them, made when a store has no key yet.
+    /// A file with 64 hexadecimal digits, created when a store has no key yet.
     File(PathBuf),
 }
 
@@ -32,12 +32,12 @@ impl std::fmt::Debug for SealKey {
 }
 
 impl SealKey {
-    /// The file in a data folder.
+    /// Returns the key file `seal.key` in a data folder.
     pub fn in_folder(folder: &Path) -> SealKey {
         SealKey::File(folder.join(FILE))
     }
 
-    /// The key, if it is there.
+    /// Reads the key, if it exists.
     pub(super) fn present(&self) -> Result<Option<Sealer>, StoreError> {
         match self {
             SealKey::Given(digits) => {
@@ -48,7 +48,8 @@ impl SealKey {
         }
     }
 
-    /// The key for a store whose secrets are sealed with `marked`; for a store without any, made when it is not there.
+    /// Returns the key for a store whose secrets are sealed with the key of id `marked`. For a store without sealed
+    /// secrets, creates the key if it is missing.
     pub(super) fn sealer(&self, marked: Option<&str>) -> Result<Sealer, StoreError> {
         let present = self.present()?;
         match (marked, present) {
@@ -56,19 +57,19 @@ impl SealKey {
             (Some(marked), present) => match self.take_next(marked)? {
                 Some(sealer) => Ok(sealer),
                 None => Err(StoreError::SealKey(format!(
-                    "the store's secrets are sealed with key {marked}, and {}; put that key there, or see `tandem seal --help`",
+                    "the store's secrets are sealed with key {marked}, but {}; put that key in its place, or see `tandem seal --help`",
                     match present {
-                        Some(sealer) => format!("{self} is key {}", sealer.id),
+                        Some(sealer) => format!("{self} holds key {}", sealer.id),
                         None => format!("{self} is missing"),
                     }
                 ))),
             },
             (None, Some(sealer)) => Ok(sealer),
-            (None, None) => self.make(),
+            (None, None) => self.create(),
         }
     }
 
-    /// A rotation that was interrupted after its commit left the new key beside the old one.
+    /// Completes a rotation that was interrupted after its commit, which left the new key beside the old one.
     fn take_next(&self, marked: &str) -> Result<Option<Sealer>, StoreError> {
         let SealKey::File(path) = self else { return Ok(None) };
         let next = beside(path, "next");
@@ -77,8 +78,8 @@ impl SealKey {
         Ok(Some(sealer))
     }
 
-    /// Makes the first key. Of two servers that do so at once, both get the same.
-    fn make(&self) -> Result<Sealer, StoreError> {
+    /// Creates the first key. Two servers that do so at once get the same key.
+    fn create(&self) -> Result<Sealer, StoreError> {
         let SealKey::File(path) = self else { return Err(StoreError::SealKey(format!("store.seal_key: {EXPECTED}"))) };
         let fresh = beside(path, &format!("new-{}", uuid::Uuid::now_v7()));
         write(&fresh)?;
@@ -91,11 +92,11 @@ impl SealKey {
         read(path)?.ok_or_else(|| unusable(path, &ErrorKind::NotFound.into()))
     }
 
-    /// Makes the key that a rotation goes over to; it lies beside the one in use.
-    pub(super) fn make_next(&self) -> Result<Sealer, StoreError> {
+    /// Creates the next key for a rotation, beside the key in use.
+    pub(super) fn create_next(&self) -> Result<Sealer, StoreError> {
         let SealKey::File(path) = self else {
             return Err(StoreError::SealKey(
-                "store.seal_key is given by the configuration; to rotate it, put it into a file and name that as \
+                "store.seal_key is given in the configuration; to rotate it, put it into a file and set that file as \
                  store.seal_key_file"
                     .into(),
             ));
@@ -109,7 +110,8 @@ impl SealKey {
         read(&next)?.ok_or_else(|| unusable(&next, &ErrorKind::NotFound.into()))
     }
 
-    /// The next key takes the place of the one in use, which is kept under a name with its id: older backups need it.
+    /// Replaces the key in use by the next one. The old key is kept under a name with its id, because older backups
+    /// need it.
     pub(super) fn replace(&self) -> Result<(), StoreError> {
         let SealKey::File(path) = self else { return Ok(()) };
         if let Some(old) = read(path)? {
@@ -150,13 +152,13 @@ fn read(path: &Path) -> Result<Option<Sealer>, StoreError> {
         Err(error) => return Err(unusable(path, &error)),
     };
     if path.metadata().is_ok_and(|file| file.mode() & 0o077 != 0) {
-        tracing::warn!(path = %path.display(), "others may read the key that seals the store's secrets; run chmod 600 on it");
+        tracing::warn!(path = %path.display(), "other users can read the key that seals the store's secrets; run chmod 600 on it");
     }
     let sealer = parse(&text).ok_or_else(|| StoreError::SealKey(format!("{}: {EXPECTED}", path.display())))?;
     Ok(Some(sealer))
 }
 
-/// Writes a new random key into a new file; on the disk when this returns.
+/// Writes a new random key into a new file. The file is on the disk when this returns.
 fn write(path: &Path) -> Result<(), StoreError> {
     let key: [u8; 32] = rand::random();
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

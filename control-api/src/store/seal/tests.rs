@@ -7,7 +7,7 @@ fn slot(organization: OrganizationId) -> Slot<'static> {
 }
 
 #[test]
-fn a_sealed_text_opens_in_its_own_place_with_its_own_key_only() {
+fn a_sealed_text_opens_only_in_its_place_and_with_its_key() {
     let organization = OrganizationId(uuid::Uuid::now_v7());
     let (sealer, slot) = (Sealer::passing(), slot(organization));
     let sealed = sealer.seal(slot, "north").unwrap();
@@ -27,7 +27,7 @@ fn a_sealed_text_opens_in_its_own_place_with_its_own_key_only() {
     }
 }
 
-/// Seeded, bounded.
+/// Tries 20,000 seeded random alterations.
 #[test]
 fn an_altered_text_never_opens_and_never_panics() {
     use rand::{RngExt, SeedableRng};
@@ -44,12 +44,12 @@ fn an_altered_text_never_opens_and_never_panics() {
             _ => bytes.insert(at, rng.random_range(0x20..0x7f)),
         }
         let altered = String::from_utf8(bytes).unwrap();
-        // The last digit's unused bits are refused, so that a text has one spelling.
+        // Unused bits in the last digit are refused, so that every text has only one encoding.
         assert!(altered == sealed || sealer.open(slot, &altered).is_err(), "{altered}");
     }
 }
 
-/// The raw texts of both columns.
+/// Returns the raw texts of both sealed columns.
 async fn raw(store: &Store, organization: OrganizationId) -> Vec<String> {
     let mut texts = Vec::new();
     for sql in [
@@ -62,13 +62,15 @@ async fn raw(store: &Store, organization: OrganizationId) -> Vec<String> {
     texts
 }
 
-/// Secrets from an earlier version are sealed, read, taken to another key; another key is refused.
-async fn through_its_life(place: &StorePlace<'_>) {
+/// Secrets of an earlier version are sealed, read and re-sealed with another key; a wrong key is refused.
+async fn secrets_through_the_life_of_a_store(place: &StorePlace<'_>) {
     let source = SealKey::in_folder(place.folder);
     let store = Store::open(place).await.unwrap();
     let organization = store.organization_create("acme").await.unwrap().id;
     let key = IdempotencyKey { organization, actor: "user:1".into(), key: "k".into() };
-    let Claimed::Mine { claim, .. } = store.idempotency_claim(&key, "h").await.unwrap() else { panic!("not mine") };
+    let Claimed::Mine { claim, .. } = store.idempotency_claim(&key, "h").await.unwrap() else {
+        panic!("the key must be claimed")
+    };
     let answer = KeptAnswer { status: 201, location: None, body: r#"{"key":"tk_once"}"#.into() };
     store.idempotency_finish(&key, claim, &answer).await.unwrap();
     assert_eq!(store.signing_key(organization, "north").await.unwrap(), "north");
@@ -81,7 +83,7 @@ async fn through_its_life(place: &StorePlace<'_>) {
     };
     secrets(&store).await;
 
-    // As an earlier version left them.
+    // Plain texts, as an earlier version left them.
     let sql = "UPDATE signing_keys SET key = 'north' WHERE organization_id = $1";
     store.db.run(organization, sql, &[organization.into()]).await.unwrap();
     let error = store.signing_key_show(organization).await.unwrap_err().to_string();
@@ -96,11 +98,11 @@ async fn through_its_life(place: &StorePlace<'_>) {
     secrets(&store).await;
     store.close().await;
 
-    // Another key is refused by its id, and changes nothing.
+    // A wrong key is refused by its id and changes nothing.
     let given = SealKey::Given("ab".repeat(32));
     let error = Store::open_sealed(place, &given).await.unwrap_err().to_string();
     assert!(error.contains("sealed with key") && error.contains("store.seal_key"), "{error}");
-    let SealKey::File(path) = &source else { panic!("a file") };
+    let SealKey::File(path) = &source else { panic!("the key must be a file") };
     let away = path.with_extension("away");
     std::fs::rename(path, &away).unwrap();
     let error = Store::open(place).await.unwrap_err().to_string();
@@ -115,7 +117,7 @@ async fn through_its_life(place: &StorePlace<'_>) {
     let store = Store::open(place).await.unwrap();
     secrets(&store).await;
     store.close().await;
-    // Interrupted between commit and renaming: the next start finishes it.
+    // After an interruption between commit and renaming, the next start completes the rotation.
     let kept = path.with_file_name(format!("seal.key.old-{old}"));
     std::fs::rename(path, path.with_file_name("seal.key.next")).unwrap();
     std::fs::copy(&kept, path).unwrap();
@@ -123,7 +125,7 @@ async fn through_its_life(place: &StorePlace<'_>) {
     secrets(&store).await;
     store.close().await;
 
-    // A lost key: what it sealed goes, the rest stays.
+    // After the loss of a key, its secrets are removed and the rest is kept.
     std::fs::remove_file(path).unwrap();
     assert_eq!(seal_forget(place, &source).await.unwrap(), new);
     let store = Store::open(place).await.unwrap();
@@ -135,7 +137,7 @@ async fn through_its_life(place: &StorePlace<'_>) {
 #[tokio::test]
 async fn secrets_are_sealed_migrated_rotated_and_refused_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    through_its_life(&StorePlace::new("sqlite:t.db", folder.path())).await;
+    secrets_through_the_life_of_a_store(&StorePlace::new("sqlite:t.db", folder.path())).await;
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(folder.path().join("seal.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -147,6 +149,6 @@ async fn secrets_are_sealed_migrated_rotated_and_refused_on_postgresql() {
     let database = postgres.database().await;
     let folder = tempfile::tempdir().unwrap();
     let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
-    through_its_life(&place).await;
+    secrets_through_the_life_of_a_store(&place).await;
     postgres.stop().await;
 }

@@ -1,4 +1,4 @@
-//! People and what they did: the same on both databases.
+//! People, their rights and their recorded actions, on both databases.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn founded(store: &Store, name: &str) -> (OrganizationId, UserId) {
     (organization.id, owner.user)
 }
 
-pub(super) async fn the_first_is_one(store: Store) {
+pub(super) async fn one_sign_up_is_the_first(store: Store) {
     let all = (0..6).map(|n| {
         let store = store.clone();
         async move {
@@ -33,14 +33,14 @@ pub(super) async fn the_first_is_one(store: Store) {
     });
     assert_eq!(join_all(all).await.into_iter().filter(|made| *made).count(), 1);
     assert_eq!(store.organization_list().await.unwrap().len(), 1);
-    // A name that is taken leaves no half of anything.
+    // A taken name leaves no partial data.
     let (_, user) = founded(&store, "acme").await;
     let again = store.organization_found("acme", Founder::Known(user, "acme2"), false, by()).await;
     assert!(matches!(again, Err(StoreError::Taken(_))));
     assert!(store.membership_organization("acme2").await.unwrap().is_none());
 }
 
-pub(super) async fn chains_are_whole(store: Store) {
+pub(super) async fn chains_are_intact(store: Store) {
     let (one, two) = (founded(&store, "one").await.0, founded(&store, "two").await.0);
     let all = (0..40).map(|n| {
         let store = store.clone();
@@ -53,7 +53,7 @@ pub(super) async fn chains_are_whole(store: Store) {
         done.await.unwrap();
     }
     for (organization, even) in [(one, true), (two, false)] {
-        // Founding it is the first.
+        // The first row records the creation of the tenant.
         let whole = AuditProof { intact: true, checked: 41, first_broken: None };
         assert_eq!(store.audit_verify(organization).await.unwrap(), whole);
         let filter = AuditFilter { action: Some("test.do".into()), limit: 100, ..AuditFilter::default() };
@@ -73,7 +73,7 @@ pub(super) async fn chains_are_whole(store: Store) {
     }
 }
 
-pub(super) async fn invitations_are_taken_once(store: Store) {
+pub(super) async fn invitations_are_accepted_once(store: Store) {
     let ((mine, _), (theirs, _)) = (founded(&store, "mine").await, founded(&store, "theirs").await);
     let invite = async |hash: &str, email: &str| {
         let expires_at = now() + Duration::from_secs(60);
@@ -82,7 +82,7 @@ pub(super) async fn invitations_are_taken_once(store: Store) {
     };
     let first = invite("h1", "Guest@example.com").await;
     let second = invite("h2", "guest@example.com").await;
-    assert!(store.invitation_by_hash("h1").await.unwrap().is_none(), "the newer one ends it");
+    assert!(store.invitation_by_hash("h1").await.unwrap().is_none(), "a newer invitation revokes it");
     assert_eq!(store.invitation_by_hash("h2").await.unwrap(), Some((mine, second.clone())));
     assert!(store.invitation_list(theirs, Place::LAST, 10).await.unwrap().is_empty());
     let revoked = store.invitation_revoke(theirs, second.id, |_| true, &by()).await.unwrap();
@@ -104,8 +104,12 @@ pub(super) async fn invitations_are_taken_once(store: Store) {
     let taken = join_all(taken).await;
     let joined: Vec<&Membership> = taken.iter().flatten().flatten().map(|(_, membership)| membership).collect();
     assert_eq!(joined.len(), 1, "{taken:?}");
-    assert_eq!((joined[0].role, joined[0].organization), (Role::Agent, mine), "as the invitation says");
-    // An account that exists joins the other tenant, too.
+    assert_eq!(
+        (joined[0].role, joined[0].organization),
+        (Role::Agent, mine),
+        "the invitation determines role and tenant"
+    );
+    // An existing account can join the other tenant too.
     let new = NewInvitation {
         email: "guest@example.com",
         role: Role::Viewer,
@@ -121,7 +125,7 @@ pub(super) async fn invitations_are_taken_once(store: Store) {
     assert!(matches!(store.invitation_create(theirs, again, |_| true, &by()).await, Err(StoreError::Taken(_))));
 }
 
-pub(super) async fn somebody_owns_it(store: Store) {
+pub(super) async fn tenants_have_an_owner(store: Store) {
     let ((mine, olga), (theirs, _)) = (founded(&store, "mine").await, founded(&store, "theirs").await);
     let (carl, _) = store.user_create(mine, newcomer("carl@example.com", Role::Owner, "carl")).await.unwrap();
     assert_eq!(store.member_list(mine, Place::FIRST, 10).await.unwrap().len(), 2);
@@ -138,7 +142,7 @@ pub(super) async fn somebody_owns_it(store: Store) {
         store.member_role_change(mine, olga, Role::Viewer, |role| role != Role::Owner, &by()).await.unwrap(),
         MemberChange::BeyondRights
     );
-    // Both at once: one stays.
+    // Of two owners demoted at once, one stays owner.
     let (one, two) = tokio::join!(down(olga), down(carl.id));
     let refused = [one.unwrap(), two.unwrap()].into_iter().filter(|change| *change == MemberChange::LastOwner).count();
     assert_eq!(refused, 1);
@@ -152,7 +156,7 @@ pub(super) async fn somebody_owns_it(store: Store) {
     assert!(matches!(store.member_remove(mine, viewer.user, |_| true, &by()).await.unwrap(), MemberChange::Done(_)));
     assert!(store.session_by_hash("s").await.unwrap().is_none());
     assert!(store.user_by_email(&viewer.email).await.unwrap().is_none());
-    // Forgotten: the address is free again.
+    // The account was removed, so its address is free again.
     store.user_create(mine, newcomer(&viewer.email, Role::Agent, &viewer.sip_name)).await.unwrap();
 }
 
@@ -172,14 +176,14 @@ pub(super) async fn attempts_are_counted(store: Store) {
     assert_eq!(count(window, None).await, [0, 0]);
     assert_eq!(count(window, None).await, [1, 1]);
     assert_eq!(count(window, Some(Duration::from_secs(7))).await, [2, 2]);
-    assert_eq!(count(window, None).await, [2, 2], "what was refused is not counted");
+    assert_eq!(count(window, None).await, [2, 2], "a refused attempt is not counted");
     store.attempt_forgive("pair", &["account"]).await.unwrap();
     assert_eq!(count(window, None).await, [0, 2]);
     assert_eq!(store.attempt_prune(now()).await.unwrap(), 0);
     assert_eq!(store.attempt_prune(now() + Duration::from_secs(901)).await.unwrap(), 2);
     assert_eq!(count(Window::FromLatest(Duration::ZERO), None).await, [0, 0]);
-    assert_eq!(count(window, None).await, [0, 0], "what is over its window counts no more");
-    // Many at once are judged one after the other.
+    assert_eq!(count(window, None).await, [0, 0], "attempts outside the window do not count");
+    // Simultaneous attempts are judged one after the other.
     let at_once = (0..20).map(|_| {
         let (store, subjects) = (store.clone(), subjects.clone());
         let judge = |seen: &[Attempts], _| if seen[0].count < 5 { Ok(()) } else { Err(Duration::from_secs(1)) };
@@ -189,10 +193,10 @@ pub(super) async fn attempts_are_counted(store: Store) {
     for attempt in at_once.collect::<Vec<_>>() {
         passed += u32::from(attempt.await.unwrap());
     }
-    assert_eq!(passed, 4, "one was counted before");
+    assert_eq!(passed, 4, "one attempt was counted before");
 }
 
-pub(super) async fn quotas_are_full(store: Store) {
+pub(super) async fn quotas_fill_up(store: Store) {
     let (hour, subject) = (Duration::from_secs(3_600), |name: &str, limit| (name.to_owned(), limit));
     let take = async |subjects: &[(String, u64)]| store.quota_take(subjects, hour).await.unwrap();
     for _ in 0..3 {
@@ -200,11 +204,11 @@ pub(super) async fn quotas_are_full(store: Store) {
     }
     let wait = take(&[subject("a", 3), subject("b", 100)]).await.unwrap_err();
     assert!(wait <= hour && wait > hour - Duration::from_secs(60), "{wait:?}");
-    assert_eq!(take(&[subject("b", 4)]).await, Ok(()), "a refused use takes nothing of the others");
+    assert_eq!(take(&[subject("b", 4)]).await, Ok(()), "a refused use does not count against the other quotas");
     assert!(take(&[subject("b", 4)]).await.is_err());
 }
 
-pub(super) async fn sip_names_stay(store: Store) {
+pub(super) async fn sip_names_stay_reserved(store: Store) {
     let ((mine, _), (theirs, _)) = (founded(&store, "mine").await, founded(&store, "theirs").await);
     let (ana, _) = store.user_create(mine, newcomer("ana@example.com", Role::Agent, "ana")).await.unwrap();
     assert!(matches!(store.member_remove(mine, ana.id, |_| true, &by()).await.unwrap(), MemberChange::Done(_)));
@@ -215,11 +219,11 @@ pub(super) async fn sip_names_stay(store: Store) {
     let eve =
         store.organization_found("third", Founder::New(newcomer("eve@example.com", Role::Owner, "ana")), false, by());
     assert!(matches!(eve.await, Err(StoreError::Taken(_))));
-    assert!(store.organization_by_name("third").await.unwrap().is_none(), "a refusal leaves nothing half made");
+    assert!(store.organization_by_name("third").await.unwrap().is_none(), "a refused request leaves no partial data");
     store.user_create(mine, newcomer("bob@example.com", Role::Agent, "ana")).await.unwrap();
 }
 
-pub(super) async fn settings_and_keys_are_a_tenants(store: Store) {
+pub(super) async fn settings_and_keys_belong_to_a_tenant(store: Store) {
     let ((mine, user), (theirs, _)) = (founded(&store, "mine").await, founded(&store, "theirs").await);
     let new = NewKey {
         name: "k",
@@ -253,7 +257,7 @@ pub(super) async fn settings_and_keys_are_a_tenants(store: Store) {
     assert!(store.user_rename(mine, user, "New", &by()).await.unwrap());
     assert!(!store.user_rename(theirs, user, "Wrong", &by()).await.unwrap());
     assert_eq!(store.user_by_id(mine, user).await.unwrap().unwrap().name, "New");
-    // A session has a new token and an end that is not moved for ever.
+    // A refreshed session has a new token, and its end cannot be extended for ever.
     let membership = store.membership_by_user(mine, user).await.unwrap().unwrap();
     let end = now() + Duration::from_secs(600);
     store.session_open(&membership, "old", now() + Duration::from_secs(60), &by()).await.unwrap();

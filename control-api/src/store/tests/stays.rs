@@ -1,4 +1,4 @@
-//! Who took part in a call, and who finds it by what, on both databases.
+//! Stays in calls, and the calls and recordings that participants find, on both databases.
 
 use super::*;
 use crate::engine::TransferStage;
@@ -22,7 +22,7 @@ fn status(call: Uuid, status: CallStatus, ms: i64) -> Change {
     Change::CallStatus { call, status, cause: None, at: at(ms) }
 }
 
-/// Words that were said from `began` to `ended`.
+/// Returns words that were said from `began` to `ended`.
 fn said(call: Uuid, segment: u64, text: &str, (began, ended): (i64, i64)) -> Change {
     let mut change = super::words(call, segment, text, true);
     if let Change::Translation { event, at: told, .. } = &mut change {
@@ -33,7 +33,7 @@ fn said(call: Uuid, segment: u64, text: &str, (began, ended): (i64, i64)) -> Cha
     change
 }
 
-/// Anna talks to a customer from 1 s on; ben takes her place at 10 s, and the call ends at 20 s.
+/// Returns a call in which Anna talks to a customer from 1 s on and is replaced by Ben at 10 s; it ends at 20 s.
 fn transfer(organization: OrganizationId) -> (Uuid, Vec<Change>) {
     let new = NewCall { direction: "inbound", mode: None, ..new_call(organization) };
     let call = new.id;
@@ -64,13 +64,13 @@ fn transfer(organization: OrganizationId) -> (Uuid, Vec<Change>) {
     (call, changes)
 }
 
-pub(super) async fn they_follow_legs(store: Store) {
+pub(super) async fn stays_follow_legs(store: Store) {
     let mine = store.organization_create("mine").await.unwrap().id;
     let theirs = store.organization_create("theirs").await.unwrap().id;
     let (call, changes) = transfer(mine);
     let people = async || store.call_show(mine, call).await.unwrap().unwrap().people;
     store.changes_record(&changes[..3]).await.unwrap();
-    assert_eq!(people().await, ["anna"], "whose call it is, is in it from the beginning");
+    assert_eq!(people().await, ["anna"], "the agent of the call is in it from the beginning");
     let written = store.changes_record(&changes[3..11]).await.unwrap();
     let kinds: Vec<&str> = written.events.iter().map(|event| &*event.kind).collect();
     let joined = ["call.joined", "call.leg"];
@@ -83,9 +83,9 @@ pub(super) async fn they_follow_legs(store: Store) {
     assert_eq!(people().await, ["anna", "ben"]);
     let written = store.changes_record(&changes[11..13]).await.unwrap();
     let kinds: Vec<&str> = written.events.iter().map(|event| &*event.kind).collect();
-    assert_eq!(kinds, ["call.transfer", "call.left", "call.leg"], "she leaves once, when her place has gone");
+    assert_eq!(kinds, ["call.transfer", "call.left", "call.leg"], "an agent leaves once, when the transfer is done");
     assert_eq!(people().await, ["ben"]);
-    // A repetition, by a re-INVITE or a spool, changes nothing.
+    // A repeated change, by a re-INVITE or a spool, has no effect.
     let written = store.changes_record(&[leg(call, 3, Some("ben"), LegState::Answered, 12_500)]).await.unwrap();
     assert_eq!(written.events.len(), 1);
     store.changes_record(&changes[13..]).await.unwrap();
@@ -104,15 +104,15 @@ pub(super) async fn they_follow_legs(store: Store) {
     let expected =
         [(1, None, None), (2, Some("anna".into()), Some(at(10_010))), (3, Some("ben".into()), Some(at(20_000)))];
     assert_eq!(legs, expected);
-    // Nobody joins a call that has ended.
+    // No agent joins a call that has ended.
     let late = store.changes_record(&[leg(call, 4, Some("cleo"), LegState::Answered, 21_000)]).await.unwrap();
     assert_eq!((late.events.len(), store.stay_list(mine, call).await.unwrap().len()), (1, 2));
-    // Nothing of it is another tenant's.
+    // Another tenant sees none of it.
     assert!(store.stay_list(theirs, call).await.unwrap().is_empty());
     assert!(store.stay_list_of(theirs, "anna", &[call]).await.unwrap().is_empty());
 }
 
-pub(super) async fn everybody_who_took_part_finds_the_call(store: Store) {
+pub(super) async fn participants_find_the_call(store: Store) {
     let mine = store.organization_create("mine").await.unwrap().id;
     let (call, mut changes) = transfer(mine);
     let (running, without) = transfer(mine);
@@ -129,7 +129,7 @@ pub(super) async fn everybody_who_took_part_finds_the_call(store: Store) {
         (CallFilter { agent: text("cleo"), ..none() }, &vec![]),
         (CallFilter { agent: text("ben"), number: text("1555"), ..none() }, &one),
         (CallFilter { agent: text("ben"), words: text("apple"), ..none() }, &one),
-        // By the words that they may read, and no others.
+        // By the words that they may read, and by no others.
         (CallFilter { seen_by: text("anna"), words: text("apple"), ..none() }, &both),
         (CallFilter { seen_by: text("anna"), words: text("banana"), ..none() }, &vec![]),
         (CallFilter { seen_by: text("anna"), words: text("apple"), limit: 1, ..none() }, &vec![running]),
@@ -137,7 +137,7 @@ pub(super) async fn everybody_who_took_part_finds_the_call(store: Store) {
         (CallFilter { words: text("banana"), ..none() }, &one),
     ] {
         let mut found: Vec<Uuid> = store.call_list(mine, &filter).await.unwrap().iter().map(|call| call.id).collect();
-        // Both began in one millisecond: their order is that of their identities.
+        // Both began in the same millisecond, so their order is that of their identities.
         found.sort_by_key(|id| *id == call);
         if filter.limit == 1 {
             assert!(found.len() == 1 && both.contains(&found[0]), "{filter:?}: {found:?}");
@@ -157,7 +157,7 @@ pub(super) async fn everybody_who_took_part_finds_the_call(store: Store) {
     assert_eq!(parts(Some("cleo")).await, [0; 0]);
 }
 
-pub(super) async fn a_crash_ends_them(store: Store) {
+pub(super) async fn a_crash_ends_stays(store: Store) {
     let mine = store.organization_create("mine").await.unwrap().id;
     let (call, changes) = transfer(mine);
     store.changes_record(&changes[..9]).await.unwrap();

@@ -6,7 +6,7 @@ use rand::{RngExt as _, SeedableRng};
 
 use super::*;
 
-/// Collects what is written.
+/// A writer that sends its bytes to a channel.
 #[derive(Clone)]
 struct Collector(Sender<Vec<u8>>);
 
@@ -21,7 +21,7 @@ impl Write for Collector {
     }
 }
 
-/// Serves `input` and returns all answers; ends when every thread of the connection has.
+/// Serves `input` and returns all answers once every thread of the connection has ended.
 fn answers(input: Vec<u8>) -> Vec<Event> {
     let (sender, written) = std::sync::mpsc::channel();
     let phrases = Arc::new(Phrases::load(None).unwrap());
@@ -46,7 +46,7 @@ fn codes(events: &[Event]) -> Vec<&str> {
 }
 
 #[test]
-fn describes_itself_and_answers_pings() {
+fn the_service_describes_itself_and_answers_pings() {
     let found = answers(bytes(&[Event::new("describe"), Event::new("ping").with("text", "x")]));
     assert_eq!(found[0].data["asr"][0]["models"][0]["languages"], json!(["en"]));
     assert_eq!(found[0].data["tts"][0]["installed"], json!(true));
@@ -54,7 +54,7 @@ fn describes_itself_and_answers_pings() {
 }
 
 #[test]
-fn spanish_recognition_is_refused_plainly() {
+fn spanish_recognition_is_refused_with_a_reason() {
     let found = answers(bytes(&[
         Event::new("transcribe").with("language", "es"),
         Event::audio_start(AudioFormat::mono(8_000)),
@@ -66,7 +66,7 @@ fn spanish_recognition_is_refused_plainly() {
 }
 
 #[test]
-fn silence_is_neither_text_nor_unrecognised() {
+fn silence_gives_neither_text_nor_an_unrecognised_event() {
     let found = answers(bytes(&[
         Event::new("transcribe").with("language", "en"),
         Event::audio_start(AudioFormat::mono(8_000)),
@@ -78,7 +78,7 @@ fn silence_is_neither_text_nor_unrecognised() {
 }
 
 #[test]
-fn known_phrases_are_looked_up_and_others_go_to_the_machine() {
+fn known_phrases_are_looked_up_and_others_are_machine_translated() {
     let ask = |text: &str, from: &str, to: &str| {
         Event::new("translate").with("text", text).with("source_language", from).with("target_language", to)
     };
@@ -97,7 +97,7 @@ fn known_phrases_are_looked_up_and_others_go_to_the_machine() {
 }
 
 #[test]
-fn speech_is_streamed_between_start_and_stop() {
+fn synthesised_speech_is_streamed_between_start_and_stop() {
     let found = answers(bytes(&[Event::new("synthesize")
         .with("text", "Buenos días.")
         .with("voice", json!({"language": "es"}))]));
@@ -107,7 +107,7 @@ fn speech_is_streamed_between_start_and_stop() {
 }
 
 #[test]
-fn rubbish_is_answered_and_the_connection_goes_on() {
+fn garbage_gets_an_error_and_the_connection_stays_usable() {
     let mut input = b"rubbish\n{\"type\":\"dance\"}\n".to_vec();
     input.extend(bytes(&[
         Event::audio_start(AudioFormat { rate: 8_000, width: 4, channels: 2 }),

@@ -5,34 +5,34 @@
 //!                             └─ Conversion ─▶ totals of the other rates
 //! ```
 //!
-//! A rate is converted once per tick and other rate in use, however many parties there are. Sums are `f32`: whole numbers stay
-//! exact up to 2²⁴, which is 512 voices at full scale, so that what was added can be taken away again without a trace.
+//! A rate is converted once per tick and per other rate in use, however many parties there are. Sums are `f32`: whole
+//! numbers stay exact up to 2²⁴, which is 512 voices at full scale, so an added voice can be subtracted again exactly.
 
 use codecs::resample::Resampler;
 
 use crate::units::SampleRate;
 
-/// The rates of live audio.
+/// Sample rates of live audio.
 pub(super) const RATES: [SampleRate; 4] =
     [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_24000, SampleRate::HZ_48000];
 
-/// Index of `rate` in [`RATES`].
+/// Returns the index of `rate` in [`RATES`].
 pub(super) fn band_of(rate: SampleRate) -> usize {
     RATES.iter().position(|&known| known == rate).unwrap_or(0)
 }
 
-/// Samples of one frame of the band: 20 ms.
+/// Returns the number of samples in one frame of the band: 20 ms.
 pub(super) fn frame_length(band: usize) -> usize {
     RATES[band].samples_in_ms(20)
 }
 
-/// One stream brought to another rate.
+/// Conversion of one stream to another rate.
 pub(super) struct Conversion {
     resampler: Resampler,
     samples: Box<[f32]>,
-    /// The input before was silence, so the filter holds nothing.
+    /// The previous input was silence, so the filter is empty.
     settled: bool,
-    /// `samples` are silence.
+    /// Whether `samples` are silence.
     silent: bool,
 }
 
@@ -46,7 +46,7 @@ impl Conversion {
         }
     }
 
-    /// Takes the next 20 ms.
+    /// Converts the next 20 ms.
     pub(super) fn process(&mut self, input: &[f32], voiced: bool) {
         self.silent = self.settled && !voiced;
         if !self.silent {
@@ -55,26 +55,26 @@ impl Conversion {
         self.settled = !voiced;
     }
 
-    /// The tick's 20 ms at the other rate; `None`: silence.
+    /// Returns the tick's 20 ms at the other rate; `None` means silence.
     pub(super) fn voice(&self) -> Option<&[f32]> {
         (!self.silent).then_some(&*self.samples)
     }
 }
 
-/// All that is said at one rate, and all that is to be heard at it. Buffers are there while the band is in use.
+/// Sum of all speech at one rate, and the total to be heard at it. Buffers exist while the band is in use.
 #[derive(Default)]
 pub(super) struct Band {
     sum: Box<[f32]>,
-    /// Anything but silence in `sum`.
+    /// Whether `sum` contains anything but silence.
     voiced: bool,
     total: Box<[f32]>,
     total_voiced: bool,
-    /// Conversions of other bands' sums to this one, by the other band.
+    /// Conversions of other bands' sums to this one, indexed by the other band.
     from: [Option<Box<Conversion>>; RATES.len()],
 }
 
 impl Band {
-    /// Makes what is missing for a band that is in use beside `others`, gives back what is not needed. Not on the packet path.
+    /// Creates what a band needs that is in use beside `others`, and frees the rest. Not on the packet path.
     pub(super) fn fit(&mut self, own: usize, in_use: &[bool; RATES.len()]) {
         let length = if in_use[own] { frame_length(own) } else { 0 };
         if self.sum.len() != length {
@@ -89,7 +89,7 @@ impl Band {
         }
     }
 
-    /// A tick begins.
+    /// Begins a tick with empty sums.
     pub(super) fn clear(&mut self) {
         if self.voiced {
             self.sum.fill(0.0);
@@ -103,13 +103,13 @@ impl Band {
         self.voiced = true;
     }
 
-    /// All that is to be heard at this rate; `None`: silence.
+    /// Returns the total to be heard at this rate; `None` means silence.
     pub(super) fn total(&self) -> Option<&[f32]> {
         self.total_voiced.then_some(&*self.total)
     }
 }
 
-/// Every sum has its voices: brings each band's total together.
+/// Computes each band's total, after all voices have been added to the sums.
 pub(super) fn sum_up(bands: &mut [Band; RATES.len()]) {
     for own in 0..bands.len() {
         let Band { voiced, mut total_voiced, .. } = bands[own];
@@ -134,7 +134,7 @@ pub(super) fn sum_up(bands: &mut [Band; RATES.len()]) {
     }
 }
 
-/// Adds `voice` under a gain that goes from the first to the second value over the frame.
+/// Adds `voice` with a gain that goes from the first to the second value over the frame.
 pub(super) fn add(sum: &mut [f32], voice: &[f32], (from, to): (f32, f32)) {
     if from == to {
         if to == 1.0 {

@@ -1,54 +1,54 @@
-//! One party of a room: what it says now, by whom it is heard, what it hears otherwise than others do.
+//! One party of a room: its present speech, its listeners, and the deviations in what it hears.
 
 use super::band::{Conversion, RATES, band_of, frame_length};
 use super::speaker::Voice;
 use super::{HeardBy, Party};
 use crate::units::SampleRate;
 
-/// Time in which a voice that breaks off is faded: long enough for no click, too short to be heard as sound.
+/// Milliseconds in which a voice that breaks off fades: long enough to avoid a click, too short to be heard as sound.
 const BREAK_OFF_MS: u32 = 5;
 /// Values squared side by side, so that the compiler can use vector registers.
 const LANES: usize = 8;
 
-/// Whether the party is there.
+/// State of the party's membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stay {
     Here,
-    /// It left; the next tick fades what it said last.
+    /// It has left; the next tick fades the end of its speech.
     Leaving,
-    /// That tick has been heard; the place is given back at the next change of the room.
+    /// That tick has been heard; the place is freed at the next change of the room.
     Gone,
 }
 
-/// A gain on its way: over this tick from the first to the second value.
+/// A gain in motion: over this tick from the first to the second value.
 pub(super) type Ramp = (f32, f32);
 
-/// What one listener hears of one other, where that is not what all others hear of it.
+/// Gain at which one listener hears one other party, if it deviates from the other listeners' gain.
 pub(super) struct Pair {
     pub(super) from: Party,
-    /// The gain that was asked for; `None`: as [`HeardBy`] has it.
+    /// Requested gain; `None` follows [`HeardBy`].
     pub(super) asked: Option<f32>,
     pub(super) gain: Ramp,
 }
 
-/// See the module head.
+/// State of one party. See the module head.
 pub(super) struct Member {
     pub(super) stay: Stay,
     pub(super) band: usize,
     pub(super) heard_by: HeardBy,
-    /// The tick's 20 ms.
+    /// The party's speech in this tick, 20 ms.
     pub(super) said: Box<[f32]>,
-    /// `said` is not silence.
+    /// Whether `said` contains sound.
     pub(super) voiced: bool,
-    /// The tick's frame has come.
+    /// Whether the tick's frame has arrived.
     fresh: bool,
-    /// The frame before was one, not a gap.
+    /// Whether the previous frame was present, not a gap.
     present: bool,
-    /// Gain towards all who have no pair with it.
+    /// Gain towards all parties that have no pair with it.
     pub(super) base: Ramp,
-    /// What it hears otherwise.
+    /// Deviating gains at which it hears others.
     pub(super) pairs: Vec<Pair>,
-    /// What it says at the rates of those who hear it otherwise.
+    /// Its speech at the rates of listeners with deviating gains.
     pub(super) conversions: [Option<Box<Conversion>>; RATES.len()],
     /// A conversion is new and its filter empty: gains wait for one tick.
     pub(super) cold: bool,
@@ -75,7 +75,8 @@ impl Member {
         }
     }
 
-    /// Takes the tick's frame, or none. The first frame after a gap rises over its length; a voice that breaks off fades.
+    /// Sets the tick's frame, or none. The first frame after a gap rises over its length; a voice that breaks off
+    /// fades.
     pub(super) fn say(&mut self, frame: Option<&[i16]>) {
         let frame = frame.filter(|frame| frame.len() == self.said.len() && self.stay == Stay::Here);
         self.fresh = true;
@@ -92,7 +93,7 @@ impl Member {
         }
     }
 
-    /// The tick is mixed now: no frame has come if none did.
+    /// Ends the input for the tick; a party without a frame is silent.
     pub(super) fn close_tick(&mut self) {
         if self.stay == Stay::Leaving && !self.present {
             self.stay = Stay::Gone;
@@ -102,7 +103,8 @@ impl Member {
         }
     }
 
-    /// Continues what was said last, turned about its last sample, and fades it: neither the wave nor its slope has a step.
+    /// Continues the last speech, mirrored about its last sample, and fades it: neither the wave nor its slope has a
+    /// step.
     fn break_off(&mut self) {
         self.voice.on_frame(0.0);
         if !std::mem::replace(&mut self.present, false) {

@@ -1,3 +1,10 @@
+//! Tests of the mix of a room, with parties that play tones or random frames.
+//!
+//! `Lab` ticks a room of parties at different rates and records what each of them hears; levels of single tones show which parties are
+//! audible to a listener, and the largest change of slope shows clicks.
+//!
+//! Not here: the conferences of the switch (`worker::switch`) and allocations (`tests/no_alloc_worker.rs`).
+
 use codecs::tones::{Sine, goertzel_dbfs, level_dbfs};
 
 use super::*;
@@ -28,7 +35,7 @@ impl Random {
     }
 }
 
-/// Somebody with a tone, in a room.
+/// A party in a room that plays a tone.
 struct Voice {
     party: Party,
     rate: SampleRate,
@@ -71,7 +78,7 @@ impl Lab {
         }
     }
 
-    /// Runs for a second and says how loud the listener hears `hz` after the first 200 ms.
+    /// Runs for a second and returns how loud the listener hears `hz` after the first 200 ms.
     fn level(&mut self, listener: usize, hz: f32) -> f32 {
         self.voices.iter_mut().for_each(|voice| voice.heard.clear());
         self.tick(60);
@@ -85,7 +92,7 @@ impl Lab {
     }
 }
 
-/// Loudest change of slope: what a click is, and a tone is not.
+/// Returns the largest change of slope, which is large for a click and small for a tone.
 fn largest_bend(samples: &[i16]) -> i32 {
     let bend = |w: &[i16]| (i32::from(w[0]) - 2 * i32::from(w[1]) + i32::from(w[2])).abs();
     samples.windows(3).map(bend).max().unwrap()
@@ -136,7 +143,7 @@ fn each_rate_hears_all_others_and_never_itself() {
 }
 
 #[test]
-fn wide_band_stays_between_wide_parties_beside_narrow_ones() {
+fn wideband_parties_keep_their_band_beside_narrowband_ones() {
     let mut lab = Lab::default();
     let narrow = lab.join(NARROW, 400.0, HeardBy::All);
     let wide = lab.join(WIDE, 6_000.0, HeardBy::All);
@@ -149,12 +156,12 @@ fn wide_band_stays_between_wide_parties_beside_narrow_ones() {
     for listener in [wide, full, other_full] {
         assert!((lab.level_of_last_second(listener, 400.0) + 15.0).abs() < 0.5, "8 kHz to {listener}");
     }
-    // What does not fit the narrow line does not fold into it.
+    // Frequencies that do not fit the narrow line are not aliased into it.
     assert!(level_dbfs(&lab.voices[narrow].heard) < -60.0);
 }
 
 #[test]
-fn monitor_hears_all_and_is_heard_by_none() {
+fn a_monitor_hears_all_and_is_heard_by_none() {
     for rate in [NARROW, FULL] {
         let mut lab = Lab::default();
         let agent = lab.join(NARROW, 500.0, HeardBy::All);
@@ -171,7 +178,7 @@ fn monitor_hears_all_and_is_heard_by_none() {
 }
 
 #[test]
-fn supervisor_goes_from_monitor_to_whisper_to_barge_and_back() {
+fn a_supervisor_changes_from_monitor_to_whisper_to_barge_and_back() {
     for rate in [NARROW, WIDE, FULL] {
         let mut lab = Lab::default();
         let agent = lab.join(NARROW, 500.0, HeardBy::All);
@@ -203,7 +210,7 @@ fn supervisor_goes_from_monitor_to_whisper_to_barge_and_back() {
 }
 
 #[test]
-fn gain_of_a_pair_changes_what_one_hears_of_one() {
+fn the_gain_of_a_pair_changes_only_how_one_hears_the_other() {
     for (from_rate, to_rate) in [(NARROW, NARROW), (NARROW, FULL), (FULL, NARROW)] {
         let mut lab = Lab::default();
         let from = lab.join(from_rate, 500.0, HeardBy::All);
@@ -223,7 +230,7 @@ fn gain_of_a_pair_changes_what_one_hears_of_one() {
 }
 
 #[test]
-fn gain_between_two_rates_is_an_exact_ramp_that_waits_for_its_filter() {
+fn a_gain_between_two_rates_is_an_exact_ramp_that_waits_for_its_filter() {
     let heard = |muted_at: Option<usize>| {
         let mut lab = Lab::default();
         let (from, to) = (lab.join(NARROW, 500.0, HeardBy::All), lab.join(FULL, 700.0, HeardBy::All));
@@ -269,7 +276,7 @@ fn joining_leaving_falling_silent_and_gains_never_click() {
         let steady: Vec<i32> = lab.voices.iter().map(|voice| largest_bend(&voice.heard)).collect();
         let (first, second) = (lab.party(0), lab.party(1));
         for step in 0..9 {
-            // Between two ticks, wherever the waves then are.
+            // Changes happen between two ticks, wherever the waves then are.
             match step {
                 0 => assert!(lab.mix.gain(first, second, Some(0.0))),
                 1 => assert!(lab.mix.gain(first, second, Some(1.5))),
@@ -285,11 +292,11 @@ fn joining_leaving_falling_silent_and_gains_never_click() {
         }
         for (listener, steady) in steady.into_iter().enumerate().skip(1) {
             let heard = &lab.voices[listener].heard;
-            // One more voice than before, and a fade on top; a click from full level would be 20 times as much.
+            // One more voice than before, and a fade on top; a click from full level would be 20 times as large.
             let bend = largest_bend(heard);
             assert!(bend <= steady * 2 + 40, "{rates:?}: {listener} hears a bend of {bend}, steady {steady}");
         }
-        assert!(lab.voices[0].heard.ends_with(&[0; 160]), "who left hears nothing");
+        assert!(lab.voices[0].heard.ends_with(&[0; 160]), "a party that left hears nothing");
     }
 }
 
@@ -301,7 +308,7 @@ fn many_loud_voices_are_limited_and_never_wrap() {
         let rates = [NARROW, WIDE, FULL];
         let voices: Vec<usize> = (0..12).map(|n| lab.join(rates[n % 3], 300.0, HeardBy::All)).collect();
         for &voice in &voices {
-            // All the same loud tone, in phase: the sum is eleven times full scale.
+            // All play the same loud tone, in phase: the sum is eleven times full scale.
             lab.voices[voice].sine = Sine::new(lab.voices[voice].rate, 100.0 + random.below(300) as f32, 0.0);
         }
         lab.tick(30);
@@ -309,7 +316,8 @@ fn many_loud_voices_are_limited_and_never_wrap() {
             let Voice { rate, heard, .. } = &lab.voices[voice];
             let loudest = heard.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
             assert!((30_000..=32_767).contains(&loudest), "seed {seed}, {rate}: {loudest}");
-            // A wrap is a step across the whole range within one sample; eleven tones of 400 Hz step less even when they add up.
+            // A wrap is a step across the whole range within one sample; eleven tones of 400 Hz step less even when
+            // they add up.
             let step = heard.windows(2).map(|w| (i32::from(w[0]) - i32::from(w[1])).abs()).max().unwrap();
             assert!(step < 60_000, "seed {seed}, {rate}: {step}");
         }
@@ -337,7 +345,7 @@ fn two_at_full_scale_keep_their_sign_sample_by_sample() {
 }
 
 #[test]
-fn who_leaves_is_gone_and_its_place_serves_another() {
+fn the_place_of_a_party_that_left_is_reused() {
     let mut lab = Lab::default();
     let (a, b) = (lab.join(NARROW, 500.0, HeardBy::All), lab.join(NARROW, 700.0, HeardBy::All));
     lab.tick(3);
@@ -348,9 +356,9 @@ fn who_leaves_is_gone_and_its_place_serves_another() {
     lab.tick(3);
     assert_eq!(lab.mix.len(), 1);
     assert!(level_dbfs(&lab.voices[b].heard[640..]) < -90.0);
-    // The wide conversions that a wide party needs go with it.
+    // The wide conversions that a wide party needs are freed with it.
     let c = lab.join(FULL, 900.0, HeardBy::All);
-    assert_eq!(lab.party(c), gone, "the place is used again");
+    assert_eq!(lab.party(c), gone, "the place is reused");
     lab.voices.remove(a);
     lab.tick(70);
     assert!((lab.level_of_last_second(0, 900.0) + 15.0).abs() < 0.5);
@@ -366,7 +374,7 @@ fn who_leaves_is_gone_and_its_place_serves_another() {
 }
 
 #[test]
-fn whisper_to_one_who_left_is_heard_by_nobody() {
+fn a_whisper_to_a_party_that_left_is_heard_by_nobody() {
     let mut lab = Lab::default();
     let agent = lab.join(NARROW, 500.0, HeardBy::All);
     let to_agent = lab.party(agent);
@@ -382,7 +390,7 @@ fn whisper_to_one_who_left_is_heard_by_nobody() {
 }
 
 #[test]
-fn active_speaker_changes_with_hysteresis_and_monitors_never_are() {
+fn the_active_speaker_changes_with_hysteresis_and_is_never_a_monitor() {
     let mut lab = Lab::default();
     let a = lab.join(NARROW, 500.0, HeardBy::All);
     let b = lab.join(FULL, 700.0, HeardBy::All);
@@ -393,10 +401,10 @@ fn active_speaker_changes_with_hysteresis_and_monitors_never_are() {
     assert_eq!(lab.changes, [SpeakerChange { before: None, after: Some(party_a) }]);
     lab.voices[b].silent = false;
     lab.tick(100);
-    assert_eq!(lab.changes.len(), 1, "another as loud does not take over");
+    assert_eq!(lab.changes.len(), 1, "an equally loud party does not take over");
     lab.voices[a].silent = true;
     lab.tick(8);
-    assert_eq!(lab.changes.len(), 1, "a short pause is none");
+    assert_eq!(lab.changes.len(), 1, "a short pause changes nothing");
     lab.tick(50);
     assert_eq!(lab.changes[1..], [SpeakerChange { before: Some(party_a), after: Some(party_b) }]);
     lab.mix.leave(party_b);
@@ -427,8 +435,8 @@ fn frames_of_a_wrong_length_and_unknown_parties_are_silence() {
     assert_eq!(heard, [0; 160]);
 }
 
-/// Prints what a tick of a thousand parties takes; `benches/benches/mix.rs` measures it better. The bound is the aim: less than
-/// the tick's own length, even unoptimised and beside other work.
+/// Prints the duration of a tick of a thousand parties; `benches/benches/mix.rs` measures it better. The bound is the
+/// goal: less than the tick's own length, even unoptimised and beside other work.
 #[test]
 fn a_thousand_parties_are_mixed_within_their_tick() {
     for size in [3, 50] {

@@ -1,4 +1,9 @@
-//! What a running script wants to be done.
+//! Actions that a running script asks of its driver.
+//!
+//! A blocking effect opens a [`Ticket`], and the script waits for its answer ([`super::Input`]). Reports for the control plane are
+//! effects as well ([`Notice`]), and so is the end of the script ([`Ended`]).
+//!
+//! Not here: how a driver carries out an effect (the head of the module `script`), and the steps that cause it (`steps`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,94 +14,95 @@ use super::input::{FetchFailure, RecordEnd};
 use super::program::Target;
 use crate::error::HangupCause;
 
-/// Names an effect that takes time; unique in its script.
+/// Id of an effect that takes time; unique in its script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ticket(pub u64);
 
-/// What is to be done. The head of this module says how a driver carries out each effect.
+/// An action for the driver. The head of the module `script` says how to carry out each effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Play a sound to the caller. Blocking.
+    /// Plays a sound to the caller. Blocking.
     Play {
-        /// Its name.
+        /// Ticket that the answer repeats.
         ticket: Ticket,
-        /// What.
+        /// Sound that the caller hears.
         sound: Sound,
     },
-    /// Collect digits from the caller. Blocking.
+    /// Collects digits from the caller. Blocking.
     Gather {
-        /// Its name.
+        /// Ticket that the answer repeats.
         ticket: Ticket,
-        /// How many, and how long they are waited for.
+        /// Number of digits, and how long to wait for them.
         rules: GatherRules,
-        /// Heard before, in turn.
+        /// Prompts that are played before, in turn.
         prompts: Vec<Sound>,
         /// A key ends the prompts, and counts.
         barge_in: bool,
-        /// What is pressed is nobody's but the program's.
+        /// Keep the digits secret: only the program may see them.
         secret: bool,
     },
-    /// Record what the caller says. Blocking.
+    /// Records the caller's message. Blocking.
     RecordMessage {
-        /// Its name.
+        /// Ticket that the answer repeats.
         ticket: Ticket,
-        /// How it ends.
+        /// Rules for the end of the message.
         rules: MessageRules,
     },
-    /// Begin a recording that goes on while the program does.
+    /// Starts a recording that continues beside the program.
     Record(Ticket),
-    /// Leave a gap in a recording, or go on with it.
+    /// Pauses or resumes a recording.
     PauseRecording {
-        /// The recording.
+        /// Ticket of the recording.
         ticket: Ticket,
-        /// Whether the gap begins.
+        /// Pause (`true`) or resume (`false`).
         on: bool,
     },
-    /// Call somebody, and join them with the caller. Blocking until they answer; its ticket stays open until they leave.
+    /// Calls the targets, and joins the first that answers with the caller. Blocking until one answers; the ticket stays open
+    /// until that party leaves.
     Dial {
-        /// Its name.
+        /// Ticket that the answers repeat.
         ticket: Ticket,
-        /// Called in turn until one answers; at least one.
+        /// Targets that are called in turn until one answers; at least one.
         targets: Vec<Target>,
-        /// How long each may ring; `None`: as long as any leg.
+        /// Maximum ring time of each target; `None`: the default of every leg.
         ring: Option<Duration>,
-        /// Caller identity that is shown to them, as written; `None`: as for any call.
+        /// Caller identity that is shown to the targets, as written; `None`: the default of every call.
         from: Option<String>,
     },
-    /// Give the caller to somebody else. Blocking.
+    /// Hands the caller to another party. Blocking.
     Transfer {
-        /// Its name.
+        /// Ticket that the answer repeats.
         ticket: Ticket,
-        /// Called in turn until one answers; at least one.
+        /// Targets that are called in turn until one answers; at least one.
         targets: Vec<Target>,
-        /// How long each may ring; `None`: as long as any leg.
+        /// Maximum ring time of each target; `None`: the default of every leg.
         ring: Option<Duration>,
-        /// Caller identity that is shown to them, as written; `None`: as for any call.
+        /// Caller identity that is shown to the targets, as written; `None`: the default of every call.
         from: Option<String>,
     },
-    /// Ask a server for the next program. Blocking.
+    /// Requests the next program from a server. Blocking.
     Fetch {
-        /// Its name.
+        /// Ticket that the answer repeats.
         ticket: Ticket,
-        /// An absolute URL, http or https.
+        /// Absolute URL, http or https.
         url: String,
-        /// Its body, as fields of a JSON object.
+        /// Fields of the JSON object in the request body.
         payload: BTreeMap<String, String>,
     },
-    /// End what the ticket names; nothing is to be answered.
+    /// Stops the ticket's action; the driver sends no answer.
     Stop(Ticket),
-    /// Hang up the caller.
+    /// Hangs up the caller with this cause.
     HangUp(HangupCause),
-    /// Tell the control plane.
+    /// Reports this to the control plane.
     Tell(Notice),
-    /// The script has ended: its last effect.
+    /// Ends the script: this is its last effect.
     Done(Ended),
 }
 
 impl Effect {
-    /// The ticket that a blocking effect opens.
+    /// Returns the ticket that a blocking effect opens; `None`: the effect does not block.
     pub fn blocks(&self) -> Option<Ticket> {
         match self {
             Effect::Play { ticket, .. }
@@ -115,192 +121,192 @@ impl Effect {
     }
 }
 
-/// Something to be heard.
+/// A sound for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sound {
-    /// A file of the media store, by its name.
+    /// A file in the media store, by name.
     Media(String),
-    /// Tones together.
+    /// Tones that sound together.
     Tone {
         /// 1 to [`super::TONES_MAX`] frequencies, each 20 to 3,400 Hz.
         hz: Vec<u16>,
-        /// 20 to [`super::TONE_MS_MAX`].
+        /// Duration in milliseconds, 20 to [`super::TONE_MS_MAX`].
         duration_ms: u32,
     },
-    /// A text in words.
+    /// A text that is spoken.
     Speech {
-        /// 1 to [`super::TEXT_MAX`] characters.
+        /// Text of 1 to [`super::TEXT_MAX`] characters.
         text: String,
-        /// BCP 47.
+        /// Language of the text as a BCP 47 tag.
         language: String,
     },
 }
 
-/// How digits are collected.
+/// Rules of a collection of digits: how many it takes, and when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatherRules {
-    /// Fewer are too few, 0 to `max`.
+    /// Minimum number of digits for success, 0 to `max`.
     pub min: u8,
-    /// As many are complete, 1 to [`super::DIGITS_MAX`].
+    /// Number of digits that completes the collection, 1 to [`super::DIGITS_MAX`].
     pub max: u8,
-    /// The key that completes them, and is none of them; `None`: every key is a digit.
+    /// Key that completes the collection without being part of it; `None`: every key is a digit.
     pub finish: Option<char>,
-    /// How long the first key is waited for.
+    /// Time to wait for the first key.
     pub first: Duration,
-    /// How long each further key is waited for.
+    /// Time to wait for each further key.
     pub between: Duration,
 }
 
-/// How a message is recorded.
+/// Rules for recording a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageRules {
-    /// Longest message.
+    /// Maximum length of the message.
     pub longest: Duration,
-    /// The message ends when the caller has been silent for so long; the silence belongs to it.
+    /// Silence of the caller that ends the message; the silence is part of it.
     pub silence: Duration,
-    /// The key that ends it; `None`: no key does.
+    /// Key that ends the message; `None`: no key does.
     pub finish: Option<char>,
-    /// A beep is heard before.
+    /// Play a beep before the message.
     pub beep: bool,
 }
 
-/// News for the control plane.
+/// A report for the control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
-    /// A step has begun. Labels and jumps are not told.
+    /// A step has started. Labels and jumps are not reported.
     Started(StepAt),
-    /// A step that was told as started has ended. A recording's step ends with the recording.
+    /// A step that was reported as started has ended. A recording's step ends with the recording.
     Ended(StepAt, StepEnd),
-    /// The fallback program runs from now on, because the next program could not be had.
+    /// The fallback program runs from now on, because the next program could not be fetched.
     FellBack(FetchFailure),
 }
 
-/// Which step of which program.
+/// Position of a step: its program and its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StepAt {
-    /// The script's programs are counted from 0.
+    /// Index of the program in the script, starting at 0.
     pub program: u32,
-    /// The program's steps are counted from 0, with its labels.
+    /// Index of the step in the program, starting at 0 and including labels.
     pub step: usize,
-    /// What it does.
+    /// Verb of the step.
     pub verb: Verb,
 }
 
-/// What a step does.
+/// Verb of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
-    /// A place to jump to.
+    /// Marks a place to jump to.
     Label,
     /// Plays media or a tone.
     Play,
     /// Speaks a text.
     Speak,
-    /// Collects digits.
+    /// Collects digits from the caller.
     Gather,
-    /// Records.
+    /// Starts, pauses, resumes or stops a recording, or records a message.
     Record,
-    /// Calls somebody, and comes back to the program.
+    /// Calls a target, and returns to the program.
     Dial,
-    /// Gives the caller away.
+    /// Hands the caller to another party.
     Transfer,
-    /// Waits.
+    /// Waits for a fixed time.
     Pause,
-    /// Hangs up.
+    /// Hangs up the caller.
     Hangup,
-    /// Goes on elsewhere.
+    /// Continues at a label.
     Jump,
     /// Fetches the next program.
     Webhook,
 }
 
-/// How a step ended.
+/// Result of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepEnd {
-    /// It did what it says.
+    /// The step did what it says.
     Completed,
-    /// There was nothing to do: a text without words, a recording that does not run.
+    /// There was nothing to do: the text has no words, or the recording is not running.
     Skipped,
     /// The sound could not be played.
     Failed,
-    /// It was cut short.
+    /// The step was stopped before its end.
     Stopped,
-    /// Digits were collected, or not.
+    /// A collection of digits has ended.
     Gathered {
-        /// Where the program goes on.
+        /// Branch that the program takes.
         branch: GatherBranch,
-        /// What was pressed; `None`: it is secret.
+        /// Digits that were pressed; `None`: they are secret.
         digits: Option<String>,
     },
     /// A recording has ended.
     Recorded {
-        /// Why.
+        /// Reason why the recording has ended.
         end: RecordEnd,
-        /// Its length.
+        /// Length of the recording.
         duration: Duration,
     },
-    /// Nobody who was dialled answered.
+    /// None of the dialled targets answered.
     NotReached(HangupCause),
-    /// The caller talked with who was dialled.
+    /// The caller has talked with the dialled party for this long.
     Talked(Duration),
-    /// The caller is in other hands.
+    /// The caller has been handed to another party.
     Transferred,
-    /// The next program is here.
+    /// The next program has been fetched.
     Fetched {
-        /// Its steps.
+        /// Number of steps in the program, including labels.
         steps: usize,
     },
-    /// There is no next program.
+    /// The next program could not be fetched.
     NotFetched(FetchFailure),
 }
 
-/// What a collection of digits led to.
+/// Branch that a collection of digits leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GatherBranch {
-    /// They are what was wanted.
+    /// The digits are what was expected.
     Digits,
     /// No key was pressed.
     Timeout,
-    /// Too few, or none of the choices.
+    /// Too few digits, or none of the choices.
     Invalid,
 }
 
-/// Why a script has ended.
+/// Reason why a script has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// Its last step is done: the caller was hung up.
+    /// Its last step has ended: the caller was hung up.
     Finished,
-    /// By its step `hangup`.
+    /// Its step `hangup` has hung up the caller.
     HungUp,
-    /// The caller is in other hands.
+    /// The caller has been handed to another party.
     Transferred,
     /// The caller hung up.
     FarEndGone,
     /// The program was taken away.
     Withdrawn,
-    /// It did more than a script may: the caller was hung up.
+    /// It exceeded a limit of scripts: the caller was hung up.
     Bound(Bound),
-    /// The next program could not be had, and there is no fallback (any more): the caller was hung up.
+    /// The next program could not be fetched, and there is no fallback (any more): the caller was hung up.
     NotFetched(FetchFailure),
 }
 
-/// What a script has too much of.
+/// Limit that a script has exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// [`super::Limits::steps`].
+    /// Number of steps in its life, [`super::Limits::steps`].
     Steps,
-    /// [`super::Limits::burst`]: it goes round without time passing.
+    /// Number of steps within a second, [`super::Limits::burst`]: it loops without time passing.
     Burst,
-    /// [`super::Limits::time`].
+    /// Running time, [`super::Limits::time`].
     Time,
-    /// [`super::Limits::fetches`].
+    /// Number of fetched programs, [`super::Limits::fetches`].
     Fetches,
-    /// [`super::VARIABLES_MAX`].
+    /// Number of variables, [`super::VARIABLES_MAX`].
     Variables,
 }

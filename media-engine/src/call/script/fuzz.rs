@@ -6,20 +6,20 @@ use super::{
     DialOutcome, Effect, GatherEnd, Input, Limits, PROGRAM_BYTES, PlayEnd, Program, RecordEnd, Script, Start, Variables,
 };
 
-/// Longest path or text of an error, in characters: several times longer than any that is wanted.
+/// Maximum length of an error's path or text in characters: several times the length of any real one.
 const ERROR_MAX: usize = 512;
 
-/// Parses bytes as a program. What is refused has an error that names its place; what is not runs to its end, when every effect is
-/// answered at once.
+/// Parses bytes as a program. A refused program must have an error that names its place; an accepted program is run to its end,
+/// with every effect answered at once.
 ///
 /// # Panics
-/// When the parser or the interpreter breaks a promise.
+/// Panics when the parser or the interpreter breaks an invariant.
 pub fn fuzz_program(bytes: &[u8], now: Instant) {
     let program = match Program::parse(bytes) {
         Ok(program) => program,
         Err(error) => {
             let is_placed = error.path == "program" || error.path.starts_with("steps[");
-            assert!(is_placed, "{error:?} has no place");
+            assert!(is_placed, "{error:?} does not name its place");
             for text in [&error.path, &error.problem] {
                 assert!((1..=ERROR_MAX).contains(&text.chars().count()), "{error:?} is too long or empty");
                 assert!(!text.chars().any(char::is_control), "{error:?} has control characters");
@@ -35,16 +35,16 @@ fn run(program: Program, mut now: Instant) {
     let limits = Limits { steps: 500, ..Limits::default() };
     let start = Start { program: program.clone(), fallback: Some(program), variables: Variables::default(), limits };
     let (mut script, mut effects) = Script::new(start, now);
-    // A step has one answer, a dial two.
+    // A step has one answer, except a dial, which has two.
     for n in 0..=2 * limits.steps {
-        let Some(last) = effects.last() else { panic!("nothing follows an answer") };
+        let Some(last) = effects.last() else { panic!("the script returned no effect for an answer") };
         if matches!(last, Effect::Done(_)) {
             assert!(script.is_over() && script.poll_timeout().is_none());
             return;
         }
         let answer = effects.iter().rev().find_map(|effect| answer(effect, n)).unwrap_or(Input::Timeout);
         now = match answer {
-            Input::Timeout => script.poll_timeout().expect("something is waited for"),
+            Input::Timeout => script.poll_timeout().expect("a script without an open effect has a time-out"),
             _ => now + Duration::from_millis(100),
         };
         let ticket = match answer {
@@ -56,10 +56,10 @@ fn run(program: Program, mut now: Instant) {
             effects = script.handle(Input::Dialled(ticket, DialOutcome::Ended), now);
         }
     }
-    panic!("it does not end");
+    panic!("the script does not end within its limit of steps");
 }
 
-/// What a caller does who presses 1 whenever a key is wanted.
+/// Returns the answer of a caller who presses 1 whenever a key is wanted.
 fn answer(effect: &Effect, n: u32) -> Option<Input> {
     Some(match *effect {
         Effect::Play { ticket, .. } => Input::Played(ticket, PlayEnd::Done),

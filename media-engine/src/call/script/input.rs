@@ -1,4 +1,4 @@
-//! What reaches a running script.
+//! Answers and events that reach a running script.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::Ticket;
 use crate::error::HangupCause;
 
-/// What happened.
+/// An answer to an effect, or an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
@@ -15,114 +15,114 @@ pub enum Input {
     Played(Ticket, PlayEnd),
     /// A collection of digits has ended.
     Gathered {
-        /// Which.
+        /// Ticket of the [`super::Effect::Gather`].
         ticket: Ticket,
-        /// The digits, without the finish key.
+        /// Digits that were pressed, without the finish key.
         digits: String,
-        /// Why there are no more.
+        /// Reason why the collection has ended.
         end: GatherEnd,
     },
     /// A recording has ended.
     RecordEnded {
-        /// Which.
+        /// Ticket of the recording.
         ticket: Ticket,
-        /// Why.
+        /// Reason why the recording has ended.
         end: RecordEnd,
-        /// Its length.
+        /// Length of the recording.
         duration: Duration,
     },
-    /// Somebody who was dialled answered, could not be reached, or left.
+    /// A dialled target has answered, could not be reached, or has left.
     Dialled(Ticket, DialOutcome),
-    /// The caller is in other hands, or nobody would take them.
+    /// The caller has been handed to another party, or no target accepted.
     Transferred(Ticket, Result<(), HangupCause>),
-    /// The answer of a server of programs: its whole body.
+    /// The answer of a program server: its whole body.
     Fetched(Ticket, Result<Vec<u8>, FetchFailure>),
-    /// The caller hung up, or is lost for good.
+    /// The caller has hung up, or is lost for good.
     FarEndGone,
-    /// The program is taken away: the call has ended, or somebody else decides about the caller.
+    /// The program is taken away: the call has ended, or another part of the system now decides about the caller.
     Withdrawn,
-    /// [`super::Script::poll_timeout`] has come.
+    /// The time of [`super::Script::poll_timeout`] has come.
     Timeout,
 }
 
-/// How a sound ended.
+/// Reason why a sound has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlayEnd {
     /// The caller heard all of it.
     Done,
-    /// Somebody cut it short.
+    /// The sound was stopped before its end.
     Stopped,
-    /// There is no such media, or its text could not be spoken.
+    /// The media does not exist, or its text could not be spoken.
     Failed,
 }
 
-/// Why no more digits are collected.
+/// Reason why a collection of digits has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GatherEnd {
-    /// As many as may be are there.
+    /// The maximum number of digits has been reached.
     Length,
     /// The finish key was pressed.
     FinishKey,
-    /// No key came, or no further one.
+    /// No key, or no further key, came in time.
     Timeout,
-    /// Somebody stopped it.
+    /// A request stopped the collection.
     Stopped,
     /// The caller has left.
     FarEndGone,
 }
 
-/// Why a recording ended.
+/// Reason why a recording has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordEnd {
-    /// The caller was silent for as long as a message allows.
+    /// The caller was silent for as long as the message allows.
     Silence,
     /// The finish key was pressed.
     FinishKey,
-    /// It is as long as it may be.
+    /// The recording has reached its maximum length.
     Longest,
-    /// Somebody stopped it.
+    /// A request stopped the recording.
     Stopped,
-    /// It could not be written.
+    /// The recording could not be written.
     Failed,
     /// The caller has left.
     FarEndGone,
 }
 
-/// What came of a dial.
+/// Result of a dial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DialOutcome {
-    /// One of the targets answered, and is joined with the caller.
+    /// One of the targets has answered and is joined with the caller.
     Answered,
-    /// None of them answered; the cause is that of the last one.
+    /// No target answered; the cause is that of the last one.
     Failed(HangupCause),
-    /// Who had answered has left, and the caller is still there.
+    /// The target that answered has left, and the caller is still there.
     Ended,
 }
 
-/// Why a fetched program cannot be run.
+/// Reason why a fetched program cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum FetchFailure {
-    /// The server took too long.
-    #[error("the server of the program took too long to answer")]
+    /// The server took too long to answer.
+    #[error("the program server took too long to answer")]
     Slow,
-    /// No connection, or it broke.
-    #[error("the server of the program cannot be reached")]
+    /// The server could not be reached, or the connection broke.
+    #[error("the program server cannot be reached")]
     Unreachable,
-    /// It answered with another HTTP status than 200.
-    #[error("the server of the program answered with status {0}")]
+    /// The server answered with an HTTP status other than 200.
+    #[error("the program server answered with status {0}")]
     Status(u16),
-    /// Its answer is longer than a program may be.
+    /// The answer is longer than a program may be.
     #[error("the server's answer is longer than a program may be")]
     TooLarge,
-    /// Its address may not be asked.
-    #[error("the program's address may not be asked")]
+    /// The address of the program may not be requested.
+    #[error("the program's address may not be requested")]
     Forbidden,
-    /// Its answer is no program; the text names the field.
-    #[error("the server's answer is no program: {0}")]
+    /// The answer is not a program; the text names the field.
+    #[error("the server's answer is not a program: {0}")]
     Malformed(String),
 }

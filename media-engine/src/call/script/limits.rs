@@ -1,54 +1,54 @@
-//! How large a program may be, and how much it may do.
+//! Limits on the size of a program, and on what it may do.
 
 use std::time::Duration;
 
-/// Longest program, in bytes of JSON.
+/// Maximum size of a program, in bytes of JSON.
 pub const PROGRAM_BYTES: usize = 64 * 1_024;
-/// Most steps of one program.
+/// Maximum number of steps in one program.
 pub const STEPS_MAX: usize = 256;
-/// Most labels of one program.
+/// Maximum number of labels in one program.
 pub const LABELS_MAX: usize = 128;
-/// How deep the JSON of a program may be nested: the frequencies of a tone in a prompt of a gather are as deep.
+/// Maximum nesting depth of a program's JSON: as deep as the frequencies of a tone in a prompt of a gather.
 pub(super) const DEPTH_MAX: u8 = 8;
-/// Longest text that is spoken, as written and as substituted, in characters.
+/// Maximum length of a spoken text, as written and as substituted, in characters.
 pub const TEXT_MAX: usize = 1_000;
-/// Most prompts of one gather.
+/// Maximum number of prompts in one gather.
 pub const PROMPTS_MAX: usize = 16;
-/// Most digits of one gather.
+/// Maximum number of digits in one gather.
 pub const DIGITS_MAX: u8 = 64;
-/// Most tones that sound together.
+/// Maximum number of tones that sound together.
 pub const TONES_MAX: usize = 4;
-/// Longest tone.
+/// Maximum length of a tone, in milliseconds.
 pub const TONE_MS_MAX: u32 = 10_000;
-/// Longest pause.
+/// Maximum length of a pause, in milliseconds.
 pub const PAUSE_MS_MAX: u32 = 60_000;
-/// Longest message.
+/// Maximum length of a message, in seconds.
 pub const MESSAGE_S_MAX: u32 = 3_600;
-/// Most fields of a webhook's payload.
+/// Maximum number of fields in a webhook's payload.
 pub const PAYLOAD_MAX: usize = 32;
-/// Longest URL, in bytes.
+/// Maximum length of a URL, in bytes.
 pub const URL_MAX: usize = 2_048;
-/// Most variables at once.
+/// Maximum number of variables at once.
 pub const VARIABLES_MAX: usize = 64;
-/// Longest value of a variable or of a payload's field, in characters; longer ones are cut.
+/// Maximum length of a variable's value or a payload field, in characters; longer values are cut.
 pub const VALUE_MAX: usize = 256;
-/// Longest name of a variable or label.
+/// Maximum length of the name of a variable or label, in characters.
 pub(super) const NAME_MAX: usize = 32;
 
-/// What a script may do in its whole life.
+/// Limits on a script over its whole life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Steps, over all its programs.
+    /// Maximum number of steps, over all its programs.
     pub steps: u32,
-    /// Steps within one second: a loop in which no time passes has more.
+    /// Maximum number of steps within one second; a loop in which no time passes exceeds it.
     pub burst: u32,
-    /// Its time, without the time in which the caller talks with somebody who was dialled.
+    /// Maximum running time, not counting the time in which the caller talks with a dialled party.
     pub time: Duration,
-    /// Programs that it fetches.
+    /// Maximum number of programs that it fetches.
     pub fetches: u32,
-    /// How long the server of programs may take for one.
+    /// Time in which the program server must answer one fetch.
     pub fetch: Duration,
-    /// Longest program that is fetched; never more than [`PROGRAM_BYTES`].
+    /// Maximum size of a fetched program in bytes; never more than [`PROGRAM_BYTES`].
     pub program_bytes: usize,
 }
 

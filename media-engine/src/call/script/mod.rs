@@ -10,38 +10,46 @@
 //!   step ─ instant ─▶ next step …  ─ blocking ─▶ one open ticket ─ its answer ─▶ next step or branch ─▶ Done, once
 //! ```
 //!
-//! # For whoever drives it
+//! # For the driver
 //!
-//! An effect that takes time carries a [`Ticket`]. The driver begins it, and answers with the same ticket when it has ended.
-//! [`Effect::Stop`] closes a ticket at once: end what it names, and answer nothing. Answers to closed tickets are ignored, so that
-//! a driver need not guard against races.
+//! An effect that takes time carries a [`Ticket`]. The driver starts the action, and answers with the same ticket when it has
+//! ended. [`Effect::Stop`] closes a ticket at once: stop the action, and send no answer. Answers to closed tickets are ignored,
+//! so that a driver need not guard against races.
 //!
-//! | effect | to be done | answered by |
-//! |---|---|---|
-//! | [`Effect::Play`] | play the sound to the caller | [`Input::Played`] |
-//! | [`Effect::Gather`] | play the prompts in turn, collect digits from the caller; with `barge_in` a key ends the prompts and counts, else keys count from the prompts' end on; the first timeout begins there too | [`Input::Gathered`] |
-//! | [`Effect::RecordMessage`] | beep if wanted, then record the caller alone, until silence, the key, or the longest time | [`Input::RecordEnded`] |
-//! | [`Effect::Record`] | begin a recording of its own, which goes on while the program does | [`Input::RecordEnded`], only if it ends by itself |
-//! | [`Effect::PauseRecording`] | leave a gap in that recording, or go on with it | – |
-//! | [`Effect::Dial`] | call the targets in turn, each for the ring time; the caller hears ring-back. Join the first that answers with the caller | [`Input::Dialled`]: `Failed`, or `Answered` and later `Ended` when the dialled party has left and the caller is still there |
-//! | [`Effect::Transfer`] | call the targets in turn, and give the caller to the first that answers | [`Input::Transferred`] |
-//! | [`Effect::Fetch`] | POST the payload as a JSON object; give back the whole body of a 200 | [`Input::Fetched`] |
-//! | [`Effect::Stop`] | end what the ticket names: silence a sound, drop a collection or a request, end a recording, hang up who was dialled | – |
-//! | [`Effect::HangUp`] | hang up the caller | – |
-//! | [`Effect::Tell`] | tell the control plane how far the program is | – |
-//! | [`Effect::Done`] | drop the script: it was the last effect | – |
+//! - [`Effect::Play`]: play the sound to the caller. Answer: [`Input::Played`].
+//! - [`Effect::Gather`]: play the prompts in turn, and collect digits from the caller. With `barge_in`, a key ends the prompts and
+//!   counts; otherwise keys count from the end of the prompts. The first timeout starts there too. Answer: [`Input::Gathered`].
+//! - [`Effect::RecordMessage`]: beep if wanted, then record only the caller, until silence, the finish key, or the maximum length.
+//!   Answer: [`Input::RecordEnded`].
+//! - [`Effect::Record`]: start a separate recording, which continues beside the program. Answer: [`Input::RecordEnded`], only if it
+//!   ends by itself.
+//! - [`Effect::PauseRecording`]: pause that recording, or resume it. No answer.
+//! - [`Effect::Dial`]: call the targets in turn, each for the ring time, while the caller hears ring-back; join the first that
+//!   answers with the caller. Answer: [`Input::Dialled`] with `Failed`, or with `Answered` and later `Ended`, when the dialled party
+//!   has left and the caller is still there.
+//! - [`Effect::Transfer`]: call the targets in turn, and hand the caller to the first that answers. Answer: [`Input::Transferred`].
+//! - [`Effect::Fetch`]: POST the payload as a JSON object, and return the whole body of a 200. Answer: [`Input::Fetched`].
+//! - [`Effect::Stop`]: stop the ticket's action: silence a sound, drop a collection or a request, end a recording, hang up the
+//!   dialled party. No answer.
+//! - [`Effect::HangUp`]: hang up the caller. No answer.
+//! - [`Effect::Tell`]: report the progress of the program to the control plane. No answer.
+//! - [`Effect::Done`]: drop the script; this was its last effect. No answer.
 //!
-//! - The effects of one input are carried out in their order.
-//! - A body is read up to [`Limits::program_bytes`] and one byte more: a longer one is refused here, with the same words.
-//! - A recording of a message that ends because the caller hung up is answered with [`RecordEnd::FarEndGone`] and its duration, before
+//! Rules for the driver:
+//!
+//! - The effects of one input are carried out in order.
+//! - Read a body up to [`Limits::program_bytes`] plus one byte: a longer one is refused here, with the same error.
+//! - A message recording that ends because the caller hung up is answered with [`RecordEnd::FarEndGone`] and its duration, before
 //!   or instead of [`Input::FarEndGone`].
-//! - [`Input::Withdrawn`] takes the program away: the call has ended, or somebody else decides about the caller from now on.
-//! - A fetch follows no redirect: that is another status than 200.
-//! - [`Input::Withdrawn`] stops a dial as everything else. Where the dialled party is to stay with the caller, leave that stop out.
-//! - Which media, numbers and addresses an organization may use is decided by the driver: here they have a form, no more.
+//! - [`Input::Withdrawn`] takes the program away: the call has ended, or another part of the system decides about the caller from
+//!   now on.
+//! - A fetch follows no redirect: a redirect is a status other than 200.
+//! - [`Input::Withdrawn`] stops a dial like everything else. If the dialled party is to stay with the caller, ignore that stop.
+//! - The driver decides which media, numbers and addresses an organization may use: here, only their form is checked.
 //!
-//! Invariants (`tests/model`): a script ends, and says so once, as its last effect; then no ticket is open and no input has an effect;
-//! at no time are two blocking effects open; each step that was told as started is told as ended. Not here: media, legs, HTTP, files.
+//! Invariants (`tests/model`): a script ends, and reports so once, with its last effect; after that, no ticket is open and no
+//! input has an effect; two blocking effects are never open at the same time; each step that was reported as started is reported
+//! as ended. Not here: media, legs, HTTP, files.
 
 mod effect;
 mod fuzz;

@@ -1,4 +1,4 @@
-//! A program that was read and checked: its steps, with labels turned into places.
+//! A program that has been parsed and checked: its steps, with labels resolved to places.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,40 +18,40 @@ pub struct Program {
 }
 
 impl Program {
-    /// Reads a program: a JSON list of steps (`docs/programs.md`).
+    /// Parses a program: a JSON list of steps (`docs/programs.md`).
     ///
     /// # Errors
-    /// [`ProgramError`] names the field and what was expected there.
+    /// [`ProgramError`] names the field and what was expected there; its author must correct it.
     pub fn parse(bytes: &[u8]) -> Result<Program, ProgramError> {
         parse::program(bytes)
     }
 
-    /// A program that is fetched: for a number that has only the address of one.
+    /// Creates a program that fetches the real one, for a number that has only a URL.
     ///
     /// # Errors
-    /// [`ProgramError`] says what is wrong with the URL.
+    /// [`ProgramError`] says what is wrong with the URL; its author must correct it.
     pub fn at_url(url: &str) -> Result<Program, ProgramError> {
         let url = parse::url(url)?;
         Ok(Program { steps: vec![Step::Webhook(Webhook { url, payload: None })] })
     }
 
-    /// How many steps it has, with its labels.
+    /// Returns the number of steps, including labels.
     pub fn steps(&self) -> usize {
         self.steps.len()
     }
 }
 
-/// Whom a step calls.
+/// Target that a step calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// An agent, by SIP user name.
     Agent(String),
-    /// A number or a URI, as it was written: it has not been judged.
+    /// A number or a URI as written; it has not been checked against the dial rules.
     To(String),
 }
 
-/// Index of the step at which a program goes on.
+/// Index of the step at which a program continues.
 pub(super) type Place = usize;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Step {
         }
     }
 
-    /// Whether it takes no time, and nothing of the caller: such steps may run while the caller talks with somebody.
+    /// Returns whether the step takes no time and does not concern the caller: such steps may run while the caller talks.
     pub(super) fn is_instant(&self) -> bool {
         match self {
             Step::Label | Step::Jump(_) => true,
@@ -101,7 +101,7 @@ impl Step {
     }
 }
 
-/// Something to be heard, before its values are known.
+/// A sound whose variables have not been substituted yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Prompt {
     Media(String),
@@ -110,7 +110,7 @@ pub(super) enum Prompt {
 }
 
 impl Prompt {
-    /// `None`: its text has no words.
+    /// Substitutes the variables; `None`: the text has no words.
     pub(super) fn fill(&self, variables: &Variables) -> Option<Sound> {
         match self {
             Prompt::Media(name) => Some(Sound::Media(name.clone())),
@@ -128,9 +128,9 @@ pub(super) struct Gather {
     pub(super) rules: GatherRules,
     pub(super) prompts: Vec<Prompt>,
     pub(super) barge_in: bool,
-    /// The variable that holds what was pressed.
+    /// Variable that receives the pressed digits.
     pub(super) into: Name,
-    /// What was pressed is not told.
+    /// The pressed digits are not reported.
     pub(super) secret: bool,
     pub(super) on_digits: OnDigits,
     pub(super) on_timeout: Option<Place>,
@@ -139,9 +139,9 @@ pub(super) struct Gather {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OnDigits {
-    /// Whatever they are.
+    /// Accepts any digits.
     Any(Option<Place>),
-    /// These, and no others.
+    /// Accepts only these digits.
     Choices(BTreeMap<String, Place>),
 }
 
@@ -153,7 +153,7 @@ pub(super) enum Record {
     Stop,
     Message {
         rules: MessageRules,
-        /// The variable that holds the message's length in seconds.
+        /// Variable that receives the message's length in seconds.
         into: Option<Name>,
     },
 }
@@ -161,7 +161,7 @@ pub(super) enum Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Dial {
     pub(super) callees: Callees,
-    /// The variable that holds what came of it.
+    /// Variable that receives the result of the dial.
     pub(super) into: Option<Name>,
     pub(super) on_answered: Option<Place>,
     pub(super) on_failed: Option<Place>,
@@ -184,14 +184,14 @@ pub(super) struct Callees {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Jump {
     pub(super) to: Place,
-    /// How often, in the life of the program; then the next step follows.
+    /// Number of times that the jump is taken in the life of the program; after that, the next step follows.
     pub(super) times: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Webhook {
     pub(super) url: String,
-    /// `None`: all variables.
+    /// Fields that are sent; `None`: all variables.
     pub(super) payload: Option<BTreeMap<String, Template>>,
 }
 

@@ -1,4 +1,4 @@
-//! The machine that runs a program: what it waits for, what its answers lead to, and how it ends.
+//! The machine that runs a program: what it waits for, what the answers lead to, and how it ends.
 //!
 //! ```text
 //!            ┌────────────── answer, time-out ◀──────────────┐
@@ -8,8 +8,11 @@
 //!            └─ last step, hangup, bound, no program ─▶ Over          (from everywhere: caller gone, withdrawn)
 //! ```
 //!
-//! Running is a state within one input only. While the caller talks with somebody, instant steps may run (`on_answered`); the first
-//! other one waits until the conversation has ended.
+//! `Running` is a state within one input only. While the caller talks, instant steps may run (`on_answered`); the first other
+//! step waits until the conversation has ended.
+//!
+//! Invariants: at most one step waits at a time, and it holds the only blocking ticket; answers to other tickets have no effect;
+//! `finish` is the only way to `Over`. Not here: the steps themselves (`steps`), and parsing (`parse`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,58 +25,58 @@ use super::program::{Place, Program};
 use super::text::{Name, Variables};
 use crate::error::HangupCause;
 
-/// What a script begins with.
+/// Program and limits that a script starts with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// What it runs.
+    /// Program that runs first.
     pub program: Program,
-    /// What it runs, once, when the next program cannot be had.
+    /// Program that runs, once, when the next program cannot be fetched.
     pub fallback: Option<Program>,
-    /// What it knows, such as the caller's number.
+    /// Initial variables, such as the caller's number.
     pub variables: Variables,
-    /// What it may do.
+    /// Limits over the life of the script.
     pub limits: Limits,
 }
 
-/// A program that runs.
+/// A running program with its state.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub(super) program: Arc<Program>,
     fallback: Option<Program>,
     pub(super) limits: Limits,
     pub(super) variables: Variables,
-    /// Programs that were begun, less one.
+    /// Number of programs that were replaced.
     generation: u32,
-    /// The next step.
+    /// Index of the next step.
     pub(super) next: Place,
     pub(super) state: State,
-    /// The conversation with somebody who was dialled.
+    /// Conversation with a dialled party.
     pub(super) talk: Option<Talk>,
-    /// The recording that goes on beside the program.
+    /// Recording that continues beside the program.
     pub(super) recording: Option<Recording>,
-    /// How often each jump of the program was taken.
+    /// Number of times that each jump of the program was taken.
     pub(super) jumps: BTreeMap<Place, u32>,
     last_ticket: u64,
     steps: u32,
     pub(super) fetches: u32,
-    /// Steps since the second began that is being looked at.
+    /// Start of the current second, and the number of steps since then.
     burst: (Instant, u32),
-    /// The end of its time; it does not pass while the caller talks.
+    /// End of the running time, which does not pass while the caller talks.
     deadline: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// The next step is to be begun.
+    /// The next step is about to start.
     Running,
-    /// A step has begun, and is not over.
+    /// A step has started and has not ended.
     Waiting(StepAt, Wait),
-    /// The caller talks with somebody: only that conversation's end goes on.
+    /// The caller talks: the program continues when the conversation ends.
     Talking,
     Over,
 }
 
-/// What a step waits for. Only pauses and fetches have an end of their own here.
+/// What a step waits for. Only pauses and fetches have a time-out here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     Play(Ticket),
@@ -106,17 +109,17 @@ impl Wait {
     }
 }
 
-/// A conversation with somebody who was dialled.
+/// A conversation with a dialled party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Talk {
     pub(super) ticket: Ticket,
     pub(super) at: StepAt,
     pub(super) since: Instant,
-    /// Where the program goes on; `None`: where it waits.
+    /// Place where the program continues; `None`: the place where it waits.
     pub(super) on_ended: Option<Place>,
 }
 
-/// A recording that goes on beside the program.
+/// A recording that continues beside the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Recording {
     pub(super) ticket: Ticket,
@@ -125,7 +128,7 @@ pub(super) struct Recording {
 }
 
 impl Script {
-    /// Begins a program: the script, and its first effects.
+    /// Starts a program, and returns the script with its first effects.
     pub fn new(start: Start, now: Instant) -> (Script, Vec<Effect>) {
         let Start { program, fallback, variables, limits } = start;
         let mut script = Script {
@@ -150,7 +153,7 @@ impl Script {
         (script, out)
     }
 
-    /// What an input leads to; nothing after [`Effect::Done`].
+    /// Takes an input and returns its effects; there are none after [`Effect::Done`].
     pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
         match input {
@@ -158,7 +161,7 @@ impl Script {
             Input::FarEndGone => self.finish(Ended::FarEndGone, None, &mut out),
             Input::Withdrawn => self.finish(Ended::Withdrawn, None, &mut out),
             input => {
-                // What is overdue is over, whatever has come a moment later.
+                // An overdue step has ended, even if its answer has arrived just now.
                 self.expire(now, &mut out);
                 self.take(input, now, &mut out);
                 self.run(now, &mut out);
@@ -167,7 +170,7 @@ impl Script {
         out
     }
 
-    /// When [`Input::Timeout`] is due; `None`: never, unless another input changes that.
+    /// Returns when [`Input::Timeout`] is due; `None`: never, unless another input changes that.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.deadline.filter(|_| self.talk.is_none());
         match self.state {
@@ -177,12 +180,12 @@ impl Script {
         }
     }
 
-    /// Whether [`Effect::Done`] was said.
+    /// Returns whether [`Effect::Done`] has been returned.
     pub fn is_over(&self) -> bool {
         self.state == State::Over
     }
 
-    /// What it knows.
+    /// Returns the variables of the script.
     pub fn variables(&self) -> &Variables {
         &self.variables
     }
@@ -201,7 +204,7 @@ impl Script {
         }
     }
 
-    /// Takes an answer, unless its ticket is not open or belongs to something else.
+    /// Takes an answer, unless its ticket is closed or belongs to something else.
     fn take(&mut self, input: Input, now: Instant, out: &mut Vec<Effect>) {
         let (at, wait) = match self.state {
             State::Waiting(at, wait) => (Some(at), Some(wait)),
@@ -229,7 +232,7 @@ impl Script {
         }
     }
 
-    /// Begins steps until one of them takes time.
+    /// Starts steps until one of them takes time.
     fn run(&mut self, now: Instant, out: &mut Vec<Effect>) {
         while self.state == State::Running {
             let program = Arc::clone(&self.program);
@@ -268,19 +271,19 @@ impl Script {
         Ticket(self.last_ticket)
     }
 
-    /// A step is over; the next one follows.
+    /// Ends a step; the next one follows.
     pub(super) fn end_step(&mut self, at: StepAt, end: StepEnd, out: &mut Vec<Effect>) {
         out.push(Effect::Tell(Notice::Ended(at, end)));
         self.state = State::Running;
     }
 
-    /// A step is over; the program goes on at a place, if one is given.
+    /// Ends a step; the program continues at `place` if it is given.
     pub(super) fn end_step_at(&mut self, at: StepAt, end: StepEnd, place: Option<Place>, out: &mut Vec<Effect>) {
         self.next = place.unwrap_or(self.next);
         self.end_step(at, end, out);
     }
 
-    /// Sets a variable. `false`: there are too many, and the script has ended.
+    /// Sets a variable. `false`: there are too many variables, and the script has ended.
     pub(super) fn set(&mut self, name: &Name, value: &str, out: &mut Vec<Effect>) -> bool {
         let is_set = self.variables.set(name.clone(), value).is_ok();
         if !is_set {
@@ -289,7 +292,7 @@ impl Script {
         is_set
     }
 
-    /// Another program takes this one's place.
+    /// Replaces the running program with another one.
     pub(super) fn replace(&mut self, program: Program) {
         self.program = Arc::new(program);
         self.generation += 1;
@@ -297,7 +300,7 @@ impl Script {
         self.jumps.clear();
     }
 
-    /// There is no next program: the fallback runs, once, or it is the end.
+    /// Runs the fallback, once, because there is no next program; without a fallback, the script ends.
     pub(super) fn on_not_fetched(&mut self, at: StepAt, why: FetchFailure, out: &mut Vec<Effect>) {
         self.end_step(at, StepEnd::NotFetched(why.clone()), out);
         match self.fallback.take() {
@@ -324,14 +327,14 @@ impl Script {
         }
     }
 
-    /// A recording has ended by itself.
+    /// Handles a recording that has ended by itself.
     fn on_recording_ended(&mut self, ticket: Ticket, end: RecordEnd, duration: Duration, out: &mut Vec<Effect>) {
         if let Some(recording) = self.recording.take_if(|recording| recording.ticket == ticket) {
             out.push(Effect::Tell(Notice::Ended(recording.at, StepEnd::Recorded { end, duration })));
         }
     }
 
-    /// The time in which the caller talked does not count.
+    /// Extends the running time by the time in which the caller talked.
     pub(super) fn extend(&mut self, talked: Duration) {
         self.deadline = self.deadline.and_then(|deadline| deadline.checked_add(talked));
     }
@@ -341,7 +344,7 @@ impl Script {
         self.finish(Ended::Bound(bound), Some(cause), out);
     }
 
-    /// The end: everything that is open is stopped, and with a cause the caller is hung up.
+    /// Ends the script: everything that is open is stopped, and the caller is hung up if there is a cause.
     pub(super) fn finish(&mut self, ended: Ended, cause: Option<HangupCause>, out: &mut Vec<Effect>) {
         if let State::Waiting(at, wait) = std::mem::replace(&mut self.state, State::Over) {
             out.extend(wait.ticket().map(Effect::Stop));
@@ -356,7 +359,7 @@ impl Script {
         out.push(Effect::Done(ended));
     }
 
-    /// Whether a recording was running.
+    /// Stops the recording; returns whether one was running.
     pub(super) fn stop_recording(&mut self, out: &mut Vec<Effect>) -> bool {
         let Some(recording) = self.recording.take() else { return false };
         out.push(Effect::Stop(recording.ticket));

@@ -1,4 +1,4 @@
-//! What each step begins, and what its answer leads to.
+//! The start of each step, and the effect of its answer.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::run::{Recording, Script, State, Talk, Wait};
 use crate::error::HangupCause;
 
 impl Script {
-    /// Begins a step, which ends at once or leaves the script waiting.
+    /// Starts a step, which ends at once or leaves the script waiting.
     pub(super) fn begin(&mut self, at: StepAt, step: &Step, now: Instant, out: &mut Vec<Effect>) {
         match step {
             Step::Label => return,
@@ -77,13 +77,13 @@ impl Script {
     }
 
     fn record(&mut self, at: StepAt, record: &Record, out: &mut Vec<Effect>) {
-        let did = match record {
+        let is_done = match record {
             Record::Start => {
-                // A second one, never a longer first one.
+                // A second start begins a second recording instead of extending the first.
                 self.stop_recording(out);
                 let ticket = self.ticket();
                 self.recording = Some(Recording { ticket, at, is_paused: false });
-                // Its step ends with it.
+                // This step ends with the recording.
                 return out.push(Effect::Record(ticket));
             }
             Record::Message { rules, .. } => {
@@ -103,7 +103,7 @@ impl Script {
                 }
             }
         };
-        self.end_step(at, if did { StepEnd::Completed } else { StepEnd::Skipped }, out);
+        self.end_step(at, if is_done { StepEnd::Completed } else { StepEnd::Skipped }, out);
     }
 
     fn webhook(&mut self, at: StepAt, webhook: &Webhook, now: Instant, out: &mut Vec<Effect>) {
@@ -117,7 +117,7 @@ impl Script {
         out.push(Effect::Fetch { ticket, url: webhook.url.clone(), payload: webhook.fill(&self.variables) });
     }
 
-    /// The step that is being waited for.
+    /// Returns the step that the script waits for.
     fn step(&self, at: StepAt) -> Option<Step> {
         self.program.steps.get(at.step).cloned()
     }
@@ -126,8 +126,8 @@ impl Script {
         let Some(Step::Gather(gather)) = self.step(at) else { return };
         let digits = if are_keys(digits, &gather.rules) { digits } else { "" };
         let (branch, place) = judge(&gather, digits, end);
-        let told = (!gather.secret).then(|| digits.to_owned());
-        self.end_step_at(at, StepEnd::Gathered { branch, digits: told }, place, out);
+        let reported = (!gather.secret).then(|| digits.to_owned());
+        self.end_step_at(at, StepEnd::Gathered { branch, digits: reported }, place, out);
         if self.set(&gather.into, digits, out) && end == GatherEnd::FarEndGone {
             self.finish(Ended::FarEndGone, None, out);
         }
@@ -161,7 +161,7 @@ impl Script {
                     self.set(&name, result, out);
                 }
             }
-            // They had answered, and were gone before that was told.
+            // The party answered, and had gone before the answer was reported.
             (DialOutcome::Ended, Some(at)) => {
                 self.on_answered(at, ticket, now, out);
                 self.on_talk_ended(ticket, now, out);
@@ -212,13 +212,13 @@ impl From<PlayEnd> for StepEnd {
     }
 }
 
-/// Whether a collection by these rules can have given this.
+/// Returns whether a collection with these rules can have returned these digits.
 fn are_keys(digits: &str, rules: &GatherRules) -> bool {
     digits.len() <= usize::from(rules.max)
         && digits.chars().all(|digit| matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') && Some(digit) != rules.finish)
 }
 
-/// What was pressed, and where the program goes on.
+/// Returns the branch for the pressed digits, and the place where the program continues.
 fn judge(gather: &Gather, digits: &str, end: GatherEnd) -> (GatherBranch, Option<Place>) {
     let invalid = (GatherBranch::Invalid, gather.on_invalid);
     match (&gather.on_digits, end) {
@@ -233,7 +233,7 @@ fn judge(gather: &Gather, digits: &str, end: GatherEnd) -> (GatherBranch, Option
     }
 }
 
-/// What a variable holds of a dial that nobody answered.
+/// Returns the value that a variable receives for a dial that no target answered.
 fn dial_result(cause: &HangupCause) -> &'static str {
     match cause {
         HangupCause::Busy => "busy",

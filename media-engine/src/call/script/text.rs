@@ -1,4 +1,4 @@
-//! Names, variables, and texts with variables in them.
+//! Names, variables, and templates.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -7,11 +7,11 @@ use std::str::FromStr;
 
 use super::limits::{NAME_MAX, VALUE_MAX, VARIABLES_MAX};
 
-/// Name of a variable or label: a letter, then letters, digits and `_`, at most 32.
+/// Name of a variable or label: a letter, then letters, digits and `_`, at most 32 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(String);
 
-/// The text is no [`Name`].
+/// The text is not a [`Name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a name: a letter, then letters, digits and _, at most {NAME_MAX} characters")]
 pub struct BadName;
@@ -39,12 +39,12 @@ impl Borrow<str> for Name {
     }
 }
 
-/// There are [`VARIABLES_MAX`] variables already.
+/// There are already [`VARIABLES_MAX`] variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are {VARIABLES_MAX} variables already")]
+#[error("there are already {VARIABLES_MAX} variables")]
 pub struct TooMany;
 
-/// What a script knows: values by name, bounded in number and length.
+/// Variables of a script: values by name, limited in number and length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<Name, String>);
 
@@ -52,7 +52,7 @@ impl Variables {
     /// Sets a variable; a value of more than [`VALUE_MAX`] characters is cut.
     ///
     /// # Errors
-    /// [`TooMany`] for one more than [`VARIABLES_MAX`]: nothing is changed.
+    /// [`TooMany`] when the variable is new and there are [`VARIABLES_MAX`] already; nothing is changed.
     pub fn set(&mut self, name: Name, value: &str) -> Result<(), TooMany> {
         if self.0.len() >= VARIABLES_MAX && !self.0.contains_key(&name) {
             return Err(TooMany);
@@ -61,12 +61,12 @@ impl Variables {
         Ok(())
     }
 
-    /// The value of a variable; one that was never set is empty.
+    /// Returns the value of a variable; a variable that was never set is empty.
     pub fn value(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// All that were set, by name.
+    /// Returns all variables with their values, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.0.as_str(), value.as_str()))
     }
@@ -83,7 +83,7 @@ enum Piece {
 }
 
 impl Template {
-    /// The error says what was expected.
+    /// Parses a template. The error says what was expected.
     pub(super) fn parse(text: &str) -> Result<Template, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -106,7 +106,7 @@ impl Template {
         Ok(Template(pieces))
     }
 
-    /// The text with its values, cut to `most` characters.
+    /// Returns the text with the values substituted, cut to `most` characters.
     pub(super) fn fill(&self, variables: &Variables, most: usize) -> String {
         let pieces = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => text.as_str(),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_short_words() {
+    fn a_name_is_a_letter_then_up_to_31_letters_digits_or_underscores() {
         for good in ["a", "Digits_2", &"a".repeat(32)] {
             assert_eq!(good.parse::<Name>().map(|name| name.to_string()).as_deref(), Ok(good));
         }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn values_take_the_places_of_their_names() {
+    fn a_template_substitutes_the_values_of_its_variables() {
         let mut variables = Variables::default();
         variables.set(name("digits"), "42").unwrap();
         variables.set(name("nested"), "${digits}").unwrap();
@@ -154,7 +154,11 @@ mod tests {
         for bad in ["${", "${digits", "${}", "${a b}", "${a${digits}}"] {
             assert!(Template::parse(bad).unwrap_err().contains("expected ${NAME}"), "{bad}");
         }
-        assert_eq!(Template::parse("ä${digits}").unwrap().fill(&variables, 2), "ä4", "cut by characters");
+        assert_eq!(
+            Template::parse("ä${digits}").unwrap().fill(&variables, 2),
+            "ä4",
+            "the limit counts characters, not bytes"
+        );
     }
 
     #[test]

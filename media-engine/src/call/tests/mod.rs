@@ -1,4 +1,9 @@
-//! How a call comes about, in the words of the machine; legs are numbered in the order in which they come.
+//! The set-up of calls, as the machine sees it; legs are numbered in the order in which they come.
+//!
+//! `Lab` is a call with a virtual clock: `give` takes an input and returns its effects, `after` lets time pass.
+//!
+//! Further files test one subject each: lost legs (`losing`), parking, call programs (`program`), recordings, successions, verbs,
+//! and random inputs (`model`).
 
 mod losing;
 mod model;
@@ -28,7 +33,7 @@ pub(super) const TIMING: Timing = Timing {
     longest: Some(Duration::from_secs(3_600)),
 };
 
-/// A call and its clock.
+/// A call with its virtual clock.
 #[derive(Clone)]
 pub(super) struct Lab {
     pub(super) call: Call,
@@ -49,27 +54,27 @@ impl Lab {
         (Lab { call, now }, effects)
     }
 
-    /// The effects of an input, but for who hears whom and how legs ended.
+    /// Returns the effects of an input, except topologies and endings of legs.
     pub(super) fn give(&mut self, input: Input) -> Vec<Effect> {
         let mut effects = self.call.handle(input, self.now);
         effects.retain(|effect| !matches!(effect, Effect::Hearing(_) | Effect::Ended(..)));
         effects
     }
 
-    /// How legs end by an input.
+    /// Returns the endings of legs that an input causes.
     pub(super) fn endings(&mut self, input: Input) -> Vec<(LegId, Ending)> {
         let effects = self.call.handle(input, self.now).into_iter();
         let ended = |effect| if let Effect::Ended(leg, ending) = effect { Some((leg, ending)) } else { None };
         effects.filter_map(ended).collect()
     }
 
-    /// What happens when so much time has passed.
+    /// Lets time pass, and returns the effects of the time-out.
     pub(super) fn after(&mut self, time: Duration) -> Vec<Effect> {
         self.now += time;
         self.give(Input::Timeout)
     }
 
-    /// The place of every leg that has one.
+    /// Returns the place of every leg that has media.
     pub(super) fn places(&self) -> Vec<(LegId, Place)> {
         self.call.hearing().places().collect()
     }
@@ -108,10 +113,10 @@ fn incoming_call_is_joined_when_the_agent_answers() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     assert_eq!(lab.give(Input::Proceed), [Effect::Ring(SECOND, agent())]);
     assert_eq!(lab.give(Input::Rang(SECOND)), [Effect::Alert(FIRST), RINGING]);
-    assert_eq!(lab.places(), [], "nobody has media yet");
+    assert_eq!(lab.places(), [], "no leg has media yet");
     let effects = lab.call.handle(Input::Answered(SECOND), lab.now);
     let joined = Effect::Hearing(lab.call.hearing());
-    assert_eq!(effects, [Effect::Answer(FIRST), joined, BRIDGED], "who is told of the bridge finds it there");
+    assert_eq!(effects, [Effect::Answer(FIRST), joined, BRIDGED], "the bridge is in place before it is reported");
     assert_eq!(lab.floor(), [FIRST, SECOND]);
     let cause = HangupCause::Normal;
     let effects = lab.give(gone(FIRST, cause.clone()));
@@ -119,22 +124,22 @@ fn incoming_call_is_joined_when_the_agent_answers() {
 }
 
 #[test]
-fn early_media_is_joined_once_and_goes_on_after_the_answer() {
+fn early_media_is_joined_once_and_continues_after_the_answer() {
     let mut lab = Lab::incoming(Plan::Join(customer()));
-    assert_eq!(lab.give(Input::EarlyMedia(SECOND)), [], "nobody was called yet");
+    assert_eq!(lab.give(Input::EarlyMedia(SECOND)), [], "no leg has been called yet");
     lab.give(Input::Proceed);
     assert_eq!(lab.give(Input::EarlyMedia(FIRST)), []);
     assert_eq!(lab.give(Input::EarlyMedia(SECOND)), [Effect::AnswerEarly(FIRST), RINGING]);
     assert_eq!(lab.floor(), [FIRST, SECOND]);
     assert_eq!(lab.give(Input::EarlyMedia(SECOND)), [], "another branch of the callee");
-    assert_eq!(lab.give(Input::Rang(SECOND)), [RINGING], "no ring-back over the callee's own");
+    assert_eq!(lab.give(Input::Rang(SECOND)), [RINGING], "the callee's own ring-back is not covered by ours");
     let effects = lab.call.handle(Input::Answered(SECOND), lab.now);
-    assert_eq!(effects, [Effect::Answer(FIRST), BRIDGED], "they hear each other already");
-    assert_eq!(lab.give(Input::EarlyMedia(SECOND)), [], "it is answered");
+    assert_eq!(effects, [Effect::Answer(FIRST), BRIDGED], "the legs hear each other already");
+    assert_eq!(lab.give(Input::EarlyMedia(SECOND)), [], "the leg has been answered");
 }
 
 #[test]
-fn early_media_of_a_callee_who_is_busy_after_all_is_refused_to_the_caller() {
+fn a_callee_who_is_busy_after_early_media_is_reported_busy_to_the_caller() {
     let mut lab = Lab::incoming(Plan::Join(customer()));
     lab.give(Input::Proceed);
     lab.give(Input::EarlyMedia(SECOND));
@@ -154,7 +159,7 @@ fn an_agent_who_waits_hears_ring_back_and_then_the_customer_s_early_media() {
 }
 
 #[test]
-fn a_direct_call_s_early_media_is_heard_by_whatever_listens() {
+fn early_media_of_a_direct_call_is_available_to_consumers() {
     let (mut lab, _) = Lab::outgoing(customer(), Plan::Application(App::Record));
     assert_eq!(lab.give(Input::EarlyMedia(FIRST)), [RINGING, Effect::Tell(Notice::EarlyMedia)]);
     assert_eq!(lab.places(), [(FIRST, Place::Floor)]);
@@ -176,7 +181,7 @@ fn caller_who_gives_up_cancels_the_agent() {
 }
 
 #[test]
-fn busy_agent_is_told_to_the_caller() {
+fn a_busy_agent_is_reported_to_the_caller() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
     let busy = HangupCause::Busy;
@@ -185,18 +190,18 @@ fn busy_agent_is_told_to_the_caller() {
 }
 
 #[test]
-fn a_cause_of_one_leg_is_passed_on_to_the_others_and_its_words_are_not() {
+fn the_cause_of_one_leg_is_passed_on_to_the_others_but_its_text_is_not() {
     let mut lab = Lab::incoming(Plan::Join(customer()));
     lab.give(Input::Proceed);
     let ending = Ending { q850: Some(1), text: Some("No such number".into()), ..Ending::refused(404) };
-    let told = Ending { sip_status: Some(404), q850: Some(1), ..HangupCause::NotFound.into() };
-    assert_eq!(told.by, EndedBy::Tandem);
+    let passed_on = Ending { sip_status: Some(404), q850: Some(1), ..HangupCause::NotFound.into() };
+    assert_eq!(passed_on.by, EndedBy::Tandem);
     let endings = lab.endings(Input::Gone(SECOND, ending.clone()));
-    assert_eq!(endings, [(SECOND, ending), (FIRST, told)], "the caller was refused with 404");
+    assert_eq!(endings, [(SECOND, ending), (FIRST, passed_on)], "the caller was refused with 404");
 }
 
 #[test]
-fn a_party_s_goodbye_ends_its_own_leg_and_tandem_the_other_one() {
+fn a_party_that_hangs_up_ends_its_own_leg_and_tandem_ends_the_other() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
     lab.give(Input::Answered(SECOND));
@@ -207,7 +212,7 @@ fn a_party_s_goodbye_ends_its_own_leg_and_tandem_the_other_one() {
     assert_eq!(requested.by, EndedBy::Request);
     let both = [(FIRST, requested.clone()), (SECOND, requested)];
     assert_eq!(lab.clone().endings(Input::HangUp(HangupCause::Requested)), both);
-    assert_eq!(lab.endings(Input::Drop(FIRST)), both, "whoever is left talks with nobody");
+    assert_eq!(lab.endings(Input::Drop(FIRST)), both, "the party that is left has no partner");
 }
 
 #[test]
@@ -221,7 +226,7 @@ fn a_leg_that_rings_too_long_is_ended_by_tandem() {
 }
 
 #[test]
-fn a_leg_that_leaves_others_talking_is_told_as_it_ended() {
+fn the_ending_of_a_leg_is_reported_when_the_others_keep_talking() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
     lab.give(Input::Answered(SECOND));
@@ -269,7 +274,7 @@ fn customer_without_answer_releases_the_agent_and_counts_as_failed() {
 }
 
 #[test]
-fn each_of_two_legs_rings_as_long_as_it_was_given() {
+fn each_of_two_legs_has_its_own_ring_time() {
     let (first, second) = (Duration::from_secs(7), Duration::from_secs(90));
     let timing = Timing { ring_first: Some(first), ring_second: Some(second), ..TIMING };
     let start = Start { legs: FIRST, timing, now: test_epoch() };
@@ -278,7 +283,11 @@ fn each_of_two_legs_rings_as_long_as_it_was_given() {
     assert_eq!(lab.call.poll_timeout(), Some(lab.now + first));
     assert_eq!(lab.clone().after(first).last(), Some(&over(HangupCause::NoAnswer, false)));
     lab.give(Input::Answered(FIRST));
-    assert_eq!(lab.call.poll_timeout(), Some(lab.now + second), "longer than any other leg may");
+    assert_eq!(
+        lab.call.poll_timeout(),
+        Some(lab.now + second),
+        "the second leg has a longer ring time than the default"
+    );
     assert_eq!(lab.after(second).last(), Some(&over(HangupCause::NoAnswer, false)));
 }
 
@@ -290,7 +299,7 @@ fn application_answers_at_once() {
 }
 
 #[test]
-fn a_call_on_which_nobody_decides_goes_on_after_two_seconds() {
+fn an_undecided_call_proceeds_after_two_seconds() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     assert_eq!(lab.after(TIMING.decision - Duration::from_millis(1)), []);
     let undecided = Effect::Tell(Notice::Undecided(None));
@@ -299,7 +308,7 @@ fn a_call_on_which_nobody_decides_goes_on_after_two_seconds() {
 }
 
 #[test]
-fn a_call_ends_when_it_has_lasted_as_long_as_it_may_unless_somebody_is_in_need() {
+fn a_call_ends_after_its_maximum_duration_unless_it_is_an_emergency_call() {
     let mut lab = Lab::incoming(Plan::Hold);
     lab.give(Input::Proceed);
     let cause = HangupCause::MaxDuration;
@@ -313,7 +322,7 @@ fn a_call_ends_when_it_has_lasted_as_long_as_it_may_unless_somebody_is_in_need()
 }
 
 #[test]
-fn a_call_names_no_more_legs_than_its_block_has() {
+fn a_call_has_no_more_legs_than_ids_in_its_block() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
     lab.give(Input::Answered(SECOND));
@@ -324,7 +333,7 @@ fn a_call_names_no_more_legs_than_its_block_has() {
     }
     let refused = Notice::Transfer { by: SECOND, role: LegRole::Agent, heir: None, state: TransferState::Refused };
     assert_eq!(lab.give(Input::Transfer { by: SECOND, to: Some(customer()) }), [Effect::Tell(refused)]);
-    assert_eq!(lab.floor(), [FIRST, SECOND], "the call goes on");
+    assert_eq!(lab.floor(), [FIRST, SECOND], "the call continues");
 }
 
 #[test]

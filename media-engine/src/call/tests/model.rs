@@ -1,4 +1,9 @@
-//! Random inputs under virtual time, held against what a call promises whatever happens.
+//! Random inputs under virtual time, checked against the invariants of a call.
+//!
+//! `World` follows a call by its effects only. After every input it checks that each leg is opened and released once, that its
+//! ending is reported once, that the topology fits, and that the call ends once.
+//!
+//! The last test captures a random call and replays it to the same effects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,30 +13,30 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::units::test_epoch;
 
-/// Inputs that one call gets at most.
+/// Maximum number of inputs of one call.
 const STEPS: usize = 60;
 
-/// What the world outside has of a call, by its effects and by what it did itself: none of it is asked of the machine.
+/// The outside world's view of a call, derived from the effects and its own inputs, and never from the machine.
 #[derive(Debug, Default)]
 struct World {
-    /// Legs that were opened, and are not given back.
+    /// Legs that were opened and have not been released.
     open: BTreeSet<LegId>,
-    /// Those of them whose far end is there.
+    /// Legs whose far end is connected.
     lines: BTreeSet<LegId>,
-    /// Those whose media is there.
+    /// Legs that have media.
     media: BTreeSet<LegId>,
-    /// Legs in whose place somebody is called: by heir.
+    /// Legs for whose place another leg is called, by heir.
     parted: BTreeMap<LegId, LegId>,
     lost: BTreeSet<LegId>,
-    /// Legs that were added, and have not answered.
+    /// Legs that were added and have not answered.
     added: BTreeSet<LegId>,
     held: BTreeSet<LegId>,
     muted: BTreeSet<LegId>,
-    /// Legs that were added to supervise: whether they are to be heard by all.
+    /// Supervisors, with whether all parties hear them.
     supervisors: BTreeMap<LegId, bool>,
     /// The party that waits to be picked up.
     parked: Option<LegId>,
-    /// Legs of which it was told how they ended.
+    /// Legs whose ending was reported.
     ended: BTreeSet<LegId>,
     hearing: Topology,
     recorded: Vec<Recorded>,
@@ -72,7 +77,7 @@ impl World {
         effects.iter().for_each(|effect| self.carry_out(effect));
     }
 
-    /// Somebody is to be called: in another's place, beside the others, or in turn when the leg before was not reached.
+    /// Notes a leg that is to be called: as an heir, beside the others, or in turn after a leg that was not reached.
     fn see_asked(&mut self, before: Option<&Effect>, effect: &Effect, effects: &[Effect]) {
         let Effect::Ask { leg, by, .. } = effect else { return };
         let is_heir =
@@ -105,14 +110,14 @@ impl World {
             Effect::Alert(leg) => assert!(self.lines.contains(leg)),
             Effect::Ended(leg, _) => assert!(self.ended.insert(*leg), "{leg} ends twice"),
             Effect::HangUp { leg, .. } => {
-                assert!(self.ended.contains(leg), "nobody is told how {leg} ended");
-                assert!(self.lines.remove(leg), "{leg} is hung up, and is not there");
+                assert!(self.ended.contains(leg), "the ending of {leg} was not reported");
+                assert!(self.lines.remove(leg), "{leg} is hung up without a connection");
             }
-            Effect::Retire(leg) => assert!(self.media.remove(leg), "{leg} is heard no more, and never was"),
+            Effect::Retire(leg) => assert!(self.media.remove(leg), "{leg} is retired without media"),
             Effect::Forget(leg) => {
-                assert!(self.open.remove(leg), "{leg} is given back twice");
-                assert!(self.ended.contains(leg), "nobody is told how {leg} ended");
-                assert!(!self.lines.contains(leg), "{leg} is given back with its far end there");
+                assert!(self.open.remove(leg), "{leg} is released twice");
+                assert!(self.ended.contains(leg), "the ending of {leg} was not reported");
+                assert!(!self.lines.contains(leg), "{leg} is released while its far end is connected");
                 self.media.remove(leg);
                 self.parted.remove(leg);
                 self.supervisors.remove(leg);
@@ -122,7 +127,7 @@ impl World {
             }
             Effect::Notify(legs) => {
                 let is_party = |leg: &LegId| self.media.contains(leg) && !self.supervisors.contains_key(leg);
-                assert!(!legs.is_empty() && legs.iter().all(is_party), "{legs:?} hear that they are supervised");
+                assert!(!legs.is_empty() && legs.iter().all(is_party), "{legs:?} hear the supervision notice");
             }
             Effect::Give(leg) => {
                 assert!(self.open.remove(leg) && self.lines.remove(leg) && self.media.remove(leg));
@@ -141,7 +146,11 @@ impl World {
                         set.remove(leg)
                     };
                 }
-                assert_eq!(supervises.is_some(), self.supervisors.contains_key(leg), "a seat is for life");
+                assert_eq!(
+                    supervises.is_some(),
+                    self.supervisors.contains_key(leg),
+                    "a leg has changed between party and supervisor"
+                );
                 self.supervisors.extend(supervises.map(|mode| (*leg, mode == SuperviseMode::Barge)));
             }
             Effect::Tell(Notice::Transfer { heir: Some(heir), state: TransferState::Done, by, .. }) => {
@@ -149,7 +158,7 @@ impl World {
                 self.lost.remove(by);
             }
             Effect::Tell(Notice::Parked { leg, .. }) => {
-                assert_eq!(self.parked.replace(*leg), None, "two are parked in one call");
+                assert_eq!(self.parked.replace(*leg), None, "two parties are parked in one call");
             }
             Effect::Tell(Notice::Unparked { leg, .. }) => assert_eq!(self.parked.take(), Some(*leg)),
             Effect::Tell(Notice::Over { .. }) => self.ends += 1,
@@ -160,36 +169,39 @@ impl World {
     fn check(&self, call: &Call) {
         if call.is_over() {
             assert_eq!(self.ends, 1);
-            assert!(self.lines.is_empty(), "left over: {:?}", self.lines);
-            assert_eq!(self.parked, None, "nobody is told that it is parked no more");
-            assert!(self.open.is_subset(&self.ended), "nobody is told how {:?} ended", self.open);
+            assert!(self.lines.is_empty(), "connections are left over: {:?}", self.lines);
+            assert_eq!(self.parked, None, "the end of the parking was not reported");
+            assert!(self.open.is_subset(&self.ended), "the ending of {:?} was not reported", self.open);
             assert_eq!(call.poll_timeout(), None);
             return;
         }
         assert_eq!(self.ends, 0);
-        assert_eq!(self.hearing, call.hearing(), "what has changed is told");
+        assert_eq!(self.hearing, call.hearing(), "the last reported topology is out of date");
         for (leg, place) in self.hearing.places() {
-            assert!(self.media.contains(&leg), "{leg} has a place and no media");
+            assert!(self.media.contains(&leg), "{leg} has a place but no media");
             let is_apart = self.lost.contains(&leg)
                 || self.held.contains(&leg)
                 || self.parked == Some(leg)
                 || self.parted.values().any(|by| *by == leg)
                 || self.supervisors.get(&leg) == Some(&false);
-            assert!(!place.is_on_floor() || !is_apart, "{leg} is out of the conversation, and is in it");
-            // With an application it waits for nobody who is lost.
+            assert!(!place.is_on_floor() || !is_apart, "{leg} is in the conversation although it is set aside");
+            // A leg with an application does not wait for a lost leg.
             let is_scripted = matches!(place, Place::Scripted(_));
             let is_silent = is_apart && !is_scripted || self.muted.contains(&leg);
             let is_recorded = self.recorded.iter().any(|recorded| recorded.legs.contains(&leg));
-            assert!(!(self.hearing.is_heard(leg) || is_recorded) || !is_silent, "{leg} is heard, or recorded");
+            assert!(
+                !(self.hearing.is_heard(leg) || is_recorded) || !is_silent,
+                "{leg} is heard or recorded although it is silent"
+            );
             if let Place::Whispering(to) = place {
-                assert!(self.hearing.floor().any(|leg| leg == to), "{leg} whispers to nobody");
+                assert!(self.hearing.floor().any(|leg| leg == to), "{leg} whispers to a leg that is not on the floor");
             }
         }
         for Recorded { number, of, legs, .. } in &self.recorded {
             assert!(of.is_none_or(|of| call.role(of).is_some()), "recording {number} has outlived its leg");
             let takes = |leg: LegId| self.hearing.is_heard(leg) && of.is_none_or(|of| of == leg);
             let heard: Vec<LegId> = self.hearing.places().map(|(leg, _)| leg).filter(|leg| takes(*leg)).collect();
-            assert_eq!(*legs, heard, "recording {number} takes those who are heard, and nobody else");
+            assert_eq!(*legs, heard, "recording {number} takes exactly the legs that are heard");
         }
         let is_party = |leg: &LegId| !self.supervisors.contains_key(leg);
         let waits_for_nobody = self.parked.is_none()
@@ -197,11 +209,11 @@ impl World {
             && self.parted.is_empty()
             && self.held.is_empty()
             && !self.added.iter().any(is_party);
-        assert!(self.hearing.floor().count() != 1 || waits_for_nobody, "somebody waits in silence");
+        assert!(self.hearing.floor().count() != 1 || waits_for_nobody, "a leg waits alone in silence");
     }
 }
 
-/// One call with random inputs; how many legs it had.
+/// Runs one call with random inputs, and returns its number of legs.
 fn live(seed: u64) -> u64 {
     let mut random = SmallRng::seed_from_u64(seed);
     let (mut lab, effects) = match random.random_range(0..7) {
@@ -238,7 +250,7 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         let known: Vec<LegId> = lab.call.legs.iter().map(|leg| leg.id).collect();
         match known.len() {
             0 => FIRST,
-            // Once in a while one that was, or will be.
+            // Sometimes an earlier or a later leg.
             _ if random.random_ratio(1, 16) => LegId(random.random_range(1..8)),
             count => known[random.random_range(0..count)],
         }
@@ -324,27 +336,27 @@ fn live_all(count: u64) {
         match std::panic::catch_unwind(|| live(seed)) {
             Ok(legs) => busiest = busiest.max(legs),
             Err(panic) => {
-                eprintln!("the sequence with seed {seed} breaks a promise");
+                eprintln!("the sequence with seed {seed} breaks an invariant");
                 std::panic::resume_unwind(panic);
             }
         }
     }
-    assert!(busiest >= 6, "the inputs are too tame: {busiest} legs at most");
+    assert!(busiest >= 6, "the inputs are too tame: at most {busiest} legs");
 }
 
 #[test]
-fn whatever_happens_in_whatever_order_a_call_keeps_its_promises() {
+fn a_call_keeps_its_invariants_under_random_inputs() {
     live_all(2_000);
 }
 
 #[test]
 #[ignore = "soak: a hundred thousand calls"]
-fn whatever_happens_in_a_hundred_thousand_calls_they_keep_their_promises() {
+fn a_hundred_thousand_calls_keep_their_invariants() {
     live_all(100_000);
 }
 
 #[test]
-fn a_captured_call_is_replayed_to_the_same_effects_and_a_changed_line_is_found() {
+fn a_captured_call_replays_to_the_same_effects_and_a_changed_line_is_found() {
     let start = Start { legs: FIRST, timing: TIMING, now: test_epoch() };
     let (mut call, _) = Call::incoming(Plan::Join(agent()), LegRole::Customer, start);
     let mut lines = Vec::new();
@@ -382,7 +394,7 @@ fn a_captured_call_is_replayed_to_the_same_effects_and_a_changed_line_is_found()
             let at = random.random_range(0..bytes.len());
             bytes[at] = random.random();
         }
-        // Whatever it says: it is refused or replayed.
+        // A mutated capture is either refused or replayed.
         let _ = Replay::of(&bytes[..], test_epoch());
     }
     for (broken, why) in [("{}\n", "line 1: expected"), (&text.replace("\"version\":1", "\"version\":9"), "version 9")]

@@ -1,4 +1,4 @@
-//! A party that is parked, and whoever comes for it.
+//! Parked parties, and the legs that come for them.
 
 use super::succession::{talking, transfer};
 use super::*;
@@ -13,11 +13,11 @@ fn pick_up() -> Input {
     Input::PickUp { to: agent(), ring: None }
 }
 
-fn told_unparked(why: Unparked) -> Effect {
+fn unparked_notice(why: Unparked) -> Effect {
     Effect::Tell(Notice::Unparked { leg: FIRST, why })
 }
 
-/// The agent (second) has parked the customer (first).
+/// Returns a call in which the agent (second) has parked the customer (first).
 fn parked(back: Option<Destination>) -> Lab {
     let mut lab = talking();
     let expected = [
@@ -30,33 +30,33 @@ fn parked(back: Option<Destination>) -> Lab {
     lab
 }
 
-/// Somebody (third) is called for the customer.
+/// Calls a leg (third) for the customer.
 fn comes(lab: &mut Lab, by: Input) {
     assert_eq!(lab.give(by), [Effect::Ask { leg: THIRD, by: FIRST, to: agent() }]);
     assert_eq!(lab.give(Input::Allowed(THIRD)), [Effect::Ring(THIRD, agent())]);
-    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold))], "it hears music until the answer");
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold))], "the party hears music until the answer");
 }
 
 #[test]
-fn a_parked_party_hears_music_and_talks_with_whoever_picks_it_up() {
+fn a_parked_party_hears_music_until_it_is_picked_up() {
     let mut lab = parked(None);
     comes(&mut lab, pick_up());
-    assert_eq!(lab.give(Input::Answered(THIRD)), [told_unparked(Unparked::PickedUp)]);
+    assert_eq!(lab.give(Input::Answered(THIRD)), [unparked_notice(Unparked::PickedUp)]);
     assert_eq!(lab.floor(), [FIRST, THIRD]);
-    assert_eq!(lab.call.role(THIRD), Some(LegRole::Agent), "it has the parker's role");
+    assert_eq!(lab.call.role(THIRD), Some(LegRole::Agent), "the new leg has the parker's role");
     let normal = HangupCause::Normal;
     let ends = [hangs_up(FIRST, Stage::Up, normal.clone()), over(normal.clone(), true)];
     assert_eq!(lab.give(gone(THIRD, normal)), ends);
 }
 
 #[test]
-fn of_two_pickups_the_first_one_wins_and_the_other_is_told_why() {
+fn the_first_of_two_pick_ups_wins_and_the_other_is_refused_with_a_reason() {
     let mut lab = parked(None);
     comes(&mut lab, pick_up());
     assert_eq!(lab.call.check(&pick_up()), Err(Refused::PickedUp));
     assert_eq!(lab.give(pick_up()), []);
-    assert_eq!(lab.give(gone(THIRD, HangupCause::Busy)), [Effect::Forget(THIRD)], "the party waits on");
-    assert_eq!(lab.call.check(&pick_up()), Ok(()), "and somebody else may come");
+    assert_eq!(lab.give(gone(THIRD, HangupCause::Busy)), [Effect::Forget(THIRD)], "the party keeps waiting");
+    assert_eq!(lab.call.check(&pick_up()), Ok(()), "another agent may pick it up");
     lab.give(pick_up());
     lab.give(Input::Allowed(FOURTH));
     lab.give(Input::Answered(FOURTH));
@@ -64,20 +64,20 @@ fn of_two_pickups_the_first_one_wins_and_the_other_is_told_why() {
 }
 
 #[test]
-fn nobody_picks_it_up_and_the_parker_has_it_back() {
+fn a_party_that_is_not_picked_up_returns_to_the_parker() {
     let mut lab = parked(Some(agent()));
     assert_eq!(lab.after(WAIT - Duration::from_secs(1)), []);
     lab.now += Duration::from_secs(1);
     comes(&mut lab, Input::Timeout);
     assert_eq!(lab.call.check(&pick_up()), Err(Refused::Returns));
-    assert_eq!(lab.give(Input::Answered(THIRD)), [told_unparked(Unparked::Returned)]);
+    assert_eq!(lab.give(Input::Answered(THIRD)), [unparked_notice(Unparked::Returned)]);
     assert_eq!(lab.floor(), [FIRST, THIRD]);
 }
 
 #[test]
-fn nobody_picks_it_up_and_the_parker_is_away_or_not_to_be_called() {
+fn the_call_ends_if_no_leg_picks_up_and_the_parker_does_not_answer() {
     let cause = HangupCause::NoAnswer;
-    let ends = [told_unparked(Unparked::GivenUp), hangs_up(FIRST, Stage::Up, cause.clone()), over(cause, true)];
+    let ends = [unparked_notice(Unparked::GivenUp), hangs_up(FIRST, Stage::Up, cause.clone()), over(cause, true)];
     let mut lab = parked(None);
     assert_eq!(lab.after(WAIT), ends);
     let mut lab = parked(Some(agent()));
@@ -89,7 +89,7 @@ fn nobody_picks_it_up_and_the_parker_is_away_or_not_to_be_called() {
 }
 
 #[test]
-fn its_time_does_not_end_while_somebody_is_on_the_way() {
+fn the_time_of_a_parked_party_does_not_end_while_a_leg_is_on_its_way() {
     let mut lab = parked(None);
     lab.after(WAIT - Duration::from_secs(1));
     comes(&mut lab, pick_up());
@@ -103,16 +103,19 @@ fn its_time_does_not_end_while_somebody_is_on_the_way() {
 fn a_parked_party_that_hangs_up_ends_the_call() {
     let mut lab = parked(Some(agent()));
     let normal = HangupCause::Normal;
-    assert_eq!(lab.give(gone(FIRST, normal.clone())), [told_unparked(Unparked::Ended), over(normal.clone(), true)]);
+    assert_eq!(lab.give(gone(FIRST, normal.clone())), [unparked_notice(Unparked::Ended), over(normal.clone(), true)]);
     let mut lab = parked(Some(agent()));
     comes(&mut lab, pick_up());
-    let ends =
-        [told_unparked(Unparked::Ended), hangs_up(THIRD, Stage::Dialling, normal.clone()), over(normal.clone(), true)];
-    assert_eq!(lab.give(gone(FIRST, normal)), ends, "and whoever comes for it is called no more");
+    let ends = [
+        unparked_notice(Unparked::Ended),
+        hangs_up(THIRD, Stage::Dialling, normal.clone()),
+        over(normal.clone(), true),
+    ];
+    assert_eq!(lab.give(gone(FIRST, normal)), ends, "the leg that was called for it is cancelled");
 }
 
 #[test]
-fn a_party_of_a_call_program_goes_back_to_it_when_nobody_comes() {
+fn a_party_with_a_call_program_returns_to_it_if_it_is_not_picked_up() {
     let mut lab = Lab::incoming(Plan::Application(App::Program));
     lab.give(Input::Proceed);
     lab.give(Input::Answered(FIRST));
@@ -129,17 +132,17 @@ fn a_party_of_a_call_program_goes_back_to_it_when_nobody_comes() {
     lab.give(Input::Answered(SECOND));
     assert_eq!(lab.floor(), [FIRST, SECOND]);
     lab.give(park(None));
-    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold))], "it is parked, and not with its program");
-    assert_eq!(lab.after(WAIT), [told_unparked(Unparked::GivenUp)]);
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold))], "the party is parked, not with its program");
+    assert_eq!(lab.after(WAIT), [unparked_notice(Unparked::GivenUp)]);
     assert_eq!(lab.places(), [(FIRST, Place::Scripted(App::Program))]);
 }
 
 #[test]
-fn what_does_not_fit_a_parked_call_is_refused() {
+fn verbs_that_do_not_fit_a_parked_call_are_refused() {
     let mut lab = talking();
     assert_eq!(lab.call.check(&pick_up()), Err(Refused::NotParked));
     lab.give(transfer(SECOND));
-    assert_eq!(lab.call.check(&park(None)), Err(Refused::NotAlone), "somebody is on the way in");
+    assert_eq!(lab.call.check(&park(None)), Err(Refused::NotAlone), "another leg is on its way in");
     let mut lab = talking();
     lab.give(Input::Add {
         to: agent(),
@@ -150,7 +153,7 @@ fn what_does_not_fit_a_parked_call_is_refused() {
         if_fails: IfFails::Return,
         notice: false,
     });
-    assert_eq!(lab.call.check(&park(None)), Err(Refused::NotAlone), "somebody is called beside them");
+    assert_eq!(lab.call.check(&park(None)), Err(Refused::NotAlone), "another leg is being called beside them");
     let lab = parked(None);
     for input in [Input::Hold { leg: FIRST, on: true }, Input::Park { by: FIRST, wait: WAIT, back: None }] {
         assert_eq!(lab.call.check(&input), Err(Refused::Parked), "{input:?}");

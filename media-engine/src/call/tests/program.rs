@@ -1,11 +1,11 @@
-//! A leg that a call program has.
+//! Legs with a call program.
 
 use super::*;
 use crate::config::App;
 
 const WITH_PROGRAM: Place = Place::Scripted(App::Program);
 
-/// A caller with a program.
+/// Returns the call of a caller with a program.
 fn lab() -> Lab {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     assert_eq!(lab.give(Input::ProceedWithProgram), [Effect::Answer(FIRST), BRIDGED]);
@@ -13,7 +13,7 @@ fn lab() -> Lab {
     lab
 }
 
-/// Somebody is called into the call.
+/// Calls a leg into the call.
 fn add(lab: &mut Lab) {
     let add = Input::Add {
         to: agent(),
@@ -31,7 +31,7 @@ fn add(lab: &mut Lab) {
 }
 
 #[test]
-fn who_is_dialled_by_a_program_talks_with_the_caller_who_then_goes_back_to_it() {
+fn a_caller_returns_to_the_program_after_talking_with_the_dialled_party() {
     let mut lab = lab();
     add(&mut lab);
     assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Ringback))]);
@@ -54,7 +54,7 @@ fn who_is_dialled_by_a_program_talks_with_the_caller_who_then_goes_back_to_it() 
 }
 
 #[test]
-fn who_does_not_answer_leaves_the_caller_with_its_program() {
+fn a_dialled_leg_that_does_not_answer_leaves_the_caller_with_the_program() {
     let mut lab = lab();
     add(&mut lab);
     assert_eq!(lab.give(gone(SECOND, HangupCause::Busy)), [Effect::Forget(SECOND)]);
@@ -62,7 +62,7 @@ fn who_does_not_answer_leaves_the_caller_with_its_program() {
 }
 
 #[test]
-fn a_call_whose_program_is_over_ends_with_its_conversation() {
+fn a_call_whose_program_has_ended_ends_with_its_conversation() {
     let mut lab = lab();
     add(&mut lab);
     lab.give(Input::Answered(SECOND));
@@ -72,7 +72,7 @@ fn a_call_whose_program_is_over_ends_with_its_conversation() {
 }
 
 #[test]
-fn the_caller_who_hangs_up_ends_the_call_for_whom_the_program_dialled() {
+fn a_caller_who_hangs_up_ends_the_call_for_the_dialled_party() {
     let mut lab = lab();
     add(&mut lab);
     lab.give(Input::Answered(SECOND));
@@ -81,7 +81,7 @@ fn the_caller_who_hangs_up_ends_the_call_for_whom_the_program_dialled() {
 }
 
 #[test]
-fn a_transfer_that_fails_behind_its_transferor_gives_the_caller_back_to_the_program() {
+fn a_failed_transfer_returns_the_caller_to_the_program() {
     let mut lab = lab();
     add(&mut lab);
     lab.give(Input::Answered(SECOND));
@@ -94,14 +94,14 @@ fn a_transfer_that_fails_behind_its_transferor_gives_the_caller_back_to_the_prog
     });
     lab.give(Input::Allowed(THIRD));
     lab.give(gone(SECOND, HangupCause::Normal));
-    assert!(lab.floor().is_empty(), "it hears ring-back");
+    assert!(lab.floor().is_empty(), "the caller hears ring-back");
     let effects = lab.give(gone(THIRD, HangupCause::NoAnswer));
     assert!(effects.contains(&Effect::Forget(THIRD)) && !lab.call.is_over(), "{effects:?}");
     assert_eq!(lab.places(), [(FIRST, WITH_PROGRAM)]);
 }
 
 #[test]
-fn a_party_that_nobody_takes_is_given_to_a_call_program_where_that_was_asked_for() {
+fn a_party_is_handed_to_a_call_program_if_no_target_answers() {
     let mut lab = super::succession::talking();
     let to = vec![customer().into()];
     lab.give(Input::TransferTo { by: SECOND, to, ring: None, if_fails: IfFails::Program, back: Some(agent()) });
@@ -109,10 +109,10 @@ fn a_party_that_nobody_takes_is_given_to_a_call_program_where_that_was_asked_for
     let mut gone_before = lab.clone();
     let effects = lab.give(gone(THIRD, HangupCause::Busy));
     let hangs_up = hangs_up(SECOND, Stage::Up, HangupCause::Transferred);
-    let told = Effect::Tell(Notice::WithProgram(FIRST));
-    assert_eq!(effects[effects.len() - 3..], [hangs_up, Effect::Forget(SECOND), told.clone()]);
+    let notice = Effect::Tell(Notice::WithProgram(FIRST));
+    assert_eq!(effects[effects.len() - 3..], [hangs_up, Effect::Forget(SECOND), notice.clone()]);
     assert_eq!(lab.places(), [(FIRST, Place::Scripted(App::Program))]);
     gone_before.give(gone(SECOND, HangupCause::Normal));
-    assert_eq!(gone_before.give(gone(THIRD, HangupCause::Busy)).last(), Some(&told));
+    assert_eq!(gone_before.give(gone(THIRD, HangupCause::Busy)).last(), Some(&notice));
     assert_eq!(gone_before.places(), [(FIRST, Place::Scripted(App::Program))]);
 }

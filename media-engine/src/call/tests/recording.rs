@@ -1,9 +1,9 @@
-//! What of a call is recorded.
+//! The legs that a recording takes.
 
 use super::verbs::add;
 use super::*;
 
-/// A customer and an agent who talk.
+/// Returns a call in which a customer and an agent talk.
 fn talking() -> Lab {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
@@ -16,13 +16,13 @@ fn recorded(number: u32, legs: &[LegId]) -> Recorded {
 }
 
 #[test]
-fn a_recording_follows_who_is_heard() {
+fn a_recording_takes_the_legs_that_are_heard() {
     let mut lab = talking();
     assert_eq!(lab.call.next_recording(), 1);
     let both = Effect::Record(vec![recorded(1, &[FIRST, SECOND])]);
     assert_eq!(lab.give(Input::Record { leg: None }), std::slice::from_ref(&both));
     let effects = lab.give(Input::Hold { leg: FIRST, on: true });
-    assert_eq!(effects.last(), Some(&Effect::Record(vec![recorded(1, &[])])), "who waits is not recorded");
+    assert_eq!(effects.last(), Some(&Effect::Record(vec![recorded(1, &[])])), "legs that wait are not recorded");
     assert_eq!(lab.give(Input::Hold { leg: FIRST, on: false }).last(), Some(&both));
     let effects = lab.give(Input::Mute { leg: SECOND, on: true });
     assert_eq!(effects.last(), Some(&Effect::Record(vec![recorded(1, &[FIRST])])));
@@ -44,12 +44,16 @@ fn a_second_start_is_a_second_recording_and_a_stop_ends_one_of_them() {
     let paused = Recorded { paused: true, ..of_first.clone() };
     let effects = lab.give(Input::RecordPause { number: 2, on: true });
     assert_eq!(effects, [Effect::Record(vec![recorded(1, &[FIRST, SECOND]), paused])]);
-    assert_eq!(lab.give(Input::RecordPause { number: 2, on: true }), [], "it is paused");
+    assert_eq!(
+        lab.give(Input::RecordPause { number: 2, on: true }),
+        [],
+        "a recording that is already paused is not reported again"
+    );
     assert_eq!(lab.give(Input::RecordStop { number: 1 }).len(), 1);
     assert_eq!(lab.call.check(&Input::RecordStop { number: 1 }), Err(Refused::NoRecording));
     assert_eq!(lab.give(Input::RecordPause { number: 2, on: false }), [Effect::Record(vec![of_first])]);
     assert_eq!(lab.give(Input::RecordStop { number: 2 }), [Effect::Record(vec![])]);
-    assert_eq!(lab.call.next_recording(), 3, "no number comes twice");
+    assert_eq!(lab.call.next_recording(), 3, "no number is used twice");
 }
 
 #[test]
@@ -64,7 +68,7 @@ fn a_recording_of_one_leg_ends_with_it() {
 }
 
 #[test]
-fn what_cannot_be_recorded_is_refused_in_a_sentence() {
+fn a_recording_that_is_not_possible_is_refused_with_a_reason() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
     let check = |lab: &Lab, leg| lab.call.check(&Input::Record { leg });

@@ -1,4 +1,9 @@
-//! One leg takes another's place: every branch, and every order of inputs.
+//! How one leg takes another's place: every branch, and every order of inputs.
+//!
+//! A customer (first leg) and an agent (second leg) talk, and a third leg takes the place of one of them: dialled, fetched from
+//! another call, or by INVITE with Replaces. Each side may hang up, fail or be refused at every stage.
+//!
+//! Not here: the SIP messages of a transfer (the engine).
 
 use super::*;
 
@@ -10,7 +15,7 @@ fn other_agent() -> Destination {
     Destination::Agent("ben".into())
 }
 
-/// A customer (first) talks with an agent (second).
+/// Returns a call in which a customer (first) talks with an agent (second).
 pub(in crate::call) fn talking() -> Lab {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
@@ -19,7 +24,7 @@ pub(in crate::call) fn talking() -> Lab {
     lab
 }
 
-fn told(by: LegId, heir: LegId, state: TransferState) -> Effect {
+fn transfer_notice(by: LegId, heir: LegId, state: TransferState) -> Effect {
     Effect::Tell(Notice::Transfer { by, role: LegRole::Agent, heir: Some(heir), state })
 }
 
@@ -31,35 +36,35 @@ pub(in crate::call) fn transfer(by: LegId) -> Input {
     Input::Transfer { by, to: Some(other_agent()) }
 }
 
-/// The agent has asked for a transfer, and the new leg is being called.
+/// Returns a call in which the agent has asked for a transfer and the new leg is being called.
 fn transferring() -> Lab {
     let mut lab = talking();
     let asks = Effect::Ask { leg: THIRD, by: SECOND, to: other_agent() };
-    assert_eq!(lab.give(transfer(SECOND)), [asks, told(SECOND, THIRD, TransferState::Started)]);
+    assert_eq!(lab.give(transfer(SECOND)), [asks, transfer_notice(SECOND, THIRD, TransferState::Started)]);
     assert_eq!(lab.give(Input::Allowed(THIRD)), [Effect::Ring(THIRD, other_agent())]);
     lab
 }
 
-/// While somebody is called in its place, the transferor is heard by nobody, and the party that stays hears ring-back.
+/// Returns the places while a leg is called for the transferor: it is not heard, and the party that stays hears ring-back.
 fn parted() -> [(LegId, Place); 2] {
     [(FIRST, Place::Aside(Sound::Wait)), (SECOND, Place::Aside(Sound::Silence))]
 }
 
-/// What becomes of an answer that puts the third leg into the second one's place.
+/// Returns the effects of an answer that puts the third leg into the second one's place.
 fn handed_over() -> [Effect; 2] {
-    [told(SECOND, THIRD, TransferState::Done), Effect::Retire(SECOND)]
+    [transfer_notice(SECOND, THIRD, TransferState::Done), Effect::Retire(SECOND)]
 }
 
 #[test]
-fn a_blind_transfer_puts_the_new_leg_into_the_transferor_s_place_and_lets_the_transferor_hang_up() {
+fn a_blind_transfer_replaces_the_transferor_which_may_hang_up_by_itself() {
     let mut lab = transferring();
     assert_eq!(lab.places(), parted());
     assert_eq!((lab.call.partner(THIRD), lab.call.role(THIRD)), (Some(FIRST), Some(LegRole::Agent)));
-    assert_eq!(lab.give(Input::Rang(THIRD)), [told(SECOND, THIRD, TransferState::Ringing)]);
+    assert_eq!(lab.give(Input::Rang(THIRD)), [transfer_notice(SECOND, THIRD, TransferState::Ringing)]);
     assert_eq!(lab.give(Input::Answered(THIRD)), handed_over());
-    assert_eq!(lab.places(), [(FIRST, Place::Floor), (THIRD, Place::Floor)], "nobody hears who was replaced");
+    assert_eq!(lab.places(), [(FIRST, Place::Floor), (THIRD, Place::Floor)], "the replaced leg is not heard");
     assert_eq!(lab.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
-    assert_eq!(lab.after(TIMING.leave), [], "it has gone");
+    assert_eq!(lab.after(TIMING.leave), [], "the transferor has gone already");
     assert_eq!(lab.give(gone(THIRD, NORMAL)), [hangs_up(FIRST, Stage::Up, NORMAL), over(NORMAL, true)]);
 }
 
@@ -84,39 +89,42 @@ fn a_transferor_that_does_not_hang_up_is_hung_up() {
 }
 
 #[test]
-fn a_failed_transfer_joins_both_again_and_tells_the_status_as_it_came() {
+fn a_failed_transfer_joins_both_again_and_reports_the_original_status() {
     let mut lab = transferring();
     let ending = Ending { cause: BUSY, ..Ending::refused(600) };
     let effects = lab.give(Input::Gone(THIRD, ending.clone()));
-    assert_eq!(effects, [told(SECOND, THIRD, TransferState::Failed(ending)), Effect::Forget(THIRD)]);
+    assert_eq!(effects, [transfer_notice(SECOND, THIRD, TransferState::Failed(ending)), Effect::Forget(THIRD)]);
     assert_eq!(lab.floor(), [FIRST, SECOND]);
-    assert!(lab.call.may_be_succeeded(SECOND), "another try may follow");
+    assert!(lab.call.may_be_succeeded(SECOND), "another transfer may follow");
 }
 
 #[test]
 fn a_transfer_that_rings_too_long_is_cancelled_and_joins_both_again() {
     let mut lab = transferring();
     let cause = HangupCause::NoAnswer;
-    let ends =
-        [hangs_up(THIRD, Stage::Dialling, cause.clone()), told(SECOND, THIRD, failed(cause)), Effect::Forget(THIRD)];
+    let ends = [
+        hangs_up(THIRD, Stage::Dialling, cause.clone()),
+        transfer_notice(SECOND, THIRD, failed(cause)),
+        Effect::Forget(THIRD),
+    ];
     assert_eq!(lab.after(TIMING.ring), ends);
     assert_eq!(lab.floor(), [FIRST, SECOND]);
     assert_eq!(lab.after(TIMING.ring), []);
 }
 
 #[test]
-fn a_leg_that_the_control_plane_refuses_or_forgets_is_not_called() {
+fn a_leg_that_is_refused_or_left_undecided_is_not_called() {
     let mut lab = talking();
     lab.give(transfer(SECOND));
     let mut silent = lab.clone();
     let rejected = HangupCause::Rejected;
-    let ends = [told(SECOND, THIRD, failed(rejected.clone())), Effect::Forget(THIRD)];
+    let ends = [transfer_notice(SECOND, THIRD, failed(rejected.clone())), Effect::Forget(THIRD)];
     assert_eq!(lab.give(Input::Denied(THIRD, rejected.clone().into())), ends);
-    assert_eq!(lab.give(Input::Allowed(THIRD)), [], "it was refused");
+    assert_eq!(lab.give(Input::Allowed(THIRD)), [], "the leg was refused");
     let ending = Ending { sip_status: Some(503), ..HangupCause::Unreachable.into() };
     let ends = [
         Effect::Tell(Notice::Undecided(Some(THIRD))),
-        told(SECOND, THIRD, TransferState::Failed(ending)),
+        transfer_notice(SECOND, THIRD, TransferState::Failed(ending)),
         Effect::Forget(THIRD),
     ];
     assert_eq!(silent.after(TIMING.decision), ends);
@@ -124,7 +132,7 @@ fn a_leg_that_the_control_plane_refuses_or_forgets_is_not_called() {
     let emergency = Destination::Emergency { trunk: "carrier".into(), user: "112".into() };
     urgent.give(Input::Transfer { by: SECOND, to: Some(emergency.clone()) });
     let rings = [Effect::Tell(Notice::Undecided(Some(THIRD))), Effect::Ring(THIRD, emergency)];
-    assert_eq!(urgent.after(TIMING.decision), rings, "somebody in need is called all the same");
+    assert_eq!(urgent.after(TIMING.decision), rings, "an emergency number is called all the same");
     assert_eq!(urgent.give(Input::Denied(THIRD, rejected.into())), [], "the refusal comes too late");
 }
 
@@ -133,14 +141,14 @@ fn a_transferor_that_hangs_up_leaves_the_transfer_running() {
     let mut lab = transferring();
     assert_eq!(lab.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
     assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Wait))]);
-    assert_eq!(lab.give(Input::Answered(THIRD)), [told(SECOND, THIRD, TransferState::Done)]);
+    assert_eq!(lab.give(Input::Answered(THIRD)), [transfer_notice(SECOND, THIRD, TransferState::Done)]);
     assert_eq!(lab.floor(), [FIRST, THIRD]);
     assert!(lab.call.may_be_succeeded(THIRD));
     assert_eq!(lab.after(TIMING.leave), []);
 }
 
 #[test]
-fn when_the_transferor_has_gone_a_failed_transfer_is_the_call_s_end() {
+fn a_failed_transfer_ends_the_call_when_the_transferor_has_gone() {
     for is_cancelled in [false, true] {
         let mut lab = transferring();
         lab.give(gone(SECOND, NORMAL));
@@ -154,10 +162,10 @@ fn when_the_transferor_has_gone_a_failed_transfer_is_the_call_s_end() {
 }
 
 #[test]
-fn when_the_party_that_stays_hangs_up_the_transfer_is_over_with_the_call() {
+fn the_transfer_and_the_call_end_when_the_party_that_stays_hangs_up() {
     let mut lab = transferring();
     let ends = [
-        told(SECOND, THIRD, failed(NORMAL)),
+        transfer_notice(SECOND, THIRD, failed(NORMAL)),
         hangs_up(SECOND, Stage::Up, NORMAL),
         hangs_up(THIRD, Stage::Dialling, NORMAL),
         over(NORMAL, true),
@@ -166,7 +174,7 @@ fn when_the_party_that_stays_hangs_up_the_transfer_is_over_with_the_call() {
 }
 
 #[test]
-fn everybody_is_hung_up_when_a_call_ends_whatever_stage_a_transfer_is_in() {
+fn all_legs_are_hung_up_when_a_call_ends_at_any_stage_of_a_transfer() {
     let mut leaving = transferring();
     leaving.give(Input::Answered(THIRD));
     let requested = HangupCause::Requested;
@@ -177,7 +185,7 @@ fn everybody_is_hung_up_when_a_call_ends_whatever_stage_a_transfer_is_in() {
     let mut abandoned = transferring();
     abandoned.give(gone(SECOND, NORMAL));
     let ends = [
-        told(SECOND, THIRD, failed(requested.clone())),
+        transfer_notice(SECOND, THIRD, failed(requested.clone())),
         released(FIRST),
         hangs_up(THIRD, Stage::Dialling, requested.clone()),
         end(),
@@ -188,7 +196,7 @@ fn everybody_is_hung_up_when_a_call_ends_whatever_stage_a_transfer_is_in() {
 #[test]
 fn early_media_of_the_new_leg_is_heard_by_the_party_that_stays() {
     let mut lab = transferring();
-    assert_eq!(lab.give(Input::EarlyMedia(THIRD)), [told(SECOND, THIRD, TransferState::Ringing)]);
+    assert_eq!(lab.give(Input::EarlyMedia(THIRD)), [transfer_notice(SECOND, THIRD, TransferState::Ringing)]);
     assert_eq!(lab.floor(), [FIRST, THIRD]);
     assert_eq!(lab.call.hearing().place(SECOND), Some(Place::Aside(Sound::Silence)));
     assert_eq!(lab.give(Input::EarlyMedia(THIRD)), []);
@@ -214,11 +222,11 @@ fn one_transfer_at_a_time_and_only_while_two_parties_talk() {
     assert_eq!(waits.give(transfer(FIRST)).len(), 1);
     let mut echo = Lab::incoming(Plan::Application(App::Echo));
     echo.give(Input::Proceed);
-    assert_eq!(echo.give(transfer(FIRST)), refused(FIRST), "an application cannot be called away");
+    assert_eq!(echo.give(transfer(FIRST)), refused(FIRST), "a leg cannot be transferred away from an application");
 }
 
 #[test]
-fn a_second_transfer_hangs_up_whoever_still_leaves() {
+fn a_second_transfer_hangs_up_a_leg_that_is_still_leaving() {
     let mut lab = transferring();
     lab.give(Input::Answered(THIRD));
     let effects = lab.give(transfer(FIRST));
@@ -229,15 +237,18 @@ fn a_second_transfer_hangs_up_whoever_still_leaves() {
 }
 
 #[test]
-fn a_fetched_leg_takes_the_transferor_s_place_without_anybody_waiting() {
+fn a_fetched_leg_replaces_the_transferor_while_both_keep_talking() {
     let other = LegId(9_001);
     let fetch = Input::Transfer { by: SECOND, to: None };
     let arrives = Input::Fetched { heir: THIRD, leg: other };
     let mut lab = talking();
-    assert_eq!(lab.give(fetch.clone()), [Effect::Await(THIRD), told(SECOND, THIRD, TransferState::Started)]);
+    assert_eq!(lab.give(fetch.clone()), [Effect::Await(THIRD), transfer_notice(SECOND, THIRD, TransferState::Started)]);
     assert_eq!(lab.floor(), [FIRST, SECOND]);
     let (mut gone_before, mut lost) = (lab.clone(), lab.clone());
-    assert_eq!(lab.give(arrives.clone()), [told(SECOND, other, TransferState::Done), Effect::Retire(SECOND)]);
+    assert_eq!(
+        lab.give(arrives.clone()),
+        [transfer_notice(SECOND, other, TransferState::Done), Effect::Retire(SECOND)]
+    );
     assert_eq!(lab.floor(), [FIRST, other]);
     // A transferor may hang up as soon as its REFER was accepted.
     assert_eq!(gone_before.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
@@ -245,9 +256,9 @@ fn a_fetched_leg_takes_the_transferor_s_place_without_anybody_waiting() {
     assert_eq!(gone_before.floor(), [FIRST, other]);
 
     let cause = HangupCause::NotFound;
-    let ends = [told(SECOND, THIRD, failed(cause.clone())), Effect::Forget(THIRD)];
+    let ends = [transfer_notice(SECOND, THIRD, failed(cause.clone())), Effect::Forget(THIRD)];
     assert_eq!(lost.give(gone(THIRD, cause)), ends);
-    assert_eq!(lost.floor(), [FIRST, SECOND], "nobody was parted");
+    assert_eq!(lost.floor(), [FIRST, SECOND], "both parties kept talking");
 }
 
 #[test]
@@ -268,12 +279,12 @@ fn a_caller_that_replaces_a_leg_is_accepted_before_that_leg_is_hung_up() {
     assert_eq!(lab.give(Input::Answered(THIRD)), [hangs_up(SECOND, Stage::Up, MOVED), Effect::Forget(SECOND)]);
     assert_eq!(lab.floor(), [FIRST, THIRD]);
     let incompatible = HangupCause::Incompatible;
-    assert_eq!(refused.give(gone(THIRD, incompatible)), [Effect::Forget(THIRD)], "the call goes on as it was");
+    assert_eq!(refused.give(gone(THIRD, incompatible)), [Effect::Forget(THIRD)], "the call continues as before");
     assert_eq!(refused.give(gone(FIRST, NORMAL)), [hangs_up(SECOND, Stage::Up, NORMAL), over(NORMAL, true)]);
 }
 
 #[test]
-fn the_targets_of_a_transfer_are_called_in_turn_and_when_none_answers_both_talk_on() {
+fn targets_of_a_transfer_are_called_in_turn_until_one_answers_or_all_fail() {
     let mut lab = talking();
     let to = vec![other_agent(), customer(), agent()];
     let ring = Some(Duration::from_secs(7));
@@ -286,10 +297,10 @@ fn the_targets_of_a_transfer_are_called_in_turn_and_when_none_answers_both_talk_
         assert_eq!(lab.call.hearing().place(FIRST), Some(Place::Aside(Sound::Wait)));
         assert!(lab.give(Input::Allowed(heir)).contains(&Effect::Ring(heir, to)));
         lab.now += Duration::from_secs(6);
-        assert_eq!(lab.give(Input::Timeout), [], "it may ring for seven seconds");
+        assert_eq!(lab.give(Input::Timeout), [], "the target may ring for seven seconds");
         lab.now += Duration::from_secs(2);
         effects = lab.give(Input::Timeout);
-        let failed = told(SECOND, heir, TransferState::Failed(HangupCause::NoAnswer.into()));
+        let failed = transfer_notice(SECOND, heir, TransferState::Failed(HangupCause::NoAnswer.into()));
         assert!(effects.contains(&failed), "{effects:?}");
     }
     assert_eq!(lab.floor(), [FIRST, SECOND]);
@@ -310,7 +321,7 @@ fn the_targets_of_a_transfer_are_called_in_turn_and_when_none_answers_both_talk_
 }
 
 #[test]
-fn a_transfer_that_reaches_nobody_ends_the_call_when_that_was_asked_for() {
+fn a_transfer_that_reaches_no_target_ends_the_call_if_requested() {
     let mut lab = talking();
     let ring = Some(Duration::from_secs(7));
     let own = Target { to: other_agent(), ring: Some(Duration::from_secs(3)) };
@@ -321,7 +332,7 @@ fn a_transfer_that_reaches_nobody_ends_the_call_when_that_was_asked_for() {
     let effects = lab.give(Input::Timeout);
     assert!(
         effects.contains(&Effect::Ask { leg: FOURTH, by: SECOND, to: customer() }),
-        "it has its own time: {effects:?}"
+        "the target has its own ring time: {effects:?}"
     );
     let busy = HangupCause::Busy;
     let effects = lab.give(gone(FOURTH, busy.clone()));
@@ -332,7 +343,7 @@ fn a_transfer_that_reaches_nobody_ends_the_call_when_that_was_asked_for() {
 }
 
 #[test]
-fn a_party_that_nobody_takes_goes_back_to_a_transferor_who_has_hung_up() {
+fn a_transferor_who_has_hung_up_is_called_again_if_no_target_answers() {
     let mut lab = talking();
     let back = Some(other_agent());
     lab.give(Input::TransferTo {
@@ -352,5 +363,9 @@ fn a_party_that_nobody_takes_goes_back_to_a_transferor_who_has_hung_up() {
     lab.give(Input::Answered(FOURTH));
     assert_eq!(lab.floor(), [FIRST, FOURTH]);
     let busy = HangupCause::Busy;
-    assert_eq!(away.give(gone(FOURTH, busy.clone())).last(), Some(&over(busy, true)), "it is called once");
+    assert_eq!(
+        away.give(gone(FOURTH, busy.clone())).last(),
+        Some(&over(busy, true)),
+        "the transferor is called only once"
+    );
 }

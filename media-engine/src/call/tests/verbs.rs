@@ -1,4 +1,9 @@
-//! Verbs on a call that runs.
+//! Verbs on a running call.
+//!
+//! Legs are added, held, muted, dropped, transferred and supervised in calls of two or three legs. Each test gives inputs to the
+//! machine and compares its effects and the places of the legs.
+//!
+//! Not here: parking (`parking`), recordings (`recording`), random sequences (`model`).
 
 use super::succession::{talking, transfer};
 use super::*;
@@ -16,7 +21,7 @@ pub(super) fn add(supervises: Option<SuperviseMode>) -> Input {
     }
 }
 
-/// Somebody is added, and the control plane has nothing against it.
+/// Adds a leg, which the control plane allows.
 fn ring(lab: &mut Lab, supervises: Option<SuperviseMode>) {
     let leg = lab.call.next_leg();
     assert_eq!(lab.give(add(supervises)), [Effect::Ask { leg, by: SECOND, to: agent() }]);
@@ -35,12 +40,12 @@ fn drops(leg: LegId, stage: Stage, cause: HangupCause) -> [Effect; 2] {
     [hangs_up(leg, stage, cause), Effect::Forget(leg)]
 }
 
-/// What a party's flags are told to be.
+/// Returns the report of a party's flags.
 fn seat(leg: LegId, role: LegRole, (held, muted): (bool, bool)) -> Effect {
     Effect::Tell(Notice::Seat { leg, role, held, muted, holds: false, gain_db: 0, supervises: None })
 }
 
-/// A customer (first), an agent (second) and another agent (third) talk.
+/// Returns a call in which a customer (first), an agent (second) and another agent (third) talk.
 fn conference() -> Lab {
     let mut lab = talking();
     ring(&mut lab, None);
@@ -49,11 +54,11 @@ fn conference() -> Lab {
     lab
 }
 
-/// A customer (first) and an agent (second) talk, and a supervisor (third) is there.
+/// Returns a call in which a customer (first) and an agent (second) talk, with a supervisor (third).
 fn supervised(mode: SuperviseMode) -> Lab {
     let mut lab = talking();
     ring(&mut lab, Some(mode));
-    let told = Notice::Seat {
+    let notice = Notice::Seat {
         leg: THIRD,
         role: LegRole::Supervisor,
         held: false,
@@ -62,21 +67,21 @@ fn supervised(mode: SuperviseMode) -> Lab {
         gain_db: 0,
         supervises: Some(mode),
     };
-    assert_eq!(lab.give(Input::Answered(THIRD)), [Effect::Tell(told)]);
+    assert_eq!(lab.give(Input::Answered(THIRD)), [Effect::Tell(notice)]);
     lab
 }
 
 #[test]
-fn an_added_leg_rings_while_the_others_talk_on_and_is_heard_from_its_answer_on() {
+fn an_added_leg_rings_while_the_others_talk_and_joins_when_it_answers() {
     let mut lab = talking();
     ring(&mut lab, None);
     assert_eq!(lab.give(Input::Rang(THIRD)), []);
-    assert_eq!(lab.give(Input::EarlyMedia(THIRD)), [], "announcements are not for those who talk");
+    assert_eq!(lab.give(Input::EarlyMedia(THIRD)), [], "the parties that talk do not hear announcements");
     assert_eq!(lab.floor(), [FIRST, SECOND]);
     lab.give(Input::Answered(THIRD));
     assert_eq!(lab.floor(), [FIRST, SECOND, THIRD]);
     let normal = HangupCause::Normal;
-    assert_eq!(lab.give(gone(SECOND, normal.clone())), [Effect::Forget(SECOND)], "two others talk on");
+    assert_eq!(lab.give(gone(SECOND, normal.clone())), [Effect::Forget(SECOND)], "the two others keep talking");
     assert_eq!(lab.floor(), [FIRST, THIRD]);
     assert_eq!(lab.give(gone(THIRD, normal.clone())), [hangs_up(FIRST, Stage::Up, normal.clone()), over(normal, true)]);
 }
@@ -103,7 +108,7 @@ fn an_added_leg_that_refuses_or_rings_too_long_leaves_the_others_alone() {
 }
 
 #[test]
-fn somebody_who_is_alone_hears_the_added_leg_ring() {
+fn a_party_that_is_alone_hears_ring_back_of_the_added_leg() {
     let (mut lab, _) = Lab::outgoing(customer(), Plan::Hold);
     assert_eq!(lab.call.check(&add(None)), Err(Refused::NotTalking));
     lab.give(Input::Answered(FIRST));
@@ -115,17 +120,17 @@ fn somebody_who_is_alone_hears_the_added_leg_ring() {
 }
 
 #[test]
-fn a_held_leg_hears_music_and_nobody_hears_it_or_whoever_is_left_alone() {
+fn a_held_leg_hears_music_and_its_partner_hears_silence() {
     let mut lab = talking();
     assert_eq!(lab.give(hold(FIRST, true)), [seat(FIRST, LegRole::Customer, (true, false))]);
-    assert_eq!(lab.give(hold(FIRST, true)), [], "it is held already");
+    assert_eq!(lab.give(hold(FIRST, true)), [], "the leg is already on hold");
     assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold)), (SECOND, Place::Aside(Sound::Silence))]);
     assert_eq!(lab.give(hold(FIRST, false)), [seat(FIRST, LegRole::Customer, (false, false))]);
     assert_eq!(lab.floor(), [FIRST, SECOND]);
 }
 
 #[test]
-fn a_colleague_is_consulted_while_the_customer_is_held_and_gets_the_customer_when_the_agent_leaves() {
+fn a_consulted_colleague_gets_the_held_customer_when_the_agent_leaves() {
     let mut lab = talking();
     lab.give(hold(FIRST, true));
     ring(&mut lab, None);
@@ -168,15 +173,19 @@ fn a_muted_leg_hears_the_others_and_is_not_heard() {
 fn a_supervisor_listens_whispers_and_barges_in_without_being_a_party() {
     let mut lab = supervised(SuperviseMode::Listen);
     assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Listening));
-    assert_eq!(lab.floor(), [FIRST, SECOND], "the parties are still two");
+    assert_eq!(lab.floor(), [FIRST, SECOND], "the supervisor is not a party");
     let whisper = |to| Input::Supervise { leg: THIRD, mode: SuperviseMode::Whisper(to) };
     lab.give(whisper(None));
-    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Whispering(SECOND)), "to the agent");
+    assert_eq!(
+        lab.call.hearing().place(THIRD),
+        Some(Place::Whispering(SECOND)),
+        "the supervisor whispers to the agent"
+    );
     lab.give(whisper(Some(FIRST)));
     assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Whispering(FIRST)));
     assert!(!lab.call.hearing().is_heard(THIRD));
     lab.give(hold(FIRST, true));
-    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Listening), "who is held hears no whisper");
+    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Listening), "a leg on hold hears no whisper");
     lab.give(hold(FIRST, false));
     lab.give(Input::Supervise { leg: THIRD, mode: SuperviseMode::Barge });
     assert_eq!(lab.floor(), [FIRST, SECOND, THIRD]);
@@ -210,7 +219,7 @@ fn a_supervisor_stays_through_a_transfer() {
 }
 
 #[test]
-fn a_transferor_of_a_conference_leaves_its_place_and_the_others_talk_on_meanwhile() {
+fn a_transferor_in_a_conference_leaves_and_the_others_keep_talking() {
     let mut lab = conference();
     lab.give(transfer(THIRD));
     lab.give(Input::Allowed(FOURTH));
@@ -237,7 +246,7 @@ fn dropping_one_of_two_parties_ends_the_call_by_request() {
 }
 
 #[test]
-fn what_does_not_fit_the_call_is_refused_in_a_sentence_and_changes_nothing() {
+fn a_verb_that_does_not_fit_the_call_is_refused_and_changes_nothing() {
     let mut lab = supervised(SuperviseMode::Listen);
     let before = lab.call.clone();
     let nobody = LegId(9);
@@ -274,7 +283,7 @@ fn a_call_has_a_bounded_number_of_legs_at_once() {
 }
 
 #[test]
-fn an_added_leg_waits_for_the_control_plane_and_rings_as_long_as_it_may() {
+fn an_added_leg_waits_for_the_control_plane_and_has_a_ring_time() {
     let mut lab = talking();
     let third = Input::Add {
         to: agent(),
@@ -293,7 +302,7 @@ fn an_added_leg_waits_for_the_control_plane_and_rings_as_long_as_it_may() {
     let fifth = LegId(THIRD.0 + 2);
     lab.give(third.clone());
     lab.now += TIMING.decision;
-    assert!(lab.give(Input::Timeout).contains(&Effect::Forget(fifth)), "it was not decided");
+    assert!(lab.give(Input::Timeout).contains(&Effect::Forget(fifth)), "the control plane has not decided in time");
     let sixth = LegId(THIRD.0 + 3);
     lab.give(third);
     lab.give(Input::Allowed(sixth));
@@ -303,7 +312,7 @@ fn an_added_leg_waits_for_the_control_plane_and_rings_as_long_as_it_may() {
 }
 
 #[test]
-fn those_who_are_called_in_turn_ring_one_after_the_other_until_one_answers() {
+fn targets_are_called_in_turn_until_one_answers() {
     let mut lab = talking();
     let or_else = vec![customer().into(), agent().into()];
     let role = LegRole::Agent;
@@ -330,7 +339,7 @@ fn those_who_are_called_in_turn_ring_one_after_the_other_until_one_answers() {
     assert_eq!(
         answers.give(gone(fifth, HangupCause::Normal)),
         [Effect::Forget(fifth)],
-        "it was there: the others talk on"
+        "the leg had answered: the others keep talking"
     );
     let mut called_off = lab.clone();
     assert_eq!(called_off.give(Input::Drop(fifth)), [Effect::Forget(fifth)]);
@@ -339,23 +348,23 @@ fn those_who_are_called_in_turn_ring_one_after_the_other_until_one_answers() {
     assert_eq!(
         lab.give(gone(fifth, busy.clone())).last(),
         Some(&over(busy, true)),
-        "nobody answers, and that ends the call"
+        "no target answers, which ends the call"
     );
 }
 
 #[test]
-fn a_telephone_that_puts_the_call_on_hold_lets_the_other_hear_music_or_its_own_sound() {
+fn a_hold_by_a_telephone_plays_music_or_its_own_sound_to_the_other() {
     let mut lab = talking();
     let holds = |holding| Input::Holds { leg: SECOND, holding };
-    let told = |holds| {
+    let notice = |holds| {
         let role = LegRole::Agent;
         Effect::Tell(Notice::Seat { leg: SECOND, role, held: false, muted: false, holds, gain_db: 0, supervises: None })
     };
-    assert_eq!(lab.give(holds(Holding::Sounding)), [told(true)]);
-    assert_eq!(lab.floor(), [FIRST, SECOND], "it has a sound of its own");
-    assert_eq!(lab.give(holds(Holding::Silent)), [], "it still holds");
+    assert_eq!(lab.give(holds(Holding::Sounding)), [notice(true)]);
+    assert_eq!(lab.floor(), [FIRST, SECOND], "the telephone sends a sound of its own");
+    assert_eq!(lab.give(holds(Holding::Silent)), [], "the hold state has not changed");
     assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold)), (SECOND, Place::Aside(Sound::Silence))]);
-    assert_eq!(lab.give(holds(Holding::No)), [told(false)]);
+    assert_eq!(lab.give(holds(Holding::No)), [notice(false)]);
     assert_eq!(lab.floor(), [FIRST, SECOND]);
 }
 
@@ -363,7 +372,7 @@ fn a_telephone_that_puts_the_call_on_hold_lets_the_other_hear_music_or_its_own_s
 fn a_leg_is_made_louder_or_softer_within_bounds() {
     let mut lab = talking();
     let gain = |db| Input::Gain { leg: FIRST, db };
-    let told = |gain_db| {
+    let notice = |gain_db| {
         let role = LegRole::Customer;
         Effect::Tell(Notice::Seat {
             leg: FIRST,
@@ -375,15 +384,15 @@ fn a_leg_is_made_louder_or_softer_within_bounds() {
             supervises: None,
         })
     };
-    assert_eq!(lab.give(gain(-12)), [told(-12)]);
+    assert_eq!(lab.give(gain(-12)), [notice(-12)]);
     assert_eq!(lab.give(gain(-12)), []);
-    assert_eq!(lab.give(gain(0)), [told(0)]);
+    assert_eq!(lab.give(gain(0)), [notice(0)]);
     assert_eq!(lab.call.check(&gain(21)), Err(Refused::Gain));
     assert_eq!(lab.call.check(&Input::Gain { leg: LegId(9), db: 1 }), Err(Refused::NoLeg));
 }
 
 #[test]
-fn the_parties_hear_at_once_and_every_minute_that_they_are_supervised_where_that_is_wanted() {
+fn parties_hear_a_supervision_notice_at_once_and_every_minute_if_wanted() {
     let mut lab = talking();
     let role = LegRole::Supervisor;
     let (or_else, supervises) = (Vec::new(), Some(SuperviseMode::Listen));
@@ -404,7 +413,7 @@ fn the_parties_hear_at_once_and_every_minute_that_they_are_supervised_where_that
         assert_eq!(lab.after(Duration::from_secs(1)), std::slice::from_ref(&heard));
     }
     lab.give(hold(FIRST, true));
-    assert_eq!(lab.after(Duration::from_secs(60)), [], "nobody talks: nobody is listened to");
+    assert_eq!(lab.after(Duration::from_secs(60)), [], "there is no conversation to supervise");
     lab.give(hold(FIRST, false));
     assert_eq!(lab.after(Duration::from_secs(60)), [heard]);
     lab.give(gone(THIRD, HangupCause::Normal));

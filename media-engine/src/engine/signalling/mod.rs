@@ -1,7 +1,7 @@
-//! The seam between calls and what carries their signalling: a leg is rung, answered, offered to, referred and hung up here.
+//! The boundary between calls and their signalling: legs are rung, answered, offered to, referred and hung up here.
 //!
-//! Invariant: nothing else in the engine names a command of SIP. What cannot be sent because the stack is overloaded is logged with
-//! its call and counted; the peer's timers end it.
+//! Invariant: no other part of the engine names a SIP command. A command that cannot be sent because the stack is overloaded is
+//! logged with its call and counted; the peer's timers end the leg.
 
 mod sip;
 

@@ -15,11 +15,11 @@ use crate::units::CallId;
 /// A leg that is to be called.
 pub(in crate::engine) struct Ring {
     pub(in crate::engine) target: Target,
-    /// Whom it is shown; `None`: the trunk's own number, or nobody.
+    /// Caller identity that is shown; `None`: the trunk's own number, or none.
     pub(in crate::engine) from: Option<String>,
-    /// The caller is not to be shown (RFC 3323).
+    /// The caller's identity must be hidden (RFC 3323).
     pub(in crate::engine) anonymous: bool,
-    /// What led to this leg.
+    /// Cause that is sent with the INVITE.
     pub(in crate::engine) cause: Cause,
     pub(in crate::engine) headers: Vec<(String, String)>,
     pub(in crate::engine) offers: Offers,
@@ -32,7 +32,7 @@ pub(in crate::engine) struct Signals<'a> {
 }
 
 impl Signals<'_> {
-    /// That of this call.
+    /// Returns the signalling of this call.
     pub(in crate::engine) fn of(shared: &Shared, call: CallId) -> Signals<'_> {
         Signals { sip: &shared.sip, call }
     }
@@ -54,7 +54,7 @@ impl Signals<'_> {
         });
     }
 
-    /// Tells a caller that it rings.
+    /// Sends ringing to a caller.
     pub(in crate::engine) fn alert(&self, dialog: DialogId) {
         self.send(SipCommand::Progress { dialog, status: 180, sdp: None });
     }
@@ -73,7 +73,7 @@ impl Signals<'_> {
         self.send(SipCommand::Reject { dialog, status, reason: reason.map(str::to_owned), q850: None });
     }
 
-    /// Answers a peer's offer in mid-call; `None`: refuses it.
+    /// Answers a peer's offer during the call; `None` refuses it.
     pub(in crate::engine) fn answer_offer(&self, dialog: DialogId, sdp: Option<String>) {
         self.send(match sdp {
             Some(sdp) => SipCommand::AcceptReinvite { dialog, sdp },
@@ -81,23 +81,23 @@ impl Signals<'_> {
         });
     }
 
-    /// Offers a changed session in mid-call.
+    /// Offers a changed session during the call.
     pub(in crate::engine) fn offer(&self, dialog: DialogId, sdp: String) {
         self.send(SipCommand::Reinvite { dialog, sdp });
     }
 
-    /// Presses a key by INFO.
+    /// Sends a key by INFO.
     pub(in crate::engine) fn press(&self, dialog: DialogId, digit: char, length: Duration) {
         let body = format!("Signal={digit}\r\nDuration={}\r\n", length.as_millis());
         self.send(SipCommand::Info { dialog, content_type: "application/dtmf-relay".into(), body });
     }
 
-    /// Hangs up a peer whose answer cannot be used.
+    /// Hangs up a peer whose answer is not usable.
     pub(in crate::engine) fn hang_up_incompatible(&self, dialog: DialogId) {
         self.send(SipCommand::Bye { dialog, reason: Some("SIP;cause=488".into()) });
     }
 
-    /// Refuses, cancels or hangs up, and tells a cause of Q.850: `q850`, which another leg's peer gave, else the cause's own. `words`:
+    /// Refuses, cancels or hangs up, with a Q.850 cause: `q850`, which another leg's peer gave, else the cause's own. `words` is
     /// the reason phrase of a refusal; `None`: the standard one.
     pub(in crate::engine) fn hang_up(
         &self,
@@ -116,14 +116,14 @@ impl Signals<'_> {
         });
     }
 
-    /// Ends a leg of which nobody knows any more how far it had come; what does not fit its state is ignored.
+    /// Ends a leg whose progress is unknown; commands that do not fit its state are ignored.
     pub(in crate::engine) fn abandon(&self, dialog: DialogId) {
         self.refuse(dialog, 500, None);
         self.send(SipCommand::Cancel { dialog });
         self.send(SipCommand::Bye { dialog, reason: None });
     }
 
-    /// Tells whoever asked for a transfer how it goes.
+    /// Reports the progress of a transfer to the transferor.
     pub(in crate::engine) fn transfer_progress(
         &self,
         dialog: DialogId,
@@ -142,7 +142,7 @@ impl Signals<'_> {
     }
 }
 
-/// Leaves the trunks at which it registers.
+/// Ends the registrations at trunks.
 pub(in crate::engine) fn drain(shared: &Shared) -> Result<(), CommandError> {
     order(shared, SipCommand::Drain)
 }
@@ -162,7 +162,7 @@ pub(in crate::engine) fn end_credential(shared: &Shared, user: String) -> Result
     order(shared, SipCommand::CredentialEnd { user })
 }
 
-/// Refuses a caller that no call belongs to.
+/// Refuses a caller whose call was not created.
 pub(in crate::engine) fn refuse(shared: &Shared, dialog: DialogId, status: u16, reason: &str) {
     let reason = Some(reason.to_owned());
     if shared.sip.send(SipCommand::Reject { dialog, status, reason, q850: None }).is_err() {
@@ -171,5 +171,5 @@ pub(in crate::engine) fn refuse(shared: &Shared, dialog: DialogId, status: u16, 
 }
 
 fn order(shared: &Shared, command: SipCommand) -> Result<(), CommandError> {
-    shared.sip.send(command).map_err(|_| CommandError::Busy("the SIP stack has too much waiting"))
+    shared.sip.send(command).map_err(|_| CommandError::Busy("too many commands are waiting for the SIP stack"))
 }

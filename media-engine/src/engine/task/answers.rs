@@ -1,8 +1,8 @@
-//! Session descriptions of a call's legs: theirs are taken, ours are made.
+//! Session descriptions of a call's legs: takes those of peers, and makes our own.
 //!
 //! ```text
-//!   callee:  183 ─▶ on_early_media ─▶ 200 ─▶ on_answer        media is the last answer's
-//!   caller:  describe ─▶ 183 (answer_early) ─▶ 200 (answer)    both say the same
+//!   callee:  183 ─▶ on_early_media ─▶ 200 ─▶ on_answer        the last answer decides the media
+//!   caller:  describe ─▶ 183 (answer_early) ─▶ 200 (answer)    both carry the same description
 //! ```
 
 use super::{CallTask, Rooms};
@@ -14,8 +14,8 @@ use crate::sip::DialogId;
 use crate::units::LegId;
 
 impl CallTask {
-    /// Whether the sound that a leg sends before its answer can be heard: by another one that is there, or can be, or by what
-    /// listens to the call.
+    /// Returns whether sound that a leg sends before its answer can be heard, by another leg that has media or can have it, or by
+    /// a consumer of the call's audio.
     pub(super) fn can_hear_early(&self, leg: LegId) -> bool {
         let can_hear = |other: &Leg| other.offer.is_some() || other.media().is_some();
         self.leg(leg).is_some_and(Leg::takes_early_media) && self.partner(leg).is_none_or(can_hear)
@@ -26,13 +26,13 @@ impl CallTask {
         match leg.take_answer(&rooms.worker, sdp).await {
             Ok(()) => self.handle(Input::EarlyMedia(id)).await,
             Err(error) => {
-                tracing::info!(call = %self.id, leg = %id, %error, "early media cannot be used");
+                tracing::info!(call = %self.id, leg = %id, %error, "the early media is not usable");
                 self.handle(Input::Rang(id)).await;
             }
         }
     }
 
-    /// The answer to an offer that the peer had asked for: to our first one, or to a repetition of what was agreed.
+    /// Takes the answer to an offer that the peer had requested: our first one, or a repetition of the agreement.
     pub(super) async fn on_later_answer(&mut self, id: LegId, sdp: &str) {
         let Some((leg, rooms)) = self.with_leg(id) else { return };
         let first = std::mem::take(&mut leg.awaits_answer);
@@ -44,7 +44,7 @@ impl CallTask {
             Ok(()) if first => self.tell_leg(id, LegState::Answered),
             Ok(()) => {}
             Err(error) => {
-                tracing::warn!(call = %self.id, leg = %id, %error, "the answer cannot be used");
+                tracing::warn!(call = %self.id, leg = %id, %error, "the answer is not usable");
                 self.handle(Input::HangUp(HangupCause::Incompatible)).await;
             }
         }
@@ -59,7 +59,7 @@ impl CallTask {
                 self.handle(Input::Answered(id)).await;
             }
             Err(error) => {
-                tracing::warn!(call = %self.id, leg = %id, %error, "the answer cannot be used");
+                tracing::warn!(call = %self.id, leg = %id, %error, "the answer is not usable");
                 if let Some(dialog) = self.dialog(id) {
                     self.signals().hang_up_incompatible(dialog);
                 }
@@ -99,7 +99,7 @@ impl CallTask {
         }
     }
 
-    /// Our description for a leg that called us: the answer to its offer, or an offer when it made none.
+    /// Returns our description for a leg that called us: the answer to its offer, or an offer if it made none.
     async fn describe(&mut self, id: LegId) -> Result<String, NoMedia> {
         let partner = self.partner(id);
         let prefer = partner.and_then(|leg| leg.audio.as_ref()).map(|audio| audio.codec);

@@ -1,7 +1,7 @@
 //! Legs that a call dials.
 //!
 //! ```text
-//!   transfer, added ─▶ ask ─ LegWanted ─▶ control plane ─ LegProceed ─▶ dial          LegReject, or nothing within 2 s ─▶ failed
+//!   transfer, added ─▶ ask ─ LegWanted ─▶ control plane ─ LegProceed ─▶ dial          LegReject, or no decision within 2 s ─▶ failed
 //!   else     ─▶ dial (the call itself was decided)
 //! ```
 //!
@@ -18,14 +18,14 @@ use crate::sdp::Codec;
 use crate::sip::{DialogId, Source, Target};
 use crate::units::{LegId, mask};
 
-/// What a call to an agent of another group is answered: the words of the SIP core for an agent who is not registered, so that
-/// neither tells whether there is one.
+/// Refusal of a call to an agent of another group: the same as the SIP core's for an agent who is not registered, so that neither
+/// reveals whether the agent exists.
 const NOT_REACHED: Refusal = Refusal { status: 480, why: "Not Registered" };
 
-/// Header of an INVITE to a supervisor's telephone: the call that is supervised, by which a page tells this INVITE, that it asked for,
-/// from calls that must ring.
+/// Header of an INVITE to a supervisor's telephone, with the id of the supervised call. A page distinguishes by it the INVITE
+/// that it requested from calls that must ring.
 const SUPERVISES: &str = "Tandem-Supervises";
-/// The same of an INVITE to a telephone whose agent picks up a parked call.
+/// Header of an INVITE to the telephone of an agent who picks up a parked call.
 const PICKS_UP: &str = "Tandem-Picks-Up";
 
 impl CallTask {
@@ -42,24 +42,24 @@ impl CallTask {
         self.shared.tell(Some(self.id), EventKind::LegWanted { leg: id, to, agent, emergency });
     }
 
-    /// The control plane has decided on a leg that a transfer wants.
+    /// Applies the control plane's decision on a leg that a transfer wants.
     pub(super) async fn on_leg_decided(&mut self, id: LegId, decision: Result<Option<String>, HangupCause>) {
         match decision {
             Ok(from) => {
                 if let Some(leg) = self.leg_mut(id) {
-                    // What a request asked for was judged when it came.
+                    // An identity that a request asked for was judged when the request came.
                     leg.shown = leg.shown.take().or(from);
                 }
                 self.handle(Input::Allowed(id)).await;
             }
             Err(cause) => {
-                tracing::info!(call = %self.id, leg = %id, cause = cause.as_str(), "a further leg was refused");
+                tracing::info!(call = %self.id, leg = %id, cause = cause.as_str(), "the control plane refused a leg");
                 self.handle(Input::Denied(id, cause.into())).await;
             }
         }
     }
 
-    /// Takes a leg in that is to be called.
+    /// Adds a leg that is to be called.
     fn enter(&mut self, id: LegId, peer: String) {
         if self.leg(id).is_none() {
             let role = self.call.role(id).unwrap_or(LegRole::Customer);
@@ -69,7 +69,7 @@ impl CallTask {
         }
     }
 
-    /// Calls a leg; when that cannot be, it is gone at once.
+    /// Calls a leg; if that fails, the leg is gone at once.
     pub(super) async fn ring(&mut self, id: LegId, destination: Destination) {
         self.enter(id, name_of(&destination).to_owned());
         if let Err(unreached) = self.try_ring(id, destination).await {
@@ -79,8 +79,8 @@ impl CallTask {
         }
     }
 
-    /// What a caller is told in words besides the status: why the leg could not be reached that ended the call. A stranger is told
-    /// the status alone.
+    /// Returns the text that a caller gets besides the status: why the leg that ended the call could not be reached. A caller who
+    /// is not one of our users gets the status only.
     pub(super) fn words_for(&self, caller: LegId, cause: &HangupCause) -> Option<&str> {
         let is_user = matches!(self.leg(caller).and_then(Leg::owner), Some(Source::User(_)));
         let unreached = self.unreached.as_ref().filter(|unreached| is_user && unreached.ending.cause == *cause)?;
@@ -138,13 +138,13 @@ impl CallTask {
             tracing::info!(call = %self.id, leg = %id, to = %mask(&leg.peer), "calling");
         }
         self.tell_leg(id, LegState::Ringing);
-        // A leg that joins a running call is called by whoever wants it there, not by the caller.
+        // A leg that joins a running call is called by the party that wants it there, not by the caller.
         let anonymous = self.anonymous && (!self.joins_later(id) || may_be_browser);
         self.signals().ring(dialog, Ring { target, from, anonymous, cause: self.cause.clone(), headers, offers });
         Ok(())
     }
 
-    /// Whether an agent is of this call's group. A call from a trunk that nobody has claimed becomes the agent's.
+    /// Returns whether an agent belongs to this call's group. An unclaimed call from a trunk takes the agent's group.
     pub(super) fn reaches(&mut self, user: &str) -> bool {
         let theirs = self.shared.group_of(user);
         if std::mem::take(&mut self.is_unclaimed) {
@@ -153,12 +153,12 @@ impl CallTask {
         self.group == theirs
     }
 
-    /// Whether a leg is called into a call that talks already: by a transfer, or beside the others.
+    /// Returns whether a leg is called into a call that is already talking: by a transfer, or beside the others.
     fn joins_later(&self, id: LegId) -> bool {
         self.call.place_of_heir(id).is_some() || self.leg(id).is_some_and(|leg| leg.added)
     }
 
-    /// Who calls, as a dialled leg is shown it. To an agent who joins a call that talks: the party that is in it. Outside: the
+    /// Returns the identity that a dialled leg is shown: for an agent who joins a talking call, the party in it; outside, the
     /// identity that was decided.
     fn shown_to(&self, id: LegId, is_agent: bool) -> Option<String> {
         let joins_later = self.joins_later(id);
@@ -175,7 +175,7 @@ impl CallTask {
         stays.or_else(|| self.caller.clone()).or_else(|| Some("tandem".into()))
     }
 
-    /// The caller's first codec: offered first to the other leg, so that both can be relayed.
+    /// Returns the caller's first codec, which is offered first to the other leg so that packets can be relayed.
     fn first_offered_codec(&self, dialled: LegId) -> Option<Codec> {
         let other = self.partner(dialled)?;
         if let Some(audio) = &other.audio {

@@ -1,4 +1,4 @@
-//! A call's end: what it promises is there when it is told.
+//! The end of a call: everything that the end event promises is complete when it is sent.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::sip::DialogId;
 use crate::units::CallId;
 use crate::worker::{WorkerEvent, WorkerEventKind, WorkerRequest};
 
-/// How long the worker may take to close legs.
+/// Time for the worker to close legs.
 const CLOSING: Duration = Duration::from_millis(500);
 
 impl CallTask {
-    /// Closes media, seals the recordings, tells the last words, then the end: what the end promises is there.
+    /// Closes media, seals the recordings, and reports the last words and then the end, so that the files are complete by then.
     pub(super) async fn finish(mut self) {
         let ended_at = clock::system_now();
         self.inbox.close();
@@ -42,17 +42,17 @@ impl CallTask {
                 self.tell_leg_of(leg, LegState::Ended);
             }
         }
-        // What listened here to media that is another call's now has ended.
+        // Taps of this call on media that now belongs to another call have ended.
         for given in std::mem::take(&mut self.given).into_iter().filter(|given| !given.moved) {
             self.media_command(WorkerRequest::Untap { leg: given.leg });
         }
         let (cause, answered) = self.over.take().unwrap_or((HangupCause::Internal, false));
-        tracing::info!(call = %self.id, cause = cause.as_str(), answered, "call over");
+        tracing::info!(call = %self.id, cause = cause.as_str(), answered, "call ended");
         let status = if answered { CallStatus::Ended } else { CallStatus::Failed };
         self.shared.tell_end(ended_at, self.id, EventKind::CallStatus { status, cause: Some(cause) }).await;
     }
 
-    /// Refuses who still wanted something of this call; whoever asked for a leg hears by the loss of its question.
+    /// Refuses inputs that arrive after the end. A call that asked for a leg notices that its reply channel is dropped.
     pub(super) fn turn_away(&self, input: TaskInput) {
         match input {
             TaskInput::Replace(replacement) => {
@@ -60,7 +60,7 @@ impl CallTask {
                 self.shared.dialogs.remove(&dialog);
                 self.signals().refuse(dialog, 481, None);
             }
-            // The asker may have given up.
+            // The requester may have gone away.
             TaskInput::Say { reply, .. } | TaskInput::Verb { reply, .. } => {
                 let _ = reply.send(Err(CommandError::NotFound));
             }
@@ -77,7 +77,7 @@ impl CallTask {
             match tokio::time::timeout_at(deadline, self.media.recv()).await {
                 Ok(Some(event)) => {
                     if let Some(given) = self.given.iter().find(|given| given.leg == event.leg) {
-                        // Told before the worker knew whose it is now.
+                        // The worker sent this before it knew the new owner of the media.
                         if given.events.try_send(event).is_err() {
                             metrics::counter!("call_inputs_dropped_total").increment(1);
                         }
@@ -87,11 +87,13 @@ impl CallTask {
                     open -= 1;
                     match self.legs.iter().find(|known| known.owns(leg)).map(|leg| (leg.id, leg.role)) {
                         Some((leg, role)) => self.tell_last_quality(leg, role, quality),
-                        None => self.on_media_of_the_gone(WorkerEvent { leg, kind: WorkerEventKind::Closed(quality) }),
+                        None => {
+                            self.on_media_of_closing_leg(WorkerEvent { leg, kind: WorkerEventKind::Closed(quality) })
+                        }
                     }
                 }
                 Ok(None) | Err(_) => {
-                    tracing::error!(call = %self.id, legs = open, "the worker did not report its legs closed");
+                    tracing::error!(call = %self.id, legs = open, "the worker did not report that the legs are closed");
                     return;
                 }
             }
@@ -99,7 +101,7 @@ impl CallTask {
     }
 }
 
-/// Ends the dialogs of a call whose task panicked; its media, ports and files went with the task.
+/// Ends the dialogs of a call whose task panicked; its media, ports and files were released with the task.
 pub(in crate::engine) async fn clear_after_panic(shared: &Shared, id: CallId) {
     let dialogs: Vec<DialogId> =
         shared.dialogs.iter().filter(|entry| entry.value().0 == id).map(|entry| *entry.key()).collect();

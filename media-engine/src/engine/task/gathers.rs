@@ -1,12 +1,12 @@
-//! Digits that are collected from legs, whichever way they come.
+//! Collection of digits from legs, in whichever way keys arrive.
 //!
 //! ```text
 //! telephone-event, INFO ────────────────────────┐
-//! tap ─▶ DtmfDetector (in-band; only where no ──┴─▶ on_key ─▶ Gather ─▶ Gathered ─▶ told
-//!        telephone-event was agreed)                  └ the first one ends a prompt that may be interrupted
+//! tap ─▶ DtmfDetector (in-band; only where no ──┴─▶ on_key ─▶ Gather ─▶ Gathered ─▶ reported
+//!        telephone-event was agreed)                  └ the first key ends a prompt that may be interrupted
 //! ```
 //!
-//! Invariant: a collection that was begun is told as over exactly once, and its tap goes with it.
+//! Invariant: the end of every collection that was started is reported exactly once, and its tap is closed with it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,39 +27,39 @@ use crate::net::clock;
 use crate::units::LegId;
 use crate::worker::WorkerRequest;
 
-/// How often taps are emptied in which keys are listened for.
+/// Interval at which taps that listen for keys are emptied.
 const LISTEN: Duration = Duration::from_millis(20);
-/// Frames that such a tap may hold: one second.
+/// Capacity of such a tap in frames: one second.
 const TAP: usize = 50;
 
-/// A collection under way.
+/// A collection in progress.
 pub(super) struct Gathering {
     id: GatherId,
     leg: LegId,
     gather: Gather,
-    /// Heard before the digits.
+    /// Prompt that is being played.
     prompt: Option<PlayId>,
-    /// Heard behind it, in turn.
+    /// Prompts that follow it, in turn.
     next_prompts: VecDeque<Sound>,
     barge_in: bool,
     owner: Owner,
-    /// Which keys are pressed is told to its owner alone.
+    /// Keys are reported to the owner only.
     secret: bool,
     ways: KeyWays,
     ears: Option<Ears>,
 }
 
-/// Listens for keys in a leg's sound.
+/// Detector of keys in a leg's sound.
 struct Ears {
     media: LegId,
     tap: TapReader,
     detector: Option<(SampleRate, DtmfDetector)>,
-    /// When the tap is emptied next.
+    /// Time at which the tap is due to be emptied.
     at: Instant,
 }
 
 impl Ears {
-    /// The keys that have come, and how long they were held.
+    /// Returns the keys that have come, with how long they were held.
     fn listen(&mut self, now: Instant) -> Vec<(char, u32)> {
         let mut keys = Vec::new();
         self.at = now + LISTEN;
@@ -81,7 +81,7 @@ impl Ears {
 }
 
 impl CallTask {
-    /// Begins to collect digits from a leg.
+    /// Starts to collect digits from a leg.
     pub(super) fn gather(
         &mut self,
         leg: LegId,
@@ -93,7 +93,7 @@ impl CallTask {
         rules.check().map_err(|(field, problem)| CommandError::Invalid { field, problem })?;
         self.call.check_connected(leg)?;
         if self.gathers.iter().any(|gathering| gathering.leg == leg) {
-            return Err(CommandError::Conflict("digits are being collected from this leg already".into()));
+            return Err(CommandError::Conflict("digits are already being collected from this leg".into()));
         }
         let mut next_prompts = VecDeque::from(prompts);
         let prompt = next_prompts.pop_front().map(|sound| self.play(Some(leg), sound, owner)).transpose()?;
@@ -108,7 +108,7 @@ impl CallTask {
         Ok((id, prompt))
     }
 
-    /// Ears for a leg whose keys come in its sound.
+    /// Creates a detector for a leg whose keys come in its sound.
     fn ears(&self, id: LegId) -> Option<Ears> {
         let leg = self.leg(id).filter(|leg| !leg.knows_telephone_events())?;
         let media = leg.media()?;
@@ -116,7 +116,7 @@ impl CallTask {
         Some(Ears { media, tap, detector: None, at: clock::now() + LISTEN })
     }
 
-    /// When a collection wants to be looked at.
+    /// Returns when a tap or a time-out is due.
     pub(super) fn next_gather(&self) -> Option<Instant> {
         let due = |gathering: &Gathering| {
             [gathering.gather.poll_timeout(), gathering.ears.as_ref().map(|ears| ears.at)].into_iter().flatten().min()
@@ -124,7 +124,7 @@ impl CallTask {
         self.gathers.iter().filter_map(due).min()
     }
 
-    /// Looks at what is due.
+    /// Empties the taps that are due, and ends collections whose time-out has passed.
     pub(super) fn gathers_due(&mut self) {
         let now = clock::now();
         let mut heard = Vec::new();
@@ -145,7 +145,7 @@ impl CallTask {
         }
     }
 
-    /// A key was pressed on a leg's far end. `false`: it is one that was heard in another way.
+    /// Takes a key of a leg's far end. `false`: it repeats a key that was reported in another way.
     pub(super) fn on_key(&mut self, leg: LegId, digit: char, duration_ms: u32, way: KeyWay) -> bool {
         let now = clock::now();
         let mut gathering = self.gathers.iter_mut().find(|gathering| gathering.leg == leg);
@@ -174,7 +174,7 @@ impl CallTask {
         true
     }
 
-    /// A prompt is over: the next one follows. Behind the last one, whoever waited for its end may press keys from now on.
+    /// Starts the next prompt after one has ended. After the last one, keys count.
     pub(super) fn on_prompt_over(&mut self, play: PlayId) {
         let Some(at) = self.gathers.iter().position(|gathering| gathering.prompt == Some(play)) else { return };
         let mut prompt = None;
@@ -182,7 +182,7 @@ impl CallTask {
             && let Some(next) = self.gathers[at].next_prompts.pop_front()
         {
             let Gathering { leg, owner, .. } = self.gathers[at];
-            // One that cannot be played is left out, and one that is over at once.
+            // A prompt that cannot be played, or ends at once, is skipped.
             prompt = self.play(Some(leg), next, owner).ok().filter(|id| self.prompts.is_playing(*id));
         }
         if let Some(gathering) = self.gathers.get_mut(at) {
@@ -193,7 +193,7 @@ impl CallTask {
         }
     }
 
-    /// Ends a collection on request; `false`: it is over, or was never.
+    /// Ends a collection on request; `false`: it has ended or never existed.
     pub(super) fn stop_gather(&mut self, id: GatherId) -> bool {
         self.break_gather(id, GatherEnd::Stopped)
     }
@@ -202,7 +202,7 @@ impl CallTask {
         self.break_gathers(|_| true, GatherEnd::Stopped);
     }
 
-    /// The leg is gone, or the call is over (`None`).
+    /// Ends the collections of a leg that has gone, or all of them if the call has ended (`None`).
     pub(super) fn gathers_leave(&mut self, leg: Option<LegId>) {
         self.break_gathers(|gathering| leg.is_none_or(|leg| leg == gathering.leg), GatherEnd::LegGone);
     }

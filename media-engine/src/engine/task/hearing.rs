@@ -1,17 +1,19 @@
-//! Applies what the machine says of who hears whom.
+//! Applies the topology that the machine reports.
 //!
 //! ```text
-//! Floor, two legs     bridged; who listens overhears both beside the bridge
-//! Floor, more legs,   a conference: those on the floor take part, a whisperer is heard by one of them, who listens by nobody
+//! Floor, two legs     bridged; listeners overhear both beside the bridge
+//! Floor, more legs,   a conference: legs on the floor take part, a whisperer is heard by one of them, a listener by none
 //!   or a whisperer
-//! Muted               as on the floor, without a voice (also to taps)
+//! Muted               as on the floor, but muted (also to taps)
 //! Aside               parted, muted, hears its sound; translated speech that waits for it is dropped
-//! Scripted            has its application; who listens overhears it
+//! Scripted            has its application; listeners overhear it
 //! ```
 //!
-//! Whoever goes from a bridge to a conference, or back, is in the new one before it is out of the old one: nobody hears a gap.
+//! A leg that moves from a bridge to a conference, or back, enters the new one before it leaves the old one, so that no gap is
+//! heard.
 //!
-//! Invariant: recording and translation listen to legs, and a leg is audible to them only while the machine says that it is heard.
+//! Invariant: recording and translation listen to legs, and a leg is audible to them only while the topology says that it is
+//! heard.
 
 use super::CallTask;
 use crate::call::{Input, Place, Sound, Topology};
@@ -21,18 +23,18 @@ use crate::engine::leg::Leg;
 use crate::units::{ConferenceId, LegId};
 use crate::worker::{ConferenceRole, WorkerCommand};
 
-/// What the worker was told of one leg's media.
+/// State of one leg's media as the worker was last told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Heard {
     link: Link,
     app: Option<App>,
     muted: bool,
-    /// It is out of the conversation: what waits to be spoken to it is not for it any more.
+    /// The leg is out of the conversation: speech that waits for it is dropped.
     aside: bool,
     overhears: Vec<LegId>,
 }
 
-/// How it is joined with others.
+/// How the leg is joined with others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Link {
     #[default]
@@ -50,7 +52,7 @@ impl Heard {
     }
 }
 
-/// What the worker was told before, and is to be told now.
+/// The state that the worker was last told, and the state that is wanted now.
 struct Change {
     before: Vec<(LegId, Heard)>,
     wanted: Vec<(LegId, Heard)>,
@@ -58,7 +60,7 @@ struct Change {
 }
 
 impl Change {
-    /// The commands, in the order in which nobody hears a gap.
+    /// Returns the commands, in an order that leaves no gap in the sound.
     fn commands(&self) -> Vec<WorkerCommand> {
         let mut commands = Vec::new();
         for (leg, old, new) in self.legs() {
@@ -73,7 +75,7 @@ impl Change {
         }
         for (a, old, new) in self.legs() {
             if let Some(b) = new.peer().filter(|b| a < *b && old.peer() != Some(*b)) {
-                // It takes both out of the conference, and out of other bridges.
+                // A bridge takes both legs out of the conference, and out of other bridges.
                 commands.push(WorkerCommand::Bridge { a, b });
             }
         }
@@ -103,7 +105,8 @@ impl Change {
         }
     }
 
-    /// Whether an old bridge of this leg is to be taken down: by either of the two, once. A new bridge of one has parted both.
+    /// Returns whether this leg has to take its old bridge down: one of the two does, once. A new bridge of either has parted
+    /// both.
     fn is_parted(&self, leg: LegId, old: &Heard, new: &Heard) -> bool {
         let Some(peer) = old.peer().filter(|_| new.peer().is_none()) else { return false };
         match self.wanted.iter().find(|(known, _)| *known == peer) {
@@ -112,7 +115,7 @@ impl Change {
         }
     }
 
-    /// Every leg that is there, as it was and as it is to be.
+    /// Returns every leg that has media, with its old and its new state.
     fn legs(&self) -> impl Iterator<Item = (LegId, Heard, &Heard)> {
         self.wanted.iter().map(|(leg, new)| {
             let old = self.before.iter().find(|(known, _)| known == leg).map(|(_, heard)| heard.clone());
@@ -122,7 +125,7 @@ impl Change {
 }
 
 impl CallTask {
-    /// Who hears whom from now on.
+    /// Applies a new topology.
     pub(super) fn hear(&mut self, topology: Topology) {
         self.topology = topology;
         self.want_music();
@@ -141,7 +144,7 @@ impl CallTask {
         self.program_hears();
     }
 
-    /// What the worker is to be told of every leg that has media.
+    /// Returns the wanted state of every leg that has media.
     fn wanted(&self) -> Vec<(LegId, Heard)> {
         let media = |leg: LegId| self.leg(leg).and_then(Leg::media);
         let floor: Vec<LegId> = self.topology.floor().filter_map(media).collect();
@@ -187,31 +190,31 @@ impl CallTask {
     fn run_record_app(&mut self) {
         let records = self.topology.places().any(|(_, place)| place == Place::Scripted(App::Record));
         if records && !self.record_app && !self.settings.record_app {
-            tracing::warn!(call = %self.id, "the application `record` was reached, and recording is switched off: nothing is recorded");
+            tracing::warn!(call = %self.id, "the application `record` cannot record: recording is switched off");
         }
         self.record_app |= records;
     }
 
-    /// The media of whoever speaks in this role, and is heard.
+    /// Returns the media of the leg that speaks in this role and is heard.
     pub(super) fn speaker(&self, role: LegRole) -> Option<LegId> {
         let heard = self.legs.iter().filter(|leg| self.topology.is_heard(leg.id));
         heard.filter(|leg| leg.role == role).find_map(Leg::media)
     }
 
-    /// The media of whoever is spoken to in this role: somebody who talks with somebody.
+    /// Returns the media of the leg that is spoken to in this role: one that is joined with another.
     pub(super) fn listener(&self, role: LegRole) -> Option<LegId> {
         let joined = self.legs.iter().filter(|leg| self.topology.is_joined(leg.id));
         joined.filter(|leg| leg.role == role).find_map(Leg::media)
     }
 
-    /// A leg of which nothing comes any more is lost, and one without a connection and without sound; until there is sound, or a
-    /// connection to one that is on hold.
+    /// Judges whether a leg is lost: nothing comes from it any more, or it has neither a connection nor sound. It is back with
+    /// sound, or, if it is on hold, with a connection.
     pub(super) async fn judge_loss(&mut self, id: LegId, learn: impl FnOnce(&mut Leg)) {
         let Some(leg) = self.leg_mut(id) else { return };
         learn(leg);
         if leg.out_of_reach || leg.unreachable && (leg.silent || leg.on_hold) {
             self.handle(Input::Lost(id)).await;
-        // A silent one will offer its media anew, or is dead by the worker's clock.
+        // A silent leg will offer its media again, or is declared dead by the worker's time-out.
         } else if !leg.silent && leg.media().is_some() {
             self.handle(Input::Back(id)).await;
         }

@@ -1,12 +1,12 @@
-//! Hold as telephones show it: offers of `a=sendonly` and `a=inactive`, in both directions (RFC 3264 section 8.4).
+//! Hold as telephones signal it: offers of `a=sendonly` and `a=inactive`, in both directions (RFC 3264 section 8.4).
 //!
 //! ```text
 //!   ours     a leg is set aside ─▶ offer ─ answered ─▶ changed meanwhile? ─▶ the next offer
-//!                                    └ 491 ─▶ again, once the offer that was under way is answered
-//!   theirs   its media does not want to hear us ─▶ Input::Holds
+//!                                    └ 491 ─▶ again, once the pending offer is answered
+//!   theirs   the peer's media stops receiving ours ─▶ Input::Holds
 //! ```
 //!
-//! Not here: what who waits hears (`music`).
+//! Not here: the sound that waiting parties hear (`music`).
 
 use super::CallTask;
 use crate::call::{Holding, Input};
@@ -15,8 +15,8 @@ use crate::sdp::Session;
 use crate::units::LegId;
 
 impl CallTask {
-    /// Whether a leg's own telephone has put the call on hold: by its media. It does not want to hear us; one that sends a sound lets the
-    /// others hear that.
+    /// Judges by a leg's media whether its own telephone has put the call on hold: the leg does not receive our media. If it
+    /// sends a sound, the others hear that.
     pub(super) async fn judge_holding(&mut self, id: LegId, flow: &Flow) {
         let holding = match (&flow.outgoing, &flow.incoming) {
             (Outgoing::OnHold, Incoming::Flowing) => Holding::Sounding,
@@ -26,7 +26,7 @@ impl CallTask {
         self.holds(id, holding).await;
     }
 
-    /// The same by our answer to its offer, at once.
+    /// Judges the same at once, by our answer to the leg's offer.
     pub(super) async fn judge_answer(&mut self, id: LegId, answer: &str) {
         let Ok(session) = Session::parse(answer.as_bytes()) else { return };
         let Some(media) = session.media.iter().find(|media| media.port != 0) else { return };
@@ -34,7 +34,7 @@ impl CallTask {
         let before = self.leg(id).map(|leg| leg.holding);
         let holding = match (ours.sends(), ours.receives()) {
             (true, _) => Holding::No,
-            // Its media tells whether it has a sound.
+            // The media will show whether the leg sends a sound.
             (false, true) if before == Some(Holding::Silent) => Holding::Silent,
             (false, true) => Holding::Sounding,
             (false, false) => Holding::Silent,
@@ -46,14 +46,14 @@ impl CallTask {
         if self.call.check_connected(id).is_err() {
             return;
         }
-        // What we asked for ourselves is no doing of its telephone's.
+        // A hold that we requested ourselves does not count as the telephone's.
         let Some(leg) = self.leg_mut(id).filter(|leg| !leg.hold_offered) else { return };
         if std::mem::replace(&mut leg.holding, holding) != holding {
             self.handle(Input::Holds { leg: id, holding }).await;
         }
     }
 
-    /// Shows a leg that it was set aside, or is so no more, where that is wanted.
+    /// Shows a leg that it is on hold or no longer on hold, if its settings ask for that.
     pub(super) fn show_hold(&mut self, id: LegId) {
         let on = self.call.is_set_aside(id);
         if let Some(leg) = self.leg_mut(id) {
@@ -62,19 +62,19 @@ impl CallTask {
         self.offer_hold(id);
     }
 
-    /// An offer to the leg, or one of its own, has been answered: what has changed meanwhile is offered now.
+    /// Offers the current hold state, if it has changed and no other offer is pending.
     pub(super) fn offer_hold(&mut self, id: LegId) {
         let agents = self.shared.config.sip.hold;
         let offer = self.leg_mut(id).and_then(|leg| Some((leg.dialog?, leg.offer_hold(agents)?)));
         if let Some((dialog, sdp)) = offer {
-            tracing::debug!(call = %self.id, leg = %id, "a leg is shown whether it is on hold");
+            tracing::debug!(call = %self.id, leg = %id, "offering the hold state to a leg");
             self.signals().offer(dialog, sdp);
         }
     }
 
-    /// The leg took no offer. Where another one was under way, ours is made again behind it.
+    /// Handles an offer that the leg did not accept. If another offer was pending, ours is repeated after it.
     pub(super) fn on_offer_failed(&mut self, id: LegId, status: u16) {
-        tracing::info!(call = %self.id, leg = %id, status, "a leg took no offer");
+        tracing::info!(call = %self.id, leg = %id, status, "a leg did not accept an offer");
         if let Some(leg) = self.leg_mut(id) {
             leg.hold_offer_failed(status == 491);
         }

@@ -1,4 +1,4 @@
-//! Keys that come as SIP INFO (`application/dtmf-relay`, `application/dtmf`).
+//! Keys that arrive in SIP INFO requests (`application/dtmf-relay`, `application/dtmf`).
 
 use super::CallTask;
 use crate::call::KeyWay;
@@ -19,7 +19,8 @@ impl CallTask {
     }
 }
 
-/// The key in an INFO body: `Signal=5\r\nDuration=160` or the bare key.
+/// Returns the key in an INFO body: `Signal=5\r
+/// Duration=160` or only the key.
 fn dtmf_of_info(content_type: &str, body: &str) -> Option<(char, u32)> {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let (signal, duration) = match kind.as_str() {

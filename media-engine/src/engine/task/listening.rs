@@ -1,4 +1,4 @@
-//! What listens to a call: its recording by its settings, its translation.
+//! Consumers of a call's audio that its settings ask for: its recording and its translation.
 
 use super::CallTask;
 use crate::call::Input;
@@ -6,12 +6,13 @@ use crate::engine::consumers::Translation;
 use crate::engine::event::LegRole;
 
 impl CallTask {
-    /// Starts what the settings ask for, on the legs that are heard; a recording begins with the first of them.
+    /// Starts the recording and translation that the settings ask for, on the legs that are heard; a recording starts with the
+    /// first of them.
     pub(super) fn listen(&mut self) {
         self.listens = true;
         self.record_by_settings();
         let wanted = self.settings.live_translate || self.settings.transcribe;
-        // The announcements before a direct call's answer are words too.
+        // Announcements before a direct call's answer are translated too.
         let is_on = self.call.is_talking() || self.topology.floor().count() == 1;
         if wanted && is_on && self.translation.is_none() && !self.record_app {
             let speakers = [LegRole::Customer, LegRole::Agent].map(|role| self.speaker(role));
@@ -19,7 +20,7 @@ impl CallTask {
         }
     }
 
-    /// Whoever speaks now is translated as the one before was.
+    /// Moves the translation to the current speakers.
     pub(super) fn follow_speakers(&mut self) {
         if self.listens {
             self.listen();
@@ -32,7 +33,7 @@ impl CallTask {
         }
     }
 
-    /// Begins the one recording that the settings ask for, or the application, as soon as somebody is heard.
+    /// Starts the one recording that the settings or the application ask for, as soon as a leg is heard.
     fn record_by_settings(&mut self) {
         let wanted = self.settings.record || (self.record_app && self.settings.record_app);
         let is_anybody_heard = || self.legs.iter().any(|leg| self.topology.is_heard(leg.id));

@@ -1,13 +1,13 @@
-//! What a call program records: a message of its caller, which ends by itself, and recordings that go on beside the program.
+//! Recordings of a call program: a message of its caller, which ends by itself, and recordings that continue beside the program.
 //!
 //! ```text
-//! beep ─▶ record_start (that leg alone) ─▶ tap ─▶ Vad: silent for too long ─┐
+//! beep ─▶ record_start (that leg only) ─▶ tap ─▶ Vad: silent for too long ──┐
 //!                                           └──▶ keys in the sound          ├─▶ record_stop ─▶ on_recording_over ─▶ RecordEnded
 //!                                    telephone-event, INFO: the finish key ─┤
-//!                                                              longest time ┘
+//!                                                            maximum length ┘
 //! ```
 //!
-//! A message of a caller who has hung up is over when its file is. Not here: files (`listening`).
+//! The message of a caller who has hung up ends when its file is complete. Not here: the files themselves (`recordings`).
 
 use std::time::{Duration, Instant};
 
@@ -28,41 +28,41 @@ use crate::net::clock;
 use crate::units::LegId;
 use crate::worker::WorkerRequest;
 
-/// How often the tap of a message is emptied.
+/// Interval at which the tap of a message is emptied.
 const LISTEN: Duration = Duration::from_millis(20);
-/// Frames that it may hold: one second.
+/// Capacity of that tap in frames: one second.
 const TAP: usize = 50;
-/// The beep before a message.
+/// Frequency and length of the beep before a message.
 const BEEP_HZ: u16 = 1_000;
 const BEEP_MS: u32 = 300;
 
 /// A message that is being recorded.
 pub(super) struct Message {
-    /// Whose it is.
+    /// Leg whose message it is.
     leg: LegId,
-    /// The number of its recording.
+    /// Number of its recording.
     number: u32,
     rules: MessageRules,
     media: LegId,
-    /// Nothing: nobody listens any more.
+    /// Tap on the leg's audio; `None`: it has been closed.
     tap: Option<TapReader>,
-    /// Listens for words.
+    /// Detector of speech.
     vad: Option<(SampleRate, Vad)>,
-    /// Listens for keys, where they come in the sound.
+    /// Detector of keys, if they come in the sound.
     keys: Option<DtmfDetector>,
     hears_keys: bool,
-    /// When it has been silent for too long, unless something is said before.
+    /// Time at which the silence is too long, unless the caller speaks before.
     silent_at: Instant,
     longest_at: Instant,
     look_at: Instant,
-    /// Why it ends; nothing while it goes on.
+    /// Reason for the end; `None` while the message continues.
     end: Option<RecordEnd>,
-    /// Its recording was told to end.
+    /// The recording has been told to end.
     is_ending: bool,
 }
 
 impl Message {
-    /// What has come since the last look: the keys, and how long they were held.
+    /// Returns the keys that have come since the last look, with how long they were held.
     fn listen(&mut self, now: Instant) -> Vec<(char, u32)> {
         let mut keys = Vec::new();
         self.look_at = now + LISTEN;
@@ -86,12 +86,12 @@ impl Message {
         keys
     }
 
-    /// When it is listened to next; `None`: it ends.
+    /// Returns when the tap is due to be emptied; `None`: the message is ending.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.end.is_none().then_some(self.look_at)
     }
 
-    /// Its recording's number, when that is to be ended now: once.
+    /// Returns the number of the recording that is to be ended now; only once.
     pub(super) fn take_end(&mut self) -> Option<u32> {
         (self.end.is_some() && !std::mem::replace(&mut self.is_ending, true)).then_some(self.number)
     }
@@ -100,17 +100,17 @@ impl Message {
         self.number
     }
 
-    /// Ends it, unless it ends already.
+    /// Ends the message, unless it is ending already.
     fn end(&mut self, why: RecordEnd) {
         self.end.get_or_insert(why);
     }
 }
 
 impl CallTask {
-    /// A message of the leg's is wanted.
+    /// Starts a message of the leg, with its beep if it has one.
     pub(super) async fn program_takes_message(&mut self, ticket: Ticket, leg: LegId, rules: MessageRules) {
         if !self.settings.record_app {
-            tracing::info!(call = %self.id, %leg, "a call program records nothing: recording is switched off");
+            tracing::info!(call = %self.id, %leg, "the call program cannot record: recording is switched off");
             return self.program_record_failed(ticket);
         }
         let beep = || Sound::Tone { hz: vec![BEEP_HZ], duration_ms: BEEP_MS };
@@ -123,7 +123,7 @@ impl CallTask {
         self.record_message(ticket, leg, rules).await;
     }
 
-    /// Nothing is to be heard before a message any more.
+    /// Starts the recording of a message once no beep is left to be heard.
     pub(super) async fn record_message(&mut self, ticket: Ticket, leg: LegId, rules: MessageRules) {
         let Some((media, hears_keys)) =
             self.leg(leg).and_then(|leg| Some((leg.media()?, !leg.knows_telephone_events())))
@@ -151,10 +151,10 @@ impl CallTask {
         self.program_starts_recording(ticket, Some(leg)).await;
     }
 
-    /// A recording that goes on beside the program.
+    /// Starts a recording that continues beside the program.
     pub(super) async fn program_records(&mut self, ticket: Ticket) {
         if !self.settings.record_app {
-            tracing::info!(call = %self.id, "a call program records nothing: recording is switched off");
+            tracing::info!(call = %self.id, "the call program cannot record: recording is switched off");
             return self.program_record_failed(ticket);
         }
         self.programs.open(ticket, Doing::Recording(self.call.next_recording()));
@@ -163,7 +163,7 @@ impl CallTask {
 
     async fn program_starts_recording(&mut self, ticket: Ticket, leg: Option<LegId>) {
         if let Err(error) = self.record_start(leg).await {
-            tracing::warn!(call = %self.id, %error, "a call program cannot record");
+            tracing::warn!(call = %self.id, %error, "the call program's recording could not be started");
             if let Some(Doing::Message(mut message)) = self.programs.close(ticket) {
                 self.stop_listening(&mut message);
             }
@@ -181,7 +181,7 @@ impl CallTask {
         }
     }
 
-    /// Leaves a gap in a program's recording, or goes on with it.
+    /// Pauses or resumes a program's recording.
     pub(super) async fn program_pauses_recording(&mut self, ticket: Ticket, on: bool) {
         let Some(number) = self.programs.recording(ticket) else { return };
         if let Err(error) = self.record_pause(number, on).await {
@@ -194,11 +194,11 @@ impl CallTask {
         if let Some(mut message) = message {
             self.stop_listening(&mut message);
         }
-        // An error: it is over already.
+        // An error means that the recording has ended already.
         let _ = self.record_stop(number).await;
     }
 
-    /// The time has come to listen to a message.
+    /// Empties the tap of a message, and ends the message if a time-out has passed.
     pub(super) fn message_due(&mut self) {
         let now = clock::now();
         let Some(message) = self.programs.message() else { return };
@@ -213,7 +213,7 @@ impl CallTask {
         }
     }
 
-    /// A key was pressed, perhaps to end a message.
+    /// Takes a key, which may end a message.
     pub(super) fn message_hears_key(&mut self, leg: LegId, digit: char) {
         if let Some(message) = self.programs.message()
             && message.leg == leg
@@ -223,7 +223,7 @@ impl CallTask {
         }
     }
 
-    /// A recording has ended, with all its files on the disk.
+    /// Reports a recording that has ended, with all its files on the disk.
     pub(super) fn program_recorded(&mut self, over: &RecordingOver) {
         let Some(ticket) = self.programs.ticket_of_recording(over.number) else { return };
         let end = match self.programs.close(ticket) {

@@ -1,8 +1,8 @@
-//! What a party hears that waits: the organization's music, asked for when somebody waits for the first time.
+//! The music for waiting parties: the organization's own, requested when a party waits for the first time.
 //!
 //! ```text
-//!   somebody waits ─▶ MusicWanted ─▶ control plane ─ CallMusic ─▶ every leg on hold, now and later
-//!                         └ none ─▶ the soft tone, or ring-back
+//!   a party waits ─▶ MusicWanted ─▶ control plane ─ CallMusic ─▶ every leg on hold, now and later
+//!                        └ none ─▶ the soft tone, or ring-back
 //! ```
 
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::engine::event::EventKind;
 use crate::units::LegId;
 use crate::worker::WorkerCommand;
 
-/// See the module head.
+/// The music of a call, as described in the module head.
 #[derive(Debug, Default)]
 pub(super) struct WaitingMusic {
-    /// The control plane was asked.
+    /// The control plane has been asked.
     asked: bool,
     sound: Option<(SampleRate, Arc<[i16]>)>,
-    /// The media that has it already.
+    /// Media that has received it.
     given: Vec<LegId>,
 }
 
@@ -32,7 +32,7 @@ impl WaitingMusic {
 }
 
 impl CallTask {
-    /// Asks for music when somebody waits for the first time.
+    /// Requests music when a party waits for the first time.
     pub(super) fn want_music(&mut self) {
         let waits = |place| matches!(place, Place::Aside(Sound::Hold | Sound::Wait));
         if self.music.asked || !self.topology.places().any(|(_, place)| waits(place)) {
@@ -43,7 +43,7 @@ impl CallTask {
         self.shared.tell(Some(self.id), EventKind::MusicWanted { group });
     }
 
-    /// The music has come.
+    /// Takes the music, and applies it to legs that wait.
     pub(super) fn on_music(&mut self, rate: SampleRate, samples: Arc<[i16]>) {
         if samples.is_empty() {
             return;
@@ -53,7 +53,7 @@ impl CallTask {
         self.hear(self.topology.clone());
     }
 
-    /// Gives the music to media on hold that does not have it yet.
+    /// Sends the music to media on hold that has not received it yet.
     pub(super) fn bring_music(&mut self, media: impl Iterator<Item = LegId>) {
         let Some((rate, samples)) = self.music.sound.clone() else { return };
         for leg in media {

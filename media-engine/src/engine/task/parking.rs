@@ -1,4 +1,4 @@
-//! A call that is parked: its slot, and what is told of it.
+//! Parking of a call: its slot, and the events about it.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl CallTask {
             return Err(CommandError::Busy("the media threads have no room for another leg; try again later"));
         }
         let id = self.call.next_leg();
-        tracing::info!(call = %self.id, leg = %id, to = %mask(&agent), slot, "a parked call is picked up");
+        tracing::info!(call = %self.id, leg = %id, to = %mask(&agent), slot, "picking up a parked call");
         let role = self.call.parker_role().unwrap_or(LegRole::Agent);
         let mut leg = Leg::new(id, role, dial::name_of(&to).to_owned());
         leg.added = true;
@@ -84,10 +84,10 @@ impl CallTask {
         self.shared.tell(Some(self.id), EventKind::Parked { leg, slot, parked_by, until });
     }
 
-    /// The slot is free again.
+    /// Reports that the party is no longer parked, and frees the slot.
     pub(super) fn tell_unparked(&mut self, leg: LegId, why: Unparked) {
         let Some(slot) = self.slot.take() else { return };
-        tracing::info!(call = %self.id, %leg, slot = slot.number(), ?why, "parked no more");
+        tracing::info!(call = %self.id, %leg, slot = slot.number(), ?why, "no longer parked");
         self.shared.tell(Some(self.id), EventKind::Unparked { leg, slot: slot.number(), why });
     }
 }

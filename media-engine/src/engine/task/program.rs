@@ -1,16 +1,16 @@
-//! Drives a call program: its effects become verbs of the call, and what becomes of them goes back to it.
+//! Drives a call program: its effects become verbs of the call, and their results become inputs of the program.
 //!
 //! ```text
 //!   Bridged ─▶ begin_program ─▶ Script ─ effects ─▶ play, gather, add_leg, hang up
 //!                                ▲  ▲                     │
-//!   host (media, identity, fetch)┘  └─ inputs ◀─ played, gathered, who hears whom, legs that are gone
+//!   host (media, identity, fetch)┘  └─ inputs ◀─ played, gathered, topology, legs that have gone
 //! ```
 //!
-//! What happens is queued as an input and taken by [`CallTask::run_program`] once the call's own machine has settled, so that neither
-//! machine is entered from within the other. A caller who is joined with somebody whom the program has not called is taken from it.
+//! Inputs are queued, and [`CallTask::run_program`] takes them once the call's own machine has settled, so that neither machine
+//! is entered from within the other. If a caller is joined with a leg that the program has not called, the program is withdrawn.
 //!
-//! Not here: what a program does next (`call::script`), when a leg has one (`call::program`), what an organization may use (the
-//! control plane).
+//! Invariants: every open ticket is either answered or stopped once; the program's last news is its end. Not here: the program's
+//! next step (`call::script`), when a leg has a program (`call::program`), what an organization may use (the control plane).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -35,54 +35,54 @@ use crate::error::HangupCause;
 use crate::net::clock;
 use crate::units::LegId;
 
-/// Answers of the host that may wait: a program asks one question at a time.
+/// Capacity of the host's answers: a program asks one question at a time.
 const ANSWERS: usize = 4;
 
-/// A call's program, and what has happened to it.
+/// The program of a call, and the inputs that wait for it.
 pub(super) struct Programs {
     running: Option<Running>,
     /// The first effects, which wait until the call's machine has settled.
     first: Vec<Effect>,
     inputs: VecDeque<Input>,
-    /// A dial whose target could not be reached: the next one is to be called.
+    /// Dial whose target could not be reached, so that the next one is called.
     failed: Option<Ticket>,
-    /// A message whose beep is over: it is to be recorded.
+    /// Message whose beep has ended, so that its recording starts.
     beeped: Option<(Ticket, MessageRules)>,
     answers_in: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
 }
 
-/// A program that runs.
+/// A running program.
 struct Running {
     script: Script,
-    /// Whose it is.
+    /// Leg that the program runs for.
     leg: LegId,
     host: ProgramHost,
-    /// What its open tickets stand for.
+    /// Actions of its open tickets.
     open: Vec<(Ticket, Doing)>,
 }
 
-/// What is being done for a program.
+/// An action that is in progress for a program.
 pub(super) enum Doing {
     Play(PlayId),
     Gather(GatherId),
-    /// The host is asked.
+    /// A question to the host.
     Ask {
         _asking: Asking,
     },
     Dial(Dialling),
-    /// The beep before a message.
+    /// The beep before a message, with the message's rules.
     Beep {
         play: PlayId,
         rules: MessageRules,
     },
     Message(Box<Message>),
-    /// A recording, by its number.
+    /// Number of a recording.
     Recording(u32),
 }
 
 impl Doing {
-    /// The number of its recording.
+    /// Returns the number of its recording.
     fn recording(&self) -> Option<u32> {
         match self {
             Doing::Message(message) => Some(message.number()),
@@ -92,7 +92,7 @@ impl Doing {
     }
 }
 
-/// A question to the host, which is withdrawn with this.
+/// A question to the host; dropping it withdraws the question.
 pub(super) struct Asking(AbortHandle);
 
 impl Drop for Asking {
@@ -101,42 +101,42 @@ impl Drop for Asking {
     }
 }
 
-/// Somebody is called.
+/// A dial or a transfer in progress.
 pub(super) struct Dialling {
-    /// The caller is given to them.
+    /// The caller is handed to the target that answers.
     is_transfer: bool,
-    /// Who is called next.
+    /// Targets that are called next.
     targets: VecDeque<Target>,
     ring: Option<Duration>,
     from: Option<String>,
     stage: Stage,
-    /// Why the last target could not be reached.
+    /// Cause for which the last target could not be reached.
     cause: HangupCause,
 }
 
 enum Stage {
-    /// The next target's turn has come.
+    /// The next target is about to be called.
     Next,
-    /// The host is asked for the identity that it is shown.
+    /// The host is asked for the identity that the target is shown.
     Asking {
         to: String,
         _asking: Asking,
     },
     Calling(LegId),
-    /// They talk.
+    /// The target and the caller talk.
     Answered,
 }
 
-/// The host's answer to a ticket's question.
+/// Answer of the host to a ticket's question.
 pub(super) struct Answer {
     ticket: Ticket,
     answer: Answered,
 }
 
 enum Answered {
-    /// To be played.
+    /// Sound to play.
     Sound(Option<prompt::Sound>),
-    /// To be collected.
+    /// Collection to start.
     Gather(NewGather),
     Identity(Result<Option<String>, HangupCause>),
     Fetched(Result<Vec<u8>, FetchFailure>),
@@ -156,17 +156,17 @@ impl Programs {
         }
     }
 
-    /// The host's next answer.
+    /// Returns the host's next answer.
     pub(super) async fn next(&mut self) -> Option<Answer> {
         self.answers.recv().await
     }
 
-    /// When the program wants to be looked at.
+    /// Returns when the program's time-out is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.running.as_ref().and_then(|running| running.script.poll_timeout())
     }
 
-    /// What a ticket stands for, which is closed by this.
+    /// Closes a ticket, and returns its action.
     pub(super) fn close(&mut self, ticket: Ticket) -> Option<Doing> {
         let open = &mut self.running.as_mut()?.open;
         let at = open.iter().position(|(known, _)| *known == ticket)?;
@@ -184,12 +184,12 @@ impl Programs {
         open.iter().find(|(_, doing)| is_it(doing)).map(|(ticket, _)| *ticket)
     }
 
-    /// Something has happened.
+    /// Queues an input of the program.
     pub(super) fn push(&mut self, input: Input) {
         self.inputs.push_back(input);
     }
 
-    /// The message that is being recorded.
+    /// Returns the message that is being recorded.
     pub(super) fn message(&mut self) -> Option<&mut Message> {
         let open = &mut self.running.as_mut()?.open;
         open.iter_mut().find_map(|(_, doing)| match doing {
@@ -198,12 +198,12 @@ impl Programs {
         })
     }
 
-    /// When the message wants to be listened to.
+    /// Returns when the message's tap is due to be emptied.
     pub(super) fn next_look(&mut self) -> Option<Instant> {
         self.message().and_then(|message| message.next_look())
     }
 
-    /// The number of the recording that a ticket stands for.
+    /// Returns the number of the recording that a ticket stands for.
     pub(super) fn recording(&self, ticket: Ticket) -> Option<u32> {
         let open = &self.running.as_ref()?.open;
         open.iter().find(|(known, _)| *known == ticket).and_then(|(_, doing)| doing.recording())
@@ -221,7 +221,7 @@ impl Programs {
         })
     }
 
-    /// The conversation or call that is under way.
+    /// Returns the dial or transfer in progress.
     fn dial(&mut self) -> Option<(Ticket, &mut Dialling)> {
         let open = &mut self.running.as_mut()?.open;
         open.iter_mut().find_map(|(ticket, doing)| match doing {
@@ -230,12 +230,12 @@ impl Programs {
         })
     }
 
-    /// Asks the host in a task of its own, and has its answer come back under the ticket.
+    /// Asks the host in a separate task; its answer comes back under the ticket.
     fn ask(&self, ticket: Ticket, answer: impl Future<Output = Answered> + Send + 'static) -> Asking {
         let answers = self.answers_in.clone();
         let task = tokio::spawn(async move {
             let answer = answer.await;
-            // An error: the call is over.
+            // An error means that the call has ended.
             let _ = answers.send(Answer { ticket, answer }).await;
         });
         Asking(task.abort_handle())
@@ -243,21 +243,21 @@ impl Programs {
 }
 
 impl CallTask {
-    /// The first leg is with its program.
+    /// Starts the program of the first leg.
     pub(super) fn begin_program(&mut self) {
         let is_there = |(_, place): &(LegId, Place)| *place == Place::Scripted(App::Program);
         let Some((leg, _)) = self.topology.places().find(is_there) else { return };
         let Some(program) = self.settings.program.take() else { return };
         let CallProgram { start, host } = *program;
         let steps = start.program.steps();
-        tracing::info!(call = %self.id, %leg, steps, "a call program begins");
+        tracing::info!(call = %self.id, %leg, steps, "a call program has started");
         self.tell_program(leg, ProgramNews::Began { steps });
         let (script, effects) = Script::new(start, clock::now());
         self.programs.running = Some(Running { script, leg, host, open: Vec::new() });
         self.programs.first = effects;
     }
 
-    /// Gives the program what has happened, and does what it wants.
+    /// Gives the program its inputs, and carries out its effects.
     pub(super) async fn run_program(&mut self) {
         let first = std::mem::take(&mut self.programs.first);
         self.carry_out_program(first).await;
@@ -270,7 +270,7 @@ impl CallTask {
                 let leg = *leg;
                 self.record_message(ticket, leg, rules).await;
             } else if let Some(number) = self.programs.message().and_then(Message::take_end) {
-                // An error: it is over already.
+                // An error means that the recording has ended already.
                 let _ = self.record_stop(number).await;
             } else if let Some(input) = self.programs.inputs.pop_front() {
                 let Some(running) = &mut self.programs.running else { return self.programs.inputs.clear() };
@@ -282,7 +282,7 @@ impl CallTask {
         }
     }
 
-    /// The program's own time has come.
+    /// Queues the program's time-out.
     pub(super) fn program_due(&mut self) {
         self.programs.inputs.push_back(Input::Timeout);
     }
@@ -325,7 +325,7 @@ impl CallTask {
         self.shared.tell(Some(self.id), EventKind::Program { leg, news });
     }
 
-    /// The program's last effect.
+    /// Carries out the program's last effect.
     async fn program_ends(&mut self, leg: LegId, ended: Ended) {
         tracing::info!(call = %self.id, %leg, ?ended, "a call program has ended");
         self.programs.running = None;
@@ -364,7 +364,7 @@ impl CallTask {
         }
     }
 
-    /// A sound of a program's is over.
+    /// Handles the end of a program's sound.
     pub(super) fn program_played(&mut self, play: PlayId, state: &PlayState) {
         let is_beep = |doing: &Doing| matches!(doing, Doing::Beep { play: known, .. } if *known == play);
         if let Some(ticket) = self.programs.ticket_of(is_beep)
@@ -373,7 +373,7 @@ impl CallTask {
             self.programs.beeped = Some((ticket, rules));
             return;
         }
-        // The prompts of a collection are no steps.
+        // The prompts of a collection are not steps.
         let is_it = |doing: &Doing| matches!(doing, Doing::Play(known) if *known == play);
         let Some(ticket) = self.programs.ticket_of(is_it) else { return };
         self.programs.close(ticket);
@@ -426,7 +426,7 @@ impl CallTask {
         }
     }
 
-    /// A collection of a program's is over.
+    /// Handles the end of a program's collection.
     pub(super) fn program_gathered(&mut self, gather: GatherId, gathered: Gathered) {
         let is_it = |doing: &Doing| matches!(doing, Doing::Gather(known) if *known == gather);
         let Some(ticket) = self.programs.ticket_of(is_it) else { return };
@@ -442,14 +442,14 @@ impl CallTask {
         self.programs.inputs.push_back(Input::Gathered { ticket, digits, end });
     }
 
-    /// The host has answered.
+    /// Handles the host's answer.
     pub(super) async fn on_program_answer(&mut self, Answer { ticket, answer }: Answer) {
         let Some(Running { leg, .. }) = self.programs.running else { return };
         if let Answered::Identity(identity) = answer {
             return self.on_identity(ticket, identity).await;
         }
         let is_asked = |doing: &Doing| matches!(doing, Doing::Ask { .. });
-        // A question that was withdrawn.
+        // The question was withdrawn meanwhile.
         if self.programs.ticket_of(is_asked) != Some(ticket) {
             return;
         }
@@ -463,7 +463,7 @@ impl CallTask {
         }
     }
 
-    /// Ends what a ticket names, without an answer.
+    /// Stops a ticket's action, without an answer.
     async fn program_stops(&mut self, ticket: Ticket) {
         match self.programs.close(ticket) {
             Some(Doing::Play(play)) => drop(self.stop_play(play)),
@@ -474,7 +474,7 @@ impl CallTask {
             Some(Doing::Beep { play, .. }) => drop(self.stop_play(play)),
             Some(Doing::Message(message)) => self.program_stops_recording(message.number(), Some(message)).await,
             Some(Doing::Recording(number)) => self.program_stops_recording(number, None).await,
-            // Whoever talks with the caller stays, or is hung up with the call.
+            // A party that talks with the caller stays, or is hung up with the call.
             Some(Doing::Dial(_) | Doing::Ask { .. }) | None => {}
         }
     }
@@ -561,7 +561,7 @@ impl CallTask {
         false
     }
 
-    /// Who hears whom has changed.
+    /// Derives the program's inputs from a changed topology.
     pub(super) fn program_hears(&mut self) {
         let Some(Running { leg, .. }) = self.programs.running else { return };
         let Some(place) = self.topology.place(leg) else { return };
@@ -594,7 +594,7 @@ impl CallTask {
         self.programs.inputs.push_back(input);
     }
 
-    /// A leg is out of the call.
+    /// Handles a leg that has left the call.
     pub(super) fn program_forgets(&mut self, gone: &Leg) {
         let Some(Running { leg, .. }) = self.programs.running else { return };
         if gone.id == leg {
@@ -611,16 +611,16 @@ impl CallTask {
         }
     }
 
-    /// Whether the leg's party has left by itself.
+    /// Returns whether the leg's party has left by itself.
     pub(super) fn has_hung_up(&self, leg: LegId) -> bool {
         self.leg(leg).is_none_or(|leg| leg.ending.as_ref().is_some_and(|ending| ending.by == EndedBy::FarEnd))
     }
 
-    /// The call is over: the program learns why, and tells its last.
+    /// Ends the program with the call, and reports its last steps.
     pub(super) fn end_program(&mut self) {
         let Some(Running { leg, .. }) = self.programs.running else { return };
         let has_hung_up = self.has_hung_up(leg);
-        // What was pressed and said until then counts; the rest was for a caller who is gone.
+        // Keys and messages up to the end count; other inputs were meant for a caller who has gone.
         let counts = |input: &Input| matches!(input, Input::Gathered { .. } | Input::RecordEnded { .. });
         self.programs.inputs.retain(|input| has_hung_up && counts(input));
         self.programs.inputs.push_back(if has_hung_up { Input::FarEndGone } else { Input::Withdrawn });
@@ -630,7 +630,7 @@ impl CallTask {
                 match effect {
                     Effect::Tell(notice) => self.tell_program(leg, ProgramNews::Step(notice)),
                     Effect::Done(ended) => self.tell_program(leg, ProgramNews::Ended(ended)),
-                    // There is nobody left to do anything for.
+                    // The call has ended, so no other effect can be carried out.
                     _ => {}
                 }
             }
@@ -639,7 +639,7 @@ impl CallTask {
     }
 }
 
-/// A sound that needs nothing of the host.
+/// Converts a sound that does not need the host.
 fn own_sound(sound: Sound) -> Option<prompt::Sound> {
     match sound {
         Sound::Media(_) => None,
@@ -648,7 +648,7 @@ fn own_sound(sound: Sound) -> Option<prompt::Sound> {
     }
 }
 
-/// A file of the media store.
+/// Fetches a file of the media store from the host.
 async fn media(host: &ProgramHost, name: String) -> Option<prompt::Sound> {
     let found = host.ask(|reply| ProgramRequest::Media { name, reply }).await.flatten();
     found.map(|(rate, samples)| prompt::Sound::Samples { rate, samples })

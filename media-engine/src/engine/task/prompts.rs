@@ -1,12 +1,13 @@
-//! What is played into a call: tones, texts, samples.
+//! Sounds that are played into a call: tones, texts, samples.
 //!
 //! ```text
-//! play ─┬─ samples, tone ──────────────────▶ worker: Play to each listener ─ PlayStarted, PlayDone ─▶ told
+//! play ─┬─ samples, tone ──────────────────▶ worker: Play to each listener ─ PlayStarted, PlayDone ─▶ reported
 //!       └─ text ─▶ synthesiser ─ on_spoken ─▶ the same, or Failed
-//! stop, a key, a listener that is set aside or leaves ─▶ worker: StopPlay ─ PlayDone ─▶ told as stopped
+//! stop, a key, a listener that is set aside or leaves ─▶ worker: StopPlay ─ PlayDone ─▶ reported as stopped
 //! ```
 //!
-//! Invariant: what was begun is told as over exactly once. Not here: digits that are collected behind a prompt (`gathers`).
+//! Invariant: the end of every play that was started is reported exactly once. Not here: digits that are collected after a prompt
+//! (`gathers`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,12 +25,12 @@ use crate::engine::prompt::{self, GatherId, PlayId, PlayState, SPEECH_TIME, Soun
 use crate::units::LegId;
 use crate::worker::WorkerCommand;
 
-/// Plays of one call that may be under way.
+/// Number of plays that one call may have at once.
 const PLAYS: usize = 16;
-/// What the worker calls our plays: segments of translated speech are counted from 1, sounds of keys have the highest number.
+/// Segment numbers of our plays at the worker: segments of translated speech count from 1, key tones have the highest number.
 const SEGMENTS: u64 = 1 << 63;
 
-/// What is being played.
+/// Plays in progress.
 pub(super) struct Prompts {
     playing: Vec<Playing>,
     spoken_in: mpsc::Sender<Spoken>,
@@ -41,26 +42,26 @@ struct Playing {
     legs: Vec<LegId>,
     /// Media that has not played all of it.
     waiting: Vec<LegId>,
-    /// Somebody has heard its beginning.
+    /// A listener has heard its beginning.
     started: bool,
-    /// It will not be heard to its end.
+    /// It was stopped before its end.
     cut: bool,
-    /// Who is told of it.
+    /// Owner that receives its reports.
     owner: Owner,
-    /// Who makes its samples.
+    /// Synthesiser task that makes its samples.
     synthesis: Option<AbortHandle>,
 }
 
-/// Who has something played or collected, and is told what became of it.
+/// Owner of a play or collection, which receives its reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Whoever listens to the call's events.
+    /// A verb: reports are sent as events of the call.
     Verb,
-    /// The call's program, which tells of its steps itself.
+    /// The call's program, which reports its steps itself.
     Program,
 }
 
-/// What a synthesiser has made of a text.
+/// Result of the synthesis of a text.
 pub(super) struct Spoken {
     play: PlayId,
     result: Result<(SampleRate, Arc<[i16]>), String>,
@@ -72,12 +73,12 @@ impl Prompts {
         Prompts { playing: Vec::new(), spoken_in, spoken }
     }
 
-    /// The next text that was made into samples.
+    /// Returns the next result of a synthesis.
     pub(super) async fn next(&mut self) -> Option<Spoken> {
         self.spoken.recv().await
     }
 
-    /// Whether it is under way.
+    /// Returns whether the play is in progress.
     pub(super) fn is_playing(&self, id: PlayId) -> bool {
         self.playing.iter().any(|playing| playing.id == id)
     }
@@ -92,7 +93,7 @@ impl Prompts {
 }
 
 impl Drop for Playing {
-    /// A text that is not wanted any more is not made into samples.
+    /// Aborts the synthesis of a text that is no longer wanted.
     fn drop(&mut self) {
         if let Some(synthesis) = self.synthesis.take() {
             synthesis.abort();
@@ -101,7 +102,7 @@ impl Drop for Playing {
 }
 
 impl CallTask {
-    /// Plays to one leg, or to everybody in the conversation.
+    /// Plays a sound to one leg, or to all legs in the conversation.
     pub(super) fn play(&mut self, leg: Option<LegId>, sound: Sound, owner: Owner) -> Result<PlayId, CommandError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         sound.check()?;
@@ -113,10 +114,10 @@ impl CallTask {
             None => self.listeners(),
         };
         if legs.is_empty() {
-            return Err(CommandError::Conflict("nobody is there who could hear it: no leg is connected".into()));
+            return Err(CommandError::Conflict("no leg could hear it: none is connected".into()));
         }
         if self.prompts.playing.len() >= PLAYS {
-            return Err(CommandError::Busy("as much is being played into this call as a call may have"));
+            return Err(CommandError::Busy("too many sounds are being played into this call"));
         }
         let id = PlayId(NEXT.fetch_add(1, Ordering::Relaxed));
         let mut playing = Playing { id, legs, waiting: Vec::new(), started: false, cut: false, owner, synthesis: None };
@@ -138,7 +139,7 @@ impl CallTask {
         Ok(id)
     }
 
-    /// Who takes part in the conversation, or has an application.
+    /// Returns the legs that are in the conversation or with an application.
     fn listeners(&self) -> Vec<LegId> {
         let hears = |place: Place| place.is_on_floor() || matches!(place, Place::Scripted(_));
         let up = |leg: &LegId| self.call.check_connected(*leg).is_ok();
@@ -149,18 +150,18 @@ impl CallTask {
         let (tts, spoken) = (self.shared.providers.clone(), self.prompts.spoken_in.clone());
         let task = tokio::spawn(async move {
             let result = match tokio::time::timeout(SPEECH_TIME, tts.utterance(&text, &language)).await {
-                Ok(Ok((_, samples))) if samples.is_empty() => Err("the text has nothing to speak".to_owned()),
+                Ok(Ok((_, samples))) if samples.is_empty() => Err("the text contains no words".to_owned()),
                 Ok(Ok((rate, samples))) => Ok((rate, samples.into())),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err(format!("no speech within {} s", SPEECH_TIME.as_secs())),
             };
-            // An error: the call is over.
+            // An error means that the call has ended.
             let _ = spoken.send(Spoken { play, result }).await;
         });
         task.abort_handle()
     }
 
-    /// A text has become samples, or has not.
+    /// Handles the result of a synthesis.
     pub(super) fn on_spoken(&mut self, spoken: Spoken) {
         let Spoken { play, result } = spoken;
         match result {
@@ -188,7 +189,7 @@ impl CallTask {
         }
     }
 
-    /// The worker plays a segment to a leg; `false`: it is none of ours.
+    /// Reports that the worker plays a segment to a leg; `false`: the segment is not a play.
     pub(super) fn on_play_started(&mut self, segment: u64) -> bool {
         let Some(id) = play_of(segment) else { return false };
         if let Some(playing) = self.prompts.find(id)
@@ -201,7 +202,7 @@ impl CallTask {
         true
     }
 
-    /// The worker has played a segment to a leg, or has dropped it.
+    /// Handles a segment that the worker has played to a leg or has dropped.
     pub(super) fn on_play_done(&mut self, media: LegId, segment: u64) {
         if let Some(id) = play_of(segment) {
             self.play_left(id, media);
@@ -228,7 +229,7 @@ impl CallTask {
         self.on_prompt_over(id);
     }
 
-    /// Cuts one play short: what is heard of it fades. `false`: it is over, or was never.
+    /// Stops one play, which fades out. `false`: it has ended or never existed.
     pub(super) fn stop_play(&mut self, id: PlayId) -> bool {
         let Some(playing) = self.prompts.find(id) else { return false };
         playing.cut = true;
@@ -242,9 +243,10 @@ impl CallTask {
         true
     }
 
-    /// Cuts everything short, plays and collections, or those that are named.
+    /// Stops all plays and collections, or only those that are named.
     pub(super) fn stop(&mut self, play: Option<PlayId>, gather: Option<GatherId>) -> Result<(), CommandError> {
-        let gone = |what| Err(CommandError::Conflict(format!("{what} of this number is under way in this call")));
+        let unknown =
+            |what| Err(CommandError::Conflict(format!("{what} with this number is in progress in this call")));
         match (play, gather) {
             (None, None) => {
                 self.stop_gathers();
@@ -254,24 +256,24 @@ impl CallTask {
             }
             (play, gather) => {
                 if gather.is_some_and(|id| !self.stop_gather(id)) {
-                    return gone("no collection of digits");
+                    return unknown("no collection of digits");
                 }
                 if play.is_some_and(|id| !self.stop_play(id)) {
-                    return gone("no play");
+                    return unknown("no play");
                 }
             }
         }
         Ok(())
     }
 
-    /// What is being played to this media ends before its end.
+    /// Marks the plays to this media as stopped before their end.
     pub(super) fn plays_are_cut(&mut self, media: LegId) {
         for playing in self.prompts.playing.iter_mut().filter(|playing| playing.waiting.contains(&media)) {
             playing.cut = true;
         }
     }
 
-    /// This media is gone, and plays nothing any more.
+    /// Ends the plays to media that has gone.
     pub(super) fn plays_leave(&mut self, media: LegId) {
         self.plays_are_cut(media);
         for id in self.prompts.ids() {
@@ -281,7 +283,7 @@ impl CallTask {
         }
     }
 
-    /// The call is over.
+    /// Ends all plays, because the call has ended.
     pub(super) fn end_plays(&mut self) {
         for id in self.prompts.ids() {
             self.end_play(id, PlayState::Stopped);
@@ -289,7 +291,7 @@ impl CallTask {
     }
 }
 
-/// The play that a segment of the worker's stands for.
+/// Returns the play that a segment number of the worker stands for.
 fn play_of(segment: u64) -> Option<PlayId> {
     (segment & SEGMENTS != 0 && segment != u64::MAX).then_some(PlayId(segment & !SEGMENTS))
 }

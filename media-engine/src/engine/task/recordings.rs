@@ -1,11 +1,14 @@
-//! Carries out what the machine says of recordings (`call::recording`).
+//! Carries out the machine's decisions about recordings (`call::recording`).
+//!
+//! Files are written by `record_io`, one for each part; this file joins its reports with the people behind the legs.
 //!
 //! ```text
 //!   Effect::Record ─▶ begin · attach and detach legs · pause · finish ─▶ recorder
 //!   recorder ─ PartReport ─▶ EventKind::Recording, RecordingSeated ─ no more ─▶ on_recording_over
 //! ```
 //!
-//! Invariant: a leg has a tap in a recording exactly while the machine names it there.
+//! Invariant: a leg has a tap in a recording exactly while the machine names it there. Not here: the choice of what is recorded
+//! (`call::recording`, `listening`), and the writing of files (`record_io`).
 
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,33 +24,33 @@ use crate::net::clock;
 use crate::record_io::{ChannelReport, Joining, NewRecording, PartReport, PartState, Recording};
 use crate::units::LegId;
 
-/// How long the disk may take to seal recordings when their call is over.
+/// Time for the disk to seal recordings after their call has ended.
 const SEALING: Duration = Duration::from_secs(2);
 
-/// A recording and what is known of it.
+/// A recording with its legs and parts.
 pub(super) struct CallRecording {
     number: u32,
-    /// The leg that it is of.
+    /// Leg that the recording is of; `None`: all legs.
     of: Option<LegId>,
     recording: Recording,
-    /// When its first sample was.
+    /// Time of its first sample.
     began: SystemTime,
-    /// Who is recorded now.
+    /// Legs that are recorded now.
     legs: Vec<LegId>,
-    /// Who has ever been.
+    /// People who are or were recorded.
     people: Vec<Person>,
     paused: bool,
-    /// The part that is being written.
+    /// Part that is being written.
     open: Option<RecordingPart>,
-    /// Audio in the parts that have ended.
+    /// Audio in the parts that have ended, in milliseconds.
     duration_ms: u64,
-    /// Why it ended too early.
+    /// Reason why it ended too early.
     fault: Option<String>,
-    /// It was told to end.
+    /// It has been told to end.
     is_ending: bool,
 }
 
-/// Who is behind a leg.
+/// The person behind a leg.
 struct Person {
     leg: LegId,
     role: LegRole,
@@ -58,28 +61,28 @@ struct Person {
 /// A recording that has ended, with all its files on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RecordingOver {
-    /// Its number in the call.
+    /// Number of the recording in the call.
     pub(super) number: u32,
-    /// The leg that it was of; `None`: everybody.
+    /// Leg that it was of; `None`: all legs.
     pub(super) leg: Option<LegId>,
-    /// Audio in its files, pauses included.
+    /// Audio in its files in milliseconds, including pauses.
     pub(super) duration_ms: u64,
-    /// Why it ended too early.
+    /// Reason why it ended too early.
     pub(super) fault: Option<String>,
 }
 
 impl CallRecording {
-    /// Has it sealed. Where the writer is overloaded that comes later: when it is dropped.
+    /// Has the recording sealed. If the writer is overloaded, that happens when the recording is dropped.
     fn end(&mut self) {
         if std::mem::replace(&mut self.is_ending, true) {
             return;
         }
         if let Err(error) = self.recording.finish() {
-            tracing::error!(number = self.number, %error, "a recording is not ended in time");
+            tracing::error!(number = self.number, %error, "a recording could not be ended in time");
         }
     }
 
-    /// A part as it is told: with people and times.
+    /// Returns a part as it is reported: with people and times.
     fn part(&self, part: u32, channels: Vec<ChannelReport>) -> RecordingPart {
         let channel = |ChannelReport { channel, leg, from, until }: ChannelReport| {
             let person = self.people.iter().find(|person| person.leg == leg)?;
@@ -93,10 +96,10 @@ impl CallRecording {
 }
 
 impl CallTask {
-    /// Starts a recording of everybody, or of one leg alone; its number in the call.
+    /// Starts a recording of all legs or of one leg, and returns its number in the call.
     ///
     /// # Errors
-    /// [`CommandError::NoLeg`], or [`CommandError::Conflict`] where the call's state allows none.
+    /// [`CommandError::NoLeg`], or [`CommandError::Conflict`] if the call's state allows no recording.
     pub(super) async fn record_start(&mut self, leg: Option<LegId>) -> Result<u32, CommandError> {
         let input = Input::Record { leg };
         self.call.check(&input)?;
@@ -105,10 +108,10 @@ impl CallTask {
         Ok(number)
     }
 
-    /// Pauses a recording, or lets it go on.
+    /// Pauses or resumes a recording.
     ///
     /// # Errors
-    /// [`CommandError::NoRecording`].
+    /// [`CommandError::NoRecording`] if it is not running.
     pub(super) async fn record_pause(&mut self, number: u32, on: bool) -> Result<(), CommandError> {
         let input = Input::RecordPause { number, on };
         self.call.check(&input)?;
@@ -119,7 +122,7 @@ impl CallTask {
     /// Ends a recording. [`Self::on_recording_over`] follows when its file is on the disk.
     ///
     /// # Errors
-    /// [`CommandError::NoRecording`].
+    /// [`CommandError::NoRecording`] if it is not running.
     pub(super) async fn record_stop(&mut self, number: u32) -> Result<(), CommandError> {
         let input = Input::RecordStop { number };
         self.call.check(&input)?;
@@ -127,14 +130,14 @@ impl CallTask {
         Ok(())
     }
 
-    /// A recording has ended: by a verb, with its leg, by a fault, or with the call.
+    /// Reports a recording that has ended: by a verb, with its leg, by a fault, or with the call.
     fn on_recording_over(&mut self, over: &RecordingOver) {
         let RecordingOver { number, leg, duration_ms, fault } = over;
         tracing::debug!(call = %self.id, number, ?leg, duration_ms, ?fault, "a recording has ended");
         self.program_recorded(over);
     }
 
-    /// What runs from now on, and whom it takes.
+    /// Applies the machine's list of running recordings and their legs.
     pub(super) fn on_record(&mut self, recorded: Vec<Recorded>) {
         let now = clock::now();
         for recording in &mut self.recordings {
@@ -183,7 +186,7 @@ impl CallTask {
         }
     }
 
-    /// A tap on a leg for a recording, and who it is.
+    /// Opens a tap on a leg for a recording, and describes the person behind it.
     fn join_recording(&self, leg: LegId) -> Option<(Joining, Person)> {
         let of = self.leg(leg)?;
         let person = Person { leg, role: of.role, peer: of.peer.clone(), agent: of.agent().map(str::to_owned) };
@@ -196,7 +199,7 @@ impl CallTask {
         }
     }
 
-    /// Whom a recording that runs takes from now on, and whether it takes anything.
+    /// Changes the legs of a running recording, and pauses or resumes it.
     fn follow_recorded(&mut self, at: usize, Recorded { number, paused, legs, .. }: &Recorded, now: Instant) {
         let is_new = |leg: &&LegId| !self.recordings[at].legs.contains(leg);
         let new: Vec<(Joining, Person)> =
@@ -218,23 +221,23 @@ impl CallTask {
             self.shared.tell(Some(self.id), EventKind::RecordingPaused { number: *number, paused: *paused });
         }
         if let Err(error) = outcome {
-            tracing::error!(call = %self.id, number, %error, "a recording does not follow its call");
+            tracing::error!(call = %self.id, number, %error, "a recording could not follow a change of its call");
         }
     }
 
-    /// A leg goes to another call: nothing more of it is recorded here.
+    /// Takes a leg that goes to another call out of all recordings.
     pub(super) fn leave_recordings(&mut self, leg: LegId) {
         let now = clock::now();
         for recording in &mut self.recordings {
             for leg in recording.legs.extract_if(.., |recorded| *recorded == leg) {
                 if let Err(error) = recording.recording.detach(leg, now) {
-                    tracing::error!(call = %self.id, %leg, %error, "a recording does not let go of a leg");
+                    tracing::error!(call = %self.id, %leg, %error, "a leg could not be taken out of a recording");
                 }
             }
         }
     }
 
-    /// Tells what became of a part of a recording; `None`: there is nothing more of it.
+    /// Reports a change of a part of a recording; `None`: the recording has ended.
     pub(super) async fn on_recorded(&mut self, number: u32, report: Option<PartReport>) {
         let Some(at) = self.recordings.iter().position(|recording| recording.number == number) else { return };
         let Some(report) = report else {
@@ -242,13 +245,14 @@ impl CallTask {
             return self.on_recording_over(&RecordingOver { number, leg: of, duration_ms, fault });
         };
         let is_interrupted = self.tell_recorded(at, report);
-        // Nothing more of it is written, so that it need not be stopped.
+        // An interrupted recording writes nothing more, and must not be stopped again.
         if is_interrupted && self.call.check(&Input::RecordStop { number }).is_ok() {
             self.handle(Input::RecordStop { number }).await;
         }
     }
 
-    /// Whether the part has ended before its time. A part begins when its first sample was, not when its file was made.
+    /// Reports a part, and returns whether it was interrupted. A part begins with its first sample, not with the creation of its
+    /// file.
     fn tell_recorded(&mut self, at: usize, report: PartReport) -> bool {
         let PartReport { part, path, state, offset, duration_ms, channels } = report;
         let recording = &mut self.recordings[at];
@@ -275,7 +279,7 @@ impl CallTask {
         is_interrupted
     }
 
-    /// Seals the recordings and tells of their last parts. A writer that hangs on its disk is not waited for longer than 2 s.
+    /// Seals the recordings and reports their last parts. A writer that hangs on its disk delays the end by at most 2 s.
     pub(super) async fn finish_recordings(&mut self) {
         self.recordings.iter_mut().for_each(CallRecording::end);
         let deadline = tokio::time::Instant::now() + SEALING;
@@ -310,7 +314,7 @@ impl CallTask {
         self.shared.tell_at(at, Some(self.id), EventKind::Recording { part, path, state, duration_ms: 0 });
     }
 
-    /// What the files of a recording are called, but for their end.
+    /// Returns the name of a recording's files, without the extension.
     fn recording_name(&self, number: u32) -> String {
         match number {
             1 => self.id.to_string(),
@@ -319,7 +323,8 @@ impl CallTask {
     }
 }
 
-/// The next report of a recording, by its number; `None`: there is nothing more of it. Never without one.
+/// Returns the next report of a recording, with its number; `None`: the recording has ended. Waits forever if there is no
+/// recording.
 pub(super) async fn next_recorded(recordings: &mut [CallRecording]) -> (u32, Option<PartReport>) {
     std::future::poll_fn(|context| {
         for recording in &mut *recordings {

@@ -1,4 +1,4 @@
-//! Legs that take another's place: transfers by REFER (RFC 3515, RFC 5589), and INVITE with Replaces (RFC 3891).
+//! Legs that take the place of others: transfers by REFER (RFC 3515, RFC 5589), and INVITE with Replaces (RFC 3891).
 //!
 //! ```text
 //!   blind      Referred ─▶ dial::referred ─▶ heir dialled ─▶ it takes the place
@@ -6,16 +6,17 @@
 //!   replaced   Replacement ─▶ heir answered ─▶ it takes the place
 //! ```
 //!
-//! - A fetched leg never belongs to nobody: on its way it is a [`Given`], which hangs up when nobody takes it.
-//! - All legs of a call are on one worker. Calls of one user are placed on one worker (`homes`) where there is room; a fetched leg
-//!   of another worker moves with its sockets (`WorkerRequest::LegDetach`), which its far end does not notice. A browser's leg
-//!   cannot move, because the browser knows one worker's port: then the transfer fails and both calls go on.
-//! - Whoever asks for another call's leg, or for a leg's place, must be the party that has it, and both calls one group's.
-//! - A leg that is to be called waits for the control plane: it counts, and is shown an identity (`dialling`).
-//! - A call whose settings forbid transfers keeps its parties: REFER is told 403, no other call gets its legs. Another device
-//!   of the same party may still take over, and somebody in need is still reached.
+//! - A fetched leg always has an owner: on its way it is a [`Given`], which hangs up if no call takes it.
+//! - All legs of a call are on one worker. Calls of one user are placed on one worker (`homes`) if there is room; a fetched leg
+//!   of another worker moves with its sockets (`WorkerRequest::LegDetach`), unnoticed by its far end. A browser's leg cannot
+//!   move, because the browser knows one worker's port: then the transfer fails and both calls continue.
+//! - The party that asks for another call's leg, or for a leg's place, must be the party that has it, and both calls must belong
+//!   to one group.
+//! - A leg that is to be called waits for the control plane: it counts against limits, and is shown an identity (`dialling`).
+//! - A call whose settings forbid transfers keeps its parties: REFER is refused with 403, and no other call gets its legs.
+//!   Another device of the same party may still take over, and emergency numbers can still be reached.
 //!
-//! Not here: who may call whom (`dial`), the order of things (`call::succession`).
+//! Not here: permission to call a destination (`dial`), the order of steps (`call::succession`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,20 +35,20 @@ use crate::sip::{Cause, DialogId, ReferId, Replaces, SipEvent, Source};
 use crate::units::{CallId, Group, LegId, mask};
 use crate::worker::{DetachedLeg, Worker, WorkerEvent, WorkerRequest};
 
-/// What a party that may not transfer its call is told, with 403.
+/// Reason of a 403 to a party that may not transfer its call.
 const SWITCHED_OFF: &str = "transfer is switched off";
-/// How long a worker may take to let a leg go.
+/// Time for a worker to release a leg.
 const LEAVING: Duration = Duration::from_secs(1);
-/// Events of a fetched leg that may come before the leg itself.
+/// Number of events of a fetched leg that may arrive before the leg itself.
 const AHEAD: usize = 16;
 
-/// Asks a call for the leg that is joined with the one of `dialog`.
+/// A request to a call for the partner of the leg that has `dialog`.
 #[derive(Debug)]
 pub(in crate::engine) struct Fetch {
     dialog: DialogId,
-    /// Who wants it.
+    /// Owner of the requesting leg.
     owner: Source,
-    /// Whose its call is.
+    /// Group of the requesting call.
     group: Option<Group>,
     call: CallId,
     inbox: mpsc::Sender<TaskInput>,
@@ -56,27 +57,27 @@ pub(in crate::engine) struct Fetch {
     reply: oneshot::Sender<Result<Given, HangupCause>>,
 }
 
-/// A leg between two calls.
+/// A leg on its way between two calls; dropping it hangs it up.
 pub(in crate::engine) struct Given {
     leg: Option<Leg>,
-    /// The call that asked for it.
+    /// Call that asked for the leg.
     call: CallId,
     shared: Arc<Shared>,
     worker: Worker,
-    /// Its media on the way to another worker.
+    /// Media of the leg on its way to another worker.
     detached: Vec<(LegId, DetachedLeg)>,
 }
 
-/// Media of a leg that another call has now.
+/// Media of a leg that was given to another call.
 pub(super) struct GivenMedia {
     pub(super) leg: LegId,
-    /// Where its events belong.
+    /// Channel of the call that now owns its events.
     pub(super) events: mpsc::Sender<WorkerEvent>,
-    /// It has left this call's worker.
+    /// The media has left this call's worker.
     pub(super) moved: bool,
 }
 
-/// A caller that wants the place of an answered leg.
+/// A caller that wants to replace an answered leg.
 #[derive(Debug)]
 pub(in crate::engine) struct Replacement {
     pub(in crate::engine) dialog: DialogId,
@@ -87,12 +88,12 @@ pub(in crate::engine) struct Replacement {
     pub(in crate::engine) offer: Option<String>,
 }
 
-/// A leg's state between the request for it and its arrival.
+/// State of a leg between the request for it and its arrival.
 pub(super) struct Fetching {
-    /// As whom the machine awaits it.
+    /// Id under which the machine awaits it.
     pub(super) heir: Option<LegId>,
     reply: oneshot::Receiver<Result<Given, HangupCause>>,
-    /// What happened to its dialog meanwhile.
+    /// Events of its dialog that arrived meanwhile.
     ahead: Vec<SipEvent>,
 }
 
@@ -103,7 +104,7 @@ impl std::fmt::Debug for Given {
 }
 
 impl Drop for Given {
-    /// Nobody took it.
+    /// Hangs the leg up, because no call took it.
     fn drop(&mut self) {
         let Some(mut leg) = self.leg.take() else { return };
         leg.close_media(&self.worker);
@@ -115,7 +116,7 @@ impl Drop for Given {
 }
 
 impl Given {
-    /// Takes the leg over, whose media is on `worker` from now on. `None`: that worker takes nothing now, and the leg is hung up.
+    /// Takes over the leg, and attaches its media to `worker`. `None`: that worker accepts no media now, and the leg is hung up.
     fn take(mut self, worker: &Worker, media: &mpsc::Sender<WorkerEvent>) -> Option<Leg> {
         for (leg, detached) in self.detached.drain(..) {
             worker.send(WorkerRequest::LegAttach { leg, detached, events: media.clone() }).ok()?;
@@ -125,7 +126,7 @@ impl Given {
 }
 
 impl CallTask {
-    /// REFER of a party.
+    /// Handles a party's REFER.
     pub(super) async fn on_referred(
         &mut self,
         id: LegId,
@@ -143,13 +144,13 @@ impl CallTask {
         let destination = match (replaces, replaced) {
             (Some(_), _) if !self.settings.transfer => refused(403, SWITCHED_OFF),
             (_, Some(dialog)) => return self.fetch(id, dialog, owner).await,
-            (Some(_), None) => refused(481, "the call that it names is not one of this system"),
+            (Some(_), None) => refused(481, "the call in Replaces is not one of this system"),
             (None, None) => dial::referred(&self.shared, (&owner, self.group), to).map_err(Refusal::counted),
         };
         let destination = match destination {
             Ok(Destination::Emergency { .. }) => destination,
             _ if !self.settings.transfer => refused(403, SWITCHED_OFF),
-            Ok(_) if !self.shared.pool.has_room() => refused(503, "no media thread has room"),
+            Ok(_) if !self.shared.pool.has_room() => refused(503, "no media thread has room for another leg"),
             Ok(_) | Err(_) => destination,
         };
         match destination {
@@ -185,14 +186,14 @@ impl CallTask {
         }
         self.fetching = Some(Fetching { heir: None, reply: answer, ahead: Vec::new() });
         self.handle(Input::Transfer { by: leg, to: None }).await;
-        // Nobody is awaited when the call does not stand so: then the other call keeps its leg.
+        // If the call's state allows no transfer, no leg is awaited, and the other call keeps its leg.
         self.fetching.take_if(|fetching| fetching.heir.is_none());
     }
 
-    /// The other call has answered.
+    /// Handles the other call's answer.
     pub(super) async fn on_fetched(&mut self, fetched: Result<Given, HangupCause>) {
         let Some(Fetching { heir: Some(heir), ahead, .. }) = self.fetching.take() else { return };
-        // One that nobody awaits any more is hung up by falling.
+        // A leg that is no longer awaited is hung up when it is dropped.
         let Some(role) = self.call.role(heir) else { return };
         match fetched.map(|given| given.take(&self.worker, &self.media_in)) {
             Ok(Some(mut leg)) => {
@@ -218,17 +219,17 @@ impl CallTask {
         }
     }
 
-    /// An event of a dialog that is not ours: of a leg that is being fetched, perhaps.
+    /// Handles an event of a dialog that this call does not have, perhaps one of a leg that is being fetched.
     pub(super) fn on_stray(&mut self, event: SipEvent) {
         match &mut self.fetching {
             Some(fetching) if fetching.ahead.len() < AHEAD => fetching.ahead.push(event),
             _ => {
-                tracing::debug!(call = %self.id, dialog = ?event.dialog(), "event of a dialog that this call does not have")
+                tracing::debug!(call = %self.id, dialog = ?event.dialog(), "event of an unknown dialog")
             }
         }
     }
 
-    /// Another call asks for the leg that is joined with one of ours.
+    /// Handles another call's request for the partner of one of our legs.
     pub(super) async fn on_fetch(&mut self, fetch: Fetch) {
         let leg = self.leg_of_dialog(fetch.dialog);
         let refusal = match leg {
@@ -244,7 +245,7 @@ impl CallTask {
             Some(_) => None,
         };
         if let Some(cause) = refusal {
-            // The asker may have ended meanwhile.
+            // The requester may have gone away.
             let _ = fetch.reply.send(Err(cause));
             return;
         }
@@ -257,7 +258,7 @@ impl CallTask {
         }
     }
 
-    /// Whether the leg that is joined with this one may go to another worker.
+    /// Returns whether this leg's partner can move to another worker.
     fn partner_may_move(&self, leg: LegId) -> bool {
         let partner = self.call.partner(leg).and_then(|partner| self.leg(partner));
         partner.is_some_and(|partner| !partner.has_browser_media())
@@ -275,17 +276,17 @@ impl CallTask {
         self.leave_recordings(id);
         let Some(mut leg) = self.take_leg(id) else { return };
         if let Some(dialog) = leg.dialog {
-            // From here on nothing more of it comes to this call: the switchboard holds the entry while it sends.
+            // From here on, no event of the leg reaches this call: the switchboard locks the entry while it sends.
             self.shared.dialogs.insert(dialog, (call, inbox.clone()));
             while let Ok(input) = self.inbox.try_recv() {
                 match input {
                     TaskInput::Sip(event) if event.dialog() == Some(dialog) => {
                         if inbox.try_send(TaskInput::Sip(event)).is_err() {
                             metrics::counter!("call_inputs_dropped_total").increment(1);
-                            tracing::error!(%call, "dialog event dropped: the call's task does not keep up");
+                            tracing::error!(%call, "dialog event dropped: the call's task is too slow");
                         }
                     }
-                    // This call is over.
+                    // This call has ended.
                     input => self.turn_away(input),
                 }
             }
@@ -300,21 +301,21 @@ impl CallTask {
                 detached.push((media_leg, taken));
             } else {
                 is_whole = false;
-                tracing::error!(call = %self.id, leg = %leg.id, "a leg's media could not leave its media thread: it is hung up");
+                tracing::error!(call = %self.id, leg = %leg.id, "a leg's media could not leave its media thread: the leg is hung up");
             }
         }
         leg.ending = Some(HangupCause::Transferred.into());
         self.tell_leg_of(&leg, LegState::Ended);
-        // In the other call it has not ended.
+        // The leg has not ended in the other call.
         leg.ending = None;
         if let Some(by) = transferor {
             self.tell_transfer_event(by, leg.peer.clone(), TransferStage::Done, None, Some(call));
         }
-        tracing::info!(call = %self.id, to = %call, leg = %leg.id, "its leg goes on in another call");
+        tracing::info!(call = %self.id, to = %call, leg = %leg.id, "a leg continues in another call");
         let (shared, worker) = (self.shared.clone(), self.worker.clone());
         let given = Given { leg: Some(leg), call, shared, worker, detached };
         if is_whole {
-            // An asker that has gone lets it fall, and falling it hangs up.
+            // If the requester has gone, the leg is dropped, which hangs it up.
             let _ = reply.send(Ok(given));
         }
     }
@@ -326,7 +327,7 @@ impl CallTask {
         tokio::time::timeout(LEAVING, detached).await.ok()?.ok()
     }
 
-    /// INVITE with Replaces.
+    /// Handles an INVITE with Replaces.
     pub(super) async fn on_replacement(&mut self, replacement: Replacement) {
         let Replacement { dialog, replaced, from, from_user, cause, offer } = replacement;
         let place = self.leg_of_dialog(replaced);
@@ -335,16 +336,16 @@ impl CallTask {
             Source::Trunk(_) => true,
         };
         let refusal = match place {
-            None => Some((481, "the dialog is over")),
-            Some(leg) if self.owner(leg) != Some(&from) || !is_ours => Some((403, "it is somebody else's")),
-            Some(leg) if !self.call.may_be_succeeded(leg) => Some((480, "the call does not stand so")),
+            None => Some((481, "the dialog has ended")),
+            Some(leg) if self.owner(leg) != Some(&from) || !is_ours => Some((403, "the leg belongs to another party")),
+            Some(leg) if !self.call.may_be_succeeded(leg) => Some((480, "the call's state does not allow it")),
             Some(_) => None,
         };
         let (place, role) = match (place.zip(place.and_then(|leg| self.call.role(leg))), refusal) {
             (Some(found), None) => found,
             (_, refusal) => {
-                let (status, why) = refusal.unwrap_or((481, "the dialog is over"));
-                tracing::info!(call = %self.id, status, why, "a leg's place was refused to a caller");
+                let (status, why) = refusal.unwrap_or((481, "the dialog has ended"));
+                tracing::info!(call = %self.id, status, why, "a caller's request to replace a leg was refused");
                 self.shared.dialogs.remove(&dialog);
                 return self.signals().refuse(dialog, status, None);
             }
@@ -364,7 +365,7 @@ impl CallTask {
         self.handle(Input::Replace(place)).await;
     }
 
-    /// Who was replaced is heard no more.
+    /// Closes the media of a leg that was replaced.
     pub(super) fn retire(&mut self, id: LegId) {
         self.leave_prompts(id);
         let worker = self.worker.clone();
@@ -372,7 +373,7 @@ impl CallTask {
         self.closing.extend(closing);
     }
 
-    /// Gives back what a leg has whose dialog is over, or as good as.
+    /// Releases everything that a leg holds whose dialog has ended or is about to end.
     pub(super) fn forget(&mut self, id: LegId) {
         self.leave_prompts(id);
         let Some(mut leg) = self.take_leg(id) else { return };
@@ -381,13 +382,13 @@ impl CallTask {
         if let Some(dialog) = leg.dialog {
             self.shared.dialogs.remove(&dialog);
         }
-        // Whoever added a leg was told its name.
+        // The requester that added a leg knows its id.
         if leg.dialog.is_some() || leg.added {
             self.tell_leg_of(&leg, LegState::Ended);
         }
     }
 
-    /// Nothing more is played to the leg, nor collected from it.
+    /// Ends plays to the leg and collections from it.
     fn leave_prompts(&mut self, id: LegId) {
         self.gathers_leave(Some(id));
         let media: Vec<LegId> = self.leg(id).into_iter().flat_map(Leg::open_media).collect();
@@ -432,7 +433,7 @@ impl CallTask {
         self.shared.tell(Some(self.id), EventKind::Transfer { leg, role, to, stage, cause, other });
     }
 
-    /// Tells the transferor by NOTIFY; after a final status its REFER is over.
+    /// Reports the progress to the transferor by NOTIFY; a final status ends its REFER.
     fn refer_progress(&mut self, leg: LegId, status: u16, why: Option<&str>) {
         let Some(leg) = self.leg_mut(leg) else { return };
         let (Some(dialog), Some(refer)) = (leg.dialog, leg.refer) else { return };
@@ -443,10 +444,10 @@ impl CallTask {
     }
 }
 
-/// The other call's answer; never, when none was asked.
+/// Returns the other call's answer; waits forever if none was asked.
 pub(super) async fn next_fetched(fetching: &mut Option<Fetching>) -> Result<Given, HangupCause> {
     match fetching {
-        // A call that ended without an answer has no leg any more.
+        // A call that ended without an answer no longer has the leg.
         Some(fetching) => (&mut fetching.reply).await.unwrap_or(Err(HangupCause::NotFound)),
         None => std::future::pending().await,
     }

@@ -1,11 +1,11 @@
-//! What people and programs do with a call that runs: add and drop legs, hold, mute, press keys, supervise.
+//! Carries out actions of users and programs on a running call: add and drop legs, hold, mute, send keys, supervise.
 //!
 //! ```text
-//!   Verb ─▶ Call::check ─ refused ─▶ CommandError, and nothing has happened
+//!   Verb ─▶ Call::check ─ refused ─▶ CommandError, and nothing has changed
 //!                └──────▶ Call::handle ─▶ Reply, once its effects are carried out
 //! ```
 //!
-//! Not here: who may do it (the control plane), what it does to the conversation (`call::verbs`), who hears whom (`hearing`).
+//! Not here: permissions (the control plane), the effect on the conversation (`call::verbs`), the topology (`hearing`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,27 +29,27 @@ use crate::sip::Source;
 use crate::units::{LegId, mask};
 use crate::worker::WorkerCommand;
 
-/// How long a key sounds that we press.
+/// Length of a key that we send, in milliseconds.
 const KEY_MS: u32 = 160;
-/// From the beginning of one key to that of the next.
+/// Time from the start of one key to the start of the next.
 const KEY_STEP: Duration = Duration::from_millis(260);
-/// What a comma stands for.
+/// Pause that a comma stands for.
 const KEY_PAUSE: Duration = Duration::from_millis(500);
-/// Keys that may wait for one leg.
+/// Number of keys that may wait for one leg.
 const KEYS_WAITING: usize = 2 * DTMF_MAX;
-/// Voice that sounds keys: no segment of speech has this number.
+/// Segment number of key tones; no segment of speech has it.
 const KEY_SEGMENT: u64 = u64::MAX;
-/// The same for what parties hear that are supervised.
+/// Segment number of the supervision notice.
 const NOTICE_SEGMENT: u64 = u64::MAX - 1;
-/// How that sounds: the tone by which telephones tell of a recording, 200 ms long.
+/// Supervision notice: frequency in Hz, level in dBFS and length in ms of the tone that telephones use to announce a recording.
 const NOTICE: (f32, f32, u32) = (1_400.0, -20.0, 200);
 
-/// Keys that wait to be pressed towards a leg.
+/// Keys that wait to be sent to a leg.
 #[derive(Debug)]
 pub(super) struct Keys {
     leg: LegId,
     waiting: VecDeque<char>,
-    /// When the next one is due.
+    /// Time at which the next key is due.
     at: Instant,
 }
 
@@ -69,7 +69,7 @@ impl CallTask {
         if let Err(error) = &result {
             tracing::info!(call = %self.id, %error, "a verb was refused");
         }
-        // The asker may have given up; it was carried out all the same.
+        // The requester may have gone away; the verb was carried out all the same.
         let _ = reply.send(result);
     }
 
@@ -99,7 +99,7 @@ impl CallTask {
                 };
                 let input = Input::TransferTo { by: leg, to, ring, if_fails, back };
                 self.call.check(&input)?;
-                // It begins when nobody answers, and is forgotten with the next transfer.
+                // The program starts if no target answers, and is forgotten with the next transfer.
                 self.next_program = program;
                 input
             }
@@ -114,7 +114,7 @@ impl CallTask {
         Ok(Reply::Done)
     }
 
-    /// Calls somebody into the call.
+    /// Calls a new leg into the call.
     pub(super) async fn add_leg(&mut self, new: NewLeg) -> Result<Reply, CommandError> {
         let NewLeg { to, supervises, from, ring, or_else, if_fails, notice } = new;
         let role = match &to {
@@ -140,13 +140,13 @@ impl CallTask {
         let id = self.call.next_leg();
         let mut leg = Leg::new(id, role, dial::name_of(&destination).to_owned());
         (leg.added, leg.shown) = (true, from);
-        tracing::info!(call = %self.id, leg = %id, to = %mask(&leg.peer), ?role, "a leg is added");
+        tracing::info!(call = %self.id, leg = %id, to = %mask(&leg.peer), ?role, "adding a leg");
         self.legs.push(leg);
         self.handle(input).await;
         Ok(Reply::Leg(id))
     }
 
-    /// Whom a transfer calls, in turn. Each of them is decided by the control plane when its turn has come, as in a transfer by REFER.
+    /// Checks the targets of a transfer. The control plane decides on each target when its turn comes, as in a transfer by REFER.
     fn check_transfer(&self, to: &[Target]) -> Result<(), CommandError> {
         if !self.settings.transfer {
             return Err(CommandError::Conflict("transfer is switched off for this call".into()));
@@ -157,14 +157,14 @@ impl CallTask {
         Ok(())
     }
 
-    /// Those who are called in turn.
+    /// Resolves the targets that are called in turn.
     fn targets(&self, to: &[VerbTarget]) -> Result<Vec<Target>, CommandError> {
         let target =
             |VerbTarget { to, ring }: &VerbTarget| Ok(Target { to: dial::callee(&self.shared, to)?, ring: *ring });
         to.iter().map(target).collect()
     }
 
-    /// How loud a leg is to the others.
+    /// Changes the gain with which the others hear a leg.
     pub(super) fn change_gain(&mut self, id: LegId, db: i8) {
         let Some(leg) = self.leg_mut(id) else { return };
         if std::mem::replace(&mut leg.gain_db, db) == db {
@@ -175,7 +175,7 @@ impl CallTask {
         }
     }
 
-    /// Lets parties hear that they are supervised, over what else they hear.
+    /// Plays the supervision notice to these legs, over whatever else they hear.
     pub(super) fn notify(&self, legs: &[LegId]) {
         let (rate, (hertz, dbfs, length)) = (SampleRate::HZ_8000, NOTICE);
         let mut samples = vec![0; rate.samples_in_ms(length)];
@@ -187,11 +187,11 @@ impl CallTask {
         }
     }
 
-    /// Queues keys to be pressed towards a leg.
+    /// Queues keys to be sent to a leg.
     fn press(&mut self, leg: LegId, digits: &str) -> Result<Reply, CommandError> {
         let keys = keys(digits).ok_or_else(|| CommandError::Invalid {
             field: "digits",
-            problem: format!("1 to {DTMF_MAX} of 0-9, *, #, A-D and , (a pause of half a second) are expected"),
+            problem: format!("expected 1 to {DTMF_MAX} of 0-9, *, #, A-D and , (a pause of half a second)"),
         })?;
         self.call.check_connected(leg)?;
         let at = match self.keys.iter().position(|waiting| waiting.leg == leg) {
@@ -203,18 +203,18 @@ impl CallTask {
         };
         let waiting = &mut self.keys[at].waiting;
         if waiting.len() + keys.len() > KEYS_WAITING {
-            return Err(CommandError::Busy("earlier keys are still being pressed towards this leg"));
+            return Err(CommandError::Busy("earlier keys are still being sent to this leg"));
         }
         waiting.extend(keys);
         Ok(Reply::Done)
     }
 
-    /// When the next key is due.
+    /// Returns when the next key is due.
     pub(super) fn next_key(&self) -> Option<Instant> {
         self.keys.iter().map(|keys| keys.at).min()
     }
 
-    /// Presses the keys that are due. A leg that has gone takes its keys with it.
+    /// Sends the keys that are due. Keys for a leg that has gone are dropped.
     pub(super) fn press_due(&mut self) {
         let now = clock::now();
         let mut due = Vec::new();
@@ -228,7 +228,7 @@ impl CallTask {
                     due.push((keys.leg, key));
                     keys.at = now + KEY_STEP;
                 }
-                // The pause behind the last key has passed too.
+                // The pause after the last key has passed as well.
                 None => return false,
             }
             true
@@ -238,7 +238,8 @@ impl CallTask {
         }
     }
 
-    /// As its trunk wants it; else as a telephone-event (RFC 4733) where the leg knows them, else as sound.
+    /// Sends a key in the way that the trunk wants; otherwise as a telephone-event (RFC 4733) if the leg supports them, else as
+    /// sound.
     fn press_key(&mut self, id: LegId, digit: char) {
         let Some((leg, media)) = self.leg(id).and_then(|leg| Some((leg, leg.media()?))) else {
             return self.keys.retain(|keys| keys.leg != id);
@@ -264,7 +265,7 @@ impl CallTask {
     }
 }
 
-/// The keys of a sequence in capitals; `None`: it is empty, too long, or has something else in it.
+/// Returns the keys of a sequence in capitals; `None`: it is empty, too long, or contains other characters.
 fn keys(digits: &str) -> Option<Vec<char>> {
     let keys: Vec<char> = digits.chars().take(DTMF_MAX + 1).map(|key| key.to_ascii_uppercase()).collect();
     let is_key = |key: &char| key.is_ascii_digit() || matches!(key, '*' | '#' | 'A'..='D' | ',');

@@ -1,3 +1,10 @@
+//! Tests of the flow of one leg under virtual time.
+//!
+//! `Lab` feeds a [`FlowWatch`] with 20 ms of arrivals at a time, checks it every second as the switch does, and collects the reported
+//! states. Each test chooses what arrives and for how long.
+//!
+//! Invariants under test: a state is reported once, a stranger changes nothing while the call flows, and hold is not a fault.
+
 use super::*;
 use crate::rtp::fuzz::mutate::Random;
 use crate::units::test_epoch;
@@ -9,7 +16,7 @@ fn at(host: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, host], port))
 }
 
-/// A leg under virtual time: what comes each 20 ms, judged each second.
+/// A leg under virtual time: packets arrive each 20 ms, and the flow is checked each second.
 struct Lab {
     watch: FlowWatch,
     view: LegView,
@@ -42,7 +49,7 @@ impl Lab {
         Lab { watch: FlowWatch::default(), view, now: test_epoch(), told: Vec::new() }
     }
 
-    /// So many seconds of it, while we send.
+    /// Runs for this many seconds while we send.
     fn run(&mut self, seconds: u32, comes: Comes) -> &mut Lab {
         for tick in 0..seconds * 50 {
             self.now += MS * 20;
@@ -81,7 +88,7 @@ impl Lab {
 }
 
 #[test]
-fn every_incoming_state_is_told_when_it_begins_and_when_it_ends() {
+fn every_incoming_state_is_reported_when_it_begins_and_when_it_ends() {
     let (stranger, expected) = (at(7, 4000), Some(at(1, 4000)));
     for (comes, state, word) in [
         (Comes::Nothing, Incoming::NoPacketsYet, "no_packets_yet"),
@@ -93,10 +100,10 @@ fn every_incoming_state_is_told_when_it_begins_and_when_it_ends() {
         lab.run(1, comes);
         assert_eq!((lab.incoming(), lab.incoming().word()), (state, word));
         lab.run(20, comes);
-        assert_eq!(lab.told.len(), 2, "once, and that no report comes: {:?}", lab.told);
+        assert_eq!(lab.told.len(), 2, "the state once, and the missing report: {:?}", lab.told);
         lab.run(1, Comes::Sound);
         assert_eq!(lab.incoming(), Incoming::Flowing);
-        // The same fault after sound that flowed; it takes the time in which a stream may pause.
+        // The same fault after sound that flowed; it appears only after the time in which a stream may pause.
         lab.run(4, comes);
         match comes {
             Comes::Nothing => assert_eq!(lab.incoming(), Incoming::Flowing, "a pause"),
@@ -108,7 +115,7 @@ fn every_incoming_state_is_told_when_it_begins_and_when_it_ends() {
 }
 
 #[test]
-fn silence_is_told_after_five_seconds_and_ends_with_the_first_sound() {
+fn silence_is_reported_after_five_seconds_and_ends_with_the_first_sound() {
     let mut lab = Lab::new();
     lab.run(4, Comes::Silent);
     assert_eq!(lab.incoming(), Incoming::Flowing, "a call may begin with a silence");
@@ -124,7 +131,7 @@ fn silence_is_told_after_five_seconds_and_ends_with_the_first_sound() {
 }
 
 #[test]
-fn a_pause_that_the_far_end_told_is_silence_however_long() {
+fn a_pause_announced_by_the_far_end_is_silence_of_any_length() {
     let mut lab = Lab::new();
     lab.run(3, Comes::Sound);
     lab.watch.on_valid(lab.now);
@@ -163,7 +170,7 @@ fn a_stranger_changes_nothing_while_the_call_flows() {
 }
 
 #[test]
-fn of_many_foreign_sources_one_is_named_until_it_has_been_gone_for_five_seconds() {
+fn of_many_foreign_sources_one_is_named_until_five_seconds_after_its_end() {
     let mut lab = Lab::new();
     lab.run(1, Comes::Foreign(at(7, 4000)));
     for port in 0..500 {
@@ -179,7 +186,7 @@ fn of_many_foreign_sources_one_is_named_until_it_has_been_gone_for_five_seconds(
 }
 
 #[test]
-fn hold_is_no_fault_and_what_follows_is_judged_anew() {
+fn hold_is_no_fault_and_the_time_after_it_is_evaluated_afresh() {
     let mut lab = Lab::new();
     lab.run(3, Comes::Sound);
     (lab.view.receives, lab.view.sends) = (false, false);
@@ -194,7 +201,7 @@ fn hold_is_no_fault_and_what_follows_is_judged_anew() {
 }
 
 #[test]
-fn outgoing_states_follow_what_leaves_and_what_the_far_end_reports() {
+fn outgoing_states_follow_sent_packets_and_the_far_end_s_reports() {
     let mut lab = Lab::new();
     lab.run(1, Comes::Sound);
     assert_eq!(lab.outgoing(), Outgoing::Sending, "it is early");
@@ -218,10 +225,10 @@ fn outgoing_states_follow_what_leaves_and_what_the_far_end_reports() {
         lab.run(1, Comes::Sound);
         assert_eq!(lab.outgoing().index(), expected.index(), "loss {loss}");
     }
-    // Reports dry up.
+    // Reports stop.
     lab.run(16, Comes::Sound);
     assert_eq!(lab.outgoing().word(), "far_end_reports_nothing");
-    // We stop.
+    // We stop sending.
     for _ in 0..4 {
         lab.now += MS * 1000;
         lab.watch.check(&lab.view, lab.now);
@@ -230,7 +237,7 @@ fn outgoing_states_follow_what_leaves_and_what_the_far_end_reports() {
 }
 
 #[test]
-fn payloads_without_sound_are_known_by_their_bytes() {
+fn payloads_without_sound_are_recognised_by_their_bytes() {
     use codecs::g711::{alaw_encode, ulaw_encode};
     let of = |level: i16, encode: fn(i16) -> u8| {
         (0..160).map(|n| encode(if n % 2 == 0 { level } else { -level })).collect::<Vec<u8>>()
@@ -244,7 +251,7 @@ fn payloads_without_sound_are_known_by_their_bytes() {
         assert_eq!(is_silent_payload(codec, &linear), Some(silent));
         assert_eq!(is_silent(&[level; 160]), silent);
     }
-    // One loud byte is enough; a DTX packet of Opus has none; of its others nothing is known.
+    // One loud byte is enough; a DTX packet of Opus has none; nothing is known about its other packets.
     let mut payload = of(0, ulaw_encode);
     payload[159] = 0x20;
     assert_eq!(is_silent_payload(Codec::Pcmu, &payload), Some(false));
@@ -253,7 +260,7 @@ fn payloads_without_sound_are_known_by_their_bytes() {
 }
 
 #[test]
-fn every_state_has_a_word_of_its_own_and_a_sentence_unless_all_is_well() {
+fn every_state_has_its_own_word_and_an_explanation_unless_all_is_well() {
     let incoming = [
         Incoming::OnHold,
         Incoming::NoPacketsYet,
@@ -282,7 +289,7 @@ fn every_state_has_a_word_of_its_own_and_a_sentence_unless_all_is_well() {
 }
 
 #[test]
-fn a_browser_of_which_nothing_comes_is_out_of_reach_after_a_second_and_one_that_only_checks_its_path_is_not() {
+fn a_browser_is_unreachable_after_a_second_without_media_and_checks() {
     let mut lab = Lab::new();
     lab.view.checked = true;
     lab.run(3, Comes::Sound);
@@ -291,22 +298,22 @@ fn a_browser_of_which_nothing_comes_is_out_of_reach_after_a_second_and_one_that_
     assert!(lab.watch.fell_silent(lab.now + MS * 1_000));
     lab.run(1, Comes::Nothing);
     assert_eq!(lab.incoming(), Incoming::Unreachable);
-    assert!(!lab.watch.fell_silent(lab.now + MS * 9_000), "that is told once");
-    // Its checks are heard again, its sound is not: it is there.
+    assert!(!lab.watch.fell_silent(lab.now + MS * 9_000), "that is reported once");
+    // Its checks arrive again, its sound does not: it is reachable.
     lab.watch.on_reached(lab.now + MS * 900);
     lab.run(1, Comes::Nothing);
     assert_eq!(lab.incoming(), Incoming::Stopped);
     lab.run(1, Comes::Sound);
     assert_eq!(lab.incoming(), Incoming::Flowing);
 
-    // Nothing is known of the checks of a telephone: it may pause.
+    // Checks of a telephone are not visible: it may pause.
     let mut lab = Lab::new();
     lab.run(3, Comes::Sound).run(3, Comes::Nothing);
     assert_eq!(lab.incoming(), Incoming::Flowing);
 }
 
 #[test]
-fn a_browser_that_has_sent_nothing_yet_or_is_on_hold_is_not_out_of_reach() {
+fn a_browser_that_has_sent_nothing_yet_or_is_on_hold_is_not_unreachable() {
     let mut lab = Lab::new();
     lab.view.checked = true;
     lab.run(10, Comes::Nothing);

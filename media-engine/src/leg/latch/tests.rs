@@ -1,4 +1,4 @@
-//! Who becomes a leg's source, under virtual time.
+//! Choice of a leg's source, under virtual time.
 
 use super::*;
 use crate::rtp::RtpHeader;
@@ -6,7 +6,7 @@ use crate::units::test_epoch;
 
 const CLOCK: ClockRate = ClockRate::HZ_8000;
 
-/// Where a stream comes from, and how far it is.
+/// Source address and position of a stream.
 #[derive(Clone, Copy)]
 struct Sender {
     from: SocketAddr,
@@ -23,7 +23,7 @@ fn sender(from: SocketAddr, ssrc: u32) -> Sender {
     Sender { from, ssrc, sequence: 65_530, timestamp: u32::MAX - 1_000 }
 }
 
-/// A leg whose description names port 4000 of host 1, at virtual time.
+/// A leg whose description names port 4000 of host 1, under virtual time.
 struct Lab {
     latch: Latch,
     now: Instant,
@@ -40,7 +40,7 @@ impl Lab {
         self.now += Duration::from_millis(ms);
     }
 
-    /// One packet, with no time passing.
+    /// Sends one packet without any time passing.
     fn send(&mut self, sender: &mut Sender, authentic: bool) -> Verdict {
         let Sender { from, ssrc, sequence, timestamp } = *sender;
         let mut bytes = [0; 20];
@@ -51,7 +51,7 @@ impl Lab {
         self.latch.on_packet(&Arrival { from, packet, clock: CLOCK, authentic, now: self.now })
     }
 
-    /// For `ms`, each sender a packet each 20 ms, in turn; how many of each were heard.
+    /// Lets each sender send a packet every 20 ms for `ms`, in turn, and returns how many of each were accepted.
     fn talk<const N: usize>(&mut self, ms: u64, mut senders: [&mut Sender; N]) -> [u64; N] {
         let mut heard = [0; N];
         for _ in 0..ms / 20 {
@@ -65,7 +65,7 @@ impl Lab {
 }
 
 #[test]
-fn described_address_is_heard_from_its_first_packet_whoever_was_there_before() {
+fn the_described_address_is_accepted_from_its_first_packet_on() {
     for head_start_ms in [0, 500, 1_000, 5_000] {
         let mut lab = Lab::new();
         let (mut caller, mut stranger) = (sender(at(1, 4000), 1), sender(at(66, 6_666), 2));
@@ -76,13 +76,13 @@ fn described_address_is_heard_from_its_first_packet_whoever_was_there_before() {
 }
 
 #[test]
-fn source_is_learnt_after_a_second_and_five_packets_and_no_other_after_it() {
+fn one_source_is_learnt_after_a_second_and_five_packets_and_no_other_later() {
     let mut lab = Lab::new();
     let (mut caller, mut stranger) = (sender(at(9, 555), 1), sender(at(66, 6_666), 2));
     assert_eq!(lab.talk(1_000, [&mut caller]), [0]);
-    assert_eq!(lab.latch.source(), None, "nothing is sent there either");
+    assert_eq!(lab.latch.source(), None, "nothing is sent to it either");
     assert_eq!(lab.talk(2_000, [&mut caller, &mut stranger]), [100, 0]);
-    // Once learnt, also a long silence leaves the place to nobody else.
+    // Once a source is learnt, even a long silence does not let another address take over.
     lab.pass(30_000);
     assert_eq!(lab.talk(2_000, [&mut stranger]), [0]);
     let mut lab = Lab::new();
@@ -92,7 +92,7 @@ fn source_is_learnt_after_a_second_and_five_packets_and_no_other_after_it() {
 }
 
 #[test]
-fn packets_that_are_no_stream_prove_nothing() {
+fn packets_that_form_no_stream_prove_nothing() {
     let mut lab = Lab::new();
     lab.pass(2_000);
     for n in 0..200 {
@@ -109,11 +109,11 @@ fn packets_that_are_no_stream_prove_nothing() {
 }
 
 #[test]
-fn described_host_goes_before_other_hosts() {
+fn the_described_host_is_preferred_to_other_hosts() {
     let mut lab = Lab::new();
     let (mut stranger, mut caller) = (sender(at(66, 6_666), 2), sender(at(1, 40_404), 1));
     assert_eq!(lab.talk(3_000, [&mut stranger, &mut caller]), [0, 100]);
-    // Nor does a crowd of strangers push it out.
+    // A crowd of strangers does not displace it either.
     let mut lab = Lab::new();
     let mut crowd = [0; 9].map(|_| sender(at(0, 0), 0));
     for (n, stranger) in crowd.iter_mut().enumerate() {
@@ -129,7 +129,7 @@ fn described_host_goes_before_other_hosts() {
 }
 
 #[test]
-fn stream_that_goes_on_from_another_port_is_followed() {
+fn a_stream_that_continues_from_another_port_is_followed() {
     for gap_ms in [0, 400, 6_000] {
         let mut lab = Lab::new();
         let mut caller = sender(at(9, 555), 1);
@@ -140,7 +140,7 @@ fn stream_that_goes_on_from_another_port_is_followed() {
         caller.timestamp = caller.timestamp.wrapping_add(gap_ms as u32 * 8);
         assert_eq!(lab.talk(1_000, [&mut caller]), [48], "{gap_ms} ms");
         assert_eq!(lab.latch.source(), Some(caller.from));
-        // And back, and from the described address.
+        // It may move back, and to the described address.
         for from in [at(9, 555), at(1, 4000)] {
             caller.from = from;
             assert!(lab.talk(1_000, [&mut caller])[0] >= 48);
@@ -150,12 +150,12 @@ fn stream_that_goes_on_from_another_port_is_followed() {
 }
 
 #[test]
-fn stranger_that_does_not_know_the_stream_s_numbers_takes_nothing() {
+fn a_stranger_that_does_not_know_the_stream_s_numbers_cannot_take_over() {
     let mut lab = Lab::new();
     let mut caller = sender(at(9, 555), 1);
     lab.talk(2_000, [&mut caller]);
     let strangers = [
-        // Another SSRC; an old number; a number far ahead; a timestamp of its own.
+        // Another SSRC; an old number; a number far ahead; an unrelated timestamp.
         Sender { ssrc: 2, ..caller },
         Sender { sequence: caller.sequence.wrapping_sub(200), ..caller },
         Sender { sequence: caller.sequence.wrapping_add(20_000), ..caller },
@@ -171,11 +171,11 @@ fn stranger_that_does_not_know_the_stream_s_numbers_takes_nothing() {
 }
 
 #[test]
-fn copier_of_a_stream_takes_nothing_while_its_sender_lives() {
+fn a_copier_of_a_stream_cannot_take_over_while_its_sender_sends() {
     let mut lab = Lab::new();
     let mut caller = sender(at(9, 555), 1);
     lab.talk(2_000, [&mut caller]);
-    // Sees each packet and sends the next ones before it.
+    // The copier sees each packet and sends the next ones first.
     for _ in 0..200 {
         let mut copier = Sender { from: at(66, 6_666), ..caller };
         for _ in 0..2 {
@@ -186,7 +186,7 @@ fn copier_of_a_stream_takes_nothing_while_its_sender_lives() {
 }
 
 #[test]
-fn stragglers_of_the_described_address_do_not_bring_it_back() {
+fn stragglers_of_the_described_address_do_not_restore_it() {
     let mut lab = Lab::new();
     let mut caller = sender(at(1, 4000), 1);
     lab.talk(1_000, [&mut caller]);
@@ -201,19 +201,19 @@ fn stragglers_of_the_described_address_do_not_bring_it_back() {
 }
 
 #[test]
-fn authentic_packet_needs_no_second_and_no_row() {
+fn an_authentic_packet_needs_no_waiting_time_and_no_row() {
     let mut lab = Lab::new();
     let mut caller = sender(at(9, 555), 1);
     assert_eq!(lab.send(&mut caller, true), Verdict::Moved);
     assert!(lab.latch.concerns(at(66, 1), 1) && !lab.latch.concerns(at(66, 1), 2));
-    // Elsewhere only the same stream, in a row.
+    // From elsewhere, only the same stream is accepted, after a row.
     caller.from = at(9, 777);
     let verdicts = [0; 3].map(|_| lab.send(&mut caller, true));
     assert_eq!(verdicts, [Verdict::Unproven, Verdict::Unproven, Verdict::Moved]);
 }
 
 #[test]
-fn another_description_begins_anew_and_the_same_one_does_not() {
+fn another_description_restarts_the_search_and_the_same_one_does_not() {
     let mut lab = Lab::new();
     let mut caller = sender(at(9, 555), 1);
     lab.talk(2_000, [&mut caller]);

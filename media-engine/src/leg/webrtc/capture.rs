@@ -1,4 +1,5 @@
-//! The crypto library as str0m gets it, with an ear on its DTLS part: str0m 0.24 tells neither SRTP keys nor nominated addresses.
+//! Wraps the crypto provider of str0m to intercept DTLS results, because str0m 0.24 exposes neither SRTP keys nor
+//! nominated addresses.
 //!
 //! ```text
 //! WebRtcPeer ─ builds ─▶ str0m ─ new_dtls ─▶ Listening ─▶ the crate's DTLS
@@ -6,8 +7,8 @@
 //!     └── asks ─▶ Link ─▶ a datagram of one byte, which str0m addresses like all of DTLS
 //! ```
 //!
-//! Invariants: the handshake is the crate's, untouched; keys leave it by the link to their own leg only; the byte never reaches the
-//! network. Source: RFC 5764 section 4.2 (how keys lie in what DTLS exports).
+//! Invariants: the handshake is the crate's own and unchanged; keys leave it only by the link to their own leg; the
+//! byte never reaches the network. Source: RFC 5764 section 4.2 (layout of the keys in the DTLS export).
 
 use std::cell::Cell;
 use std::fmt;
@@ -23,32 +24,32 @@ use str0m::crypto::{CryptoError, from_feature_flags};
 
 use crate::srtp::{MasterKey, Suite};
 
-/// What stands for a question in str0m's outgoing datagrams: no protocol of RFC 7983 begins with it.
+/// Placeholder in str0m's outgoing datagrams that asks for the address: no protocol of RFC 7983 begins with this byte.
 pub(super) const QUESTION: [u8; 1] = [0xff];
 
 thread_local! {
-    /// The link of the DTLS instance that was made last on this thread: str0m makes it within its constructor.
+    /// Link of the DTLS instance that was created last on this thread: str0m creates it within its constructor.
     static LATEST: Cell<Option<Arc<Link>>> = const { Cell::new(None) };
 }
 
-/// The library's provider, listened to.
+/// Returns the library's provider, wrapped so that DTLS results are intercepted.
 pub(super) fn provider() -> CryptoProvider {
     CryptoProvider { dtls_provider: &ListeningProvider, ..from_feature_flags() }
 }
 
-/// The link to the str0m instance that was just built on this thread; `None` with another provider.
+/// Returns the link to the str0m instance that was just built on this thread; `None` with another provider.
 pub(super) fn take_link() -> Option<Arc<Link>> {
     LATEST.take()
 }
 
-/// Between one leg and its DTLS.
+/// Link between one leg and its DTLS instance.
 #[derive(Default)]
 pub(super) struct Link {
     keys: OnceLock<ExportedKeys>,
     asked: AtomicBool,
 }
 
-/// Keys of both directions.
+/// SRTP keys of both directions.
 #[derive(Clone, Copy)]
 pub(super) struct ExportedKeys {
     pub(super) send: MasterKey,
@@ -56,12 +57,12 @@ pub(super) struct ExportedKeys {
 }
 
 impl Link {
-    /// What the handshake agreed, once it is through and when we know its profile.
+    /// Returns the result of the handshake, once it is complete and if its profile is known.
     pub(super) fn keys(&self) -> Option<ExportedKeys> {
         self.keys.get().copied()
     }
 
-    /// Asks where str0m sends to: the answer is the address of a datagram that holds [`QUESTION`].
+    /// Asks where str0m sends to. The answer is the address of a datagram that contains [`QUESTION`].
     pub(super) fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
     }
@@ -111,9 +112,9 @@ impl DtlsInstance for Listening {
         }
         let output = self.inner.poll_output(buf);
         if let DtlsOutput::KeyingMaterial(material, profile) = &output
-            && let Some(keys) = exported(material, *profile, self.inner.is_active())
+            && let Some(keys) = split_keys(material, *profile, self.inner.is_active())
         {
-            // Keys that come again would be the same: there is one handshake.
+            // Repeated keys would be the same, because there is one handshake.
             let _ = self.link.keys.set(keys);
         }
         output
@@ -156,8 +157,8 @@ impl DtlsInstance for Listening {
     }
 }
 
-/// Client's key, server's key, client's salt, server's salt: the DTLS client protects with the client's.
-fn exported(material: &[u8], profile: SrtpProfile, client: bool) -> Option<ExportedKeys> {
+/// Splits client's key, server's key, client's salt and server's salt; the DTLS client protects with the client's.
+fn split_keys(material: &[u8], profile: SrtpProfile, client: bool) -> Option<ExportedKeys> {
     let suite = match profile {
         SrtpProfile::AES128_CM_SHA1_80 => Suite::AesCm128HmacSha1_80,
         SrtpProfile::AEAD_AES_128_GCM => Suite::AeadAes128Gcm,

@@ -1,4 +1,4 @@
-//! Media of a connected browser leg, past str0m: opened, protected and reported on by our own rooms.
+//! Media of a connected browser leg that bypasses str0m: decrypted, protected and reported on by our own modules.
 //!
 //! ```text
 //! SRTP  ─▶ known source? ─▶ open ─▶ RtpPacket (to the jitter buffer or relay)
@@ -6,8 +6,8 @@
 //! header, payload ─▶ protect ─▶ datagram to the nominated address
 //! ```
 //!
-//! STUN, DTLS and the nomination of addresses stay str0m's. Invariants: one SSRC with unbroken roll-over for the leg's whole life;
-//! nothing allocates per packet; nothing is learned from a packet that is not authentic.
+//! STUN, DTLS and the nomination of addresses remain with str0m. Invariants: one SSRC with an unbroken roll-over
+//! counter for the leg's whole life; no allocation per packet; nothing is learnt from a packet that is not authentic.
 //!
 //! Sources: RFC 3711, RFC 5764, RFC 8834.
 
@@ -21,17 +21,17 @@ use crate::rtp::{HEADER_LEN, ReceiveStats, RtpHeader, RtpPacket, SendStats, is_r
 use crate::srtp::{MAX_OVERHEAD, Protect, SrtpError, Unprotect};
 use crate::units::ClockRate;
 
-/// Room for a report and its tag.
+/// Buffer size for a report and its tag, in bytes.
 const REPORT: usize = 400 + MAX_OVERHEAD;
 
-/// Where a leg's datagrams go: browser's address and the candidate of ours that they leave from.
+/// Path of a leg's datagrams: the browser's address, and the candidate of ours that they are sent from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) to: SocketAddr,
     pub(super) from: SocketAddr,
 }
 
-/// One connected leg's media.
+/// Media of one connected leg.
 pub(super) struct Carrier {
     ssrc: u32,
     protect: Protect,
@@ -44,7 +44,7 @@ pub(super) struct Carrier {
 }
 
 impl Carrier {
-    /// `ssrc`: what our descriptions named; `wall`: the time of day at `now`.
+    /// Creates the carrier. `ssrc` is the one in our descriptions; `wall` is the time of day at `now`.
     pub(super) fn new(keys: ExportedKeys, ssrc: u32, cname: &str, now: Instant, wall: SystemTime) -> Carrier {
         let clock = ClockRate::HZ_48000;
         Carrier {
@@ -59,7 +59,7 @@ impl Carrier {
         }
     }
 
-    /// Statistics run by the codec's clock.
+    /// Adopts the codec's clock for statistics.
     pub(super) fn set_clock(&mut self, clock: ClockRate) {
         if self.clock != clock {
             self.clock = clock;
@@ -67,7 +67,7 @@ impl Carrier {
         }
     }
 
-    /// Opens a datagram.
+    /// Decrypts a datagram in place and parses it.
     pub(super) fn open<'a>(&mut self, audio: &PeerAudio, bytes: &'a mut [u8], now: Instant) -> Media<'a> {
         if is_rtcp(bytes) {
             return match self.unprotect.rtcp(bytes) {
@@ -93,7 +93,8 @@ impl Carrier {
         Media::Rtp(packet)
     }
 
-    /// Writes one protected packet into `out`; its length. `None`: it does not fit, or its number was used.
+    /// Writes one protected packet into `out` and returns its length; `None` if it does not fit or its number was
+    /// already used.
     pub(super) fn write(&mut self, header: &RtpHeader, payload: &[u8], out: &mut [u8], now: Instant) -> Option<usize> {
         RtpHeader { ssrc: self.ssrc, ..*header }.write_to(out).ok()?;
         out.get_mut(HEADER_LEN..HEADER_LEN + payload.len())?.copy_from_slice(payload);
@@ -102,12 +103,12 @@ impl Carrier {
         Some(length)
     }
 
-    /// When [`Carrier::report`] is due.
+    /// Returns when [`Carrier::report`] is due.
     pub(super) fn report_at(&self) -> Instant {
         self.reports.poll_timeout()
     }
 
-    /// The report that is due, protected. One allocation in five seconds.
+    /// Returns the report that is due, protected. One allocation in five seconds.
     pub(super) fn report(&mut self, now: Instant) -> Option<Vec<u8>> {
         let mut out = vec![0; REPORT];
         let length = self.reports.poll_report(now, &self.sent, &mut self.received, &mut out)?.ok()?;
@@ -116,7 +117,7 @@ impl Carrier {
         Some(out)
     }
 
-    /// The goodbye, protected.
+    /// Returns the goodbye, protected.
     pub(super) fn goodbye(&mut self, now: Instant) -> Option<Vec<u8>> {
         let mut out = vec![0; REPORT];
         let length = self.reports.write_bye(now, &self.sent, &mut self.received, &mut out).ok()?;
@@ -125,31 +126,31 @@ impl Carrier {
         Some(out)
     }
 
-    /// Round trip by RTCP.
+    /// Returns the round-trip time measured by RTCP.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.reports.round_trip()
     }
 
-    /// What the browser says of our stream.
+    /// Returns the browser's reports on our stream.
     pub(super) fn far_end(&self) -> FarEnd {
         self.reports.far_end(self.clock)
     }
 }
 
-/// What became of a browser's datagram.
+/// Result of handling a browser's datagram.
 #[derive(Debug)]
 pub enum Media<'a> {
     /// A packet with one of the negotiated payload types.
     Rtp(RtpPacket<'a>),
-    /// Reports; they are taken in.
+    /// Reports, which have been processed.
     Rtcp,
     /// From an address that no authenticated connectivity check came from. Drop and count.
     Foreign,
-    /// Not a packet that was negotiated. Drop and count.
+    /// Not a valid packet of a negotiated type. Drop and count.
     Malformed,
     /// Not protected by the browser's key. Drop and count.
     Unauthentic,
-    /// Its number has come before, or far too late; whether it is authentic was not asked. Drop and count.
+    /// Received before, or far too late; its authenticity was not checked. Drop and count.
     Replayed,
 }
 

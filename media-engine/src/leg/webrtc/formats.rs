@@ -1,4 +1,4 @@
-//! The media formats of a browser leg, in this house's words and in str0m's.
+//! The media formats of a browser leg, as this crate and as str0m represent them.
 //!
 //! Sources: RFC 7587 (Opus), RFC 3551 (G.711), RFC 4733 (telephone-event).
 
@@ -9,21 +9,21 @@ use super::remote::{ChosenCodec, Remote};
 use crate::sdp::{Codec, Direction, TelephoneEventFormat};
 use crate::units::ClockRate;
 
-/// What was negotiated for the voice.
+/// Negotiated voice format of a browser leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAudio {
-    /// The one codec of both directions.
+    /// Codec of both directions.
     pub codec: Codec,
-    /// Its payload type, the same in both directions.
+    /// Payload type of the codec, the same in both directions.
     pub payload_type: u8,
-    /// Telephone-events of the codec's clock, when the browser can.
+    /// Telephone-events of the codec's clock, if the browser supports them.
     pub telephone_event: Option<TelephoneEventFormat>,
-    /// Ours: `RecvOnly` and `Inactive` while the browser holds.
+    /// Our direction: `RecvOnly` and `Inactive` while the browser holds.
     pub direction: Direction,
 }
 
 impl PeerAudio {
-    /// What `remote` and our `direction` amount to.
+    /// Combines `remote` and our `direction`.
     pub(super) fn new(remote: &Remote, direction: MediaDirection) -> PeerAudio {
         let clock = if remote.codec.codec == Codec::Opus { ClockRate::HZ_48000 } else { ClockRate::HZ_8000 };
         PeerAudio {
@@ -43,7 +43,7 @@ impl PeerAudio {
         }
     }
 
-    /// Ticks per second of the codec's RTP clock.
+    /// Returns the clock of the codec's RTP timestamps.
     pub fn clock(&self) -> ClockRate {
         if self.codec == Codec::Opus { ClockRate::HZ_48000 } else { ClockRate::HZ_8000 }
     }
@@ -68,7 +68,7 @@ pub(super) fn voice_format(ChosenCodec { codec, payload_type }: ChosenCodec) -> 
 }
 
 pub(super) fn event_format(payload_type: u8, clock_rate: Frequency) -> PayloadParams {
-    // 0-9, *, #, A-D; not the flash of event 16.
+    // 0-9, *, #, A-D; without the flash of event 16.
     let format = FormatParams { telephone_event_max: Some(15), ..FormatParams::default() };
     payload(payload_type, CodecSpec { codec: Format::Tele, clock_rate, channels: None, format })
 }

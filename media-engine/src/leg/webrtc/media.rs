@@ -1,7 +1,7 @@
-//! A leg's media as its driver gives and takes it: past str0m once that is possible, through it else.
+//! Media of a leg, received and sent by its driver: bypassing str0m once that is possible, otherwise through it.
 //!
 //! ```text
-//! DTLS is through ─▶ take_over ─▶ Carrier
+//! handshake complete ─▶ take_over ─▶ Carrier
 //! datagram ─▶ is_media? ─▶ handle_media ─▶ Media        header, payload ─▶ write_media ─▶ datagram for `route`
 //! ```
 
@@ -15,12 +15,13 @@ use super::{LegError, MAX_PAYLOAD, PeerOutput, WebRtcPeer};
 use crate::rtp::{RtpHeader, RtpPacket};
 
 impl WebRtcPeer {
-    /// Whether a datagram is for [`WebRtcPeer::handle_media`]: RTP or RTCP (RFC 7983) of a leg whose media goes past str0m.
+    /// Whether a datagram is for [`WebRtcPeer::handle_media`]: RTP or RTCP (RFC 7983) of a leg whose media bypasses
+    /// str0m.
     pub fn is_media(&self, bytes: &[u8]) -> bool {
         self.carrier.is_some() && is_rtp_or_rtcp(bytes)
     }
 
-    /// Takes a datagram for which `is_media` holds; it is opened in place.
+    /// Handles a datagram for which `is_media` holds; it is decrypted in place.
     pub fn handle_media<'a>(&mut self, from: SocketAddr, bytes: &'a mut [u8], now: Instant) -> Media<'a> {
         let now = self.advance(now);
         let (Some(carrier), Some(audio)) = (&mut self.carrier, &self.audio) else { return Media::Foreign };
@@ -39,13 +40,14 @@ impl WebRtcPeer {
         media
     }
 
-    /// Where [`WebRtcPeer::write_media`]'s datagrams go: browser's address, and which of our candidates they leave from. `None`: media
-    /// goes by `write_rtp` and `poll_output`.
+    /// Returns the path of [`WebRtcPeer::write_media`]'s datagrams: the browser's address, and our candidate that they
+    /// are sent from. `None`: media is sent through `write_rtp` and `poll_output`.
     pub fn route(&self) -> Option<(SocketAddr, SocketAddr)> {
         self.carrier.as_ref()?.route.map(|route| (route.to, route.from))
     }
 
-    /// Writes one protected packet under this leg's own SSRC into `out`; its length. The header's SSRC is not looked at.
+    /// Writes one protected packet under this leg's own SSRC into `out` and returns its length. The header's SSRC is
+    /// ignored.
     ///
     /// # Errors
     /// `NotSending` and `BadPacket`: drop the packet and count it.
@@ -61,20 +63,20 @@ impl WebRtcPeer {
             return Err(LegError::NotSending("no address is nominated yet"));
         };
         let written = carrier.write(header, payload, out, now);
-        let length = written.ok_or(LegError::NotSending("the packet's number was sent before"))?;
+        let length = written.ok_or(LegError::NotSending("the packet's sequence number was already used"))?;
         self.quality.packets_sent += 1;
         Ok(length)
     }
 
-    /// Tells the time of day at `now`, which reports to the browser carry.
+    /// Sets the time of day at `now`, which reports to the browser carry.
     pub fn set_wall(&mut self, now: Instant, wall: SystemTime) {
         self.wall = (now, wall);
     }
 
     /// Sends one RTP packet under this leg's own SSRC.
     ///
-    /// `seq`: sequence number extended by the roll-over count, so that relays keep gaps and reordering; the
-    /// first one must lie below 65,536. Costs one allocation for the payload and str0m's own.
+    /// `seq` is the sequence number extended by the roll-over count, so that relays keep gaps and reordering; the first
+    /// one must be below 65,536. Costs one allocation for the payload and str0m's own.
     ///
     /// # Errors
     /// `NotSending` and `BadPacket`: drop the packet and count it.
@@ -102,12 +104,13 @@ impl WebRtcPeer {
         let stream = direct.stream_tx_by_mid(mid, None).ok_or(LegError::NotSending("no stream is declared"))?;
         stream.write_rtp(RtpWrite::new(payload_type.into(), seq.into(), timestamp, now, payload).marker(marker));
         self.quality.packets_sent += 1;
-        // Without this the packet waits for the next timer, up to 25 ms.
+        // Without this call the packet waits for the next timer, up to 25 ms.
         self.feed_time(now);
         Ok(())
     }
 
-    /// Media goes past str0m from now on, if its keys were overheard: DTLS is through, and the certificate is the right one.
+    /// Lets media bypass str0m from now on, if its keys were intercepted: the handshake is complete and the certificate
+    /// is right.
     pub(super) fn take_over(&mut self) {
         let keys = self.link.as_ref().and_then(|link| link.keys());
         let (Some(keys), Some(mid), Some(audio), None) = (keys, self.mid, self.audio, &self.carrier) else { return };
@@ -127,13 +130,16 @@ impl WebRtcPeer {
         }
     }
 
-    /// Queues a datagram of the carrier's.
+    /// Queues a datagram of the carrier.
     pub(super) fn enqueue(&mut self, bytes: Option<Vec<u8>>) {
         let (Some(bytes), Some((to, from))) = (bytes, self.route()) else { return };
         self.queue.push_back(PeerOutput::Transmit { to, from, bytes });
     }
 
-    /// Whether this packet may be sent now.
+    /// Checks whether this packet may be sent now.
+    ///
+    /// # Errors
+    /// `NotSending` and `BadPacket`: drop the packet and count it.
     fn check_sending(&self, payload_type: u8, payload: &[u8]) -> Result<(), LegError> {
         self.check_open()?;
         let audio = self.audio.ok_or(LegError::NotSending("nothing is negotiated yet"))?;
@@ -141,7 +147,7 @@ impl WebRtcPeer {
             return Err(LegError::NotSending("not connected yet"));
         }
         if !audio.direction.sends() {
-            return Err(LegError::NotSending("held by the other side"));
+            return Err(LegError::NotSending("the other side has put the call on hold"));
         }
         let event = audio.telephone_event.map(|event| event.payload_type);
         if (payload_type != audio.payload_type && Some(payload_type) != event) || payload.len() > MAX_PAYLOAD {
@@ -151,14 +157,14 @@ impl WebRtcPeer {
     }
 }
 
-/// A packet as an output.
+/// Returns a packet as an output for the driver.
 pub(super) fn rtp_output(packet: &RtpPacket<'_>, arrival: Instant) -> PeerOutput {
     let RtpHeader { payload_type, marker, sequence, timestamp, ssrc } = packet.header();
     let payload = packet.payload().into();
     PeerOutput::Rtp { payload_type, seq: sequence, timestamp, ssrc, marker, payload, arrival }
 }
 
-/// RFC 7983 section 7.
+/// Whether the datagram is RTP or RTCP (RFC 7983 section 7).
 pub(super) fn is_rtp_or_rtcp(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| (128..192).contains(first))
 }

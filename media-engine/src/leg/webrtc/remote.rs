@@ -1,4 +1,4 @@
-//! What the browser's SDP says, reduced to what a voice leg needs, and our SDP made to fit it.
+//! Reduces the browser's SDP to the parts that a voice leg needs, and adapts our SDP to it.
 //!
 //! ```text
 //! browser's SDP ──parse──▶ Remote ──canonical──▶ str0m ──its SDP──▶ compose ──▶ SDP for the browser
@@ -6,11 +6,11 @@
 //!                 checked           m-line, one codec       rejected ones with port 0 (RFC 3264 section 6)
 //! ```
 //!
-//! Why the detour: str0m accepts whatever subset both sides know, and asserts that payload types are
-//! unique; here outside text is checked and bounded first, one codec is chosen, session-level attributes are
-//! resolved, candidates that cannot be used (TCP, mDNS names) are dropped.
+//! The detour is needed because str0m accepts any subset that both sides know, and asserts that payload types are
+//! unique. Here outside text is checked and bounded first, one codec is chosen, session-level attributes are resolved,
+//! and candidates that cannot be used (TCP, mDNS names) are dropped.
 //!
-//! Invariant: `canonical` writes only values that `parse` has checked.
+//! Invariant: `canonical` writes only values that `parse` has checked. Not here: the negotiation itself (`webrtc`).
 //! Sources: RFC 8829, RFC 8839 (ICE in SDP), RFC 8842 (DTLS), RFC 9143 (BUNDLE), RFC 7587 (Opus).
 
 use std::fmt::Write;
@@ -24,19 +24,20 @@ const MAX_SECTIONS: usize = 16;
 const MAX_CANDIDATES: usize = 32;
 const MAX_SSRCS: usize = 4;
 
-/// Browser codecs in our order of preference: Opus carries speech best, then G.711 in the browser's order.
+/// A browser codec with its payload type. Our order of preference: Opus carries speech best, then G.711 in the
+/// browser's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChosenCodec {
     pub(super) codec: Codec,
     pub(super) payload_type: u8,
 }
 
-/// Which codec may be chosen.
+/// Codecs that may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// First negotiation: the best of what is offered.
+    /// First negotiation: the best of the offered codecs.
     Best,
-    /// Later ones: the codec in use stays, with its payload type.
+    /// Later negotiations: the codec in use is kept, with its payload type.
     Same(ChosenCodec),
 }
 
@@ -57,7 +58,7 @@ pub(super) struct Remote {
     audio: usize,
     pub(super) codec: ChosenCodec,
     pub(super) telephone_event: Option<u8>,
-    /// Upper-case hexadecimal with colons.
+    /// Upper-case hexadecimal digits with colons.
     pub(super) fingerprint: String,
     ufrag: String,
     password: String,
@@ -69,7 +70,7 @@ pub(super) struct Remote {
     candidates: Vec<String>,
 }
 
-/// One media section while it is read: its m-line and its attributes `name[:value]` without `a=`.
+/// One media section while it is parsed: its m-line and its attributes `name[:value]` without `a=`.
 struct Section<'a> {
     kind: &'a str,
     port: &'a str,
@@ -104,10 +105,10 @@ fn refuse<T>(problem: impl Into<String>) -> Result<T, LegError> {
 }
 
 impl Remote {
-    /// Reads a browser's offer or answer.
+    /// Parses a browser's offer or answer.
     ///
     /// # Errors
-    /// `LegError::Sdp` names the first thing that makes it unusable; `LegError::NoCommonCodec`: answer 488.
+    /// `LegError::Sdp` names the first reason why it is unusable; `LegError::NoCommonCodec`: answer 488.
     pub(super) fn parse(text: &str, choice: Choice) -> Result<Remote, LegError> {
         let (session, sections) = split(text)?;
         let bundle: Vec<&str> = session
@@ -161,7 +162,7 @@ impl Remote {
         })
     }
 
-    /// The same session as str0m shall see it: one audio m-line with one codec.
+    /// Returns the same session for str0m: one audio m-line with one codec.
     pub(super) fn canonical(&self) -> String {
         let ChosenCodec { codec, payload_type } = self.codec;
         let mut out = String::with_capacity(1024);
@@ -196,7 +197,7 @@ impl Remote {
         out
     }
 
-    /// Identification of the voice m-line; at most 16 characters.
+    /// Returns the identification of the voice m-line; at most 16 characters.
     pub(super) fn mid(&self) -> &str {
         &self.mid
     }
@@ -214,10 +215,10 @@ pub(super) struct Origin {
     pub(super) address: SocketAddr,
 }
 
-/// str0m's SDP as the browser shall get it: our origin line, a real default address, all candidates told at
-/// once (no trickle over SIP), and every m-line of the offer in its place.
+/// Rewrites str0m's SDP for the browser: our origin line, a real default address, all candidates at once (no trickle
+/// over SIP), and every m-line of the offer in its place.
 ///
-/// `offer`: what is answered; `None` when `own` is itself an offer.
+/// `offer` is the offer that is answered; `None` when `own` is itself an offer.
 pub(super) fn compose(own: &str, offer: Option<&Remote>, origin: &Origin) -> String {
     let Origin { session, version, address } = origin;
     let family = if address.is_ipv4() { "IP4" } else { "IP6" };
@@ -259,7 +260,7 @@ fn own_media(media: &str, address: &SocketAddr, family: &str) -> String {
 
 const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
-/// Session attributes (without `a=`) and media sections.
+/// Splits a description into session attributes (without `a=`) and media sections.
 fn split(text: &str) -> Result<(Vec<&str>, Vec<Section<'_>>), LegError> {
     if text.len() > MAX_SDP {
         return refuse(format!("longer than {MAX_SDP} bytes"));
@@ -303,7 +304,7 @@ fn line(section: &Section<'_>) -> Line {
     }
 }
 
-/// Encoding name as in `a=rtpmap` and the RTP clock.
+/// Returns the encoding name as in `a=rtpmap`, and the RTP clock.
 fn encoding(codec: Codec) -> (&'static str, u32) {
     match codec {
         Codec::Opus => ("opus/48000/2", 48_000),
@@ -313,7 +314,7 @@ fn encoding(codec: Codec) -> (&'static str, u32) {
     }
 }
 
-/// The codec and, beside it, the telephone-event of the same clock (RFC 4733 section 2.5.1.2).
+/// Chooses the codec and the telephone-event of the same clock (RFC 4733 section 2.5.1.2).
 fn choose(section: &Section<'_>, choice: Choice) -> Result<(ChosenCodec, Option<u8>), LegError> {
     let payload_types = || section.formats.split(' ').filter_map(|word| payload_type(word).map(|pt| (word, pt)));
     let map = |word: &str| {
@@ -352,7 +353,7 @@ fn is_encoding(name: &str, expected: &str) -> bool {
         || name.strip_suffix("/1").is_some_and(|name| name.eq_ignore_ascii_case(expected))
 }
 
-/// 0 to 127 without 64 to 95, which rtcp-mux gives to RTCP (RFC 5761 section 4).
+/// Parses a payload type: 0 to 127 without 64 to 95, which rtcp-mux reserves for RTCP (RFC 5761 section 4).
 fn payload_type(word: &str) -> Option<u8> {
     word.parse().ok().filter(|number: &u8| *number < 64 || (96..128).contains(number))
 }
@@ -365,7 +366,7 @@ fn direction_of(lines: &[&str]) -> Option<&'static str> {
     ["sendrecv", "sendonly", "recvonly", "inactive"].into_iter().find(|name| lines.contains(name))
 }
 
-/// `sha-256 AA:BB:…` with 32 bytes, normalised to upper case.
+/// Parses `sha-256 AA:BB:…` with 32 bytes; normalised to upper case.
 fn sha256_fingerprint(value: &str) -> Option<String> {
     let (hash, digest) = value.trim().split_once(' ')?;
     let bytes: Vec<&str> = digest.trim().split(':').collect();
@@ -375,7 +376,7 @@ fn sha256_fingerprint(value: &str) -> Option<String> {
     valid.then(|| bytes.join(":").to_ascii_uppercase())
 }
 
-/// `ID[/direction] URI`, one-byte identifiers only (RFC 8285 section 4.2).
+/// Parses `ID[/direction] URI`, one-byte identifiers only (RFC 8285 section 4.2).
 fn mid_extension(value: &str) -> Option<u8> {
     let (id, uri) = value.split_once(' ')?;
     let id = id.split('/').next()?.parse().ok()?;
@@ -396,7 +397,7 @@ fn ssrcs(section: &Section<'_>) -> Vec<u32> {
     found
 }
 
-/// A candidate that this leg can use, rewritten; TCP, component 2 and `.local` names give `None`.
+/// Rewrites a candidate that this leg can use; TCP, component 2 and `.local` names give `None`.
 fn udp_candidate(value: &str) -> Option<String> {
     let mut words = value.split(' ');
     let (foundation, component, transport) = (words.next()?, words.next()?, words.next()?);
@@ -415,7 +416,7 @@ fn udp_candidate(value: &str) -> Option<String> {
     usable.then(|| format!("{foundation} 1 udp {priority} {address} {port} typ {kind}"))
 }
 
-/// RFC 8839 section 5.4: ALPHA, DIGIT, `+`, `/`.
+/// Whether RFC 8839 section 5.4 allows the character: ALPHA, DIGIT, `+`, `/`.
 pub(super) fn is_ice_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
 }
@@ -426,15 +427,15 @@ fn is_ice_text(text: &str, shortest: usize) -> bool {
         && text.bytes().all(|byte| is_ice_char(byte) || matches!(byte, b'-' | b'_' | b'='))
 }
 
-/// RFC 8866 `token-char`, reduced to what mids are made of.
+/// Whether the byte is an RFC 8866 `token-char`, reduced to the characters that occur in mids.
 fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+' | b'{' | b'}' | b'!' | b'#' | b'$' | b'%')
 }
 
-/// Fuzz target: what passes the check is written in a form that passes it again unchanged.
+/// Fuzz target: a description that passes the check is written in a form that passes it again unchanged.
 #[doc(hidden)]
 pub(super) mod fuzz {
-    /// Feeds one SDP text.
+    /// Runs the target with one SDP text.
     pub fn fuzz_remote_description(bytes: &[u8]) {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         let Ok(remote) = super::Remote::parse(text, super::Choice::Best) else { return };
@@ -453,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn chromium_offer_gives_opus_and_48_khz_events() {
+    fn a_chromium_offer_yields_opus_and_48_khz_events() {
         let remote = parse(CHROMIUM_OFFER).unwrap();
         assert_eq!(remote.codec, ChosenCodec { codec: Codec::Opus, payload_type: 111 });
         assert_eq!(remote.telephone_event, Some(110));
@@ -461,14 +462,14 @@ mod tests {
     }
 
     #[test]
-    fn firefox_offer_with_session_level_attributes_is_understood() {
+    fn a_firefox_offer_with_session_level_attributes_is_understood() {
         let remote = parse(FIREFOX_OFFER).unwrap();
         assert_eq!(remote.codec.payload_type, 109);
         assert!(remote.fingerprint.starts_with("AA:AA"));
     }
 
     #[test]
-    fn without_opus_the_browsers_first_g711_is_taken_with_8_khz_events() {
+    fn without_opus_the_browser_s_first_g711_is_chosen_with_8_khz_events() {
         let text = CHROMIUM_OFFER.replace("opus/48000/2", "speex/16000");
         let remote = parse(&text).unwrap();
         assert_eq!(remote.codec, ChosenCodec { codec: Codec::Pcmu, payload_type: 0 });

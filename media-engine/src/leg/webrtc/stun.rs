@@ -1,9 +1,9 @@
-//! Which browser leg a STUN datagram belongs to.
+//! Finds the browser leg that a STUN datagram belongs to.
 //!
 //! All browser legs of a worker share one UDP port; a connectivity check names its leg in the
 //! USERNAME attribute: the receiver's ICE user fragment, a colon, the sender's (RFC 8445 section 7.2.2).
 //!
-//! Not here: the check of MESSAGE-INTEGRITY, which the leg's ICE agent does before it believes anything.
+//! Not here: the check of MESSAGE-INTEGRITY, which the leg's ICE agent does before it trusts the datagram.
 //! Sources: RFC 8489 sections 5, 14.3; RFC 7983 section 7.
 
 const HEADER: usize = 20;
@@ -13,7 +13,7 @@ const USERNAME: u16 = 0x0006;
 /// ICE fragments have 4 to 256 characters (RFC 8839 section 5.4).
 const FRAGMENT: std::ops::RangeInclusive<usize> = 4..=256;
 
-/// The receiver's user fragment in a STUN binding request; `None` for everything else.
+/// Returns the receiver's user fragment in a STUN binding request; `None` for everything else.
 pub fn stun_username_ufrag(bytes: &[u8]) -> Option<&str> {
     let header = bytes.get(..HEADER)?;
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -38,10 +38,10 @@ fn receiver_fragment(username: &[u8]) -> Option<&str> {
     valid.then_some(fragment)
 }
 
-/// Fuzz target: whatever comes back lies inside the input and is a valid fragment.
+/// Fuzz target: a returned fragment lies inside the input and is valid.
 #[doc(hidden)]
 pub(super) mod fuzz {
-    /// Feeds one datagram.
+    /// Runs the target with one datagram.
     pub fn fuzz_stun_username_ufrag(bytes: &[u8]) {
         if let Some(fragment) = super::stun_username_ufrag(bytes) {
             assert!(super::FRAGMENT.contains(&fragment.len()));
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn receiver_fragment_comes_before_the_colon() {
+    fn the_receiver_s_fragment_precedes_the_colon() {
         assert_eq!(stun_username_ufrag(&request(&[(USERNAME, b"abcd:wxyz")])), Some("abcd"));
     }
 

@@ -1,4 +1,9 @@
-//! Two legs joined in memory under virtual time; datagrams take 10 ms each way.
+//! Two legs connected in memory under virtual time; datagrams take 10 ms each way.
+//!
+//! Side 0 is str0m with its own media path, so it is as independent of ours as a browser; side 1 is a leg as it runs in production. The
+//! offers of Chromium and Firefox at the top are also the seeds of the parsers' fuzz tests.
+//!
+//! Not here: the legs in a switch (`worker::switch::tests_webrtc`).
 
 use std::collections::VecDeque;
 
@@ -6,7 +11,7 @@ use super::*;
 use crate::sdp::Direction;
 use crate::units::{ClockRate, test_epoch};
 
-/// As Chromium offers a voice call: mDNS and TCP candidates beside a usable one, both event clocks, a video line.
+/// A voice offer as Chromium makes it: mDNS and TCP candidates beside a usable one, both event clocks, a video line.
 pub(super) const CHROMIUM_OFFER: &str = "v=0\r\n\
 o=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
 a=group:BUNDLE 0 1\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS stream1\r\n\
@@ -29,7 +34,7 @@ a=rtpmap:126 telephone-event/8000\r\na=ssrc:2607947206 cname:abc\r\na=ssrc:26079
 m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendrecv\r\na=rtcp-mux\r\n\
 a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n";
 
-/// As Firefox offers: everything that may stand at session level does.
+/// An offer as Firefox makes it, with all possible attributes at session level.
 pub(super) const FIREFOX_OFFER: &str = "v=0\r\n\
 o=mozilla...THIS_IS_SDPARTA-99.0 8212476532 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=sendrecv\r\n\
 a=fingerprint:sha-256 aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa\r\n\
@@ -90,7 +95,7 @@ struct Pair {
     wire: VecDeque<(Instant, usize, SocketAddr, SocketAddr, Vec<u8>)>,
     now: Instant,
     cut: bool,
-    /// Where side 0 seems to be now; nothing reaches it by its old address.
+    /// Present address of side 0; nothing reaches it by its old address.
     moved: Option<SocketAddr>,
 }
 
@@ -103,12 +108,12 @@ fn certificate() -> DtlsCert {
 }
 
 impl Pair {
-    /// Offerer at index 0, answerer at index 1.
+    /// Negotiates with the offerer at index 0 and the answerer at index 1.
     fn negotiate() -> Pair {
         Pair::negotiate_with(|answer| answer)
     }
 
-    /// Side 0 is str0m whole, as far away from our own media path as a browser.
+    /// Side 0 uses str0m's own media path, which is as independent of ours as a browser.
     fn negotiate_with(change: impl FnOnce(String) -> String) -> Pair {
         Pair::negotiate_between(&DtlsCert::of_str0m_alone(), change)
     }
@@ -129,7 +134,7 @@ impl Pair {
     fn drain(&mut self, index: usize) {
         while let Some(output) = self.sides[index].peer.poll_output() {
             let side = &mut self.sides[index];
-            assert!(side.closed.is_none(), "nothing comes after Closed");
+            assert!(side.closed.is_none(), "nothing is returned after Closed");
             match output {
                 PeerOutput::Transmit { to, from, bytes } => {
                     side.sent += 1;
@@ -184,7 +189,7 @@ impl Pair {
         self
     }
 
-    /// Ten packets each way, 20 ms apart; how many of each side's arrived intact.
+    /// Sends ten packets each way, 20 ms apart, and returns how many of each side's arrived intact.
     fn exchange(&mut self, first: u64) -> [usize; 2] {
         for side in &mut self.sides {
             side.received.clear();
@@ -211,7 +216,7 @@ impl Pair {
     }
 }
 
-/// Side 0 plays the browser: offers through str0m, takes the answer.
+/// Side 0 plays the browser: makes an offer through str0m and applies the answer.
 fn browser_reoffers(pair: &mut Pair, change: impl FnOnce(&mut str0m::change::SdpApi<'_>, Mid)) -> String {
     let browser = &mut pair.sides[0].peer;
     let mid = browser.mid.unwrap();
@@ -247,7 +252,7 @@ fn media_survives_the_roll_over_of_the_sequence_number() {
 }
 
 #[test]
-fn media_goes_past_str0m_as_soon_as_it_is_connected() {
+fn media_bypasses_str0m_as_soon_as_the_leg_is_connected() {
     let mut pair = Pair::negotiate_between(&certificate(), |answer| answer).connect();
     assert_eq!(
         [0, 1].map(|side| pair.sides[side].peer.route()),
@@ -259,10 +264,10 @@ fn media_goes_past_str0m_as_soon_as_it_is_connected() {
 }
 
 #[test]
-fn reports_cross_with_str0m_and_tell_round_trip_and_loss() {
+fn reports_to_and_from_str0m_yield_round_trip_and_loss() {
     let mut pair = Pair::negotiate().connect();
     for n in 0..60 {
-        // Every tenth number is lost before it is sent: the browser's reports say so.
+        // Every tenth number is lost before it is sent, and the browser's reports show it.
         pair.exchange(1 + n * 11);
     }
     let quality = pair.sides[1].peer.quality();
@@ -277,13 +282,13 @@ fn reports_cross_with_str0m_and_tell_round_trip_and_loss() {
 }
 
 #[test]
-fn media_is_neither_taken_from_strangers_nor_sent_to_them() {
+fn media_is_neither_accepted_from_strangers_nor_sent_to_them() {
     let mut pair = Pair::negotiate().connect();
     assert_eq!(pair.exchange(1), [10, 10]);
     let now = pair.now;
     pair.sides[0].peer.write_rtp(111, 50, 4_800, false, &[1, 2, 3], now).unwrap();
     pair.drain(0);
-    let (_, _, from, to, bytes) = pair.wire.pop_back().expect("one packet is on its way");
+    let (_, _, from, to, bytes) = pair.wire.pop_back().expect("one packet is in transit");
     let peer = &mut pair.sides[1].peer;
     let ignored = peer.quality().datagrams_ignored;
     let mut forged = bytes.clone();
@@ -298,12 +303,12 @@ fn media_is_neither_taken_from_strangers_nor_sent_to_them() {
         assert!(!matches!(media, Media::Rtp(_) | Media::Rtcp), "{source}: {media:?}");
     }
     assert_eq!(peer.quality().datagrams_ignored, ignored + attempts);
-    assert_eq!(peer.route(), Some((from, to)), "nothing goes to the stranger");
+    assert_eq!(peer.route(), Some((from, to)), "nothing is sent to the stranger");
     let media = |peer: &mut WebRtcPeer| match peer.handle_media(from, &mut bytes.clone(), now) {
         Media::Rtp(packet) => Ok(packet.payload().len()),
         other => Err(format!("{other:?}")),
     };
-    assert_eq!(media(peer), Ok(3), "nothing was learned from the forged ones");
+    assert_eq!(media(peer), Ok(3), "nothing was learnt from the forged ones");
     assert_eq!(media(peer), Err("Replayed".into()));
 }
 
@@ -329,7 +334,7 @@ fn media_is_ready_within_five_round_trips() {
 }
 
 #[test]
-fn handshake_that_comes_before_the_pair_is_viable_is_taken_from_a_verified_address() {
+fn a_handshake_before_the_pair_is_viable_is_accepted_from_a_verified_address() {
     let mut hello = Vec::new();
     let mut first = Pair::negotiate();
     for _ in 0..1_000 {
@@ -351,7 +356,7 @@ fn handshake_that_comes_before_the_pair_is_viable_is_taken_from_a_verified_addre
         }
     };
     offerer.handle_datagram(address(2000), address(1000), &check, now);
-    // Browsers take the active part of DTLS.
+    // Browsers take the active role in DTLS.
     offerer.handle_answer(&answer.replace("a=setup:passive", "a=setup:active")).unwrap();
     offerer.handle_datagram(address(2000), address(1000), &hello[0], now);
     assert_eq!(offerer.quality().datagrams_ignored, 0);
@@ -442,7 +447,7 @@ fn refused_reoffers_leave_the_leg_as_it_was() {
 }
 
 #[test]
-fn wrong_fingerprint_ends_the_leg_with_a_clear_reason() {
+fn a_wrong_fingerprint_ends_the_leg_with_a_clear_reason() {
     let mut pair = Pair::negotiate_with(|answer| {
         let at = answer.find("sha-256 ").unwrap() + 8;
         let digit = if &answer[at..=at] == "0" { "1" } else { "0" };
@@ -510,16 +515,16 @@ fn an_unreachable_browser_ends_the_leg_with_advice() {
 }
 
 #[test]
-fn close_tells_the_browser() {
+fn close_notifies_the_browser() {
     let mut pair = Pair::negotiate().connect();
     pair.sides[0].peer.close();
     pair.run(Duration::from_secs(1));
-    assert_eq!(pair.sides[0].closed, None, "who closes is not told");
+    assert_eq!(pair.sides[0].closed, None, "the side that closes is not notified");
     assert_eq!(pair.sides[1].closed.as_deref(), Some("the browser closed the media connection"));
 }
 
 #[test]
-fn datagrams_to_a_wildcard_address_are_taken_for_the_first_candidate() {
+fn datagrams_to_a_wildcard_address_count_for_the_first_candidate() {
     let now = test_epoch();
     let (mut offerer, offer) = WebRtcPeer::offer(&[address(1000)], &certificate(), now).unwrap();
     let public = SocketAddr::from(([203, 0, 113, 9], 2000));
@@ -540,7 +545,7 @@ fn datagrams_to_a_wildcard_address_are_taken_for_the_first_candidate() {
 }
 
 #[test]
-fn a_browser_is_told_the_advertised_address_beside_our_own() {
+fn a_browser_gets_the_advertised_address_beside_our_own() {
     let own = [SocketAddr::from(([10, 0, 0, 5], 20_000)), "[2001:db8::5]:20002".parse().unwrap()];
     let advertised = ["203.0.113.9".parse().unwrap(), "2001:db8:1::9".parse().unwrap()];
     let candidates = Candidates { own: &own, advertised: &advertised };
@@ -556,7 +561,7 @@ fn a_browser_is_told_the_advertised_address_beside_our_own() {
 }
 
 #[test]
-fn answer_to_chromium_is_whole_and_rejects_the_video() {
+fn an_answer_to_chromium_is_complete_and_rejects_the_video() {
     let addresses = [SocketAddr::from(([203, 0, 113, 9], 20_000)), SocketAddr::from(([10, 0, 0, 5], 20_000))];
     let (peer, answer) = WebRtcPeer::accept_offer(CHROMIUM_OFFER, &addresses, &certificate(), test_epoch()).unwrap();
     for line in [
@@ -590,7 +595,7 @@ fn answer_to_chromium_is_whole_and_rejects_the_video() {
 }
 
 #[test]
-fn versions_of_our_descriptions_rise() {
+fn versions_of_our_descriptions_increase() {
     let mut pair = Pair::negotiate().connect();
     let origin = |sdp: &str| sdp.lines().find_map(|line| line.strip_prefix("o=- ")).unwrap().to_owned();
     let first = browser_reoffers(&mut pair, |changes, mid| changes.set_direction(mid, MediaDirection::SendOnly));
@@ -611,7 +616,7 @@ fn narrowband_browsers_get_g711_with_8_khz_events() {
 
 #[test]
 fn mutated_offers_are_answered_or_refused_without_panic() {
-    // Fewer rounds than the parser's own target: each one that parses builds a whole leg.
+    // Fewer rounds than for the parser's own target, because each offer that parses builds a whole leg.
     fn accept(bytes: &[u8]) {
         thread_local! {
             static CERTIFICATE: DtlsCert = certificate();

@@ -12,7 +12,7 @@ const ALICE: LegId = LegId(1);
 const ANNA: LegId = LegId(2);
 const BEN: LegId = LegId(3);
 
-/// A take into `folder`, and its reports.
+/// Returns a take into `folder`, and its reports.
 fn take(folder: &Path, part: Duration, start: Instant) -> (Take, mpsc::Receiver<PartReport>) {
     let (reporter, reports) = mpsc::channel(64);
     let stem = folder.join("call");
@@ -20,12 +20,12 @@ fn take(folder: &Path, part: Duration, start: Instant) -> (Take, mpsc::Receiver<
     (Take::new(begin, part), reports)
 }
 
-/// What an agent says: `seconds` of a ramp from `start` on, so that each sample is known by its place.
+/// Feeds `seconds` of a ramp from `start` on as the agent's audio, so that each sample identifies its position.
 fn speak(take: &mut Take, start: Instant, seconds: u32) {
     take.attach(Joining { leg: ANNA, side: Side::Agent, tap: says(start, seconds * 50, ramp) }, start);
 }
 
-/// What somebody says in frames of 20 ms from `start` on.
+/// Returns a tap with `frames` frames of 20 ms from `start` on.
 fn says(start: Instant, frames: u32, sample: fn(u64) -> i16) -> TapReader {
     let (mut writer, reader) = tap(frames as usize);
     for frame in 0..frames {
@@ -40,13 +40,13 @@ fn ramp(sample: u64) -> i16 {
     (sample % 30_000) as i16 + 1
 }
 
-/// What comes until the last part has ended, but for who has which channel meanwhile.
+/// Returns all reports until the last part has ended, except changes of channels.
 fn all(mut reports: mpsc::Receiver<PartReport>) -> Vec<PartReport> {
     let all = std::iter::from_fn(|| reports.blocking_recv());
     all.filter(|report| report.state != PartState::Seated).collect()
 }
 
-/// One channel of a file.
+/// Returns one channel of a file.
 fn channel(path: &Path, channel: usize) -> Vec<i16> {
     let channels = hound::WavReader::open(path).unwrap().spec().channels.into();
     samples(path).into_iter().skip(channel).step_by(channels).collect()
@@ -57,7 +57,7 @@ fn samples(path: &Path) -> Vec<i16> {
 }
 
 #[test]
-fn what_was_heard_is_in_the_file_before_it_is_sealed() {
+fn audio_is_in_the_file_before_it_is_sealed() {
     let folder = tempfile::tempdir().unwrap();
     let (start, sealer) = (clock::now(), seal::start().unwrap());
     let (mut take, reports) = take(folder.path(), HOURS, start);
@@ -80,7 +80,7 @@ fn what_was_heard_is_in_the_file_before_it_is_sealed() {
 }
 
 #[test]
-fn a_long_recording_goes_on_in_the_next_file_without_losing_a_sample() {
+fn a_long_recording_continues_in_the_next_file_without_losing_a_sample() {
     let folder = tempfile::tempdir().unwrap();
     let (start, sealer) = (clock::now(), seal::start().unwrap());
     let (mut take, reports) = take(folder.path(), Duration::from_secs(2), start);
@@ -101,7 +101,7 @@ fn a_long_recording_goes_on_in_the_next_file_without_losing_a_sample() {
     assert_eq!(agent, (0..5 * 8_000).map(ramp).collect::<Vec<i16>>());
 }
 
-/// A file of almost 4 GiB, which takes no room because its samples are a hole.
+/// Creates a file of almost 4 GiB, which takes no disk space because it is sparse.
 fn almost_full(path: &Path, bytes: u32) -> Part {
     let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
     let mut wav = hound::WavWriter::new(BufWriter::new(open()), spec(RATE, 2)).unwrap();
@@ -118,10 +118,10 @@ fn almost_full(path: &Path, bytes: u32) -> Part {
 }
 
 #[test]
-fn a_file_that_nears_4_gib_is_left_for_the_next_in_good_time() {
+fn a_file_is_replaced_by_the_next_before_it_reaches_4_gib() {
     let folder = tempfile::tempdir().unwrap();
     let (start, sealer) = (clock::now(), seal::start().unwrap());
-    // A configuration that names no bound of its own.
+    // A configuration without a limit of its own.
     let (mut take, reports) = take(folder.path(), Duration::MAX, start);
     take.number = 1;
     let full = folder.path().join("call.wav");
@@ -150,7 +150,7 @@ fn a_full_disk_ends_the_recording_with_a_note() {
     speak(&mut take, start, 1);
     take.round(start + Duration::from_millis(1_500), &sealer);
     assert!(!take.is_running());
-    // Further rounds and the seal have nothing left to do, and fail at nothing.
+    // Further rounds and the seal have nothing left to do, and must not fail.
     take.round(start + Duration::from_secs(3), &sealer);
     take.finish(start + Duration::from_secs(4), &sealer);
     let reports = all(reports);
@@ -159,7 +159,7 @@ fn a_full_disk_ends_the_recording_with_a_note() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_is_reported() {
+fn a_file_that_cannot_be_created_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("call.wav"), "somebody else's").unwrap();
     let (mut take, reports) = take(folder.path(), HOURS, clock::now());
@@ -167,12 +167,12 @@ fn a_file_that_cannot_be_made_is_reported() {
     take.finish(clock::now(), &seal::start().unwrap());
     let reports = all(reports);
     let [PartReport { state: PartState::Interrupted(note), .. }] = &reports[..] else { panic!("{reports:?}") };
-    assert!(note.contains("cannot be made"), "{note}");
+    assert!(note.contains("cannot be created"), "{note}");
     assert_eq!(std::fs::read_to_string(folder.path().join("call.wav")).unwrap(), "somebody else's");
 }
 
 #[test]
-fn a_leg_that_joins_has_a_channel_of_its_own_in_a_next_file_and_no_sample_of_the_others_is_lost() {
+fn a_joining_leg_gets_a_channel_in_a_next_file_without_loss_for_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let (start, sealer) = (clock::now(), seal::start().unwrap());
     let at = |ms| start + Duration::from_millis(ms);
@@ -208,7 +208,7 @@ fn a_leg_that_joins_has_a_channel_of_its_own_in_a_next_file_and_no_sample_of_the
 }
 
 #[test]
-fn who_takes_the_place_of_one_who_has_left_has_the_channel_in_the_next_file() {
+fn a_leg_that_replaces_another_takes_over_its_channel_in_the_next_file() {
     let folder = tempfile::tempdir().unwrap();
     let (start, sealer) = (clock::now(), seal::start().unwrap());
     let at = |ms| start + Duration::from_millis(ms);
@@ -226,7 +226,7 @@ fn who_takes_the_place_of_one_who_has_left_has_the_channel_in_the_next_file() {
 }
 
 #[test]
-fn a_pause_is_silence_of_its_length() {
+fn a_pause_is_silence_of_the_same_length() {
     let folder = tempfile::tempdir().unwrap();
     let (start, sealer) = (clock::now(), seal::start().unwrap());
     let at = |ms| start + Duration::from_millis(ms);

@@ -18,7 +18,7 @@ fn begin(writer: &mut Writer, folder: &Path, id: u64) -> mpsc::Receiver<PartRepo
 }
 
 fn last(mut reports: mpsc::Receiver<PartReport>) -> PartReport {
-    std::iter::from_fn(|| reports.blocking_recv()).last().expect("a report")
+    std::iter::from_fn(|| reports.blocking_recv()).last().expect("the recording was reported")
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_panic_in_one_recording_leaves_the_others_alone() {
     let report = last(broken);
     let PartState::Interrupted(note) = &report.state else { panic!("{report:?}") };
     assert!(note.contains("a fault in the recorder"), "{note}");
-    hound::WavReader::open(&report.path).expect("what was flushed is a WAV");
+    hound::WavReader::open(&report.path).expect("the flushed file is a WAV");
     writer.obey(Order::Finish { id: 2 });
     let report = last(whole);
     assert_eq!(report.state, PartState::Finished);
@@ -43,7 +43,7 @@ fn below_the_floor_recordings_end_and_none_begins() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path(), &RecordConfig { min_free: 0, warn_free: 0, ..RecordConfig::default() });
     let running = begin(&mut writer, folder.path(), 1);
-    // More than the file system has free, whichever it is.
+    // More than any file system has free.
     let config = RecordConfig { min_free: u64::MAX, warn_free: u64::MAX, ..RecordConfig::default() };
     let (mut disk, told) = Watch::new(folder.path(), &config);
     disk.judge(0, 1 << 30);

@@ -1,4 +1,4 @@
-//! Fuzz functions of this room: any bytes in, no panic and no broken promise out.
+//! Fuzz functions of this module: no input causes a panic or violates an invariant.
 
 #[cfg(test)]
 pub(crate) mod mutate;
@@ -6,9 +6,9 @@ pub(crate) mod mutate;
 use super::packet::{HEADER_LEN, RtpPacket, is_rtcp};
 use super::telephone_event::{EVENT_LEN, TelephoneEvent};
 
-/// Whatever parses as RTP has a payload inside the datagram and a header that is read back as written.
+/// Checks that every parsed RTP packet has its payload inside the datagram and a header that is read back as written.
 pub fn fuzz_rtp(bytes: &[u8]) {
-    // Both answers are allowed; it must not panic.
+    // Either result is allowed; the call must not panic.
     let _ = is_rtcp(bytes);
     let Ok(packet) = RtpPacket::parse(bytes) else { return };
     assert!(packet.header_len() >= HEADER_LEN);
@@ -19,7 +19,7 @@ pub fn fuzz_rtp(bytes: &[u8]) {
     assert_eq!(RtpPacket::parse(&out).map(|again| again.header()), Ok(packet.header()));
 }
 
-/// Whatever parses as a telephone-event is read back as written.
+/// Checks that every parsed telephone-event is read back as written.
 pub fn fuzz_telephone_event(bytes: &[u8]) {
     let Ok(event) = TelephoneEvent::parse(bytes) else {
         assert!(bytes.len() < EVENT_LEN);
@@ -56,7 +56,7 @@ mod tests {
         vec![plain, full, event, rtcp, stun]
     }
 
-    /// A datagram stream cut out of `bytes`: every 16 bytes one packet, through all that keeps state.
+    /// Feeds a stream cut out of `bytes`, 16 bytes a packet, through everything that keeps state.
     fn stream(bytes: &[u8]) {
         let base = test_epoch();
         let mut relay = RelayMap::new(1, 0, 0, ClockRate::HZ_8000, Duration::from_millis(20));
@@ -80,18 +80,18 @@ mod tests {
     }
 
     #[test]
-    fn mutated_rtp_packets_break_no_promise() {
+    fn mutated_rtp_packets_violate_no_invariant() {
         mutate_and_run(&rtp_seeds(), ROUNDS, fuzz_rtp);
     }
 
     #[test]
-    fn mutated_telephone_events_break_no_promise() {
+    fn mutated_telephone_events_violate_no_invariant() {
         let seeds = [vec![5, 0x0a, 0, 160], vec![11, 0x8a, 0xff, 0xff], vec![16, 0x40, 0, 0, 1, 2, 3, 4]];
         mutate_and_run(&seeds, ROUNDS, fuzz_telephone_event);
     }
 
     #[test]
-    fn mutated_streams_break_no_promise() {
+    fn mutated_streams_violate_no_invariant() {
         let mut sender =
             EventSender::new('4', Duration::from_millis(160), Duration::from_millis(20), ClockRate::HZ_8000).unwrap();
         let mut bytes = Vec::new();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn no_outgoing_number_ever_means_two_packets() {
+    fn no_outgoing_number_is_used_for_two_packets() {
         for seed in 0..200 {
             let mut random = Random::new(seed + 1);
             let mut relay = RelayMap::new(7, 60_000, 0, ClockRate::HZ_8000, Duration::from_millis(20));
@@ -128,7 +128,7 @@ mod tests {
                         let (ssrc, next, restarts) = &mut sources[active];
                         if other == 11 {
                             *restarts += 1;
-                            // A restart moves far; the model's own numbers never come twice.
+                            // A restart moves far; the model never uses a number twice.
                             *next += 20_000 + random.below(20_000) as u64;
                         }
                         *next += 1;
@@ -147,7 +147,7 @@ mod tests {
                         ((*ssrc, number as u16), mapped)
                     }
                 };
-                // Some cannot be sent on, such as keys to a leg that knows none.
+                // Some packets are not forwarded, such as key presses to a leg that does not support keys.
                 if owner.0 != 0 && random.below(8) == 0 {
                     continue;
                 }

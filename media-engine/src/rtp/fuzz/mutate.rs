@@ -1,7 +1,7 @@
-//! Bounded seeded mutation for parsers of outside bytes; every room's tests may use it.
+//! Bounded seeded mutation for parsers of received bytes, for the tests of every module.
 //!
-//! [`mutate_and_run`] takes kept seeds, breaks them in the ways that networks and attackers do, and
-//! hands every result to a parser's fuzz function. A failure prints the seed and the bytes.
+//! [`mutate_and_run`] takes stored seeds, corrupts them in the ways that networks and attackers do, and
+//! passes every result to a parser's fuzz function. A failure prints the seed and the bytes.
 
 /// Small reproducible generator (xorshift64*).
 pub(crate) struct Random(u64);
@@ -18,7 +18,7 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Below `bound`, which is not 0.
+    /// Returns a number below `bound`, which must not be 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() >> 16) as usize % bound
     }
@@ -41,7 +41,7 @@ pub(crate) fn mutate_and_run(seeds: &[Vec<u8>], rounds: usize, target: fn(&[u8])
 }
 
 fn mutate(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
-    /// Lengths and counts break at their edges.
+    /// Edge values at which lengths and counts tend to break.
     const EDGES: [u8; 8] = [0, 1, 3, 4, 0x7f, 0x80, 0xfe, 0xff];
     if bytes.is_empty() {
         bytes.push(random.next() as u8);

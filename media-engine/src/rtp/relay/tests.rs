@@ -13,7 +13,7 @@ fn bytes(ssrc: u32, sequence: u16, timestamp: u32, marker: bool) -> [u8; 16] {
     out
 }
 
-/// Sequence and timestamp of a relayed packet, relative to the first ones of [`map`].
+/// Relays a packet; returns its sequence number and timestamp relative to the first ones of [`map`].
 fn relay(map: &mut RelayMap, ssrc: u32, sequence: u16, timestamp: u32) -> Option<(i32, i32)> {
     let bytes = bytes(ssrc, sequence, timestamp, false);
     map.map(&RtpPacket::parse(&bytes).unwrap()).map(|header| {
@@ -53,7 +53,7 @@ fn packets_before_the_very_first_one_keep_their_place() {
 }
 
 #[test]
-fn new_source_goes_on_at_the_next_number_with_a_marker() {
+fn new_source_continues_at_the_next_number_with_a_marker() {
     let mut map = map();
     relay(&mut map, 1, 10, 1600);
     relay(&mut map, 1, 13, 2080);
@@ -84,7 +84,7 @@ fn packet_from_before_a_splice_is_refused_not_renumbered() {
 }
 
 #[test]
-fn local_stream_takes_over_and_gives_back_without_losing_or_repeating_a_number() {
+fn local_stream_takes_over_and_returns_without_losing_or_repeating_a_number() {
     let mut map = map();
     let mut sent = Vec::new();
     let mut sequence = 65_000_u16;
@@ -101,7 +101,7 @@ fn local_stream_takes_over_and_gives_back_without_losing_or_repeating_a_number()
             assert_eq!(header.ssrc, 0xaaaa);
             sent.push(header.sequence);
         }
-        // What arrives while the local stream plays is not relayed.
+        // Packets that arrive while the local stream plays are not relayed.
         sequence = sequence.wrapping_add(round % 3);
         timestamp = timestamp.wrapping_add(u32::from(round % 3) * 160);
     }
@@ -155,7 +155,7 @@ fn timestamps_of_a_local_stream_follow_its_ticks() {
 }
 
 #[test]
-fn pause_between_stretches_shows_in_the_timestamps() {
+fn pause_between_stretches_is_reflected_in_the_timestamps() {
     let base = test_epoch();
     let mut map = map();
     let first = bytes(1, 1, 0, false);
@@ -168,7 +168,7 @@ fn pause_between_stretches_shows_in_the_timestamps() {
 }
 
 #[test]
-fn source_that_jumps_back_goes_on_after_two_packets_in_sequence() {
+fn source_that_jumps_back_continues_after_two_packets_in_sequence() {
     let mut map = map();
     relay(&mut map, 1, 40_000, 0);
     assert_eq!(relay(&mut map, 1, 20_000, 900_000), None);
@@ -186,10 +186,10 @@ fn long_loss_stays_a_gap() {
 }
 
 #[test]
-fn numbers_that_never_left_do_not_lead_beyond_half_of_all_numbers() {
+fn unsent_numbers_never_advance_the_stream_by_half_of_the_number_range() {
     let mut map = map();
     relay(&mut map, 1, 10, 0);
-    // Not sent on: a key to a leg that knows none.
+    // Packets that were not forwarded: a key press to a leg that does not support keys.
     for jump in [20_010, 24_000] {
         let unsent = bytes(1, jump, 0, false);
         map.map(&RtpPacket::parse(&unsent).unwrap()).unwrap();
@@ -223,7 +223,7 @@ fn outgoing_numbers_extend_over_the_wrap_from_zero() {
         })
         .collect();
     assert_eq!(numbers, [65_534, 65_535, 65_536, 65_537]);
-    assert_eq!(map.extend_outgoing(65_535), 65_535, "a late one");
+    assert_eq!(map.extend_outgoing(65_535), 65_535, "a late packet");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn resumed_source_follows_what_was_sent_and_keeps_its_gaps() {
 }
 
 #[test]
-fn length_of_a_packet_is_taken_from_its_payload_when_that_is_told() {
+fn packet_length_is_taken_from_the_payload_when_it_is_known() {
     let mut map = map();
     relay(&mut map, 1, 10, 1_600);
     map.last_lasts(1_600, 240);

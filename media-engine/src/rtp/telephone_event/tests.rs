@@ -51,7 +51,7 @@ fn sent_press_has_a_marker_growing_durations_and_three_ends() {
 }
 
 #[test]
-fn press_is_reported_once_whatever_is_lost_doubled_or_reordered() {
+fn press_is_reported_once_despite_loss_doubling_and_reordering() {
     let base = test_epoch();
     let mut sender = EventSender::new('7', Duration::from_millis(80), MS_20, CLOCK).unwrap();
     let packets: Vec<_> = std::iter::from_fn(|| sender.next_packet()).collect();
@@ -77,7 +77,7 @@ fn press_is_reported_once_whatever_is_lost_doubled_or_reordered() {
 }
 
 #[test]
-fn lost_end_is_made_up_after_250_ms_of_silence() {
+fn lost_end_is_assumed_after_250_ms_of_silence() {
     let base = test_epoch();
     let mut receiver = EventReceiver::new(CLOCK);
     assert_eq!(receiver.on_packet(100, &event(1, false, 160), base), None);
@@ -130,7 +130,7 @@ fn press_of_several_segments_is_one_digit() {
 }
 
 #[test]
-fn codes_that_are_not_keys_give_nothing() {
+fn codes_that_are_not_keys_are_ignored() {
     let mut receiver = EventReceiver::new(CLOCK);
     assert_eq!(receiver.on_packet(1, &event(16, true, 160), test_epoch()), None);
     assert_eq!(receiver.on_packet(9000, &event(255, true, 160), test_epoch()), None);
@@ -146,7 +146,7 @@ fn new_stream_may_start_at_an_earlier_timestamp() {
 }
 
 #[test]
-fn press_that_becomes_known_while_it_lasts_never_says_more_than_that() {
+fn open_press_never_reports_more_than_its_known_length() {
     let mut sender = EventSender::open('4', MS_20, CLOCK).unwrap();
     let mut said = Vec::new();
     for known in [160, 160, 320, 640, 640] {

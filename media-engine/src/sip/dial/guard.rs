@@ -1,25 +1,25 @@
-//! Which numbers may be called: against toll fraud, and never against somebody in need.
+//! Which numbers may be called: protects against toll fraud and never blocks an emergency call.
 //!
 //! ```text
-//!   number ─▶ emergency? ─ yes ─▶ the trunk named for it, or refused at once with a sentence
+//!   number ─▶ emergency? ─ yes ─▶ the trunk configured for it, or refused at once with a sentence
 //!                └─ no ─▶ every reading by the trunk's plan: satellite, premium only if switched on ─▶ allow-list ─▶ called
 //! ```
 //!
-//! Invariants: an emergency number meets no list and no limit; a number is allowed only if all its readings are. Not here: who
-//! may call at all (SIP's admission, the control plane), how many calls a trunk carries.
+//! Invariants: an emergency number is subject to no list and no limit; a number is allowed only if all its readings
+//! are. Not here: who may place calls (SIP admission, the control plane), how many calls a trunk carries.
 //! Sources: ITU-T E.164 assigned country codes; 3GPP TS 22.101 section 10 and national numbering plans for emergency numbers.
 
 use super::hosts::HostRules;
 use super::number::{Number, Plan, hidden_in};
 use super::{DialError, Dialled, User, Written};
 
-/// What emergency calls are told where none can be placed.
+/// The text that refuses emergency calls if none can be placed.
 pub const NO_EMERGENCY_CALLS: &str = "This system does not place emergency calls: use another phone";
 
-/// Known everywhere, whatever the country.
+/// Emergency numbers that are known everywhere, whatever the country.
 const EMERGENCY_EVERYWHERE: [&str; 3] = ["112", "911", "999"];
 
-/// Emergency numbers by country (ISO 3166-1), beside those that are known everywhere.
+/// Emergency numbers by country (ISO 3166-1), in addition to those that are known everywhere.
 const EMERGENCY: [(&str, &[&str]); 24] = [
     ("AR", &["100", "101", "107"]),
     ("AT", &["122", "133", "140", "144"]),
@@ -47,10 +47,10 @@ const EMERGENCY: [(&str, &[&str]); 24] = [
     ("ZA", &["10111", "10177"]),
 ];
 
-/// Satellite and international networks, whose minutes cost euros.
+/// Country codes of satellite and international networks, whose minutes cost euros.
 const SATELLITE: [&str; 4] = ["870", "881", "882", "883"];
 
-/// Numbers that pay whoever is called. `979`: the international premium rate service.
+/// Prefixes of numbers that earn money for the party called. `979`: the international premium rate service.
 const PREMIUM: [&str; 36] = [
     "1900", "1976", "979", "3189", "3190", "3389", "34803", "34806", "34807", "34905", "34907", "3489", "3906",
     "39144", "39166", "39199", "32900", "32901", "32902", "32903", "32904", "32905", "32906", "32907", "32909",
@@ -60,54 +60,54 @@ const PREMIUM: [&str; 36] = [
 /// Which numbers may be called through trunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DialConfig {
-    /// Prefixes of numbers that may be called: `+34` for international numbers however they are written, `7` for numbers of a
-    /// private plan; empty: all but satellite and premium numbers.
+    /// Prefixes of numbers that may be called: `+34` for international numbers however they are written, `7` for
+    /// numbers of a private plan. Empty: all but satellite and premium numbers.
     pub allow: Vec<String>,
-    /// Satellite networks may be called, as far as `allow` goes.
+    /// Whether satellite networks may be called, as far as `allow` permits.
     pub satellite: bool,
-    /// Premium numbers may be called, as far as `allow` goes.
+    /// Whether premium numbers may be called, as far as `allow` permits.
     pub premium: bool,
-    /// Countries (ISO 3166-1, such as `ES`) whose emergency numbers are known, beside 112, 911 and 999.
+    /// Countries (ISO 3166-1, such as `ES`) whose emergency numbers are known, in addition to 112, 911 and 999.
     pub countries: Vec<String>,
-    /// Trunk that carries emergency calls; `None`: they are refused at once, in words.
+    /// Trunk that carries emergency calls; `None`: they are refused at once with [`NO_EMERGENCY_CALLS`].
     pub emergency_trunk: Option<String>,
     /// Hosts other than trunks that may be called by URI.
     pub uris: HostRules,
 }
 
-/// What may be called, as configured.
+/// The configured rules for what may be called.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     config: DialConfig,
 }
 
-/// What becomes of a number that is no emergency number.
+/// The verdict on a number that is not an emergency number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may be called.
+    /// The number may be called.
     Allowed,
-    /// It may not; the sentence says why.
+    /// The number may not be called; the sentence says why.
     Refused(&'static str),
 }
 
-/// What is said where a trunk would be asked for a name.
+/// The refusal of a name that a trunk would be asked for.
 const NOT_LISTED: Verdict = Verdict::Refused("This destination is not allowed");
 
 impl Guard {
-    /// Of a configuration whose names were checked.
+    /// Creates a guard from a configuration whose names were checked.
     pub fn new(config: DialConfig) -> Guard {
         Guard { config }
     }
 
-    /// What a number, name or URI means here.
+    /// Reads a number, name or URI and returns its meaning here.
     ///
     /// # Errors
-    /// What was expected.
+    /// Returns a [`DialError`] that says what was expected; tell the caller and do not call.
     pub fn read(&self, text: &str) -> Result<Dialled, DialError> {
         Written::parse(text).map(|written| self.dialled(written))
     }
 
-    /// What a destination that was read means here.
+    /// Returns the meaning here of a destination that was read.
     pub fn dialled(&self, written: Written) -> Dialled {
         let Written { user, at } = written;
         match user {
@@ -117,7 +117,7 @@ impl Guard {
         }
     }
 
-    /// Whether somebody in need dials this, in whatever way telephones and programs write it.
+    /// Returns whether the text is an emergency number, in any spelling that telephones and programs use.
     pub fn is_emergency(&self, text: &str) -> bool {
         matches!(self.read(text), Ok(Dialled::Emergency(_)))
     }
@@ -130,20 +130,20 @@ impl Guard {
         EMERGENCY_EVERYWHERE.contains(&digits) || EMERGENCY.iter().any(of_country)
     }
 
-    /// The trunk that carries emergency calls.
+    /// Returns the trunk that carries emergency calls.
     ///
     /// # Errors
-    /// The sentence that says that there is none.
+    /// Returns [`NO_EMERGENCY_CALLS`] if no trunk is configured for them.
     pub fn emergency_trunk(&self) -> Result<&str, &'static str> {
         self.config.emergency_trunk.as_deref().ok_or(NO_EMERGENCY_CALLS)
     }
 
-    /// Hosts other than trunks that may be called by URI.
+    /// Returns the hosts other than trunks that may be called by URI.
     pub fn uris(&self) -> &HostRules {
         &self.config.uris
     }
 
-    /// Whether a number may be called where this plan holds.
+    /// Returns whether a number may be called where this plan applies.
     pub fn verdict(&self, number: &Number, plan: &Plan) -> Verdict {
         let readings = number.readings(plan);
         let begins = |prefixes: &[&str]| {
@@ -166,8 +166,8 @@ impl Guard {
         if allow.is_empty() || allowed { Verdict::Allowed } else { NOT_LISTED }
     }
 
-    /// Whether a name may be called through a trunk with this plan: where no list says what may, as long as no number hides in
-    /// it that may not.
+    /// Returns whether a name may be called through a trunk with this plan: only without an allow-list, and only if the
+    /// name hides no forbidden number.
     pub fn verdict_of_name(&self, name: &str, plan: &Plan) -> Verdict {
         if !self.config.allow.is_empty() {
             return NOT_LISTED;
@@ -181,7 +181,7 @@ impl Guard {
     }
 }
 
-/// Whether a country is known here.
+/// Returns whether a country's emergency numbers are known.
 pub fn knows_country(code: &str) -> bool {
     EMERGENCY.iter().any(|(known, _)| known.eq_ignore_ascii_case(code))
 }

@@ -1,5 +1,5 @@
-//! Which hosts may be called by URI: those that the configuration lists, and no address inside the operator's network unless
-//! it is listed as an address.
+//! Which hosts may be called by URI: those that the configuration lists, and no address inside the operator's network
+//! unless it is listed as an address.
 //!
 //! ```text
 //!   sip:x@NAME    ─▶ a rule for the name? ─▶ looked up ─▶ each address: public, or a rule for the address?
@@ -16,22 +16,22 @@ use super::place::{self, Place};
 pub enum HostRule {
     /// `*`: every public host.
     Public,
-    /// `example.com`, or `*.example.com` for all names below it; with a port for this port alone.
+    /// `example.com`, or `*.example.com` for all names below it; an entry with a port applies to that port only.
     Name {
-        /// In lower case, without `*.`.
+        /// Name in lower case, without `*.`.
         name: String,
-        /// The names below it, and not itself.
+        /// Whether the names below it are meant, and not the name itself.
         below: bool,
-        /// `None`: every port.
+        /// Port; `None` for every port.
         port: Option<u16>,
     },
     /// `192.0.2.7`, `192.0.2.0/24`, `[2001:db8::7]:5070`: public or not.
     Addresses {
-        /// The network's address.
+        /// Address of the network.
         network: IpAddr,
-        /// Bits that count.
+        /// Length of the network prefix in bits.
         bits: u8,
-        /// `None`: every port.
+        /// Port; `None` for every port.
         port: Option<u16>,
     },
 }
@@ -42,7 +42,8 @@ impl FromStr for HostRule {
     fn from_str(text: &str) -> Result<HostRule, String> {
         let expected = || {
             format!(
-                "`{text}`: expected a host such as sip.example.com, *.example.com, 192.0.2.7, 10.1.0.0/16, with or without a port, or * for every public host"
+                "`{text}`: expected a host such as sip.example.com, *.example.com, 192.0.2.7, 10.1.0.0/16, \
+                     with or without a port, or * for every public host"
             )
         };
         if text == "*" {
@@ -71,7 +72,7 @@ impl FromStr for HostRule {
 pub struct HostRules(pub Vec<HostRule>);
 
 impl HostRules {
-    /// Whether a URI's host may be called as far as can be told before it is looked up.
+    /// Returns whether a URI's host may be called, as far as is known before it is resolved.
     pub fn may_call(&self, place: &Place) -> bool {
         let port = place.port.unwrap_or(5060);
         match place.ip() {
@@ -90,12 +91,12 @@ impl HostRules {
         }
     }
 
-    /// Whether the address of a host that is an address may be called.
+    /// Returns whether a host that was written as an address may be called.
     fn may_reach(&self, address: SocketAddr) -> bool {
         self.lists(address) || self.0.contains(&HostRule::Public) && is_public(address.ip())
     }
 
-    /// Whether an address to which a listed host leads may be called.
+    /// Returns whether an address to which a listed host resolves may be called.
     pub fn may_send(&self, place: &Place, address: SocketAddr) -> bool {
         match place.ip() {
             Some(_) => self.may_reach(address),
@@ -126,8 +127,8 @@ fn is_within(ip: IpAddr, network: IpAddr, bits: u8) -> bool {
     }
 }
 
-/// Whether an address is somebody's on the internet: not this machine, its networks, a carrier's NAT, a cloud's metadata, a
-/// group of receivers, or reserved (IANA special-purpose registries, RFC 6890).
+/// Returns whether an address belongs to a host on the public internet: not to this machine, its networks, a carrier's
+/// NAT, a cloud's metadata service or a multicast group, and not reserved (IANA special-purpose registries, RFC 6890).
 pub fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -156,7 +157,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
     !NOT.iter().any(|(network, bits)| is_within(ip.into(), Ipv4Addr::from(*network).into(), *bits))
 }
 
-/// Global unicast (2000::/3), without what leads to IPv4 addresses or nowhere.
+/// Returns whether an address is global unicast (2000::/3), without the ranges that lead to IPv4 addresses or nowhere.
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     const NOT: [(u128, u8); 4] = [
         // Teredo, ORCHID and other protocol assignments; documentation; 6to4; documentation.

@@ -1,4 +1,4 @@
-//! What is dialled: one reading of every form in which a destination is written, and whether it may be called.
+//! Dialled destinations: one reading for every way to write a destination, and whether it may be called.
 //!
 //! ```text
 //!   API `to`, Request-URI, Refer-To, Contact of a 3xx
@@ -6,12 +6,12 @@
 //!                            └─ name   ─▶ Uri: an agent, or whatever its host knows by it
 //! ```
 //!
-//! - Escapes are decoded once; what is still escaped after that, control characters and characters beyond ASCII are refused.
-//!   Visual separators, parameters, a password and headers are taken off. What is sent is written anew from what was read,
-//!   so that nobody further on reads it in another way.
-//! - A user part that a telephone network would take for a number is a number whatever host it is written with.
+//! - Escapes are decoded once; text that is still escaped after that, control characters and characters beyond ASCII
+//!   are refused. Visual separators, parameters, a password and headers are removed. The destination that is sent is
+//!   written anew from what was read, so that no later system can read it in another way.
+//! - A user part that a telephone network would take for a number is a number, whatever host follows it.
 //!
-//! Not here: which host is a trunk's, and where names lead (`engine`, `sip_io`).
+//! Not here: which host belongs to a trunk, and name resolution (`engine`, `sip_io`).
 //! Sources: RFC 3261 sections 19.1 and 25, RFC 3966, RFC 4967.
 
 mod guard;
@@ -31,70 +31,70 @@ pub use place::Place;
 
 use super::uri::{Scheme, Uri, decode_escapes, escape_user};
 
-/// Why a destination is not understood.
+/// Why a destination cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.why())]
 pub enum DialError {
     /// Neither a number nor a URI of a scheme that can be called.
     Scheme,
-    /// It does not parse.
+    /// The URI does not parse.
     Malformed,
     /// A control character, a character beyond ASCII, or one that separates parts of a URI, perhaps escaped.
     Character,
-    /// Letters in something that says it is a telephone number.
+    /// Letters in a destination that is marked as a telephone number.
     Letters,
-    /// Such as `127.1` or `0x7f000001`: addresses that some systems read and others look up.
+    /// A host such as `127.1` or `0x7f000001`: some systems read it as an address and others look it up as a name.
     Host,
 }
 
 impl DialError {
-    /// What was expected, in words that hold nothing of the destination.
+    /// Returns what was expected, in words that contain nothing of the destination.
     pub fn why(self) -> &'static str {
         match self {
             DialError::Scheme => "expected a number, or a URI that begins with sip:, sips: or tel:",
             DialError::Malformed => "malformed URI",
-            DialError::Character => "the user part has a character that no number or name has",
+            DialError::Character => "the user part has a character that is not allowed in a number or name",
             DialError::Letters => "a telephone number has digits only",
             DialError::Host => "the host is neither a name nor an address in its usual form",
         }
     }
 }
 
-/// A destination as it was read.
+/// A destination as it was read from its written form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The user part.
+    /// User part, decoded.
     pub user: User,
-    /// Its host; `None` for bare numbers and names, and for `tel:`.
+    /// Host; `None` for bare numbers and names, and for `tel:`.
     pub at: Option<Place>,
 }
 
-/// A user part.
+/// The user part of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum User {
-    /// A telephone network would take it for a number.
+    /// A user part that a telephone network would take for a number.
     Number(Number),
-    /// Anything else; empty when there is none.
+    /// Any other user part; may be empty.
     Name(String),
 }
 
 /// A destination whose kind is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialled {
-    /// An emergency number: its digits.
+    /// Digits of an emergency number.
     Emergency(String),
     /// A number, and the host that was written with it.
     Number {
-        /// The number.
+        /// The number as dialled.
         number: Number,
-        /// `None`: whatever trunk carries numbers.
+        /// Host; `None`: any trunk that carries numbers.
         at: Option<Place>,
     },
-    /// A name at a host.
+    /// A name, and the host that was written with it.
     Uri {
-        /// Name, decoded, without parameters; may be empty.
+        /// Decoded name without parameters; may be empty.
         user: String,
-        /// `None`: a bare name.
+        /// Host; `None` for a bare name.
         at: Option<Place>,
     },
 }
@@ -103,7 +103,7 @@ impl Written {
     /// Reads a number, a bare name, or a `sip:`, `sips:` or `tel:` URI.
     ///
     /// # Errors
-    /// What was expected.
+    /// Returns a [`DialError`] that says what was expected; tell the caller and do not call.
     pub fn parse(text: &str) -> Result<Written, DialError> {
         if text.contains(':') {
             let uri = Uri::parse(text).map_err(|_| match text.split_once(':') {
@@ -118,10 +118,10 @@ impl Written {
         Ok(Written { user: User::parse(text, "", false)?, at: None })
     }
 
-    /// Reads a URI that was parsed.
+    /// Reads a URI that was parsed before.
     ///
     /// # Errors
-    /// What was expected.
+    /// Returns a [`DialError`] that says what was expected; tell the caller and do not call.
     pub fn of_uri(uri: &Uri<'_>) -> Result<Written, DialError> {
         let raw = uri.user.unwrap_or_default();
         match uri.scheme {
@@ -144,8 +144,8 @@ fn is_called(scheme: &str) -> bool {
 }
 
 impl User {
-    /// Reads a user part as it is written, escapes and parameters included. `context`: a `phone-context` that stands
-    /// elsewhere. `is_phone`: its writer says that it is a telephone number.
+    /// Reads a user part as it is written, with escapes and parameters. `context` is a `phone-context` given outside
+    /// the user part. `is_phone` is set if the URI is marked as a telephone number (`user=phone`).
     fn parse(raw: &str, context: &str, is_phone: bool) -> Result<User, DialError> {
         let user = decoded(raw)?;
         let mut parts = user.split(';');
@@ -162,7 +162,7 @@ impl User {
         }
     }
 
-    /// The number or name as it is told and looked up.
+    /// Returns the number or name in the form that is reported and looked up.
     pub fn as_str(&self) -> &str {
         match self {
             User::Number(number) => number.as_str(),
@@ -171,8 +171,9 @@ impl User {
     }
 }
 
-/// Undoes escapes. What is left holds no escape, no control character, nothing beyond ASCII, and no delimiter of a URI; parameters
-/// begin at a plain semicolon only, since others might take an escaped one for a part of the number.
+/// Decodes escapes. The result holds no escape, no control character, nothing beyond ASCII, and no delimiter of a URI.
+/// A parameter begins only at a plain semicolon, since other systems might take an escaped one for a part of the
+/// number.
 fn decoded(raw: &str) -> Result<Cow<'_, str>, DialError> {
     let text = decode_escapes(raw);
     let semicolons = |text: &str| text.bytes().filter(|byte| *byte == b';').count();
@@ -183,7 +184,7 @@ fn decoded(raw: &str) -> Result<Cow<'_, str>, DialError> {
     if text.bytes().all(fits) { Ok(text) } else { Err(DialError::Character) }
 }
 
-/// The `sip:` URI of a user at a host, with nothing in it that was not read. `sips:` becomes `transport=tls`.
+/// Returns the `sip:` URI of a user at a host, built only from parts that were read. `sips:` becomes `transport=tls`.
 pub fn uri_of(user: &str, at: &Place) -> String {
     let (host, transport) = (at.authority(), at.transport_parameter());
     match user {

@@ -1,41 +1,41 @@
-//! Telephone numbers as people, telephones and trunks write them, and what they mean where they are dialled.
+//! Telephone numbers as people, telephones and trunks write them, and their meaning where they are dialled.
 //!
 //! ```text
 //!   text ─▶ separators off ─▶ `+` and digits, or digits of a national or private plan, or service codes with * and #
 //!              └─▶ readings by a plan: every international number that the network behind it may take it for
 //! ```
 //!
-//! Invariant: a number with `+` has one reading. One without may have several; what is forbidden for one of them is
-//! forbidden.
+//! Invariant: a number with `+` has one reading. A number without `+` may have several; if one of them is forbidden, so
+//! is the number.
 
 use super::DialError;
 
-/// Digits as many as only a number with its country has: some trunks take them without `+`.
+/// From this many digits on a number includes its country code: some trunks take such numbers without `+`.
 const WITH_COUNTRY: usize = 11;
-/// Fewer digits are an extension or a service of the network, never a national number.
+/// A number with fewer digits is an extension or a service of the network, never a national number.
 const NATIONAL: usize = 7;
 /// Keys of a telephone and their letters (ITU-T E.161).
 const KEYS: [(char, &str); 8] =
     [('2', "abc"), ('3', "def"), ('4', "ghi"), ('5', "jkl"), ('6', "mno"), ('7', "pqrs"), ('8', "tuv"), ('9', "wxyz")];
 
-/// A number: perhaps `+`, then digits, `*` and `#`; at least one digit.
+/// A telephone number: an optional `+`, then digits, `*` and `#`; at least one digit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Number {
     text: String,
-    /// Digits as they were dialled, without what a `phone-context` adds.
+    /// Digits as dialled, without the prefix that a `phone-context` adds.
     local: String,
-    /// As it was written, decoded: names of agents may look like numbers.
+    /// The decoded text as written: names of agents may look like numbers.
     written: String,
 }
 
-/// How numbers are dialled at a trunk.
+/// The numbering plan that applies to numbers dialled at a trunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Country code without `+`, to which national numbers belong; `None`: not known.
+    /// Country code without `+`, to which national numbers belong; `None` if unknown.
     pub country: Option<String>,
-    /// Digits before national numbers; may be empty.
+    /// Prefix of national numbers; may be empty.
     pub national: String,
-    /// Digits before international numbers.
+    /// Prefixes of international numbers.
     pub international: Vec<String>,
 }
 
@@ -47,8 +47,8 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// The plan of a country by its code: `1` has `011` and `1`, Italy and Spain among others no national prefix, the rest `00`
-    /// and `0`.
+    /// Returns the plan of a country by its calling code: `1` has the prefixes `011` and `1`, some countries such as
+    /// Italy and Spain have no national prefix, and most others have `00` and `0`.
     pub fn of_country(code: &str) -> Plan {
         let (national, international) = match code {
             "1" => ("1", "011"),
@@ -63,10 +63,11 @@ impl Plan {
 }
 
 impl Number {
-    /// Reads a user part without parameters; `None`: it is a name. `context`: its `phone-context`, empty when there is none.
+    /// Reads a user part without parameters; `None` if it is a name. `context` is its `phone-context`, empty if there
+    /// is none.
     ///
     /// # Errors
-    /// Letters behind `+`, `+` behind digits, or a context that is no number.
+    /// Letters after `+`, `+` after digits, or a context that is not a number.
     pub(super) fn read(name: &str, context: &str) -> Result<Option<Number>, DialError> {
         let is_key = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#');
         let start = name.find(|c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '#')).unwrap_or(name.len());
@@ -100,33 +101,33 @@ impl Number {
         Ok(Some(Number { text: format!("+{digits}"), local: keys, written }))
     }
 
-    /// A number from another source, such as a trunk's way of writing it; `None`: it is none.
+    /// Reads a number from another source, such as a trunk's own format; `None` if the text is not a number.
     pub fn parse(text: &str) -> Option<Number> {
         Number::read(text, "").ok().flatten()
     }
 
-    /// `+` and digits, or digits, `*` and `#`.
+    /// Returns the number as `+` and digits, or as digits, `*` and `#`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Digits as they were dialled, for short numbers such as emergency ones.
+    /// Returns the digits as dialled, for short numbers such as emergency numbers.
     pub fn digits(&self) -> &str {
         &self.local
     }
 
-    /// As it was written, decoded.
+    /// Returns the decoded text as it was written.
     pub fn written(&self) -> &str {
         &self.written
     }
 
-    /// Whether it begins with `+`.
+    /// Returns whether the number begins with `+`.
     pub fn is_international(&self) -> bool {
         self.text.starts_with('+')
     }
 
-    /// Every international number (digits without `+`) that a network with this plan may take it for; none: it is of a
-    /// private plan, or of a national one that is not known.
+    /// Returns every international number (digits without `+`) that a network with this plan may take it for; empty if
+    /// it belongs to a private plan, or to a national plan that is not known.
     pub fn readings(&self, plan: &Plan) -> Vec<String> {
         if let Some(digits) = self.text.strip_prefix('+') {
             return vec![digits.to_owned()];
@@ -142,7 +143,8 @@ impl Number {
         found
     }
 
-    /// The one international number that its own prefix says it is: digits behind `+` or behind one of the plan's prefixes.
+    /// Returns the international number that the number's own prefix (`+` or one of the plan's) makes certain, as
+    /// digits.
     pub fn international(&self, plan: &Plan) -> Option<String> {
         if let Some(digits) = self.text.strip_prefix('+') {
             return Some(digits.to_owned());
@@ -152,7 +154,7 @@ impl Number {
 }
 
 fn read_digits(digits: &str, plan: &Plan, found: &mut Vec<String>) {
-    // Where no country is known, prefixes may be dialled in any order and number.
+    // If no country is known, prefixes may be dialled in any order and number.
     let bare = international_digits(digits);
     let bare = (plan.country.is_none() && bare.len() >= WITH_COUNTRY).then_some(bare);
     if let Some(international) = behind_prefix(digits, plan) {
@@ -177,7 +179,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Zeros that somebody dials too many: none in countries whose numbers begin with one.
+/// Superfluous leading zeros of national numbers; none in countries whose numbers begin with one.
 fn leading_zero(country: &str) -> &'static [char] {
     if country == "39" { &[] } else { &['0'] }
 }
@@ -191,8 +193,8 @@ fn behind_prefix(digits: &str, plan: &Plan) -> Option<String> {
     (!international.is_empty()).then_some(international)
 }
 
-/// Digits behind `+` or an international prefix. No country code begins with 0: such prefixes that were dialled twice, as in
-/// `+00` and `+011`, are taken off.
+/// Returns the digits after `+` or an international prefix. No country code begins with 0, so prefixes that were
+/// dialled twice, as in `+00` and `+011`, are removed.
 fn international_digits(keys: &str) -> String {
     let mut digits = keys;
     while let Some(behind) = digits.strip_prefix("011").or_else(|| digits.strip_prefix('0')) {
@@ -201,8 +203,8 @@ fn international_digits(keys: &str) -> String {
     digits.to_owned()
 }
 
-/// Numbers that hide in a name with letters: its digits alone, and where it begins with one its letters as the keys of a
-/// telephone that have them.
+/// Returns the numbers hidden in a name with letters: its digits only, and if it begins with a digit, the number
+/// dialled by pressing the telephone keys of its letters.
 pub(super) fn hidden_in(name: &str) -> Vec<Number> {
     let digits: String = name.chars().filter(char::is_ascii_digit).collect();
     let begins = name.chars().find(char::is_ascii_alphanumeric).is_some_and(|first| first.is_ascii_digit());

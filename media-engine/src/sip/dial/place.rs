@@ -1,7 +1,7 @@
 //! Hosts as they are written: in `trunks.hosts`, and in URIs to be called.
 //!
-//! Invariant: one host is written in one way here. Names are in lower case without a dot at their end, IPv4 addresses that are
-//! written as IPv6 ones are IPv4 addresses, and numbers that only some systems read as addresses are refused.
+//! Invariant: every host has one form here. Names are in lower case without a trailing dot, IPv4-mapped IPv6 addresses
+//! become IPv4 addresses, and numbers that only some systems read as addresses are refused.
 
 use std::net::IpAddr;
 
@@ -9,50 +9,53 @@ use super::DialError;
 use crate::sip::Transport;
 use crate::sip::uri::{Host, Scheme, Uri, parse_host_port};
 
-/// A host, and how it is to be reached.
+/// A host with its port and transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Address without brackets, or name.
+    /// Address without brackets, or host name.
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
-    /// `None`: what the name server says, else UDP.
+    /// `None`: the transport found by DNS, or else UDP.
     pub(crate) transport: Option<Transport>,
 }
 
 impl Place {
-    /// Where a `sip:` or `sips:` URI leads (RFC 3263 section 4.1): `sips:` means TLS, else its `transport` decides.
+    /// Returns the host to which a `sip:` or `sips:` URI leads (RFC 3263 section 4.1): `sips:` means TLS, otherwise the
+    /// `transport` parameter decides.
     ///
     /// # Errors
-    /// [`DialError::Host`] for a host that can be read in two ways, [`DialError::Malformed`] for a transport that leads nowhere.
+    /// [`DialError::Host`] for a host that can be read in two ways, [`DialError::Malformed`] for a transport that is
+    /// not supported.
     pub fn of_uri(uri: &Uri<'_>) -> Result<Place, DialError> {
         let transport = match (uri.scheme, uri.transport().map(str::to_ascii_lowercase).as_deref()) {
             (Scheme::Sips, None | Some("tcp" | "tls")) | (_, Some("tls")) => Some(Transport::Tls),
             (Scheme::Sips, Some(_)) => return Err(DialError::Malformed),
             (_, Some("tcp")) => Some(Transport::Tcp),
             (_, Some("udp")) => Some(Transport::Udp),
-            // Ours by any other way in; the name of a WebSocket leads nowhere else.
+            // A WebSocket contact is reached only by its own connection; elsewhere the host is used with its default
+            // transport.
             (_, Some("ws" | "wss") | None) => None,
             (_, Some(_)) => return Err(DialError::Malformed),
         };
         Ok(Place { host: canonical(&uri.host).ok_or(DialError::Host)?, port: uri.port, transport })
     }
 
-    /// The address, when the host is one.
+    /// Returns the address if the host is one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
 
-    /// Address without brackets, or name.
+    /// Returns the address without brackets, or the host name.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// As it was written.
+    /// Returns the port if one was written.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Host and port as they stand in a URI.
+    /// Returns host and port as they are written in a URI.
     pub(super) fn authority(&self) -> String {
         let host = match self.ip() {
             Some(IpAddr::V6(address)) => format!("[{address}]"),
@@ -71,7 +74,8 @@ impl Place {
     }
 }
 
-/// A host in its one form; `None` for an empty label, and for what `inet_aton` would read as an address and others look up.
+/// Returns the single form of a host; `None` for an empty label, and for text that `inet_aton` would read as an address
+/// while others look it up.
 fn canonical(host: &Host<'_>) -> Option<String> {
     if let Some(ip) = host.ip() {
         return Some(ip.to_canonical().to_string());
@@ -95,18 +99,18 @@ pub(crate) fn of_host(text: &str) -> Option<Place> {
     Some(Place { host: canonical(&host)?, port, transport })
 }
 
-/// A trunk's host, and its turn among the others.
+/// A trunk's host, and its rank among the others.
 #[cfg_attr(not(feature = "io"), allow(dead_code, reason = "names are resolved by the half with sockets"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ranked {
     pub(crate) place: Place,
-    /// Lower is tried first; `None`: in the order in which the hosts are written.
+    /// Lower is tried first; `None`: the order in which the hosts are written.
     pub(crate) priority: Option<u16>,
     /// Share of calls among hosts of the same priority.
     pub(crate) weight: Option<u16>,
 }
 
-/// Reads a host with `;priority=N` and `;weight=N` behind it.
+/// Reads a host that may be followed by `;priority=N` and `;weight=N`.
 #[cfg_attr(not(feature = "io"), allow(dead_code, reason = "names are resolved by the half with sockets"))]
 pub(crate) fn ranked(text: &str) -> Option<Ranked> {
     let mut parts = text.split(';').map(str::trim);
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_says_its_turn() {
+    fn a_host_may_have_a_priority_and_a_weight() {
         for (text, priority, weight) in [
             ("tls:host:5061", None, None),
             ("tls:host:5061;priority=2", Some(2), None),
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_one_form_and_numbers_that_only_some_read_as_addresses_are_none() {
+    fn a_host_has_one_form_and_ambiguous_numeric_hosts_are_refused() {
         for (text, host) in [
             ("sip:a@Carrier.EXAMPLE.", "carrier.example"),
             ("sip:a@[::ffff:192.0.2.7]", "192.0.2.7"),
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uri_says_how_it_is_reached() {
+    fn the_transport_follows_scheme_and_parameter() {
         for (text, port, transport) in [
             ("sip:bob@host", None, None),
             ("sip:bob@host:5070;transport=UDP", Some(5070), Some(Transport::Udp)),

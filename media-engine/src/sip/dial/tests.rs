@@ -1,4 +1,9 @@
-//! Spellings of destinations, and what a carrier would make of what it is sent.
+//! Spellings of destinations, and how a carrier would interpret what it is sent.
+//!
+//! Tables list the spellings of numbers, names and hosts with the expected reading or refusal. Mutated spellings of forbidden
+//! numbers are then compared with the reading of a lenient carrier: none may lead to a forbidden number.
+//!
+//! Not here: trunks and name resolution (`engine`, `sip_io`).
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -21,7 +26,7 @@ fn verdict(guard: &Guard, text: &str) -> Verdict {
 }
 
 #[test]
-fn one_number_is_read_from_every_spelling_of_it() {
+fn every_spelling_of_a_number_is_read_as_the_same_number() {
     for text in [
         "+19005551234",
         "sip:+19005551234@carrier.example",
@@ -53,7 +58,7 @@ fn one_number_is_read_from_every_spelling_of_it() {
 }
 
 #[test]
-fn what_can_be_read_in_two_ways_is_refused() {
+fn ambiguous_destinations_are_refused() {
     for (text, error) in [
         ("sip:%09+19005551234@carrier.example", DialError::Character),
         ("sip:+1900%005551234@carrier.example", DialError::Character),
@@ -85,7 +90,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
-fn names_stay_names_and_lose_what_is_no_part_of_them() {
+fn names_stay_names_and_lose_parameters_and_headers() {
     for (text, name) in
         [("sip:anna@x", "anna"), ("sip:an%6Ea:pw@x", "anna"), ("sip:anna;a=b@x;lr", "anna"), ("echo", "echo")]
     {
@@ -96,7 +101,7 @@ fn names_stay_names_and_lose_what_is_no_part_of_them() {
 }
 
 #[test]
-fn emergency_numbers_meet_no_list_and_are_known_in_every_spelling() {
+fn emergency_numbers_bypass_all_lists_in_every_spelling() {
     let guard = Guard::new(DialConfig {
         allow: vec!["+34".into()],
         countries: vec!["es".into()],
@@ -155,7 +160,7 @@ fn satellite_and_premium_numbers_are_off_until_they_are_switched_on() {
 }
 
 #[test]
-fn only_what_the_list_names_is_called() {
+fn only_listed_numbers_are_called() {
     let guard = guard(&["+34", "7"]);
     for (text, allowed) in [
         ("+34911222333", true),
@@ -175,7 +180,7 @@ fn only_what_the_list_names_is_called() {
 }
 
 #[test]
-fn a_number_is_read_as_the_trunk_s_country_dials_it() {
+fn a_number_is_read_by_the_plan_of_the_trunks_country() {
     let plans = [
         ("34", "911222333", "34911222333"),
         ("34", "0019005551234", "19005551234"),
@@ -190,14 +195,14 @@ fn a_number_is_read_as_the_trunk_s_country_dials_it() {
     for (country, text, reading) in plans {
         assert_eq!(number(text).readings(&Plan::of_country(country)), [reading], "{country} {text}");
     }
-    // What may be either is judged as both.
+    // A number that may be either is judged as both.
     assert_eq!(number("19005551234").readings(&Plan::of_country("1")), ["19005551234"]);
     assert_eq!(number("449098790000").readings(&Plan::of_country("34")), ["34449098790000", "449098790000"]);
     assert!(number("700").readings(&Plan::of_country("34")).is_empty(), "an extension");
 }
 
 #[test]
-fn names_go_through_a_trunk_only_where_no_list_says_what_may_and_no_number_hides_in_them() {
+fn names_go_through_a_trunk_only_without_a_list_and_without_a_hidden_number() {
     let plan = Plan::default();
     for name in ["callee", "anna", "agent7", "conference.room2"] {
         assert_eq!(Guard::default().verdict_of_name(name, &plan), Verdict::Allowed, "{name}");
@@ -217,7 +222,7 @@ fn place(uri: &str) -> Place {
 }
 
 #[test]
-fn only_listed_hosts_are_called_and_no_address_of_ours_unless_it_is_listed_as_one() {
+fn only_listed_hosts_are_called_and_internal_addresses_must_be_listed() {
     let rules_of =
         rules(&["example.com", "*.partner.example", "192.0.2.7", "10.1.0.0/16", "[::1]:5070", "port.example:5080"]);
     for (uri, may) in [
@@ -289,7 +294,7 @@ fn only_listed_hosts_are_called_and_no_address_of_ours_unless_it_is_listed_as_on
     }
 }
 
-/// What leaves for the carrier, if anything does: the rules of `engine::dial` without sockets.
+/// What is sent to the carrier, if anything: the rules of `engine::dial` without sockets.
 fn sent(guard: &Guard, text: &str) -> Option<String> {
     let at_carrier =
         |at: &Option<Place>| at.as_ref().is_none_or(|at| ["carrier.example", "192.0.2.7"].contains(&at.host()));
@@ -305,8 +310,8 @@ fn sent(guard: &Guard, text: &str) -> Option<String> {
     }
 }
 
-/// What a lenient network may make of a user part: escapes undone as often as there are any, everything off but digits, and
-/// prefixes off as often as there are any.
+/// A lenient network's reading of a user part: escapes decoded and prefixes removed as often as there are any, and
+/// everything but digits removed.
 fn lenient(user: &str) -> String {
     let mut text = user.to_owned();
     while text.contains('%') {
@@ -391,7 +396,7 @@ fn mutated(seed: &str, rng: &mut SmallRng) -> String {
     }
 }
 
-/// Whatever way a forbidden number is written, nothing leaves that a lenient carrier could take for it.
+/// However a forbidden number is written, nothing leaves that a lenient carrier could take for it.
 fn no_spelling_of_a_forbidden_number_leaves(rounds: u32) {
     let (open, listed) = (guard(&[]), guard(&["+34"]));
     let forbidden = ["+19005551234", "19005551234", "0019005551234", "+881612345678", "+449098790000", "+34803123456"];

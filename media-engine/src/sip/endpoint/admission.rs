@@ -1,7 +1,7 @@
-//! Who may call and register (RFC 3261 section 22, RFC 8760).
+//! Authentication of calls and registrations (RFC 3261 section 22, RFC 8760).
 //!
-//! A call comes from a trunk's address, or from a user whose password it proves and whose name is in From. A stranger
-//! is challenged once and then refused; neither leaves any state.
+//! A call comes from a trunk's address, or from a user who proves its password and whose name is in From. A stranger is
+//! challenged once and then refused; neither leaves any state.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use crate::sip::digest::{Algorithm, Credentials, NonceStore, Verdict, ha1};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
 
-/// How long a nonce can be used before it is called stale. Its counts are remembered, so age is no danger.
+/// Age at which a nonce becomes stale. Its counts are remembered, so an old nonce is no danger.
 const NONCE_LIFE: Duration = Duration::from_secs(3600);
 
-/// What becomes of a request.
+/// The outcome of authenticating a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Admission<T> {
     Admitted(T),
@@ -24,7 +24,7 @@ pub(super) enum Admission<T> {
 }
 
 impl Endpoint {
-    /// Whether a request outside dialogs may be acted upon, and whose it is.
+    /// Returns whether a request outside dialogs may be acted upon, and its proven source.
     pub(super) fn source_of(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Admission<Source> {
         if let Some(state) = self.trunks.iter().find(|state| state.trunk.owns(flow)) {
             return Admission::Admitted(Source::Trunk(state.trunk.name.clone()));
@@ -38,7 +38,7 @@ impl Endpoint {
         }
     }
 
-    /// The user whose password the request proves.
+    /// Returns the user whose password the request proves.
     pub(super) fn authenticate(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Admission<String> {
         let realm = &self.config.domain;
         // A request may hold credentials for several realms; without any of ours it is challenged.
@@ -51,7 +51,8 @@ impl Endpoint {
         let peer = network(flow.peer.ip());
         let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
         nonces.expire(now);
-        // Whoever has not been given this nonce at this address may not be there at all: that counts against nobody.
+        // The sender may have forged its address unless it was given this nonce there, so this failure counts against
+        // nobody.
         if !nonces.is_for(&credentials.nonce, peer) {
             return Admission::Challenge { stale: true };
         }
@@ -63,23 +64,23 @@ impl Endpoint {
             .map(|password| ha1(credentials.algorithm, user, realm, password))
             .find(|secret| credentials.matches(method, secret));
         let Some(secret) = secret else {
-            self.unproven(flow, now);
+            self.authentication_failed(flow, now);
             return Admission::Refused { status: 403, why: "wrong_password" };
         };
         let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
         match nonces.authenticate(&credentials, method, |_, _| Some(secret), peer, now) {
             Verdict::Accepted => {
-                self.proven(flow, now);
+                self.authentication_succeeded(flow, now);
                 Admission::Admitted(credentials.username)
             }
-            // The password is right: the nonce is old or used.
+            // The password is right; the nonce is old or was used before.
             Verdict::Stale | Verdict::Rejected => Admission::Challenge { stale: true },
         }
     }
 
-    /// Asks for a password. Behind a WebSocket by MD5 alone: JsSIP and SIP.js know nothing else, and JsSIP reads the
-    /// last challenge only. Elsewhere by both, MD5 first against the advice of RFC 8760 section 2.4: old peers read the
-    /// first challenge only, and those that know more look at all.
+    /// Asks for a password. Behind a WebSocket only MD5 is offered: JsSIP and SIP.js support nothing else, and JsSIP
+    /// reads the last challenge only. Elsewhere both are offered, MD5 first against the advice of RFC 8760 section 2.4:
+    /// old peers read the first challenge only, and peers that support more read all of them.
     pub(super) fn challenge(&mut self, flow: &Flow, request: &Message<'_>, status: u16, stale: bool, now: Instant) {
         let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
         let mut response = self.response(flow, request, status);

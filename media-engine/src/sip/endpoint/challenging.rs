@@ -1,8 +1,8 @@
 //! Challenges of trunks: a request that gets 401 or 407 is sent again with the trunk's password (RFC 3261 section 22).
 //!
-//! Same Call-ID and tags, the next CSeq, a branch of its own. A password is used for the trunk that it belongs to alone,
-//! once for each request, and twice more when only the nonce was stale. Nobody can ask for a password in answer to an ACK: that
-//! of a 2xx repeats what the INVITE was sent with.
+//! The new request has the same Call-ID and tags, the next CSeq and its own branch. A password is used only for the
+//! trunk that it belongs to, once for each request, and twice more if only the nonce was stale. An ACK cannot be
+//! challenged: the ACK of a 2xx repeats the credentials of its INVITE.
 
 use std::time::Instant;
 
@@ -13,22 +13,23 @@ use super::{Endpoint, TagOwner};
 use crate::sip::digest::{self, Challenge};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
-use crate::sip::write::again;
+use crate::sip::write::with_credentials;
 
-/// Headers that hold proofs.
+/// Headers that hold credentials.
 const PROOFS: [Name; 2] = [Name::Authorization, Name::ProxyAuthorization];
 
-/// Stale nonces of one request that are made good.
+/// Most stale nonces of one request that are replaced.
 const STALE: u8 = 3;
 
-/// What proves us: a header and its value.
+/// Credentials of ours: a header and its value.
 pub(super) struct Proof {
     pub(super) header: Name,
     pub(super) value: String,
 }
 
 impl Client {
-    /// What the request was sent with to prove us: the ACK for its 2xx is sent with the same (RFC 3261 section 22.1).
+    /// Returns the credentials that the request was sent with; the ACK for its 2xx carries the same (RFC 3261 section
+    /// 22.1).
     pub(super) fn proofs(&self) -> Vec<Proof> {
         let Some(original) = &self.original else { return Vec::new() };
         let Ok(request) = Message::parse(&original.bytes) else { return Vec::new() };
@@ -38,7 +39,7 @@ impl Client {
 }
 
 impl Endpoint {
-    /// The answer to the first challenge that we understand; `None` also when our proof was refused before.
+    /// Returns the credentials for the first supported challenge; `None` also if ours were refused before.
     pub(super) fn proof(
         &mut self,
         response: &Message<'_>,
@@ -62,8 +63,8 @@ impl Endpoint {
         Some(Proof { header, value })
     }
 
-    /// Sends a challenged request again with the trunk's password; whether it did. The old transaction then has no user
-    /// any more.
+    /// Sends a challenged request again with the trunk's password; returns whether it did. The old transaction then has
+    /// no user any more.
     pub(super) fn answer_challenge(
         &mut self,
         client: &mut Client,
@@ -77,7 +78,7 @@ impl Endpoint {
         let Some(original) = client.original.take() else { return false };
         let Ok(request) = Message::parse(&original.bytes) else { return false };
         let (Some(method), Ok(cseq)) = (request.method(), request.cseq().map(|cseq| cseq.number)) else { return false };
-        // A request may have gone where a Contact led: only the trunk itself may ask.
+        // A Contact may have led the request elsewhere: only the trunk itself may challenge it.
         if !self.trunk(original.trunk).owns(&client.flow) {
             return false;
         }
@@ -85,19 +86,19 @@ impl Endpoint {
         let uri = request.request_uri().map_or("", |uri| uri.as_str());
         let account = (account.user.as_str(), account.password.as_str());
         let Some(proof) = self.proof(response, status, original.answered, account, (method.as_str(), uri)) else {
-            self.trunk_failed(original.trunk, &format!("{status}: the trunk refuses our password"));
+            self.trunk_failed(original.trunk, &format!("{status}: the trunk rejected our password"));
             return false;
         };
         let branch = self.tokens.branch_again(request.top_via().ok().and_then(|via| via.branch()));
         let cseq = self.number_after(&request, cseq);
-        let bytes = again(&request, &self.via(&client.flow, &branch), cseq, proof.header, &proof.value);
+        let bytes = with_credentials(&request, &self.via(&client.flow, &branch), cseq, proof.header, &proof.value);
         let user = std::mem::replace(&mut client.user, ClientUser::Nobody);
         let next = self.start_client_of(Some(original.trunk), client.flow, &branch, method, bytes, user, now);
-        self.takes_over(client.id, next, original.answered + 1, now);
+        self.replace_transaction(client.id, next, original.answered + 1, now);
         true
     }
 
-    /// The next number of the dialog that a request of ours belongs to.
+    /// Returns the next number of the dialog that a request of ours belongs to.
     fn number_after(&mut self, request: &Message<'_>, cseq: u32) -> u32 {
         let tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
         if let Some(TagOwner::Leg(id)) = self.tags.get(tag)
@@ -108,13 +109,13 @@ impl Endpoint {
         cseq.saturating_add(1)
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Returns whether the result of the request is no longer wanted.
     fn is_given_up(&self, user: &ClientUser) -> bool {
         matches!(user, ClientUser::Fork(fork) if fork.abandoned)
     }
 
-    /// Whoever knew the old transaction knows the new one.
-    fn takes_over(&mut self, old: ClientId, next: ClientId, answered: u8, now: Instant) {
+    /// Replaces the old transaction by the new one wherever it is referred to.
+    fn replace_transaction(&mut self, old: ClientId, next: ClientId, answered: u8, now: Instant) {
         let Some(mut client) = self.tables.client_take(next) else { return };
         if let ClientUser::Fork(fork) = &client.user {
             self.drop_early_offer(fork.dialog, old, None, now);

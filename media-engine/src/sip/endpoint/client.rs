@@ -1,4 +1,10 @@
-//! Our own requests: their transactions and the answers to them.
+//! Our own requests: their transactions and responses.
+//!
+//! `start_client` sends a request and stores its transaction with a [`ClientUser`], the owner of the response. Responses
+//! are delivered to that owner; a missing response counts as 408, and a lost connection as 503 (RFC 3261 section 8.1.3.1).
+//! A trunk's challenge is answered before the owner sees it (`challenging`).
+//!
+//! Not here: the state machines (`transaction`), the consequences of a response (`outgoing`, `offers`, `registering`).
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +18,11 @@ use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, StatusClass};
 use crate::sip::write::RequestBuilder;
 
-/// What a request without any answer counts as.
+/// Status that stands for a missing response.
 const TIME_OUT: (u16, &str) = (408, "Request Timeout");
 
 impl Client {
-    /// Whether a final answer may still come.
+    /// Returns whether a final response may still come.
     pub(super) fn is_unanswered(&self) -> bool {
         matches!(
             self.state,
@@ -27,7 +33,7 @@ impl Client {
 }
 
 impl Endpoint {
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its response.
     pub(super) fn start_client(
         &mut self,
         flow: Flow,
@@ -40,8 +46,8 @@ impl Endpoint {
         self.start_client_of(None, flow, branch, method, bytes, user, now)
     }
 
-    /// As [`start_client`](Self::start_client), for a request that a trunk may challenge.
-    #[expect(clippy::too_many_arguments, reason = "a transaction is what it is")]
+    /// Like [`start_client`](Self::start_client), for a request that a trunk may challenge.
+    #[expect(clippy::too_many_arguments, reason = "a transaction has this many independent parts")]
     pub(super) fn start_client_of(
         &mut self,
         trunk: Option<TrunkIndex>,
@@ -73,7 +79,7 @@ impl Endpoint {
         id
     }
 
-    /// Sends a request within a dialog; for BYE and INFO nobody waits for the answer.
+    /// Sends a request within a dialog; responses to BYE and INFO are not evaluated.
     pub(super) fn request_in_dialog(
         &mut self,
         dialog: &mut Dialog,
@@ -89,7 +95,7 @@ impl Endpoint {
         self.start_client_of(dialog.trunk, flow, &branch, method, bytes, user, now)
     }
 
-    /// Gives up a request after `limit`, also when provisional answers have come.
+    /// Ends a request after `limit`, even if provisional responses have arrived.
     pub(super) fn limit_client(&mut self, id: ClientId, limit: Duration, now: Instant) {
         let Some(mut client) = self.tables.client_take(id) else { return };
         client.forget_at = Some(now + limit);
@@ -97,7 +103,8 @@ impl Endpoint {
         self.settle_client(client, Some(state), now);
     }
 
-    /// A request's connection is gone: its sender hears at once that no answer will come (RFC 3261 section 8.1.3.1).
+    /// Fails a request whose connection has closed: its user learns at once that no response will come (RFC 3261
+    /// section 8.1.3.1).
     pub(super) fn client_lost_flow(&mut self, id: ClientId, now: Instant) {
         let Some(mut client) = self.tables.client_take(id) else { return };
         if client.is_unanswered() {
@@ -106,7 +113,7 @@ impl Endpoint {
         self.settle_client(client, None, now);
     }
 
-    /// An answer came.
+    /// Handles a response.
     pub(super) fn receive_response(&mut self, flow: &Flow, response: &Message<'_>, status: u16, now: Instant) {
         let (Ok(via), Ok(cseq)) = (response.top_via(), response.cseq()) else { return };
         let key = client_key(via.branch().unwrap_or_default(), cseq.method.as_str());
@@ -139,7 +146,7 @@ impl Endpoint {
             self.transmit(client.flow, client.bytes.clone());
         }
         if effects.deliver {
-            self.place_heard(&client.user, response, status, now);
+            self.note_trunk_response(&client.user, response, status, now);
             if !self.answer_challenge(&mut client, response, status, now) {
                 self.deliver(&mut client, flow, response, status, now);
             }
@@ -190,7 +197,7 @@ impl Endpoint {
             ClientUser::Refer(dialog) => self.refer_answer(*dialog, status, now),
             ClientUser::Notify(dialog) => self.notify_failed(*dialog, status),
             ClientUser::Nobody => {
-                // A re-INVITE whose dialog is over.
+                // A re-INVITE whose dialog has ended.
                 let cseq = response.cseq().ok();
                 if StatusClass::of(status) == StatusClass::Success && cseq.is_some_and(|c| c.method == Method::Invite) {
                     self.late_reinvite_answer(flow, response, &client.proofs());
@@ -199,11 +206,11 @@ impl Endpoint {
         }
     }
 
-    /// No answer will come: treated as a status (RFC 3261 section 8.1.3.1).
+    /// Handles a missing response like one with this status (RFC 3261 section 8.1.3.1).
     fn deliver_failure(&mut self, client: &mut Client, (status, reason): (u16, &str), now: Instant) {
         match &client.user {
             ClientUser::Fork(fork) => {
-                // One that was left for its silence has been counted then.
+                // An INVITE that was abandoned because of silence has already been counted as a failure.
                 if let Some(place) = fork.tried_place().cloned().filter(|_| !fork.abandoned) {
                     self.place_failed(&place, reason, None, now);
                 }
@@ -258,7 +265,7 @@ impl Endpoint {
         self.tables.client_put_back(client);
     }
 
-    /// Tells the callee of an unanswered INVITE that it is over (RFC 3261 section 9.1).
+    /// Cancels an INVITE that has no final response (RFC 3261 section 9.1).
     pub(super) fn send_cancel(&mut self, client: &mut Client, now: Instant) {
         let Ok(invite) = Message::parse(&client.bytes) else { return };
         let Ok(branch) = invite.top_via().map(|via| via.branch().unwrap_or_default().to_owned()) else { return };
@@ -277,7 +284,7 @@ impl Endpoint {
     }
 }
 
-/// The ACK for a failure: it belongs to the INVITE's transaction (RFC 3261 section 17.1.1.3).
+/// Writes the ACK for a failure: it belongs to the INVITE's transaction (RFC 3261 section 17.1.1.3).
 fn failure_ack(invite: &[u8], response: &Message<'_>) -> Vec<u8> {
     match Message::parse(invite) {
         Ok(invite) => hop_request(&invite, "ACK", response.header(Name::To).unwrap_or_default()).build(),
@@ -285,7 +292,7 @@ fn failure_ack(invite: &[u8], response: &Message<'_>) -> Vec<u8> {
     }
 }
 
-/// A request that goes hop by hop with the INVITE it belongs to.
+/// Starts a request that goes hop by hop like the INVITE it belongs to.
 fn hop_request(invite: &Message<'_>, method: &str, to: &str) -> RequestBuilder {
     let uri = invite.request_uri().map_or("", |uri| uri.as_str());
     let cseq = invite.cseq().map_or(0, |cseq| cseq.number);

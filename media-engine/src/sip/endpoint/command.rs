@@ -1,4 +1,4 @@
-//! What the engine asks of the endpoint.
+//! Commands from the engine to the endpoint.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,245 +14,248 @@ pub struct DialogId(pub u64);
 static OUTGOING: AtomicU64 = AtomicU64::new(1);
 
 impl DialogId {
-    /// A fresh identity for [`SipCommand::Invite`], unique in the process.
+    /// Returns a new identity for [`SipCommand::Invite`], unique in the process.
     pub fn outgoing() -> DialogId {
         DialogId(OUTGOING.fetch_add(2, Ordering::Relaxed))
     }
 
-    /// Whether we sent the INVITE.
+    /// Returns whether we sent the INVITE.
     pub fn is_outgoing(self) -> bool {
         self.0 & 1 == 1
     }
 }
 
-/// One REFER of a dialog.
+/// Number of a REFER within its dialog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReferId(pub u32);
 
-/// A dialog that a new call takes over (RFC 3891), named as its owner sees it.
+/// A dialog that a new call takes over (RFC 3891), as seen by the user agent that owns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replaces {
-    /// Call-ID.
+    /// Call-ID of that dialog.
     pub call_id: String,
-    /// The tag of whoever is called.
+    /// Tag of the user agent that is asked to give the dialog up.
     pub to_tag: String,
-    /// The tag of its peer.
+    /// Tag of that user agent's peer.
     pub from_tag: String,
-    /// Only while it has no answer.
+    /// Whether the dialog may be taken over only before it is answered.
     pub early_only: bool,
 }
 
-/// Where an outgoing call goes.
+/// Destination of an outgoing call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Through a trunk from the configuration: its destinations are tried in turn.
+    /// A trunk from the configuration: its destinations are tried in turn.
     Trunk {
-        /// The trunk's name.
+        /// Name of the trunk.
         name: String,
         /// User part of the Request-URI: the number.
         user: String,
     },
-    /// As `Trunk`, for somebody in need: no limit of the trunk and no draining stops it.
+    /// Like `Trunk`, for an emergency call: neither the trunk's limits nor draining stop it.
     Emergency {
-        /// The trunk's name.
+        /// Name of the trunk.
         name: String,
         /// User part of the Request-URI: the number.
         user: String,
     },
-    /// All registered contacts of a user at once; the first that answers wins and the others are cancelled.
+    /// All registered contacts of a user at once; the first that answers gets the call and the others are cancelled.
     User(String),
-    /// Those of a user's contacts that are behind a WebSocket: browsers.
+    /// The contacts of a user that are behind a WebSocket, that is, browsers.
     Browser(String),
-    /// A given address.
+    /// A URI at a known address.
     Uri {
         /// The Request-URI, such as `sip:bob@192.0.2.7`.
         uri: String,
-        /// Where the request is sent: nothing is resolved here.
+        /// Address to which the request is sent; the endpoint resolves nothing.
         addr: SocketAddr,
-        /// What carries it there. Over TLS the certificate must be for the URI's host.
+        /// Transport of the request. Over TLS the certificate must be for the URI's host.
         transport: Transport,
     },
 }
 
-/// What led to an INVITE of ours: how far it may still go, and by what it is known again should it come back.
+/// Origin of an INVITE of ours: its remaining hops, and the called user by which a loop is detected when the call comes
+/// back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// Max-Forwards of the INVITEs that it causes.
+    /// Max-Forwards of the INVITEs that result.
     pub max_forwards: u8,
-    /// The user part that was called; `None`: nobody called us.
+    /// User part that was called; `None` if no incoming call led to this one.
     pub called: Option<String>,
 }
 
 impl Default for Cause {
-    /// Nobody called us: 70 hops (RFC 3261 section 8.1.1.6).
+    /// No incoming call: 70 hops (RFC 3261 section 8.1.1.6).
     fn default() -> Cause {
         Cause { max_forwards: 70, called: None }
     }
 }
 
-/// An order to the endpoint. Orders for a dialog that has ended are ignored: its last event has told so.
+/// A command to the endpoint. Commands for a dialog that has ended are ignored; its last event has reported the end.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SipCommand {
-    /// Calls out.
+    /// Starts an outgoing call.
     Invite {
-        /// From [`DialogId::outgoing`].
+        /// New identity from [`DialogId::outgoing`].
         dialog: DialogId,
-        /// Where to.
+        /// Destination of the call.
         target: Target,
-        /// User part of From: a number, or an agent's name towards agents. `None`: the trunk's own number or account, else the
-        /// caller is not shown (RFC 3323).
+        /// User part of From: a number, or an agent's name towards agents. `None`: the trunk's own number or account;
+        /// if there is none, the caller is hidden (RFC 3323).
         from_user: Option<String>,
-        /// Display name of From.
+        /// Display name in From.
         from_display: Option<String>,
-        /// The caller is not to be shown to the callee (RFC 3323).
+        /// Whether the caller is hidden from the callee (RFC 3323).
         anonymous: bool,
-        /// The INVITE that led to this one.
+        /// The incoming INVITE that led to this call.
         cause: Cause,
         /// Extra headers. Names that the endpoint writes itself and values with control characters are left out.
         headers: Vec<(String, String)>,
-        /// The offer.
+        /// The SDP offer.
         sdp: String,
-        /// The offer for peers that are reached over IPv6; without one they get `sdp` too.
+        /// The offer for peers that are reached over IPv6; `None`: they get `sdp` too.
         sdp_v6: Option<String>,
-        /// The offer for contacts behind a WebSocket, which are browsers; without one they get `sdp` too.
+        /// The offer for contacts behind a WebSocket, which are browsers; `None`: they get `sdp` too.
         webrtc_sdp: Option<String>,
     },
-    /// A provisional answer to an incoming call: 180, or 183 with early media. Sent reliably (RFC 3262) where the caller can
-    /// acknowledge it.
+    /// Sends a provisional response to an incoming call: 180, or 183 with early media. It is sent reliably (RFC 3262)
+    /// if the caller supports that.
     Progress {
-        /// The incoming dialog.
+        /// The incoming dialog that rings.
         dialog: DialogId,
-        /// 101 to 199.
+        /// Status code, 101 to 199.
         status: u16,
-        /// The answer, when early media starts.
+        /// The SDP answer if early media starts.
         sdp: Option<String>,
     },
-    /// Answers an incoming call with 200, once the caller has acknowledged early media that was sent reliably.
+    /// Answers an incoming call with 200, after the caller has acknowledged any early media that was sent reliably.
     Accept {
-        /// The incoming dialog.
+        /// The incoming dialog to answer.
         dialog: DialogId,
-        /// The answer; an offer when the INVITE had none (its answer comes as [`SipEvent::ReinviteAnswered`]).
+        /// The SDP answer; an offer if the INVITE had none (the caller's answer arrives as
+        /// [`SipEvent::ReinviteAnswered`]).
         ///
         /// [`SipEvent::ReinviteAnswered`]: super::SipEvent::ReinviteAnswered
         sdp: String,
     },
-    /// Refuses an incoming call.
+    /// Rejects an incoming call.
     Reject {
-        /// The incoming dialog.
+        /// The incoming dialog to reject.
         dialog: DialogId,
-        /// 300 to 699.
+        /// Status code, 300 to 699.
         status: u16,
-        /// Reason phrase; `None`: the standard one.
+        /// Reason phrase; `None` for the standard one.
         reason: Option<String>,
-        /// Cause of Q.850 that a Reason header tells beside the status (RFC 6432).
+        /// Q.850 cause for a Reason header beside the status (RFC 6432).
         q850: Option<u8>,
     },
-    /// Gives up an outgoing call before its answer. CANCEL leaves after a provisional answer has come; an answer
+    /// Gives up an outgoing call before its answer. CANCEL is sent once a provisional response has arrived; an answer
     /// that crosses it is acknowledged and hung up.
     Cancel {
-        /// The outgoing dialog.
+        /// The outgoing dialog to cancel.
         dialog: DialogId,
     },
-    /// Hangs up. Before the answer it means [`SipCommand::Cancel`], with this reason, or a rejection with 480.
+    /// Hangs up. Before the answer it acts as [`SipCommand::Cancel`] with this reason, or as a rejection with 480.
     Bye {
-        /// The dialog.
+        /// The dialog to end.
         dialog: DialogId,
         /// Value of a Reason header (RFC 3326), such as `Q.850;cause=16;text="Normal call clearing"`.
         reason: Option<String>,
     },
-    /// Offers a changed session on an answered dialog.
+    /// Offers a changed session in an answered dialog.
     Reinvite {
-        /// The dialog.
+        /// The answered dialog.
         dialog: DialogId,
-        /// The offer.
+        /// The new SDP offer.
         sdp: String,
     },
     /// Answers a [`SipEvent::Reoffer`](super::SipEvent::Reoffer).
     AcceptReinvite {
-        /// The dialog.
+        /// The dialog that received the offer.
         dialog: DialogId,
-        /// The answer.
+        /// The SDP answer.
         sdp: String,
     },
-    /// Refuses a [`SipEvent::Reoffer`](super::SipEvent::Reoffer); the session goes on as it was.
+    /// Refuses a [`SipEvent::Reoffer`](super::SipEvent::Reoffer); the session continues unchanged.
     RejectReinvite {
-        /// The dialog.
+        /// The dialog that received the offer.
         dialog: DialogId,
-        /// Such as 488.
+        /// Status code, such as 488.
         status: u16,
     },
-    /// Makes a password valid for a user, beside those that are valid already.
+    /// Makes a password valid for a user, in addition to those already valid.
     CredentialSet {
         /// SIP user name.
         user: String,
-        /// The password.
+        /// The password in plain text.
         password: String,
-        /// From now on.
+        /// Period of validity from now on.
         valid_for: Duration,
     },
-    /// Ends all passwords and contacts of a user; dialogs go on. Told by
-    /// [`SipEvent::Registered`](super::SipEvent::Registered) when there were contacts.
+    /// Removes all passwords and contacts of a user; dialogs continue.
+    /// [`SipEvent::Registered`](super::SipEvent::Registered) is sent if there were contacts.
     CredentialEnd {
         /// SIP user name.
         user: String,
     },
     /// Sends an INFO request within a dialog.
     Info {
-        /// The dialog.
+        /// The answered dialog.
         dialog: DialogId,
-        /// Such as `application/dtmf-relay`.
+        /// Content-Type, such as `application/dtmf-relay`.
         content_type: String,
-        /// The body.
+        /// Body of the request.
         body: String,
     },
-    /// Asks the peer of an answered call to call somebody else; told by
-    /// [`SipEvent::ReferResult`](super::SipEvent::ReferResult).
+    /// Asks the peer of an answered call to call another party; [`SipEvent::ReferResult`](super::SipEvent::ReferResult)
+    /// reports the result.
     Refer {
-        /// The dialog.
+        /// The answered dialog.
         dialog: DialogId,
-        /// A SIP URI without headers.
+        /// Refer-To: a SIP URI without headers.
         to: String,
-        /// The dialog that the peer's call takes over there.
+        /// The dialog that the peer's new call takes over at its target.
         replaces: Option<Replaces>,
     },
-    /// Tells the peer how its REFER goes ([`SipEvent::Referred`](super::SipEvent::Referred)).
+    /// Reports the progress of the peer's REFER to it ([`SipEvent::Referred`](super::SipEvent::Referred)).
     ReferProgress {
-        /// The dialog.
+        /// The dialog that received the REFER.
         dialog: DialogId,
-        /// Which REFER.
+        /// The REFER of that dialog.
         refer: ReferId,
-        /// 100 to 699; from 200 on it is the last word.
+        /// Status code, 100 to 699; one of 200 or above is final.
         status: u16,
-        /// Reason phrase; `None`: the standard one.
+        /// Reason phrase; `None` for the standard one.
         reason: Option<String>,
     },
-    /// Registers us at a trunk and keeps the registration fresh; told by
-    /// [`SipEvent::RegistrationState`](super::SipEvent::RegistrationState).
+    /// Registers us at a trunk and keeps the registration fresh;
+    /// [`SipEvent::RegistrationState`](super::SipEvent::RegistrationState) reports the result.
     Register {
-        /// The trunk's name.
+        /// Name of the trunk.
         trunk: String,
-        /// SIP user name there.
+        /// SIP user name at the trunk.
         user: String,
-        /// Its password.
+        /// Password of that user.
         password: String,
-        /// The time to ask for.
+        /// Expiry to ask for.
         expires: Duration,
     },
-    /// Starts what trunks do by themselves: registrations, and probes of their health.
+    /// Starts what trunks do on their own: registrations and health probes.
     TrunksStart,
-    /// Where a trunk's names lead now: its destinations are replaced, and its calls are taken from their addresses too.
+    /// Replaces a trunk's destinations after its names were resolved; its incoming calls are accepted from these
+    /// addresses too.
     TrunkResolved {
-        /// The trunk's name.
+        /// Name of the trunk.
         trunk: String,
-        /// All its destinations, those that are written as addresses included.
+        /// All its destinations, including those configured as addresses.
         destinations: Vec<Destination>,
     },
-    /// Refuses new calls from now on with 503 and unregisters; running ones go on.
+    /// Rejects new calls from now on with 503 and unregisters; calls in progress continue.
     Drain,
 }
 
 impl std::fmt::Debug for SipCommand {
-    /// Names the order and its dialog; never a password or a number.
+    /// Names the command and its dialog; never a password or a number.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (name, dialog) = match self {
             SipCommand::Invite { dialog, .. } => ("Invite", Some(dialog)),

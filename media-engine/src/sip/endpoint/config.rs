@@ -1,4 +1,4 @@
-//! What an endpoint is told at its start.
+//! Configuration of an endpoint, fixed at its start.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub struct EndpointConfig {
     pub domain: String,
     /// Value of User-Agent and Server headers.
     pub user_agent: String,
-    /// What peers are told instead of our own address, in Via and Contact.
+    /// Address given to peers in Via and Contact instead of our own.
     pub advertise: Option<Advertise>,
     /// Carriers: calls from these addresses need no password, and calls can be sent to them.
     pub trunks: Vec<Trunk>,
@@ -29,8 +29,8 @@ pub struct EndpointConfig {
     pub registration_expires: Duration,
     /// Shortest registration granted: less is refused with 423 (RFC 3261 section 10.3).
     pub registration_min: Duration,
-    /// How long an incoming call may stay unanswered, and an outgoing one without a final answer, before this
-    /// endpoint ends it by itself. A backstop behind the engine's own ring time-out.
+    /// How long an incoming call may stay unanswered, or an outgoing one without a final response, before this endpoint
+    /// ends it by itself. A backstop behind the engine's own ring time-out.
     pub unanswered: Duration,
     /// Bounds of everything that outside messages can make grow.
     pub limits: Limits,
@@ -39,7 +39,7 @@ pub struct EndpointConfig {
 }
 
 impl EndpointConfig {
-    /// The defaults for `domain`, with the caller's fresh `seed`.
+    /// Returns the defaults for `domain`, with the caller's fresh `seed`.
     pub fn new(domain: impl Into<String>, seed: [u8; 32]) -> EndpointConfig {
         EndpointConfig {
             domain: domain.into(),
@@ -57,17 +57,17 @@ impl EndpointConfig {
     }
 }
 
-/// The address under which peers reach us when it is not our own: that of a 1:1 NAT.
+/// The address under which peers reach us if it is not our own: that of a 1:1 NAT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertise {
-    /// Address or name; IPv6 in brackets.
+    /// Address or host name; IPv6 in brackets.
     pub host: String,
-    /// For UDP and TCP. `None`, and always for TLS and WebSockets: the port of the listener.
+    /// Port for UDP and TCP. `None`, and always for TLS and WebSockets: the port of the listener.
     pub port: Option<u16>,
 }
 
 impl Advertise {
-    /// `host:port` for messages on `flow`.
+    /// Returns `host:port` for messages on `flow`.
     pub(super) fn authority(&self, flow: &Flow) -> String {
         let port = self.port.filter(|_| !flow.transport.is_secure() && !flow.transport.is_websocket());
         format!("{}:{}", self.host, port.unwrap_or(flow.local.port()))
@@ -96,14 +96,14 @@ impl fmt::Display for Advertise {
     }
 }
 
-/// Upper bounds. What would exceed one is refused with 503 (or 403 for a user's own bounds) and counted.
+/// Upper bounds. A request that would exceed one is refused with 503 (or 403 for a user's own bounds) and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Client and server transactions together. Finished ones count until their timers end (32 s over UDP).
     pub transactions: usize,
-    /// Server transactions of one address, or of one /64 with IPv6; trunks have as many as there are.
+    /// Server transactions of one address, or of one /64 with IPv6; trunks are not bound by it.
     pub transactions_per_address: usize,
-    /// Calls' legs in any state.
+    /// Call legs in any state.
     pub dialogs: usize,
     /// Connections that we open.
     pub connections: usize,

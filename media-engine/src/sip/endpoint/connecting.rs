@@ -1,17 +1,17 @@
-//! Connections that we open: which there are, to whom, and what it means when one is gone.
+//! Connections that we open: which exist, who their peers are, and the consequences when one closes.
 //!
 //! ```text
-//!   flow_towards ─▶ a connection that we have, else a new flow and Connect, for the driver to open it
+//!   flow_towards ─▶ an existing connection, else a new flow and Connect, for the driver to open it
 //!   handle_flow_closed ─▶ forgotten; each request on it fails with 503 at once (RFC 3261 section 8.1.3.1)
 //! ```
 //!
-//! Invariants: a flow of ours is never reused nor mixed up with one of the driver's (its top bit says so); there are at most
-//! [`Limits::connections`](super::Limits::connections) at once: for one more the one goes that nothing needs and that was used
-//! the longest ago. UDP has no connections: requests above 1300 bytes stay on UDP,
-//! in fragments if need be, unless their destination asks for another transport (against RFC 3261 section 18.1.1, whose
-//! change to TCP fails at most carriers).
+//! Invariants: a flow of ours is never reused nor confused with one of the driver's (its top bit marks it). There are
+//! at most [`Limits::connections`](super::Limits::connections) at once; to open one more, the least recently used one
+//! that nothing needs is closed. UDP has no connections: requests above 1300 bytes stay on UDP, in fragments if need
+//! be, unless their destination asks for another transport (against RFC 3261 section 18.1.1, whose change to TCP fails
+//! at most carriers).
 //!
-//! Not here: sockets, TLS, what opening may take, when an idle connection is closed (`sip_io`).
+//! Not here: sockets, TLS, time limits for opening, closing of idle connections (`sip_io`).
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use super::{DialogId, Endpoint, SipOutput};
 use crate::sip::dialog::Dialog;
 use crate::sip::trunk::Destination;
 
-/// Whom a connection is to. Over TLS the name is what the peer's certificate must be for.
+/// The peer of a connection. Over TLS the certificate must be valid for the name.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Far {
     transport: Transport,
@@ -36,11 +36,11 @@ struct Far {
 pub(super) struct Connections {
     flows: HashMap<Far, Opened>,
     last: u64,
-    /// Uses of connections so far.
+    /// Number of uses of connections so far.
     uses: u64,
 }
 
-/// A connection and its last use, by its number among all uses.
+/// A connection and its last use, numbered among all uses.
 #[derive(Debug)]
 struct Opened {
     flow: Flow,
@@ -48,8 +48,8 @@ struct Opened {
 }
 
 impl Endpoint {
-    /// The flow by which requests go to `peer`; `None`: no listener has an address of its family, or there are too many
-    /// connections. Over TCP and TLS a flow without connection is told by `Connect`, before anything is sent on it.
+    /// Returns the flow by which requests go to `peer`; `None` if no listener has an address of its family, or if there
+    /// are too many connections. Over TCP and TLS a new flow is announced by `Connect` before anything is sent on it.
     pub(super) fn flow_towards(&mut self, transport: Transport, peer: SocketAddr, server_name: &str) -> Option<Flow> {
         match transport {
             Transport::Udp => return self.listener_towards(peer),
@@ -76,7 +76,7 @@ impl Endpoint {
         Some(flow)
     }
 
-    /// Gives up the connection that was used the longest ago among those that nothing needs; `false`: all are needed.
+    /// Closes the least recently used connection that nothing needs; returns `false` if all are needed.
     fn close_longest_idle(&mut self) -> bool {
         let mut oldest: Vec<(u64, FlowId)> =
             self.connections.flows.values().map(|opened| (opened.used, opened.flow.id)).collect();
@@ -87,7 +87,7 @@ impl Endpoint {
         true
     }
 
-    /// Whether the other end of a connection is no stranger: a trunk, a registered user, a party of a call.
+    /// Returns whether the peer of a connection is a trunk, a registered user or a party of a call, and not a stranger.
     pub fn is_flow_known(&self, flow: &Flow) -> bool {
         self.is_of_trunk(flow) || self.has_legs(flow.id) || self.registrar.has_flow(flow.id)
     }
@@ -96,7 +96,8 @@ impl Endpoint {
         self.attached.range((id, DialogId(0))..=(id, DialogId(u64::MAX))).next().is_some()
     }
 
-    /// The flow of a dialog's next request: a trunk's connection that is gone is replaced by another to the same place.
+    /// Returns the flow of a dialog's next request; a closed connection of a trunk is replaced by another one to the
+    /// same destination.
     pub(super) fn next_flow(&mut self, dialog: &Dialog) -> Flow {
         let flow = dialog.next_flow();
         let (true, Some(trunk)) = (flow.transport.is_reliable() && !self.may_be_open(flow.id), dialog.trunk) else {
@@ -105,7 +106,7 @@ impl Endpoint {
         let destinations = &self.trunk(trunk).destinations;
         let fits = |to: &&Destination| to.transport == flow.transport;
         let at = |address: SocketAddr| destinations.iter().filter(fits).find(|to| to.addresses.contains(&address));
-        // A connection that the peer had opened came from a port where nobody listens.
+        // The peer's port of a connection that it opened does not accept connections.
         let listens = |to: &Destination| to.addresses.iter().copied().find(|address| address.ip() == flow.peer.ip());
         let near = || destinations.iter().filter(fits).find_map(|to| Some((to, listens(to)?)));
         let Some((host, peer)) =
@@ -116,12 +117,12 @@ impl Endpoint {
         self.flow_towards(flow.transport, peer, &host).unwrap_or(flow)
     }
 
-    /// Whether a connection is not known to be gone.
+    /// Returns whether a connection is not known to have closed.
     fn may_be_open(&self, id: FlowId) -> bool {
         id != FlowId::GONE && (!id.is_outgoing() || self.connections.flows.values().any(|opened| opened.flow.id == id))
     }
 
-    /// Forgets a connection; what waited for an answer on it hears that none will come.
+    /// Forgets a connection; users of requests on it learn that no response will come.
     pub(super) fn connection_lost(&mut self, id: FlowId, now: Instant) {
         if id.is_outgoing() {
             self.connections.flows.retain(|_, opened| opened.flow.id != id);
@@ -132,8 +133,8 @@ impl Endpoint {
         self.registrations_lost(id, now);
     }
 
-    /// Whether anything needs a connection: a leg, an unanswered request, a registration of ours. The driver closes one of
-    /// ours that nothing has needed for long.
+    /// Returns whether a connection is needed by a leg, an unanswered request or a registration of ours. The driver
+    /// closes one of ours that has not been needed for long.
     pub fn is_flow_used(&self, id: FlowId) -> bool {
         self.has_legs(id)
             || self
@@ -141,6 +142,6 @@ impl Endpoint {
                 .clients_on(id)
                 .iter()
                 .any(|client| self.tables.client(*client).is_some_and(Client::is_unanswered))
-            || self.registrations.iter().any(|registration| registration.goes_by(id))
+            || self.registrations.iter().any(|registration| registration.uses_flow(id))
     }
 }

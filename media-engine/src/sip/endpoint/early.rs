@@ -1,12 +1,12 @@
-//! Early dialogs of our calls: each To tag in the provisional answers to one INVITE is a dialog of its own
-//! (RFC 3261 section 12.1.2), with its route set, target, RSeq and session description.
+//! Early dialogs of our calls: each To tag in the provisional responses to one INVITE is a dialog of its own (RFC 3261
+//! section 12.1.2), with its route set, target, RSeq and session description.
 //!
 //! ```text
-//!   18x ─▶ early dialog of its To tag ─┬─ Require: 100rel ─▶ PRACK        BYE ─▶ this early dialog alone is over
+//!   18x ─▶ early dialog of its To tag ─┬─ Require: 100rel ─▶ PRACK        BYE ─▶ only this early dialog ends
 //!                                      └─ news ─▶ Progress                2xx ─▶ the call's dialog
 //! ```
 //!
-//! Not here: provisional answers of ours (`reliable`), what becomes of the INVITE (`outgoing`).
+//! Not here: provisional responses of ours (`reliable`), the outcome of the INVITE (`outgoing`).
 //! Sources: RFC 3262 section 4, RFC 3311 section 5.
 
 use std::time::Instant;
@@ -25,7 +25,7 @@ use crate::sip::header::{Name, parse_digits};
 use crate::sip::message::{Message, Method};
 use crate::sip::write::RequestBuilder;
 
-/// Most early dialogs of one INVITE; provisional answers of further ones are counted and dropped.
+/// Most early dialogs of one INVITE; provisional responses of further ones are counted and dropped.
 const MAX_EARLY: usize = 16;
 
 /// The early dialogs of one INVITE.
@@ -34,19 +34,19 @@ pub(super) struct EarlyDialogs(Vec<Early>);
 
 pub(super) struct Early {
     pub(super) dialog: Dialog,
-    /// Its number among those of the call.
+    /// Number among the early dialogs of the call.
     pub(super) fork: u32,
     /// The callee's latest session description.
     pub(super) sdp: Option<String>,
-    /// Our answer to the callee's latest offer, when it has made one.
+    /// Our answer to the callee's latest offer, if it has made one.
     pub(super) said: Option<String>,
-    /// RSeq of the last reliable answer taken, and its PRACK.
+    /// RSeq of the last reliable response that was accepted, and its PRACK.
     acknowledged: Option<(u32, ClientId)>,
-    /// The answer to our offer came reliably: the callee may offer anew.
+    /// Whether the answer to our offer came reliably, so that the callee may make a new offer.
     pub(super) settled: bool,
 }
 
-/// How a provisional answer stands to those before it (RFC 3262 section 4).
+/// Position of a provisional response among the earlier ones (RFC 3262 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Unreliable,
@@ -56,11 +56,11 @@ enum Order {
 }
 
 impl EarlyDialogs {
-    /// Takes out the early dialog with this To tag.
+    /// Removes and returns the early dialog with this To tag.
     pub(super) fn take(&mut self, tag: &str) -> Option<Early> {
         let place = self.0.iter().position(|early| *early.dialog.remote_tag == *tag)?;
         let early = self.0.swap_remove(place);
-        // What is left stays as long as the INVITE's transaction lingers.
+        // The others stay as long as the INVITE's transaction lingers.
         self.0.shrink_to_fit();
         Some(early)
     }
@@ -69,7 +69,7 @@ impl EarlyDialogs {
         self.0.iter_mut().find(|early| early.dialog.is_of(request))
     }
 
-    /// Finds or makes the early dialog of a provisional answer; `None`: there are too many.
+    /// Finds or creates the early dialog of a provisional response; `None` if there are too many.
     fn of_answer(
         &mut self,
         calling: &mut Calling,
@@ -110,7 +110,7 @@ impl Early {
 }
 
 impl Endpoint {
-    /// A provisional answer beyond 100 to an INVITE that is still wanted.
+    /// Handles a provisional response other than 100 to an INVITE that is still wanted.
     pub(super) fn fork_progress(
         &mut self,
         fork: &mut Fork,
@@ -142,7 +142,7 @@ impl Endpoint {
         }
         let told = session_description(response).unwrap_or_default();
         let described = told.is_some();
-        // Once settled, further descriptions in answers mean nothing (RFC 3261 section 13.2.1).
+        // Once settled, further descriptions in responses have no meaning (RFC 3261 section 13.2.1).
         let sdp = told.filter(|sdp| !early.settled && early.sdp.as_ref() != Some(sdp));
         if let Some(sdp) = &sdp {
             early.sdp = Some(sdp.clone());
@@ -161,7 +161,7 @@ impl Endpoint {
         self.request_in_dialog(dialog, Method::Prack, ClientUser::Nobody, finish, now)
     }
 
-    /// A request of the callee before its answer.
+    /// Handles a request of the callee before its answer.
     pub(super) fn receive_early(
         &mut self,
         flow: &Flow,
@@ -204,7 +204,7 @@ impl Endpoint {
                 self.drop_early_offer(fork.dialog, client_id, Some(ended), now);
             }
             Method::Options => self.reply(flow, request, self.abilities(flow, request)),
-            // Our INVITE has no final answer yet (RFC 3261 section 14.2).
+            // Our INVITE has no final response yet (RFC 3261 section 14.2).
             Method::Invite => self.refuse(flow, request, 491, "invite_pending"),
             Method::Update | Method::Info => {
                 if let Some(why) = self.full_for(flow) {
@@ -223,7 +223,7 @@ impl Endpoint {
         }
     }
 
-    /// UPDATE of a callee (RFC 3311 section 5.2).
+    /// Handles an UPDATE of a callee (RFC 3311 section 5.2).
     fn early_update(
         &mut self,
         (client, id): (ClientId, DialogId),
@@ -241,7 +241,7 @@ impl Endpoint {
             return self.answer(flow, update, response.header("Allow", ALLOW).header("Supported", SUPPORTED), now);
         };
         let refusal = match self.legs.get(&id).map(|leg| &leg.state) {
-            // Our offer in the INVITE is not answered for certain.
+            // Our offer in the INVITE has no reliable answer yet.
             _ if !early.settled => Some((491, "early_offer")),
             Some(LegState::Calling(calling)) if calling.peer_offer.is_none() => None,
             _ => Some((500, "offer_pending")),
@@ -255,7 +255,7 @@ impl Endpoint {
         self.event(SipEvent::Reoffer { dialog: id, sdp });
     }
 
-    /// The engine answers (`Ok`) or refuses a callee's offer.
+    /// Sends the engine's answer (`Ok`) or refusal to a callee's offer.
     pub(super) fn answer_calling_offer(&mut self, id: DialogId, verdict: Result<String, u16>, now: Instant) {
         let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
         let Some(offer) = calling.peer_offer.take() else { return };
@@ -276,7 +276,7 @@ impl Endpoint {
         self.tables.client_put_back(client);
     }
 
-    /// An early dialog (or with `None` all of an INVITE) is over: its offer is not to be answered any more.
+    /// Drops the open offer of an early dialog that has ended (or with `None` of all early dialogs of an INVITE).
     pub(super) fn drop_early_offer(&mut self, id: DialogId, client: ClientId, fork: Option<u32>, now: Instant) {
         let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
         let over = |offer: &mut EarlyOffer| offer.client == client && fork.is_none_or(|fork| fork == offer.fork);
@@ -285,7 +285,8 @@ impl Endpoint {
         }
     }
 
-    /// The call is answered in the early dialog with this number: its open offer goes on, that of another one ends.
+    /// The call is answered in the early dialog with this number: its open offer is kept, that of any other one is
+    /// dropped.
     pub(super) fn keep_early_offer(
         &mut self,
         offer: Option<EarlyOffer>,

@@ -1,4 +1,4 @@
-//! How legs end: by either side, by time, by a lost connection. All ways lead through `dismantle`.
+//! The ends of legs: by either side, by time, by a lost connection. All of them lead through `dismantle`.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::sip::message::Method;
 use crate::sip::transaction::ClientInvite;
 
 impl Endpoint {
-    /// The engine hangs up or gives up, whatever the leg's state.
+    /// Hangs up or cancels for the engine, whatever the leg's state.
     pub(super) fn hang_up(&mut self, id: DialogId, reason: Option<String>, now: Instant) {
         let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.is_open()) else { return };
         match &mut leg.state {
@@ -39,7 +39,7 @@ impl Endpoint {
         }
     }
 
-    /// The peer no longer knows the dialog or does not answer (RFC 3261 section 12.2.1.2).
+    /// Ends a dialog that the peer no longer knows or in which it does not respond (RFC 3261 section 12.2.1.2).
     pub(super) fn dialog_is_dead(&mut self, id: DialogId, why: &'static str, now: Instant) {
         let Some(leg) = self.legs.get(&id).filter(|leg| matches!(leg.state, LegState::Talking(_))) else { return };
         let open = leg.is_open();
@@ -49,7 +49,7 @@ impl Endpoint {
         }
     }
 
-    /// A leg's own timer: a 2xx to be repeated or given up, or a call that nobody answered.
+    /// Handles a leg's own timer: a 2xx to repeat or give up, or a call that was not answered.
     pub(super) fn leg_timer(&mut self, id: DialogId, now: Instant) {
         let longest = self.config.timers.t2;
         let Some(leg) = self.legs.get_mut(&id) else { return };
@@ -81,11 +81,11 @@ impl Endpoint {
         let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(&id).map(|leg| &**leg) else { return };
         match talking.closing.clone() {
             Some(reason) => self.bye_and_drop(id, reason.as_deref(), now),
-            None => self.dialog_is_dead(id, "no ACK came", now),
+            None => self.dialog_is_dead(id, "no ACK was received", now),
         }
     }
 
-    /// The ACK has come: a hang-up that waited for it goes on.
+    /// Handles the ACK: a hang-up that waited for it is sent.
     pub(super) fn acknowledged(&mut self, id: DialogId, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         self.watch_acknowledgement(&mut leg, now);
@@ -99,13 +99,13 @@ impl Endpoint {
         }
     }
 
-    /// The connection that a leg hangs on is gone.
+    /// Handles the loss of a connection that carries a leg.
     pub(super) fn leg_lost_flow(&mut self, id: DialogId, flow: FlowId, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         leg.flows.retain(|known| *known != flow);
         self.attached.remove(&(flow, id));
         if let LegState::Calling(_) = &leg.state {
-            // Its INVITE there fails by itself (`connection_lost`): others may ring, or be tried next.
+            // Its INVITE there fails separately (`connection_lost`): others may ring, or be tried next.
             self.legs.insert(id, leg);
             return;
         }
@@ -122,7 +122,7 @@ impl Endpoint {
         }
         let open = leg.is_open();
         match &mut leg.state {
-            // A carrier's connections come and go; what is sent next opens another.
+            // A carrier's connections come and go; the next request opens another one.
             LegState::Talking(talking) if leg.trunk.is_some() && open => {
                 if talking.dialog.flow.id == flow {
                     talking.dialog.flow.id = FlowId::GONE;
@@ -139,8 +139,8 @@ impl Endpoint {
         }
     }
 
-    /// A user has registered a contact by `flow`: dialogs of that device go on there.
-    pub(super) fn device_back(&mut self, user: &str, contact: &str, flow: &Flow) {
+    /// Moves the dialogs of a device to `flow` after its user has registered the contact there.
+    pub(super) fn device_returned(&mut self, user: &str, contact: &str, flow: &Flow) {
         let unreachable: Vec<DialogId> = self.unreachable.iter().copied().collect();
         for id in unreachable {
             let Some(mut leg) = self.legs.remove(&id) else { continue };
@@ -157,7 +157,7 @@ impl Endpoint {
         }
     }
 
-    /// A leg has a connection again.
+    /// Reports that a leg has a connection again.
     pub(super) fn reachable(&mut self, leg: &mut Leg) {
         if std::mem::take(&mut leg.unreachable) {
             self.unreachable.remove(&leg.id);
@@ -185,7 +185,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes everything of a leg out of the tables; what it still waits for is answered or given up.
+    /// Removes everything of a leg from the tables; requests that it still waits for are answered or given up.
     pub(super) fn dismantle(&mut self, mut leg: Box<Leg>, now: Instant) {
         let timers = [&mut leg.timer, &mut leg.session_timer, &mut leg.offer_timer, &mut leg.refer_timer];
         for key in timers.into_iter().filter_map(Option::take) {
@@ -233,7 +233,7 @@ impl Endpoint {
         }
     }
 
-    /// An INVITE whose dialog is over need not be answered any more: it is forgotten after 64·T1.
+    /// Limits an INVITE whose dialog has ended and which need not be answered any more: it is forgotten after 64·T1.
     fn forget_soon(&mut self, id: ClientId, now: Instant) {
         let give_up = now + self.config.timers.give_up();
         let Some(mut client) = self.tables.client_take(id) else { return };
@@ -245,7 +245,7 @@ impl Endpoint {
         self.settle_client(client, Some(state), now);
     }
 
-    /// Notes the connection that a leg hangs on; UDP has none.
+    /// Records the connection that carries a leg; UDP has none.
     pub(super) fn attach(&mut self, leg: &mut Leg, flow: &Flow) {
         if flow.transport.is_reliable() && !leg.flows.contains(&flow.id) {
             leg.flows.push(flow.id);

@@ -1,4 +1,4 @@
-//! What the endpoint tells the engine and asks of its driver.
+//! Events for the engine, and actions for the driver of the endpoint.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -7,203 +7,204 @@ use super::command::{Cause, DialogId, ReferId, Replaces};
 use super::flow::{Flow, FlowId};
 use crate::sip::reason::Told;
 
-/// Who calls, as proven by address or password.
+/// Identity of a caller, proven by address or password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A trunk, by its address.
+    /// Name of a trunk, proven by its address.
     Trunk(String),
-    /// A user, by digest.
+    /// Name of a user, proven by digest authentication.
     User(String),
 }
 
-/// Something that the engine should know.
+/// An event for the engine.
 ///
-/// Every dialog ends with exactly one [`Ended`](SipEvent::Ended) or [`Failed`](SipEvent::Failed), also when the
-/// engine itself asked for the end; after it no event names that dialog.
+/// Every dialog ends with exactly one [`Ended`](SipEvent::Ended) or [`Failed`](SipEvent::Failed), also if the engine
+/// itself asked for the end; after it no event names that dialog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SipEvent {
-    /// A call comes in; 100 Trying has been sent.
+    /// A call arrives; 100 Trying has been sent.
     Incoming {
-        /// The new dialog (even).
+        /// Identity of the new dialog (even).
         dialog: DialogId,
-        /// Who calls.
+        /// The proven caller.
         from: Source,
-        /// User part of From, or of P-Asserted-Identity where the trunk's word is taken; a number as `+` and digits.
+        /// User part of From, or of P-Asserted-Identity if the trunk is trusted with it; a number as `+` and digits.
         from_user: String,
-        /// Display name of From.
+        /// Display name in From.
         from_display: Option<String>,
-        /// The caller wants not to be shown (RFC 3323).
+        /// Whether the caller asks to be hidden (RFC 3323).
         anonymous: bool,
-        /// The headers that its trunk's `pass_headers` names.
+        /// Headers that are named in the trunk's `pass_headers`.
         headers: Vec<(String, String)>,
         /// User part of the Request-URI: the number that was called.
         to_user: String,
-        /// What goes with INVITEs of ours that this one causes.
+        /// To be passed on in every outgoing INVITE that results from this one.
         cause: Cause,
-        /// Call-ID.
+        /// Call-ID of the call.
         call_id: String,
-        /// The offer; `None` when the caller wants ours.
+        /// The SDP offer; `None` if the caller wants us to make the offer.
         sdp: Option<String>,
-        /// The answered dialog whose place the caller wants (RFC 3891). It has shown that it knows that dialog; whether it
-        /// may have it is for the engine to say.
+        /// The answered dialog that the caller wants to take over (RFC 3891). The caller has proven that it knows the
+        /// dialog; the engine decides whether it may have it.
         replaces: Option<DialogId>,
     },
     /// An outgoing call rings or has early media.
     Progress {
-        /// The dialog.
+        /// The outgoing dialog.
         dialog: DialogId,
-        /// 101 to 199.
+        /// Status code, 101 to 199.
         status: u16,
-        /// The answer that starts or changes early media; `None`: nothing new.
+        /// The SDP answer that starts or changes early media; `None` if nothing changed.
         sdp: Option<String>,
-        /// Which early dialog of the call: several ring at once where a call is forked.
+        /// Number of the early dialog within the call: several ring at once if the call is forked.
         fork: u32,
     },
     /// An outgoing call was answered; the ACK has been sent.
     Answered {
-        /// The dialog.
+        /// The outgoing dialog.
         dialog: DialogId,
-        /// The answer.
+        /// The SDP answer.
         sdp: String,
-        /// Where the answer came from.
+        /// Address that the answer came from.
         remote: SocketAddr,
     },
-    /// An outgoing call ended before an answer.
+    /// An outgoing call ended before it was answered.
     Failed {
-        /// The dialog.
+        /// The outgoing dialog.
         dialog: DialogId,
-        /// Final status; 408 when nobody answered, 480 for a user without contacts, 503 when nothing could be sent,
+        /// Final status; 408 if the peer did not answer, 480 for a user without contacts, 503 if nothing could be sent,
         /// 487 after our own Cancel.
         status: u16,
-        /// The reason phrase.
+        /// Reason phrase of the final status.
         reason: String,
-        /// What the peer's refusal says besides; `None`: the endpoint failed the call by itself.
+        /// Details of the peer's refusal; `None`: the endpoint itself failed the call.
         told: Option<Box<Told>>,
     },
-    /// The peer offers a changed session (re-INVITE or UPDATE): answer by AcceptReinvite or RejectReinvite.
+    /// The peer offers a changed session (re-INVITE or UPDATE); reply with AcceptReinvite or RejectReinvite.
     Reoffer {
-        /// The dialog.
+        /// The answered dialog.
         dialog: DialogId,
-        /// The offer.
+        /// The SDP offer.
         sdp: String,
     },
-    /// The peer answered our re-INVITE, the one that keeps the session alive included, or an offer that a request without SDP had asked for; before our answer to the call,
-    /// the offer in our reliable provisional answer.
+    /// The peer answered our re-INVITE (including one that only keeps the session alive), or an offer of ours that it
+    /// had requested by an INVITE or re-INVITE without SDP; before our answer to the call, the offer in our reliable
+    /// provisional response.
     ReinviteAnswered {
-        /// The dialog.
+        /// The dialog of the offer.
         dialog: DialogId,
-        /// The answer.
+        /// The SDP answer.
         sdp: String,
     },
-    /// The peer refused our re-INVITE; the session goes on as it was. 491: it offers at the same time, and trying again did
-    /// not help or would offer what the peer's offer has outdated: make a new one.
+    /// The peer refused our re-INVITE; the session continues unchanged. 491: both sides offered at once, and a retry
+    /// failed too or would repeat an offer that the peer's own has made obsolete; make a new one.
     ReinviteFailed {
-        /// The dialog.
+        /// The answered dialog.
         dialog: DialogId,
-        /// Final status.
+        /// Final status of the re-INVITE.
         status: u16,
     },
-    /// An INFO request came within a dialog (DTMF by `application/dtmf-relay`).
+    /// An INFO request arrived within a dialog (DTMF by `application/dtmf-relay`).
     Info {
-        /// The dialog.
+        /// The dialog of the request.
         dialog: DialogId,
         /// Content-Type without parameters, in lower case.
         content_type: String,
-        /// The body.
+        /// Body of the request.
         body: String,
     },
-    /// The peer wants us to call somebody else in its place (REFER): answer by
-    /// [`SipCommand::ReferProgress`](super::SipCommand::ReferProgress), with a final status at the end.
+    /// The peer asks us to call another party in its place (REFER); reply with
+    /// [`SipCommand::ReferProgress`](super::SipCommand::ReferProgress), the last time with a final status.
     Referred {
-        /// The dialog.
+        /// The dialog that received the REFER.
         dialog: DialogId,
-        /// Which REFER of the dialog.
+        /// Number of the REFER within the dialog.
         refer: ReferId,
-        /// Whom to call: a SIP URI without headers.
+        /// Party to call: a SIP URI without headers.
         to: String,
         /// The dialog that the new call takes over at its target (attended transfer).
         replaces: Option<Replaces>,
-        /// That dialog, when it is an answered one of this endpoint.
+        /// The same dialog, if it is an answered one of this endpoint.
         replaced: Option<DialogId>,
-        /// Referred-By as it came.
+        /// Value of Referred-By as received.
         referred_by: Option<String>,
     },
-    /// How our REFER ended.
+    /// Our REFER has ended.
     ReferResult {
-        /// The dialog.
+        /// The dialog of the REFER.
         dialog: DialogId,
-        /// Final status of the call that the peer made, or of its refusal (405, 603); 408 when nobody answered, 491 while
-        /// another REFER is in progress, 500 when the peer stopped telling.
+        /// Final status of the call that the peer made, or of its refusal (405, 603); 408 if the peer did not answer,
+        /// 491 while another REFER is in progress, 500 if the peer stopped reporting.
         status: u16,
     },
-    /// The connection of a user's device is gone in mid-call. The dialog goes on when the device comes back by another one; until
-    /// then nothing reaches it, and the engine says how long it is waited for.
+    /// A user's device lost its connection in an answered call. The dialog continues if the device comes back by
+    /// another connection; until then nothing can be sent to it, and the engine decides how long to wait.
     Unreachable {
-        /// The dialog.
+        /// The dialog of the device.
         dialog: DialogId,
     },
-    /// The device has come back: by a request within the dialog, or by registering its contact anew.
+    /// The device has come back: by a request within the dialog, or by a new registration of its contact.
     Reachable {
-        /// The dialog.
+        /// The dialog of the device.
         dialog: DialogId,
     },
-    /// The dialog is over: BYE or CANCEL came, an ACK, a PRACK or a session's refresh never came, the flow was lost, or the
-    /// engine ended it.
+    /// The dialog has ended: the peer sent BYE or CANCEL, an ACK, a PRACK or a session refresh did not arrive, the flow
+    /// was lost, or the engine ended it.
     Ended {
-        /// The dialog.
+        /// The dialog that ended.
         dialog: DialogId,
-        /// The peer's Reason header.
+        /// Value of the peer's Reason header.
         reason: Option<String>,
-        /// In words why the endpoint gave the dialog up by itself; `None`: the peer or the engine ended it.
+        /// Why the endpoint itself ended the dialog, in words; `None`: the peer or the engine ended it.
         fault: Option<&'static str>,
     },
-    /// A user's contacts changed.
+    /// The contacts of a user changed.
     Registered {
-        /// The user.
+        /// SIP user name.
         user: String,
-        /// Contacts now; 0: not reachable.
+        /// Contacts now registered; 0: the user cannot be reached.
         contacts: usize,
     },
     /// A registration of our own was granted or refused.
     RegistrationState {
-        /// The trunk's name.
+        /// Name of the trunk.
         trunk: String,
-        /// SIP user name there.
+        /// SIP user name at the trunk.
         user: String,
-        /// Granted.
+        /// Whether the registration was granted.
         ok: bool,
-        /// Final status; 408 when nobody answered, 503 when nothing could be sent.
+        /// Final status; 408 if the trunk did not answer, 503 if nothing could be sent.
         status: u16,
     },
     /// An address of a trunk stopped answering, or answers again.
     TrunkHealth {
-        /// The trunk's name.
+        /// Name of the trunk.
         trunk: String,
-        /// The address.
+        /// The address concerned.
         address: SocketAddr,
-        /// Calls go there again; else it is set aside.
+        /// Whether calls go there again; otherwise it is set aside.
         healthy: bool,
-        /// In words.
+        /// The reason in words.
         why: String,
     },
-    /// An address failed to prove itself so often that its requests are not heard for a while.
+    /// An address failed to authenticate so often that its requests are ignored for a while.
     Scanner {
-        /// The address.
+        /// The silenced address.
         address: IpAddr,
-        /// For how long.
+        /// Period for which its requests are ignored.
         silence: Duration,
     },
-    /// A stranger or a message was refused; for counters and logs.
+    /// A message was refused; for counters and logs.
     Refused {
-        /// Who sent it.
+        /// Address of the sender.
         peer: SocketAddr,
-        /// Why, in one of a few fixed texts.
+        /// The reason, one of a few fixed texts.
         why: &'static str,
     },
 }
 
 impl SipEvent {
-    /// The dialog it is about, if it is about one.
+    /// Returns the dialog of the event, if it has one.
     pub fn dialog(&self) -> Option<DialogId> {
         match self {
             SipEvent::Incoming { dialog, .. }
@@ -228,27 +229,27 @@ impl SipEvent {
     }
 }
 
-/// What the driver does next.
+/// An action that the driver has to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SipOutput {
     /// Send one message.
     Transmit {
-        /// By this flow; for UDP, to `flow.peer`.
+        /// Flow that carries it; a UDP message goes to `flow.peer`.
         flow: Flow,
-        /// The whole message.
+        /// The whole encoded message.
         bytes: Vec<u8>,
     },
-    /// Tell the engine.
+    /// Pass an event to the engine.
     Event(SipEvent),
-    /// Open a connection to `flow.peer`; what is transmitted meanwhile waits for it. When it cannot be opened, and when it
-    /// ends, the endpoint wants to hear it by [`Endpoint::handle_flow_closed`](super::Endpoint::handle_flow_closed).
+    /// Open a connection to `flow.peer`; messages transmitted in the meantime wait for it. Report a failure to open it,
+    /// and its end, with [`Endpoint::handle_flow_closed`](super::Endpoint::handle_flow_closed).
     Connect {
-        /// TCP or TLS, with an id of its own.
+        /// TCP or TLS flow with its own id.
         flow: Flow,
-        /// Whom the certificate of a TLS peer must be for.
+        /// Name for which the certificate of a TLS peer must be valid.
         server_name: String,
     },
-    /// Close a connection of ours: it gives way to another.
+    /// Close a connection that we opened, to make room for another.
     CloseFlow(FlowId),
 }
 
@@ -265,9 +266,9 @@ pub struct Sizes {
     pub index_entries: usize,
     /// Armed timers of transactions and dialogs.
     pub timers: usize,
-    /// Registered contacts.
+    /// Registered contacts of all users.
     pub contacts: usize,
-    /// Valid passwords.
+    /// Valid passwords of all users.
     pub passwords: usize,
     /// Requests refused because a bound was reached, since the start.
     pub overflows: u64,

@@ -1,4 +1,4 @@
-//! Flows: where a message came from and where its answers go (RFC 5626 section 2).
+//! Flows: the path by which a message arrived and by which its responses leave (RFC 5626 section 2).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -8,24 +8,24 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub struct FlowId(pub u64);
 
 impl FlowId {
-    /// Set in flows that the endpoint names; the driver's own never come that far.
+    /// Set in flows that the endpoint names; the driver's own numbers never get that high.
     const OUTGOING: u64 = 1 << 63;
 
-    /// No connection: that of a dialog is gone, and its next request needs another. Neither the driver nor we name one so.
+    /// No connection: that of a dialog has closed, and its next request needs another one. No real flow has this id.
     pub(super) const GONE: FlowId = FlowId(0);
 
-    /// The `count`th connection that we open.
+    /// Returns the id of the `count`th connection that we open.
     pub(super) fn outgoing(count: u64) -> FlowId {
         FlowId(FlowId::OUTGOING | count)
     }
 
-    /// Whether it is a connection that we opened.
+    /// Returns whether it is a connection that we opened.
     pub fn is_outgoing(self) -> bool {
         self.0 & FlowId::OUTGOING != 0
     }
 }
 
-/// What carries the messages of a flow.
+/// Transport protocol of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// Datagrams; lossy, so requests and final answers are retransmitted.
@@ -41,22 +41,23 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Whether the transport itself delivers or fails: then nothing is retransmitted (RFC 3261 section 17).
+    /// Returns whether the transport either delivers or reports failure; then nothing is retransmitted (RFC 3261
+    /// section 17).
     pub fn is_reliable(self) -> bool {
         self != Transport::Udp
     }
 
-    /// Whether TLS protects it.
+    /// Returns whether TLS protects it.
     pub fn is_secure(self) -> bool {
         matches!(self, Transport::Tls | Transport::Wss)
     }
 
-    /// Whether the peer is a browser behind a WebSocket.
+    /// Returns whether the peer is a browser behind a WebSocket.
     pub fn is_websocket(self) -> bool {
         matches!(self, Transport::Ws | Transport::Wss)
     }
 
-    /// The word in a Via header (RFC 3261 section 20.42, RFC 7118 section 5.2).
+    /// Returns the transport's name in a Via header (RFC 3261 section 20.42, RFC 7118 section 5.2).
     pub fn via_token(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
@@ -67,7 +68,7 @@ impl Transport {
         }
     }
 
-    /// The value of a `transport` URI parameter; `None` for UDP, which is the default.
+    /// Returns the value of a `transport` URI parameter; `None` for UDP, which is the default.
     pub fn uri_parameter(self) -> Option<&'static str> {
         match self {
             Transport::Udp => None,
@@ -89,24 +90,25 @@ impl fmt::Display for Transport {
 /// For UDP the `id` is the listener's and `peer` is the datagram's source or destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// Connection or listener.
+    /// Id of the connection or UDP listener.
     pub id: FlowId,
-    /// What carries it.
+    /// Transport of the connection or listener.
     pub transport: Transport,
     /// Our address: written into Via and Contact.
     pub local: SocketAddr,
-    /// The peer's address.
+    /// Address of the peer.
     pub peer: SocketAddr,
 }
 
 impl Flow {
-    /// The same listener towards another peer. Only UDP flows have other peers; a connection stays itself.
+    /// Returns the same listener towards another peer. Only UDP flows have other peers; a connection is returned
+    /// unchanged.
     pub fn towards(self, peer: SocketAddr) -> Flow {
         if self.transport == Transport::Udp { Flow { peer, ..self } } else { self }
     }
 }
 
-/// One customer's addresses: an IPv4 address, the /64 of an IPv6 one (RFC 6177).
+/// Network of one customer: an IPv4 address, or the /64 of an IPv6 one (RFC 6177).
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {

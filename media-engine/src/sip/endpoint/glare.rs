@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   our re-INVITE ── 491 ──▶ waits 2.1 s to 4 s (the call is ours) or 0 to 2 s ──▶ re-INVITE again
-//!                                  └─ the peer's offer is agreed meanwhile ─▶ the engine hears 491
+//!                                  └─ the peer's offer is agreed meanwhile ─▶ 491 is reported to the engine
 //! ```
-//! The engine hears of a refusal only when trying again is of no use: then its offer is outdated, or was refused with
-//! 491 three times.
+//! A refusal is reported to the engine only if a retry would be useless: its offer is outdated, or was refused with 491
+//! three times.
 
 use std::time::{Duration, Instant};
 
@@ -19,31 +19,31 @@ use super::{Endpoint, Timeout};
 const MAX_TRIES: u8 = 3;
 
 impl OurOffer {
-    /// An offer of the engine.
+    /// Creates an offer of the engine.
     pub(super) fn of_engine(sdp: String) -> OurOffer {
         OurOffer { sdp, sent: None, tries: 0, refreshes: false }
     }
 
-    /// The present session, offered again to keep it alive.
+    /// Creates an offer that repeats the present session to keep it alive.
     pub(super) fn refresh(sdp: String) -> OurOffer {
         OurOffer { refreshes: true, ..OurOffer::of_engine(sdp) }
     }
 }
 
 impl Talking {
-    /// Whether an offer of ours could leave now.
+    /// Returns whether an offer of ours could be sent now.
     pub(super) fn may_offer(&self) -> bool {
         self.peer_offer.is_none() && self.our_offer.is_none() && self.unacknowledged.is_none()
     }
 
-    /// Whether our offer is under way.
+    /// Returns whether our offer has been sent and not answered.
     pub(super) fn has_offered(&self) -> bool {
         self.our_offer.as_ref().is_some_and(|offer| offer.sent.is_some())
     }
 }
 
 impl Endpoint {
-    /// 491: the offer waits for its next try, unless there have been enough.
+    /// Handles a 491: the offer waits for its next try, unless it was tried often enough.
     pub(super) fn offer_again_later(&mut self, id: DialogId, mut offer: OurOffer, now: Instant) {
         if offer.tries >= MAX_TRIES {
             return self.offer_failed(id, &offer, 491);
@@ -60,7 +60,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// The next try is due.
+    /// Sends the next try.
     pub(super) fn offer_timer(&mut self, id: DialogId, now: Instant) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.offer_timer = None;
@@ -81,7 +81,7 @@ impl Endpoint {
         self.send_offer(id, offer, now);
     }
 
-    /// The connection of our re-INVITE is gone: the session is as it was.
+    /// Handles the lost connection of our re-INVITE: the session stays unchanged.
     pub(super) fn offer_lost_flow(&mut self, id: DialogId, client: ClientId) {
         let ours = |offer: &mut OurOffer| offer.sent.is_some_and(|(sent, _)| sent == client);
         if let Some(offer) = self.talking(id).and_then(|talking| talking.our_offer.take_if(ours)) {
@@ -89,7 +89,7 @@ impl Endpoint {
         }
     }
 
-    /// The peer's offer was agreed while ours waited: ours was made for a session that is no more.
+    /// Handles an agreed offer of the peer while ours waited: ours was made for a session that no longer exists.
     pub(super) fn outdate_offer(&mut self, id: DialogId) {
         let waiting = self.talking(id).and_then(|talking| talking.our_offer.take_if(|offer| offer.sent.is_none()));
         if let Some(offer) = waiting {
@@ -97,7 +97,7 @@ impl Endpoint {
         }
     }
 
-    /// The engine hears of the refusal of its offer; a refresh is nobody's business.
+    /// Reports the refusal of an offer to the engine, unless it was only a refresh.
     pub(super) fn offer_failed(&mut self, id: DialogId, offer: &OurOffer, status: u16) {
         if !offer.refreshes {
             self.event(SipEvent::ReinviteFailed { dialog: id, status });

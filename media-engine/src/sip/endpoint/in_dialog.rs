@@ -1,4 +1,4 @@
-//! Requests within a call: ACK, BYE, INFO, OPTIONS. Handed on: re-INVITE and UPDATE to `offers`, PRACK to `reliable`,
+//! Requests within a call: ACK, BYE, INFO, OPTIONS. Passed on: re-INVITE and UPDATE to `offers`, PRACK to `reliable`,
 //! REFER and NOTIFY to `referring`.
 
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::command::DialogId;
 use super::event::SipEvent;
 use super::flow::Flow;
-use super::incoming::joined;
+use super::incoming::joined_values;
 use super::legs::{Leg, LegState};
 use super::requests::session_description;
 use super::tables::ClientUser;
@@ -15,7 +15,7 @@ use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
 
 impl Endpoint {
-    /// A request with a tag in To.
+    /// Handles a request with a tag in To.
     pub(super) fn receive_in_dialog(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>, now: Instant) {
         let tag = request.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let leg = match self.tags.get(tag).copied() {
@@ -46,7 +46,7 @@ impl Endpoint {
         if !open && method != Method::Bye {
             return self.refuse_in_dialog(flow, request, id, (481, "no_dialog"), now);
         }
-        self.moved(id, flow, request, method);
+        self.update_location(id, flow, request, method);
         match method {
             Method::Bye => self.receive_bye(flow, request, id, now),
             Method::Invite => self.receive_reinvite(flow, request, id, now),
@@ -61,8 +61,8 @@ impl Endpoint {
         }
     }
 
-    /// The peer may have moved: what we send next goes where its last message came from.
-    fn moved(&mut self, id: DialogId, flow: &Flow, request: &Message<'_>, method: Method<'_>) {
+    /// Updates the peer's location: later messages go to the source of its last one.
+    fn update_location(&mut self, id: DialogId, flow: &Flow, request: &Message<'_>, method: Method<'_>) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         let dialog = match &mut leg.state {
             LegState::Ringing(ringing) => Some(&mut ringing.dialog),
@@ -82,7 +82,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// ACK for a 2xx of ours.
+    /// Handles the ACK for a 2xx of ours.
     pub(super) fn receive_ack(&mut self, flow: &Flow, ack: &Message<'_>, now: Instant) {
         let tag = ack.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let Some(TagOwner::Leg(id)) = self.tags.get(tag).copied() else { return };
@@ -95,7 +95,7 @@ impl Endpoint {
         }
         let offered = talking.unacknowledged.take().is_some_and(|waiting| waiting.offered);
         let open = talking.closing.is_none();
-        self.moved(id, flow, ack, Method::Ack);
+        self.update_location(id, flow, ack, Method::Ack);
         self.acknowledged(id, now);
         if offered && open {
             match session_description(ack) {
@@ -107,7 +107,7 @@ impl Endpoint {
 
     fn receive_bye(&mut self, flow: &Flow, bye: &Message<'_>, id: DialogId, now: Instant) {
         self.answer(flow, bye, self.response(flow, bye, 200), now);
-        let reason = joined(bye, Name::Reason);
+        let reason = joined_values(bye, Name::Reason);
         let Some(leg) = self.legs.get(&id) else { return };
         if matches!(leg.state, LegState::Ringing(_)) {
             return self.end_ringing(id, 487, (reason, None), now);
@@ -134,7 +134,7 @@ impl Endpoint {
         }
     }
 
-    /// The engine sends INFO.
+    /// Sends an INFO of the engine.
     pub(super) fn send_info(&mut self, id: DialogId, content_type: &str, body: String, now: Instant) {
         if !self.has_room() {
             return;

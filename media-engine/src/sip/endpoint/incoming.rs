@@ -1,4 +1,4 @@
-//! Calls that come in: from INVITE to our answer.
+//! Incoming calls: from INVITE to our answer.
 
 use std::time::Instant;
 
@@ -20,27 +20,27 @@ use crate::sip::transaction::{Pace, Resend};
 use crate::sip::trunk::TrunkSettings;
 use crate::sip::write::{ResponseBuilder, ResponseHead};
 
-/// Longest user part of the called and of the calling address, in bytes once its escapes are undone.
+/// Longest user part of the called and of the calling address, in bytes after its escapes are decoded.
 const USER_MAX: usize = 256;
 
 /// A 2xx for an INVITE or re-INVITE.
 pub(super) struct Success<'d> {
     pub(super) server: ServerId,
-    /// The INVITE's number, which the ACK repeats.
+    /// CSeq number of the INVITE, which the ACK repeats.
     pub(super) cseq: u32,
     pub(super) dialog: &'d Dialog,
     pub(super) session: Option<SessionTimer>,
     pub(super) peer: PeerAbilities,
-    /// `None` when both sides know it from a reliable provisional answer (RFC 3262 section 5).
+    /// Session description; `None` if both sides know it from a reliable provisional response (RFC 3262 section 5).
     pub(super) sdp: Option<String>,
-    /// `sdp` is an offer: the ACK brings the answer.
+    /// Whether `sdp` is an offer, which the ACK answers.
     pub(super) offered: bool,
 }
 
 impl Endpoint {
-    /// An INVITE of a trunk or user.
+    /// Handles an INVITE of a trunk or user.
     pub(super) fn incoming_call(&mut self, flow: &Flow, invite: &Message<'_>, source: Source, now: Instant) {
-        // A user may be in need: the engine knows, and refuses the others.
+        // A user may dial an emergency number: the engine can tell, and refuses all other calls.
         if self.draining && matches!(source, Source::Trunk(_)) {
             return self.refuse(flow, invite, 503, "draining");
         }
@@ -50,14 +50,14 @@ impl Endpoint {
             Source::User(_) => None,
         };
         let (from_user, from_display) = caller(invite, trunk.map(|trunk| &self.trunk(trunk).settings));
-        if let Some((status, why)) = unfit(&to_user, 414).or(unfit(&from_user, 400)) {
+        if let Some((status, why)) = user_part_fault(&to_user, 414).or(user_part_fault(&from_user, 400)) {
             return self.refuse(flow, invite, status, why);
         }
         let sdp = match session_description(invite) {
             Ok(sdp) => sdp,
             Err(BadBody(status)) => return self.refuse(flow, invite, status, "body"),
         };
-        let replaces = match self.replaced(invite) {
+        let replaces = match self.dialog_to_replace(invite) {
             Ok(replaces) => replaces,
             Err((status, why)) => return self.refuse(flow, invite, status, why),
         };
@@ -69,7 +69,7 @@ impl Endpoint {
             Dialled::Number { number, .. } => number.as_str().to_owned(),
             Dialled::Uri { user, .. } => user,
         };
-        if self.has_come_back(invite, &to_user) {
+        if self.is_loop(invite, &to_user) {
             return self.refuse(flow, invite, 482, "loop");
         }
         let session = match self.session_proposal(invite) {
@@ -134,14 +134,14 @@ impl Endpoint {
         });
     }
 
-    /// Whether an INVITE of ours that a call to the same user part caused has led to this one (RFC 3261 section 16.3). One that
-    /// comes back for another number goes on until its hops are used up.
-    fn has_come_back(&self, invite: &Message<'_>, called: &str) -> bool {
+    /// Returns whether this INVITE is a loop: it results from an INVITE of ours that a call to the same user part
+    /// caused (RFC 3261 section 16.3). A call that comes back for another number continues until its hops are used up.
+    fn is_loop(&self, invite: &Message<'_>, called: &str) -> bool {
         let branches = invite.headers(Name::Via).filter_map(|via| Via::parse(via).ok()?.branch());
         branches.into_iter().any(|branch| self.tokens.is_branch_of(branch, called))
     }
 
-    /// The engine answers.
+    /// Answers the call for the engine.
     pub(super) fn accept(&mut self, id: DialogId, sdp: String, now: Instant) {
         let Some(ringing) = self.ringing(id) else { return };
         if ringing.holds_back() {
@@ -175,7 +175,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// Sends a 200 for an INVITE or re-INVITE; the leg repeats it until the ACK comes.
+    /// Sends a 200 for an INVITE or re-INVITE; the leg repeats it until the ACK arrives.
     pub(super) fn send_success(&mut self, success: Success<'_>, now: Instant) -> Option<Unacknowledged> {
         let Success { server, cseq, dialog, session, peer, sdp, offered } = success;
         let finish = |response: ResponseBuilder, head: &ResponseHead| {
@@ -196,14 +196,14 @@ impl Endpoint {
         Some(Unacknowledged { cseq, resend: Resend::start(now, &pace), reply, bytes, offered })
     }
 
-    /// Arms the leg's timer for the 2xx that waits for its ACK, or takes it away.
+    /// Arms the leg's timer for the 2xx that waits for its ACK, or cancels it.
     pub(super) fn watch_acknowledgement(&mut self, leg: &mut Leg, now: Instant) {
         let LegState::Talking(talking) = &leg.state else { return };
         let deadline = talking.unacknowledged.as_ref().map(|waiting| waiting.resend.deadline());
         self.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
     }
 
-    /// The engine refuses.
+    /// Rejects the call for the engine.
     pub(super) fn reject(
         &mut self,
         id: DialogId,
@@ -217,7 +217,8 @@ impl Endpoint {
         }
     }
 
-    /// Ends an unanswered incoming call with a final status. `reason`: the peer's; `fault`: why the endpoint does it by itself.
+    /// Ends an unanswered incoming call with a final status. `reason` comes from the peer; `fault` says why the
+    /// endpoint itself ends it.
     pub(super) fn end_ringing(
         &mut self,
         id: DialogId,
@@ -245,7 +246,7 @@ impl Endpoint {
         self.event(SipEvent::Ended { dialog: id, reason, fault });
     }
 
-    /// CANCEL of a transaction that we know (RFC 3261 section 9.2).
+    /// Handles the CANCEL of a transaction that we know (RFC 3261 section 9.2).
     pub(super) fn receive_cancel(&mut self, flow: &Flow, cancel: &Message<'_>, invite: ServerId, now: Instant) {
         let Some(server) = self.tables.server(invite) else { return };
         let (tag, dialog, pending) = (server.tag.clone(), server.dialog, server.head.is_some());
@@ -253,19 +254,20 @@ impl Endpoint {
             crate::sip::write::response_to(cancel, Some(flow.peer), 200, super::status::phrase(200), Some(&tag));
         self.reply(flow, cancel, response.header("Server", &self.config.user_agent));
         let Some(dialog) = dialog.filter(|_| pending) else { return };
-        let reason = joined(cancel, Name::Reason);
+        let reason = joined_values(cancel, Name::Reason);
         match self.legs.get(&dialog).map(|leg| &leg.state) {
             Some(LegState::Ringing(ringing)) if ringing.invite == invite => {
                 self.end_ringing(dialog, 487, (reason, None), now);
             }
-            // A cancelled re-INVITE: the session goes on as it was; the engine's answer comes too late and is ignored.
+            // A cancelled re-INVITE: the session stays unchanged; the engine's answer comes too late and is ignored.
             Some(LegState::Talking(_)) => self.withdraw_peer_offer(dialog, invite, now),
             _ => {}
         }
     }
 }
 
-/// User part and display name of who calls: by P-Asserted-Identity where the trunk's word is taken, else by From.
+/// Returns user part and display name of the caller: from P-Asserted-Identity if the trunk is trusted with it, else
+/// from From.
 fn caller(invite: &Message<'_>, trunk: Option<&TrunkSettings>) -> (String, Option<String>) {
     let asserted = invite.extension("P-Asserted-Identity").filter(|_| trunk.is_some_and(|trunk| trunk.assert_identity));
     let asserted = asserted
@@ -277,16 +279,17 @@ fn caller(invite: &Message<'_>, trunk: Option<&TrunkSettings>) -> (String, Optio
     (user, address.display_name().map(|name| name.into_owned()))
 }
 
-/// How to refuse a user part that is no name and no number: logs, rows and other telephones get it as it is.
-fn unfit(user: &str, too_long: u16) -> Option<(u16, &'static str)> {
+/// Returns how to refuse a user part that is neither a name nor a number: it would reach logs, database rows and other
+/// telephones unchanged.
+fn user_part_fault(user: &str, too_long: u16) -> Option<(u16, &'static str)> {
     if user.len() > USER_MAX {
         return Some((too_long, "long_user"));
     }
     user.chars().any(char::is_control).then_some((400, "control_character"))
 }
 
-/// All values of a header, as one line.
-pub(super) fn joined(message: &Message<'_>, name: Name) -> Option<String> {
+/// Returns all values of a header in one line.
+pub(super) fn joined_values(message: &Message<'_>, name: Name) -> Option<String> {
     let values: Vec<&str> = message.headers(name).collect();
     if values.is_empty() { None } else { Some(values.join(", ")) }
 }

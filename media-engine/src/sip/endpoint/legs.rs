@@ -1,11 +1,11 @@
-//! Call legs: what the engine knows as a dialog.
+//! Call legs: what the engine sees as dialogs.
 //!
 //! ```text
 //!   incoming: Ringing ──Accept──▶ Talking ──ACK──▶ (acknowledged) ──BYE──▶ gone
 //!   outgoing: Calling ──2xx────▶ Talking                           ──BYE──▶ gone
 //! ```
-//! A leg that the engine hangs up before the ACK has come stays, unseen by the engine, until it may send BYE
-//! (RFC 3261 section 15).
+//! A leg that the engine hangs up before the ACK has arrived is kept, unseen by the engine, until BYE may be sent (RFC
+//! 3261 section 15).
 
 use std::time::{Duration, Instant};
 
@@ -24,28 +24,28 @@ use crate::sip::wheel::TimerKey;
 pub(super) struct Leg {
     pub(super) id: DialogId,
     pub(super) state: LegState,
-    /// Unanswered calls: when to give up. Answered ones: when to send the 2xx again.
+    /// Unanswered calls: time to give up. Answered calls: next repeat of the 2xx.
     pub(super) timer: Option<TimerKey>,
     /// Session refresh or expiry (RFC 4028).
     pub(super) session_timer: Option<TimerKey>,
-    /// When an offer that met 491 is tried again.
+    /// Next try of an offer that met 491.
     pub(super) offer_timer: Option<TimerKey>,
-    /// When a REFER of ours is given up whose peer tells nothing.
+    /// Time at which a REFER of ours without progress reports is given up.
     pub(super) refer_timer: Option<TimerKey>,
-    /// Connections that it hangs on.
+    /// Connections that carry the leg.
     pub(super) flows: Vec<FlowId>,
-    /// The trunk whose call it is.
+    /// Trunk of the call, if it is one of a trunk.
     pub(super) trunk: Option<TrunkIndex>,
-    /// The user whose device it is: one that may come back by another connection.
+    /// User whose device this is, if it may come back by another connection.
     pub(super) user: Option<Box<str>>,
-    /// Its connection is gone, and it has not come back.
+    /// Whether its connection has closed and it has not come back.
     pub(super) unreachable: bool,
 }
 
 pub(super) enum LegState {
-    /// An incoming call that has no final answer.
+    /// An incoming call without final response.
     Ringing(Box<Ringing>),
-    /// An outgoing call that has no answer.
+    /// An outgoing call without answer.
     Calling(Calling),
     /// An answered call.
     Talking(Box<Talking>),
@@ -53,14 +53,14 @@ pub(super) enum LegState {
 
 pub(super) struct Ringing {
     pub(super) invite: ServerId,
-    /// Its number, which the ACK repeats.
+    /// CSeq number of the INVITE, which the ACK repeats.
     pub(super) cseq: u32,
     pub(super) dialog: Dialog,
-    /// The INVITE had no session description: our 2xx makes the offer.
+    /// Whether the INVITE had no session description, so that our 2xx makes the offer.
     pub(super) wants_offer: bool,
     pub(super) session: Option<SessionTimer>,
     pub(super) peer: PeerAbilities,
-    /// When this endpoint ends it by itself.
+    /// Time at which this endpoint ends the call by itself.
     pub(super) until: Instant,
     pub(super) reliable: Reliable,
     /// The peer's UPDATE or PRACK with an offer that waits for the engine.
@@ -73,11 +73,11 @@ pub(super) struct Calling {
     pub(super) forks: Vec<(ClientId, Flow)>,
     /// The best failure so far.
     pub(super) failure: Option<Failure>,
-    /// The last progress told, so that forks that ring together are told once.
+    /// Status of the last reported progress, so that forks that ring together are reported once.
     pub(super) progress: u16,
-    /// A trunk's call: what further places would be called with.
+    /// State of a trunk's call that may try further destinations.
     pub(super) attempts: Option<Box<Attempts>>,
-    /// Early dialogs so far, of all INVITEs together: their numbers.
+    /// Number of early dialogs so far, of all INVITEs together.
     pub(super) early_count: u32,
     /// The callee's UPDATE with an offer that waits for the engine.
     pub(super) peer_offer: Option<EarlyOffer>,
@@ -86,7 +86,7 @@ pub(super) struct Calling {
 /// An offer of a callee that has not answered yet.
 pub(super) struct EarlyOffer {
     pub(super) server: ServerId,
-    /// The INVITE and the number of the early dialog.
+    /// Transaction of the INVITE, and number of the early dialog.
     pub(super) client: ClientId,
     pub(super) fork: u32,
     pub(super) sdp: String,
@@ -94,35 +94,35 @@ pub(super) struct EarlyOffer {
 
 pub(super) struct Talking {
     pub(super) dialog: Dialog,
-    /// Our session description as it was last agreed: the offer when a re-INVITE asks for one.
+    /// Our session description as last agreed: the offer if a re-INVITE asks for one.
     pub(super) sdp: String,
     /// A 2xx of ours that waits for its ACK.
     pub(super) unacknowledged: Option<Unacknowledged>,
     /// The peer's request with an offer that waits for the engine.
     pub(super) peer_offer: Option<PeerOffer>,
-    /// Our re-INVITE, under way or to be tried again.
+    /// Our re-INVITE, sent or waiting for its next try.
     pub(super) our_offer: Option<OurOffer>,
     pub(super) session: Option<SessionTimer>,
     pub(super) refresh: Refresh,
     pub(super) peer: PeerAbilities,
-    /// A reliable provisional answer whose PRACK has not come.
+    /// A reliable provisional response whose PRACK has not arrived.
     pub(super) unpracked: Option<RAck>,
     /// The peer's REFER that the engine carries out.
     pub(super) referred: Option<Referred>,
-    /// Our REFER is in progress.
+    /// Whether a REFER of ours is in progress.
     pub(super) refers: bool,
-    /// The engine has hung up: BYE leaves with this Reason once the ACK has come.
+    /// Set if the engine has hung up: BYE with this Reason is sent once the ACK has arrived.
     pub(super) closing: Option<Option<String>>,
 }
 
 /// An offer of ours in a re-INVITE.
 pub(super) struct OurOffer {
     pub(super) sdp: String,
-    /// The re-INVITE and its number; `None` while it waits to be tried again after a 491.
+    /// Transaction and CSeq number of the re-INVITE; `None` while it waits for its next try after a 491.
     pub(super) sent: Option<(ClientId, u32)>,
     /// How often it was sent.
     pub(super) tries: u8,
-    /// It changes nothing and only keeps the session alive.
+    /// Whether it changes nothing and only keeps the session alive.
     pub(super) refreshes: bool,
 }
 
@@ -131,28 +131,28 @@ pub(super) struct Unacknowledged {
     pub(super) resend: Resend,
     pub(super) reply: Flow,
     pub(super) bytes: Vec<u8>,
-    /// The ACK carries the answer to our offer.
+    /// Whether the ACK carries the answer to our offer.
     pub(super) offered: bool,
 }
 
 pub(super) struct PeerOffer {
     pub(super) server: ServerId,
     pub(super) cseq: u32,
-    /// re-INVITE, whose answer waits for an ACK; else UPDATE.
+    /// Whether it is a re-INVITE, whose answer waits for an ACK, and not an UPDATE.
     pub(super) is_invite: bool,
     pub(super) session: Option<SessionTimer>,
 }
 
-/// How a place or a contact refused a call.
+/// A refusal of a call by a trunk destination or a contact.
 pub(super) struct Failure {
     pub(super) status: u16,
-    /// The reason phrase.
+    /// Reason phrase of the refusal.
     pub(super) reason: String,
-    /// What it said besides; `None`: nobody answered, or not even the request could be sent.
+    /// Further details of the refusal; `None` if there was no response, or not even the request could be sent.
     pub(super) told: Option<Box<Told>>,
 }
 
-/// What the peer has said of itself in Allow and Supported.
+/// Methods and extensions that the peer announced in Allow and Supported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PeerAbilities {
     pub(super) update: bool,
@@ -167,8 +167,9 @@ pub(super) struct SessionTimer {
 }
 
 impl SessionTimer {
-    /// When to act next: after a refresh halfway when the next one is ours, else when the session is as good as over
-    /// (RFC 4028 section 10). `refreshing`: our refresh is being sent, and half the interval has passed.
+    /// Returns the time until the next action after a refresh: half the interval if the next refresh is ours, else
+    /// shortly before the session expires (RFC 4028 section 10). `refreshing` is set if our refresh is being sent and
+    /// half the interval has passed.
     pub(super) fn delay(&self, refreshing: bool) -> Duration {
         let end = self.interval - (self.interval / 3).min(Duration::from_secs(32));
         match (self.we_refresh, refreshing) {
@@ -195,7 +196,7 @@ impl Leg {
         })
     }
 
-    /// Whether the engine still knows this leg.
+    /// Returns whether the engine still knows this leg.
     pub(super) fn is_open(&self) -> bool {
         !matches!(&self.state, LegState::Talking(talking) if talking.closing.is_some())
     }

@@ -11,16 +11,16 @@
 //!
 //! - A stranger costs nothing: until a request is known to come from a trunk, a user or a dialog, it is answered
 //!   without any state (RFC 3261 section 8.2.7).
-//! - What a call leaves behind ends by its timers alone: afterwards `sizes()` is what it was before the call.
-//! - Every dialog that the engine has heard of ends with exactly one `Failed` or `Ended`.
-//! - Everything that outside messages make grow has a bound in [`Limits`].
+//! - The state that a call leaves behind is removed by timers; after the last of them `sizes()` is what it was before
+//!   the call.
+//! - Every dialog that was announced to the engine ends with exactly one `Failed` or `Ended`.
+//! - Everything that messages from outside can make grow has a bound in [`Limits`].
 //!
-//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers, who may
-//! take over whose dialog (RFC 3891; a call of ours that still rings is not given to anybody).
+//! Not here: sockets, DNS and connections (`sip_io`), the content of session descriptions (`sdp`), routes of numbers,
+//! the decision who may take over a dialog (RFC 3891; an outgoing call that still rings cannot be taken over).
 //! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 3891, 4028, 4320, 4488, 5626, 6026, 7118.
 
 mod admission;
-mod again;
 mod challenging;
 mod client;
 mod command;
@@ -41,6 +41,7 @@ mod registering;
 mod registration;
 mod reliable;
 mod requests;
+mod retries;
 mod scanners;
 mod server;
 mod session;
@@ -71,13 +72,13 @@ pub use crate::sip::transaction::Timers;
 use crate::sip::uri::{escape_user, push_authority, push_number};
 use crate::sip::wheel::{TimerKey, TimerWheel};
 
-/// Methods served, as told in Allow.
+/// Methods served, as listed in Allow.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, REGISTER";
-/// Extensions served, as told in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3891, RFC 3327, RFC 5626).
+/// Extensions served, as listed in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3891, RFC 3327, RFC 5626).
 const SUPPORTED: &str = "100rel, timer, norefersub, replaces, path, outbound";
 const SDP: &str = "application/sdp";
 
-/// A SIP user agent for many calls, users and trunks at once. Not a socket in sight: `sip_io` drives it.
+/// A SIP user agent for many calls, users and trunks at once. It has no sockets: `sip_io` drives it.
 pub struct Endpoint {
     config: EndpointConfig,
     tokens: Tokens,
@@ -86,11 +87,11 @@ pub struct Endpoint {
     connections: connecting::Connections,
     tables: Tables,
     legs: Numbered<DialogId, Box<Leg>>,
-    /// Our tags of calls in progress.
+    /// Our local tags of calls in progress.
     tags: HashMap<Box<str>, TagOwner>,
-    /// Legs by the connection they hang on; UDP listeners are not listed.
+    /// Legs by the connection that carries them; UDP listeners are not listed.
     attached: BTreeSet<(FlowId, DialogId)>,
-    /// Legs whose devices may come back by another connection.
+    /// Legs whose device lost its connection and may come back by another one.
     unreachable: BTreeSet<DialogId>,
     wheel: TimerWheel<Timeout>,
     registrar: Registrar,
@@ -103,35 +104,35 @@ pub struct Endpoint {
     overflows: u64,
 }
 
-/// Where a request with one of our tags belongs.
+/// The owner of one of our tags, to which a request with that tag belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TagOwner {
     Leg(DialogId),
-    /// An INVITE of ours that is not answered yet.
+    /// An INVITE of ours that has no answer yet.
     Fork(ClientId),
 }
 
-/// Whose deadline has come.
+/// The owner of an expired timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timeout {
     Client(ClientId),
     Server(ServerId),
     Leg(DialogId),
     Session(DialogId),
-    /// An offer of ours is tried again.
+    /// Retry of an offer of ours.
     Offer(DialogId),
-    /// Nobody tells how a REFER of ours goes.
+    /// A REFER of ours whose progress the peer does not report.
     Refer(DialogId),
-    /// A registration of our own, by its place.
+    /// A registration of our own, by its index.
     Register(usize),
-    /// The place of a trunk that a call tries has been silent.
+    /// The trunk destination that a call is trying has not responded.
     Attempt(DialogId),
-    /// A trunk is to be asked whether it lives.
+    /// The next health probe of a trunk.
     Probe(TrunkIndex),
 }
 
 impl Endpoint {
-    /// An endpoint without listeners or users.
+    /// Creates an endpoint without listeners or users.
     pub fn new(mut config: EndpointConfig) -> Endpoint {
         Endpoint {
             trunks: std::mem::take(&mut config.trunks).into_iter().map(TrunkState::new).collect(),
@@ -156,20 +157,20 @@ impl Endpoint {
         }
     }
 
-    /// Announces a listener. Requests over UDP leave from the first UDP one of the target's address family; over TCP and TLS
-    /// its address is told to peers as ours.
+    /// Announces a listener. UDP requests leave from the first UDP listener of the target's address family; over TCP
+    /// and TLS the listener's address is the one that peers are given as ours.
     pub fn listener(&mut self, flow: Flow) {
         self.listeners.retain(|known| known.id != flow.id);
         self.listeners.push(flow);
     }
 
-    /// Takes one whole SIP message, or a keep-alive, that came by `flow`. Whatever it holds, it never panics.
+    /// Takes one whole SIP message or keep-alive that arrived by `flow`. No content makes it panic.
     pub fn handle_message(&mut self, flow: &Flow, bytes: &[u8], now: Instant) {
         self.receive(flow, bytes, now);
     }
 
-    /// A connection is gone, or could not be opened: its registrations go, and its requests fail with 503. Its dialogs end, but
-    /// for answered ones of users' devices, which may come back.
+    /// Reports that a connection has closed or could not be opened. Its registrations are removed and its requests fail
+    /// with 503. Its dialogs end, except answered ones of users' devices, which may come back.
     pub fn handle_flow_closed(&mut self, flow: FlowId, now: Instant) {
         self.listeners.retain(|listener| listener.id != flow);
         let range = (flow, DialogId(0))..=(flow, DialogId(u64::MAX));
@@ -183,7 +184,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes an order of the engine.
+    /// Executes a command of the engine.
     pub fn handle_command(&mut self, command: SipCommand, now: Instant) {
         match command {
             SipCommand::Invite {
@@ -248,7 +249,7 @@ impl Endpoint {
         }
     }
 
-    /// Does what is due at `now`.
+    /// Runs everything that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timeout) = self.wheel.expire(now) {
             match timeout {
@@ -268,7 +269,7 @@ impl Endpoint {
         }
     }
 
-    /// The next thing for the driver to do; call until `None` after each `handle_*`.
+    /// Returns the next action for the driver; call it until `None` after each `handle_*`.
     pub fn poll_output(&mut self) -> Option<SipOutput> {
         let output = self.outputs.pop_front();
         if self.outputs.is_empty() && self.outputs.capacity() > 4096 {
@@ -277,12 +278,12 @@ impl Endpoint {
         output
     }
 
-    /// When [`Endpoint::handle_timeout`] is to be called next. It may find nothing to do then.
+    /// Returns the time of the next [`Endpoint::handle_timeout`] call. Nothing may be due then.
     pub fn poll_timeout(&self) -> Option<Instant> {
         [self.wheel.next(), self.registrar.next()].into_iter().flatten().min()
     }
 
-    /// How much is held now. Counting the registrar's part takes time that grows with its users.
+    /// Returns how much is held now. Counting the registrar's part takes time that grows with its users.
     pub fn sizes(&self) -> Sizes {
         Sizes {
             server_transactions: self.tables.server_count(),
@@ -296,7 +297,7 @@ impl Endpoint {
         }
     }
 
-    /// Whose INVITE or dialog has this tag of ours.
+    /// Returns the dialog of the INVITE or call that has this tag of ours.
     pub fn dialog_of_tag(&self, tag: &str) -> Option<DialogId> {
         match *self.tags.get(tag)? {
             TagOwner::Leg(dialog) => Some(dialog),
@@ -307,14 +308,14 @@ impl Endpoint {
         }
     }
 
-    /// Whether no transaction, dialog or output is left. Registrations and passwords do not count.
+    /// Returns whether no transaction, dialog or output is left. Registrations and passwords do not count.
     pub fn is_idle(&self) -> bool {
         self.outputs.is_empty()
             && self.legs.is_empty()
             && self.tables.server_count() + self.tables.client_count() + self.wheel.len() == 0
     }
 
-    /// Steps of timers and tables so far: unlike time, the same on every machine.
+    /// Steps of timers and tables so far: unlike time, the same number on every machine.
     #[cfg(test)]
     fn steps(&self) -> u64 {
         self.wheel.steps + self.tables.steps
@@ -328,7 +329,7 @@ impl Endpoint {
         self.outputs.push_back(SipOutput::Transmit { flow, bytes });
     }
 
-    fn refused(&mut self, flow: &Flow, why: &'static str) {
+    fn report_refused(&mut self, flow: &Flow, why: &'static str) {
         self.event(SipEvent::Refused { peer: flow.peer, why });
     }
 
@@ -336,7 +337,7 @@ impl Endpoint {
         Pace { timers: self.config.timers, reliable: flow.transport.is_reliable() }
     }
 
-    /// Whether one more transaction fits; counts when not.
+    /// Returns whether one more transaction fits; a refusal is counted.
     fn has_room(&mut self) -> bool {
         let fits = self.tables.client_count() + self.tables.server_count() < self.config.limits.transactions;
         if !fits {
@@ -345,7 +346,7 @@ impl Endpoint {
         fits
     }
 
-    /// Why a peer may start no further transaction by `flow`, when it may not; counts then.
+    /// Returns why a peer may start no further transaction by `flow`, or `None` if it may; a refusal is counted.
     fn full_for(&mut self, flow: &Flow) -> Option<&'static str> {
         let share = self.tables.server_count_of(flow.peer.ip());
         if share >= self.config.limits.transactions_per_address && !self.is_of_trunk(flow) {
@@ -355,7 +356,7 @@ impl Endpoint {
         (!self.has_room()).then_some("full")
     }
 
-    /// Whether one more leg fits; counts when not.
+    /// Returns whether one more leg fits; a refusal is counted.
     fn has_room_for_leg(&mut self) -> bool {
         let fits = self.legs.len() < self.config.limits.dialogs;
         if !fits {
@@ -364,7 +365,7 @@ impl Endpoint {
         fits
     }
 
-    /// Moves a timer to `deadline`, or takes it away.
+    /// Moves a timer to `deadline`, or cancels it for `None`.
     fn rearm(&mut self, timer: &mut Option<TimerKey>, deadline: Option<Instant>, now: Instant, timeout: Timeout) {
         if let Some(key) = timer.take() {
             self.wheel.cancel(key);
@@ -376,7 +377,7 @@ impl Endpoint {
         self.rearm(timer, Some(now + delay), now, timeout);
     }
 
-    /// A Via value for a request of ours.
+    /// Returns the Via value for a request of ours.
     fn via(&self, flow: &Flow, branch: &str) -> String {
         let mut via = String::with_capacity(96);
         via.extend(["SIP/2.0/", flow.transport.via_token(), " "]);
@@ -391,7 +392,7 @@ impl Endpoint {
         via
     }
 
-    /// Our Contact value for messages that leave by `flow`.
+    /// Returns our Contact value for messages that leave by `flow`.
     fn contact(&self, flow: &Flow, user: &str) -> String {
         let user = if user.is_empty() { "tandem" } else { user };
         let mut contact = String::with_capacity(64);

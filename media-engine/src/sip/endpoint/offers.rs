@@ -1,9 +1,8 @@
 //! Changed sessions: re-INVITE and UPDATE, ours and the peer's (RFC 3261 section 14, RFC 3311).
 //!
-//! One offer at a time: while one is open in either direction the peer gets 491, and the engine hears 491 of its own.
-//! An offer of ours that the peer refuses with 491 is tried again (`glare`).
-//! A re-INVITE without a session description is answered with the one last agreed, as an offer; its answer comes in
-//! the ACK.
+//! Only one offer is open at a time: meanwhile the peer gets 491 for another one, and so does the engine for its own.
+//! An offer of ours that the peer refuses with 491 is tried again (`glare`). A re-INVITE without a session description
+//! is answered with the one last agreed, as an offer; its answer comes in the ACK.
 
 use std::time::Instant;
 
@@ -22,11 +21,11 @@ use crate::sip::message::{Message, Method};
 use crate::sip::transaction::StatusClass;
 use crate::sip::write::{RequestBuilder, ResponseBuilder, ResponseHead};
 
-/// A session description, when there is one, and the session timer that comes with it.
+/// A session description, if there is one, and the session timer that comes with it.
 type Offer = (Option<String>, Option<SessionTimer>);
 
 impl Endpoint {
-    /// A re-INVITE, its CSeq in order.
+    /// Handles a re-INVITE whose CSeq is in order.
     pub(super) fn receive_reinvite(&mut self, flow: &Flow, invite: &Message<'_>, id: DialogId, now: Instant) {
         let talking = match self.legs.get(&id).map(|leg| &leg.state) {
             Some(LegState::Talking(talking)) => talking,
@@ -60,7 +59,7 @@ impl Endpoint {
         }
     }
 
-    /// An UPDATE, its CSeq in order: a new offer, or a sign of life.
+    /// Handles an UPDATE whose CSeq is in order: a new offer, or a session refresh.
     pub(super) fn receive_update(&mut self, flow: &Flow, update: &Message<'_>, id: DialogId, now: Instant) {
         if let Some(why) = self.full_for(flow) {
             return self.refuse(flow, update, 503, why);
@@ -92,7 +91,7 @@ impl Endpoint {
         self.event(SipEvent::Reoffer { dialog: id, sdp });
     }
 
-    /// What a request proposes, or the refusal it deserves.
+    /// Returns the proposal of a request, or the status and label of its refusal.
     fn offer_of(&self, request: &Message<'_>) -> Result<Offer, (u16, &'static str)> {
         let session = match self.session_proposal(request) {
             Proposal::None => None,
@@ -105,7 +104,7 @@ impl Endpoint {
         }
     }
 
-    /// The engine answers the peer's offer.
+    /// Sends the engine's answer to the peer's offer.
     pub(super) fn accept_reinvite(&mut self, id: DialogId, sdp: String, now: Instant) {
         match self.legs.get(&id).map(|leg| &leg.state) {
             Some(LegState::Ringing(_)) => self.answer_ringing_offer(id, Ok(sdp), now),
@@ -151,7 +150,7 @@ impl Endpoint {
         }
     }
 
-    /// The engine refuses the peer's offer.
+    /// Refuses the peer's offer for the engine.
     pub(super) fn reject_reinvite(&mut self, id: DialogId, status: u16, now: Instant) {
         let status = if (400..700).contains(&status) { status } else { 488 };
         match self.legs.get(&id).map(|leg| &leg.state) {
@@ -163,7 +162,7 @@ impl Endpoint {
         self.respond(offer.server, status, None, |response, _| response, now);
     }
 
-    /// The peer cancels its re-INVITE.
+    /// Drops the offer of a re-INVITE that the peer has cancelled.
     pub(super) fn withdraw_peer_offer(&mut self, id: DialogId, server: ServerId, now: Instant) {
         let Some(talking) = self.talking(id) else { return };
         if talking.peer_offer.as_ref().is_some_and(|offer| offer.server == server) {
@@ -172,7 +171,7 @@ impl Endpoint {
         }
     }
 
-    /// The engine offers.
+    /// Sends an offer of the engine.
     pub(super) fn reinvite(&mut self, id: DialogId, sdp: String, now: Instant) {
         let Some(leg) = self.legs.get(&id).filter(|leg| leg.is_open()) else { return };
         let LegState::Talking(talking) = &leg.state else {
@@ -187,7 +186,7 @@ impl Endpoint {
         self.send_offer(id, OurOffer::of_engine(sdp), now);
     }
 
-    /// Sends a re-INVITE; it refreshes the session too.
+    /// Sends a re-INVITE, which also refreshes the session.
     pub(super) fn send_offer(&mut self, id: DialogId, mut offer: OurOffer, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
@@ -206,7 +205,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// An answer to our re-INVITE.
+    /// Handles a response to our re-INVITE.
     pub(super) fn reinvite_answer(
         &mut self,
         id: DialogId,
@@ -237,7 +236,7 @@ impl Endpoint {
             (StatusClass::Success, Some(sdp)) => {
                 let session = self.session_of_answer(response);
                 self.session_refreshed(id, session, now);
-                // Also to a refresh: the peer may answer with other media than before.
+                // Reported for a refresh too: the peer may answer with other media than before.
                 self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
                 if let Some(talking) = self.talking(id) {
                     talking.sdp = offer.sdp;
@@ -255,14 +254,14 @@ impl Endpoint {
         }
     }
 
-    /// A 2xx for a re-INVITE whose dialog is over: it is acknowledged, so that the peer comes to rest.
+    /// Acknowledges a 2xx for a re-INVITE whose dialog has ended, so that the peer stops repeating it.
     pub(super) fn late_reinvite_answer(&mut self, flow: &Flow, response: &Message<'_>, proofs: &[Proof]) {
         let local = response.header(crate::sip::header::Name::From).unwrap_or_default();
         let dialog = Dialog::uac(response, local, *flow, "");
         self.send_ack(&dialog, dialog.local_cseq, proofs);
     }
 
-    /// The state of an answered call.
+    /// Returns the state of an answered call.
     pub(super) fn talking(&mut self, id: DialogId) -> Option<&mut Talking> {
         match self.legs.get_mut(&id).map(|leg| &mut **leg) {
             Some(Leg { state: LegState::Talking(talking), .. }) => Some(talking),

@@ -1,4 +1,4 @@
-//! Calls that go out: from the engine's order to the first answer.
+//! Outgoing calls: from the engine's command to the first answer.
 //!
 //! ```text
 //!   Invite ─▶ one INVITE for each contact (a fork, with a Call-ID of its own)
@@ -33,52 +33,52 @@ use crate::sip::trunk::TrunkSettings;
 use crate::sip::uri::{Uri, escape_user};
 use crate::sip::write::RequestBuilder;
 
-/// What the engine wants to call with.
+/// An outgoing call as the engine ordered it.
 pub(super) struct Call {
     pub(super) dialog: DialogId,
     pub(super) from_user: Option<String>,
     pub(super) from_display: Option<String>,
-    /// The caller is not to be shown (RFC 3323): only asserted to the trunk.
+    /// Whether the caller is hidden (RFC 3323): it is asserted only to the trunk.
     pub(super) anonymous: bool,
     pub(super) cause: Cause,
     pub(super) headers: Vec<(String, String)>,
     pub(super) sdp: String,
-    /// For peers that are reached over IPv6.
+    /// Offer for peers that are reached over IPv6.
     pub(super) sdp_v6: Option<String>,
-    /// For contacts behind a WebSocket: browsers.
+    /// Offer for contacts behind a WebSocket: browsers.
     pub(super) webrtc_sdp: Option<String>,
 }
 
 impl Call {
-    /// What is offered to whom this flow leads to.
+    /// Returns the offer for the peer of this flow.
     fn offer(&self, flow: &Flow) -> &str {
         let browser = self.webrtc_sdp.as_ref().filter(|_| flow.transport.is_websocket());
-        // An IPv4 address that is written as an IPv6 one is an IPv4 address.
+        // An IPv4-mapped IPv6 address is an IPv4 address.
         let v6 = self.sdp_v6.as_ref().filter(|_| flow.peer.ip().to_canonical().is_ipv6());
         browser.or(v6).unwrap_or(&self.sdp)
     }
 }
 
-/// One place to call.
+/// One destination to call.
 pub(super) struct Goal {
     pub(super) uri: String,
     pub(super) to: String,
     pub(super) flow: Flow,
     pub(super) routes: Vec<String>,
-    /// Of a trunk.
+    /// The trunk destination, if it is one.
     pub(super) place: Option<Place>,
 }
 
-/// Who calls.
+/// Identity of the caller.
 struct Identity {
-    /// From, with our tag.
+    /// Value of From, with our tag.
     local: String,
-    /// P-Asserted-Identity.
+    /// Value of P-Asserted-Identity.
     asserted: Option<String>,
 }
 
-/// Told to forks that are cancelled because another one was answered: a phone that knows it does not count the call among those that
-/// it missed (RFC 3326 section 3.1).
+/// Reason for forks that are cancelled because another one was answered: a phone that supports it does not list the
+/// call among missed ones (RFC 3326 section 3.1).
 const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
 /// Headers that the endpoint writes itself.
@@ -141,7 +141,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// Where to call at once; a trunk's places are tried one after the other (`trunking`).
+    /// Returns the destinations to call at once; a trunk's destinations are tried one after the other (`trunking`).
     fn goals(&mut self, target: &Target) -> Result<Vec<Goal>, (u16, &'static str)> {
         match target {
             Target::Trunk { .. } | Target::Emergency { .. } => Ok(Vec::new()),
@@ -169,7 +169,7 @@ impl Endpoint {
         }
     }
 
-    /// A UDP listener from which `peer` can be reached.
+    /// Returns a UDP listener from which `peer` can be reached.
     pub(super) fn listener_towards(&self, peer: SocketAddr) -> Option<Flow> {
         let fits = |flow: &&Flow| flow.transport == Transport::Udp && flow.local.is_ipv4() == peer.is_ipv4();
         self.listeners.iter().find(fits).map(|flow| flow.towards(peer))
@@ -228,7 +228,7 @@ impl Endpoint {
         client
     }
 
-    /// Who calls, as a destination is to see it (RFC 3261 section 8.1.1.3, RFC 3323, RFC 3325).
+    /// Returns the caller's identity as shown to a destination (RFC 3261 section 8.1.1.3, RFC 3323, RFC 3325).
     fn identity(&self, call: &Call, place: Option<&Place>, local_tag: &str) -> Identity {
         let trunk = place.map(|place| (place, &self.trunk(place.trunk).settings));
         let own = || trunk.and_then(|(_, trunk)| trunk.own_number());
@@ -252,7 +252,7 @@ impl Endpoint {
         Identity { local, asserted }
     }
 
-    /// An answer to the INVITE of a fork.
+    /// Handles a response to the INVITE of a fork.
     pub(super) fn fork_answer(
         &mut self,
         client: &mut Client,
@@ -277,7 +277,7 @@ impl Endpoint {
                 let reason = if reason.is_empty() { phrase(status) } else { reason };
                 self.drop_early_offer(fork.dialog, client.id, None, now);
                 let reason = reason.to_owned();
-                if self.call_again(client, response, status, now) {
+                if self.retry_call(client, response, status, now) {
                     return;
                 }
                 self.fork_failed(client, (status, reason), Some(Box::new(Told::of(response))), now);
@@ -303,7 +303,7 @@ impl Endpoint {
         };
         let answer = answer.or_else(|| early.as_ref()?.sdp.clone());
         if let Some(early) = &early {
-            dialog.goes_on_from(&early.dialog);
+            dialog.continue_from(&early.dialog);
         }
         dialog.trunk = fork.place.as_ref().map(|place| place.trunk);
         if fork.abandoned || !calling {
@@ -319,7 +319,8 @@ impl Endpoint {
             return self.event(SipEvent::Failed { dialog: fork.dialog, status: 488, reason, told: None });
         };
         self.leave_forks(&mut leg, client.id, now);
-        // Unless an offer of the callee's was answered meanwhile, the last word is our offer, which is still in the INVITE.
+        // Our last session description is the offer in the INVITE, unless an offer of the callee was answered
+        // meanwhile.
         let said = early.as_mut().and_then(|early| early.said.take());
         let said = said.unwrap_or_else(|| String::from_utf8_lossy(body_of(&client.bytes)).into_owned());
         let peer = PeerAbilities::of(response);
@@ -351,7 +352,8 @@ impl Endpoint {
         self.legs.insert(leg.id, leg);
     }
 
-    /// One fork has failed; the call fails with the last one, or at once when the callee refused everywhere (6xx).
+    /// Handles the failure of a fork; the call fails with the last one, or at once if the callee declines everywhere
+    /// (6xx).
     pub(super) fn fork_failed(
         &mut self,
         client: &mut Client,
@@ -373,7 +375,7 @@ impl Endpoint {
             calling.failure = Some(Failure { status, reason, told });
         }
         let over = calling.forks.is_empty() || status >= 600;
-        // Who has rung once is not rung again.
+        // A callee that has rung once is not called again.
         let rang = calling.progress >= 180;
         let elsewhere = over && is_worth_another_place(status) && !(rang && matches!(status, 408 | 480));
         let id = leg.id;
@@ -383,7 +385,7 @@ impl Endpoint {
         }
     }
 
-    /// A call has failed everywhere.
+    /// Handles the failure of a call at all destinations.
     pub(super) fn call_failed(&mut self, id: DialogId, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         let failure = match &mut leg.state {
@@ -401,7 +403,7 @@ impl Endpoint {
         self.event(SipEvent::Failed { dialog: id, status, reason, told });
     }
 
-    /// Gives up all forks of a call but `kept`, which was answered.
+    /// Gives up all forks of a call except `kept`, which was answered.
     pub(super) fn leave_forks(&mut self, leg: &mut Leg, kept: ClientId, now: Instant) {
         let LegState::Calling(calling) = &mut leg.state else { return };
         let forks = std::mem::take(&mut calling.forks);
@@ -417,7 +419,7 @@ impl Endpoint {
         }
     }
 
-    /// What a fork's CANCEL tells as its reason, should one be sent.
+    /// Sets the Reason of a fork's CANCEL, should one be sent.
     pub(super) fn note_cancel_reason(&mut self, id: ClientId, reason: Option<&str>) {
         let Some(mut client) = self.tables.client_take(id) else { return };
         if let ClientUser::Fork(fork) = &mut client.user {
@@ -438,7 +440,7 @@ impl Endpoint {
         self.tables.client_put_back(client);
     }
 
-    /// Sends CANCEL once, while there is something to cancel.
+    /// Sends CANCEL once, if there is something to cancel.
     fn cancel_fork(&mut self, client: &mut Client, now: Instant) {
         let waiting = matches!(client.state, ClientState::Invite(ClientInvite::Calling(_) | ClientInvite::Proceeding));
         let ClientUser::Fork(fork) = &mut client.user else { return };
@@ -448,7 +450,7 @@ impl Endpoint {
         }
     }
 
-    /// A 2xx for an INVITE that is long forgotten, or for one whose dialog goes on.
+    /// Handles a 2xx for an INVITE that was forgotten, or for one whose dialog continues.
     pub(super) fn late_answer(&mut self, flow: &Flow, response: &Message<'_>, now: Instant) {
         let Ok(from) = response.from() else { return };
         let (tag, call_id) = (from.tag().unwrap_or_default(), response.call_id().unwrap_or_default());
@@ -473,7 +475,8 @@ impl Endpoint {
         }
     }
 
-    /// The ACK for a 2xx: a transaction of its own that nobody answers. `proofs`: those of its INVITE.
+    /// Sends the ACK for a 2xx: a transaction of its own without a response. `proofs` are the credentials of its
+    /// INVITE.
     pub(super) fn send_ack(&mut self, dialog: &Dialog, cseq: u32, proofs: &[Proof]) {
         let (flow, branch) = (self.next_flow(dialog), self.tokens.branch());
         let ack = dialog.request("ACK", cseq, &self.via(&flow, &branch));
@@ -483,19 +486,19 @@ impl Endpoint {
     }
 }
 
-/// The user part of a Request-URI of ours as a call to it comes in.
+/// Returns the user part of a Request-URI of ours in the form that an incoming call to it has.
 fn uri_user(uri: &str) -> String {
     let written = Uri::parse(uri).ok().and_then(|uri| Written::of_uri(&uri).ok());
     written.map(|written| written.user.as_str().to_owned()).unwrap_or_default()
 }
 
-/// Whether another place of the trunk may do what this one did not: it was not there, or had no room. What it said of
-/// the callee holds everywhere.
+/// Returns whether another destination of the trunk may succeed after this status: this one was not reachable, or had
+/// no room. A statement about the callee holds at every destination.
 fn is_worth_another_place(status: u16) -> bool {
     matches!(status, 408 | 480 | 503 | 504)
 }
 
-/// Which of several failures tells the caller most (RFC 3261 section 16.7 step 6): lower is better.
+/// Returns the rank of a failure by how much it tells the caller (RFC 3261 section 16.7 step 6): lower is better.
 fn rank(status: u16) -> u16 {
     match status {
         600.. => 0,
@@ -506,7 +509,7 @@ fn rank(status: u16) -> u16 {
 }
 
 impl PeerAbilities {
-    /// What a message says of its sender.
+    /// Reads the abilities that a message announces for its sender.
     pub(super) fn of(message: &Message<'_>) -> PeerAbilities {
         let has = |name, option| super::registration::has_option(message, name, option);
         PeerAbilities { update: has(Name::Allow, "UPDATE"), timer: has(Name::Supported, "timer") }
@@ -518,7 +521,7 @@ mod tests {
     use super::rank;
 
     #[test]
-    fn a_refusal_everywhere_beats_busy_beats_unknown_beats_no_answer_beats_a_broken_server() {
+    fn the_most_informative_of_several_failures_ranks_first() {
         let mut statuses = [503, 480, 404, 486, 603];
         statuses.sort_by_key(|status| rank(*status));
         assert_eq!(statuses, [603, 486, 404, 480, 503]);

@@ -1,24 +1,24 @@
-//! Transfers: REFER both ways, and the NOTIFY requests that tell how they go (RFC 3515, RFC 4488).
+//! Transfers: REFER both ways, and the NOTIFY requests that report their progress (RFC 3515, RFC 4488).
 //!
 //! ```text
 //!   peer's REFER ─▶ 202, NOTIFY 100, Referred ── ReferProgress … final ──▶ NOTIFY terminated
 //!   our Refer ─▶ REFER ─▶ 2xx ─▶ NOTIFY … final ─▶ ReferResult
 //! ```
 //!
-//! - Within a dialog only: being in it is what authorises a REFER.
+//! - Within a dialog only: being in the dialog is what authorises a REFER.
 //! - One in each direction at a time in a dialog; the peer's further ones get 491.
-//! - A subscription ends with its dialog: after BYE nobody is notified.
-//! - Ours ends with 408 when nothing is told of it: no NOTIFY within 64·T1 of the 2xx (RFC 6665 section 4.1.2.4), or none
-//!   within the time that the last one promised.
+//! - A subscription ends with its dialog: after BYE no NOTIFY is sent.
+//! - Ours ends with 408 if the peer reports nothing: no NOTIFY within 64·T1 of the 2xx (RFC 6665 section 4.1.2.4), or
+//!   none within the time that the last one announced.
 //!
-//! Not here: what a transfer does to a call (`engine`).
+//! Not here: the effect of a transfer on a call (`engine`).
 
 use std::time::{Duration, Instant};
 
 use super::command::{DialogId, ReferId, Replaces};
 use super::event::SipEvent;
 use super::flow::Flow;
-use super::incoming::joined;
+use super::incoming::joined_values;
 use super::legs::LegState;
 use super::status::phrase;
 use super::tables::ClientUser;
@@ -29,9 +29,9 @@ use crate::sip::message::{Message, Method, Start, parse_delta_seconds};
 use crate::sip::uri::{Uri, decode_escapes, escape_header};
 use crate::sip::write::RequestBuilder;
 
-/// How long a subscription without news is promised to last, in seconds.
+/// Announced lifetime of a subscription without news, in seconds.
 const EXPIRES: u32 = 180;
-/// How long a peer's promise of further news is believed at most, in seconds.
+/// Longest announced lifetime that is accepted from a peer, in seconds.
 const EXPIRES_MOST: u32 = 600;
 const SIPFRAG: &str = "message/sipfrag;version=2.0";
 
@@ -39,12 +39,12 @@ const SIPFRAG: &str = "message/sipfrag;version=2.0";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Referred {
     id: ReferId,
-    /// It wants no NOTIFY (RFC 4488).
+    /// Whether the peer wants no NOTIFY (RFC 4488).
     quiet: bool,
 }
 
 impl Endpoint {
-    /// REFER in an answered call, its CSeq in order.
+    /// Handles a REFER in an answered call whose CSeq is in order.
     pub(super) fn receive_refer(&mut self, flow: &Flow, refer: &Message<'_>, id: DialogId, now: Instant) {
         let Some(talking) = self.talking(id) else {
             return self.refuse_in_dialog(flow, refer, id, (491, "refer_early"), now);
@@ -70,8 +70,8 @@ impl Endpoint {
         };
         let response = response.header("Supported", SUPPORTED).header_opt("Refer-Sub", quiet.then_some("false"));
         self.answer(flow, refer, response, now);
-        let referred_by = joined(refer, Name::ReferredBy);
-        let replaced = replaces.as_ref().and_then(|replaces| match self.named(replaces) {
+        let referred_by = joined_values(refer, Name::ReferredBy);
+        let replaced = replaces.as_ref().and_then(|replaces| match self.find_replaced(replaces) {
             Named::Answered(dialog) => Some(dialog),
             Named::Early | Named::Over | Named::Nobody => None,
         });
@@ -79,13 +79,14 @@ impl Endpoint {
         self.notify(id, 100, phrase(100), now);
     }
 
-    /// The dialog that an INVITE wants to take over; or the refusal that it deserves (RFC 3891 section 3).
-    pub(super) fn replaced(&self, invite: &Message<'_>) -> Result<Option<DialogId>, (u16, &'static str)> {
+    /// Returns the dialog that an INVITE wants to take over, or the status and label of its refusal (RFC 3891 section
+    /// 3).
+    pub(super) fn dialog_to_replace(&self, invite: &Message<'_>) -> Result<Option<DialogId>, (u16, &'static str)> {
         let mut values = invite.lines(Name::Replaces);
         let Some(value) = values.next() else { return Ok(None) };
         let replaces = values.next().is_none().then(|| Replaces::parse(value)).flatten();
         let replaces = replaces.ok_or((400, "replaces"))?;
-        match self.named(&replaces) {
+        match self.find_replaced(&replaces) {
             Named::Answered(_) if replaces.early_only => Err((486, "replaces_answered")),
             Named::Answered(dialog) => Ok(Some(dialog)),
             Named::Over => Err((603, "replaces_over")),
@@ -93,7 +94,7 @@ impl Endpoint {
         }
     }
 
-    fn named(&self, replaces: &Replaces) -> Named {
+    fn find_replaced(&self, replaces: &Replaces) -> Named {
         let Some(TagOwner::Leg(id)) = self.tags.get(replaces.to_tag.as_str()) else { return Named::Nobody };
         let Some(leg) = self.legs.get(id) else { return Named::Nobody };
         let (dialog, named) = match &leg.state {
@@ -106,7 +107,7 @@ impl Endpoint {
         if is_it { named } else { Named::Nobody }
     }
 
-    /// The engine tells how the peer's REFER goes.
+    /// Reports the progress of the peer's REFER for the engine.
     pub(super) fn refer_progress(
         &mut self,
         id: DialogId,
@@ -121,7 +122,7 @@ impl Endpoint {
     }
 
     fn notify(&mut self, id: DialogId, status: u16, reason: &str, now: Instant) {
-        // Without room nothing is told, but a REFER that is over is over: the peer's next one is to be heard.
+        // Without room no NOTIFY is sent, but a finished REFER must end here so that the peer's next one is accepted.
         let has_room = self.has_room();
         let Some(mut leg) = self.legs.remove(&id) else { return };
         if let LegState::Talking(talking) = &mut leg.state
@@ -151,14 +152,14 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// A NOTIFY of ours was refused: the peer has no such subscription any more (RFC 6665 section 4.2.2).
+    /// Handles the refusal of a NOTIFY of ours: the peer has no such subscription any more (RFC 6665 section 4.2.2).
     pub(super) fn notify_failed(&mut self, id: DialogId, status: u16) {
         if let (481 | 489, Some(talking)) = (status, self.talking(id)) {
             talking.referred = None;
         }
     }
 
-    /// The engine sends the peer elsewhere.
+    /// Sends a REFER of the engine.
     pub(super) fn refer(&mut self, id: DialogId, to: &str, replaces: Option<&Replaces>, now: Instant) {
         let Some(leg) = self.legs.get(&id).filter(|leg| leg.is_open()) else { return };
         let free = matches!(&leg.state, LegState::Talking(talking) if !talking.refers);
@@ -183,20 +184,20 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// The answer to our REFER; a 2xx only says that NOTIFY will follow.
+    /// Handles the response to our REFER; a 2xx only says that NOTIFY will follow.
     pub(super) fn refer_answer(&mut self, id: DialogId, status: u16, now: Instant) {
         match status {
             ..200 => {}
-            // A NOTIFY may have come before it.
+            // A NOTIFY may have arrived before it.
             200..300 if self.legs.get(&id).is_some_and(|leg| leg.refer_timer.is_none()) => {
                 self.expect_notify(id, self.config.timers.give_up(), now);
             }
             200..300 => {}
-            _ => self.refer_over(id, status),
+            _ => self.end_refer(id, status),
         }
     }
 
-    /// The next NOTIFY is to come within `span`.
+    /// Arms the timer for the next NOTIFY, which must arrive within `span`.
     fn expect_notify(&mut self, id: DialogId, span: Duration, now: Instant) {
         if !self.talking(id).is_some_and(|talking| talking.refers) {
             return;
@@ -208,15 +209,15 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// Nothing was told for too long.
+    /// Ends a REFER whose peer has reported nothing for too long.
     pub(super) fn refer_timer(&mut self, id: DialogId) {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.refer_timer = None;
         }
-        self.refer_over(id, 408);
+        self.end_refer(id, 408);
     }
 
-    fn refer_over(&mut self, id: DialogId, status: u16) {
+    fn end_refer(&mut self, id: DialogId, status: u16) {
         if let Some(key) = self.legs.get_mut(&id).and_then(|leg| leg.refer_timer.take()) {
             self.wheel.cancel(key);
         }
@@ -226,7 +227,7 @@ impl Endpoint {
         }
     }
 
-    /// NOTIFY in an answered call: how our REFER goes.
+    /// Handles a NOTIFY in an answered call: the progress of our REFER.
     pub(super) fn receive_notify(&mut self, flow: &Flow, notify: &Message<'_>, id: DialogId, now: Instant) {
         let event = notify.header(Name::Event).and_then(|event| event.split(';').next()).unwrap_or_default();
         let refers = self.talking(id).is_some_and(|talking| talking.refers);
@@ -238,9 +239,9 @@ impl Endpoint {
         let (state, params) = state.split_at(state.find(';').unwrap_or(state.len()));
         let over = state.trim().eq_ignore_ascii_case("terminated");
         match fragment_status(notify.body()) {
-            Some(status @ 200..) => self.refer_over(id, status),
-            // The subscription ends before the transfer: nobody will tell how it went.
-            _ if over => self.refer_over(id, 500),
+            Some(status @ 200..) => self.end_refer(id, status),
+            // The subscription ends before the transfer: its result will not be reported.
+            _ if over => self.end_refer(id, 500),
             _ => {
                 let promised = Params::parse(params).unwrap_or_default().value("expires").and_then(parse_delta_seconds);
                 let seconds = promised.unwrap_or(EXPIRES).min(EXPIRES_MOST);
@@ -250,17 +251,17 @@ impl Endpoint {
     }
 }
 
-/// What a Replaces names.
+/// The dialog named in a Replaces header.
 enum Named {
     Answered(DialogId),
-    /// A call of the peer's that has no answer yet.
+    /// A call of the peer that has no answer yet.
     Early,
-    /// It is being hung up.
+    /// A call that is being hung up.
     Over,
     Nobody,
 }
 
-/// Whom a REFER means, and the dialog to be replaced there; or the refusal that it deserves.
+/// Returns the target of a REFER and the dialog to be replaced there, or the status and label of its refusal.
 fn referral(refer: &Message<'_>) -> Result<(String, Option<Replaces>), (u16, &'static str)> {
     const BAD: (u16, &str) = (400, "refer_to");
     let mut values = refer.lines(Name::ReferTo);
@@ -286,7 +287,7 @@ fn referral(refer: &Message<'_>) -> Result<(String, Option<Replaces>), (u16, &'s
     Ok((to.to_owned(), replaces))
 }
 
-/// The status in a message/sipfrag body.
+/// Returns the status in a message/sipfrag body.
 fn fragment_status(body: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(body).ok()?.lines().next()?;
     let with_end = format!("{line}\r\n\r\n");
@@ -316,7 +317,7 @@ impl Replaces {
 }
 
 impl std::fmt::Display for Replaces {
-    /// The value of a Replaces header.
+    /// Writes the value of a Replaces header.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{};to-tag={};from-tag={}", self.call_id, self.to_tag, self.from_tag)?;
         if self.early_only { f.write_str(";early-only") } else { Ok(()) }

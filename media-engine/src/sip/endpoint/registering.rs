@@ -1,4 +1,4 @@
-//! Registrations of our own at a trunk (RFC 3261 section 10.2): made, proven by digest, refreshed.
+//! Our own registrations at trunks (RFC 3261 section 10.2): sent, authenticated by digest, refreshed.
 //!
 //! ```text
 //!   Register ─▶ REGISTER ─ 401/407 ─▶ REGISTER with credentials ─ 2xx ─▶ RegistrationState(ok)
@@ -6,8 +6,9 @@
 //!                  └────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A refusal is told, and tried again after half a minute, at the trunk's next place; the pause doubles up to half an hour.
-//! Not here: registrations of others at us (`registration`).
+//! A refusal is reported, and tried again after half a minute at the trunk's next destination; the pause doubles up to
+//! half an hour.
+//! Not here: registrations of others at this endpoint (`registration`).
 
 use std::time::{Duration, Instant};
 
@@ -37,30 +38,30 @@ pub(super) struct OwnRegistration {
     user: String,
     password: String,
     expires: Duration,
-    /// Where the last REGISTER went, and how.
+    /// Destination of the last REGISTER, and its flow.
     to: Option<(Place, Flow)>,
     call_id: String,
     tag: String,
     cseq: u32,
-    /// Challenges answered since the last grant: one, and two more when a nonce was stale.
+    /// Challenges answered since the last grant: one, and two more if a nonce was stale.
     answered: u8,
-    /// Refusals in a row.
+    /// Consecutive refusals since the last grant.
     refusals: u32,
     granted: bool,
-    /// Nobody was there at the last try.
+    /// Whether the last try found no registrar.
     unreached: bool,
     timer: Option<TimerKey>,
 }
 
 impl OwnRegistration {
-    /// Whether its requests go by this connection.
-    pub(super) fn goes_by(&self, flow: FlowId) -> bool {
+    /// Returns whether its requests use this connection.
+    pub(super) fn uses_flow(&self, flow: FlowId) -> bool {
         self.to.as_ref().is_some_and(|(_, own)| own.id == flow)
     }
 }
 
 impl Endpoint {
-    /// Registers `user` at a trunk, in place of an earlier registration of the same user there.
+    /// Registers `user` at a trunk; replaces an earlier registration of the same user there.
     pub(super) fn register(&mut self, trunk: String, user: String, password: String, expires: Duration, now: Instant) {
         let Some(index) = self.trunk_named(&trunk) else {
             return self.event(SipEvent::RegistrationState { trunk, user, ok: false, status: 404 });
@@ -95,19 +96,19 @@ impl Endpoint {
         self.send_register(index, None, now);
     }
 
-    /// Whether every registration at a trunk is granted; `None` without any.
+    /// Returns whether every registration at a trunk is granted; `None` if there is none.
     pub(super) fn is_registered(&self, trunk: TrunkIndex) -> Option<bool> {
         let mut of_trunk = self.registrations.iter().filter(|known| known.trunk == trunk).peekable();
         of_trunk.peek()?;
         Some(of_trunk.all(|registration| registration.granted))
     }
 
-    /// Whether a registrar has not answered yet that it took our registration back.
+    /// Returns whether a registrar has not yet confirmed the removal of our registration.
     pub fn is_unregistering(&self) -> bool {
         self.registrations.iter().any(|registration| registration.granted && registration.expires.is_zero())
     }
 
-    /// Takes all registrations of ours back.
+    /// Removes all registrations of ours.
     pub(super) fn unregister(&mut self, now: Instant) {
         for index in 0..self.registrations.len() {
             let registration = &mut self.registrations[index];
@@ -121,7 +122,7 @@ impl Endpoint {
         }
     }
 
-    /// A trunk's names lead elsewhere: registrations that wait for another try are tried now.
+    /// Retries waiting registrations at once after a trunk's names have resolved to new addresses.
     pub(super) fn wake_registrations(&mut self, trunk: TrunkIndex, now: Instant) {
         for index in 0..self.registrations.len() {
             let registration = &self.registrations[index];
@@ -131,10 +132,10 @@ impl Endpoint {
         }
     }
 
-    /// A connection is gone, and with it the way to us that was registered.
+    /// Handles a closed connection: the contact that was registered over it is lost.
     pub(super) fn registrations_lost(&mut self, flow: FlowId, now: Instant) {
         for index in 0..self.registrations.len() {
-            if self.registrations[index].granted && self.registrations[index].goes_by(flow) {
+            if self.registrations[index].granted && self.registrations[index].uses_flow(flow) {
                 self.register_failed(index, 503, None, now);
             }
         }
@@ -179,7 +180,7 @@ impl Endpoint {
         self.start_client(flow, &branch, Method::Register, request.build(), user, now);
     }
 
-    /// Where to register: where it was granted, or else somewhere further at each refusal.
+    /// Returns the destination for a REGISTER: the one that granted it, or the next one after each refusal.
     fn register_place(&mut self, index: usize, now: Instant) -> Option<(Place, Flow)> {
         let registration = self.registrations.get(index)?;
         let (trunk, refusals) = (registration.trunk, registration.refusals as usize);
@@ -207,7 +208,7 @@ impl Endpoint {
         }
     }
 
-    /// What can be made good at once: a challenge, or too short a time.
+    /// Retries at once after a challenge or a too short expiry; returns whether it did.
     fn register_again(&mut self, index: usize, response: &Message<'_>, status: u16, now: Instant) -> bool {
         let Some(registration) = self.registrations.get_mut(index) else { return true };
         let least = response.header(Name::MinExpires).and_then(parse_delta_seconds).map(u64::from);
@@ -238,9 +239,10 @@ impl Endpoint {
         let (trunk, user) = (registration.trunk, registration.user.clone());
         if !registration.expires.is_zero() {
             let pause = match status {
-                // Somebody must change something: until then every attempt is one more towards being locked out.
+                // An operator must change something: until then every further attempt risks a lock-out.
                 401 | 403 | 404 | 407 => RETRY_MOST,
-                // Half of it to all of it, so that many who lost the same registrar do not come back at once.
+                // A random half to all of it, so that many clients that lost the same registrar do not come back at
+                // once.
                 _ => after.unwrap_or(pause / 2 + pause * self.tokens.below(50) / 100).min(RETRY_MOST),
             };
             self.register_after(index, pause, now);
@@ -260,13 +262,13 @@ impl Endpoint {
         let Some(registration) = self.registrations.get_mut(index) else { return };
         (registration.answered, registration.refusals, registration.unreached) = (0, 0, false);
         if registration.expires.is_zero() && !registration.granted {
-            // It was under way when we began to leave: it is taken back.
+            // It was under way when draining began: it is removed again.
             registration.granted = true;
             return self.send_register(index, None, now);
         }
         registration.granted = !registration.expires.is_zero();
         let (trunk, user) = (registration.trunk, registration.user.clone());
-        let granted = granted(response, &user).unwrap_or(registration.expires);
+        let granted = granted_expiry(response, &user).unwrap_or(registration.expires);
         if registration.granted {
             self.register_after(index, (granted * 4 / 5).max(REFRESH_MIN), now);
         }
@@ -275,8 +277,8 @@ impl Endpoint {
     }
 }
 
-/// The time that the registrar gave our contact.
-fn granted(response: &Message<'_>, user: &str) -> Option<Duration> {
+/// Returns the expiry that the registrar gave our contact.
+fn granted_expiry(response: &Message<'_>, user: &str) -> Option<Duration> {
     let of_contact = |address: NameAddr<'_>| {
         let ours = address.uri.user_decoded().is_some_and(|name| name == user);
         address.params.value("expires").filter(|_| ours).and_then(parse_delta_seconds)

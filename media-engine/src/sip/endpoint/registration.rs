@@ -1,4 +1,4 @@
-//! REGISTER requests (RFC 3261 section 10.3, RFC 3327, RFC 5626).
+//! Incoming REGISTER requests (RFC 3261 section 10.3, RFC 3327, RFC 5626).
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use crate::sip::registrar::{Change, ContactChange, Origin};
 /// Most contacts in one REGISTER.
 const MAX_CONTACTS: usize = 16;
 
-/// A REGISTER that cannot be granted.
+/// Why a REGISTER cannot be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ungranted {
-    /// 400 with this reason.
+    /// 400 with this label.
     Bad(&'static str),
-    /// 423: a wish below our shortest time.
+    /// 423: the requested expiry is below our minimum.
     TooBrief,
 }
 
@@ -27,7 +27,7 @@ impl Endpoint {
         let user = match self.authenticate(flow, request, now) {
             Admission::Admitted(user) => user,
             Admission::Challenge { stale } => {
-                self.refused(flow, if stale { "stale_nonce" } else { "challenged" });
+                self.report_refused(flow, if stale { "stale_nonce" } else { "challenged" });
                 return self.challenge(flow, request, 401, stale, now);
             }
             Admission::Refused { status, why } => return self.refuse(flow, request, status, why),
@@ -50,7 +50,7 @@ impl Endpoint {
                 return self.answer(flow, request, response, now);
             }
             Err(Ungranted::Bad(why)) => {
-                self.refused(flow, why);
+                self.report_refused(flow, why);
                 return self.answer(flow, request, self.response(flow, request, 400), now);
             }
         };
@@ -62,13 +62,13 @@ impl Endpoint {
             path: &path,
         };
         let Ok(contacts) = self.registrar.update(&user, &change, &origin, now) else {
-            self.refused(flow, "register_out_of_order");
+            self.report_refused(flow, "register_out_of_order");
             return self.answer(flow, request, self.response(flow, request, 500), now);
         };
         let kept_flow = matches!(&change, Change::Contacts(list) if list.iter().any(|c| c.instance.is_some()));
         if let Change::Contacts(contacts) = &change {
             for contact in contacts.iter().filter(|contact| !contact.expires.is_zero()) {
-                self.device_back(&user, &contact.uri, flow);
+                self.device_returned(&user, &contact.uri, flow);
             }
         }
         self.confirm_registration(flow, request, &user, outbound && kept_flow, now);
@@ -77,11 +77,11 @@ impl Endpoint {
         }
     }
 
-    /// 200 with all contacts of the user, each as it came, with the time that is left.
+    /// Sends 200 with all contacts of the user, each as received, with its remaining time.
     fn confirm_registration(&mut self, flow: &Flow, request: &Message<'_>, user: &str, outbound: bool, now: Instant) {
         let mut response = self.response(flow, request, 200);
         for binding in self.registrar.bindings(user) {
-            // Rounded up: a peer that refreshes at the last second is not too late.
+            // Rounded up, so that a peer that refreshes in the last second is not too late.
             let left = binding.expires_at.saturating_duration_since(now).as_millis().div_ceil(1000);
             response = response.header("Contact", format_args!("{};expires={left}", binding.contact));
         }
@@ -106,7 +106,7 @@ impl Endpoint {
                     return if alone { Ok(Change::RemoveAll) } else { Err(Ungranted::Bad("star_contact")) };
                 }
                 Ok(Contact::Address(address)) => {
-                    let expires = self.granted(request, &address)?;
+                    let expires = self.granted_expiry(request, &address)?;
                     contacts.push(contact_change(value, &address, expires, outbound));
                 }
                 Err(_) => return Err(Ungranted::Bad("contact")),
@@ -115,8 +115,8 @@ impl Endpoint {
         Ok(Change::Contacts(contacts))
     }
 
-    /// The time that a contact gets: what it asks for, at most our longest.
-    fn granted(&self, request: &Message<'_>, address: &NameAddr<'_>) -> Result<Duration, Ungranted> {
+    /// Returns the expiry of a contact: the requested one, at most our longest.
+    fn granted_expiry(&self, request: &Message<'_>, address: &NameAddr<'_>) -> Result<Duration, Ungranted> {
         let wish = address.params.value("expires").and_then(parse_delta_seconds).or_else(|| request.expires());
         let longest = self.config.registration_expires;
         match wish.map(|seconds| Duration::from_secs(u64::from(seconds))) {
@@ -139,7 +139,7 @@ fn contact_change(value: &str, address: &NameAddr<'_>, expires: Duration, outbou
     }
 }
 
-/// A Contact value as written, but for its `expires` parameter. Values without brackets get them.
+/// Returns a Contact value as written, without its `expires` parameter. Values without angle brackets get them.
 fn without_expires(value: &str) -> String {
     let value = value.trim();
     let Ok(address) = NameAddr::parse(value) else { return value.to_owned() };
@@ -165,7 +165,7 @@ fn without_expires(value: &str) -> String {
     out
 }
 
-/// Whether a list header names an option tag.
+/// Returns whether a list header names an option tag.
 pub(super) fn has_option(message: &Message<'_>, name: Name, option: &str) -> bool {
     message.headers(name).any(|value| value.eq_ignore_ascii_case(option))
 }
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contact_is_echoed_as_written_but_for_its_expiry() {
+    fn a_contact_is_echoed_as_written_without_its_expiry() {
         for (value, echoed) in [
             (
                 "<sip:k7p@x1.invalid;transport=ws>;+sip.ice;reg-id=1;+sip.instance=\"<urn:uuid:1;2>\";expires=600",

@@ -1,16 +1,17 @@
-//! Reliable provisional answers that we send (RFC 3262 section 3).
+//! Reliable provisional responses that we send (RFC 3262 section 3).
 //!
 //! ```text
-//!   Progress ─▶ queue ─▶ one waits ── PRACK ──▶ the next one; an Accept that waited leaves
-//!                          └─ T1, 2·T1, … 64·T1: 504, the call is over
+//!   Progress ─▶ queue ─▶ one waits ── PRACK ──▶ the next one; a delayed Accept is sent
+//!                          └─ T1, 2·T1, … 64·T1: 504, the call ends
 //! ```
 //!
-//! - What carries a session description is sent reliably to a caller that knows 100rel, everything to one that requires
+//! - A session description is sent reliably to a caller that supports 100rel, and every progress to one that requires
 //!   it; one at a time waits for its PRACK.
 //! - A 2xx waits for the PRACK of a session description (section 5), so both sides agree on what was answered.
-//! - In an INVITE without an offer, the first session description that we send is ours, and its PRACK brings the answer.
+//! - For an INVITE without an offer, the first session description that we send is an offer, and its PRACK brings the
+//!   answer.
 //!
-//! Not here: reliable answers of a callee (`early`).
+//! Not here: reliable responses of a callee (`early`).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -27,10 +28,10 @@ use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{Pace, Resend};
 use crate::sip::write::{ResponseBuilder, ResponseHead};
 
-/// Progress that may wait behind an answer without its PRACK.
+/// Most progress that may queue behind a response without its PRACK.
 const MAX_QUEUED: usize = 8;
 
-/// Which provisional answer a PRACK means; its method is always INVITE here.
+/// The provisional response that a PRACK acknowledges; its method is always INVITE here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RAck {
     pub(super) rseq: u32,
@@ -45,7 +46,7 @@ impl RAck {
     }
 }
 
-/// What a caller wants to acknowledge.
+/// Provisional responses that a caller wants to acknowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
     Nothing,
@@ -53,25 +54,25 @@ enum Demand {
     Everything,
 }
 
-/// The reliable side of an incoming call's provisional answers.
+/// The reliable side of an incoming call's provisional responses.
 pub(super) struct Reliable {
     demand: Demand,
     /// RSeq of the last one sent.
     rseq: u32,
     waiting: Option<Waiting>,
     queue: VecDeque<(u16, Option<String>)>,
-    /// A session description has been sent or queued: no second one may follow (section 5).
+    /// Whether a session description has been sent or queued: no second one may follow (section 5).
     described: bool,
-    /// Both sides know offer and answer: the 2xx needs none, and UPDATE may offer anew.
+    /// Whether both sides know offer and answer: the 2xx needs none, and UPDATE may make a new offer.
     pub(super) settled: bool,
-    /// Our latest session description that has left reliably: once both sides know offer and answer, the session is by it,
-    /// whatever the engine accepts the call with.
+    /// Our latest session description that was sent reliably: once both sides know offer and answer, it defines the
+    /// session, whatever the engine accepts the call with.
     pub(super) said: Option<String>,
     /// The engine's answer to the call, held back.
     pub(super) accepted: Option<String>,
 }
 
-/// Sent, without its PRACK.
+/// A response that was sent and has no PRACK yet.
 struct Waiting {
     resend: Resend,
     reply: Flow,
@@ -80,7 +81,7 @@ struct Waiting {
 }
 
 impl Reliable {
-    /// As the INVITE asks for; numbers go up from `rseq`.
+    /// Reads the demand of the INVITE; numbers count up from `rseq`.
     pub(super) fn of(invite: &Message<'_>, rseq: u32) -> Reliable {
         let demand = match (has_option(invite, Name::Require, "100rel"), has_option(invite, Name::Supported, "100rel"))
         {
@@ -100,19 +101,20 @@ impl Reliable {
         }
     }
 
-    /// The provisional answer whose PRACK may still come after a 2xx.
+    /// Returns the provisional response whose PRACK may still arrive after a 2xx.
     pub(super) fn outstanding(&self, cseq: u32) -> Option<RAck> {
         self.waiting.as_ref().map(|_| RAck { rseq: self.rseq, cseq })
     }
 }
 
 impl Ringing {
-    /// Whether a 2xx has to wait: for the PRACK of a session description, or for the engine's answer to an offer.
+    /// Returns whether a 2xx has to wait: for the PRACK of a session description, or for the engine's answer to an
+    /// offer.
     pub(super) fn holds_back(&self) -> bool {
         self.peer_offer.is_some() || self.reliable.waiting.as_ref().is_some_and(|waiting| waiting.described)
     }
 
-    /// When something is to be done about it.
+    /// Returns the time of the next action.
     fn deadline(&self) -> Instant {
         let resend = self.reliable.waiting.as_ref().map(|waiting| waiting.resend.deadline());
         resend.map_or(self.until, |at| at.min(self.until))
@@ -120,18 +122,18 @@ impl Ringing {
 }
 
 impl Endpoint {
-    /// The engine rings, or starts early media.
+    /// Sends ringing or early media for the engine.
     pub(super) fn progress(&mut self, id: DialogId, status: u16, sdp: Option<String>, now: Instant) {
         let Some(ringing) = self.ringing(id) else { return };
         let Ringing { wants_offer, reliable, .. } = &mut *ringing;
         if !(101..200).contains(&status) || reliable.accepted.is_some() {
             return;
         }
-        // An offer of ours has to arrive for certain (RFC 3261 section 13.2.1).
+        // An offer of ours must be delivered for certain (RFC 3261 section 13.2.1).
         let uncertain_offer = *wants_offer && reliable.demand == Demand::Nothing;
         let sdp = sdp.filter(|_| !(reliable.described || uncertain_offer));
         match (reliable.demand, &sdp) {
-            // The first reliable answer to an INVITE without an offer has to make one (section 5).
+            // The first reliable response to an INVITE without an offer has to make one (section 5).
             (Demand::Everything, None) if *wants_offer && !reliable.described => {}
             (Demand::Everything, _) | (Demand::Descriptions, Some(_)) => {
                 if reliable.queue.len() >= MAX_QUEUED {
@@ -171,7 +173,7 @@ impl Endpoint {
         self.respond(server, status, None, finish, now)
     }
 
-    /// Sends what is queued, unless something waits for its PRACK.
+    /// Sends what is queued, unless a response waits for its PRACK.
     fn send_next_progress(&mut self, id: DialogId, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         if let LegState::Ringing(ringing) = &mut leg.state
@@ -202,16 +204,16 @@ impl Endpoint {
         self.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
     }
 
-    /// A ringing call's timer: nobody answered, or a PRACK is late.
+    /// Handles a ringing call's timer: the call was not answered, or a PRACK is late.
     pub(super) fn ringing_timer(&mut self, id: DialogId, now: Instant) {
         let give_up = self.config.timers.give_up();
         let Some(ringing) = self.ringing(id) else { return };
         if ringing.until <= now {
-            return self.end_ringing(id, 480, (None, Some("nobody answered")), now);
+            return self.end_ringing(id, 480, (None, Some("the call was not answered")), now);
         }
         if let Some(waiting) = &mut ringing.reliable.waiting {
             if waiting.resend.until <= now {
-                return self.end_ringing(id, 504, (None, Some("no PRACK came")), now);
+                return self.end_ringing(id, 504, (None, Some("no PRACK was received")), now);
             }
             // Doubles without a bound below 64·T1 (section 3).
             if waiting.resend.due(now, give_up) {
@@ -224,7 +226,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// PRACK, its CSeq in order.
+    /// Handles a PRACK whose CSeq is in order.
     pub(super) fn receive_prack(&mut self, flow: &Flow, prack: &Message<'_>, id: DialogId, now: Instant) {
         let rack = RAck::of(prack);
         let meant = match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
@@ -275,18 +277,18 @@ impl Endpoint {
         if reliable.accepted.is_none() {
             return self.send_next_progress(id, now);
         }
-        self.ringing_goes_on(id, now);
+        self.send_held_answer(id, now);
     }
 
-    /// Sends the engine's 2xx when nothing holds it back any more.
-    pub(super) fn ringing_goes_on(&mut self, id: DialogId, now: Instant) {
+    /// Sends the engine's 2xx if nothing holds it back any more.
+    pub(super) fn send_held_answer(&mut self, id: DialogId, now: Instant) {
         let Some(ringing) = self.ringing(id).filter(|ringing| !ringing.holds_back()) else { return };
         if let Some(sdp) = ringing.reliable.accepted.take() {
             self.accept(id, sdp, now);
         }
     }
 
-    /// The state of an incoming call that has no final answer.
+    /// Returns the state of an incoming call without final response.
     pub(super) fn ringing(&mut self, id: DialogId) -> Option<&mut Ringing> {
         match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
             Some(LegState::Ringing(ringing)) => Some(ringing),
@@ -294,7 +296,8 @@ impl Endpoint {
         }
     }
 
-    /// UPDATE before our answer to the call (RFC 3311 section 5.2): with an offer only once the first one is settled.
+    /// Handles an UPDATE before our answer to the call (RFC 3311 section 5.2): with an offer only once the first one is
+    /// settled.
     pub(super) fn receive_early_update(
         &mut self,
         flow: &Flow,
@@ -321,7 +324,7 @@ impl Endpoint {
         }
     }
 
-    /// The engine answers (`Ok`) or refuses an offer that came before our answer to the call.
+    /// Sends the engine's answer (`Ok`) or refusal to an offer that arrived before our answer to the call.
     pub(super) fn answer_ringing_offer(&mut self, id: DialogId, verdict: Result<String, u16>, now: Instant) {
         let Some(ringing) = self.ringing(id) else { return };
         let Some(offer) = ringing.peer_offer.take() else { return };
@@ -330,7 +333,7 @@ impl Endpoint {
             ringing.reliable.said = Some(answer.clone());
         }
         self.answer_update(offer.server, &contact, verdict, now);
-        self.ringing_goes_on(id, now);
+        self.send_held_answer(id, now);
     }
 
     /// Answers the peer's UPDATE or PRACK that made an offer.

@@ -1,4 +1,4 @@
-//! Messages as they come: what they are, and who may go on.
+//! Received messages: classification and admission.
 //!
 //! ```text
 //!   bytes ─▶ parse ─▶ gate ─┬─ response ─▶ client
@@ -21,14 +21,14 @@ use crate::sip::header::Name;
 use crate::sip::message::{Message, Method, ParseError, Start};
 use crate::sip::write::{ResponseBuilder, refusal_to};
 
-/// A body that cannot be used, and the status that says so.
+/// A body that cannot be used, and the status of the refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadBody(pub(super) u16);
 
 impl Endpoint {
     pub(super) fn receive(&mut self, flow: &Flow, bytes: &[u8], now: Instant) {
-        if self.is_unheard(flow, bytes, now) {
-            return self.refused(flow, "scanner");
+        if self.is_ignored(flow, bytes, now) {
+            return self.report_refused(flow, "scanner");
         }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
@@ -38,10 +38,10 @@ impl Endpoint {
                 }
                 return;
             }
-            Err(error) => return self.refused(flow, error.as_str()),
+            Err(error) => return self.report_refused(flow, error.as_str()),
         };
         if let Err(refusal) = gate::check(&message) {
-            self.refused(flow, refusal.log);
+            self.report_refused(flow, refusal.log);
             if let Some(status) = refusal.status {
                 let tag = self.tokens.reply_tag(&message);
                 let response = refusal_to(&message, Some(flow.peer), status, &refusal, &tag);
@@ -76,7 +76,7 @@ impl Endpoint {
         }
     }
 
-    /// A request outside any dialog.
+    /// Handles a request outside any dialog.
     fn receive_new(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>, now: Instant) {
         let hops_left = request.max_forwards().ok().flatten() != Some(0);
         match method {
@@ -88,7 +88,7 @@ impl Endpoint {
                 self.refuse(flow, request, 481, "no_dialog");
             }
             Method::Other(_) => self.refuse(flow, request, 501, "unknown_method"),
-            // Not served; but who asks has to say who it is first.
+            // Not served, but the sender has to authenticate before it learns that.
             _ => {
                 if self.admit(flow, request, now).is_some() {
                     self.refuse(flow, request, 405, "method");
@@ -103,12 +103,12 @@ impl Endpoint {
         }
     }
 
-    /// Whose request it is; `None`: its sender was asked for a password or refused.
+    /// Returns the proven source of a request; `None` if its sender was challenged or refused.
     fn admit(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Option<Source> {
         match self.source_of(flow, request, now) {
             Admission::Admitted(source) => return Some(source),
             Admission::Challenge { stale } => {
-                self.refused(flow, if stale { "stale_nonce" } else { "challenged" });
+                self.report_refused(flow, if stale { "stale_nonce" } else { "challenged" });
                 self.challenge(flow, request, 407, stale, now);
             }
             Admission::Refused { status, why } => self.refuse(flow, request, status, why),
@@ -116,14 +116,14 @@ impl Endpoint {
         None
     }
 
-    /// Refuses without any state.
+    /// Refuses a request without any state.
     pub(super) fn refuse(&mut self, flow: &Flow, request: &Message<'_>, status: u16, why: &'static str) {
-        self.refused(flow, why);
+        self.report_refused(flow, why);
         let response = explain(self.response(flow, request, status), status);
         self.reply(flow, request, response);
     }
 
-    /// Refuses a request within a dialog: copies of it get the same answer.
+    /// Refuses a request within a dialog; copies of it get the same response.
     pub(super) fn refuse_in_dialog(
         &mut self,
         flow: &Flow,
@@ -135,7 +135,7 @@ impl Endpoint {
         if let Some(why) = self.full_for(flow) {
             return self.refuse(flow, request, 503, why);
         }
-        self.refused(flow, why);
+        self.report_refused(flow, why);
         if request.method() == Some(Method::Invite) {
             let server = self.open_invite(flow, request, "", dialog);
             self.respond(server, status, None, |response, _| explain(response, status), now);
@@ -145,13 +145,13 @@ impl Endpoint {
         }
     }
 
-    /// What we can do, as told to OPTIONS (RFC 3261 section 11.2).
+    /// Starts a response that lists our abilities, as for OPTIONS (RFC 3261 section 11.2).
     pub(super) fn abilities(&self, flow: &Flow, request: &Message<'_>) -> ResponseBuilder {
         self.response(flow, request, 200).header("Allow", ALLOW).header("Accept", SDP).header("Supported", SUPPORTED)
     }
 }
 
-/// Adds the headers with which a refusal says what would be right.
+/// Adds the headers with which a refusal says what would be accepted.
 fn explain(response: ResponseBuilder, status: u16) -> ResponseBuilder {
     match status {
         405 | 501 => response.header("Allow", ALLOW),
@@ -163,7 +163,7 @@ fn explain(response: ResponseBuilder, status: u16) -> ResponseBuilder {
     }
 }
 
-/// The session description in a message, when there is one.
+/// Returns the session description in a message, if there is one.
 pub(super) fn session_description(message: &Message<'_>) -> Result<Option<String>, BadBody> {
     if message.body().is_empty() {
         return Ok(None);

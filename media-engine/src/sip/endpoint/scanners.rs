@@ -1,16 +1,18 @@
-//! Scanners: an address that fails to prove itself again and again hears nothing for a while.
+//! Scanners: an address that fails to authenticate again and again is ignored for a while.
 //!
 //! ```text
-//!   wrong password ─▶ 10 within a minute ─▶ silence for 5 min ─▶ anew
+//!   wrong password ─▶ 10 within a minute ─▶ silenced for 5 min ─▶ count starts anew
 //!   right password ─▶ trusted for an hour: failures from there silence nobody
 //! ```
 //!
-//! - Silence means requests alone, and not OPTIONS: whoever watches us from behind the same NAT goes on, and it tells nothing.
-//! - Not behind WebSockets: a page whose password has expired asks the API for another and goes on.
-//! - Trunks are never silenced. Over UDP an address can be forged: whoever has just proven itself cannot be silenced by others.
-//! - Being asked for a password is no failure; it costs nothing either. A wrong password counts only with a nonce that was
-//!   sent to the address it comes from: a forged sender never gets one.
-//! - At most [`MOST`] addresses are remembered, IPv6 ones by their /64; of further ones nothing is.
+//! - Only requests are ignored, and not OPTIONS: monitoring from behind the same NAT continues, and its response
+//!   reveals nothing.
+//! - WebSockets are exempt: a page whose password has expired asks the API for another one and continues.
+//! - Trunks are never silenced. Over UDP an address can be forged: an address that has recently authenticated cannot be
+//!   silenced by others.
+//! - A challenge is not a failure and costs nothing. A wrong password counts only with a nonce that was sent to the
+//!   address it comes from: a forged sender never receives one.
+//! - At most [`MOST`] addresses are remembered, IPv6 ones by their /64; further ones are not tracked.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,12 +27,12 @@ const FAILURES: u8 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 const SILENCE: Duration = Duration::from_secs(300);
 const TRUST: Duration = Duration::from_secs(3600);
-/// Addresses remembered.
+/// Most addresses that are remembered.
 const MOST: usize = 16_384;
-/// How often those that are over are looked for, when there is no room.
+/// Interval at which expired records are removed if there is no room.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// What is known of addresses that have tried to prove themselves.
+/// Records of addresses that have tried to authenticate.
 #[derive(Debug, Default)]
 pub(super) struct Scanners {
     records: HashMap<IpAddr, Record>,
@@ -58,7 +60,7 @@ impl Scanners {
         matches!(self.records.get(&network(address)), Some(Record::Silenced { until }) if *until > now)
     }
 
-    /// Notes a failure; whether it silences the address.
+    /// Records a failure; returns whether it silences the address.
     fn failed(&mut self, address: IpAddr, now: Instant) -> bool {
         let address = network(address);
         let known = self.records.get(&address).copied().filter(|record| record.until() > now);
@@ -74,7 +76,7 @@ impl Scanners {
         matches!(next, Record::Silenced { .. })
     }
 
-    fn proven(&mut self, address: IpAddr, now: Instant) {
+    fn succeeded(&mut self, address: IpAddr, now: Instant) {
         self.note(network(address), Record::Trusted { until: now + TRUST }, now);
     }
 
@@ -91,8 +93,8 @@ impl Scanners {
 }
 
 impl Endpoint {
-    /// Whether a message is not even read: a request, from an address that is silenced.
-    pub(super) fn is_unheard(&self, flow: &Flow, bytes: &[u8], now: Instant) -> bool {
+    /// Returns whether a message is ignored unread: a request from a silenced address.
+    pub(super) fn is_ignored(&self, flow: &Flow, bytes: &[u8], now: Instant) -> bool {
         self.scanners.is_silenced(flow.peer.ip(), now)
             && !bytes.starts_with(b"OPTIONS ")
             && !bytes.starts_with(b"SIP/2.0 ")
@@ -100,16 +102,16 @@ impl Endpoint {
             && !self.is_of_trunk(flow)
     }
 
-    /// Somebody could not prove to be who it says.
-    pub(super) fn unproven(&mut self, flow: &Flow, now: Instant) {
+    /// Records a failed authentication.
+    pub(super) fn authentication_failed(&mut self, flow: &Flow, now: Instant) {
         if !flow.transport.is_websocket() && !self.is_of_trunk(flow) && self.scanners.failed(flow.peer.ip(), now) {
             self.event(SipEvent::Scanner { address: flow.peer.ip(), silence: SILENCE });
         }
     }
 
-    /// Somebody has proven to be who it says.
-    pub(super) fn proven(&mut self, flow: &Flow, now: Instant) {
-        self.scanners.proven(flow.peer.ip(), now);
+    /// Records a successful authentication.
+    pub(super) fn authentication_succeeded(&mut self, flow: &Flow, now: Instant) {
+        self.scanners.succeeded(flow.peer.ip(), now);
     }
 
     pub(super) fn is_of_trunk(&self, flow: &Flow) -> bool {
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_addresses_are_remembered_than_there_is_room_for_until_some_are_over() {
+    fn remembered_addresses_are_bounded_and_expired_ones_make_room() {
         let mut scanners = Scanners::default();
         let start = test_epoch();
         for n in 0..40_000 {

@@ -1,4 +1,4 @@
-//! Requests of peers: their transactions and answers.
+//! Requests of peers: their transactions and responses.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::sip::transaction::{Effects, ServerInvite, ServerNonInvite, StatusClas
 use crate::sip::write::{ResponseBuilder, ResponseHead, response_to};
 
 impl Endpoint {
-    /// Starts an INVITE server transaction and says 100 Trying.
+    /// Starts an INVITE server transaction and sends 100 Trying.
     pub(super) fn open_invite(&mut self, flow: &Flow, request: &Message<'_>, tag: &str, dialog: DialogId) -> ServerId {
         let trying = response_to(request, Some(flow.peer), 100, phrase(100), None).build();
         let state = ServerState::Invite(ServerInvite::Proceeding);
@@ -43,7 +43,8 @@ impl Endpoint {
         id
     }
 
-    /// Answers a request (not INVITE) for good. Over UDP the answer is kept for copies of the request.
+    /// Sends the final response to a request other than INVITE. Over UDP the response is kept for copies of the
+    /// request.
     pub(super) fn answer(&mut self, flow: &Flow, request: &Message<'_>, response: ResponseBuilder, now: Instant) {
         let method = request.method().unwrap_or(Method::Options);
         let bytes = response.build();
@@ -64,12 +65,12 @@ impl Endpoint {
         }
     }
 
-    /// Answers a request without keeping anything (RFC 3261 section 8.2.7).
+    /// Answers a request without keeping state (RFC 3261 section 8.2.7).
     pub(super) fn reply(&mut self, flow: &Flow, request: &Message<'_>, response: ResponseBuilder) {
         self.transmit(reply_flow(flow, request), response.build());
     }
 
-    /// A response to `request` with the tag that all copies of a stateless answer share.
+    /// Starts a response to `request` with the tag that all copies of a stateless response share.
     pub(super) fn response(&self, flow: &Flow, request: &Message<'_>, status: u16) -> ResponseBuilder {
         // Within a dialog the request has our tag.
         let untagged = !request.to().is_ok_and(|to| to.tag().is_some());
@@ -78,7 +79,7 @@ impl Endpoint {
             .header("Server", &self.config.user_agent)
     }
 
-    /// Answers an open transaction; `finish` adds headers and body. Nothing happens after a final answer.
+    /// Answers an open transaction; `finish` adds headers and body. After a final response this does nothing.
     pub(super) fn respond(
         &mut self,
         id: ServerId,
@@ -114,7 +115,7 @@ impl Endpoint {
         Some(sent)
     }
 
-    /// A copy of a request came.
+    /// Handles a copy of a request.
     pub(super) fn server_request(&mut self, id: ServerId, now: Instant) {
         let Some(server) = self.tables.server_take(id) else { return };
         let (state, effects) = match server.state {
@@ -130,7 +131,7 @@ impl Endpoint {
         self.settle_server(server, state, effects, now);
     }
 
-    /// An ACK with the INVITE's own branch came: for a failure. Returns whether that was so.
+    /// Handles an ACK with the INVITE's own branch, which acknowledges a failure; returns whether it did.
     pub(super) fn server_ack(&mut self, id: ServerId, now: Instant) -> bool {
         let Some(server) = self.tables.server_take(id) else { return false };
         let pace = self.pace(&server.reply);
@@ -164,7 +165,7 @@ impl Endpoint {
         self.settle_server(server, state, effects, now);
     }
 
-    /// Forgets a request at once: its connection is gone.
+    /// Forgets a request at once: its connection has closed.
     pub(super) fn drop_server(&mut self, id: ServerId, now: Instant) {
         if let Some(server) = self.tables.server_take(id) {
             self.settle_server(server, None, Effects::NONE, now);
@@ -192,7 +193,7 @@ impl Endpoint {
         })
     }
 
-    /// Does what a transition asks for, and keeps or forgets the transaction.
+    /// Applies the effects of a transition, and keeps or forgets the transaction.
     fn settle_server(&mut self, mut server: Box<Server>, state: Option<ServerState>, effects: Effects, now: Instant) {
         if effects.transmit && !server.response.is_empty() {
             self.transmit(server.reply, server.response.clone());
@@ -218,8 +219,8 @@ impl Endpoint {
     }
 }
 
-/// Where answers to a request go (RFC 3261 section 18.2.2, RFC 3581): back by the connection; over UDP to the source's
-/// address, and to its port only when it asked for that.
+/// Returns the flow of responses to a request (RFC 3261 section 18.2.2, RFC 3581): back by the connection; over UDP to
+/// the source's address, and to its port only if the request asked for that.
 fn reply_flow(flow: &Flow, request: &Message<'_>) -> Flow {
     let mut reply = *flow;
     if flow.transport == Transport::Udp

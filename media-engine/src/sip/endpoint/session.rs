@@ -4,7 +4,7 @@
 //!   refreshed ─▶ half the interval ── ours: UPDATE, or re-INVITE for a peer without it ─▶ refreshed
 //!            └─▶ min(32 s, a third) before the end ─▶ BYE
 //! ```
-//! Our INVITEs propose an interval and leave to the peer who refreshes. An incoming call gets the interval that it
+//! Our INVITEs propose an interval and let the peer choose who refreshes. An incoming call gets the interval that it
 //! proposes, refreshed by the caller unless it wants us to (`refresher=uas`), as browsers expect.
 
 use std::time::{Duration, Instant};
@@ -19,22 +19,22 @@ use crate::sip::header::{Name, Params};
 use crate::sip::message::{Message, Method, parse_delta_seconds};
 use crate::sip::write::{RequestBuilder, ResponseBuilder};
 
-/// Smallest interval that RFC 4028 section 5 lets anyone ask for.
+/// Smallest interval that RFC 4028 section 5 allows.
 pub(super) const MIN_SE: u32 = 90;
-/// What we propose, in seconds: the value that RFC 4028 section 4 recommends.
+/// The interval that we propose, in seconds: the value that RFC 4028 section 4 recommends.
 pub(super) const INTERVAL: u32 = 1800;
 
-/// What a request says about the session's interval.
+/// A request's proposal for the session interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proposal {
-    /// Nothing, or something that we need not take part in.
+    /// No proposal, or one that needs no part of ours.
     None,
     Agreed(SessionTimer),
-    /// 422.
+    /// The interval is too small: 422.
     TooSmall,
 }
 
-/// How far a refresh of ours has come.
+/// State of a refresh of ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Refresh {
     #[default]
@@ -51,19 +51,19 @@ impl Endpoint {
         if seconds < MIN_SE {
             return if peer.timer { Proposal::TooSmall } else { Proposal::None };
         }
-        // A peer without timers cannot refresh; a proxy has asked in its name (section 9).
+        // A peer without timers cannot refresh; a proxy has asked on its behalf (section 9).
         let we_refresh = refresher.map_or(!peer.timer, |refresher| refresher.eq_ignore_ascii_case("uas"));
         Proposal::Agreed(SessionTimer { interval: Duration::from_secs(u64::from(seconds)), we_refresh })
     }
 
-    /// The interval that the answer to a request of ours sets. There `uas` is the peer.
+    /// Returns the interval set by the response to a request of ours, in which `uas` is the peer.
     pub(super) fn session_of_answer(&self, answer: &Message<'_>) -> Option<SessionTimer> {
         let (seconds, refresher) = session_expires(answer).filter(|(seconds, _)| *seconds >= MIN_SE)?;
         let we_refresh = !refresher.is_some_and(|refresher| refresher.eq_ignore_ascii_case("uas"));
         Some(SessionTimer { interval: Duration::from_secs(u64::from(seconds)), we_refresh })
     }
 
-    /// Arms the session's timer anew, or takes it away.
+    /// Arms the session's timer anew, or cancels it.
     pub(super) fn watch_session(&mut self, leg: &mut Leg, now: Instant) {
         let LegState::Talking(talking) = &leg.state else { return };
         let refreshing = talking.refresh != Refresh::Idle;
@@ -71,7 +71,7 @@ impl Endpoint {
         self.rearm(&mut leg.session_timer, deadline, now, Timeout::Session(leg.id));
     }
 
-    /// A request has refreshed the session, maybe with another interval.
+    /// Handles a request that has refreshed the session, maybe with another interval.
     pub(super) fn session_refreshed(&mut self, id: DialogId, session: Option<SessionTimer>, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
@@ -104,7 +104,7 @@ impl Endpoint {
         }
     }
 
-    /// UPDATE when the peer knows it, else the present session offered again (section 7.4).
+    /// Sends UPDATE if the peer supports it, else offers the present session again (section 7.4).
     fn send_refresh(&mut self, id: DialogId, now: Instant) {
         let Some(talking) = self.talking(id) else { return };
         if !talking.peer.update {
@@ -126,7 +126,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// An answer to our UPDATE. What a peer refuses as an UPDATE is offered as a re-INVITE, at once or later.
+    /// Handles a response to our UPDATE. If the peer refuses the UPDATE, a re-INVITE is sent at once or later.
     pub(super) fn refresh_answer(
         &mut self,
         id: DialogId,
@@ -157,7 +157,7 @@ impl Endpoint {
         }
     }
 
-    /// Tries again by re-INVITE in some seconds. Should that fail too, the session runs out.
+    /// Tries again by re-INVITE in some seconds. If that fails too, the session expires.
     pub(super) fn refresh_later(&mut self, id: DialogId, now: Instant) {
         let Some(talking) = self.talking(id) else { return };
         // A re-INVITE that is under way refreshes too.
@@ -167,7 +167,7 @@ impl Endpoint {
         }
     }
 
-    /// 422 to a refresh: once more, with the interval that the peer wants.
+    /// Handles a 422 to a refresh: it is sent once more, with the interval that the peer wants.
     pub(super) fn raise_interval(&mut self, id: DialogId, response: &Message<'_>, now: Instant) {
         let least = min_se(response);
         let Some(talking) = self.talking(id).filter(|talking| talking.refresh == Refresh::Sent) else { return };
@@ -178,12 +178,12 @@ impl Endpoint {
     }
 }
 
-/// What an INVITE of ours proposes.
+/// Adds our proposal to an INVITE.
 pub(super) fn propose_session(request: RequestBuilder) -> RequestBuilder {
     request.header("Supported", SUPPORTED).header("Session-Expires", INTERVAL).header("Min-SE", MIN_SE)
 }
 
-/// Keeps the agreed interval and refresher in a request of ours within the dialog.
+/// Repeats the agreed interval and refresher in a request of ours within the dialog.
 pub(super) fn refresh_session(request: RequestBuilder, session: Option<SessionTimer>) -> RequestBuilder {
     let request = request.header("Supported", SUPPORTED);
     let Some(session) = session else { return request };
@@ -191,7 +191,7 @@ pub(super) fn refresh_session(request: RequestBuilder, session: Option<SessionTi
     request.header("Session-Expires", format_args!("{};refresher={refresher}", session.interval.as_secs()))
 }
 
-/// Tells the agreed interval in a 2xx; `refresher` is seen from the request (RFC 4028 section 9).
+/// Adds the agreed interval to a 2xx; `refresher` is relative to the request (RFC 4028 section 9).
 pub(super) fn add_session(
     response: ResponseBuilder,
     session: Option<SessionTimer>,
@@ -204,13 +204,13 @@ pub(super) fn add_session(
     response.header("Session-Expires", value).header_opt("Require", required)
 }
 
-/// The interval that a 422 asks for.
+/// Returns the interval that a 422 asks for.
 pub(super) fn min_se(response: &Message<'_>) -> Duration {
     let seconds = response.header(Name::MinSe).and_then(parse_delta_seconds).unwrap_or(MIN_SE).max(MIN_SE);
     Duration::from_secs(u64::from(seconds))
 }
 
-/// Seconds and refresher of Session-Expires.
+/// Returns seconds and refresher of Session-Expires.
 fn session_expires<'m>(message: &'m Message<'_>) -> Option<(u32, Option<&'m str>)> {
     let value = message.header(Name::SessionExpires)?;
     let (seconds, params) = value.split_at(value.find(';').unwrap_or(value.len()));

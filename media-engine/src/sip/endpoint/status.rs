@@ -1,6 +1,6 @@
-//! Status codes as they are written.
+//! Status codes and their standard reason phrases.
 
-/// The standard reason phrase of a status (RFC 3261 section 21 and later).
+/// Returns the standard reason phrase of a status (RFC 3261 section 21 and later).
 pub(super) fn phrase(status: u16) -> &'static str {
     match status {
         100 => "Trying",

@@ -1,6 +1,10 @@
-//! Transactions by key (RFC 3261 sections 17.1.3 and 17.2.3).
+//! Tables of transactions by key (RFC 3261 sections 17.1.3 and 17.2.3).
 //!
-//! Not here: what happens to them (`client`, `server`).
+//! The endpoint looks transactions up by id, by key or by connection, and takes one out of its table while it changes.
+//! Keys stay until the transaction is forgotten. Server transactions are also counted for each network, which bounds
+//! the share of one sender.
+//!
+//! Not here: the handling of transactions (`client`, `server`).
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -37,13 +41,13 @@ pub(super) struct Client {
     pub(super) key: Box<str>,
     pub(super) state: ClientState,
     pub(super) flow: Flow,
-    /// What is sent again: the request; after a failure of INVITE, its ACK. Empty when nothing is.
+    /// Message to retransmit: the request, or after a failure of INVITE its ACK. Empty if nothing is retransmitted.
     pub(super) bytes: Vec<u8>,
     pub(super) user: ClientUser,
     pub(super) timer: Option<TimerKey>,
-    /// When a cancelled INVITE is forgotten, whatever its state (section 9.1).
+    /// Time at which a cancelled INVITE is forgotten, whatever its state (section 9.1).
     pub(super) forget_at: Option<Instant>,
-    /// The request as it was, for when a trunk challenges it.
+    /// The request as sent, for the case that a trunk challenges it.
     pub(super) original: Option<Box<Original>>,
 }
 
@@ -55,23 +59,23 @@ pub(super) struct Original {
     pub(super) answered: u8,
 }
 
-/// Whom the answer concerns.
+/// The owner of a response.
 pub(super) enum ClientUser {
     /// An INVITE that starts a call.
     Fork(Box<Fork>),
-    /// A re-INVITE.
+    /// A re-INVITE in an answered call.
     Reinvite(DialogId),
     /// An UPDATE that keeps the session alive.
     Refresh(DialogId),
-    /// A registration of our own, by its place.
+    /// A registration of our own, by its index.
     Register(usize),
-    /// An OPTIONS that asks a trunk whether it lives.
+    /// An OPTIONS that probes the health of a trunk.
     Probe(Box<Place>),
-    /// A REFER.
+    /// A REFER of ours.
     Refer(DialogId),
     /// A NOTIFY about the peer's REFER.
     Notify(DialogId),
-    /// BYE, CANCEL, INFO, PRACK: nobody waits for the answer.
+    /// BYE, CANCEL, INFO, PRACK: the response has no consequence.
     Nobody,
 }
 
@@ -83,28 +87,28 @@ pub(super) struct Fork {
     pub(super) local_tag: Box<str>,
     /// Our Contact value.
     pub(super) contact: String,
-    /// The call has gone on without it: an answer is hung up.
+    /// Whether the call continues without this fork: an answer is hung up.
     pub(super) abandoned: bool,
-    /// What its CANCEL tells as its reason (RFC 3326).
+    /// Reason in its CANCEL (RFC 3326).
     pub(super) cancel_reason: Option<Box<str>>,
-    /// A provisional answer has come: CANCEL may be sent.
+    /// Whether a provisional response has arrived, so that CANCEL may be sent.
     pub(super) provisional: bool,
     pub(super) cancelled: bool,
-    /// The To tag of the answer that made the call.
+    /// To tag of the answer that established the call.
     pub(super) winner: Option<Box<str>>,
-    /// Where it was sent, for a trunk's call.
+    /// Destination of a trunk's call.
     pub(super) place: Option<Place>,
     pub(super) early: EarlyDialogs,
-    /// The INVITE once it was refused, for another try.
+    /// The INVITE, kept after a refusal for another try.
     pub(super) request: Vec<u8>,
-    /// A longer session interval has been proposed after a 422.
+    /// Whether a longer session interval has been proposed after a 422.
     pub(super) raised: bool,
     /// Contacts of a redirection that are still to be tried, the next one last.
     pub(super) contacts: Option<Vec<(String, Flow)>>,
 }
 
 impl Fork {
-    /// The place of a trunk that its answers tell of; none once a redirection has led elsewhere.
+    /// Returns the trunk destination whose health its responses show; none once a redirection has led elsewhere.
     pub(super) fn tried_place(&self) -> Option<&Place> {
         self.place.as_ref().filter(|_| self.contacts.is_none())
     }
@@ -122,13 +126,13 @@ pub(super) struct Server {
     pub(super) key: Box<str>,
     pub(super) merge_key: Option<Box<str>>,
     pub(super) state: ServerState,
-    /// By which answers go.
+    /// Flow of its responses.
     pub(super) reply: Flow,
     /// Our To tag.
     pub(super) tag: Box<str>,
-    /// What answers repeat of the request, until it has a final one.
+    /// The parts that responses repeat of the request, until it has a final one.
     pub(super) head: Option<ResponseHead>,
-    /// The last answer, for copies of the request.
+    /// The last response, for copies of the request.
     pub(super) response: Vec<u8>,
     /// The leg that it belongs to.
     pub(super) dialog: Option<DialogId>,
@@ -139,15 +143,15 @@ pub(super) struct Server {
 pub(super) struct Tables {
     clients: Numbered<ClientId, Box<Client>>,
     client_keys: HashMap<Box<str>, ClientId>,
-    /// Clients by the connection that they hang on; UDP has none.
+    /// Clients by the connection that carries them; UDP has none.
     client_flows: BTreeSet<(FlowId, ClientId)>,
     servers: Numbered<ServerId, Box<Server>>,
     server_keys: HashMap<Box<str>, ServerId>,
     merged: HashMap<Box<str>, ServerId>,
-    /// How many servers each network has.
+    /// Number of servers of each network.
     shares: HashMap<IpAddr, usize>,
     last: u64,
-    /// Transactions taken out so far: what the tables' work is measured by.
+    /// Transactions taken out so far, by which tests measure the tables' work.
     #[cfg(test)]
     pub(super) steps: u64,
 }
@@ -175,7 +179,7 @@ impl Tables {
         self.clients.contains_key(&id)
     }
 
-    /// Whether another branch of the same request is in progress (section 8.2.2.2).
+    /// Returns whether another branch of the same request is in progress (section 8.2.2.2).
     pub(super) fn is_merged(&self, merge_key: &str) -> bool {
         self.merged.contains_key(merge_key)
     }
@@ -201,7 +205,7 @@ impl Tables {
         self.clients.get(&id).map(|client| &**client)
     }
 
-    /// Takes a client out while something happens to it; its keys stay.
+    /// Takes a client out while it is being changed; its keys stay.
     pub(super) fn client_take(&mut self, id: ClientId) -> Option<Box<Client>> {
         #[cfg(test)]
         {
@@ -220,7 +224,7 @@ impl Tables {
         self.client_flows.remove(&(client.flow.id, client.id));
     }
 
-    /// Our transactions on a connection.
+    /// Returns our transactions on a connection.
     pub(super) fn clients_on(&self, flow: FlowId) -> Vec<ClientId> {
         let range = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));
         self.client_flows.range(range).map(|(_, client)| *client).collect()
@@ -230,7 +234,7 @@ impl Tables {
         self.servers.get(&id).map(|server| &**server)
     }
 
-    /// Takes a server out while something happens to it; its keys stay.
+    /// Takes a server out while it is being changed; its keys stay.
     pub(super) fn server_take(&mut self, id: ServerId) -> Option<Box<Server>> {
         #[cfg(test)]
         {
@@ -257,7 +261,7 @@ impl Tables {
         }
     }
 
-    /// Servers of whoever shares this address.
+    /// Returns the number of servers of this address's network.
     pub(super) fn server_count_of(&self, address: IpAddr) -> usize {
         self.shares.get(&network(address)).copied().unwrap_or_default()
     }
@@ -279,12 +283,12 @@ impl Tables {
     }
 }
 
-/// Key of a client transaction; `method` as in CSeq. CANCEL shares its branch with the INVITE.
+/// Returns the key of a client transaction; `method` is as in CSeq. CANCEL shares its branch with the INVITE.
 pub(super) fn client_key(branch: &str, method: &str) -> String {
     [branch, " ", method].concat()
 }
 
-/// Key of the server transaction that a request belongs to; ACK and CANCEL belong to their INVITE.
+/// Returns the key of the server transaction that a request belongs to; ACK and CANCEL belong to their INVITE.
 pub(super) fn server_key(request: &Message<'_>, method: Method<'_>) -> String {
     let method = match method {
         Method::Ack | Method::Cancel => Method::Invite,
@@ -309,7 +313,7 @@ pub(super) fn server_key(request: &Message<'_>, method: Method<'_>) -> String {
     }
 }
 
-/// Key by which copies of one request that came by several ways are recognised.
+/// Returns the key by which copies of one request that arrived by several ways are recognised.
 pub(super) fn merge_key(request: &Message<'_>) -> String {
     let method = request.method().map_or("", |method| method.as_str());
     format!("{} {method}", identity(request))

@@ -1,7 +1,7 @@
-//! Tags, branches and Call-IDs: unguessable, and made from the seed alone.
+//! Tags, branches and Call-IDs: unguessable, and derived only from the seed.
 //!
-//! Two kinds prove where they come from without any memory: the tag of a refusal is the same for every copy of the
-//! request (RFC 3261 section 8.2.7), and the tag of our INVITE shows that it is ours, however late its answer comes.
+//! Two kinds prove their origin without any memory: the tag of a refusal is the same for every copy of the request (RFC
+//! 3261 section 8.2.7), and the tag of our INVITE shows that it is ours, however late its response arrives.
 
 use aws_lc_rs::hmac;
 
@@ -10,10 +10,10 @@ use crate::sip::message::Message;
 
 pub(super) struct Tokens {
     key: hmac::Key,
-    /// Of the same seed, for tokens that prove nothing: its signatures are longer.
+    /// Key from the same seed for tokens that prove nothing; its signatures are longer.
     random: hmac::Key,
     counter: u64,
-    /// Random bytes that were not given out yet, behind those that were: one signature makes several tokens.
+    /// Random bytes, those not used yet at the end: one signature makes several tokens.
     block: [u8; BLOCK],
     used: usize,
 }
@@ -24,7 +24,7 @@ const BLOCK: usize = 64;
 /// Hexadecimal digits of the mark at the end of an INVITE's branch, and of the random part before it.
 const MARK: usize = 20;
 
-/// The mark of a branch that has the form of an INVITE's of ours.
+/// Returns the mark of a branch that has the form of our INVITE branches.
 fn mark_of(branch: &str) -> Option<&str> {
     let own = branch.strip_prefix(MAGIC_COOKIE).filter(|own| own.len() == 2 * MARK && own.is_ascii())?;
     Some(&own[MARK..])
@@ -37,21 +37,21 @@ impl Tokens {
         Tokens { key, random, counter: 0, block: [0; BLOCK], used: BLOCK }
     }
 
-    /// A secret for another use of the same seed.
+    /// Returns a secret for another use of the same seed.
     pub(super) fn secret(&self, purpose: &str) -> [u8; 32] {
         let mut secret = [0; 32];
         secret.copy_from_slice(self.sign(purpose, &[]).as_ref());
         secret
     }
 
-    /// 80 fresh bits as text.
+    /// Returns 80 fresh bits as text.
     pub(super) fn fresh(&mut self) -> String {
         let mut token = String::with_capacity(24);
         push_hex(&mut token, &self.random::<10>());
         token
     }
 
-    /// Bytes that were never given out before.
+    /// Returns bytes that were never returned before.
     fn random<const N: usize>(&mut self) -> [u8; N] {
         if self.used + N > BLOCK {
             self.counter += 1;
@@ -64,12 +64,12 @@ impl Tokens {
         bytes
     }
 
-    /// A number below `limit`.
+    /// Returns a random number below `limit`.
     pub(super) fn below(&mut self, limit: u32) -> u32 {
         u32::from_be_bytes(self.random::<4>()) % limit.max(1)
     }
 
-    /// A branch that no other transaction has.
+    /// Returns a branch that no other transaction has.
     pub(super) fn branch(&mut self) -> String {
         let mut branch = String::with_capacity(32);
         branch.push_str(MAGIC_COOKIE);
@@ -77,13 +77,14 @@ impl Tokens {
         branch
     }
 
-    /// A branch for an INVITE that a call to `called` has caused: it tells so should it come back.
+    /// Returns a branch for an INVITE that a call to `called` has caused; the branch identifies that call if the INVITE
+    /// comes back.
     pub(super) fn invite_branch(&mut self, called: &str) -> String {
         let mark = self.loop_mark(called);
         self.marked_branch(&mark)
     }
 
-    /// A branch for a request that is sent again in another transaction, caused by the same call.
+    /// Returns a branch for a request that is sent again in another transaction, caused by the same call.
     pub(super) fn branch_again(&mut self, before: Option<&str>) -> String {
         match before.and_then(mark_of) {
             Some(mark) => self.marked_branch(mark),
@@ -91,7 +92,8 @@ impl Tokens {
         }
     }
 
-    /// Whether [`Tokens::invite_branch`] made this branch for a call to `called` (RFC 3261 section 16.3, step 4).
+    /// Returns whether [`Tokens::invite_branch`] made this branch for a call to `called` (RFC 3261 section 16.3, step
+    /// 4).
     pub(super) fn is_branch_of(&self, branch: &str, called: &str) -> bool {
         mark_of(branch).is_some_and(|mark| {
             let expected = self.loop_mark(called);
@@ -111,7 +113,7 @@ impl Tokens {
         hex::encode(&self.sign("loop", &[called.as_bytes()]).as_ref()[..MARK / 2])
     }
 
-    /// Our tag for an INVITE that we send.
+    /// Returns our tag for an INVITE that we send.
     pub(super) fn invite_tag(&mut self, call_id: &str) -> String {
         let mut tag = self.fresh();
         tag.truncate(12);
@@ -120,7 +122,7 @@ impl Tokens {
         tag
     }
 
-    /// Whether [`Tokens::invite_tag`] made `tag`.
+    /// Returns whether [`Tokens::invite_tag`] made `tag`.
     pub(super) fn is_invite_tag(&self, call_id: &str, tag: &str) -> bool {
         let Some((random, proof)) = tag.split_at_checked(12) else { return false };
         let expected = self.sign("invite", &[call_id.as_bytes(), random.as_bytes()]);
@@ -128,14 +130,15 @@ impl Tokens {
         aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), proof.as_bytes()).is_ok()
     }
 
-    /// The To tag of an answer that leaves no state: the same for every copy of the request.
+    /// Returns the To tag of a stateless response: the same for every copy of the request.
     pub(super) fn reply_tag(&self, request: &Message<'_>) -> String {
         let call_id = request.call_id().unwrap_or_default();
         let from_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
         hex::encode(&self.sign("reply", &[call_id.as_bytes(), from_tag.as_bytes()]).as_ref()[..10])
     }
 
-    /// A number by which to sort: among several, the lowest is one of weight w in proportion to w (RFC 2782).
+    /// Returns a random sort key: among several, the one with weight w is lowest with a probability in proportion to w
+    /// (RFC 2782).
     pub(super) fn rank(&mut self, weight: u16) -> u64 {
         let chance = f64::from(self.below(1 << 30) + 1) / f64::from(1 << 30);
         // Weight 0 has a small chance where others have more.
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_tells_which_call_caused_it_also_when_the_request_is_sent_again() {
+    fn a_branch_identifies_the_call_that_caused_it_also_after_a_retry() {
         let mut tokens = Tokens::new(&[7; 32]);
         let branch = tokens.invite_branch("+15550100");
         let again = tokens.branch_again(Some(&branch));
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_rank_falls_to_each_in_proportion_to_its_weight() {
+    fn the_chance_of_the_lowest_rank_is_proportional_to_the_weight() {
         let mut tokens = Tokens::new(&[7; 32]);
         let heavy = (0..4_000).filter(|_| tokens.rank(30) < tokens.rank(10)).count();
         assert!((2_850..3_150).contains(&heavy), "3 of 4 expected: {heavy} of 4000");

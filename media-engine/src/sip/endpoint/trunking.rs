@@ -1,9 +1,9 @@
-//! Trunks at work: which destination a call tries, what their health is, what a trunk may carry.
+//! Trunks in operation: the destination that a call tries, the health of destinations, the limits of a trunk.
 //!
 //! ```text
 //!   Invite ─▶ places: healthy first, then by priority, then by weight
 //!     ├─ 408, 480, 503, 504, connection failed ──▶ next place at once
-//!     ├─ silence for 2 s (4 s when only doubtful places are left) ──▶ next place; this one is cancelled
+//!     ├─ silence for 2 s (4 s if only unhealthy places are left) ──▶ next place; this one is cancelled
 //!     └─ anything else ends the call
 //!   OPTIONS every `probe` ─▶ health: three failures ─▶ set aside until it answers, or for half a minute
 //! ```
@@ -27,29 +27,29 @@ use crate::sip::uri::escape_user;
 use crate::sip::wheel::TimerKey;
 use crate::sip::write::RequestBuilder;
 
-/// Failures in a row after which a place is set aside.
+/// Consecutive failures after which a place is set aside.
 const FAILURES: u8 = 3;
-/// How long it is set aside when nothing is heard of it.
+/// How long a silent place is set aside.
 const ASIDE: Duration = Duration::from_secs(30);
 /// Longest time that a place can ask for with Retry-After.
 const ASIDE_MOST: Duration = Duration::from_secs(300);
-/// How long a place may be silent while a healthy one waits.
+/// How long a place may be silent while a healthy one is left to try.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a place may be silent while only doubtful ones wait.
+/// How long a place may be silent while only unhealthy ones are left to try.
 const PATIENCE_WITHOUT_CHOICE: Duration = Duration::from_secs(4);
 /// Most places that one call tries.
 const MOST_PLACES: usize = 8;
 
-/// A trunk, by its place in the configuration.
+/// A trunk, by its index in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TrunkIndex(pub(super) usize);
 
-/// A trunk and how it fares.
+/// A trunk and its current state.
 pub(super) struct TrunkState {
     pub(super) trunk: Trunk,
     health: Vec<Health>,
     probing: Option<TimerKey>,
-    /// Legs of this trunk.
+    /// Number of legs of this trunk.
     pub(super) calls: u32,
     /// Calls that may start now, in thousandths, as of `refilled`.
     allowance: u64,
@@ -57,14 +57,14 @@ pub(super) struct TrunkState {
     last_error: Option<String>,
 }
 
-/// How one address of a trunk fares.
+/// Health of one address of a trunk.
 struct Health {
     transport: Transport,
     address: SocketAddr,
-    /// In a row.
+    /// Consecutive failures since the last success.
     failures: u8,
     aside_until: Option<Instant>,
-    /// What was told last.
+    /// Whether the last health event said that it is down.
     told_down: bool,
 }
 
@@ -74,9 +74,9 @@ pub(super) struct Place {
     pub(super) trunk: TrunkIndex,
     pub(super) transport: Transport,
     pub(super) address: SocketAddr,
-    /// The destination's host: the name of its certificate.
+    /// Host of the destination, for which its certificate must be valid.
     host: String,
-    /// As it stands in a Request-URI.
+    /// Host and port as written in a Request-URI.
     pub(super) authority: String,
 }
 
@@ -84,37 +84,37 @@ pub(super) struct Place {
 pub(super) struct Attempts {
     call: Call,
     user: String,
-    /// The next one last.
+    /// Places left to try, the next one last.
     left: Vec<Place>,
-    /// How long the place that is being tried may be silent.
+    /// Timer for the silence of the place that is being tried.
     pub(super) patience: Option<TimerKey>,
 }
 
-/// How a trunk fares, for operators.
+/// State of a trunk, for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrunkStatus {
-    /// Its name.
+    /// Name of the trunk.
     pub name: String,
     /// Calls that it carries now, both directions together.
     pub calls: u32,
-    /// Whether we are registered there; `None`: not asked to.
+    /// Whether we are registered there; `None` if no registration is configured.
     pub registered: Option<bool>,
-    /// Its addresses.
+    /// State of each of its addresses.
     pub places: Vec<PlaceStatus>,
-    /// What failed last, in words.
+    /// The last failure in words.
     pub last_error: Option<String>,
 }
 
-/// How one address of a trunk fares.
+/// State of one address of a trunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceStatus {
     /// Host as configured.
     pub host: String,
-    /// What carries requests there.
+    /// Transport of requests to it.
     pub transport: Transport,
-    /// Its address.
+    /// Address and port.
     pub address: SocketAddr,
-    /// Calls go there; else it is set aside until it answers.
+    /// Whether calls go there; otherwise it is set aside until it answers.
     pub healthy: bool,
 }
 
@@ -148,7 +148,7 @@ impl TrunkState {
         &mut self.health[at]
     }
 
-    /// Whether one more call fits; takes its share of the calls a second when it does and goes out.
+    /// Returns whether one more call fits; an outgoing call that fits uses up its share of the calls per second.
     fn has_room(&mut self, goes_out: bool, now: Instant) -> bool {
         if self.trunk.settings.channels.is_some_and(|most| self.calls >= most) {
             return false;
@@ -170,7 +170,7 @@ impl TrunkState {
 }
 
 impl Place {
-    /// The address of `user` there.
+    /// Returns the SIP address of `user` there.
     pub(super) fn uri(&self, user: &str) -> String {
         let transport = match self.transport.uri_parameter() {
             Some(name) => format!(";transport={name}"),
@@ -192,7 +192,7 @@ impl Endpoint {
         &self.trunks[index.0].trunk
     }
 
-    /// How every trunk fares.
+    /// Returns the state of every trunk.
     pub fn trunk_status(&self, now: Instant) -> Vec<TrunkStatus> {
         let place = |state: &TrunkState, destination: &Destination, address: SocketAddr| PlaceStatus {
             host: destination.host.clone(),
@@ -215,7 +215,7 @@ impl Endpoint {
         self.trunks.iter().enumerate().map(status).collect()
     }
 
-    /// A trunk's names lead elsewhere now.
+    /// Replaces a trunk's destinations after its names were resolved.
     pub(super) fn trunk_resolved(&mut self, name: &str, destinations: Vec<Destination>, now: Instant) {
         let Some(index) = self.trunk_named(name) else { return };
         let state = &mut self.trunks[index.0];
@@ -227,7 +227,7 @@ impl Endpoint {
         self.wake_registrations(index, now);
     }
 
-    /// Starts what trunks do by themselves: registrations and probes.
+    /// Starts what trunks do on their own: registrations and probes.
     pub(super) fn start_trunks(&mut self, now: Instant) {
         for index in (0..self.trunks.len()).map(TrunkIndex) {
             let settings = &self.trunk(index).settings;
@@ -239,7 +239,7 @@ impl Endpoint {
         }
     }
 
-    /// Calls a number through a trunk. `urgent`: past its limits.
+    /// Calls a number through a trunk. `urgent` calls ignore its limits.
     pub(super) fn invite_trunk(&mut self, call: Call, name: &str, user: &str, urgent: bool, now: Instant) {
         let id = call.dialog;
         let fail = |status, reason: &str| SipEvent::Failed { dialog: id, status, reason: reason.into(), told: None };
@@ -250,7 +250,7 @@ impl Endpoint {
             return self.event(fail(503, "Trunk Without Address"));
         }
         if !self.trunks[index.0].has_room(true, now) && !urgent {
-            self.trunk_failed(index, "its limit of calls was reached");
+            self.trunk_failed(index, "its call limit was reached");
             return self.event(fail(503, "Trunk Full"));
         }
         left.reverse();
@@ -263,23 +263,23 @@ impl Endpoint {
         self.legs.insert(id, leg);
         if !self.try_next_place(id, now) {
             self.drop_leg(id, now);
-            self.trunk_failed(index, "no listener of ours leads there");
+            self.trunk_failed(index, "no listener can reach its addresses");
             self.event(fail(503, "No Listener"));
         }
     }
 
-    /// Counts a leg among its trunk's calls until it is dismantled.
+    /// Counts a leg as a call of its trunk until it is dismantled.
     pub(super) fn belongs_to(&mut self, leg: &mut Leg, index: TrunkIndex) {
         leg.trunk = Some(index);
         self.trunks[index.0].calls += 1;
     }
 
-    /// Whether a call of the trunk fits into its channels.
+    /// Returns whether a call of the trunk fits into its channels.
     pub(super) fn has_channel(&mut self, index: TrunkIndex, now: Instant) -> bool {
         self.trunks[index.0].has_room(false, now)
     }
 
-    /// The next place of a call's trunk is tried; `false` when none is left.
+    /// Tries the next place of a call's trunk; returns `false` if none is left.
     pub(super) fn try_next_place(&mut self, id: DialogId, now: Instant) -> bool {
         let Some(mut leg) = self.legs.remove(&id) else { return false };
         let tried = self.start_attempt(&mut leg, now);
@@ -300,7 +300,7 @@ impl Endpoint {
                 tried = Some((self.start_fork(&attempts.call, goal, now), flow));
                 break;
             }
-            self.place_failed(&place, "no listener of ours leads there", None, now);
+            self.place_failed(&place, "no listener can reach this address", None, now);
         }
         if tried.is_some() {
             self.watch_attempt(&mut attempts, id, now);
@@ -320,7 +320,7 @@ impl Endpoint {
         self.rearm_after(&mut attempts.patience, patience, now, Timeout::Attempt(id));
     }
 
-    /// The same place is asked once more, with a password or a longer interval.
+    /// Restarts the patience for the same place, which is asked once more with a password or a longer interval.
     pub(super) fn attempt_again(&mut self, id: DialogId, now: Instant) {
         let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
         let Some(mut attempts) = calling.attempts.take() else { return };
@@ -330,8 +330,8 @@ impl Endpoint {
         }
     }
 
-    /// An answer came to a request that may have gone to a place of a trunk.
-    pub(super) fn place_heard(&mut self, user: &ClientUser, response: &Message<'_>, status: u16, now: Instant) {
+    /// Updates the health of a trunk's place by a response to a request that may have gone there.
+    pub(super) fn note_trunk_response(&mut self, user: &ClientUser, response: &Message<'_>, status: u16, now: Instant) {
         match user {
             ClientUser::Fork(fork) => {
                 if let Some(place) = fork.tried_place() {
@@ -346,7 +346,8 @@ impl Endpoint {
         }
     }
 
-    /// A place has been silent for too long: the next one is tried, and this one cancelled should it still answer.
+    /// Handles a place that has been silent for too long: the next one is tried, and a late answer of this one is
+    /// cancelled.
     pub(super) fn attempt_timer(&mut self, id: DialogId, now: Instant) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let LegState::Calling(calling) = &mut leg.state else { return };
@@ -366,7 +367,7 @@ impl Endpoint {
         }
     }
 
-    /// The place lives: nobody is impatient with it any more.
+    /// Stops the timer for the place's silence, since it has responded.
     fn attempt_answered(&mut self, id: DialogId) {
         let patience = match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
             Some(LegState::Calling(Calling { attempts: Some(attempts), .. })) => attempts.patience.take(),
@@ -377,12 +378,12 @@ impl Endpoint {
         }
     }
 
-    /// The way to a place.
+    /// Returns the flow towards a place.
     pub(super) fn flow_of(&mut self, place: &Place) -> Option<Flow> {
         self.flow_towards(place.transport, place.address, &place.host)
     }
 
-    /// Every address of a trunk in the order to be tried.
+    /// Returns every address of a trunk in the order in which they are tried.
     pub(super) fn places(&mut self, index: TrunkIndex, now: Instant) -> Vec<Place> {
         let state = &self.trunks[index.0];
         let mut places = Vec::new();
@@ -414,7 +415,7 @@ impl Endpoint {
         }
     }
 
-    /// What an answer to a request says of the place that gave it.
+    /// Updates the health of a place by its response.
     fn place_answered(&mut self, place: &Place, response: &Message<'_>, status: u16, now: Instant) {
         if matches!(status, 408 | 503 | 504) {
             let after =
@@ -425,11 +426,11 @@ impl Endpoint {
         let health = self.trunks[place.trunk.0].health_mut(place.transport, place.address);
         (health.failures, health.aside_until) = (0, None);
         if std::mem::take(&mut health.told_down) {
-            self.tell_health(place, true, "answers again");
+            self.report_health(place, true, "answers again");
         }
     }
 
-    /// A place did not do its work. `aside`: how long it asked to be left alone.
+    /// Records a failure of a place. `aside` is the pause that it asked for.
     pub(super) fn place_failed(&mut self, place: &Place, why: &str, aside: Option<Duration>, now: Instant) {
         self.trunk_failed(place.trunk, &format!("{}: {why}", place.address));
         let health = self.trunks[place.trunk.0].health_mut(place.transport, place.address);
@@ -442,11 +443,11 @@ impl Endpoint {
             health.aside_until = Some(now + aside);
         }
         if health.failures >= FAILURES && !std::mem::replace(&mut health.told_down, true) {
-            self.tell_health(place, false, why);
+            self.report_health(place, false, why);
         }
     }
 
-    fn tell_health(&mut self, place: &Place, healthy: bool, why: &str) {
+    fn report_health(&mut self, place: &Place, healthy: bool, why: &str) {
         let trunk = self.trunk(place.trunk).name.clone();
         self.event(SipEvent::TrunkHealth { trunk, address: place.address, healthy, why: why.to_owned() });
     }
@@ -455,7 +456,7 @@ impl Endpoint {
         self.trunks[index.0].last_error = Some(why.to_owned());
     }
 
-    /// Asks every address of a trunk whether it lives, and comes back when it is time again.
+    /// Probes every address of a trunk, and arms the timer for the next time.
     pub(super) fn probe(&mut self, index: TrunkIndex, now: Instant) {
         let Some(every) = self.trunk(index).settings.probe else { return };
         let places = if self.draining { Vec::new() } else { self.places(index, now) };
@@ -484,7 +485,7 @@ impl Endpoint {
         if self.draining {
             return self.rearm(&mut timer, None, now, Timeout::Probe(index));
         }
-        // A tenth earlier or later, so that trunks are not asked in step.
+        // A tenth earlier or later, so that trunks are not probed in step.
         let pause = every * 9 / 10 + every * self.tokens.below(20) / 100;
         self.rearm_after(&mut timer, pause, now, Timeout::Probe(index));
         self.trunks[index.0].probing = timer;

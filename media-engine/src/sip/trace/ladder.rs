@@ -1,72 +1,72 @@
-//! From what was kept to what is shown: one step for each message, with a label in words.
+//! Turns kept messages into a ladder: one step for each message, with a label in words.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use super::redact::{plain, shown};
+use super::redact::{plain, redacted};
 use super::{Kept, TracedLeg, header};
 use crate::sip::endpoint::Transport;
 use crate::units::{CallId, LegId};
 
-/// Longest label.
+/// Longest label in characters.
 const LABEL_MAX: usize = 60;
 
 /// The SIP messages of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallTrace {
-    /// The call.
+    /// The traced call.
     pub call: CallId,
     /// Its legs, in the order in which they began.
     pub parties: Vec<TraceParty>,
-    /// Its messages, in the order in which they came and left.
+    /// Its messages, in the order in which they arrived and were sent.
     pub steps: Vec<TraceStep>,
     /// Earlier messages that are no longer kept.
     pub dropped: u64,
-    /// Whether one of its dialogs goes on.
+    /// Whether one of its dialogs is still running.
     pub running: bool,
 }
 
 /// The other end of one leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceParty {
-    /// The leg.
+    /// The leg that leads to it.
     pub leg: LegId,
-    /// Its part in the call, such as `customer`.
+    /// Role of the leg in the call, such as `customer`.
     pub role: &'static str,
     /// Number, agent's name or URI: not masked.
     pub peer: String,
 }
 
-/// One message.
+/// One message of the ladder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceStep {
-    /// Grows from step to step; numbers in between belong to other calls.
+    /// Increases from step to step; numbers in between belong to other calls.
     pub number: u64,
-    /// When it came or left.
+    /// Wall-clock time at which it arrived or was sent.
     pub at: SystemTime,
     /// The leg it belongs to.
     pub leg: LegId,
-    /// From us to the leg's other end; else from there.
+    /// Whether it was sent by us; otherwise it was received from the leg's other end.
     pub sent: bool,
-    /// What carried it.
+    /// Transport of the message.
     pub transport: Transport,
-    /// Where it came from or went to.
+    /// Address that it came from or went to.
     pub peer: SocketAddr,
     /// Such as `INVITE`, `re-INVITE`, `180 Ringing`, `200 OK (BYE)`.
     pub label: String,
-    /// What the body is, such as `SDP`, `SDP sendonly`; empty without one.
+    /// Kind of the body, such as `SDP`, `SDP sendonly`; empty without one.
     pub body: String,
-    /// The same message has been seen before in the same direction.
+    /// Whether it repeats an earlier message in the same direction.
     pub again: bool,
-    /// The message without secrets, lines ended by `\n`.
+    /// The message without secrets, with lines that end in `\n`.
     pub text: String,
-    /// Bytes at its end were not kept.
+    /// Whether bytes at its end were not kept.
     pub cut: bool,
 }
 
 impl CallTrace {
-    /// Lays out what was kept of `call`. `now` and `wall` are the same moment.
+    /// Lays out the kept legs of `call`. `now` and `wall` are the same moment.
     pub fn new(call: CallId, legs: Vec<TracedLeg>, now: Instant, wall: SystemTime) -> CallTrace {
         let parties = legs.iter().map(|leg| TraceParty {
             leg: leg.label.leg,
@@ -104,12 +104,12 @@ fn step(kept: &Kept, leg: LegId, at: SystemTime, again: bool) -> TraceStep {
         label: label(&kept.bytes),
         body: body(&kept.bytes),
         again,
-        text: shown(&kept.bytes),
+        text: redacted(&kept.bytes),
         cut: kept.cut,
     }
 }
 
-/// Method, or status and reason.
+/// Returns the method, or status and reason.
 fn label(bytes: &[u8]) -> String {
     let first = bytes.split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     let first = String::from_utf8_lossy(first);
@@ -134,7 +134,7 @@ fn label(bytes: &[u8]) -> String {
     }
 }
 
-/// What the body is, in a word or two.
+/// Returns the kind of the body in a word or two.
 fn body(bytes: &[u8]) -> String {
     let kind = String::from_utf8_lossy(header(bytes, &["content-type", "c"]).unwrap_or_default()).to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim();

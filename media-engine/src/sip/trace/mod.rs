@@ -1,16 +1,18 @@
-//! What was said by SIP in a call, kept for whoever asks later: `tandem trace CALL`, the call's page.
+//! Traces of calls: the SIP messages of each call, kept for later queries by `tandem trace CALL` and the call's page.
 //!
 //! ```text
 //!  message ─▶ Call-ID known? ── yes ──▶ ring of its dialog ── on demand ─▶ ladder ─▶ redact
 //!                   └ no: INVITE, its ACK and answers ─▶ waiting room ── a call begins ─▶ its ring
 //! ```
 //!
-//! - Nobody has asked yet: keeping a message is a look for its Call-ID and a copy of bounded length. Nothing is parsed.
-//! - Strangers leave nothing: what belongs to no call grows old in the waiting room, which is small.
-//! - Every size is bounded ([`TraceBounds`]). The oldest goes first, ended dialogs before running ones, and is counted.
-//! - Keys, passwords and what is made of them stay here: text leaves only through [`redact`].
+//! - While nobody queries, keeping a message costs a search for its Call-ID and a copy of bounded length. Nothing is
+//!   parsed.
+//! - Strangers leave nothing: messages that belong to no call expire in the waiting room, which is small.
+//! - Every size is bounded ([`TraceBounds`]). The oldest entry is dropped first, ended dialogs before running ones, and
+//!   is counted.
+//! - Keys, passwords and values derived from them stay here: text leaves only through [`redact`].
 //!
-//! Not here: who may ask, and whether numbers are masked (control plane).
+//! Not here: permission to query, and masking of numbers (control plane).
 
 mod ladder;
 pub mod redact;
@@ -29,12 +31,12 @@ use crate::units::{CallId, LegId};
 /// How much of each message is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TraceLevel {
-    /// Nothing.
+    /// Messages are not kept.
     #[default]
     Off,
     /// Everything before the body.
     Headers,
-    /// The body too, as far as the bounds go.
+    /// Headers and body, within the bounds.
     Full,
 }
 
@@ -51,20 +53,20 @@ impl FromStr for TraceLevel {
     }
 }
 
-/// Bounds of all that is kept.
+/// Bounds of everything that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceBounds {
-    /// Bytes of one message; the rest is cut off.
+    /// Most bytes of one message; the rest is cut off.
     pub message: usize,
-    /// Messages of one dialog.
+    /// Most messages of one dialog.
     pub messages: usize,
-    /// Bytes of one dialog.
+    /// Most bytes of one dialog.
     pub dialog: usize,
-    /// Dialogs, running and ended.
+    /// Most dialogs, running and ended.
     pub dialogs: usize,
-    /// Bytes of all dialogs.
+    /// Most bytes of all dialogs.
     pub total: usize,
-    /// Bytes of messages that belong to no call yet.
+    /// Most bytes of messages that belong to no call yet.
     pub waiting: usize,
 }
 
@@ -82,57 +84,57 @@ impl Default for TraceBounds {
     }
 }
 
-/// Whose dialog it is, as the engine says.
+/// Owner of a dialog, as reported by the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceLabel {
-    /// The call.
+    /// Call that the dialog belongs to.
     pub call: CallId,
-    /// The leg.
+    /// Leg of that call.
     pub leg: LegId,
-    /// Its part in the call, such as `customer`.
+    /// Role of the leg in the call, such as `customer`.
     pub role: &'static str,
     /// The other end: number, agent's name or URI.
     pub peer: String,
 }
 
-/// How much is kept, and what was dropped for it since the start.
+/// How much is kept, and how much was dropped since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TraceCensus {
     /// Dialogs, running and ended.
     pub dialogs: usize,
-    /// Bytes of all of them, and of the waiting room.
+    /// Bytes of all dialogs and of the waiting room.
     pub bytes: usize,
-    /// Messages that their dialog had no room for any more.
+    /// Messages dropped because their dialog had no room.
     pub dropped_messages: u64,
-    /// Dialogs that had to go whole.
+    /// Dialogs dropped as a whole.
     pub dropped_dialogs: u64,
 }
 
-/// One message.
+/// One message as it was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Kept {
-    /// In the order of all messages.
+    /// Position in the order of all messages.
     number: u64,
     at: Instant,
     sent: bool,
     transport: Transport,
     peer: SocketAddr,
-    /// Bytes follow that were not kept.
+    /// Whether bytes at the end were not kept.
     cut: bool,
     bytes: Box<[u8]>,
 }
 
 impl Kept {
-    /// Bytes of memory.
+    /// Returns its bytes of memory.
     fn size(&self) -> usize {
         size_of::<Kept>() + self.bytes.len()
     }
 }
 
-/// One dialog: what the INVITEs of one leg said, those to further places included.
+/// The messages of one dialog: those of all INVITEs of one leg, including those to further destinations.
 #[derive(Debug, Default)]
 struct Conversation {
-    /// When it began, in the order of all dialogs; when it ended, once it has.
+    /// Position in the order of all dialogs: of its begin, or once it has ended of its end.
     turn: u64,
     ended: bool,
     label: Option<TraceLabel>,
@@ -143,7 +145,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// Memory beside that of its messages, the entries of the look-up tables included.
+    /// Memory in addition to that of its messages, including entries of the look-up tables.
     const OVERHEAD: usize = 512;
 
     fn size(&self) -> usize {
@@ -151,7 +153,7 @@ impl Conversation {
     }
 }
 
-/// One leg of a call, as it was kept: [`CallTrace::new`] makes a ladder of them.
+/// One leg of a call as it was kept: [`CallTrace::new`] makes a ladder of several.
 #[derive(Clone, Debug)]
 pub struct TracedLeg {
     label: TraceLabel,
@@ -167,7 +169,7 @@ pub struct Trace {
     bounds: TraceBounds,
     dialogs: HashMap<DialogId, Conversation>,
     by_call_id: HashMap<Box<[u8]>, DialogId>,
-    /// Dialogs by their turn: running ones, and ended ones, which go first.
+    /// Dialogs by their turn: running ones, and ended ones, which are dropped first.
     running: BTreeMap<u64, DialogId>,
     ended: BTreeMap<u64, DialogId>,
     bytes: usize,
@@ -181,7 +183,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// An empty trace.
+    /// Creates an empty trace.
     pub fn new(level: TraceLevel, bounds: TraceBounds) -> Trace {
         Trace {
             level,
@@ -200,29 +202,29 @@ impl Trace {
         }
     }
 
-    /// Whether anything is kept at all.
+    /// Returns whether messages are kept at all.
     pub fn is_on(&self) -> bool {
         self.level != TraceLevel::Off
     }
 
-    /// A message came by `flow`.
+    /// Adds a message that arrived by `flow`.
     pub fn received(&mut self, flow: &Flow, bytes: &[u8], now: Instant) {
         if self.is_on() {
             self.take(false, flow, bytes, now, |_| None);
         }
     }
 
-    /// A message leaves by `flow`. `dialog_of` tells whose INVITE has this tag of ours.
+    /// Adds a message that is sent by `flow`. `dialog_of` returns the dialog of the INVITE that has a tag of ours.
     pub fn sent(&mut self, flow: &Flow, bytes: &[u8], now: Instant, dialog_of: impl FnOnce(&str) -> Option<DialogId>) {
         if self.is_on() {
             self.take(true, flow, bytes, now, dialog_of);
         }
     }
 
-    /// An incoming call has become `dialog`: what was said before is its own.
+    /// Assigns the earlier messages of an incoming call to `dialog`.
     pub fn begins(&mut self, dialog: DialogId, call_id: &str) {
         if !self.is_on() || self.by_call_id.contains_key(call_id.as_bytes()) {
-            // The call comes back to us with its Call-ID unchanged: it stays with the leg that sent it.
+            // The call came back to us with its Call-ID unchanged: it stays with the leg that sent it.
             return;
         }
         self.open(dialog, call_id.as_bytes());
@@ -240,7 +242,7 @@ impl Trace {
         }
     }
 
-    /// Whose dialog it is. One of ours may have sent nothing yet.
+    /// Sets the owner of a dialog. A dialog of ours may have sent nothing yet.
     pub fn label(&mut self, dialog: DialogId, label: TraceLabel) {
         if !self.is_on() {
             return;
@@ -253,7 +255,7 @@ impl Trace {
         }
     }
 
-    /// The dialog is over. What is still said in it is kept too, as long as its turn has not come.
+    /// Marks a dialog as ended. Later messages of it are kept too, until it is dropped.
     pub fn ends(&mut self, dialog: DialogId) {
         let Some(conversation) = self.dialogs.get_mut(&dialog).filter(|conversation| !conversation.ended) else {
             return;
@@ -264,7 +266,7 @@ impl Trace {
         self.ended.insert(self.last, dialog);
     }
 
-    /// What is kept of a call, each leg by itself.
+    /// Returns what is kept of a call, by leg.
     pub fn of_call(&self, call: CallId) -> Vec<TracedLeg> {
         let mut legs: Vec<_> = self
             .dialogs
@@ -282,7 +284,7 @@ impl Trace {
         legs
     }
 
-    /// How much is kept.
+    /// Returns how much is kept.
     pub fn census(&self) -> TraceCensus {
         TraceCensus {
             dialogs: self.dialogs.len(),
@@ -323,7 +325,7 @@ impl Trace {
         }
     }
 
-    /// What of a message is kept, and whether that is less than all.
+    /// Returns the part of a message that is kept, and whether bytes were cut off.
     fn cut<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], bool) {
         let wanted = match self.level {
             TraceLevel::Full => bytes.len(),
@@ -343,11 +345,11 @@ impl Trace {
         }
     }
 
-    /// A Call-ID is a dialog's from now on.
+    /// Assigns a Call-ID to a dialog.
     fn open(&mut self, dialog: DialogId, call_id: &[u8]) {
         self.open_unnamed(dialog);
         if let Some(conversation) = self.dialogs.get_mut(&dialog) {
-            // A Call-ID in both tables.
+            // The Call-ID is stored in both tables.
             conversation.bytes += 2 * call_id.len();
             self.bytes += 2 * call_id.len();
             conversation.call_ids.push(call_id.into());
@@ -383,7 +385,7 @@ impl Trace {
         self.make_room();
     }
 
-    /// Ended dialogs go first, the one that ended first before the others; then the oldest of those that run.
+    /// Drops dialogs: ended ones first, in the order of their ends, then the oldest running ones.
     fn make_room(&mut self) {
         while self.bytes > self.bounds.total || self.dialogs.len() > self.bounds.dialogs {
             let Some((_, dialog)) = self.ended.pop_first().or_else(|| self.running.pop_first()) else { return };
@@ -397,17 +399,17 @@ impl Trace {
     }
 }
 
-/// The value of the first header of one of these names, in lower case; short forms are names of their own.
+/// Returns the value of the first header with one of these names, in lower case; short forms are names of their own.
 fn header<'a>(bytes: &'a [u8], names: &[&str]) -> Option<&'a [u8]> {
     let mut rest = bytes;
     loop {
-        // What comes before the first line end is the start line.
+        // The first line is the start line.
         rest = &rest[line_length(rest)?..];
         let first = rest.first()?.to_ascii_lowercase();
         if matches!(first, b'\r' | b'\n') {
             return None;
         }
-        // Most lines are passed over by their first letter.
+        // The first letter rules out most lines.
         if !names.iter().any(|known| known.as_bytes().first() == Some(&first)) {
             continue;
         }
@@ -420,12 +422,12 @@ fn header<'a>(bytes: &'a [u8], names: &[&str]) -> Option<&'a [u8]> {
     }
 }
 
-/// The first line with its end, when it has one.
+/// Returns the length of the first line with its end, if it has one.
 fn line_length(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&byte| byte == b'\n').map(|end| end + 1)
 }
 
-/// Behind the empty line that ends the headers, or the end.
+/// Returns the index after the empty line that ends the headers, or the length.
 fn end_of_headers(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(length) = line_length(&bytes[at..]) {
@@ -439,8 +441,8 @@ fn end_of_headers(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Whether a message of no known call may belong to one that is about to begin, such as an INVITE that is challenged: strangers'
-/// other requests, and answers to what nobody has asked, do not.
+/// Returns whether a message of no known call may belong to one that is about to begin, such as an INVITE that is
+/// challenged. Other requests of strangers and unrequested responses do not.
 fn may_begin_call(bytes: &[u8], sent: bool) -> bool {
     if bytes.starts_with(b"SIP/") {
         return sent && header(bytes, &["cseq"]).is_some_and(|cseq| cseq.ends_with(b"INVITE"));
@@ -448,7 +450,7 @@ fn may_begin_call(bytes: &[u8], sent: bool) -> bool {
     bytes.starts_with(b"INVITE ") || bytes.starts_with(b"ACK ")
 }
 
-/// The tag in From.
+/// Returns the tag in From.
 fn our_tag(bytes: &[u8]) -> Option<&str> {
     let from = std::str::from_utf8(header(bytes, &["from", "f"])?).ok()?;
     let (_, tag) = from.rsplit_once(";tag=")?;

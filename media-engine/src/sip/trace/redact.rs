@@ -1,5 +1,5 @@
-//! A message as it may be shown: without what would let somebody act or listen in its parties' place, and without what a
-//! terminal would obey.
+//! A message in a form that may be shown: without secrets that would let a reader act or listen in a party's place, and
+//! without control sequences for terminals.
 //!
 //! ```text
 //!  Authorization, Authentication-Info, X-...-Token: (removed)      also in bodies that hold messages, and in URIs' headers
@@ -7,26 +7,26 @@
 //!  sip:user:(removed)@host
 //! ```
 //!
-//! When in doubt it is removed. Challenges stay: they hold no secret, and say why a password was not taken.
+//! In doubt, text is removed. Challenges stay: they hold no secret, and show why a password was rejected.
 //! Sources: RFC 3261 sections 19.1.1 and 22, RFC 4568, RFC 4567, RFC 8839, RFC 4566 section 5.12.
 
-/// What stands where a secret was.
+/// The text that replaces a secret.
 pub const REMOVED: &str = "(removed)";
 
-/// A header is secret when its name holds one of these, in lower case.
+/// A header is secret if its name contains one of these, in lower case.
 const SECRET_NAMES: [&str; 8] = ["auth", "token", "secret", "passw", "key", "cookie", "credential", "signature"];
-/// But these say only what is asked for.
+/// Exceptions: these only state what is asked for.
 const OPEN_NAMES: [&str; 2] = ["www-authenticate", "proxy-authenticate"];
 /// Attributes and fields of session descriptions that are secret, in lower case.
 const SECRET_FIELDS: [&str; 4] = ["a=crypto:", "a=ice-pwd:", "a=key-mgmt:", "k="];
-/// Longest name of a header that is looked at.
+/// Longest name of a header that is checked.
 const NAME_MAX: usize = 64;
 
-/// The text of a message without secrets and control characters, its lines ended by `\n`.
-pub fn shown(bytes: &[u8]) -> String {
+/// Returns the text of a message without secrets and control characters, with lines that end in `\n`.
+pub fn redacted(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());
-    // The header before was removed: the lines that continue it go with it.
+    // Whether the previous header was removed, and the lines that continue it with it.
     let mut hiding = false;
     for line in lines(&text) {
         if hiding && line.starts_with([' ', '\t']) {
@@ -52,23 +52,23 @@ pub fn shown(bytes: &[u8]) -> String {
     out
 }
 
-/// A text on one line that no terminal obeys.
+/// Returns a text on one line without control characters.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// Lines, whichever way they end: a body may have another way than the headers.
+/// Returns the lines, whatever their ends: those of a body may differ from those of the headers.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
-/// What of a line with a secret may be shown; `None`: it has none of these forms.
+/// Returns the part of a secret line that may be shown; `None` if it has none of these forms.
 fn open_part(line: &str) -> Option<&str> {
     let lower = line.to_ascii_lowercase();
     let start = lower.len() - lower.trim_start().len();
     if let Some(field) = SECRET_FIELDS.iter().find(|field| lower[start..].starts_with(**field)) {
         let end = start + field.len();
-        // Tag and suite of a=crypto say what was agreed; the key comes after them.
+        // Tag and suite of a=crypto show what was agreed; the key comes after them.
         let Some(key) = lower.find("inline:").filter(|_| *field == "a=crypto:") else { return Some(&line[..end]) };
         return Some(&line[..key.max(end)]);
     }
@@ -82,12 +82,12 @@ fn open_part(line: &str) -> Option<&str> {
             return Some(&line[..=colon]).filter(|open| !open.is_empty());
         }
     }
-    // Credentials by another header's name.
+    // Credentials under another header's name.
     let digest = lower.find("digest ")?;
     lower[digest..].contains("response=").then(|| &line[..digest])
 }
 
-/// A line whose URIs have neither passwords nor headers with credentials.
+/// Returns a line without the passwords and credentials in its URIs.
 fn without_uri_secrets(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
@@ -126,7 +126,7 @@ fn without_uri_secrets(line: &str) -> String {
     }
 }
 
-/// Where a URI can no longer go on.
+/// Returns the index at which a URI must end.
 fn uri_end(text: &str) -> usize {
     text.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(text.len())
 }

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use super::redact::shown;
+use super::redact::redacted;
 use super::*;
 use crate::sip::endpoint::FlowId;
 use crate::units::test_epoch;
@@ -8,7 +8,7 @@ use crate::units::test_epoch;
 const CALL: CallId = CallId(7);
 
 fn flow(port: u16) -> Flow {
-    let local = "192.0.2.1:5060".parse().expect("an address");
+    let local = "192.0.2.1:5060".parse().expect("the address is valid");
     Flow { id: FlowId(1), transport: Transport::Udp, local, peer: SocketAddr::from(([192, 0, 2, 2], port)) }
 }
 
@@ -35,7 +35,7 @@ fn steps(trace: &Trace) -> Vec<(u64, bool, String, String, bool)> {
     trace.steps.into_iter().map(|step| (step.leg.0, step.sent, step.label, step.body, step.again)).collect()
 }
 
-/// A trace with one incoming call whose INVITE has come.
+/// A trace with one incoming call whose INVITE has arrived.
 fn with_call(level: TraceLevel, bounds: TraceBounds) -> Trace {
     let mut trace = Trace::new(level, bounds);
     trace.received(&flow(5070), &request("INVITE", "a", "", "v=0\r\na=sendonly\r\n"), test_epoch());
@@ -61,7 +61,7 @@ fn both_legs_of_a_call_are_one_ladder_in_the_order_of_their_messages() {
     trace.sent(&far, &request("INVITE", "b", "", "v=0\r\n"), now, ours);
     trace.sent(&far, &request("INVITE", "b", "", "v=0\r\n"), now, ours);
     trace.received(&far, &answer("503 Busy\x1b[2J", "INVITE", "b"), now);
-    // A further place has a Call-ID of its own.
+    // A further destination has a Call-ID of its own.
     trace.sent(&flow(5090), &request("INVITE", "c", "", "v=0\r\n"), now, ours);
     trace.received(&near, &request("INVITE", "a", ";tag=x", "v=0\r\na=inactive\r\n"), now);
     trace.received(&near, &request("BYE", "a", ";tag=x", ""), now);
@@ -89,7 +89,7 @@ fn both_legs_of_a_call_are_one_ladder_in_the_order_of_their_messages() {
 }
 
 #[test]
-fn times_are_those_of_the_wall_when_each_message_came() {
+fn steps_have_the_wall_clock_time_of_their_messages() {
     let trace = with_call(TraceLevel::Full, TraceBounds::default());
     let hour = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
     let legs = trace.of_call(CALL);
@@ -111,9 +111,9 @@ fn a_level_says_how_much_is_kept() {
         shown.steps.into_iter().map(|step| (step.text, step.cut)).next()
     };
     assert_eq!(text(TraceLevel::Off), None);
-    let (headers, cut) = text(TraceLevel::Headers).expect("a message");
+    let (headers, cut) = text(TraceLevel::Headers).expect("a message is kept");
     assert!(headers.ends_with("Content-Length: 17\n") && cut, "{headers:?}");
-    let (full, cut) = text(TraceLevel::Full).expect("a message");
+    let (full, cut) = text(TraceLevel::Full).expect("a message is kept");
     assert!(full.ends_with("v=0\na=sendonly\n") && !cut, "{full:?}");
 }
 
@@ -148,8 +148,8 @@ fn a_flood_of_calls_keeps_everything_within_its_bounds_and_drops_ended_calls_fir
         assert_eq!(trace.by_call_id.len(), census.dialogs);
     }
     assert_eq!(trace.census().dropped_dialogs, 5_001 - trace.dialogs.len() as u64);
-    assert_eq!(steps(&trace).len(), 1, "the call that runs is kept through it");
-    // When all run, the oldest goes.
+    assert_eq!(steps(&trace).len(), 1, "the running call is kept");
+    // If all are running, the oldest one is dropped.
     for n in 0..60 {
         let call_id = format!("running-{n}");
         trace.received(&flow(5071), &request("INVITE", &call_id, "", ""), test_epoch());
@@ -157,11 +157,11 @@ fn a_flood_of_calls_keeps_everything_within_its_bounds_and_drops_ended_calls_fir
     }
     assert_eq!((steps(&trace).len(), trace.dialogs.len()), (0, 50));
     let total: usize = trace.dialogs.values().map(Conversation::size).sum();
-    assert_eq!(total, trace.bytes, "what is counted is what is kept");
+    assert_eq!(total, trace.bytes, "the counted bytes are those kept");
 }
 
 #[test]
-fn strangers_leave_nothing_behind_but_a_full_waiting_room() {
+fn strangers_fill_only_the_waiting_room() {
     let bounds = TraceBounds { waiting: 4_000, ..TraceBounds::default() };
     let mut trace = Trace::new(TraceLevel::Full, bounds);
     for n in 0..2_000 {
@@ -176,7 +176,7 @@ fn strangers_leave_nothing_behind_but_a_full_waiting_room() {
 }
 
 #[test]
-fn a_label_for_a_dialog_that_nobody_has_seen_keeps_nothing_of_strangers() {
+fn a_label_for_an_unknown_dialog_keeps_nothing_of_strangers() {
     let mut trace = Trace::new(TraceLevel::Full, TraceBounds::default());
     trace.label(DialogId(2), label(1));
     assert_eq!(trace.census().dialogs, 0);
@@ -186,9 +186,9 @@ fn a_label_for_a_dialog_that_nobody_has_seen_keeps_nothing_of_strangers() {
     assert_eq!(off.census(), TraceCensus::default());
 }
 
-/// Whatever bytes come, nothing panics and bounds hold.
+/// Whatever bytes arrive, nothing panics and the bounds hold.
 #[test]
-fn mutated_messages_are_kept_or_not_but_never_hurt() {
+fn mutated_messages_never_panic_and_keep_the_bounds() {
     use rand::{RngExt, SeedableRng};
     let mut rng = rand::rngs::SmallRng::seed_from_u64(11);
     let mut trace =
@@ -200,7 +200,7 @@ fn mutated_messages_are_kept_or_not_but_never_hurt() {
             bytes[at] = rng.random();
         }
         trace.received(&flow(5070), &bytes, test_epoch());
-        let text = shown(&bytes);
+        let text = redacted(&bytes);
         assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{text:?}");
     }
     assert!(trace.census().bytes <= 50_000 + TraceBounds::default().waiting);
@@ -209,7 +209,7 @@ fn mutated_messages_are_kept_or_not_but_never_hurt() {
 
 /// Every place in which a secret travels, in the ways in which peers write it.
 #[test]
-fn no_secret_leaves() {
+fn no_secret_is_shown() {
     for line in [
         "Authorization: Digest username=\"a\", response=\"HUSH\"",
         "AUTHORIZATION:Digest HUSH",
@@ -248,7 +248,7 @@ fn no_secret_leaves() {
             let message = format!(
                 "INVITE sip:carol:HUSH@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK1\r\n{line}\r\nCSeq: 1 INVITE\r\n"
             );
-            let text = shown(message.replace("\r\n", end).as_bytes());
+            let text = redacted(message.replace("\r\n", end).as_bytes());
             assert!(!text.to_ascii_uppercase().contains("HUSH"), "{line:?}: {text}");
             assert!(text.matches(redact::REMOVED).count() >= 2, "{line:?}: {text}");
             assert!(text.contains("192.0.2.2:5060;branch=z9hG4bK1\n") && text.ends_with("CSeq: 1 INVITE\n"), "{text}");
@@ -257,14 +257,14 @@ fn no_secret_leaves() {
 }
 
 #[test]
-fn what_is_no_secret_stays_as_it_is() {
+fn text_without_secrets_is_unchanged() {
     let message = "SIP/2.0 401 Unauthorized\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK1\nFrom: <sip:a@b:5060>;tag=1@2\n\
                    WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", algorithm=SHA-256\nProxy-Authenticate: Digest realm=\"x\"\n\
                    Contact: <sip:192.0.2.1:5060;transport=tcp>, <sip:x@192.0.2.1:5061>\nRefer-To: <sip:b@c?Replaces=a%40b>\n\n\
                    v=0\na=ice-ufrag:abcd\na=fingerprint:sha-256 00:11\na=rtpmap:0 PCMU/8000\n";
-    assert_eq!(shown(message.as_bytes()), message);
+    assert_eq!(redacted(message.as_bytes()), message);
     assert_eq!(
-        shown(b"BYE x SIP/2.0\r\nSubject: \x1b]0;x\x07 \xff\r\n\r\n"),
+        redacted(b"BYE x SIP/2.0\r\nSubject: \x1b]0;x\x07 \xff\r\n\r\n"),
         "BYE x SIP/2.0\nSubject: \u{fffd}]0;x\u{fffd} \u{fffd}\n"
     );
 }

@@ -11,18 +11,18 @@ use super::{Effects, Pace, Resend, StatusClass};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientInvite {
-    /// The request has been sent; nothing came back. Timers A and B.
+    /// The request has been sent and has no response. Timers A and B.
     Calling(Resend),
-    /// A provisional answer came.
+    /// A provisional response has arrived.
     Proceeding,
-    /// A 2xx came; copies and forked ones may follow. Timer M.
+    /// A 2xx has arrived; copies and forked ones may follow. Timer M.
     Accepted { until: Instant },
-    /// A failure came; copies may follow. Timer D.
+    /// A failure has arrived; copies may follow. Timer D.
     Completed { until: Instant },
 }
 
 impl ClientInvite {
-    /// The request is being sent now.
+    /// Starts the transaction; the request is being sent now.
     pub(crate) fn start(now: Instant, pace: &Pace) -> ClientInvite {
         ClientInvite::Calling(Resend::start(now, pace))
     }

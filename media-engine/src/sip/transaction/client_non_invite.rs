@@ -1,4 +1,4 @@
-//! Client transaction of any request but INVITE and ACK (RFC 3261 section 17.1.2).
+//! Client transaction of any request except INVITE and ACK (RFC 3261 section 17.1.2).
 //!
 //! ```text
 //!   Trying ──1xx──▶ Proceeding ──final──▶ Completed ──K──▶ end
@@ -11,16 +11,16 @@ use super::{Effects, Pace, Resend, StatusClass};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientNonInvite {
-    /// The request has been sent; nothing came back. Timers E and F.
+    /// The request has been sent and has no response. Timers E and F.
     Trying(Resend),
-    /// A provisional answer came. Timers E (at T2) and F.
+    /// A provisional response has arrived. Timers E (at T2) and F.
     Proceeding(Resend),
-    /// The final answer came; copies are absorbed. Timer K.
+    /// The final response has arrived; copies are absorbed. Timer K.
     Completed { until: Instant },
 }
 
 impl ClientNonInvite {
-    /// The request is being sent now.
+    /// Starts the transaction; the request is being sent now.
     pub(crate) fn start(now: Instant, pace: &Pace) -> ClientNonInvite {
         ClientNonInvite::Trying(Resend::start(now, pace))
     }

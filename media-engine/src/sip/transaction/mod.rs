@@ -6,7 +6,7 @@
 //!
 //! Each of the four machines is an enum whose states hold their own deadlines; its transitions are pure functions.
 //!
-//! - Every state but `Proceeding` has a deadline; the endpoint ends what stays in `Proceeding` too long.
+//! - Every state but `Proceeding` has a deadline; the endpoint ends a transaction that stays in `Proceeding` too long.
 //! - A machine never holds a message: the endpoint keeps the one that a state may send again.
 //!
 //! Not here: tables, matching and timers (`endpoint`), retransmission of 2xx until ACK (`endpoint`, RFC 3261 13.3.1.4).
@@ -23,12 +23,12 @@ pub(crate) use client_non_invite::ClientNonInvite;
 pub(crate) use server_invite::ServerInvite;
 pub(crate) use server_non_invite::ServerNonInvite;
 
-/// The three times from which all timers follow (RFC 3261 table 4).
+/// The three base times from which all timers follow (RFC 3261 table 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// Estimate of the round trip: 500 ms.
     pub t1: Duration,
-    /// Longest interval between retransmissions of anything but INVITE requests: 4 s.
+    /// Longest interval between retransmissions of everything except INVITE requests: 4 s.
     pub t2: Duration,
     /// Longest time a message stays in the network: 5 s.
     pub t4: Duration,
@@ -41,7 +41,7 @@ impl Default for Timers {
 }
 
 impl Timers {
-    /// Timers B, F, H, L, M, and J and D over UDP: 32 s with the standard T1.
+    /// Returns the time of timers B, F, H, L, M, and J and D over UDP: 32 s with the standard T1.
     pub fn give_up(&self) -> Duration {
         self.t1 * 64
     }
@@ -51,27 +51,27 @@ impl Timers {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     pub(crate) timers: Timers,
-    /// The transport delivers by itself: nothing is retransmitted and no copies need absorbing.
+    /// Whether the transport itself ensures delivery: nothing is retransmitted and no copies need absorbing.
     pub(crate) reliable: bool,
 }
 
 impl Pace {
-    /// How long copies of a message may still come: `span` over UDP, not at all over a reliable transport.
+    /// Returns until when copies of a message may arrive: for `span` over UDP, not at all over a reliable transport.
     fn linger(&self, now: Instant, span: Duration) -> Option<Instant> {
         if self.reliable { None } else { Some(now + span) }
     }
 }
 
-/// What the endpoint does after a transition, in the order of the fields.
+/// The actions of the endpoint after a transition, in the order of the fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
     /// Send the kept message (again).
     pub(crate) transmit: bool,
-    /// Make the ACK for a non-2xx answer, keep it and send it.
+    /// Make the ACK for a non-2xx response, keep it and send it.
     pub(crate) acknowledge: bool,
-    /// Hand the message to the transaction's user.
+    /// Pass the message to the transaction's user.
     pub(crate) deliver: bool,
-    /// Tell the user that no answer (client) or no ACK (server) came.
+    /// Report to the user that no response (client) or no ACK (server) has arrived.
     pub(crate) timed_out: bool,
 }
 
@@ -82,14 +82,14 @@ impl Effects {
     const TIMED_OUT: Effects = Effects { timed_out: true, ..Effects::NONE };
 }
 
-/// The kinds of answers that machines tell apart.
+/// The kinds of responses that the machines distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StatusClass {
-    /// 100 to 199.
+    /// Status 100 to 199.
     Provisional,
-    /// 200 to 299.
+    /// Status 200 to 299.
     Success,
-    /// 300 to 699.
+    /// Status 300 to 699.
     Failure,
 }
 
@@ -103,30 +103,30 @@ impl StatusClass {
     }
 }
 
-/// A message that is sent again and again, at growing intervals, until a deadline.
+/// A message that is retransmitted at growing intervals until a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resend {
-    /// When it is sent next; `None` over reliable transports.
+    /// Time of the next transmission; `None` over reliable transports.
     next: Option<Instant>,
     interval: Duration,
-    /// When it is given up.
+    /// Time at which it is given up.
     pub(crate) until: Instant,
 }
 
 impl Resend {
-    /// First again after T1, at all only when `pace` is not reliable; given up after 64·T1.
+    /// Starts with a first retransmission after T1, if `pace` is not reliable; given up after 64·T1.
     pub(crate) fn start(now: Instant, pace: &Pace) -> Resend {
         let interval = pace.timers.t1;
         let next = if pace.reliable { None } else { Some(now + interval) };
         Resend { next, interval, until: now + pace.timers.give_up() }
     }
 
-    /// The next time to look.
+    /// Returns the time of the next action.
     pub(crate) fn deadline(&self) -> Instant {
         self.next.map_or(self.until, |next| next.min(self.until))
     }
 
-    /// Whether to send now; doubles the interval up to `longest`.
+    /// Returns whether to send now; doubles the interval up to `longest`.
     pub(crate) fn due(&mut self, now: Instant, longest: Duration) -> bool {
         match self.next {
             Some(next) if next <= now => {
@@ -138,7 +138,7 @@ impl Resend {
         }
     }
 
-    /// Sends at the slowest rate from now on (RFC 3261 section 17.1.2.2: after a provisional answer).
+    /// Sends at the slowest rate from now on (RFC 3261 section 17.1.2.2: after a provisional response).
     fn slow_down(&mut self, now: Instant, longest: Duration) {
         if self.next.is_some() {
             self.interval = longest;

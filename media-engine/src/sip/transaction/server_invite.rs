@@ -12,11 +12,11 @@ use super::{Effects, Pace, Resend, StatusClass};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerInvite {
-    /// 100 or another provisional answer has been sent.
+    /// 100 or another provisional response has been sent.
     Proceeding,
     /// A failure has been sent and waits for its ACK. Timers G and H.
     Completed(Resend),
-    /// The ACK came; its copies are absorbed. Timer I.
+    /// The ACK has arrived; its copies are absorbed. Timer I.
     Confirmed { until: Instant },
     /// A 2xx has been sent. Timer L.
     Accepted { until: Instant },
@@ -31,7 +31,7 @@ impl ServerInvite {
         }
     }
 
-    /// A copy of the INVITE came.
+    /// Handles a copy of the INVITE.
     pub(crate) fn on_request(self) -> (Option<ServerInvite>, Effects) {
         match self {
             ServerInvite::Proceeding | ServerInvite::Completed(_) => (Some(self), Effects::TRANSMIT),
@@ -39,7 +39,7 @@ impl ServerInvite {
         }
     }
 
-    /// The user answers; the answer is kept before this.
+    /// Handles the user's response, which the endpoint has stored already.
     pub(crate) fn on_answer(self, class: StatusClass, now: Instant, pace: &Pace) -> (Option<ServerInvite>, Effects) {
         match (self, class) {
             (ServerInvite::Proceeding, StatusClass::Provisional) => (Some(self), Effects::TRANSMIT),
@@ -53,7 +53,7 @@ impl ServerInvite {
         }
     }
 
-    /// An ACK with the INVITE's branch came: it is for a failure.
+    /// Handles an ACK with the INVITE's branch: it acknowledges a failure.
     pub(crate) fn on_ack(self, now: Instant, pace: &Pace) -> (Option<ServerInvite>, Effects) {
         match self {
             ServerInvite::Completed(_) => {

@@ -1,9 +1,9 @@
-//! Server transaction of any request but INVITE and ACK (RFC 3261 section 17.2.2).
+//! Server transaction of any request except INVITE and ACK (RFC 3261 section 17.2.2).
 //!
 //! ```text
 //!   Trying ──our final answer──▶ Completed ──J──▶ end
 //! ```
-//! No provisional answers are sent here (RFC 4320 section 4.1).
+//! No provisional responses are sent here (RFC 4320 section 4.1).
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{Effects, Pace};
 pub(crate) enum ServerNonInvite {
     /// The user has not answered yet; copies are absorbed.
     Trying,
-    /// The answer has been sent; copies get it again. Timer J.
+    /// The final response has been sent; copies get it again. Timer J.
     Completed { until: Instant },
 }
 
@@ -25,7 +25,7 @@ impl ServerNonInvite {
         }
     }
 
-    /// A copy of the request came.
+    /// Handles a copy of the request.
     pub(crate) fn on_request(self) -> (Option<ServerNonInvite>, Effects) {
         match self {
             ServerNonInvite::Trying => (Some(self), Effects::NONE),
@@ -33,7 +33,7 @@ impl ServerNonInvite {
         }
     }
 
-    /// The user answers with a final status; the answer is kept before this.
+    /// Handles the user's final response, which the endpoint has stored already.
     pub(crate) fn on_answer(self, now: Instant, pace: &Pace) -> (Option<ServerNonInvite>, Effects) {
         match self {
             ServerNonInvite::Trying => {

@@ -1,4 +1,4 @@
-//! The four machines under virtual time.
+//! The four state machines under virtual time.
 
 use super::*;
 use crate::units::test_epoch;
@@ -9,7 +9,8 @@ const UDP: Pace = Pace {
 };
 const TCP: Pace = Pace { reliable: true, ..UDP };
 
-/// Runs a machine on its deadlines alone until it ends; returns when it sent, in milliseconds, and whether it timed out.
+/// Runs a machine until it ends, driven only by its deadlines; returns when it sent, in milliseconds, and whether it
+/// timed out.
 fn run<S: Copy>(
     mut state: S,
     start: Instant,
@@ -78,7 +79,7 @@ fn every_2xx_reaches_the_user_for_64_t1() {
 }
 
 #[test]
-fn every_copy_of_a_failure_is_acknowledged_but_told_once() {
+fn every_copy_of_a_failure_is_acknowledged_but_reported_once() {
     let start = test_epoch();
     let (state, effects) = ClientInvite::start(start, &UDP).on_response(StatusClass::Failure, start, &UDP);
     assert_eq!(effects, Effects { acknowledge: true, deliver: true, ..Effects::NONE });

@@ -1,4 +1,4 @@
-//! A pipeline over a recogniser that dies: a server of the test's own, over a real socket.
+//! Tests of a pipeline with a recogniser that fails: a server in the test, over a real socket.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use crate::speech::{BoxFuture, ProviderKind, ProviderState, ProviderStatus, Stt,
 
 const FRAME: Duration = Duration::from_millis(20);
 
-/// What espeak-ng says, 16 kHz. Its `--stdout` is a WAV file of 22050 Hz with a head of 44 bytes.
+/// Returns speech from espeak-ng at 16 kHz. The output of `--stdout` is a WAV file of 22050 Hz with a header of 44 bytes.
 fn speech() -> Vec<i16> {
     let output = Command::new("espeak-ng")
         .args(["-v", "en", "--stdout", "My package has not arrived yet"])
@@ -32,11 +32,11 @@ struct Heard {
     tap: TapWriter,
     events: mpsc::Receiver<TranslationEvent>,
     _playout: mpsc::Receiver<PlayChunk>,
-    /// When the next frame ends.
+    /// End of the next frame.
     at: Instant,
 }
 
-/// One direction over `stt`; no translation is wanted.
+/// Starts one direction with `stt`, without translation.
 async fn hearing(stt: Arc<dyn Stt>) -> Heard {
     let (translator, ..) = client(ProviderKind::Translator).await;
     let (tts, ..) = client(ProviderKind::Tts).await;
@@ -74,7 +74,7 @@ fn missed_for(event: &TranslationEvent) -> u64 {
     event.began_ms_ago.unwrap() - event.ended_ms_ago.unwrap()
 }
 
-/// Serves every link until a speaker has spoken for a while on one; closes that one and takes no more.
+/// Serves every link until a speaker has spoken for a while on one; then closes that one and accepts no more.
 async fn die_in_mid_segment(listener: TcpListener) {
     let (heard_in, mut heard) = mpsc::channel(1);
     loop {
@@ -95,7 +95,7 @@ async fn die_in_mid_segment(listener: TcpListener) {
     }
 }
 
-/// Takes everything and says nothing.
+/// Reads all input and sends no result.
 async fn say_nothing(mut peer: Peer) {
     while let Some(event) = peer.next().await {
         if event.kind == "describe" {
@@ -105,7 +105,7 @@ async fn say_nothing(mut peer: Peer) {
 }
 
 #[tokio::test]
-async fn a_recogniser_that_dies_in_mid_segment_leaves_a_missed_one_and_those_after_it_are_missed_too() {
+async fn a_recogniser_that_dies_in_mid_segment_misses_it_and_all_later_ones() {
     let (stt, listener, mut status) = client(ProviderKind::Stt).await;
     let server = tokio::spawn(die_in_mid_segment(listener));
     let mut call = hearing(Arc::new(stt)).await;
@@ -123,7 +123,7 @@ async fn a_recogniser_that_dies_in_mid_segment_leaves_a_missed_one_and_those_aft
     let spoken_ms = sound.len() as u64 / 16;
     let told_ms = missed_for(&missed);
     assert!(told_ms.abs_diff(spoken_ms) < 500, "{told_ms} ms of {spoken_ms}");
-    // Nobody serves any more; the next sentence is known to have been, at least.
+    // There is no server any more; the next sentence is at least known to have been spoken.
     call.hear(&sound);
     call.hear(&[0; 16_000]);
     let next = call.event().await;
@@ -133,7 +133,7 @@ async fn a_recogniser_that_dies_in_mid_segment_leaves_a_missed_one_and_those_aft
     assert!(call.events.recv().await.is_none());
 }
 
-/// Opens nothing.
+/// Recogniser that cannot be opened.
 struct Closed(SpeechError);
 
 impl Stt for Closed {
@@ -143,7 +143,7 @@ impl Stt for Closed {
 }
 
 #[tokio::test]
-async fn without_any_recogniser_speech_is_missed_but_not_where_the_language_is_unknown_to_it() {
+async fn speech_is_missed_without_a_recogniser_but_not_in_an_unsupported_language() {
     for (error, told) in
         [(SpeechError::Unavailable("gone".into()), 1), (SpeechError::Unsupported("no Spanish".into()), 0)]
     {
@@ -161,7 +161,7 @@ async fn without_any_recogniser_speech_is_missed_but_not_where_the_language_is_u
 }
 
 #[tokio::test]
-async fn a_recogniser_that_does_not_finish_before_the_call_s_end_has_missed_it() {
+async fn a_segment_not_finished_before_the_end_of_the_call_is_missed() {
     let (stt, listener, _status): (Client, TcpListener, mpsc::Receiver<ProviderStatus>) =
         client(ProviderKind::Stt).await;
     let server = tokio::spawn(async move {

@@ -1,4 +1,9 @@
-//! A provider: links, their supervision, and the three traits.
+//! Client of one provider: its links, their supervision, and the implementations of the three traits.
+//!
+//! A request takes an idle link, or connects a new one, and returns it after the answer. A broken link is replaced; while the
+//! provider is lost, attempts to reach it are made with growing pauses, and each change of its state is reported once.
+//!
+//! Not here: the transport and framing of a link (`link`), the course of a recognition (`recognise`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,27 +20,27 @@ use crate::speech::{
     BoxFuture, ProviderKind, ProviderState, ProviderStatus, SpeechError, Stt, SttSession, Translator, Tts, TtsChunk,
 };
 
-/// How long a translation, or the first sound of a sentence, may take.
+/// Longest time to wait for a translation, or for the first sound of a sentence.
 const ANSWER: Duration = Duration::from_secs(3);
-/// Idle links kept.
+/// Maximum number of idle links.
 const IDLE_MAX: usize = 4;
-/// Pieces of speech that may wait for the listener.
+/// Number of pieces of speech that may wait for the listener.
 const CHUNKS: usize = 32;
-/// Pauses between attempts to reach a lost provider.
+/// Pauses between attempts to reach a lost provider, in milliseconds.
 const BACKOFF: [u64; 6] = [0, 100, 250, 500, 1_000, 2_000];
 
-/// One provider of one kind.
+/// Client of one provider of one kind.
 pub(in crate::speech) struct Client {
     shared: Arc<Shared>,
 }
 
-/// What a client's tasks share.
+/// State shared by the tasks of a client.
 pub(super) struct Shared {
     kind: ProviderKind,
     provider: SpeechProvider,
     name: String,
     idle: Mutex<Vec<Link>>,
-    /// Languages the provider names; empty: it names none, so any may be tried.
+    /// Languages that the provider names; if empty, it names none, and any may be tried.
     languages: OnceCell<Vec<String>>,
     state: Mutex<Option<ProviderState>>,
     status: mpsc::Sender<ProviderStatus>,
@@ -43,7 +48,7 @@ pub(super) struct Shared {
 }
 
 impl Client {
-    /// Looks at the provider at once, so that a missing one is told before the first call.
+    /// Connects to the provider at once, so that a missing one is reported before the first call.
     pub(in crate::speech) fn start(
         kind: ProviderKind,
         provider: &SpeechProvider,
@@ -75,7 +80,7 @@ impl Client {
 }
 
 impl Shared {
-    /// An idle link, or a new one.
+    /// Returns an idle link, or a new one.
     pub(super) async fn take(&self) -> Result<Link, SpeechError> {
         let idle = self.idle.lock().await.pop();
         match idle {
@@ -84,13 +89,13 @@ impl Shared {
         }
     }
 
-    /// A new link that answers, ready for its work.
+    /// Connects a new link, which has answered and is ready for its work.
     pub(super) async fn connect(&self) -> Result<Link, SpeechError> {
         let connected = async {
             let mut link = Link::connect(&self.provider).await?;
             self.languages.get_or_try_init(|| describe(&mut link, self.kind)).await?;
             if self.kind == ProviderKind::Stt {
-                // Loads the model now, not when somebody speaks.
+                // Makes the provider load the model now, not when a person speaks.
                 link.send(&Event::new("transcribe")).await?;
             }
             Ok(link)
@@ -102,7 +107,7 @@ impl Shared {
         Ok(link)
     }
 
-    /// A new link, with growing pauses until there is one.
+    /// Connects a new link, trying with growing pauses until it succeeds.
     pub(super) async fn reconnect(&self, why: &SpeechError) -> Link {
         self.report(ProviderState::Restarting(why.to_string())).await;
         metrics::counter!("speech_restarts_total", "kind" => self.kind_name()).increment(1);
@@ -124,7 +129,7 @@ impl Shared {
         }
     }
 
-    /// Tells a state, once until it changes.
+    /// Reports a state once, until it changes.
     pub(super) async fn report(&self, state: ProviderState) {
         let mut last = self.state.lock().await;
         if last.as_ref() == Some(&state) {
@@ -146,8 +151,8 @@ impl Shared {
         }
     }
 
-    /// Sends one request and reads until `wanted` comes. A link that breaks is replaced: idle ones may have been closed
-    /// long ago, and a process may die at any time.
+    /// Sends one request and reads until an event of type `wanted`. A broken link is replaced: idle ones may have been closed
+    /// long ago, and a process may end at any time.
     async fn request(&self, request: &Event, wanted: &str) -> Result<(Link, Event), SpeechError> {
         let attempt = async {
             let mut tries = 0;
@@ -193,9 +198,9 @@ pub(super) fn refusal(event: &Event) -> SpeechError {
     }
 }
 
-/// The languages a provider names in `info`.
+/// Returns the languages that a provider names in `info`.
 ///
-/// A provider all of whose programs say that they are not installed is not to be had; its own sentence says why.
+/// If all programs of a provider are marked as not installed, it is unavailable, and its own description gives the reason.
 async fn describe(link: &mut Link, kind: ProviderKind) -> Result<Vec<String>, SpeechError> {
     let section = match kind {
         ProviderKind::Stt => "asr",
@@ -222,7 +227,7 @@ async fn describe(link: &mut Link, kind: ProviderKind) -> Result<Vec<String>, Sp
     Ok(languages)
 }
 
-/// Whether two BCP 47 tags name the same language: `en` and `en-US` do.
+/// Returns whether two BCP 47 tags have the same language, as `en` and `en-US` do.
 fn same_language(a: &str, b: &str) -> bool {
     let primary = |tag: &str| tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
     primary(a) == primary(b)
@@ -246,7 +251,7 @@ impl Stt for Client {
                 self.shared.report(ProviderState::Unsupported(text.clone())).await;
                 return Err(SpeechError::Unsupported(text));
             }
-            // Without a link the session begins with its search for one.
+            // Without a link the session begins by searching for one.
             let session = recognise::start(self.shared.clone(), link, language, rate);
             self.keep_one_warm();
             Ok(session)
@@ -255,7 +260,7 @@ impl Stt for Client {
 }
 
 impl Client {
-    /// The next call's recogniser loads its model while this call talks.
+    /// Prepares a link for the next call, so that the recogniser loads its model during this call.
     fn keep_one_warm(&self) {
         let shared = self.shared.clone();
         tokio::spawn(async move {
@@ -304,7 +309,7 @@ impl Tts for Client {
     }
 }
 
-/// Hands a sentence's chunks on until its `audio-stop`; the link is then free again.
+/// Forwards the chunks of a sentence until its `audio-stop`; the link is then free again.
 async fn forward(shared: Arc<Shared>, mut link: Link, chunks: mpsc::Sender<TtsChunk>) {
     let mut reader = SampleReader::default();
     loop {
@@ -318,12 +323,12 @@ async fn forward(shared: Arc<Shared>, mut link: Link, chunks: mpsc::Sender<TtsCh
                 let Some(format) = AudioFormat::of(&event).filter(|format| *format == AudioFormat::mono(format.rate))
                 else {
                     metrics::counter!("speech_bad_chunks_total").increment(1);
-                    tracing::warn!(name = shared.name, "a chunk that is not mono and 16 bit is left out");
+                    tracing::warn!(name = shared.name, "a chunk that is not mono with 16 bits is left out");
                     continue;
                 };
                 let mut samples = Vec::with_capacity(event.payload.len() / 2 + 1);
                 reader.read(&event.payload, &mut samples);
-                // The listener has gone: the link, with the rest of the sentence in it, goes too.
+                // The listener has gone away: the link is dropped with the rest of the sentence.
                 if chunks.send(TtsChunk { rate_hz: format.rate, samples }).await.is_err() {
                     return;
                 }

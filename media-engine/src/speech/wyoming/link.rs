@@ -1,4 +1,4 @@
-//! One connection: a child's stdio or a TCP socket.
+//! A connection to a provider: the stdio of a child process, or a TCP socket.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -12,14 +12,14 @@ use wyoming::{Decoder, Event};
 use crate::config::SpeechProvider;
 use crate::speech::SpeechError;
 
-/// The local process's name.
+/// Name of the local process's program.
 const PROGRAM: &str = "tandem-local-speech";
-/// Bytes read at once.
+/// Number of bytes read at once.
 const PIECE: usize = 16 * 1024;
-/// How long a TCP server may take to accept.
+/// Longest time to wait for a TCP server to accept.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// A connection to a provider. Dropping it kills the child, if it is one.
+/// A connection to a provider. Dropping it kills the child process, if there is one.
 pub(super) struct Link {
     reader: Box<dyn AsyncRead + Send + Unpin>,
     writer: Box<dyn AsyncWrite + Send + Unpin>,
@@ -76,8 +76,8 @@ impl Link {
         sent.await.map_err(lost)
     }
 
-    /// The next event. Cancel-safe: what was read stays in the decoder. Events that cannot be read are counted and
-    /// left out while the stream can be read on.
+    /// Waits for the next event. Cancel-safe: bytes that were read stay in the decoder. Malformed events are counted and
+    /// left out as long as the stream remains readable.
     pub(super) async fn receive(&mut self) -> Result<Event, SpeechError> {
         loop {
             match self.decoder.poll_event() {
@@ -104,7 +104,7 @@ fn lost(error: std::io::Error) -> SpeechError {
 }
 
 fn spawn(path: Option<PathBuf>) -> Result<Link, SpeechError> {
-    let program = path.unwrap_or_else(beside_us);
+    let program = path.unwrap_or_else(local_program);
     let mut child = Command::new(&program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -113,18 +113,21 @@ fn spawn(path: Option<PathBuf>) -> Result<Link, SpeechError> {
         .spawn()
         .map_err(|error| {
             SpeechError::Unavailable(format!(
-                "{}: {error}; build it with `make build` and put it beside `tandem` or in PATH",
+                "{}: {error}; build it with `make build` and put it next to `tandem` or in PATH",
                 program.display()
             ))
         })?;
     match (child.stdout.take(), child.stdin.take()) {
         (Some(stdout), Some(stdin)) => Ok(Link::over(Box::new(stdout), Box::new(stdin), Some(child))),
-        _ => Err(SpeechError::Unavailable(format!("{}: no pipes to it", program.display()))),
+        _ => Err(SpeechError::Unavailable(format!(
+            "{}: its standard input and output are not available",
+            program.display()
+        ))),
     }
 }
 
-/// Beside the running program, else wherever PATH finds it. Test programs stand one folder deeper.
-fn beside_us() -> PathBuf {
+/// Returns the program next to the running one, else its bare name, for PATH. Test programs are one folder deeper.
+fn local_program() -> PathBuf {
     let here = std::env::current_exe().ok();
     let folders = here.iter().flat_map(|program| program.ancestors().skip(1).take(2));
     folders.map(|folder| folder.join(PROGRAM)).find(|path| path.is_file()).unwrap_or_else(|| PROGRAM.into())

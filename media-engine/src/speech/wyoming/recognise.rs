@@ -1,4 +1,4 @@
-//! Recognition of one speaker over one link, across the deaths of its process.
+//! Recognition of one speaker over one link, which survives failures of its process.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use super::client::{Shared, refusal};
 use super::link::Link;
 use crate::speech::{ProviderState, SpeechError, SttInput, SttOutput, SttSession};
 
-/// Frames of 20 ms and segment bounds that may wait for the recogniser: ten seconds.
+/// Number of inputs, frames of 20 ms and segment bounds, that may wait for the recogniser: ten seconds.
 const INPUTS: usize = 512;
-/// Results that may wait for the pipeline.
+/// Number of results that may wait for the pipeline.
 const OUTPUTS: usize = 64;
 
 pub(super) fn start(
@@ -35,9 +35,9 @@ struct Recognition {
     language: String,
     rate: SampleRate,
     outputs: mpsc::Sender<SttOutput>,
-    /// Segments that were begun on this link and have no final yet, in order.
+    /// Segments that were begun on this link and have no final text yet, in order.
     owed: VecDeque<u64>,
-    /// The segment whose audio is being sent.
+    /// Segment whose audio is being sent.
     open: Option<u64>,
 }
 
@@ -50,8 +50,8 @@ impl Recognition {
                 Err(error) => Err(error),
             };
             let Err(error) = ended else { return };
-            self.settle_debts().await;
-            // While there is nobody to recognise, what is said passes by: the call goes on.
+            self.report_missed().await;
+            // While there is no recogniser, speech is not recognised, and the call continues.
             let shared = self.shared.clone();
             let next = shared.reconnect(&error);
             tokio::pin!(next);
@@ -60,7 +60,7 @@ impl Recognition {
                     found = &mut next => break Ok(found),
                     input = inputs.recv() => match input {
                         Some(SttInput::Begin(segment)) => {
-                            self.tell(SttOutput::Missed { segment, begun: false }).await;
+                            self.send_result(SttOutput::Missed { segment, begun: false }).await;
                         }
                         Some(_) => {}
                         None => return,
@@ -70,7 +70,7 @@ impl Recognition {
         }
     }
 
-    /// Until the speaker is done (`Ok`) or the link breaks.
+    /// Serves until the speaker has finished (`Ok`) or the link breaks.
     async fn serve(&mut self, link: &mut Link, inputs: &mut mpsc::Receiver<SttInput>) -> Result<(), SpeechError> {
         loop {
             tokio::select! {
@@ -98,7 +98,7 @@ impl Recognition {
                 self.open = None;
                 link.send(&Event::new("audio-stop")).await
             }
-            // Of a segment whose beginning went by.
+            // Input of a segment whose beginning was not recognised.
             SttInput::Audio(_) | SttInput::End(_) => Ok(()),
         }
     }
@@ -108,44 +108,44 @@ impl Recognition {
         match event.kind.as_str() {
             "transcript-partial" => {
                 if let Some(&segment) = self.owed.front() {
-                    self.tell(SttOutput::Partial { segment, text }).await;
+                    self.send_result(SttOutput::Partial { segment, text }).await;
                 }
             }
             "transcript" => {
                 if let Some(segment) = self.owed.pop_front() {
                     let unrecognised = event.flag("unrecognised");
-                    self.tell(SttOutput::Final { segment, text, unrecognised }).await;
+                    self.send_result(SttOutput::Final { segment, text, unrecognised }).await;
                 }
             }
             "error" => {
                 let error = refusal(event);
                 tracing::warn!(%error, "the recogniser refused a segment");
                 let owed = self.owed.pop_front();
-                // A language that it does not know would be refused again.
+                // A language that it does not support would be refused again.
                 let silent = |segment| SttOutput::Final { segment, text: String::new(), unrecognised: false };
                 if let SpeechError::Unsupported(text) = error {
                     self.shared.report(ProviderState::Unsupported(text)).await;
                     if let Some(segment) = owed {
-                        self.tell(silent(segment)).await;
+                        self.send_result(silent(segment)).await;
                     }
                 } else if let Some(segment) = owed {
-                    self.tell(SttOutput::Missed { segment, begun: true }).await;
+                    self.send_result(SttOutput::Missed { segment, begun: true }).await;
                 }
             }
             _ => {}
         }
     }
 
-    /// Segments of a broken link are missed.
-    async fn settle_debts(&mut self) {
+    /// Reports the unfinished segments of a broken link as missed.
+    async fn report_missed(&mut self) {
         self.open = None;
         while let Some(segment) = self.owed.pop_front() {
-            self.tell(SttOutput::Missed { segment, begun: true }).await;
+            self.send_result(SttOutput::Missed { segment, begun: true }).await;
         }
     }
 
-    /// A pipeline that has gone closes the input next.
-    async fn tell(&self, output: SttOutput) {
+    /// Sends a result. If the pipeline has ended, it will close the input next.
+    async fn send_result(&self, output: SttOutput) {
         if self.outputs.send(output).await.is_err() {
             tracing::debug!("a result came after the pipeline's end");
         }

@@ -1,4 +1,4 @@
-//! Against a server of the test's own that speaks the protocol over a real socket, with its failures.
+//! Tests with a server in the test that speaks the protocol over a real socket, including its failures.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::speech::{
     ProviderKind, ProviderState, ProviderStatus, SpeechError, Stt, SttInput, SttOutput, Translator, Tts,
 };
 
-/// A connection as the server sees it.
+/// A connection, seen from the server.
 pub(in crate::speech) struct Peer {
     stream: TcpStream,
     decoder: Decoder,
@@ -36,7 +36,7 @@ impl Peer {
 
     pub(in crate::speech) async fn until(&mut self, kind: &str) -> Event {
         loop {
-            let event = self.next().await.expect("the client is there");
+            let event = self.next().await.expect("the client is connected");
             if event.kind == kind {
                 return event;
             }
@@ -66,11 +66,11 @@ pub(in crate::speech) async fn client(kind: ProviderKind) -> (Client, TcpListene
 }
 
 pub(in crate::speech) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(5), future).await.expect("happens within 5 s")
+    tokio::time::timeout(Duration::from_secs(5), future).await.expect("the future completes within 5 s")
 }
 
 #[tokio::test]
-async fn a_missing_server_is_told_with_what_to_do() {
+async fn a_missing_server_is_reported_with_a_remedy() {
     let (status_in, mut status) = mpsc::channel(16);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -84,7 +84,7 @@ async fn a_missing_server_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_told_with_what_to_do() {
+async fn a_missing_program_is_reported_with_a_remedy() {
     let (status_in, mut status) = mpsc::channel(16);
     let provider = SpeechProvider::Local(Some("/nonexistent/tandem-local-speech".into()));
     let _client = Client::start(ProviderKind::Translator, &provider, status_in);
@@ -95,13 +95,13 @@ async fn a_missing_program_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_process_that_dies_in_mid_sentence_ends_the_segment_and_the_next_one_works() {
+async fn after_a_process_dies_in_mid_segment_the_next_segment_works() {
     let (client, listener, mut status) = client(ProviderKind::Stt).await;
     let server = tokio::spawn(async move {
         let mut first = accept(&listener).await;
         first.until("audio-stop").await;
         drop(first);
-        // The warm spare and the replacement, whichever comes first, both serve.
+        // The spare link and the replacement, in either order, are both served.
         loop {
             let mut next = accept(&listener).await;
             tokio::spawn(async move {
@@ -112,28 +112,28 @@ async fn a_process_that_dies_in_mid_sentence_ends_the_segment_and_the_next_one_w
             });
         }
     });
-    assert_eq!(within(status.recv()).await.expect("states are told").state, ProviderState::Up);
+    assert_eq!(within(status.recv()).await.expect("states are reported").state, ProviderState::Up);
     let mut session = within(client.open("en", SampleRate::HZ_8000)).await.unwrap();
     for input in [SttInput::Begin(1), SttInput::Audio(vec![0; 160]), SttInput::End(1)] {
         session.input.send(input).await.unwrap();
     }
     let ended = within(session.output.recv()).await;
     assert_eq!(ended, Some(SttOutput::Missed { segment: 1, begun: true }));
-    // The replacement is up when its state says so.
+    // The replacement is ready when its state says so.
     loop {
-        let status = within(status.recv()).await.expect("states are told");
+        let status = within(status.recv()).await.expect("states are reported");
         if matches!(status.state, ProviderState::Restarting(_)) {
             break;
         }
     }
-    while !matches!(within(status.recv()).await.expect("states are told").state, ProviderState::Up) {}
+    while !matches!(within(status.recv()).await.expect("states are reported").state, ProviderState::Up) {}
     let mut segment = 2;
     loop {
         for input in [SttInput::Begin(segment), SttInput::End(segment)] {
             session.input.send(input).await.unwrap();
         }
-        match within(session.output.recv()).await.expect("the session lives") {
-            // Begun before the replacement was taken over.
+        match within(session.output.recv()).await.expect("the session is running") {
+            // Begun before the replacement was in use.
             SttOutput::Missed { .. } => segment += 1,
             SttOutput::Partial { text, .. } => assert_eq!(text, "thank"),
             SttOutput::Final { text, segment: told, .. } => {
@@ -200,7 +200,7 @@ async fn an_idle_link_that_was_closed_is_replaced_without_a_failure() {
         second.send(&Event::new("translation").with("text", "gracias")).await;
         second.next().await
     });
-    assert_eq!(within(status.recv()).await.expect("states are told").state, ProviderState::Up);
+    assert_eq!(within(status.recv()).await.expect("states are reported").state, ProviderState::Up);
     assert_eq!(within(client.translate("thank you", "en", "es")).await.as_deref(), Ok("gracias"));
     drop(client);
     within(server).await.unwrap();
@@ -222,7 +222,7 @@ async fn an_error_event_is_the_requests_error() {
 }
 
 #[tokio::test]
-async fn speech_comes_in_chunks_of_any_size_and_bad_ones_are_left_out() {
+async fn speech_comes_in_chunks_of_any_size_and_malformed_ones_are_left_out() {
     let (client, listener, _status) = client(ProviderKind::Tts).await;
     let server = tokio::spawn(async move {
         let mut peer = accept(&listener).await;

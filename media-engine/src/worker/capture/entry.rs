@@ -1,4 +1,4 @@
-//! One line of a capture.
+//! Format of one line of a capture.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use crate::worker::command::{WorkerEvent, WorkerEventKind};
 use crate::worker::outbox::Output;
 use crate::worker::switch::{Input, Slot, Socket};
 
-/// Format of captures; another one is refused.
+/// Version of the capture format; a replay refuses any other.
 pub(super) const VERSION: u32 = 2;
 
-/// When, and what.
+/// Time of an entry, and the entry itself.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Line<E> {
     /// Nanoseconds since the capture began.
@@ -23,25 +23,25 @@ pub(crate) struct Line<E> {
     pub(crate) entry: E,
 }
 
-/// A line that is written.
+/// Entry that is being written.
 pub(crate) type Written<'a> = Entry<'a, &'a Input<'a>>;
-/// A line that was read.
+/// Entry that was read.
 pub(super) type Read = Entry<'static, Input<'static>>;
 
-/// What came in or left.
+/// An input or output of the switch, or a remark of the writer.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Entry<'a, I> {
-    /// Always the first: what the switch was made from.
+    /// Parameters that the switch was created from; always the first entry.
     Start(Start),
     /// Blocks of lines before this line are missing.
     Broken {
-        /// How many so far.
+        /// Number of missing blocks so far.
         blocks: u64,
     },
-    /// What the switch took.
+    /// Input that the switch handled.
     Input(I),
-    /// A datagram that was given to be sent.
+    /// Datagram that was handed over for sending.
     Sent {
         slot: Slot,
         socket: Socket,
@@ -49,26 +49,26 @@ pub(crate) enum Entry<'a, I> {
         #[serde(with = "digits")]
         bytes: Cow<'a, [u8]>,
     },
-    /// An event that was told.
+    /// Event that was sent to the leg's channel.
     Told { leg: LegId, event: String },
 }
 
-/// What a switch was made from.
+/// Parameters that a switch was created from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Start {
-    /// Format of the capture.
+    /// Version of the capture format.
     pub(crate) version: u32,
-    /// Seed of the switch.
+    /// Seed of the switch's random numbers.
     pub(crate) seed: u64,
-    /// Time of day at the beginning, nanoseconds since 1970.
+    /// Time of day at the start, in nanoseconds since 1970.
     pub(crate) wall: u64,
     /// Addresses of the ports that browser legs share.
     pub(crate) shared: Vec<SocketAddr>,
-    /// How Opus is encoded.
+    /// Settings of Opus encoders.
     pub(crate) opus: OpusSettings,
 }
 
-/// Bytes as hexadecimal digits.
+/// Serialises bytes as hexadecimal digits.
 mod digits {
     use std::borrow::Cow;
 
@@ -85,7 +85,7 @@ mod digits {
 }
 
 impl<'a> Written<'a> {
-    /// What left; `None`: it went to a browser, whose datagrams are not captured.
+    /// Returns the entry of an output; `None` if it went to a browser, whose datagrams are not captured.
     pub(crate) fn output(output: &'a Output<'a>) -> Option<Written<'a>> {
         match output {
             Output::Transmit { socket: Socket::Shared(_), .. } => None,
@@ -97,10 +97,10 @@ impl<'a> Written<'a> {
     }
 }
 
-/// An event as captures have it.
+/// Returns the text of an event in a capture.
 pub(super) fn text_of(event: &WorkerEvent) -> String {
     match &event.kind {
-        // Its time is the engine's, which is another one at every run.
+        // The time of the event comes from the engine's clock and differs in every run.
         WorkerEventKind::PlayStarted { segment, .. } => format!("PlayStarted {{ segment: {segment} }}"),
         kind => format!("{kind:?}"),
     }

@@ -1,4 +1,5 @@
-//! Captures: a worker's inputs and outputs as they happen, and their replay to the same outputs, byte for byte.
+//! Captures: a worker's inputs and outputs as they happen, and their replay, which must produce the same outputs byte
+//! for byte.
 //!
 //! ```text
 //! thread ── Input ─▶ CapturedSwitch ─ Entry ─▶ Capture ── blocks of JSON lines, bounded ─▶ writer's thread ─▶ media-0-….jsonl
@@ -6,16 +7,17 @@
 //!                                                  Report ◀── compare ◀── Switch::handle ◀── replay ◀────┘
 //! ```
 //!
-//! A line is one [`Line`]: nanoseconds since the start, then what came in (an [`Input`](super::switch::Input)) or what left
+//! A line is one [`Line`]: nanoseconds since the start, then an input ([`Input`](super::switch::Input)) or an output
 //! (datagram, event).
 //! The switch is sans-IO and seeded, so the same inputs give the same outputs. Datagrams and events are compared as two
 //! streams, because the thread empties the outbox after several datagrams at once.
 //!
-//! Invariants: the media thread never waits for the disk: a block that finds the writer busy is dropped and counted, and the
-//! capture says where it is broken. Not captured: browser legs, whose keys nobody can know beforehand, and what a leg was before it
-//! came from another worker; the legs that they were bridged to, or in a conference with, are replayed but not compared from then on.
+//! Invariants: the media thread never waits for the disk: if the writer is busy, a block is dropped and counted, and
+//! the capture records the gap. Not captured: browser legs, whose keys cannot be known beforehand, and the previous
+//! state of a leg that came from another worker. Legs that were bridged to these, or in a conference with them, are
+//! replayed but not compared from then on.
 //!
-//! A capture holds what was said and, for SRTP legs, the keys: its file is readable by its owner only.
+//! A capture contains the audio of calls and, for SRTP legs, the keys: only the owner of the file may read it.
 
 mod entry;
 mod replay;

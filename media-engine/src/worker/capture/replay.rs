@@ -1,4 +1,4 @@
-//! The reading side: a fresh switch, the same inputs, and what left it compared with what is written.
+//! The reading side: passes the captured inputs to a new switch and compares its outputs with the captured ones.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::BufRead;
@@ -12,43 +12,44 @@ use crate::worker::command::WorkerCommand;
 use crate::worker::outbox::Output;
 use crate::worker::switch::{Input, Slot, Socket, Switch};
 
-/// Longest line that is read: a Play command of 120 s at 48 kHz.
+/// Length of the longest line that is read, in bytes: a Play command of 120 s at 48 kHz.
 const MAX_LINE: usize = 64 << 20;
 
-/// The first thing that left otherwise than it is written.
+/// The first output that differs from the capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Line of the capture, counted from 1; 0: the replay sent more than is written.
+    /// Line of the capture, counted from 1; 0 if the replay sent more than the capture contains.
     pub line: u64,
-    /// What is written.
+    /// Output according to the capture.
     pub written: String,
-    /// What the replay did.
+    /// Output of the replay.
     pub replayed: String,
 }
 
-/// What a replay showed.
+/// Result of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Datagrams, commands and timeouts put in.
+    /// Datagrams, commands and timeouts passed in.
     pub inputs: u64,
-    /// Datagrams that left, byte for byte as written.
+    /// Datagrams that were sent byte for byte as captured.
     pub datagrams: u64,
-    /// Events that were told as written.
+    /// Events that were sent as captured.
     pub events: u64,
-    /// What left browser legs, and legs that had heard them, which is not compared.
+    /// Outputs of browser legs, and of legs that had heard them, which are not compared.
     pub uncompared: u64,
-    /// Blocks that the capture lacks: from there on nothing is compared.
+    /// Number of blocks missing from the capture; nothing is compared after the first gap.
     pub missing_blocks: u64,
-    /// Time that the capture spans.
+    /// Time between the start and the last entry of the capture.
     pub span: Duration,
-    /// The first difference, if any.
+    /// First difference; `None` if the replay matched.
     pub difference: Option<Difference>,
 }
 
-/// Replays a capture.
+/// Replays a capture and compares the outputs.
 ///
 /// # Errors
-/// [`ReplayError`] when the file cannot be read or is no capture. A difference is no error: it stands in the report.
+/// Returns a [`ReplayError`] if the file cannot be read or is not a capture. A difference is not an error; the report
+/// contains it.
 pub fn replay(capture: impl BufRead) -> Result<Report, ReplayError> {
     let mut replay: Option<Replay> = None;
     for (index, text) in bounded_lines(capture).enumerate() {
@@ -59,10 +60,10 @@ pub fn replay(capture: impl BufRead) -> Result<Report, ReplayError> {
             check_version(&text).map_err(malformed)?;
         }
         let Line::<Read> { at, entry } = serde_json::from_str(&text)
-            .map_err(|error| malformed(format!("expected a line of a tandem capture: {error}")))?;
+            .map_err(|error| malformed(format!("expected a line of a Tandem capture: {error}")))?;
         match (&mut replay, entry) {
             (None, Entry::Start(start)) => replay = Some(Replay::new(start, clock::now())),
-            (None, _) => return Err(malformed("expected `start` first".into())),
+            (None, _) => return Err(malformed("expected `start` as the first entry".into())),
             (Some(replay), entry) => replay.take(line, at, entry).map_err(malformed)?,
         }
     }
@@ -70,8 +71,8 @@ pub fn replay(capture: impl BufRead) -> Result<Report, ReplayError> {
     Ok(replay.finish())
 }
 
-/// Refuses a capture of another version by its first line, whose other fields may be others there. Version 1 had the version
-/// beside `kind`.
+/// Refuses a capture of another version by its first line, before the other fields are parsed, which may differ there.
+/// Version 1 had the version beside `kind`.
 fn check_version(first: &str) -> Result<(), String> {
     let line: serde_json::Value = serde_json::from_str(first).unwrap_or_default();
     match line.get("start").unwrap_or(&line).get("version").and_then(serde_json::Value::as_u64) {
@@ -97,15 +98,15 @@ struct Replay {
     switch: Switch,
     base: Instant,
     report: Report,
-    /// What left the replay, of legs that are compared, and is not written yet.
+    /// Outputs of the replay, from legs that are compared, that the capture has not confirmed yet.
     sent: VecDeque<String>,
     told: VecDeque<String>,
     taint: Taint,
     slots: HashMap<Slot, LegId>,
 }
 
-/// Legs that a replay lacks (browsers', and those that came from another switch), and all that has heard them, or one who had: what
-/// these hear and send is not the same without them.
+/// Legs whose outputs cannot be compared: those that a replay lacks (browser legs, and legs from another switch) and
+/// all legs that have heard them, directly or through others.
 #[derive(Default)]
 struct Taint {
     absent: HashSet<LegId>,
@@ -133,11 +134,11 @@ impl Replay {
         let now = self.base.checked_add(span).ok_or("at: expected nanoseconds since the capture began")?;
         self.report.span = self.report.span.max(span);
         match entry {
-            Entry::Start(_) => return Err("`start` a second time".into()),
+            Entry::Start(_) => return Err("`start` appears twice".into()),
             Entry::Broken { blocks } => self.report.missing_blocks = blocks,
             Entry::Input(input) => {
                 self.report.inputs += 1;
-                self.put_in(input, now);
+                self.apply(input, now);
             }
             Entry::Sent { slot, socket, to, bytes } => {
                 if self.compares() && !self.is_tainted(slot) {
@@ -155,16 +156,16 @@ impl Replay {
                 } else {
                     self.report.uncompared += 1;
                 }
-                // Such a leg may end of its own accord, and its place is free for the next one.
+                // Such a leg may have ended by itself; its slot is free for the next one.
                 if self.taint.absent.contains(&leg) && event.starts_with("Closed") {
-                    self.put_in(WorkerCommand::LegClose { leg }.into(), now);
+                    self.apply(WorkerCommand::LegClose { leg }.into(), now);
                 }
             }
         }
         Ok(())
     }
 
-    fn put_in(&mut self, input: Input<'_>, now: Instant) {
+    fn apply(&mut self, input: Input<'_>, now: Instant) {
         self.taint.follow(&input);
         let opens = match &input {
             Input::Open { leg, .. } | Input::OpenBrowser { leg, .. } | Input::Attach { leg, .. } => Some(*leg),
@@ -211,7 +212,7 @@ impl Replay {
     }
 
     fn finish(mut self) -> Report {
-        // What is left over counts only where it could have been written: a capture cut short is no such place.
+        // Outputs that are left over are a difference, unless the comparison had stopped before.
         if self.compares()
             && let Some(replayed) = self.sent.pop_front()
         {
@@ -223,7 +224,7 @@ impl Replay {
 }
 
 impl Taint {
-    /// Follows who will hear whom.
+    /// Tracks which legs will hear which others.
     fn follow(&mut self, input: &Input<'_>) {
         match input {
             Input::OpenBrowser { leg, .. } | Input::Attach { leg, .. } => {
@@ -242,7 +243,7 @@ impl Taint {
                     members.remove(leg);
                 }
             }
-            // Whom it overhears does not hear it.
+            // A listener taints itself only: the overheard legs do not hear it.
             Input::Command(WorkerCommand::Overhear { leg, of }) if of.iter().any(|of| self.tainted.contains(of)) => {
                 self.tainted.insert(*leg);
             }
@@ -250,7 +251,7 @@ impl Taint {
         }
     }
 
-    /// These hear each other.
+    /// Records that these legs hear each other.
     fn spread(&mut self, together: HashSet<LegId>) {
         if together.iter().any(|leg| self.tainted.contains(leg)) {
             self.tainted.extend(together);

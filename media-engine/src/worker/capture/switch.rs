@@ -1,4 +1,4 @@
-//! A switch whose inputs and outputs are written down as they happen.
+//! A switch whose inputs and outputs are recorded as they happen.
 
 use std::ops::Deref;
 use std::time::Instant;
@@ -7,19 +7,19 @@ use super::{Capture, Entry};
 use crate::worker::outbox::Output;
 use crate::worker::switch::{Input, Outcome, Switch};
 
-/// A switch, and its capture where one was asked for. Whatever is done to the switch goes through here.
+/// A switch with an optional capture. All inputs and outputs of the switch go through here.
 pub(crate) struct CapturedSwitch {
     switch: Switch,
     capture: Option<Capture>,
 }
 
 impl CapturedSwitch {
-    /// `switch` is as it was made: a capture begins with its first input.
+    /// Wraps a new switch: a capture begins with the first input.
     pub(crate) fn new(switch: Switch, capture: Option<Capture>) -> CapturedSwitch {
         CapturedSwitch { switch, capture }
     }
 
-    /// See [`Switch::handle`].
+    /// Handles an input as [`Switch::handle`] does, and records it.
     pub(crate) fn handle(&mut self, input: Input<'_>, now: Instant) -> Outcome {
         if let Some(capture) = self.capture.as_mut().filter(|_| input.is_replayable()) {
             capture.note(now, &Entry::Input(&input));
@@ -27,7 +27,7 @@ impl CapturedSwitch {
         self.switch.handle(input, now)
     }
 
-    /// See [`Switch::poll_output`].
+    /// Returns the next output as [`Switch::poll_output`] does, and records it.
     pub(crate) fn poll_output(&mut self, now: Instant) -> Option<Output<'_>> {
         let output = self.switch.poll_output()?;
         if let Some(capture) = &mut self.capture

@@ -1,4 +1,9 @@
-//! Random inputs, valid and nonsense, into a switch whose capture is then replayed.
+//! Random inputs, valid and invalid, to a switch whose capture is then replayed.
+//!
+//! Each sequence has a seed: it opens legs, sends commands, datagrams, taps and time-outs to a switch, and closes the remaining legs.
+//! Afterwards the switch must be empty, every leg must have ended once, and the replay of the capture must match byte for byte.
+//!
+//! A failure prints the seed; add it to [`KEPT`].
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,17 +23,18 @@ use crate::worker::command::{Census, ConferenceRole, WorkerCommand, WorkerEventK
 use crate::worker::outbox::Output;
 use crate::worker::switch::{Input, Outcome, Slot, Switch};
 
-/// Sequences of one run, in `make test` and under TANDEM_SOAK=1.
+/// Number of sequences in one run, in `make test` and under TANDEM_SOAK=1.
 const SEQUENCES: u64 = 2_000;
 const SEQUENCES_OF_A_SOAK: u64 = 100_000;
-/// Sequences that found faults: a browser's answer for a plain leg chose the leg's paths anew, and no capture has such answers.
+/// Seeds that found bugs: a browser's answer for a plain leg made the leg choose its paths again, and captures have no
+/// such answers.
 const KEPT: [u64; 1] = [9_913];
-/// Inputs of a sequence besides time-outs.
+/// Inputs of a sequence, besides time-outs.
 const INPUTS: usize = 60;
-/// Identities that inputs name: not all of them are there.
+/// Identities that inputs may name; not all of them exist.
 const IDENTITIES: usize = 7;
 
-/// The far end of a leg.
+/// State of a leg's far end.
 struct Phone {
     slot: Slot,
     audio: Option<Audio>,
@@ -36,7 +42,7 @@ struct Phone {
     timestamp: u32,
 }
 
-/// A switch that is given random inputs.
+/// A switch that receives random inputs.
 struct Trial {
     seed: u64,
     random: Random,
@@ -73,7 +79,7 @@ impl Trial {
         }
     }
 
-    /// One in so many.
+    /// Returns `true` with a probability of one in `many`.
     fn chance(&mut self, many: usize) -> bool {
         self.random.below(many) == 0
     }
@@ -183,7 +189,7 @@ impl Trial {
         }
     }
 
-    /// What a phone sends, or somebody else to its leg.
+    /// Sends a datagram as a phone, or as a stranger to its leg.
     fn datagram(&mut self) {
         let leg = self.leg();
         let kind = self.random.below(12);
@@ -226,7 +232,7 @@ impl Trial {
         let nat = self.chance(4);
         let there = self.switch.slot_of(leg).is_some();
         let opened = self.put(Input::Open { leg, audio, nat });
-        assert_eq!(opened.slot().is_none(), there, "seed {}: an identity is there once", self.seed);
+        assert_eq!(opened.slot().is_none(), there, "seed {}: an identity exists once", self.seed);
         if let Some(slot) = opened.slot() {
             let (sequence, timestamp) = (self.random.next() as u16, self.random.next() as u32);
             self.phones.insert(leg, Phone { slot, audio, sequence, timestamp });
@@ -311,7 +317,7 @@ impl Trial {
     fn wait(&mut self) {
         let spans = [0, 1, 5, 20, 20, 20, 60];
         let until = self.now + Duration::from_millis(self.one_of(&spans));
-        // Seldom, the thread was held up for long.
+        // Now and then, the thread was held up for long.
         let until = if self.chance(60) { until + Duration::from_secs(2) } else { until };
         while let Some(due) = self.switch.poll_timeout().filter(|due| *due <= until) {
             self.now = due.max(self.now);
@@ -323,14 +329,14 @@ impl Trial {
         self.now = until;
     }
 
-    /// Closes what is left, and replays what was captured.
+    /// Closes the remaining legs and replays the capture.
     fn finish(mut self) {
         let seed = self.seed;
         while let Some(leg) = self.switch.any_leg() {
             self.put(WorkerCommand::LegClose { leg }.into());
         }
         assert_eq!(self.switch.census(), Census::default(), "seed {seed}");
-        assert_eq!(self.switch.poll_timeout(), None, "seed {seed}: nothing ticks any more");
+        assert_eq!(self.switch.poll_timeout(), None, "seed {seed}: no tick is due any more");
         assert_eq!(self.switch.counters().panics, 0, "seed {seed}");
         assert_eq!(self.opened, self.closed, "seed {seed}: each leg ends once");
         assert_eq!(self.switch.outbox_overflow(), 0, "seed {seed}");
@@ -358,11 +364,11 @@ fn random_inputs_end_in_an_empty_switch_and_replay_to_the_same_outputs() {
         (sent, told) = (sent + trial.sent, told + trial.told);
         trial.finish();
     }
-    assert!(sent > 50 * sequences && told > 5 * sequences, "{sent} datagrams, {told} events: the inputs do something");
+    assert!(sent > 50 * sequences && told > 5 * sequences, "{sent} datagrams, {told} events: the inputs had effects");
 }
 
 #[test]
-fn a_capture_of_the_first_version_is_refused_in_a_sentence() {
+fn a_capture_of_another_version_is_refused_with_an_explanation() {
     let first = r#"{"at":0,"kind":"start","version":1,"seed":7,"wall":0,"shared":[],"opus":{"bitrate":24000}}"#;
     let refused = replay(first.as_bytes()).unwrap_err().to_string();
     assert_eq!(

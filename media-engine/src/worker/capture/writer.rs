@@ -1,4 +1,4 @@
-//! The writing side: lines gathered into blocks, blocks handed to a thread that owns the file.
+//! The writing side: gathers lines into blocks and hands them to a thread that owns the file.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -13,21 +13,21 @@ use codecs::opus::OpusSettings;
 
 use super::entry::{Entry, Line, Start, VERSION, Written};
 
-/// A block is handed over at this size.
+/// Size in bytes at which a block is handed over.
 const BLOCK: usize = 256 * 1024;
 /// Blocks that may wait for the disk: 16 MiB.
 const BLOCKS: usize = 64;
 
 impl Start {
-    /// `wall` is the time of day at the beginning.
+    /// Creates the parameters of a capture that begins at the time of day `wall`.
     pub(crate) fn new(seed: u64, wall: SystemTime, shared: Vec<SocketAddr>, opus: OpusSettings) -> Start {
         let wall = wall.duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos() as u64);
-        // What goes by the far end is no setting of the switch.
+        // DTX depends on the far end and is not a setting of the switch.
         Start { version: VERSION, seed, wall, shared, opus: OpusSettings { dtx: false, ..opus } }
     }
 }
 
-/// A capture that is being written. Dropping it writes what is left and closes the file.
+/// A capture that is being written. Dropping it writes the last block and closes the file.
 pub(crate) struct Capture {
     started: Instant,
     block: Vec<u8>,
@@ -37,7 +37,10 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Begins a capture of worker `index` in `folder`, which is made when it does not exist.
+    /// Begins a capture of worker `index` in `folder`, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// The folder or the file could not be created, or the writer's thread could not be started.
     pub(crate) fn start(folder: &Path, index: usize, start: Start, now: Instant) -> io::Result<(Capture, PathBuf)> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join(format!("media-{index}-{}.jsonl", start.wall / 1_000_000));
@@ -47,7 +50,7 @@ impl Capture {
         let writer = std::thread::Builder::new().name(format!("capture-{index}")).spawn(move || {
             for block in waiting {
                 if let Err(error) = file.write_all(&block) {
-                    tracing::error!(file = name, %error, "a capture cannot be written; it ends here");
+                    tracing::error!(file = name, %error, "a capture could not be written and ends here");
                     return;
                 }
             }
@@ -55,7 +58,7 @@ impl Capture {
         Ok((Capture::into_blocks(blocks, Some(writer), start, now), path))
     }
 
-    /// A capture that hands its blocks over to `writer`.
+    /// Creates a capture that hands its blocks over to `writer`.
     pub(super) fn into_blocks(
         blocks: SyncSender<Vec<u8>>,
         writer: Option<JoinHandle<()>>,
@@ -68,22 +71,22 @@ impl Capture {
         capture
     }
 
-    /// Takes one line; none any more when the writer has ended.
+    /// Appends one line, unless the writer has ended.
     pub(crate) fn note(&mut self, now: Instant, entry: &Written<'_>) {
         if self.blocks.is_none() {
             return;
         }
         let at = now.saturating_duration_since(self.started).as_nanos() as u64;
-        // Writing into a Vec cannot fail, and every entry has a JSON form.
+        // Writing into a Vec cannot fail, and every entry has a JSON representation.
         if serde_json::to_writer(&mut self.block, &Line { at, entry }).is_ok() {
             self.block.push(b'\n');
         }
         if self.block.len() >= BLOCK {
-            self.hand_over(at);
+            self.send_block(at);
         }
     }
 
-    fn hand_over(&mut self, at: u64) {
+    fn send_block(&mut self, at: u64) {
         let Some(blocks) = &self.blocks else { return };
         let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK * 2));
         match blocks.try_send(block) {
@@ -96,7 +99,7 @@ impl Capture {
                     self.block.push(b'\n');
                 }
             }
-            // The writer has told why it ended.
+            // The writer has logged why it ended.
             Err(TrySendError::Disconnected(_)) => self.blocks = None,
         }
     }
@@ -105,13 +108,13 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         if let Some(blocks) = self.blocks.take() {
-            // The thread is at its end: now it may wait for the disk. A writer that is gone has told why.
+            // The thread is ending, so it may wait for the disk. A writer that has ended has logged the reason.
             let _ = blocks.send(std::mem::take(&mut self.block));
         }
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
-            tracing::error!("the capture's writer had ended by a fault");
+            tracing::error!("the writer of a capture ended with a panic");
         }
     }
 }
@@ -123,7 +126,7 @@ mod tests {
     use crate::worker::switch::Input;
 
     #[test]
-    fn capture_whose_writer_has_ended_holds_nothing_more() {
+    fn a_capture_whose_writer_has_ended_buffers_nothing_more() {
         let (blocks, waiting) = mpsc::sync_channel(BLOCKS);
         let mut capture =
             Capture { started: test_epoch(), block: Vec::new(), blocks: Some(blocks), writer: None, lost: 0 };

@@ -1,21 +1,21 @@
-//! Keeps a leg's tick close behind its packets, so that what a frame needs has just come when it is played.
+//! Keeps a leg's tick close behind its packets, so that a frame is played just after the packets that it needs arrive.
 //!
 //! ```text
 //! packets  ▏      ▏      ▏         every 20 ms, by the far end's clock
-//! needed    ├ bound ┤              what jitter asks for, plus a margin (jitter's estimate)
-//! tick              │←room→▏       room is delay for nothing: the tick moves towards the bound, 1 ms at a time
+//! needed    ├ bound ┤              required by jitter, plus a margin (jitter's estimate)
+//! tick              │←room→▏       room is useless delay: the tick moves towards the bound, 1 ms at a time
 //! ```
 //!
-//! Moving the tick costs the listener nothing but packets that come 1 ms nearer or further apart once. It follows the drift of
-//! the far end's clock, so that nothing has to be left out or played twice for it. What is more than the tick can give
-//! (jitter that grew or ended) is the playout's to splice.
+//! Moving the tick costs the listener nothing, except that two packets are once 1 ms nearer or further apart. It
+//! follows the drift of the far end's clock, so that no sound is left out or repeated because of it. Larger changes
+//! (jitter that grew or ended) are left to the playout, which splices.
 
 /// Ticks between two decisions: 200 ms.
 const WINDOW: u32 = 10;
-/// Room beyond which the tick comes earlier: a step of 1 ms must fit in, and some for noise.
+/// Microseconds of room beyond which the tick comes earlier: a step of 1 ms must fit in, plus some noise.
 const SPARE_US: i64 = 1_200;
 
-/// Where a tick should go.
+/// Direction in which a tick should move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Stay,
@@ -25,7 +25,7 @@ pub(super) enum Step {
     Later,
 }
 
-/// Watches one leg's room. See the module head.
+/// Tracks one leg's room. See the module head.
 #[derive(Debug)]
 pub(super) struct Align {
     least_us: i64,
@@ -37,7 +37,7 @@ impl Align {
         Align { least_us: i64::MAX, ticks: 0 }
     }
 
-    /// Takes the room of a tick's frame; `None`: the frame needed no packet, or was spliced.
+    /// Records the room of a tick's frame in microseconds; `None` if the frame needed no packet or was spliced.
     pub(super) fn on_tick(&mut self, room_us: Option<i64>) -> Step {
         let Some(room_us) = room_us else {
             *self = Align::new();
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_without_a_packet_begins_the_window_anew() {
+    fn a_frame_without_a_packet_restarts_the_window() {
         assert_eq!(decision((0..15).map(|n| (n != 8).then_some(5_000))), []);
         assert_eq!(decision((0..19).map(|n| (n != 8).then_some(5_000))), [Step::Earlier]);
     }

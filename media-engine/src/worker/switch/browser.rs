@@ -1,4 +1,4 @@
-//! Browser legs: what their peer wants done, their negotiation, their timers until they are connected.
+//! Browser legs: the outputs of their peer, their negotiation, and their timers until they are connected.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ impl Switch {
             result
         });
         self.on_webrtc_negotiated(slot, now);
-        result.unwrap_or(Err(LegError::OutOfOrder("the leg is gone")))
+        result.unwrap_or(Err(LegError::OutOfOrder("the leg has ended")))
     }
 
     /// Answers the browser's new offer.
@@ -34,10 +34,10 @@ impl Switch {
             result
         });
         self.on_webrtc_negotiated(slot, now);
-        result.unwrap_or(Err(LegError::OutOfOrder("the leg is gone")))
+        result.unwrap_or(Err(LegError::OutOfOrder("the leg has ended")))
     }
 
-    /// Empties a browser leg's outputs and acts on them.
+    /// Fetches the outputs of a browser leg and acts on them.
     pub(super) fn pump(&mut self, leg: &mut Leg, now: Instant) {
         let Some(browser) = leg.transport.browser_mut() else { return };
         browser.transmit_pending(leg.slot, &mut self.outbox, &self.shared);
@@ -64,7 +64,7 @@ impl Switch {
         }
     }
 
-    /// Timers of the browser legs that are not connected yet.
+    /// Runs the timers of browser legs that are not connected yet.
     pub(super) fn handle_connecting(&mut self, now: Instant) {
         let mut at = 0;
         while let Some(&slot) = self.connecting.get(at) {
@@ -86,22 +86,22 @@ impl Switch {
                     self.settle(slot, now);
                 }
             }
-            // A leg that failed has left the list: the next one then stands in its place.
+            // A leg that failed has left the list, and the next leg takes its index.
             if self.connecting.get(at) == Some(&slot) {
                 at += 1;
             }
         }
     }
 
-    /// The place of a browser's leg. Nothing is done to another leg: a capture does not have what browsers say.
+    /// Returns the slot of a browser leg. A plain leg is refused, because a capture does not record what browsers send.
     fn browser_slot(&self, id: LegId) -> Result<Slot, LegError> {
-        let slot = self.by_id.get(&id).copied().ok_or(LegError::OutOfOrder("the leg is gone"))?;
+        let slot = self.by_id.get(&id).copied().ok_or(LegError::OutOfOrder("the leg has ended"))?;
         let leg = self.legs.get(slot.index()).and_then(Option::as_ref);
         let is_browser = leg.is_some_and(|leg| leg.transport.is_browser());
         is_browser.then_some(slot).ok_or(LegError::OutOfOrder("the leg is plain RTP"))
     }
 
-    /// Negotiates with a browser leg; a panic ends it.
+    /// Negotiates with a browser leg; a panic ends the leg.
     fn with_peer<R>(
         &mut self,
         slot: Slot,
@@ -117,7 +117,8 @@ impl Switch {
         }))
     }
 
-    /// After any offer or answer of a browser leg: names to demultiplex by, codec, first checks.
+    /// Completes an offer or answer of a browser leg: registers names for demultiplexing, applies the codec and sends
+    /// first checks.
     pub(super) fn on_webrtc_negotiated(&mut self, slot: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get_mut(slot.index()) else { return };
         if let Some(Browser { peer, .. }) = leg.transport.browser() {

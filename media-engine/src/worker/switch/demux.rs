@@ -1,4 +1,4 @@
-//! From a datagram to the leg that it is for.
+//! Finds the leg that a datagram belongs to.
 //!
 //! ```text
 //! a leg's own port ──▶ the leg ───────────────────────────┐
@@ -15,7 +15,7 @@ use crate::leg::webrtc::{Media, stun_username_ufrag};
 use crate::worker::command::WorkerEventKind;
 
 impl Switch {
-    /// A datagram on one of a plain RTP leg's ports.
+    /// Handles a datagram at one of a plain RTP leg's ports.
     pub(super) fn leg_datagram(
         &mut self,
         slot: Slot,
@@ -54,7 +54,8 @@ impl Switch {
         self.settle(slot, now);
     }
 
-    /// A datagram on the shared port number `at`: by the ICE user it names, else by where it comes from.
+    /// Handles a datagram at shared port number `at`: assigned by the ICE user that it names, else by its source
+    /// address.
     pub(super) fn shared_datagram(&mut self, at: usize, from: SocketAddr, bytes: &mut [u8], now: Instant) {
         self.counters.datagrams += 1;
         let named = stun_username_ufrag(bytes).and_then(|ufrag| self.by_ufrag.get(ufrag)).copied();
@@ -95,15 +96,15 @@ impl Switch {
                 leg.on_refused(bytes, true, now);
             }
         });
-        // A name is no secret: only a check with the right password says where a browser is.
+        // A user name is not secret: only a check with the right password proves a browser's address.
         if proven && known != Some(slot) {
             self.learn_source(from, slot);
         }
         self.settle(slot, now);
     }
 
-    /// Packets from there are the leg's from now on, unless another leg lives there: who has a password of their own can send a
-    /// check from anywhere.
+    /// Assigns packets from this address to the leg from now on, unless another leg has proven the address. Otherwise
+    /// any leg could claim it, because a peer with a password of its own can send a check from anywhere.
     fn learn_source(&mut self, from: SocketAddr, slot: Slot) {
         let owner = self.by_source.get(&from).and_then(|owner| self.legs.get(owner.index())?.as_ref());
         let owner = owner.and_then(|leg| leg.transport.browser());

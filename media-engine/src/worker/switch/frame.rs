@@ -1,9 +1,9 @@
-//! Ticks: frames out of the playout buffers, through taps and paths, into the listeners' encoders.
+//! Ticks: frames from the playout buffers pass through taps and paths into the listeners' encoders.
 //!
 //! ```text
 //! phase due ─▶ every leg of the phase: Playout::pull ─▶ frame ─▶ taps
 //!           ─▶ every conference of the phase: mix
-//!           ─▶ who hears it, and every leg that hears no other: frame | mix | tone | silence ─▶ duck ─▶ + Play ─▶ encode ─▶ send
+//!           ─▶ its listener, and every leg that hears no other leg: frame | mix | tone | silence ─▶ duck ─▶ + Play ─▶ encode ─▶ send
 //!           ─▶ every leg of the phase: RTCP, time-outs, reports; its tick moves nearer to its packets
 //! ```
 
@@ -14,11 +14,11 @@ use super::transport::Transport;
 use super::{MAX_LAG, REST_ROUNDS, Slot, Switch, TICK};
 use crate::audio::tap::FrameKind;
 
-/// Ticks between relayed packets and frames that count as loss.
+/// Longest gap between relayed packets and frames, in ticks, that counts as loss.
 const LONGEST_GAP: i32 = 10;
 
 impl Switch {
-    /// Runs every phase that is due, or as many as fit the outbox: then `poll_timeout` is due still.
+    /// Runs every phase that is due, or as many as fit into the outbox; `poll_timeout` is then still due.
     pub(super) fn run_due_phases(&mut self, now: Instant) {
         self.handle_connecting(now);
         for index in 0..self.phases.len() {
@@ -45,7 +45,7 @@ impl Switch {
         let mut at = 0;
         let round = self.phases[index].round.wrapping_add(1);
         self.phases[index].round = round;
-        // A leg that fails in a pass leaves the list: the next one then stands in its place.
+        // A leg that fails in a pass leaves the list, and the next leg takes its index.
         let passes: [fn(&mut Switch, Slot, Instant); 4] =
             [Switch::tick_in, Switch::tick_out, Switch::tick_upkeep, Switch::tick_align];
         for (number, pass) in passes.into_iter().enumerate() {
@@ -66,7 +66,7 @@ impl Switch {
         }
     }
 
-    /// First pass: what the leg says now.
+    /// First pass: pulls the leg's frame.
     fn tick_in(&mut self, slot: Slot, now: Instant) {
         self.guarded(slot, now, |switch, leg| {
             if leg.timing.skips_tick {
@@ -80,7 +80,8 @@ impl Switch {
         });
     }
 
-    /// Second pass: what is heard now, of the leg by its peer and by the leg of nobody.
+    /// Second pass: generates the frame of the peer, which hears the leg, and of the leg itself if no other leg drives
+    /// it.
     fn tick_out(&mut self, slot: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get(slot.index()) else { return };
         if leg.timing.skips_tick {
@@ -106,7 +107,7 @@ impl Switch {
         });
     }
 
-    /// Third pass of a tick: RTCP, ICE and DTLS timers, reports, time-outs, paths that may become relays again.
+    /// Third pass: RTCP, ICE and DTLS timers, reports, time-outs, and paths that may become relays again.
     fn tick_upkeep(&mut self, slot: Slot, now: Instant) {
         self.guarded(slot, now, |switch, leg| {
             match &mut leg.transport {
@@ -125,17 +126,17 @@ impl Switch {
             if leg.hearing.played_at.is_some() && leg.may_be_relayed_to(now) {
                 leg.hearing.played_at = None;
                 switch.stale.push(slot);
-            } else if leg.hearing.keys.ended() {
+            } else if leg.hearing.keys.take_ended() {
                 switch.stale.push(slot);
             }
-            if leg.speech.rests_gain() {
+            if leg.speech.drop_resting_gain() {
                 switch.stale.push(slot);
             }
         });
         self.settle(slot, now);
     }
 
-    /// Last pass: the tick moves towards the leg's packets.
+    /// Last pass: moves the tick towards the leg's packets.
     fn tick_align(&mut self, slot: Slot, now: Instant) {
         self.guarded(slot, now, |switch, leg| {
             if std::mem::take(&mut leg.timing.skips_tick) {
@@ -155,7 +156,7 @@ impl Switch {
         }
         if !leg.can_send() {
             if leg.connected {
-                // On hold: a voice that waited would be stale, and everything later would wait behind it.
+                // On hold: queued voice would be outdated later, and everything after it would be delayed.
                 let (slot, id, outbox) = (leg.slot, leg.id, &mut self.outbox);
                 leg.hearing.play.stop(&mut |notice| outbox.event(slot, id, play_event(notice, now)));
             }
@@ -163,7 +164,8 @@ impl Switch {
             leg.hearing.outgoing.skip(format.tick());
             return;
         }
-        // Whom it hears has changed, and with it the tick that serves it: a frame right behind another would be one too many.
+        // The listener's source has changed, and with it the tick that serves it: a frame right after another would be
+        // one too many.
         let before = leg.hearing.served.replace((source, now));
         if before.is_some_and(|(other, at)| other != source && now.saturating_duration_since(at) < TICK / 2) {
             leg.hearing.served = before;
@@ -218,7 +220,7 @@ impl Switch {
         self.encode(leg, &format, heard_before..frame, now);
     }
 
-    /// Whether the leg would be sent nothing but the pause of another.
+    /// Whether the leg would only be sent the pause of another.
     fn is_quiet(&self, leg: &Leg, source: Source) -> bool {
         let Source::Leg(from) = source else { return false };
         let frame = if from == leg.slot {
@@ -230,8 +232,8 @@ impl Switch {
         pauses && leg.hearing.play.is_idle()
     }
 
-    /// A leg that heard relayed packets until now gets frames from where those ended: how much of this frame it has heard
-    /// already, microseconds. `None`: all of it, or playout has not come so far.
+    /// Begins frames for a leg that heard relayed packets until now, where those ended. Returns how much of this frame
+    /// it has already heard, in microseconds; `None` if all of it, or if playout has not come that far.
     fn enter(&self, leg: &mut Leg, format: &Format, source: Source, now: Instant) -> Option<usize> {
         let (Some(entry), Source::Leg(from)) = (leg.hearing.entry, source) else { return Some(0) };
         let played_to = if from == leg.slot {
@@ -249,7 +251,7 @@ impl Switch {
             return None;
         }
         leg.hearing.entry = None;
-        // What lies between, and was lost, shows in the time stamps; a source that came to rest or was replaced shows as time.
+        // A lost stretch in between shows in the time stamps; a source that paused or was replaced shows as time.
         let gap = fresh.saturating_sub(tick);
         if fresh <= 0 || gap > LONGEST_GAP * tick {
             return Some(0);

@@ -1,4 +1,4 @@
-//! The one input of the switch.
+//! The single input type of the switch.
 //!
 //! ```text
 //! network ── Datagram, SharedDatagram ───────────┐
@@ -9,11 +9,13 @@
 //!                └─▶ capture ─▶ replay
 //! ```
 //!
-//! Everything that changes a switch after it was made is an input, so that the inputs of a capture do in a replay what they did
-//! at first. What lives in one process alone travels in the fields that serde skips: a browser's transport, the writing end of
-//! a tap, a leg on its way from another switch. A replay has none of them: the leg is then without media, and the tap copies nothing.
+//! Every change to a switch after its construction is an input, so the inputs of a capture have the same effect in a
+//! replay as they had originally. Values that exist in one process only travel in fields that serde skips: a browser's
+//! transport, the writing end of a tap, a leg on its way from another switch. A replay has none of them: the leg then
+//! has no media, and the tap copies nothing.
 //!
-//! Not here: requests that concern the thread and not the switch, such as where a leg's events go (`WorkerRequest`).
+//! Not here: requests that concern the thread instead of the switch, such as the channel of a leg's events
+//! (`WorkerRequest`).
 
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -30,104 +32,104 @@ use crate::sdp::Audio;
 use crate::units::LegId;
 use crate::worker::command::WorkerCommand;
 
-/// Something that happened to a switch.
+/// An input that the switch handles.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input<'a> {
-    /// A datagram came by one of a plain RTP leg's ports.
+    /// A datagram arrived at a port of a plain RTP leg.
     Datagram {
-        /// The leg's place.
+        /// Slot of the leg that owns the port.
         slot: Slot,
-        /// By which of its ports.
+        /// Which port of the leg it arrived at.
         component: Component,
-        /// Source address.
+        /// Source address of the datagram.
         from: SocketAddr,
-        /// The datagram; it is opened in place.
+        /// The datagram; it is decrypted in place.
         bytes: Bytes<'a>,
     },
-    /// A datagram came by a port that browser legs share.
+    /// A datagram arrived at a port that browser legs share.
     SharedDatagram {
-        /// Number of the port, in the order that [`super::Switch::new`] was given.
+        /// Index of the port in the list that was given to [`super::Switch::new`].
         port: usize,
-        /// Source address.
+        /// Source address of the datagram.
         from: SocketAddr,
-        /// The datagram; it is opened in place.
+        /// The datagram; it is decrypted in place.
         bytes: Bytes<'a>,
     },
-    /// `poll_timeout` is due.
+    /// The time that `poll_timeout` returned has come.
     Timeout,
-    /// A verb.
+    /// A command from a call.
     Command(WorkerCommand),
-    /// A plain RTP leg comes. An identity that is there already is refused.
+    /// A plain RTP leg is opened. An identity that already exists is refused.
     Open {
-        /// Its identity.
+        /// Identity of the new leg.
         leg: LegId,
-        /// What was negotiated; `None` until it is.
+        /// Negotiated audio; `None` until offer and answer are complete.
         audio: Option<Audio>,
-        /// The far end may be behind NAT.
+        /// Whether the far end may be behind NAT.
         nat: bool,
     },
-    /// A browser's leg comes. An identity that is there already is refused.
+    /// A browser leg is opened. An identity that already exists is refused.
     OpenBrowser {
-        /// Its identity.
+        /// Identity of the new leg.
         leg: LegId,
-        /// Its transport; `None` in a replay, where the leg has its place and its bridges, and no media.
+        /// Transport of the leg; `None` in a replay, where the leg has its slot and its bridges but no media.
         #[serde(skip)]
         peer: Option<Box<WebRtcPeer>>,
     },
-    /// A plain RTP leg leaves for another switch, without a word to its far end and without its taps. A browser's leg stays: its
-    /// far end knows this worker's port alone.
+    /// A plain RTP leg leaves for another switch, without a message to its far end and without its taps. A browser leg
+    /// cannot leave: its far end knows only this worker's port.
     Detach {
-        /// Its identity.
+        /// Leg that leaves.
         leg: LegId,
     },
-    /// A leg comes that left another switch. An identity that is there already is refused.
+    /// A leg arrives that left another switch. An identity that already exists is refused.
     Attach {
-        /// Its identity.
+        /// Identity of the leg.
         leg: LegId,
-        /// The leg; `None` in a replay, where it has its place and its bridges, and no media.
+        /// The leg itself; `None` in a replay, where it has its slot and its bridges but no media.
         #[serde(skip)]
         moving: Option<MovingLeg>,
     },
-    /// The browser's answer to our offer.
+    /// The browser answered our offer.
     WebRtcAnswer {
-        /// The leg.
+        /// Browser leg that we offered.
         leg: LegId,
-        /// The answer.
+        /// SDP of the answer.
         sdp: String,
     },
-    /// The browser offers again.
+    /// The browser made a new offer.
     WebRtcReoffer {
-        /// The leg.
+        /// Browser leg that the offer is for.
         leg: LegId,
-        /// The new offer.
+        /// SDP of the new offer.
         sdp: String,
     },
-    /// What the leg says is copied into this tap too.
+    /// The leg's speech is copied into one more tap.
     Tap {
-        /// The leg.
+        /// Leg whose speech is copied.
         leg: LegId,
-        /// The tap's identity.
+        /// Identity of the tap.
         tap: u64,
-        /// Its writing end; `None` in a replay.
+        /// Writing end of the tap; `None` in a replay.
         #[serde(skip)]
         writer: Option<TapWriter>,
     },
-    /// Nobody reads these taps of the leg any more.
+    /// These taps of the leg have no reader any more.
     Untap {
-        /// The leg.
+        /// Leg that has the taps.
         leg: LegId,
         /// Identities of the taps.
         taps: Vec<u64>,
     },
-    /// How hard encoders work from now on that have a choice.
+    /// The complexity of encoders that offer a choice changes.
     Effort {
-        /// 0 (least) to 10 (best).
+        /// From 0 (least CPU) to 10 (best quality).
         complexity: u8,
     },
-    /// The leg cannot go on: `Failed`, then `Closed`.
+    /// The leg cannot continue: it reports `Failed`, then `Closed`.
     Fail {
-        /// The leg.
+        /// Leg that ends.
         leg: LegId,
         /// Reason, for the log.
         why: String,
@@ -135,22 +137,23 @@ pub enum Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// A datagram that came by a port of the leg's.
+    /// Returns the input for a datagram that arrived at a port of the leg in `slot`.
     pub fn datagram(slot: Slot, component: Component, from: SocketAddr, bytes: &'a mut [u8]) -> Input<'a> {
         Input::Datagram { slot, component, from, bytes: Bytes::Borrowed(bytes) }
     }
 
-    /// A datagram that came by shared port number `port`.
+    /// Returns the input for a datagram that arrived at shared port number `port`.
     pub fn shared_datagram(port: usize, from: SocketAddr, bytes: &'a mut [u8]) -> Input<'a> {
         Input::SharedDatagram { port, from, bytes: Bytes::Borrowed(bytes) }
     }
 
-    /// What the leg says is copied into this tap too.
+    /// Returns the input that copies the leg's speech into one more tap.
     pub fn tap(leg: LegId, writer: TapWriter) -> Input<'static> {
         Input::Tap { leg, tap: writer.id(), writer: Some(writer) }
     }
 
-    /// Whether a replay has a use for it: without its DTLS keys, nothing that a browser says can be understood.
+    /// Whether a replay can use the input. Datagrams and SDP of browsers are useless there, because it lacks their DTLS
+    /// keys.
     pub(crate) fn is_replayable(&self) -> bool {
         !matches!(self, Input::SharedDatagram { .. } | Input::WebRtcAnswer { .. } | Input::WebRtcReoffer { .. })
     }
@@ -162,23 +165,23 @@ impl From<WorkerCommand> for Input<'_> {
     }
 }
 
-/// What an input led to at once. Everything else comes out of `poll_output`.
+/// Immediate result of an input. Everything else is returned by `poll_output`.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Nothing that the driver must know; what did not fit was counted.
+    /// The driver has nothing to do; refused inputs were counted.
     Done,
-    /// A leg has come: its place.
+    /// A leg was opened in this slot.
     Opened(Slot),
-    /// A leg has left: the leg, and the place that it had.
+    /// A leg has left; with the slot that it had.
     Detached(MovingLeg, Slot),
     /// Whether the browser's answer could be applied.
     Applied(Result<(), LegError>),
-    /// Our answer to the browser's offer.
+    /// SDP of our answer to the browser's offer.
     Answer(Result<String, LegError>),
 }
 
 impl Outcome {
-    /// The place of the leg that came.
+    /// Returns the slot of the leg that was opened.
     pub fn slot(&self) -> Option<Slot> {
         match self {
             Outcome::Opened(slot) => Some(*slot),
@@ -187,12 +190,12 @@ impl Outcome {
     }
 }
 
-/// A datagram's bytes, which may be changed: the driver's own buffer, or out of a capture. Serialised as hexadecimal digits.
+/// Bytes of a datagram, which may be changed in place. Serialised as hexadecimal digits.
 #[derive(Debug)]
 pub enum Bytes<'a> {
-    /// In the driver's buffer.
+    /// Bytes in the driver's buffer.
     Borrowed(&'a mut [u8]),
-    /// Read from a capture.
+    /// Bytes read from a capture.
     Owned(Vec<u8>),
 }
 

@@ -1,12 +1,12 @@
-//! Keys to press towards a leg: those that were asked for, and those that are being pressed on the other leg.
+//! Keys to press towards a leg: requested by a command, or pressed on the other leg.
 //!
 //! ```text
 //! SendDtmf ───────────────────────▶ ┐
 //! other leg's telephone-events ───▶ ┴─▶ queue ─▶ one at a time ─▶ EventSender, a packet a tick
 //! ```
 //!
-//! A key of the other leg begins when the sound of that time comes out of the playout, goes on while it is held there, and
-//! ends with the length it had there. Audio pauses while a key is sent.
+//! A key of the other leg begins when the sound of that time leaves the playout, continues while it is held there, and
+//! ends with the length that it had there. Audio pauses while a key is sent.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,28 +15,28 @@ use super::TICK;
 use crate::rtp::telephone_event::{EventPacket, EventSender, event_of};
 use crate::units::ClockRate;
 
-/// Keys that may wait.
+/// Number of keys that may wait.
 const MAX_KEYS: usize = 32;
-/// Silence after a key that was asked for, in ticks: 60 ms. After one of the other leg its own pause follows.
+/// Silence after a requested key, in ticks: 60 ms. A key of the other leg is followed by its own pause.
 const KEY_PAUSE: u32 = 3;
-/// A held key of which nothing more is heard ends: longer than its receiver waits for a lost end.
+/// Time after which a held key ends if nothing more is received of it: longer than its receiver waits for a lost end.
 const ABANDONED: Duration = Duration::from_secs(2);
 
-/// One press.
+/// One key press.
 #[derive(Clone, Copy, Debug)]
 struct Key {
     digit: char,
-    /// Its length, as far as it is known.
+    /// Length, as far as it is known.
     length: Duration,
-    /// Still held on the other leg: the timestamp at which it began there, and when it was heard of last.
+    /// While held on the other leg: the timestamp at which it began there, and the time of its last packet.
     held: Option<(u32, Instant)>,
-    /// When it begins.
+    /// Time at which it begins; `None` means at once.
     starts_at: Option<Instant>,
-    /// To be followed by a pause.
+    /// Whether a pause follows it.
     pause: bool,
 }
 
-/// See the module head.
+/// Keys to press towards one leg. See the module head.
 pub(super) struct Keys {
     waiting: VecDeque<Key>,
     current: Option<(Key, EventSender)>,
@@ -44,7 +44,7 @@ pub(super) struct Keys {
     pause: u32,
     /// RTP clock ticks of the stream since the key that is being sent began.
     ticks: u32,
-    /// Keys were pressed and their end was not noticed yet.
+    /// Keys were pressed, and `take_ended` has not reported their end yet.
     pressed: bool,
 }
 
@@ -60,14 +60,14 @@ impl Keys {
         }
     }
 
-    /// Queues a key that was asked for. `false`: it is none, or too many wait.
+    /// Queues a requested key. Returns `false` if the character is not a key or too many wait.
     pub(super) fn press(&mut self, digit: char, duration_ms: u32) -> bool {
         let length = Duration::from_millis(u64::from(duration_ms.clamp(40, 6_000)));
         self.push(Key { digit, length, held: None, starts_at: None, pause: true })
     }
 
-    /// A key is held on the other leg, since its timestamp `began` and for `length` so far. `over`: it was released.
-    /// `starts_at`: when a key that was not known before is to begin. `false`: it cannot be sent.
+    /// Follows a key on the other leg that began there at timestamp `began` and has lasted for `length`. `over`: it was
+    /// released. `starts_at`: when to begin a key that is not known yet. Returns `false` if it cannot be sent.
     pub(super) fn follow(
         &mut self,
         digit: char,
@@ -98,25 +98,25 @@ impl Keys {
         true
     }
 
-    /// Keys that are held on the other leg end now: it is gone.
+    /// Ends the keys that are held on the other leg, because it has left.
     pub(super) fn let_go(&mut self) {
         for key in self.current.iter_mut().map(|(key, _)| key).chain(&mut self.waiting) {
             key.held = None;
         }
     }
 
-    /// Whether there are keys, now or soon.
-    pub(super) fn are_there(&self) -> bool {
+    /// Whether there are keys to send, now or soon.
+    pub(super) fn are_pending(&self) -> bool {
         self.current.is_some() || !self.waiting.is_empty() || self.pause > 0
     }
 
-    /// Whether this tick belongs to a key or to the pause after one: no audio is sent then.
+    /// Whether this tick belongs to a key or to the pause after one, so that no audio is sent.
     pub(super) fn are_due(&self, now: Instant) -> bool {
         let begins = |key: &Key| key.starts_at.is_none_or(|at| at < now + TICK);
         self.current.is_some() || self.pause > 0 || self.waiting.front().is_some_and(begins)
     }
 
-    /// The packet of this tick, which lasts `ticks` of the stream; `None` in a pause.
+    /// Returns the packet of this tick, which lasts `ticks` of the stream; `None` during a pause.
     pub(super) fn next_packet(&mut self, clock: ClockRate, ticks: u32, now: Instant) -> Option<EventPacket> {
         if self.current.is_none() {
             if self.pause > 0 {
@@ -140,13 +140,13 @@ impl Keys {
         sender.next_packet()
     }
 
-    /// The timestamp has moved by so many ticks within the key.
-    pub(super) fn advanced(&mut self, ticks: u32) {
+    /// Records that the timestamp has moved by this many ticks within the key.
+    pub(super) fn on_advance(&mut self, ticks: u32) {
         self.ticks = self.ticks.saturating_sub(ticks);
     }
 
-    /// The key's last packet is out, or the key cannot be sent: the ticks that it took.
-    pub(super) fn released(&mut self) -> u32 {
+    /// Ends the current key after its last packet, or because it cannot be sent. Returns the ticks that it took.
+    pub(super) fn release(&mut self) -> u32 {
         if let Some((key, _)) = self.current.take()
             && (key.pause || !self.waiting.is_empty())
         {
@@ -155,14 +155,14 @@ impl Keys {
         std::mem::take(&mut self.ticks)
     }
 
-    /// There is no way to send keys any more.
+    /// Drops all keys, because the leg cannot receive them any more.
     pub(super) fn forget(&mut self) {
         self.waiting.clear();
         (self.current, self.pause) = (None, 0);
     }
 
-    /// `true` once after the last key: audio may take its former path again.
-    pub(super) fn ended(&mut self) -> bool {
-        !self.are_there() && std::mem::take(&mut self.pressed)
+    /// Returns `true` once after the last key: audio may take its former path again.
+    pub(super) fn take_ended(&mut self) -> bool {
+        !self.are_pending() && std::mem::take(&mut self.pressed)
     }
 }

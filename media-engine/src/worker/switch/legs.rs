@@ -1,7 +1,7 @@
-//! Legs come, are worked on and go.
+//! Opening, moving, guarding and removing legs.
 //!
-//! Invariants: an identity is there once; a place is used again after its leg has gone. A leg that is worked on is out of its
-//! place, so that the work may reach the switch around it.
+//! Invariants: an identity exists once; a slot is reused after its leg has ended. A leg that is worked on is taken out
+//! of its slot, so that the work can access the switch around it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
@@ -15,16 +15,17 @@ use crate::sdp;
 use crate::units::LegId;
 use crate::worker::command::{LegQuality, WorkerEventKind};
 
-/// The most that encoders can do.
+/// Highest effort of encoders.
 const MAX_EFFORT: u8 = 10;
 
-/// In which phase a leg ticks at first: spread, and the same whatever other legs have done since, as a replay has no browsers.
+/// Returns the phase in which a leg ticks at first: spread over the slots, and independent of other legs, because a
+/// replay lacks browser legs.
 fn first_phase(slot: Slot) -> usize {
     slot.index() * 7 % PHASES
 }
 
-/// A plain RTP leg on its way from one switch to another, with its streams, keys, numbers and statistics. What falls is lost
-/// without a word to its far end.
+/// A plain RTP leg on its way from one switch to another, with its streams, keys, numbering and statistics. Dropping it
+/// ends the leg without a message to its far end.
 pub struct MovingLeg(Box<Leg>);
 
 impl std::fmt::Debug for MovingLeg {
@@ -34,7 +35,7 @@ impl std::fmt::Debug for MovingLeg {
 }
 
 impl Switch {
-    /// Takes a plain RTP leg.
+    /// Opens a plain RTP leg.
     pub(super) fn open_rtp(&mut self, id: LegId, audio: Option<sdp::Audio>, nat: bool, now: Instant) -> Outcome {
         if self.is_taken(id) {
             return Outcome::Done;
@@ -48,7 +49,7 @@ impl Switch {
         Outcome::Opened(slot)
     }
 
-    /// Takes a browser leg; in a replay, which has no browser, a leg in its place.
+    /// Opens a browser leg; in a replay, which has no browser, a placeholder.
     pub(super) fn open_browser(&mut self, id: LegId, peer: Option<Box<WebRtcPeer>>, now: Instant) -> Outcome {
         if self.is_taken(id) {
             return Outcome::Done;
@@ -61,7 +62,7 @@ impl Switch {
         Outcome::Opened(slot)
     }
 
-    /// Lets a plain RTP leg go to another switch: as if it had been parted from everybody, and then was not there.
+    /// Removes a plain RTP leg for another switch, after separating it from all other legs.
     pub(super) fn detach(&mut self, id: LegId, now: Instant) -> Outcome {
         let slot = self.by_id.get(&id).copied();
         let Some(slot) = slot.filter(|slot| !self.leg_mut(*slot).transport.is_browser()) else {
@@ -78,7 +79,7 @@ impl Switch {
         Outcome::Detached(MovingLeg(leg), slot)
     }
 
-    /// Takes a leg that left another switch; in a replay, which has none, a leg in its place.
+    /// Takes over a leg that left another switch; in a replay, which does not have it, a placeholder.
     pub(super) fn attach(&mut self, id: LegId, moving: Option<MovingLeg>, now: Instant) -> Outcome {
         if self.is_taken(id) {
             return Outcome::Done;
@@ -92,20 +93,20 @@ impl Switch {
         Outcome::Opened(slot)
     }
 
-    /// A leg in the place of one that is not to be had.
+    /// Inserts a placeholder for a leg that is not available.
     fn insert_absent(&mut self, id: LegId, now: Instant) -> Slot {
         let absent = RtpLeg::new(0, "absent", false, now, self.wall_at(now));
         self.insert(id, Transport::Rtp(Box::new(absent)), now)
     }
 
-    /// Whether a leg of this identity is there; a second one is counted.
+    /// Whether a leg with this identity exists; if so, the attempt is counted.
     fn is_taken(&mut self, id: LegId) -> bool {
         let taken = self.by_id.contains_key(&id);
         self.counters.commands_void += u64::from(taken);
         taken
     }
 
-    /// Applies what offer and answer agreed for a plain RTP leg.
+    /// Applies the negotiated audio of a plain RTP leg.
     pub(super) fn rtp_update(&mut self, id: LegId, audio: sdp::Audio, now: Instant) {
         self.with_leg(id, now, |switch, leg| {
             if leg.on_audio(audio, now) {
@@ -114,7 +115,7 @@ impl Switch {
         });
     }
 
-    /// Ends a leg: RTCP BYE, then `Failed` if there is a reason, then `Closed`.
+    /// Ends a leg: sends RTCP BYE, then `Failed` if there is a reason, then `Closed`.
     pub(super) fn end(&mut self, id: LegId, why: Option<String>, now: Instant) {
         match self.by_id.get(&id) {
             Some(&slot) => self.remove(slot, why, now),
@@ -122,7 +123,7 @@ impl Switch {
         }
     }
 
-    /// Lets two legs hear each other.
+    /// Connects two legs so that they hear each other.
     pub(super) fn bridge(&mut self, a: LegId, b: LegId, now: Instant) {
         let (Some(&a), Some(&b)) = (self.by_id.get(&a), self.by_id.get(&b)) else {
             self.counters.commands_void += 1;
@@ -141,7 +142,7 @@ impl Switch {
         self.refresh(a, now);
     }
 
-    /// How hard encoders work that have a choice, now and from now on.
+    /// Sets the effort of present and future encoders that offer a choice.
     pub(super) fn set_effort(&mut self, effort: u8) {
         self.effort = effort.min(MAX_EFFORT);
         for leg in self.legs.iter_mut().flatten() {
@@ -158,7 +159,7 @@ impl Switch {
         if slot.index() == self.legs.len() {
             self.legs.push(None);
             self.rests.push(false);
-            // Ticks move from phase to phase on the packet path, where nothing allocates.
+            // Legs move between phases on the packet path, which must not allocate.
             for phase in &mut self.phases {
                 phase.slots.reserve(self.legs.len() - phase.slots.len());
             }
@@ -177,7 +178,7 @@ impl Switch {
         if phase.slots.is_empty() {
             while phase.due <= now {
                 phase.due += TICK;
-                // A phase that lay empty for long catches up in one step.
+                // A phase that was empty for long catches up in one step.
                 let behind = now.saturating_duration_since(phase.due);
                 phase.due += TICK * (behind.as_nanos() / TICK.as_nanos()) as u32;
             }
@@ -194,18 +195,18 @@ impl Switch {
         }
     }
 
-    /// The phase whose tick is the first at or after `at`.
+    /// Returns the phase whose tick is the first at or after `at`.
     pub(super) fn phase_at(&self, at: Instant) -> usize {
         let since = at.saturating_duration_since(self.born.0).as_micros();
         (since.div_ceil(1_000) % PHASES as u128) as usize
     }
 
-    /// Only for slots that were just found to be filled.
+    /// Returns the leg in a slot. Only for slots that were just found to be occupied.
     pub(super) fn leg_mut(&mut self, slot: Slot) -> &mut Leg {
         self.legs[slot.index()].as_mut().expect("the slot was looked up in this call")
     }
 
-    /// Does something with a leg by name, then brings the paths around it up to date.
+    /// Changes a leg that is named by its identity, then updates the paths around it.
     pub(super) fn with_leg(&mut self, id: LegId, now: Instant, change: impl FnOnce(&mut Switch, &mut Leg)) {
         let Some(&slot) = self.by_id.get(&id) else {
             self.counters.commands_void += 1;
@@ -215,12 +216,12 @@ impl Switch {
         self.refresh(slot, now);
     }
 
-    /// Takes a leg out, works on it, puts it back; a panic ends the leg and the one it is bridged to.
+    /// Takes a leg out of its slot, works on it and puts it back; a panic ends the leg and its bridged peer.
     pub(super) fn guarded(&mut self, slot: Slot, now: Instant, work: impl FnOnce(&mut Switch, &mut Leg)) {
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
         let (id, peer, phase, seat) = (leg.id, leg.peer, leg.timing.phase, leg.seat);
-        // The leg and what the work changed of the switch are whole again: the leg is dropped, the switch's parts are
-        // changed by single assignments.
+        // After a panic no half-changed state is used: the leg is dropped, and the switch's parts are changed by single
+        // assignments.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             work(self, &mut leg);
             leg
@@ -233,7 +234,7 @@ impl Switch {
                 if let Some(seat) = seat {
                     self.vacate(slot, seat, now);
                 }
-                let why = format!("a fault in the media path: {}", panic_text(panic.as_ref()));
+                let why = format!("a panic in the media path: {}", panic_text(panic.as_ref()));
                 self.outbox.event(slot, id, WorkerEventKind::Failed(why.clone()));
                 self.outbox.event(slot, id, WorkerEventKind::Closed(LegQuality::default()));
                 match (peer, seat) {
@@ -284,7 +285,8 @@ impl Switch {
         }
     }
 
-    /// After work on a leg: ends it if its transport did, brings paths up to date that the work made stale.
+    /// Completes the work on a leg: removes it if its transport has ended, and updates the paths that the work made
+    /// stale.
     pub(super) fn settle(&mut self, slot: Slot, now: Instant) {
         let over = self.legs.get_mut(slot.index()).and_then(|leg| leg.as_mut()?.over.take());
         if let Some(why) = over {

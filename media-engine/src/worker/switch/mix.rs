@@ -1,18 +1,19 @@
-//! Conferences: legs that are mixed, each of which hears the others.
+//! Conferences: mixed legs, each of which hears the others.
 //!
 //! ```text
 //! tick ─▶ every leg of the phase: pull ─▶ mix_phase: say of every leg, mix ─▶ every leg: Path::Generate(Source::Mix): hear
 //! ```
 //!
 //! Invariants:
-//! - The legs of a conference tick in one phase: what one said is heard by the others in the same tick. Nobody moves such a leg
-//!   to another phase alone.
-//! - A leg speaks and hears at one rate: that of its codec; Opus at the widest rate that another leg gives, and never at a
-//!   smaller one than before, because a change costs its playout buffer.
-//! - A conference is given back with its last leg. Whatever ends a leg takes it out first.
-//! - A fault while a conference is mixed ends its legs, counted; all others go on.
+//! - The legs of a conference tick in one phase, so each is heard by the others in the same tick. Alignment never moves
+//!   a single one of them to another phase.
+//! - A leg speaks and hears at one rate: that of its codec; Opus at the widest rate that another leg provides, and
+//!   never at a lower one than before, because a change costs its playout buffer.
+//! - A conference is freed with its last leg. Everything that ends a leg takes it out of its conference first.
+//! - A panic while a conference is mixed ends its legs and is counted; all other legs continue.
 //!
-//! Not here: the sums ([`crate::audio::mix`]), what a conference is for (`call`). Keys are not mixed: they are told as events.
+//! Not here: the sums ([`crate::audio::mix`]) and the purpose of a conference (`call`). Keys are not mixed; they are
+//! reported as events.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +28,7 @@ use crate::units::{ConferenceId, LegId, SampleRate};
 use crate::worker::command::{ConferenceRole, WorkerEventKind};
 use crate::worker::outbox::Outbox;
 
-/// Samples that the longest fade takes: its length at 48 kHz.
+/// Length of the longest fade in samples: at 48 kHz.
 const SEAM: usize = splice::overlap(SampleRate::HZ_48000);
 
 /// A leg's place in a conference.
@@ -35,29 +36,29 @@ const SEAM: usize = splice::overlap(SampleRate::HZ_48000);
 pub(super) struct Seat {
     at: usize,
     role: ConferenceRole,
-    /// There as soon as a codec is known.
+    /// Present as soon as a codec is known.
     party: Option<(Party, SampleRate)>,
 }
 
 impl Seat {
-    /// Index of the conference.
+    /// Returns the index of the conference.
     pub(super) fn conference(&self) -> usize {
         self.at
     }
 
-    /// Rate at which the leg speaks and hears.
+    /// Returns the rate at which the leg speaks and hears.
     pub(super) fn rate(&self) -> Option<SampleRate> {
         self.party.map(|(_, rate)| rate)
     }
 }
 
-/// One conference.
+/// State of one conference.
 struct Conference {
     id: ConferenceId,
     phase: usize,
     mix: Mix,
     members: Vec<Slot>,
-    /// What was asked for, kept for legs that come to be mixed later or at another rate.
+    /// Requested gains, kept for legs that are mixed later or at another rate.
     gains: Vec<PairGain>,
 }
 
@@ -75,12 +76,12 @@ pub(super) struct Conferences {
 }
 
 impl Conferences {
-    /// How many there are.
+    /// Returns the number of conferences.
     pub(super) fn count(&self) -> usize {
         self.by_id.len()
     }
 
-    /// What the leg in `seat` hears in this tick.
+    /// Writes the samples that the leg in `seat` hears in this tick.
     pub(super) fn hear(&mut self, seat: Option<Seat>, pcm: &mut [i16]) {
         let room = seat.and_then(|seat| Some((self.rooms.get_mut(seat.at)?.as_mut()?, seat.party?.0)));
         match room {
@@ -89,7 +90,7 @@ impl Conferences {
         }
     }
 
-    /// The conference of that name, opened if need be.
+    /// Returns the index of the conference; opens it if it does not exist.
     fn open(&mut self, id: ConferenceId, phase: usize) -> usize {
         if let Some(&at) = self.by_id.get(&id) {
             return at;
@@ -104,11 +105,11 @@ impl Conferences {
         at
     }
 
-    /// The next tick of this conference fails.
+    /// Makes the next tick of this conference panic.
     #[cfg(test)]
     pub(super) fn spoil(&mut self, id: ConferenceId) {
         let at = self.by_id[&id];
-        self.rooms[at].as_mut().expect("it is open").members.push(Slot(u32::MAX));
+        self.rooms[at].as_mut().expect("the conference is open").members.push(Slot(u32::MAX));
     }
 
     fn room(&mut self, at: usize) -> Option<&mut Conference> {
@@ -117,7 +118,7 @@ impl Conferences {
 }
 
 impl Switch {
-    /// Takes a leg into a conference or changes its role there.
+    /// Adds a leg to a conference or changes its role there.
     pub(super) fn conference_join(&mut self, conference: ConferenceId, leg: LegId, role: ConferenceRole, now: Instant) {
         let Some(&slot) = self.by_id.get(&leg).filter(|_| role != ConferenceRole::Whisper(leg)) else {
             self.counters.commands_void += 1;
@@ -176,7 +177,7 @@ impl Switch {
         self.refresh(slot, now);
     }
 
-    /// Takes the leg out of the conference that it is in, if any. The leg's own paths are the caller's.
+    /// Takes the leg out of its conference, if it is in one. The caller chooses the leg's paths.
     pub(super) fn unseat(&mut self, slot: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get_mut(slot.index()) else { return };
         if let Some(seat) = leg.seat.take() {
@@ -184,7 +185,7 @@ impl Switch {
         }
     }
 
-    /// The place is free: also for a leg that is no more.
+    /// Frees the seat, also of a leg that no longer exists.
     pub(super) fn vacate(&mut self, slot: Slot, seat: Seat, now: Instant) {
         let Some(room) = self.conferences.room(seat.at) else { return };
         if let Some((party, _)) = seat.party {
@@ -201,8 +202,8 @@ impl Switch {
         }
     }
 
-    /// Brings a conference's parties to the rates, roles and gains that its legs have now. Legs whose rate changed get their
-    /// codecs here, but `except`, whose caller does so. Not on the packet path.
+    /// Updates a conference's parties to the present rates, roles and gains of its legs. Legs whose rate changed get
+    /// new codecs here, except for `except`, whose caller does so. Not on the packet path.
     pub(super) fn fit_conference(&mut self, at: usize, except: Option<Slot>, now: Instant) {
         let Switch { conferences, legs, .. } = self;
         let Some(room) = conferences.room(at) else { return };
@@ -244,13 +245,13 @@ impl Switch {
         }
     }
 
-    /// All legs of the phase have said what they say in this tick: mixes their conferences.
+    /// Mixes the conferences of a phase, after all of its legs have been pulled for this tick.
     pub(super) fn mix_phase(&mut self, phase: usize, now: Instant) {
         for at in 0..self.conferences.rooms.len() {
             let room = &mut self.conferences.rooms[at];
             let Some(mut room) = room.take_if(|room| room.phase == phase) else { continue };
             let Switch { legs, outbox, .. } = self;
-            // The conference is dropped after a fault; the legs were only read.
+            // The conference is dropped after a panic; the legs were only read.
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 room.mix(legs, outbox);
                 room
@@ -270,7 +271,7 @@ impl Switch {
                 continue;
             };
             leg.seat = None;
-            self.remove(Slot(index as u32), Some(format!("a fault in its conference: {why}")), now);
+            self.remove(Slot(index as u32), Some(format!("a panic in its conference: {why}")), now);
         }
     }
 }
@@ -297,12 +298,12 @@ impl Conference {
     }
 }
 
-/// What the legs of a conference can speak and hear.
+/// Sample rates that the legs of a conference allow.
 #[derive(Default)]
 struct Rates {
-    /// The widest of those whose codec has one rate.
+    /// Widest rate of the legs whose codec has one rate.
     widest: Option<SampleRate>,
-    /// How many can choose.
+    /// Number of legs that can choose a rate.
     free: usize,
 }
 
@@ -319,7 +320,7 @@ impl Rates {
         rates
     }
 
-    /// Rate for one of them; `None`: its codec is not known yet.
+    /// Returns the rate for one of the legs; `None` while its codec is unknown.
     fn rate_for(&self, leg: &Leg) -> Option<SampleRate> {
         let format = leg.format?;
         if !format.has_free_rate() || self.free > 1 {
@@ -331,11 +332,11 @@ impl Rates {
     }
 }
 
-/// The end of what a leg heard last, so that another source begins without a step.
+/// The end of the sound that a leg heard last, so that another source begins without a step.
 pub(super) struct Seam {
     source: Option<Source>,
     rate: SampleRate,
-    /// Backwards from the last sample.
+    /// Samples backwards from the last one.
     tail: [i16; SEAM + 1],
 }
 
@@ -344,14 +345,14 @@ impl Seam {
         Seam { source: None, rate: SampleRate::HZ_8000, tail: [0; SEAM + 1] }
     }
 
-    /// Fades from what was heard into `pcm`, the next frame, when it comes from another source than the one before. `follows`:
-    /// what was heard last was generated too.
+    /// Fades from the previous sound into `pcm`, the next frame, if its source differs from the previous one.
+    /// `follows`: the previous sound was generated too.
     pub(super) fn close(&mut self, source: Source, follows: bool, pcm: &mut [i16], rate: SampleRate) {
         let before = self.source.replace(source).filter(|_| follows);
         if before != Some(source) && (before.is_some() || source == Source::Mix) {
             let mut old = [0; SEAM];
             if before.is_some() && self.rate == rate {
-                // What was heard, turned about its last sample: it goes on with the same slope.
+                // The previous sound, mirrored about its last sample, continues with the same slope.
                 let about = 2 * i32::from(self.tail[0]);
                 for (old, &sample) in old.iter_mut().zip(&self.tail[1..]) {
                     *old = (about - i32::from(sample)).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;

@@ -1,4 +1,4 @@
-//! The switch: all legs of one worker and the audio paths between them. Pure: no socket, no clock, no thread.
+//! The switch: all legs of one worker and the audio paths between them. Pure: it has no socket, no clock and no thread.
 //!
 //! ```text
 //!            source leg                                              listening leg
@@ -8,19 +8,21 @@
 //!                                                                                                           └─▶ datagram
 //! ```
 //!
-//! The driver's duty: after every [`Switch::handle`] empty `poll_output`; hand in [`Input::Timeout`] when `poll_timeout` is due.
+//! The driver must empty `poll_output` after every [`Switch::handle`], and pass in [`Input::Timeout`] when
+//! `poll_timeout` is due.
 //!
 //! Invariants:
-//! - Every leg ticks each 20 ms in one of twenty phases 1 ms apart. The phase follows the arrival of the leg's packets (`align`);
-//!   what a leg said is heard by its peer in the speaker's tick, what nobody said (tone, silence) in the listener's.
+//! - Every leg ticks each 20 ms in one of twenty phases 1 ms apart. The phase follows the arrival of the leg's packets
+//!   (`align`). A leg's speech is heard by its peer in the speaker's tick, generated sound (tone, silence) in the
+//!   listener's tick.
 //! - A leg's outgoing stream has one SSRC with unbroken numbering over relay, decoded path, tones and silence.
-//! - What a listener hears is relayed or generated, decided per direction; a tap changes nothing of it.
-//! - No allocation per packet or frame (`tests/no_alloc_worker.rs`), browser legs apart until they are connected, and at
-//!   their timers: str0m allocates.
-//! - A panic while a leg is worked on ends that leg and its bridged peer, counted; all others go on. In a conference it ends
-//!   that leg alone.
+//! - A listener's sound is relayed or generated, decided per direction; a tap does not change that.
+//! - No allocation per packet or frame (`tests/no_alloc_worker.rs`), except for browser legs until they are connected,
+//!   and at their timers: str0m allocates.
+//! - A panic during work on a leg ends that leg and its bridged peer and is counted; all others continue. In a
+//!   conference it ends only that leg.
 //!
-//! Not here: sockets and event channels (`thread`), who is to hear whom and why (`call`).
+//! Not here: sockets and event channels (`thread`), and the decisions about which leg hears which (`call`).
 //!
 //! Sources: RFC 3550, RFC 4733, RFC 7362 (latching).
 
@@ -57,79 +59,79 @@ pub use input::{Bytes, Input, Outcome};
 use leg::{Leg, Tap};
 pub use legs::MovingLeg;
 
-/// Length of a tick and of the frames that it moves.
+/// Length of a tick and of the frames that it moves: 20 ms.
 pub const TICK: Duration = Duration::from_millis(20);
 /// Phases of ticks, 1 ms apart: the work of a tick is spread over its length.
 const PHASES: usize = 20;
-/// A leg whose packets are relayed both ways ticks once in so many rounds, for its upkeep: 200 ms.
+/// A leg whose packets are relayed both ways ticks only once in this many rounds, for its upkeep: 200 ms.
 const REST_ROUNDS: u32 = 10;
-/// A worker that was held up longer than this does not make up for the ticks it missed.
+/// A worker that was held up longer than this does not make up for the missed ticks.
 const MAX_LAG: Duration = Duration::from_millis(200);
-/// Source addresses a browser leg may be known by at once.
+/// Largest number of source addresses of a browser leg at one time.
 const MAX_SOURCES: usize = 32;
 
-/// A leg's place in the worker; used again after the leg is closed.
+/// Index of a leg in the worker; reused after the leg has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Slot(pub u32);
 
 impl Slot {
-    /// As an index.
+    /// Returns the slot as an index into tables of legs.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// Which socket a datagram came by or leaves by.
+/// Socket that a datagram arrived at or leaves by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Socket {
-    /// The leg's even port.
+    /// The leg's even port, for RTP.
     Rtp,
-    /// The leg's odd port.
+    /// The leg's odd port, for RTCP.
     Rtcp,
-    /// The worker's shared port number n, for browser legs.
+    /// The worker's shared port with this index, for browser legs.
     Shared(usize),
 }
 
-/// What was counted since the start.
+/// Counters since the switch was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Datagrams handed in.
+    /// Datagrams passed in.
     pub datagrams: u64,
-    /// RTP packets sent, by any path.
+    /// RTP packets sent, over any path.
     pub packets_sent: u64,
-    /// Of these, relayed: header mapped, between PCMU and PCMA each byte too.
+    /// Packets of these that were relayed: header mapped, between PCMU and PCMA also every byte.
     pub packets_relayed: u64,
-    /// Datagrams from an address that is not the leg's.
+    /// Datagrams from an address that does not belong to the leg.
     pub foreign: u64,
-    /// Packets from an address that may yet turn out to be that of a leg behind NAT.
+    /// Packets from an address that may yet prove to belong to a leg behind NAT.
     pub unproven: u64,
-    /// Legs behind NAT whose media was found to come from another address than before.
+    /// Legs behind NAT whose media turned out to come from a new address.
     pub sources_moved: u64,
-    /// Datagrams that were no valid packet of the leg's.
+    /// Datagrams that were not a valid packet for the leg.
     pub malformed: u64,
-    /// Encrypted datagrams that the leg's key did not open.
+    /// Encrypted datagrams that the leg's key could not open.
     pub unauthentic: u64,
-    /// Packets that had come before; with keys also those far too late.
+    /// Packets that had arrived before; with SRTP also packets that were far too late.
     pub replayed: u64,
-    /// Valid packets that had nowhere to go: held, no common telephone-event, before a new base.
+    /// Valid packets that could not be forwarded: on hold, no common telephone-event, or before a new base.
     pub unroutable: u64,
-    /// Datagrams on the shared port of no leg.
+    /// Datagrams at the shared port that belong to no leg.
     pub strangers: u64,
-    /// Frames generated.
+    /// Frames generated for listeners.
     pub frames: u64,
     /// Frames that could not be encoded or sent.
     pub frames_failed: u64,
-    /// Ticks that were skipped because the worker was held up.
+    /// Ticks skipped because the worker was held up.
     pub ticks_skipped: u64,
-    /// Chunks of voice that did not fit their queue.
+    /// Chunks of voice that did not fit into their queue.
     pub play_overflow: u64,
-    /// Commands that named no leg or did not fit it.
+    /// Commands that named an unknown leg or did not fit their leg.
     pub commands_void: u64,
-    /// Legs that were found dead: nothing came for their time-out.
+    /// Legs that were found dead: nothing arrived for their time-out.
     pub media_timeouts: u64,
-    /// Panics caught.
+    /// Panics that were caught.
     pub panics: u64,
 }
 
@@ -141,21 +143,21 @@ pub struct Switch {
     by_ufrag: HashMap<String, Slot>,
     by_source: HashMap<SocketAddr, Slot>,
     phases: [Phase; PHASES],
-    /// By slot: nothing but upkeep is to be done at the leg's tick.
+    /// By slot: only upkeep is due at the leg's tick.
     rests: Vec<bool>,
     shared: Vec<SocketAddr>,
     outbox: Outbox,
     counters: Counters,
     random: Random,
     scratch: Scratch,
-    /// Legs whose paths are to be chosen anew.
+    /// Legs whose paths must be chosen again.
     stale: Vec<Slot>,
-    /// How Opus is encoded while there is CPU to spare.
+    /// Settings of Opus encoders while CPU is available.
     opus: OpusSettings,
-    /// Effort of encoders that have a choice, now.
+    /// Present effort of encoders that offer a choice.
     effort: u8,
     conferences: mix::Conferences,
-    /// Browser legs on their way to be connected: their timers are kept to the millisecond, later they wait for the tick.
+    /// Browser legs that are connecting: their timers are exact to the millisecond, later they wait for the tick.
     connecting: Vec<Slot>,
     born: (Instant, SystemTime),
 }
@@ -163,20 +165,20 @@ pub struct Switch {
 /// Legs that tick together.
 struct Phase {
     due: Instant,
-    /// Ticks so far.
+    /// Number of ticks so far.
     round: u32,
     slots: Vec<Slot>,
 }
 
-/// Buffers of the work in hand.
+/// Buffers for the work in progress.
 struct Scratch {
-    /// A frame; or a run of samples that is cut into packets and the packets behind it: 60 ms that wait, a frame, 240 ms that a
-    /// playout may have decoded ahead, and a splice, at 48 kHz, twice.
+    /// One frame; or a run of samples that is cut into packets, and the packets behind it: 60 ms that wait, a frame,
+    /// 240 ms that a playout may have decoded ahead, and a splice, at 48 kHz, twice.
     pcm: Box<[i16]>,
     payload: [u8; 2048],
 }
 
-/// Numbers that nobody should be able to guess by counting: SplitMix64 over a random seed.
+/// Generates numbers that cannot be guessed by counting: SplitMix64 over a random seed.
 struct Random(u64);
 
 impl Random {
@@ -190,8 +192,8 @@ impl Random {
 }
 
 impl Switch {
-    /// An empty switch. `seed` is random; `shared` are the addresses of the worker's ports for browser legs, in order; `wall` is the
-    /// time of day at `now`.
+    /// Creates an empty switch. `seed` is random; `shared` are the addresses of the worker's ports for browser legs, in
+    /// order; `wall` is the time of day at `now`.
     pub fn new(seed: u64, shared: Vec<SocketAddr>, now: Instant, wall: SystemTime) -> Switch {
         let phase =
             |index: usize| Phase { due: now + Duration::from_millis(index as u64), round: 0, slots: Vec::new() };
@@ -217,14 +219,14 @@ impl Switch {
         }
     }
 
-    /// How Opus is encoded; `dtx` goes by what each far end asks for.
+    /// Sets how Opus is encoded; `dtx` is ignored, because each far end chooses it.
     pub fn with_opus(mut self, opus: OpusSettings) -> Switch {
         (self.opus, self.effort) = (opus, opus.complexity);
         self
     }
 
-    /// Takes what happened at `now`, which never goes back. What names no leg, or does not fit the leg that it names, is
-    /// counted and does nothing.
+    /// Handles an input at time `now`, which never goes back. An input that names an unknown leg, or does not fit its
+    /// leg, is counted and does nothing.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) -> Outcome {
         match input {
             Input::Datagram { slot, component, from, mut bytes } => {
@@ -251,7 +253,7 @@ impl Switch {
         Outcome::Done
     }
 
-    /// One arm a verb.
+    /// Executes a command.
     fn command(&mut self, command: WorkerCommand, now: Instant) {
         match command {
             WorkerCommand::RtpUpdate { leg, audio } => self.rtp_update(leg, audio, now),
@@ -301,7 +303,7 @@ impl Switch {
         }
     }
 
-    /// When `Input::Timeout` is due.
+    /// Returns when [`Input::Timeout`] is due; `None` while there is no leg.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ticks = self.phases.iter().filter(|phase| !phase.slots.is_empty()).map(|phase| phase.due);
         let timer = |slot: &Slot| Some(self.legs.get(slot.index())?.as_ref()?.transport.browser()?.timer_at);
@@ -309,28 +311,28 @@ impl Switch {
         ticks.chain(timers).min()
     }
 
-    /// The next time at or after `at` at which ticks may be due.
+    /// Returns the first time at or after `at` at which ticks may be due.
     pub(super) fn next_tick_after(&self, at: Instant) -> Instant {
         let since = at.saturating_duration_since(self.born.0).as_micros().div_ceil(1_000);
         self.born.0 + Duration::from_millis(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
-    /// The next thing to do.
+    /// Returns the next datagram or event, which the driver must deliver; `None` when all are done.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
         self.outbox.next()
     }
 
-    /// What was counted.
+    /// Returns the counters since the switch was created.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Datagrams and events that did not fit the outbox.
+    /// Returns how many datagrams and events did not fit into the outbox.
     pub fn outbox_overflow(&self) -> u64 {
         self.outbox.overflow
     }
 
-    /// What the switch holds; `ports` and `mailbox` are the driver's.
+    /// Counts the switch's legs and conferences; `ports` and `mailbox` are left 0 for the driver to fill in.
     pub fn census(&self) -> Census {
         let mut census = Census::default();
         for leg in self.legs.iter().flatten() {
@@ -350,17 +352,17 @@ impl Switch {
         census
     }
 
-    /// Where a leg is.
+    /// Returns the slot of the leg, if the leg exists.
     pub fn slot_of(&self, id: LegId) -> Option<Slot> {
         self.by_id.get(&id).copied()
     }
 
-    /// Any leg that is still there: for closing them all, one by one, so that the outbox can be emptied in between.
+    /// Returns an arbitrary leg, so that the driver can close all legs one by one and empty the outbox in between.
     pub fn any_leg(&self) -> Option<LegId> {
         self.by_id.keys().next().copied()
     }
 
-    /// Taps on what the leg says that nobody reads any more: what `Input::Untap` is to name.
+    /// Returns the leg's taps that no longer have a reader, for `Input::Untap`.
     pub fn deserted_taps(&self, id: LegId) -> Vec<u64> {
         let leg = self.by_id.get(&id).and_then(|slot| self.legs.get(slot.index())?.as_ref());
         leg.map_or_else(Vec::new, |leg| {
@@ -369,10 +371,11 @@ impl Switch {
     }
 }
 
-/// Runs what outside bytes may bring to a fault; the error says which, and what was worked on is not to be used again.
+/// Runs work on untrusted bytes and turns a panic into an error text. After an error, the object worked on must not be
+/// used again.
 pub(super) fn contained<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(work))
-        .map_err(|panic| format!("a fault in the media path: {}", panic_text(panic.as_ref())))
+        .map_err(|panic| format!("a panic in the media path: {}", panic_text(panic.as_ref())))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -1,10 +1,10 @@
-//! Listeners who overhear other legs: a supervisor of a call that stays as it is.
+//! Legs that overhear others, such as a supervisor of a call that stays unchanged.
 //!
-//! A leg that is overheard is decoded beside its way to its peer, so that a relay stays a relay; each of its frames is pushed to its
-//! listeners' ears in its tick.
+//! An overheard leg is decoded beside the path to its peer, so that a relay stays a relay. Each of its frames is pushed into the ears of
+//! its listeners in its own tick.
 //!
-//! Invariant: a speaker lists the slots of its listeners, and their ears know the speaker. Whichever of them ends first, the other one
-//! forgets it: a listener that ends is taken off the lists, a slot that has no such ears any more leaves them at the next frame.
+//! Invariant: a speaker lists the slots of its listeners, and their ears name the speaker. A listener that ends is removed from the
+//! lists; a slot without such ears is removed when the next frame finds none.
 
 use std::time::Instant;
 
@@ -14,8 +14,8 @@ use crate::audio::Ears;
 use crate::units::LegId;
 
 impl Switch {
-    /// Lets a leg overhear these others from now on, and no more whom it overheard before. Others that are not there, and the leg
-    /// itself, are left out. While it has an application, a bridge or a place in a conference, it hears that instead.
+    /// Makes a leg overhear exactly these other legs from now on. Legs that do not exist, and the leg itself, are left
+    /// out. While it has an application, a bridge or a seat in a conference, it hears that instead.
     pub(super) fn overhear(&mut self, id: LegId, of: &[LegId], now: Instant) {
         let Some(&slot) = self.by_id.get(&id) else {
             self.counters.commands_void += 1;

@@ -1,28 +1,30 @@
-//! Which way a listener's audio takes: relayed or generated, decided anew whenever something around the leg changes.
+//! Chooses a listener's path, relayed or generated, again whenever something around the leg changes.
 //!
 //! ```text
-//! relay, when   same codec (PCMU and PCMA: changed by a table) and ptime on both sides (Opus: any ptime), comfort noise of the
-//!               source's known to the listener, the source unmuted and as loud as it comes, both directions open, and the listener has nothing else
-//!               to hear (Play, keys, tone)
-//! generate      in every other case in which the listener may be sent to: from the source's frames, a conference, a tone, or
+//! relay, when   same codec (PCMU and PCMA: mapped by a table) and ptime on both sides (Opus: any ptime), the source's comfort
+//!               noise known to the listener, the source unmuted and without gain, both directions open, and the listener
+//!               has nothing else to hear (Play, keys, tone)
+//! generate      in every other case, if packets may be sent to the listener: from the source's frames, a conference, a tone, or
 //!               silence
 //! ```
 //!
-//! A tap, or a leg that overhears, changes nothing: it listens to a playout beside the relay, and the listener hears no more delay for it.
+//! A tap or an overhearing leg does not change the path: it reads a playout beside the relay, and adds no delay for the
+//! listener.
 //!
-//! ptime: `a=ptime` is what the far end would like to receive (RFC 3264 section 5.1, RFC 8866 section 6.4), and it has to take
-//! any length. Samples are cut anew for little, so a G.711, G.722 or L16 listener gets what it asked for; Opus packets say
-//! their own length, and cutting them anew would cost quality and an encoder, so they are relayed as they are.
+//! ptime: `a=ptime` is the packet length that the far end prefers to receive (RFC 3264 section 5.1, RFC 8866 section
+//! 6.4), and it has to accept any length. Cutting samples again costs little, so a G.711, G.722 or L16 listener gets the
+//! length that it asked for. Opus packets state their own length, and cutting them again would cost quality and an
+//! encoder, so they are relayed unchanged.
 //!
 //! ```text
-//! relay → generate   nothing is sent until playout has come to where the relay ended, then frames from there: the
-//!                    listener misses nothing and hears nothing twice; its own buffer sees packets come later
-//! generate → relay   what playout has not played goes out at once, cut to whole packets by one cross-fade of at most
+//! relay → generate   nothing is sent until playout has reached the end of the relay, then frames from there: the
+//!                    listener misses nothing and hears nothing twice; its own buffer sees later packets
+//! generate → relay   samples that playout has not played are sent at once, cut to whole packets by one cross-fade of at most
 //!                    10 ms; then packets as they come
 //! ```
 //!
-//! With G.711 and L16 the seam is not to be heard. Decoders of G.722 and Opus follow one encoder by what came before, and ours
-//! is another: they take some milliseconds to settle.
+//! With G.711 and L16 the seam is inaudible. Decoders of G.722 and Opus adapt to one encoder's past output, and ours is
+//! another encoder: they take some milliseconds to settle.
 
 use std::time::{Duration, Instant};
 
@@ -35,13 +37,13 @@ use crate::config::App;
 use crate::sdp::Codec;
 use crate::units::SampleRate;
 
-/// A source that was relayed within this time is expected to go on: packets of 60 ms and their jitter.
+/// A source that was relayed within this time is expected to continue: packets of 60 ms and their jitter.
 const RELAYED_LATELY: Duration = Duration::from_millis(120);
-/// So long the listener of a source that does not go on is sent nothing.
+/// Time for which the listener is sent nothing if its source does not continue.
 const ENTRY_WAITS: Duration = Duration::from_millis(200);
 
 impl Switch {
-    /// Brings the leg and its peer up to date. Off the packet path: may make codecs.
+    /// Updates the paths of the leg and its peer. Off the packet path: may create codecs.
     pub(super) fn refresh(&mut self, slot: Slot, now: Instant) {
         let leg = self.legs.get(slot.index()).and_then(Option::as_ref);
         let (peer, seat) = leg.map_or((None, None), |leg| (leg.peer, leg.seat));
@@ -58,7 +60,7 @@ impl Switch {
 
     pub(super) fn choose_path(&mut self, listener: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get(listener.index()) else { return };
-        // What a leg of a conference says is for those who are in it: its bridge rests.
+        // A leg in a conference is heard only by the members of the conference; its bridge is suspended.
         let seated = |slot: &Slot| self.legs[slot.index()].as_ref().is_some_and(|other| other.seat.is_some());
         let source = match (leg.hearing.app, leg.peer) {
             (Some(App::Echo), _) => Source::Leg(listener),
@@ -73,7 +75,7 @@ impl Switch {
         };
         let path = match source {
             Source::Leg(from) if leg.may_be_relayed_to(now) => match self.legs[from.index()].as_deref() {
-                Some(other) if relays(other, leg) => Path::Relay(from),
+                Some(other) if can_relay(other, leg) => Path::Relay(from),
                 _ => Path::Generate(source),
             },
             _ => Path::Generate(source),
@@ -104,7 +106,7 @@ impl Switch {
         }
     }
 
-    /// Gives the leg the decoder and encoder that its part in the paths needs.
+    /// Creates the decoder and encoder that the leg needs for its part in the paths.
     pub(super) fn fit_codecs(&mut self, slot: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get(slot.index()) else { return };
         let mixed = leg.seat.and_then(|seat| seat.rate());
@@ -143,14 +145,14 @@ impl Switch {
                 music.prepare(rate);
             }
             if let Err(error) = made {
-                leg.over = Some(format!("its codec could not be made: {error}"));
+                leg.over = Some(format!("its codec could not be created: {error}"));
             }
             switch.rests[slot.index()] = leg.rests();
         });
     }
 }
 
-fn relays(source: &Leg, listener: &Leg) -> bool {
+fn can_relay(source: &Leg, listener: &Leg) -> bool {
     let (Some(from), Some(to)) = (&source.format, &listener.format) else { return false };
     let lengths_suit = from.ptime == to.ptime || from.codec == Codec::Opus;
     let pauses_suit = from.noise.is_none() || to.noise.is_some();
@@ -158,15 +160,15 @@ fn relays(source: &Leg, listener: &Leg) -> bool {
     codecs_suit && lengths_suit && pauses_suit && from.receives && to.sends && source.speech.is_as_it_comes()
 }
 
-/// From where a leg that was relayed to goes on with frames; `None` when nothing came lately.
+/// Returns where a leg that was relayed to continues with frames; `None` if nothing arrived lately.
 fn entry(leg: &Leg, now: Instant) -> Option<Entry> {
     let (ssrc, timestamp, at) = leg.hearing.outgoing.relayed_to()?;
     let lately = now.saturating_duration_since(at) <= RELAYED_LATELY;
     lately.then(|| Entry { ssrc, timestamp, until: now + ENTRY_WAITS })
 }
 
-/// Rate at which a leg's audio is decoded: what its listener sends, so that Opus does the conversion itself; at least 16 kHz
-/// when somebody else listens too.
+/// Returns the rate at which a leg's audio is decoded: the rate that its listener sends, so that Opus does the
+/// conversion itself; at least 16 kHz when a tap listens too.
 fn decoded_rate(format: &Format, other: Option<&Format>, tapped: bool) -> SampleRate {
     if format.has_free_rate() {
         match other {
@@ -181,7 +183,7 @@ fn decoded_rate(format: &Format, other: Option<&Format>, tapped: bool) -> Sample
     }
 }
 
-/// Rate of the samples that a leg's encoder takes: Opus beside a narrowband leg is encoded from 8 kHz.
+/// Returns the rate of the samples that a leg's encoder takes: Opus beside a narrowband leg is encoded from 8 kHz.
 fn encoded_rate(format: &Format, other: Option<&Format>) -> SampleRate {
     match other {
         Some(other) if format.has_free_rate() && !other.has_free_rate() => other.codec_rate(),

@@ -1,4 +1,4 @@
-//! Valid packets of a leg: to its playout buffer, to who is told of keys, and on to listeners.
+//! Passes a leg's valid packets to its playout buffer, to the events about keys, and to the listeners.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::rtp::RtpPacket;
 use crate::rtp::telephone_event::{Digit, TelephoneEvent};
 use crate::worker::command::WorkerEventKind;
 
-/// What a packet carries.
+/// Kind of payload in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carries {
     Audio,
@@ -17,7 +17,7 @@ pub(super) enum Carries {
 }
 
 impl Switch {
-    /// A valid packet of the leg's.
+    /// Handles a valid packet of the leg.
     pub(super) fn on_packet(&mut self, leg: &mut Leg, packet: &RtpPacket<'_>, now: Instant) {
         let Some(format) = leg.format else { return };
         let carries = if packet.payload_type() == format.receive_payload_type {
@@ -66,20 +66,21 @@ impl Switch {
         self.relay(leg, &format, packet, carries, now);
     }
 
-    /// A key was pressed on the leg: told, and passed on.
+    /// Reports a key that was pressed on the leg, and passes it on.
     pub(super) fn on_digit(&mut self, leg: &Leg, format: &Format, digit: Digit, now: Instant) {
         let duration_ms = length_of(format, digit).as_millis() as u32;
         self.outbox.event(leg.slot, leg.id, WorkerEventKind::Dtmf { digit: digit.digit, duration_ms });
         self.pass_key(leg, format, digit, true, now);
     }
 
-    /// A key is or was held on the leg: pressed anew towards a listener that its packets do not reach, in time with the audio.
+    /// Passes on a key that is or was held on the leg. It is pressed again towards a listener that its packets do not
+    /// reach, in time with the audio.
     fn pass_key(&mut self, leg: &Leg, format: &Format, key: Digit, over: bool, now: Instant) {
         if leg.seat.is_some() {
             return;
         }
         let Some(Some(Some(listener))) = leg.peer.map(|peer| self.legs.get_mut(peer.index())) else { return };
-        if listener.seat.is_some() || reaches(listener, leg.slot, format) {
+        if listener.seat.is_some() || is_event_relayed(listener, leg.slot, format) {
             return;
         }
         if leg.speech.muted {
@@ -100,14 +101,14 @@ impl Switch {
     }
 }
 
-/// Length of a key of the leg's, so that the same clock gives the same number of ticks again.
+/// Returns the length of a key on the leg, rounded so that the same clock yields the same number of ticks again.
 fn length_of(format: &Format, key: Digit) -> Duration {
     let clock = format.event.map_or(format.clock(), |event| event.clock);
     Duration::from_nanos((u64::from(key.duration_ticks) * 1_000_000_000).div_ceil(u64::from(clock.0.max(1))))
 }
 
 /// Whether telephone-event packets of the leg in `from` are relayed to `listener`.
-fn reaches(listener: &Leg, from: Slot, format: &Format) -> bool {
+fn is_event_relayed(listener: &Leg, from: Slot, format: &Format) -> bool {
     let clocks =
         (format.event.map(|event| event.clock), listener.format.and_then(|f| f.event).map(|event| event.clock));
     listener.hearing.path == Path::Relay(from) && clocks.0 == clocks.1

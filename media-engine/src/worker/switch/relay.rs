@@ -1,4 +1,4 @@
-//! Packets that go on as they came, with mapped headers; and the way from frames back to them.
+//! Relays packets unchanged except for mapped headers, and changes from frames back to relayed packets.
 
 use std::time::Instant;
 
@@ -13,11 +13,12 @@ use crate::jitter::Next;
 use crate::rtp::{RtpHeader, RtpPacket};
 use crate::sdp::Codec;
 
-/// At most so much sound is left out or repeated where a leg changes from frames to relayed packets.
+/// Longest stretch of sound, in milliseconds, that is left out or repeated when a leg changes from frames to relayed
+/// packets.
 const SPLICE_MS: u32 = 10;
 
 impl Switch {
-    /// Passes the packet to those who hear the leg by relay.
+    /// Passes the packet to the legs that hear this leg by relay.
     pub(super) fn relay(
         &mut self,
         leg: &mut Leg,
@@ -39,9 +40,10 @@ impl Switch {
         }
     }
 
-    /// The leg's way from frames to the packets of the leg in `from`: what playout had not played yet goes out at once, and the
-    /// packets behind it follow as they come. `frame`: this tick's samples, in the scratch buffer. `false`: a packet would
-    /// have to be stretched by too much now, which is better tried after the next frame.
+    /// Changes the leg from frames to the packets of the leg in `from`: sends the samples that playout has not played
+    /// yet at once, and lets the later packets follow as they come. `frame` is the number of this tick's samples in the
+    /// scratch buffer. Returns `false` if a packet would have to be stretched too much now, which is better tried after
+    /// the next frame.
     pub(super) fn leave(&mut self, leg: &mut Leg, format: &Format, from: Slot, frame: usize, now: Instant) -> bool {
         let Some(Some(source)) = self.legs.get_mut(from.index()) else { return false };
         let Some(to) = leg.hearing.send.as_mut() else { return false };
@@ -49,7 +51,7 @@ impl Switch {
         let pcm = &mut self.scratch.pcm;
         let next = source.speech.decode_ahead();
         let ahead = if next.is_some() { source.speech.ahead() } else { &[] };
-        // Pending samples, this frame, what is decoded ahead: one run.
+        // Pending samples, this frame and the samples decoded ahead form one run.
         let before = to.pending.len();
         let total = (before + frame + ahead.len()).min(pcm.len() / 2 - to.rate().samples_in_ms(SPLICE_MS));
         let Some(length) = whole_packets(total, packet, to.rate().samples_in_ms(SPLICE_MS)) else {
@@ -82,7 +84,7 @@ impl Switch {
         true
     }
 
-    /// Passes on what waits in the playout buffer of the leg in `from`.
+    /// Passes on the packets that wait in the playout buffer of the leg in `from`.
     fn relay_waiting(&mut self, leg: &mut Leg, from: Slot, now: Instant) {
         let Switch { legs, outbox, counters, shared, .. } = self;
         let wire = &mut Wire { outbox, counters, shared, now };
@@ -100,7 +102,7 @@ impl Switch {
     }
 }
 
-/// Sends a packet of another leg on to `listener`, with mapped numbers.
+/// Sends a packet of another leg to `listener`, with mapped numbers.
 fn pass_on(listener: &mut Leg, from: &Format, packet: &RtpPacket<'_>, carries: Carries, wire: &mut Wire<'_>) {
     let Some(to) = listener.format else { return };
     let payload_type = match carries {
@@ -111,7 +113,7 @@ fn pass_on(listener: &mut Leg, from: &Format, packet: &RtpPacket<'_>, carries: C
         },
         Carries::Noise => to.noise.map(|noise| noise.payload_type),
     };
-    // A packet that cannot go on still takes its number: the far end sees the gap that there is.
+    // A packet that cannot be passed on still takes its number, so that the far end sees the gap.
     let header = listener.hearing.outgoing.map_at(packet, wire.now);
     if let (Carries::Audio, Some(ticks)) = (carries, from.ticks_of(packet.payload())) {
         listener.hearing.outgoing.last_lasts(packet.timestamp(), ticks);
@@ -136,7 +138,7 @@ fn pass_on(listener: &mut Leg, from: &Format, packet: &RtpPacket<'_>, carries: C
     }
 }
 
-/// The payload with every byte changed by the table; `None`: it is longer than any packet.
+/// Maps every byte of the payload by the table; `None` if it is longer than any packet.
 fn recode<'a>(payload: &[u8], table: &[u8; 256], room: &'a mut [u8; MAX_PACKET]) -> Option<&'a [u8]> {
     let changed = room.get_mut(..payload.len())?;
     for (to, &from) in changed.iter_mut().zip(payload) {
@@ -145,7 +147,7 @@ fn recode<'a>(payload: &[u8], table: &[u8; 256], room: &'a mut [u8; MAX_PACKET])
     Some(changed)
 }
 
-/// The table by which payloads of `from` become such of `to`, where two codecs differ by no more than that.
+/// Returns the table that converts payloads of `from` into payloads of `to`, if a table is enough for these two codecs.
 pub(super) fn table_between(from: Codec, to: Codec) -> Option<&'static [u8; 256]> {
     match (from, to) {
         (Codec::Pcmu, Codec::Pcma) => Some(&ULAW_TO_ALAW),
@@ -154,7 +156,8 @@ pub(super) fn table_between(from: Codec, to: Codec) -> Option<&'static [u8; 256]
     }
 }
 
-/// The whole packets nearest to `total` samples; `None` when more than `most` samples would have to be left out or repeated.
+/// Returns the length in whole packets nearest to `total` samples; `None` if more than `most` samples would have to be
+/// left out or repeated.
 fn whole_packets(total: usize, packet: usize, most: usize) -> Option<usize> {
     let packet = packet.max(1);
     let length = (total + packet / 2) / packet * packet;

@@ -1,4 +1,7 @@
-//! What is told of a leg: whether its sound flows, what it is worth, and that it is dead.
+//! Reports about a leg: whether its sound flows, its quality, and whether it is dead.
+//!
+//! Every leg is checked at its ticks. Events go to the leg's owner, which decides what to do about a dead or silent
+//! leg.
 //!
 //! ```text
 //! packets ─▶ on_heard, on_foreign, … ─▶ FlowWatch ─ each second ─▶ Flow, when it changed
@@ -20,25 +23,25 @@ use crate::sdp::Codec;
 use crate::worker::command::{LegQuality, WorkerEventKind};
 use crate::worker::outbox::Outbox;
 
-/// How often a leg's numbers are told.
+/// How often a leg's quality is reported.
 const REPORT_PERIOD: Duration = Duration::from_secs(5);
-/// How often its flow is judged.
+/// How often a leg's flow is evaluated.
 const FLOW_PERIOD: Duration = Duration::from_secs(1);
-/// A leg that should send and does not for so long is dead, unless its owner says otherwise.
+/// A leg that should send but has not for this long is dead, unless its owner sets another time.
 const MEDIA_TIMEOUT: Duration = Duration::from_secs(60);
-/// A stretch shorter than this at the end of a leg gets no score of its own.
+/// A shorter interval at the end of a leg gets no rating of its own.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-/// Loss from which on an encoder that can is armed against it, and for how long after it was seen last.
+/// Loss from which an encoder that can is armed against it, and how long it stays armed after the last loss.
 const ARMED_FROM: f64 = 0.01;
 const ARMED_FOR: Duration = Duration::from_secs(30);
-/// It is armed against at least so much, percent: below, Opus spends nothing on copies at some rates,
+/// Least loss in percent that an encoder is armed against: below, Opus spends nothing on copies at some rates.
 const ARMED_AT_LEAST: u8 = 10;
-/// and at most so much.
+/// Largest loss in percent that an encoder is armed against.
 const ARMED_AT_MOST: u8 = 30;
 /// Look-ahead of libopus for voice (its `OPUS_GET_LOOKAHEAD` at 48 kHz: 312 samples).
 const OPUS_LOOK_AHEAD: Duration = Duration::from_micros(6_500);
 
-/// What a leg keeps to report on itself.
+/// State from which a leg reports on itself.
 pub(super) struct Reporting {
     pub(super) flow: FlowWatch,
     flow_at: Instant,
@@ -47,14 +50,14 @@ pub(super) struct Reporting {
     timeout_told: bool,
     incoming: Rater,
     outgoing: Rater,
-    /// When the interval began, and what was counted then.
+    /// Start of the interval, and the totals at that time.
     since: Instant,
     before: Totals,
     pub(super) loss: LossWatch,
 }
 
-/// Whether packets are lost on the way to the far end: by its reports, and, as networks mostly lose both ways, by our own
-/// reception, which knows at once.
+/// Detects packet loss on the way to the far end: from its reports, and from our own reception, because networks mostly
+/// lose packets both ways and our reception shows it at once.
 #[derive(Debug, Default)]
 pub(super) struct LossWatch {
     received: u64,
@@ -62,12 +65,12 @@ pub(super) struct LossWatch {
     reports: u64,
     seen_at: Option<Instant>,
     percent: u8,
-    /// What is armed against whatever is seen: configured.
+    /// Configured percentage that is armed against in any case.
     pub(super) at_least: u8,
 }
 
 impl LossWatch {
-    /// The percentage to be armed against from now on, when it has changed.
+    /// Returns the percentage to be armed against from now on, if it has changed.
     fn check(&mut self, received: u64, lost: u64, far_end: &FarEnd, now: Instant) -> Option<u8> {
         let (came, missed) = (received.saturating_sub(self.received), lost.saturating_sub(self.lost));
         let own = if came + missed == 0 { 0.0 } else { missed as f64 / (came + missed) as f64 };
@@ -87,7 +90,7 @@ impl LossWatch {
     }
 }
 
-/// What was counted since the leg began.
+/// Totals since the leg began.
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
     received: u64,
@@ -114,14 +117,14 @@ impl Reporting {
         }
     }
 
-    /// Loss that an encoder made now is to be armed against, percent.
+    /// Returns the loss in percent that a new encoder is armed against.
     pub(super) fn expected_loss(&self) -> u8 {
         self.loss.percent
     }
 }
 
 impl Leg {
-    /// Tells what is due: flow, quality, silence for too long.
+    /// Sends the events that are due: flow, quality, and silence for too long.
     pub(super) fn report(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
         if now >= self.reporting.flow_at || self.transport.is_browser() && self.reporting.flow.fell_silent(now) {
             self.reporting.flow_at = now + FLOW_PERIOD;
@@ -141,7 +144,7 @@ impl Leg {
         }
     }
 
-    /// A valid packet came.
+    /// Records a valid packet.
     pub(super) fn on_heard(&mut self, outbox: &mut Outbox, now: Instant) {
         self.heard_at = now;
         self.reporting.timeout_told = false;
@@ -151,7 +154,7 @@ impl Leg {
         }
     }
 
-    /// A datagram came from an address that is not the leg's. Only what looks like its media explains anything.
+    /// Records a datagram from an address that is not the leg's. Only one that looks like the leg's media is evidence.
     pub(super) fn on_foreign(&mut self, component: Component, from: SocketAddr, bytes: &[u8], now: Instant) {
         if component == Component::Rtp
             && let Some(format) = &self.format
@@ -161,7 +164,7 @@ impl Leg {
         }
     }
 
-    /// A datagram of the leg's own source was refused; `sealed`: the leg's media is encrypted.
+    /// Records a refused datagram from the leg's own source; `sealed`: the leg's media is encrypted.
     pub(super) fn on_refused(&mut self, bytes: &[u8], sealed: bool, now: Instant) {
         let (Some(format), Some(payload_type)) = (&self.format, media_type(bytes)) else { return };
         if !format.carries(payload_type) {
@@ -171,7 +174,7 @@ impl Leg {
         }
     }
 
-    /// Looks now and then whether there is sound in a packet of a leg that nobody decodes.
+    /// Checks now and then whether a packet contains sound, for a leg that is not decoded.
     pub(super) fn listen(&mut self, codec: Codec, payload: &[u8], now: Instant) {
         let flow = &mut self.reporting.flow;
         flow.on_audio();
@@ -180,7 +183,7 @@ impl Leg {
         }
     }
 
-    /// Copies inside Opus cost bits and a third of the encoder's work: they are made while packets are lost.
+    /// Arms the encoder while packets are lost. Copies inside Opus cost bits and a third of the encoder's work.
     fn arm(&mut self, now: Instant) {
         let (quality, far_end) = (self.quality(), self.transport.far_end());
         let changed = self.reporting.loss.check(quality.packets_received, quality.packets_lost, &far_end, now);
@@ -204,7 +207,7 @@ impl Leg {
         self.reporting.flow.check(&view, now)
     }
 
-    /// Neither media nor reports for the whole time-out, though the far end should send.
+    /// Whether neither media nor reports arrived for the whole time-out, though the far end should send.
     fn is_dead(&mut self, now: Instant) -> bool {
         if !self.connected || !self.format.is_some_and(|format| format.receives) {
             self.heard_at = now;
@@ -214,7 +217,7 @@ impl Leg {
         self.reporting.timeout.is_some_and(|timeout| now.saturating_duration_since(heard_at) >= timeout)
     }
 
-    /// Rates the time since the last interval.
+    /// Rates the interval since the previous one.
     fn end_interval(&mut self, now: Instant) {
         let Some(format) = self.format else { return };
         let (quality, far_end) = (self.quality(), self.transport.far_end());
@@ -229,10 +232,10 @@ impl Leg {
         let before = std::mem::replace(&mut self.reporting.before, totals);
         self.reporting.since = now;
         let jitter = Duration::from_secs_f32(quality.jitter_ms / 1e3);
-        // Half of the round trip, one packet, and the codec's look-ahead; the buffer comes on top.
+        // Half of the round trip, one packet, and the codec's look-ahead; the buffer's delay is added.
         let round_trip = quality.round_trip_ms.map_or(Duration::ZERO, |ms| Duration::from_secs_f32(ms / 1e3));
         let fixed = round_trip / 2 + format.ptime.0 + look_ahead(format.codec);
-        // Where the buffer is not ours, it is taken to be as long as twice the jitter.
+        // Where the buffer is not ours, its length is assumed to be twice the jitter.
         let buffer = self.speech.delay().unwrap_or(jitter * 2);
         let lost = totals.lost.saturating_sub(before.lost);
         let incoming = Interval {
@@ -254,7 +257,7 @@ impl Leg {
         self.reporting.outgoing.on_interval(codec, outgoing);
     }
 
-    /// Numbers since the leg began, at its end: the last stretch is rated too.
+    /// Returns the final statistics of a leg that ends; the last interval is rated too.
     pub(super) fn last_quality(&mut self, now: Instant) -> LegQuality {
         if self.connected && now.saturating_duration_since(self.reporting.since) >= SHORTEST_INTERVAL {
             self.end_interval(now);
@@ -262,7 +265,7 @@ impl Leg {
         self.quality()
     }
 
-    /// Numbers since the leg began.
+    /// Returns the statistics since the leg began.
     pub(super) fn quality(&self) -> LegQuality {
         let mut quality = self.transport.reception();
         quality.packets_sent = self.hearing.packets_sent;
@@ -274,7 +277,7 @@ impl Leg {
 }
 
 impl Format {
-    /// Whether a payload type was agreed for what comes.
+    /// Whether a payload type was agreed for packets from the far end.
     fn carries(&self, payload_type: u8) -> bool {
         payload_type == self.receive_payload_type
             || self.event.is_some_and(|event| event.receive_payload_type == payload_type)
@@ -282,7 +285,7 @@ impl Format {
     }
 }
 
-/// The payload type of what looks like RTP, open or sealed: the header is never encrypted.
+/// Returns the payload type of a datagram that looks like RTP, encrypted or not: the header is never encrypted.
 fn media_type(bytes: &[u8]) -> Option<u8> {
     let is_media = bytes.len() >= HEADER_LEN && bytes[0] >> 6 == 2 && !is_rtcp(bytes);
     is_media.then(|| bytes[1] & 0x7f)
@@ -305,7 +308,7 @@ mod tests {
     use crate::units::test_epoch;
 
     #[test]
-    fn loss_that_either_side_sees_arms_the_encoder_until_it_is_long_over() {
+    fn loss_seen_by_either_side_arms_the_encoder_until_it_is_long_past() {
         let (mut watch, epoch) = (LossWatch::default(), test_epoch());
         let far = |reports, loss| FarEnd { reports, loss, ..FarEnd::default() };
         let cases = [

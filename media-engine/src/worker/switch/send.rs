@@ -1,4 +1,4 @@
-//! Frames, pauses and keys become packets of the one stream that a leg is sent.
+//! Turns frames, pauses and keys into packets of the single stream that a leg is sent.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -13,15 +13,15 @@ use crate::rtp::{RtpHeader, RtpPacket};
 use crate::sdp::Codec;
 use crate::worker::outbox::Outbox;
 
-/// Longest RTP packet that is put together here.
+/// Length of the longest RTP packet assembled here, in bytes.
 pub(super) const MAX_PACKET: usize = 1500;
 
-/// A pause is told of by comfort noise from its third frame on: the first may hold the end of the sound before.
+/// Frame of a pause from which comfort noise describes it: the first may contain the end of the sound before.
 const PAUSE_AFTER: u32 = 3;
-/// Frames from one description of the noise to the next.
+/// Number of frames between two descriptions of the noise.
 const NOISE_EVERY: u32 = 20;
 
-/// What sending needs of the switch.
+/// Parts of the switch that sending needs.
 pub(super) struct Wire<'a> {
     pub(super) outbox: &'a mut Outbox,
     pub(super) counters: &'a mut Counters,
@@ -30,11 +30,12 @@ pub(super) struct Wire<'a> {
 }
 
 impl Switch {
-    /// One packet of the key that is being pressed towards the leg, or the pause after it: 20 ms of the stream either way.
+    /// Sends one packet of the key that is being pressed towards the leg, or the pause after it: 20 ms of the stream
+    /// either way.
     pub(super) fn send_key(&mut self, leg: &mut Leg, format: &Format, now: Instant) {
         let Some(event) = format.event.filter(|_| leg.can_send()) else {
             leg.hearing.keys.forget();
-            leg.hearing.outgoing.skip(leg.hearing.keys.released().saturating_add(format.tick()));
+            leg.hearing.outgoing.skip(leg.hearing.keys.release().saturating_add(format.tick()));
             return;
         };
         let Some(packet) = leg.hearing.keys.next_packet(event.clock, format.tick(), now) else {
@@ -44,11 +45,11 @@ impl Switch {
         if packet.advance > 0 {
             let ticks = u64::from(packet.advance) * u64::from(format.clock().0) / u64::from(event.clock.0.max(1));
             leg.hearing.outgoing.skip(ticks as u32);
-            leg.hearing.keys.advanced(ticks as u32);
+            leg.hearing.keys.on_advance(ticks as u32);
         }
         let mut payload = [0; EVENT_LEN];
         let written = packet.event.write_to(&mut payload);
-        // The packets of one key share a timestamp; the ticks that they take are made up for at the end.
+        // The packets of one key share a timestamp; it catches up at the end of the key.
         let header = leg.hearing.outgoing.generate_at(event.payload_type, packet.marker, 0, now);
         let Switch { outbox, counters, shared, .. } = self;
         let wire = &mut Wire { outbox, counters, shared, now };
@@ -56,7 +57,7 @@ impl Switch {
             wire.counters.packets_sent += 1;
         }
         if packet.last {
-            let ticks = leg.hearing.keys.released();
+            let ticks = leg.hearing.keys.release();
             leg.hearing.outgoing.skip(ticks);
         }
     }
@@ -78,17 +79,18 @@ impl Switch {
             if to.pending.len() < packet {
                 return;
             }
-            // Behind the samples that are still to come.
+            // The packet is copied behind the samples that are still to come.
             let whole = samples.end..samples.end + packet;
             self.scratch.pcm[whole.clone()].copy_from_slice(&to.pending[..packet]);
-            // More than a packet, where the far end has asked for shorter ones.
+            // More than a packet may be pending if the far end has asked for shorter ones.
             to.pending.drain(..packet);
             self.encode_packet(leg, format, whole, now);
         }
     }
 
-    /// A frame of a source that pauses, in the scratch buffer, for a leg that knows comfort noise: that is sent instead of
-    /// audio (RFC 3389), when the pause begins and now and then. `false`: the pause is too young.
+    /// Sends comfort noise instead of a frame of a source that pauses, at the beginning of the pause and now and then
+    /// (RFC 3389). The frame is in the scratch buffer. Returns `false` while the pause is too young or the leg does not
+    /// know comfort noise.
     pub(super) fn pause(&mut self, leg: &mut Leg, format: &Format, frame: usize, now: Instant) -> bool {
         let (Some(to), Some(noise)) = (leg.hearing.send.as_mut(), format.noise) else { return false };
         let payload = to.noise.analyse(&self.scratch.pcm[..frame]);
@@ -121,7 +123,7 @@ impl Switch {
             return;
         };
         if format.codec == Codec::Opus && length <= DTX_MAX_PAYLOAD {
-            // The encoder has nothing to say: the next packet begins a talkspurt (RFC 7587 section 3.1.3).
+            // The encoder has no sound to send: the next packet begins a talkspurt (RFC 7587 section 3.1.3).
             leg.hearing.outgoing.skip(ticks);
             leg.hearing.talking = false;
             return;
@@ -152,7 +154,7 @@ pub(super) fn send(leg: &mut Leg, header: &RtpHeader, payload: &[u8], wire: &mut
     sent
 }
 
-/// A packet out of its parts, so that both transports' packets look the same from here on.
+/// Assembles a packet from its parts, so that the packets of both transports look the same from here on.
 pub(super) fn assemble<'a>(header: &RtpHeader, payload: &[u8], bytes: &'a mut [u8]) -> Option<RtpPacket<'a>> {
     let begin = header.write_to(bytes).ok()?;
     bytes.get_mut(begin..begin + payload.len())?.copy_from_slice(payload);

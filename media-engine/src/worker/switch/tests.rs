@@ -1,3 +1,11 @@
+//! Tests of the switch under virtual time, with plain RTP phones as far ends.
+//!
+//! `Lab` holds a switch, the present time and all outputs so far; `Phone` is the far end of one leg and plays a tone. Each test sends
+//! commands and packets, advances the time, and checks the datagrams and events.
+//!
+//! Here: bridges, the numbering of the stream, keys, hold, gain, music and panics. The submodules cover flow reports, hostile datagrams
+//! and conferences. Not here: encrypted legs (`tests_srtp`) and browser legs (`tests_webrtc`).
+
 mod flow;
 mod hostile;
 
@@ -22,7 +30,7 @@ mod mix;
 const NARROW: SampleRate = SampleRate::HZ_8000;
 const MS: Duration = Duration::from_millis(1);
 
-/// A switch under virtual time and everything that came out of it.
+/// A switch under virtual time, with all of its outputs.
 struct Lab {
     switch: Switch,
     now: Instant,
@@ -30,7 +38,7 @@ struct Lab {
     events: Vec<WorkerEvent>,
 }
 
-/// The far end of a leg.
+/// State of a leg's far end.
 struct Phone {
     id: LegId,
     slot: Slot,
@@ -102,7 +110,7 @@ impl Lab {
         self.drain();
     }
 
-    /// The phone says `ticks` × 20 ms of its tone in PCMU.
+    /// The phone sends `ticks` × 20 ms of its tone in PCMU.
     fn talk(&mut self, phone: &mut Phone, ticks: u32) {
         for _ in 0..ticks {
             let mut pcm = [0; 160];
@@ -113,7 +121,7 @@ impl Lab {
         }
     }
 
-    /// RTP sent to the phone since the last call.
+    /// Returns the RTP packets sent to the phone since the last call.
     fn heard(&mut self, phone: &Phone) -> Vec<(RtpHeader, Vec<u8>)> {
         let mut heard = Vec::new();
         self.sent.retain(|(slot, socket, to, bytes)| {
@@ -180,7 +188,7 @@ fn original_ducks_under_played_voice_and_comes_back() {
 }
 
 #[test]
-fn a_leg_that_moves_to_another_switch_sends_and_takes_one_stream_without_a_gap() {
+fn a_leg_that_moves_to_another_switch_keeps_both_streams_without_a_gap() {
     let (mut from, mut to) = (Lab::new(), Lab::new());
     let (mut a, mut b, mut c) =
         (from.phone(Codec::Pcmu, 4000), from.phone(Codec::Pcmu, 4002), to.phone(Codec::Pcmu, 4004));
@@ -192,15 +200,15 @@ fn a_leg_that_moves_to_another_switch_sends_and_takes_one_stream_without_a_gap()
     to.advance(from.now - to.now);
     let mut heard = from.heard(&b);
     let left = from.switch.handle(Input::Detach { leg: b.id }, from.now);
-    let Outcome::Detached(moving, slot) = left else { panic!("it leaves: {left:?}") };
+    let Outcome::Detached(moving, slot) = left else { panic!("the leg leaves: {left:?}") };
     assert_eq!(slot, b.slot);
     from.drain();
     let told = from.events_of(b.id);
-    assert_eq!(told, [WorkerEventKind::Connected, WorkerEventKind::FirstPacket], "it has not ended");
+    assert_eq!(told, [WorkerEventKind::Connected, WorkerEventKind::FirstPacket], "the leg has not ended");
     let left = from.switch.census();
     assert_eq!((left.legs, left.bridged, left.taps), (1, 0, 0));
     let came = to.switch.handle(Input::Attach { leg: b.id, moving: Some(moving) }, to.now);
-    b.slot = came.slot().expect("it is taken");
+    b.slot = came.slot().expect("the leg is accepted");
     to.tell(WorkerCommand::Bridge { a: c.id, b: b.id });
     to.talk(&mut c, 10);
     to.heard(&c);
@@ -208,21 +216,21 @@ fn a_leg_that_moves_to_another_switch_sends_and_takes_one_stream_without_a_gap()
     heard.extend(to.heard(&b));
     for pair in heard.windows(2) {
         assert_eq!(pair[1].0.ssrc, pair[0].0.ssrc);
-        assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1), "numbers are unbroken");
+        assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1), "the numbering is unbroken");
     }
     assert!(heard.len() >= 20, "{} packets", heard.len());
-    assert_eq!(to.heard(&c).len(), 10, "what it says is relayed");
+    assert_eq!(to.heard(&c).len(), 10, "its packets are relayed");
     to.tell(WorkerCommand::LegClose { leg: b.id });
     to.drain();
-    let Some(WorkerEventKind::Closed(quality)) = to.events_of(b.id).pop() else { panic!("it ends") };
-    assert_eq!(quality.packets_received, 15, "what it said before counts");
-    assert!(quality.packets_sent >= 20, "what it was sent before counts: {quality:?}");
+    let Some(WorkerEventKind::Closed(quality)) = to.events_of(b.id).pop() else { panic!("the leg ends") };
+    assert_eq!(quality.packets_received, 15, "packets received before the move count");
+    assert!(quality.packets_sent >= 20, "packets sent before the move count: {quality:?}");
     from.advance(MS * 100);
     assert_eq!(from.switch.counters().panics + to.switch.counters().panics, 0);
 }
 
 #[test]
-fn one_stream_goes_on_through_silence_relay_voice_and_relay() {
+fn one_stream_continues_through_silence_relay_voice_and_relay() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.advance(MS * 300);
@@ -234,7 +242,7 @@ fn one_stream_goes_on_through_silence_relay_voice_and_relay() {
     lab.talk(&mut a, 60);
     let after_play = lab.switch.counters().packets_relayed;
     assert!(after_play > relayed, "the path is a relay again");
-    assert!(after_play < relayed + 40, "and was none while voice played");
+    assert!(after_play < relayed + 40, "and was not while voice played");
     lab.tell(WorkerCommand::Unbridge { leg: a.id });
     lab.advance(MS * 200);
     let heard = lab.heard(&b);
@@ -251,7 +259,7 @@ fn one_stream_goes_on_through_silence_relay_voice_and_relay() {
 }
 
 #[test]
-fn keys_are_relayed_between_equal_legs_and_told() {
+fn keys_are_relayed_between_equal_legs_and_reported() {
     let mut lab = Lab::new();
     let mut other = audio_of(Codec::Pcmu, 4002);
     other.telephone_event =
@@ -275,7 +283,7 @@ fn keys_are_relayed_between_equal_legs_and_told() {
 }
 
 #[test]
-fn key_is_pressed_anew_towards_a_leg_of_another_clock() {
+fn a_key_is_pressed_again_towards_a_leg_with_another_clock() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -297,11 +305,11 @@ fn key_is_pressed_anew_towards_a_leg_of_another_clock() {
         assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1));
     }
     let span = heard.last().unwrap().0.timestamp.wrapping_sub(heard[0].0.timestamp);
-    assert_eq!(span, 960 * (heard.len() as u32 - 1), "the pause after the key is the other leg's");
+    assert_eq!(span, 960 * (heard.len() as u32 - 1), "the pause after the key comes from the other leg");
 }
 
 #[test]
-fn sent_key_reaches_the_leg_and_audio_returns_to_the_relay() {
+fn a_sent_key_reaches_the_leg_and_audio_returns_to_the_relay() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -309,7 +317,7 @@ fn sent_key_reaches_the_leg_and_audio_returns_to_the_relay() {
     lab.tell(WorkerCommand::SendDtmf { leg: b.id, digit: '#', duration_ms: 100 });
     lab.talk(&mut a, 30);
     let events = lab.heard(&b).iter().filter(|(header, _)| header.payload_type == 101).count();
-    assert_eq!(events, 7, "five of growing length, the last of them an end, and two more ends");
+    assert_eq!(events, 7, "five packets of growing length, the last with the end flag, and two repetitions of it");
     let relayed = lab.switch.counters().packets_relayed;
     lab.talk(&mut a, 10);
     assert_eq!(lab.switch.counters().packets_relayed, relayed + 10);
@@ -318,7 +326,7 @@ fn sent_key_reaches_the_leg_and_audio_returns_to_the_relay() {
 }
 
 #[test]
-fn held_leg_is_neither_sent_to_nor_heard_nor_missed() {
+fn a_held_leg_is_neither_sent_to_nor_heard_nor_reported_dead() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -341,7 +349,7 @@ fn held_leg_is_neither_sent_to_nor_heard_nor_missed() {
 }
 
 #[test]
-fn voice_that_comes_while_a_leg_is_held_is_not_played_afterwards() {
+fn voice_that_arrives_while_a_leg_is_held_is_not_played_later() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -359,7 +367,7 @@ fn voice_that_comes_while_a_leg_is_held_is_not_played_afterwards() {
     });
     lab.talk(&mut a, 100);
     let told = lab.events_of(b.id);
-    assert!(told.contains(&WorkerEventKind::PlayDone { segment: 5 }), "its owner hears of its end: {told:?}");
+    assert!(told.contains(&WorkerEventKind::PlayDone { segment: 5 }), "its owner is notified of its end: {told:?}");
     b.audio.direction = Direction::SendRecv;
     lab.tell(WorkerCommand::RtpUpdate { leg: b.id, audio: b.audio });
     lab.heard(&b);
@@ -371,7 +379,7 @@ fn voice_that_comes_while_a_leg_is_held_is_not_played_afterwards() {
 }
 
 #[test]
-fn silent_far_end_is_told_once_after_a_minute() {
+fn a_silent_far_end_is_reported_once_after_a_minute() {
     let mut lab = Lab::new();
     let mut a = lab.phone(Codec::Pcmu, 4000);
     lab.talk(&mut a, 1);
@@ -382,7 +390,7 @@ fn silent_far_end_is_told_once_after_a_minute() {
 }
 
 #[test]
-fn muted_leg_is_silent_to_its_peer() {
+fn a_muted_leg_is_silent_to_its_peer() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -397,7 +405,7 @@ fn muted_leg_is_silent_to_its_peer() {
 }
 
 #[test]
-fn a_leg_that_is_made_softer_glides_there_leaves_the_relay_and_comes_back_to_it() {
+fn a_softer_leg_changes_smoothly_leaves_the_relay_and_returns_to_it() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -412,7 +420,7 @@ fn a_leg_that_is_made_softer_glides_there_leaves_the_relay_and_comes_back_to_it(
     lab.talk(&mut a, 50);
     let softer = lab.heard_pcm(&b);
     assert!((before - level(&softer[2_400..]) - 12.0).abs() < 0.5, "{before} and {} dBFS", level(&softer[2_400..]));
-    assert!(lab.switch.counters().packets_relayed - relayed <= 2, "it is not relayed");
+    assert!(lab.switch.counters().packets_relayed - relayed <= 2, "the leg is not relayed");
     heard.extend(softer);
     lab.tell(WorkerCommand::Gain { leg: a.id, db: 0 });
     lab.talk(&mut a, 50);
@@ -421,9 +429,10 @@ fn a_leg_that_is_made_softer_glides_there_leaves_the_relay_and_comes_back_to_it(
     heard.extend(again);
     let relayed = lab.switch.counters().packets_relayed;
     lab.talk(&mut a, 20);
-    assert!(lab.switch.counters().packets_relayed - relayed >= 19, "it is relayed again");
+    assert!(lab.switch.counters().packets_relayed - relayed >= 19, "the leg is relayed again");
 
-    // A jump of the gain at a crest would be a step of three quarters of the amplitude; the tone's own steps are a third.
+    // A jump of the gain at a crest would be a step of three quarters of the amplitude; the tone's own steps are a
+    // third.
     let amplitude = heard.iter().map(|sample| i32::from(sample.abs())).max().unwrap();
     let step = heard.windows(2).map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs()).max().unwrap();
     assert!(step < amplitude * 45 / 100, "a step of {step} at an amplitude of {amplitude}");
@@ -432,7 +441,7 @@ fn a_leg_that_is_made_softer_glides_there_leaves_the_relay_and_comes_back_to_it(
 }
 
 #[test]
-fn who_is_on_hold_hears_the_music_that_it_was_given_over_and_over_and_without_it_the_soft_tone() {
+fn a_leg_on_hold_hears_its_music_in_a_loop_or_else_the_soft_tone() {
     let mut lab = Lab::new();
     let a = lab.phone(Codec::Pcmu, 4000);
     let mut samples = vec![0; 16_000];
@@ -455,7 +464,7 @@ fn who_is_on_hold_hears_the_music_that_it_was_given_over_and_over_and_without_it
 }
 
 #[test]
-fn opus_beside_a_narrowband_leg_is_made_from_8_khz() {
+fn opus_beside_a_narrowband_leg_is_encoded_from_8_khz() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -492,7 +501,7 @@ fn other_packet_lengths_are_cut_from_the_same_samples() {
 }
 
 #[test]
-fn fault_in_one_call_ends_that_call_only() {
+fn a_panic_in_one_call_ends_that_call_only() {
     struct Faulty;
     impl Encoder for Faulty {
         fn sample_rate(&self) -> SampleRate {
@@ -521,7 +530,7 @@ fn fault_in_one_call_ends_that_call_only() {
 }
 
 #[test]
-fn reports_leave_every_five_seconds_and_a_goodbye_at_the_end() {
+fn reports_are_sent_every_five_seconds_and_a_goodbye_at_the_end() {
     let mut lab = Lab::new();
     let mut a = lab.phone(Codec::Pcmu, 4000);
     lab.talk(&mut a, 1_100);
@@ -540,7 +549,7 @@ fn reports_leave_every_five_seconds_and_a_goodbye_at_the_end() {
 }
 
 #[test]
-fn loss_is_told_in_the_leg_s_numbers() {
+fn loss_is_reported_in_the_leg_s_statistics() {
     let mut lab = Lab::new();
     let mut a = lab.phone(Codec::Pcmu, 4000);
     lab.talk(&mut a, 50);
@@ -553,7 +562,7 @@ fn loss_is_told_in_the_leg_s_numbers() {
 }
 
 #[test]
-fn commands_about_no_leg_do_nothing_but_count() {
+fn commands_for_unknown_legs_are_only_counted() {
     let mut lab = Lab::new();
     let (a, nobody) = (lab.phone(Codec::Pcmu, 4000), LegId(9));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: nobody });
@@ -566,7 +575,7 @@ fn commands_about_no_leg_do_nothing_but_count() {
 }
 
 #[test]
-fn held_up_worker_does_not_flood_the_far_end() {
+fn a_worker_that_was_held_up_does_not_flood_the_far_end() {
     let mut lab = Lab::new();
     let a = lab.phone(Codec::Pcmu, 4000);
     lab.advance(MS * 100);

@@ -1,4 +1,9 @@
-//! Encrypted legs in the switch: what they carry, and what strangers can do to them.
+//! Encrypted legs in the switch: the media that they carry, and the effect of strangers on them.
+//!
+//! An encrypted telephone is bridged to a plain one, under virtual time; the far end's contexts are the crate's own SRTP contexts.
+//! Most tests run with every suite in `Suite::ALL`.
+//!
+//! Sources: RFC 3711 (SRTP), RFC 4568 (SDES).
 
 use std::time::UNIX_EPOCH;
 
@@ -12,7 +17,7 @@ use crate::worker::{App, WorkerEvent, WorkerEventKind};
 
 const STRANGER: ([u8; 4], u16) = ([192, 0, 2, 66], 6666);
 
-/// A telephone with keys, bridged to a plain one.
+/// A telephone with keys that is bridged to a plain one.
 struct Lab {
     switch: Switch,
     now: Instant,
@@ -22,9 +27,9 @@ struct Lab {
     protect: Protect,
     unprotect: Unprotect,
     sequence: u16,
-    /// Payloads that either side heard, and all addresses that were sent to.
+    /// Payloads that either side heard, and all destination addresses.
     heard: [Vec<Vec<u8>>; 2],
-    /// SSRC and number of what the encrypted telephone heard, since it was looked at.
+    /// SSRC and sequence numbers of the packets that the encrypted telephone heard, since the last check.
     numbers: Vec<(u32, u16)>,
     reports: usize,
     reached: Vec<SocketAddr>,
@@ -115,7 +120,7 @@ impl Lab {
             let mut bytes = bytes.to_vec();
             if is_rtcp(&bytes) {
                 let length = self.unprotect.rtcp(&mut bytes).expect("the telephone opens our reports");
-                assert!(crate::rtcp::parse(&bytes[..length]).count() >= 2, "a report and a name");
+                assert!(crate::rtcp::parse(&bytes[..length]).count() >= 2, "a report and a CNAME");
                 self.reports += 1;
             } else {
                 let length = self.unprotect.rtp(&mut bytes).expect("the telephone opens our packets");
@@ -126,7 +131,7 @@ impl Lab {
         }
     }
 
-    /// 20 ms of both telephones, with `meanwhile` in between.
+    /// Runs 20 ms of speech of both telephones `ticks` times, with `meanwhile` in between.
     fn talk(&mut self, ticks: usize, mut meanwhile: impl FnMut(&mut Lab)) {
         for _ in 0..ticks {
             let clear = self.sealed();
@@ -161,7 +166,7 @@ impl Lab {
 }
 
 #[test]
-fn encrypted_and_plain_telephone_hear_each_other_across_the_roll_over() {
+fn encrypted_and_plain_telephones_hear_each_other_across_the_roll_over() {
     for suite in Suite::ALL {
         let mut lab = Lab::new(suite, false);
         lab.talk(400, |_| {});
@@ -173,7 +178,7 @@ fn encrypted_and_plain_telephone_hear_each_other_across_the_roll_over() {
 }
 
 #[test]
-fn forged_replayed_cut_huge_and_plain_packets_change_nothing() {
+fn forged_replayed_truncated_huge_and_plain_packets_change_nothing() {
     for suite in Suite::ALL {
         let mut lab = Lab::new(suite, false);
         lab.talk(50, |_| {});
@@ -198,7 +203,7 @@ fn forged_replayed_cut_huge_and_plain_packets_change_nothing() {
             last = own;
         });
         let [to_secure, to_plain] = lab.counts();
-        assert_eq!((to_secure, to_plain), (200, 400), "{suite:?}: every authentic packet, and no other");
+        assert_eq!((to_secure, to_plain), (200, 400), "{suite:?}: every authentic packet and no other");
         assert!(!lab.reached.contains(&SocketAddr::from(STRANGER)));
         let counters = lab.switch.counters();
         assert!(counters.unauthentic >= 400 && counters.replayed >= 199 && counters.foreign >= 1_000, "{counters:?}");
@@ -208,7 +213,7 @@ fn forged_replayed_cut_huge_and_plain_packets_change_nothing() {
 }
 
 #[test]
-fn source_is_learned_from_an_authentic_packet_only() {
+fn a_source_is_learned_from_an_authentic_packet_only() {
     for suite in Suite::ALL {
         let mut lab = Lab::new(suite, true);
         let stranger = SocketAddr::from(STRANGER);
@@ -229,7 +234,7 @@ fn source_is_learned_from_an_authentic_packet_only() {
 }
 
 #[test]
-fn roll_over_and_replay_windows_outlive_a_re_invite_that_keeps_the_keys() {
+fn roll_over_and_replay_windows_survive_a_re_invite_that_keeps_the_keys() {
     for suite in Suite::ALL {
         let mut lab = Lab::new(suite, false);
         lab.talk(60, |_| {});
@@ -246,7 +251,7 @@ fn roll_over_and_replay_windows_outlive_a_re_invite_that_keeps_the_keys() {
         lab.talk(50, |_| {});
         assert_eq!(lab.counts(), [50, 50], "{suite:?}");
 
-        // New keys: new contexts on both sides, old packets are worth nothing.
+        // New keys: both sides begin new contexts, and old packets are rejected.
         lab.keys = keys(suite, 71);
         (lab.protect, lab.unprotect) = (Protect::new(&lab.keys.receive), Unprotect::new(&lab.keys.send));
         let (audio, now) = (Audio { srtp: Some(lab.keys), ..lab.audio }, lab.now);
@@ -259,13 +264,14 @@ fn roll_over_and_replay_windows_outlive_a_re_invite_that_keeps_the_keys() {
 }
 
 #[test]
-fn after_eleven_minutes_of_hold_both_hear_each_other_in_the_same_streams() {
+fn after_eleven_minutes_of_hold_both_sides_continue_the_same_streams() {
     const HOLD: Duration = Duration::from_secs(11 * 60);
     for suite in Suite::ALL {
         let mut lab = Lab::new(suite, false);
         lab.talk(50, |_| {});
         let (ssrc, mut last) = *lab.numbers.last().unwrap();
-        // The telephone plays its own music (sendonly), is silent (inactive), or only listens: then our music goes to it.
+        // The telephone plays its own music (sendonly), is silent (inactive), or only listens; in the last case our
+        // music is sent to it.
         for (held, music, ours) in [
             (Direction::RecvOnly, true, false),
             (Direction::Inactive, false, false),
@@ -283,16 +289,16 @@ fn after_eleven_minutes_of_hold_both_hear_each_other_in_the_same_streams() {
                 }
                 lab.pass(Duration::from_millis(20));
             }
-            assert_eq!(lab.numbers.len(), if ours { 33_000 } else { 0 }, "{suite:?} {held:?}: what we sent");
+            assert_eq!(lab.numbers.len(), if ours { 33_000 } else { 0 }, "{suite:?} {held:?}: packets that we sent");
             let dead = |event: &WorkerEvent| event.kind == WorkerEventKind::MediaTimeout && event.leg == LegId(1);
-            assert!(!lab.events.iter().any(dead), "{suite:?} {held:?}: who is held may be silent");
+            assert!(!lab.events.iter().any(dead), "{suite:?} {held:?}: a held party may be silent");
             lab.direction(Direction::SendRecv);
             lab.tell(WorkerCommand::App { leg: LegId(1), app: None });
             lab.heard = Default::default();
-            // By turns: the encrypted telephone says the first one, the plain one the second.
+            // They take turns: the encrypted telephone sends the first packet, the plain one the second.
             let said: Vec<_> = (1..=100).map(|n| vec![lab.sequence.wrapping_add(n) as u8; 160]).collect();
             lab.talk(50, |_| {});
-            // A frame of silence may go out before the first one that is said.
+            // A frame of silence may be sent before the first spoken one.
             for (side, first) in [(0, 1), (1, 0)] {
                 let heard = &lab.heard[side];
                 let voice = &heard[usize::from(heard.len() == 51)..];
@@ -303,7 +309,7 @@ fn after_eleven_minutes_of_hold_both_hear_each_other_in_the_same_streams() {
                 );
             }
             for &(from, number) in &lab.numbers {
-                // The telephones count their packets together: what is relayed counts by twos.
+                // The telephones count their packets together, so relayed packets advance by two.
                 assert_eq!(from, ssrc, "{suite:?} {held:?}");
                 assert!((1..=2).contains(&number.wrapping_sub(last)), "{suite:?} {held:?}: {number} after {last}");
                 last = number;

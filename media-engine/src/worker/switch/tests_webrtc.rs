@@ -1,4 +1,8 @@
-//! Browser legs in the switch: the browsers are peers of the same kind, joined in memory under virtual time.
+//! Browser legs in the switch: the browsers are peers of the same kind, connected in memory under virtual time.
+//!
+//! `Lab` carries the datagrams between the switch's shared port and the browsers, and ends a test that sends to any other address.
+//!
+//! Not here: a single leg without a switch (`leg::webrtc`).
 
 use std::time::UNIX_EPOCH;
 
@@ -24,7 +28,7 @@ struct Browser {
     id: LegId,
     connected: bool,
     closed: bool,
-    /// Payload type, sequence, timestamp, payload.
+    /// Payload type, sequence number, timestamp and payload of each packet.
     heard: Vec<(u8, u16, u32, Vec<u8>)>,
     sequence: u64,
     sine: Sine,
@@ -38,7 +42,7 @@ struct Lab {
     browsers: Vec<Browser>,
     plain: Vec<(Slot, Vec<u8>)>,
     events: Vec<WorkerEvent>,
-    /// A browser whose checks also seem to come from this address, and how many did.
+    /// A browser whose checks also seem to come from this address, and the number of such checks.
     thief: Option<(usize, SocketAddr, u32)>,
 }
 
@@ -57,12 +61,12 @@ impl Lab {
         Lab { switch, shared, now, browsers: Vec::new(), plain: Vec::new(), events: Vec::new(), thief: None }
     }
 
-    /// A browser that offers; the switch's leg answers.
+    /// A browser makes an offer; the switch's leg answers.
     fn browser(&mut self) -> usize {
         self.browser_of(&DtlsCert::generate().unwrap())
     }
 
-    /// The same; `ours` decides whether the leg's media goes past str0m.
+    /// Does the same; `ours` decides whether the leg's media bypasses str0m.
     fn browser_of(&mut self, ours: &DtlsCert) -> usize {
         let index = self.browsers.len();
         let (here, id) = (address(6000 + index as u16), LegId(100 + index as u64));
@@ -113,7 +117,7 @@ impl Lab {
         }
     }
 
-    /// Carries datagrams to and fro until none is left.
+    /// Carries datagrams both ways until none is left.
     fn deliver(&mut self) {
         loop {
             let mut carried = false;
@@ -180,7 +184,7 @@ impl Lab {
 }
 
 #[test]
-fn two_browsers_hear_each_other_s_very_packets() {
+fn two_browsers_hear_each_other_s_unchanged_packets() {
     let mut lab = Lab::new();
     let (a, b) = (lab.browser(), lab.browser());
     lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
@@ -206,7 +210,7 @@ fn two_browsers_hear_each_other_s_very_packets() {
 }
 
 #[test]
-fn browser_and_telephone_hear_each_other() {
+fn a_browser_and_a_telephone_hear_each_other() {
     let mut lab = Lab::new();
     let a = lab.browser();
     let phone = lab.phone(LegId(1));
@@ -226,12 +230,12 @@ fn browser_and_telephone_hear_each_other() {
         .collect();
     let level = goertzel_dbfs(&heard[heard.len() - 4_000..], SampleRate::HZ_8000, 440.0);
     assert!((level + 12.0).abs() < 1.5, "{level}");
-    assert!(lab.browsers[a].heard.len() > 70, "comfort silence reaches the browser");
+    assert!(lab.browsers[a].heard.len() > 70, "frames of silence reach the browser");
     assert!(lab.browsers[a].heard.windows(2).all(|pair| pair[1].1 == pair[0].1.wrapping_add(1)));
 }
 
 #[test]
-fn connected_first_packet_and_closed_are_told_and_nothing_is_left() {
+fn connected_first_packet_and_closed_are_reported_and_nothing_is_left() {
     let mut lab = Lab::new();
     let a = lab.browser();
     lab.advance(MS * 500);
@@ -242,7 +246,7 @@ fn connected_first_packet_and_closed_are_told_and_nothing_is_left() {
     lab.tell(WorkerCommand::LegClose { leg: id });
     lab.deliver();
     lab.advance(MS * 100);
-    assert!(lab.browsers[a].closed, "the browser is told by DTLS");
+    assert!(lab.browsers[a].closed, "the browser is informed by DTLS");
     assert!(matches!(lab.events.last().unwrap().kind, WorkerEventKind::Closed(_)));
     assert!(lab.switch.by_ufrag.is_empty() && lab.switch.by_source.is_empty() && lab.switch.connecting.is_empty());
     assert_eq!(lab.switch.census(), Census::default());
@@ -250,7 +254,7 @@ fn connected_first_packet_and_closed_are_told_and_nothing_is_left() {
 }
 
 #[test]
-fn stranger_on_the_shared_port_reaches_nobody() {
+fn a_stranger_on_the_shared_port_reaches_no_leg() {
     let mut lab = Lab::new();
     let a = lab.browser();
     lab.advance(MS * 500);
@@ -263,12 +267,12 @@ fn stranger_on_the_shared_port_reaches_nobody() {
 }
 
 #[test]
-fn browser_that_never_comes_is_given_up() {
+fn a_browser_that_never_connects_is_given_up() {
     let mut lab = Lab::new();
     let certificate = DtlsCert::generate().unwrap();
     let (peer, _) = WebRtcPeer::offer(&[lab.shared], &certificate, lab.now).unwrap();
     lab.switch.handle(Input::OpenBrowser { leg: LegId(5), peer: Some(Box::new(peer)) }, lab.now);
-    // Without an answer nothing is begun that could fail: signalling decides.
+    // Without an answer no timer runs that could fail the leg: signalling decides.
     lab.advance(Duration::from_secs(40));
     assert_eq!(lab.switch.census().legs, 1);
     lab.tell(WorkerCommand::LegClose { leg: LegId(5) });
@@ -276,7 +280,7 @@ fn browser_that_never_comes_is_given_up() {
     assert_eq!(lab.switch.census().legs, 0);
 }
 
-/// A STUN binding request with this USERNAME and a MESSAGE-INTEGRITY that nobody made.
+/// A STUN binding request with this USERNAME and a forged MESSAGE-INTEGRITY.
 fn binding_request(username: &str) -> Vec<u8> {
     let mut body = vec![0, 6, 0, username.len() as u8];
     body.extend(username.as_bytes());
@@ -291,7 +295,7 @@ fn binding_request(username: &str) -> Vec<u8> {
 }
 
 #[test]
-fn strangers_on_the_shared_port_get_no_answer_and_disturb_nobody() {
+fn strangers_on_the_shared_port_get_no_answer_and_disturb_no_leg() {
     let mut lab = Lab::new();
     let (a, b) = (lab.browser(), lab.browser());
     lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
@@ -300,7 +304,7 @@ fn strangers_on_the_shared_port_get_no_answer_and_disturb_nobody() {
     let hello = [&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 1][..], &[1; 200]].concat();
     let mut hostile =
         vec![binding_request("nobody:atall"), hello.clone(), vec![0x80; 172], vec![0x81, 203, 0, 1, 0, 0, 0, 9]];
-    // The right user, which a listener on the wire knows; the key it cannot know.
+    // The right user name, which an eavesdropper knows; the key it cannot know.
     hostile.extend(ufrags.iter().map(|ufrag| binding_request(&format!("{ufrag}:evil"))));
     let mut said = Vec::new();
     lab.browsers[b].heard.clear();
@@ -308,7 +312,7 @@ fn strangers_on_the_shared_port_get_no_answer_and_disturb_nobody() {
         for bytes in &hostile {
             let from = SocketAddr::from(([198, 51, 100, 9], 3000 + n % 40));
             lab.switch.handle(Input::shared_datagram(0, from, &mut bytes.clone()), lab.now);
-            // `deliver` fails on a datagram for anybody but the browsers.
+            // `deliver` fails on a datagram for anyone but the browsers.
             lab.deliver();
         }
         // A browser's address may be forged too.
@@ -319,17 +323,17 @@ fn strangers_on_the_shared_port_get_no_answer_and_disturb_nobody() {
     let heard = lab.browsers[b].heard.iter().filter(|packet| said.contains(&packet.3)).count();
     assert_eq!(heard, 200);
     assert!(lab.browsers.iter().all(|browser| !browser.closed));
-    assert_eq!(lab.switch.by_source.len(), 2, "a check without the password says of no address whose it is");
+    assert_eq!(lab.switch.by_source.len(), 2, "a check without the password assigns no address");
 }
 
 #[test]
-fn who_has_a_call_of_their_own_cannot_take_another_s_address() {
+fn a_caller_cannot_take_the_address_of_another_call() {
     let mut lab = Lab::new();
     let (a, b, thief) = (lab.browser(), lab.browser(), lab.browser());
     lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
     lab.advance(MS * 500);
     lab.browsers[b].heard.clear();
-    // Checks that are right in every bit, but for where they seem to come from.
+    // Checks that are correct in every bit, except for their apparent source.
     lab.thief = Some((thief, lab.browsers[a].address, 0));
     let said: Vec<_> = (0..400).map(|_| lab.talk(a)).collect();
     assert!(lab.thief.is_some_and(|(.., forged)| forged > 0), "the thief has tried");
@@ -338,7 +342,7 @@ fn who_has_a_call_of_their_own_cannot_take_another_s_address() {
 }
 
 #[test]
-fn a_browser_leg_s_flow_and_score_are_told() {
+fn a_browser_leg_s_flow_and_score_are_reported() {
     let mut lab = Lab::new();
     let (a, b) = (lab.browser(), lab.browser());
     lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
@@ -358,13 +362,13 @@ fn a_browser_leg_s_flow_and_score_are_told() {
     assert!(quality.unwrap().incoming.mos.unwrap() > 4.3, "{quality:?}");
     let (flow, quality) = of(&lab, b);
     assert_eq!((flow.unwrap().incoming, flow.unwrap().outgoing), (Incoming::NoPacketsYet, Outgoing::Sending));
-    assert!(quality.unwrap().outgoing.mos.unwrap() > 4.3, "by the browser's reports: {quality:?}");
+    assert!(quality.unwrap().outgoing.mos.unwrap() > 4.3, "according to the browser's reports: {quality:?}");
 }
 
-/// Prints what one relayed browser packet costs, in and out. Run with `--release -- --ignored --nocapture`.
+/// Prints the cost of relaying one browser packet, in and out. Run with `--release -- --ignored --nocapture`.
 #[test]
-#[ignore = "prints a figure, proves nothing"]
-fn relayed_browser_packet_costs() {
+#[ignore = "prints a measurement and verifies nothing"]
+fn cost_of_a_relayed_browser_packet() {
     for (name, ours) in [("str0m", DtlsCert::of_str0m_alone()), ("past str0m", DtlsCert::generate().unwrap())] {
         relay_cost(name, &ours);
     }
@@ -395,7 +399,7 @@ fn relay_cost(name: &str, ours: &DtlsCert) {
             relayed += usize::from(matches!(output, Output::Transmit { bytes, .. } if bytes.len() > 60));
         }
         spent += begun.elapsed();
-        // 20 ms with all timers of both legs; what they send is carried outside the figure.
+        // 20 ms with all timers of both legs; the transport of their datagrams is not measured.
         let begun = crate::net::clock::now();
         for _ in 0..20 {
             lab.now += MS;

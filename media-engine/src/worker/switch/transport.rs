@@ -1,6 +1,6 @@
-//! How a leg's media comes and goes: plain RTP on ports of its own, or a browser's flow on a shared port.
+//! Transports of a leg's media: plain RTP on ports of its own, or a browser's flow on a shared port.
 //!
-//! What differs between the two beyond negotiation and demultiplexing is told apart here and nowhere else.
+//! Apart from negotiation and demultiplexing, all differences between the two are handled here and nowhere else.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,23 +16,23 @@ use crate::units::ClockRate;
 use crate::worker::command::LegQuality;
 use crate::worker::outbox::Outbox;
 
-/// Least time between two looks at a browser leg's timers: the driver's loop must end, whatever the peer wants.
+/// Least time between two runs of a browser leg's timers, so that the driver's loop ends whatever the peer wants.
 const TIMER_STEP: Duration = Duration::from_millis(1);
 
-/// A leg's transport.
+/// Transport of one leg's media.
 pub(super) enum Transport {
     Rtp(Box<RtpLeg>),
     WebRtc(Box<Browser>),
 }
 
-/// A browser's transport, and what the switch keeps for it.
+/// A browser's transport, and the state that the switch keeps for it.
 pub(super) struct Browser {
     pub(super) peer: WebRtcPeer,
-    /// Reception; a plain leg keeps its own.
+    /// Statistics of reception; a plain leg keeps its own.
     received: ReceiveStats,
-    /// Outputs that came while another leg was worked on.
+    /// Outputs that arose while another leg was worked on.
     pub(super) deferred: VecDeque<PeerOutput>,
-    /// When its timers are due.
+    /// Time at which its timers are due.
     pub(super) timer_at: Instant,
 }
 
@@ -42,7 +42,7 @@ impl Browser {
         Browser { peer, received, deferred: VecDeque::new(), timer_at: now }
     }
 
-    /// Moves datagrams to the outbox; what else there is to say waits until the leg itself is worked on.
+    /// Moves datagrams to the outbox; other outputs wait until the leg itself is worked on.
     pub(super) fn transmit_pending(&mut self, slot: Slot, outbox: &mut Outbox, shared: &[SocketAddr]) {
         while let Some(output) = self.peer.poll_output() {
             match output {
@@ -58,13 +58,13 @@ impl Browser {
         }
     }
 
-    /// After anything that may have set its timers.
+    /// Updates the timer. To be called after anything that may have changed it.
     pub(super) fn set_timer(&mut self, now: Instant) {
         self.timer_at = self.peer.poll_timeout().max(now + TIMER_STEP);
     }
 
-    /// Runs its timers if they are due. Whether its outputs are worth a look: str0m costs microseconds a look, and a leg whose
-    /// media goes past it has nothing to say between its timers.
+    /// Runs the timers if they are due. Returns whether to fetch the outputs: that costs microseconds in str0m, and a
+    /// leg whose media bypasses it has none between its timers.
     pub(super) fn run_timers(&mut self, now: Instant) -> bool {
         let due = self.timer_at <= now;
         if due {
@@ -93,7 +93,7 @@ impl Transport {
         }
     }
 
-    /// Synchronisation source of what is sent; a browser's is written by its peer.
+    /// Returns the synchronisation source of outgoing packets; 0 for a browser leg, whose peer writes it.
     pub(super) fn ssrc(&self) -> u32 {
         match self {
             Transport::Rtp(rtp) => rtp.ssrc(),
@@ -101,7 +101,7 @@ impl Transport {
         }
     }
 
-    /// The address that media is expected from; a browser proves its own.
+    /// Returns the address that media is expected from; `None` for a browser leg, which proves its own.
     pub(super) fn source(&self) -> Option<SocketAddr> {
         match self {
             Transport::Rtp(rtp) => rtp.source(),
@@ -109,7 +109,7 @@ impl Transport {
         }
     }
 
-    /// What the far end reports of our stream.
+    /// Returns the far end's reports on our stream.
     pub(super) fn far_end(&self) -> FarEnd {
         match self {
             Transport::Rtp(rtp) => rtp.far_end(),
@@ -117,7 +117,7 @@ impl Transport {
         }
     }
 
-    /// Inter-arrival jitter of what comes (RFC 3550 section 6.4.1).
+    /// Returns the interarrival jitter of incoming packets (RFC 3550 section 6.4.1).
     pub(super) fn jitter(&self) -> Duration {
         match self {
             Transport::Rtp(rtp) => rtp.quality().jitter,
@@ -125,7 +125,7 @@ impl Transport {
         }
     }
 
-    /// What was received since the leg began; the other numbers are zero.
+    /// Returns the statistics of reception since the leg began; the other numbers are zero.
     pub(super) fn reception(&self) -> LegQuality {
         let jitter_ms = self.jitter().as_secs_f32() * 1e3;
         let (received, lost, repeated, round_trip) = match self {
@@ -148,14 +148,14 @@ impl Transport {
         }
     }
 
-    /// The codec's clock is another one from here on.
+    /// Adopts the clock of a newly negotiated codec.
     pub(super) fn set_clock(&mut self, clock: ClockRate) {
         if let Transport::WebRtc(browser) = self {
             browser.received = ReceiveStats::new(clock);
         }
     }
 
-    /// A valid packet came; `timed`: its timestamp is that of its arrival.
+    /// Counts a valid packet; `timed`: its timestamp corresponds to its arrival.
     pub(super) fn on_received(&mut self, packet: &RtpPacket<'_>, timed: bool, now: Instant) {
         match self {
             Transport::Rtp(_) => {}
@@ -164,7 +164,7 @@ impl Transport {
         }
     }
 
-    /// Writes one packet of the stream that `outgoing` numbers. `false`: it cannot be sent now.
+    /// Writes one packet of the stream that `outgoing` numbers. Returns `false` if it cannot be sent now.
     pub(super) fn send(
         &mut self,
         slot: Slot,
@@ -191,7 +191,7 @@ impl Transport {
         }
     }
 
-    /// Says to the far end that the leg ends.
+    /// Sends the end of the leg to the far end.
     pub(super) fn say_goodbye(&mut self, slot: Slot, outbox: &mut Outbox, shared: &[SocketAddr], now: Instant) {
         match self {
             Transport::Rtp(rtp) => outbox.transmit_report(slot, |out| rtp.write_bye(now, out)),
@@ -203,7 +203,7 @@ impl Transport {
     }
 }
 
-/// The shared port that a candidate stands for.
+/// Returns the index of the shared port with this candidate address.
 fn shared_index(shared: &[SocketAddr], candidate: SocketAddr) -> usize {
     shared.iter().position(|&address| address == candidate).unwrap_or(0)
 }

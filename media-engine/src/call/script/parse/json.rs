@@ -1,4 +1,4 @@
-//! JSON as it stands in the bytes: fields in their order, also those that are there twice.
+//! JSON as written: fields in their order, including duplicates.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::call::script::limits::DEPTH_MAX;
 
-/// A JSON value. Numbers that a program has no use for are not kept.
+/// A JSON value. Only whole numbers that are not negative keep their value.
 #[derive(Debug)]
 pub(super) enum Node {
     Null,
@@ -40,7 +40,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Node, serde_json::Error> {
     Ok(node)
 }
 
-/// Reads a value that may hold so many further levels of lists and objects.
+/// Reads a value with at most this many further levels of lists and objects.
 #[derive(Clone, Copy)]
 struct Nested(u8);
 

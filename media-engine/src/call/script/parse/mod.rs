@@ -1,11 +1,11 @@
-//! From bytes to a program.
+//! Parsing of programs.
 //!
 //! ```text
 //! bytes ─ json ─▶ Node ─ value ─▶ typed fields with their paths ─ step ─▶ Step      labels were collected before
 //! ```
 //!
-//! Every error names the field by its path, as in `steps[3].gather.max_digits`, and says what was expected there. It never holds a
-//! value of the program but labels and names of fields.
+//! Every error names the field by its path, as in `steps[3].gather.max_digits`, and says what was expected there. It never
+//! contains values of the program, except labels and names of fields.
 
 mod json;
 mod sound;
@@ -18,17 +18,17 @@ use super::limits::{LABELS_MAX, PROGRAM_BYTES, STEPS_MAX, URL_MAX};
 use super::program::{Place, Program};
 use value::Value;
 
-/// Why something is no program.
+/// Reason why some bytes are not a program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {problem}")]
 pub struct ProgramError {
-    /// The field, such as `steps[3].gather.max_digits`; `program`: the whole.
+    /// Path of the field, such as `steps[3].gather.max_digits`; `program` for the whole.
     pub path: String,
     /// What is wrong, and what was expected.
     pub problem: String,
 }
 
-/// Reads a program.
+/// Parses a program.
 pub(super) fn program(bytes: &[u8]) -> Result<Program, ProgramError> {
     let whole = |problem: String| ProgramError { path: "program".into(), problem };
     if bytes.len() > PROGRAM_BYTES {
@@ -44,7 +44,7 @@ pub(super) fn program(bytes: &[u8]) -> Result<Program, ProgramError> {
     Ok(Program { steps })
 }
 
-/// The places of all labels.
+/// Returns the places of all labels.
 fn labels<'a>(items: &[Value<'a>]) -> Result<Labels<'a>, ProgramError> {
     let mut labels = Labels::default();
     for (place, item) in items.iter().enumerate() {
@@ -60,12 +60,12 @@ fn labels<'a>(items: &[Value<'a>]) -> Result<Labels<'a>, ProgramError> {
     Ok(labels)
 }
 
-/// Where each label stands.
+/// Place of each label.
 #[derive(Default)]
 struct Labels<'a>(BTreeMap<&'a str, Place>);
 
 impl Labels<'_> {
-    /// The place that a field names.
+    /// Returns the place that a field names.
     fn place(&self, value: &Value) -> Result<Place, ProgramError> {
         let name = value.name()?;
         self.0
@@ -85,7 +85,7 @@ pub(super) fn url(text: &str) -> Result<String, ProgramError> {
     Ok(text.to_owned())
 }
 
-/// An absolute URL of http or https, in ASCII and with a host, without credentials and without a fragment.
+/// Checks for an absolute URL of http or https, in ASCII and with a host, without credentials and without a fragment.
 fn check_url(text: &str) -> Result<(), String> {
     if text.len() > URL_MAX {
         return Err(format!("expected at most {URL_MAX} bytes"));

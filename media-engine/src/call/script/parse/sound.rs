@@ -1,16 +1,16 @@
-//! Steps and prompts that are heard.
+//! Parsing of audible steps and prompts.
 
 use super::ProgramError;
 use super::value::Value;
 use crate::call::script::limits::{TEXT_MAX, TONE_MS_MAX, TONES_MAX};
 use crate::call::script::program::Prompt;
 
-/// Longest name of media, in characters.
+/// Maximum length of a media name, in characters.
 const MEDIA_MAX: usize = 128;
-/// Longest language tag.
+/// Maximum length of a language tag, in characters.
 const LANGUAGE_MAX: usize = 35;
 
-/// A prompt of a gather: an object with one field, `play` or `speak`.
+/// Parses a prompt of a gather: an object with one field, `play` or `speak`.
 pub(super) fn prompt(value: &Value) -> Result<Prompt, ProgramError> {
     let expected = "expected an object with one field, play or speak";
     match value.fields()?.only() {
@@ -20,7 +20,7 @@ pub(super) fn prompt(value: &Value) -> Result<Prompt, ProgramError> {
     }
 }
 
-/// `{"media": NAME}` or `{"tone": {…}}`.
+/// Parses `{"media": NAME}` or `{"tone": {…}}`.
 pub(super) fn play(value: &Value) -> Result<Prompt, ProgramError> {
     let mut fields = value.fields()?;
     let prompt = match (fields.optional("media"), fields.optional("tone")) {
@@ -36,7 +36,7 @@ pub(super) fn play(value: &Value) -> Result<Prompt, ProgramError> {
     Ok(prompt)
 }
 
-/// `{"text": TEXT, "language": TAG}`.
+/// Parses `{"text": TEXT, "language": TAG}`.
 pub(super) fn speak(value: &Value) -> Result<Prompt, ProgramError> {
     let mut fields = value.fields()?;
     let text = fields.required("text")?;
@@ -65,7 +65,7 @@ fn tone(value: &Value) -> Result<Prompt, ProgramError> {
     Ok(Prompt::Tone { hz, duration_ms })
 }
 
-/// The form of a BCP 47 tag: a primary subtag of 2 or 3 letters, then subtags of 2 to 8 letters or digits.
+/// Parses a BCP 47 tag by its form: a primary subtag of 2 or 3 letters, then subtags of 2 to 8 letters or digits.
 fn language(value: &Value) -> Result<String, ProgramError> {
     let tag = value.line(LANGUAGE_MAX)?;
     let mut subtags = tag.split('-');

@@ -1,4 +1,4 @@
-//! Steps, by their verbs.
+//! Parsing of steps, by their verbs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::call::script::text::{Name, Template};
 use crate::error::HangupCause;
 
 const VERBS: &str = "label, play, speak, gather, record, dial, transfer, pause, hangup, jump, webhook";
-/// Longest SIP user name.
+/// Maximum length of a SIP user name, in characters.
 const AGENT_MAX: usize = 64;
-/// Longest number or URI to be called.
+/// Maximum length of a number or URI to call, in characters.
 const ADDRESS_MAX: usize = 256;
 
-/// An object with one field, whose name is the verb.
+/// Parses a step: an object with one field, whose name is the verb.
 pub(super) fn step(item: &Value, labels: &Labels) -> Result<Step, ProgramError> {
     let Ok((verb, value)) = item.fields()?.only() else {
         return Err(item.error(format!("expected an object with one field, the verb: {VERBS}")));
@@ -73,7 +73,7 @@ fn gather(value: &Value, labels: &Labels) -> Result<Gather, ProgramError> {
         barge_in: fields.optional("barge_in").map_or(Ok(true), |flag| flag.flag())?,
         into: match fields.optional("into") {
             Some(into) => into.variable()?,
-            None => "digits".parse::<Name>().expect("a name"),
+            None => "digits".parse::<Name>().expect("`digits` is a valid name"),
         },
         secret: fields.optional("secret").map_or(Ok(false), |flag| flag.flag())?,
         on_digits: match fields.optional("on_digits") {
@@ -87,10 +87,10 @@ fn gather(value: &Value, labels: &Labels) -> Result<Gather, ProgramError> {
     Ok(gather)
 }
 
-/// How long a key may be waited for.
+/// Range of a time-out for a key, in milliseconds.
 const WAIT_MS: std::ops::RangeInclusive<u32> = 100..=60_000;
 
-/// Labels by digits.
+/// Parses an object of labels by digits.
 fn choices(value: &Value, rules: &GatherRules, labels: &Labels) -> Result<BTreeMap<String, Place>, ProgramError> {
     let fields = value.fields()?;
     if fields.count() == 0 {
@@ -190,7 +190,7 @@ fn target(value: &Value) -> Result<Target, ProgramError> {
     }
 }
 
-/// A number, or a URI that can be called: the form alone, it is judged when it is called.
+/// Parses a number or URI to call. Only the form is checked; the dial rules are applied when it is called.
 fn address(value: &Value) -> Result<String, ProgramError> {
     let text = value.line(ADDRESS_MAX)?;
     let lower = text.get(..5).unwrap_or(text).to_ascii_lowercase();

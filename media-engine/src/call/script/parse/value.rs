@@ -1,4 +1,4 @@
-//! Values with their paths, and what is expected of them.
+//! Values with their paths, and checks of their form.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use super::ProgramError;
 use super::json::Node;
 use crate::call::script::text::{Name, Template};
 
-/// Most characters of a foreign name in an error.
-const SHOWN: usize = 40;
+/// Maximum length in an error of a name from the program, in characters.
+const NAME_SHOWN_MAX: usize = 40;
 
-/// A value, and where it stands.
+/// A value and its path.
 pub(super) struct Value<'a> {
     node: &'a Node,
     path: String,
@@ -33,14 +33,14 @@ impl<'a> Value<'a> {
         self.error(format!("expected {expected}, found {}", self.node.kind()))
     }
 
-    /// A field of an object, if this is one and has it; whatever else it has.
+    /// Returns a field, if this is an object that has it; other fields are ignored.
     pub(super) fn peek(&self, name: &str) -> Option<Value<'a>> {
         let Node::Object(fields) = self.node else { return None };
         let (_, node) = fields.iter().find(|(field, _)| field == name)?;
         Some(Value { node, path: format!("{}.{name}", self.path) })
     }
 
-    /// A text of 1 to `most` characters; of control characters it may have line ends and tabs.
+    /// Returns a text of 1 to `most` characters; the only control characters in it may be line ends and tabs.
     pub(super) fn text(&self, most: usize) -> Result<&'a str, ProgramError> {
         let Node::Text(text) = self.node else { return Err(self.wrong_kind("a text")) };
         if text.is_empty() || text.chars().count() > most {
@@ -52,7 +52,7 @@ impl<'a> Value<'a> {
         Ok(text)
     }
 
-    /// A text of one line.
+    /// Returns a text of one line.
     pub(super) fn line(&self, most: usize) -> Result<&'a str, ProgramError> {
         let text = self.text(most)?;
         if text.chars().any(char::is_control) || text.trim() != text {
@@ -65,7 +65,7 @@ impl<'a> Value<'a> {
         Template::parse(self.text(most)?).map_err(|problem| self.error(problem))
     }
 
-    /// A name of a variable or label.
+    /// Returns the name of a variable or label.
     pub(super) fn name(&self) -> Result<&'a str, ProgramError> {
         let Node::Text(text) = self.node else { return Err(self.wrong_kind("a name")) };
         text.parse::<Name>().map(|_| text.as_str()).map_err(|error| self.error(error.to_string()))
@@ -99,7 +99,7 @@ impl<'a> Value<'a> {
         self.number(range).map(|millis| Duration::from_millis(millis.into()))
     }
 
-    /// One of these words.
+    /// Returns the value for one of these words.
     pub(super) fn word<T: Clone>(&self, words: &[(&str, T)]) -> Result<T, ProgramError> {
         let expected = || {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
@@ -131,7 +131,7 @@ impl<'a> Value<'a> {
         matches!(self.node, Node::Object(_))
     }
 
-    /// The fields of an object, each there once.
+    /// Returns the fields of an object, in which each may occur only once.
     pub(super) fn fields(&self) -> Result<Fields<'a>, ProgramError> {
         let Node::Object(fields) = self.node else { return Err(self.wrong_kind("an object")) };
         for (at, (name, _)) in fields.iter().enumerate() {
@@ -144,16 +144,16 @@ impl<'a> Value<'a> {
     }
 
     fn field_error(&self, name: &str, problem: impl Into<String>) -> ProgramError {
-        ProgramError { path: format!("{}.{}", self.path, shown(name)), problem: problem.into() }
+        ProgramError { path: format!("{}.{}", self.path, printable(name)), problem: problem.into() }
     }
 }
 
-/// A name that somebody else chose, fit for an error.
-fn shown(name: &str) -> String {
-    name.chars().take(SHOWN).flat_map(char::escape_debug).collect()
+/// Makes a name from the program fit for an error message.
+fn printable(name: &str) -> String {
+    name.chars().take(NAME_SHOWN_MAX).flat_map(char::escape_debug).collect()
 }
 
-/// Fields of an object that have not been asked for yet.
+/// Fields of an object that have not been read yet.
 pub(super) struct Fields<'a> {
     path: String,
     left: Vec<(&'a str, &'a Node)>,
@@ -161,7 +161,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// A field that may be there.
+    /// Returns a field if it is present.
     pub(super) fn optional(&mut self, name: &'static str) -> Option<Value<'a>> {
         self.asked.push(name);
         let at = self.left.iter().position(|(field, _)| *field == name)?;
@@ -169,36 +169,36 @@ impl<'a> Fields<'a> {
         Some(Value { node, path: format!("{}.{name}", self.path) })
     }
 
-    /// A field that has to be there.
+    /// Returns a field that must be present.
     pub(super) fn required(&mut self, name: &'static str) -> Result<Value<'a>, ProgramError> {
         let missing = ProgramError { path: format!("{}.{name}", self.path), problem: "expected this field".into() };
         self.optional(name).ok_or(missing)
     }
 
-    /// The only field, whatever its name; `Err`: there is none, or more than one.
+    /// Returns the only field, whatever its name; `Err`: there is no field, or more than one.
     pub(super) fn only(self) -> Result<(&'a str, Value<'a>), ()> {
         let [(name, node)] = self.left[..] else { return Err(()) };
-        Ok((name, Value { node, path: format!("{}.{}", self.path, shown(name)) }))
+        Ok((name, Value { node, path: format!("{}.{}", self.path, printable(name)) }))
     }
 
-    /// How many there are.
+    /// Returns the number of fields that are left.
     pub(super) fn count(&self) -> usize {
         self.left.len()
     }
 
-    /// All fields, whatever their names.
+    /// Returns all fields that are left, whatever their names.
     pub(super) fn all(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         let Fields { path, left, .. } = self;
-        left.into_iter().map(move |(name, node)| (name, Value { node, path: format!("{path}.{}", shown(name)) }))
+        left.into_iter().map(move |(name, node)| (name, Value { node, path: format!("{path}.{}", printable(name)) }))
     }
 
-    /// No other field may be there.
+    /// Checks that no other field is present.
     pub(super) fn end(self) -> Result<(), ProgramError> {
         let Some((name, _)) = self.left.first() else { return Ok(()) };
         let problem = match self.asked[..] {
             [] => "unknown field: none is expected here".to_owned(),
             _ => format!("unknown field: expected one of {}", self.asked.join(", ")),
         };
-        Err(ProgramError { path: format!("{}.{}", self.path, shown(name)), problem })
+        Err(ProgramError { path: format!("{}.{}", self.path, printable(name)), problem })
     }
 }

@@ -20,7 +20,7 @@ fn agent(name: &str) -> Target {
 }
 
 #[test]
-fn every_program_in_the_documentation_is_one() {
+fn every_program_in_the_documentation_is_valid() {
     let text = include_str!("../../../../../docs/programs.md");
     let blocks: Vec<&str> = text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(blocks.len() >= 10, "{} programs", blocks.len());
@@ -36,7 +36,7 @@ fn every_program_in_the_documentation_is_one() {
 }
 
 #[test]
-fn the_menu_has_two_levels_and_goes_back_with_star() {
+fn the_menu_has_two_levels_and_star_returns_to_the_first() {
     let (mut lab, effects) = example("menu");
     assert!(spoken(&effects).starts_with("Welcome."));
     assert!(spoken(&lab.pressed("1")).starts_with("For a new booking"));
@@ -54,7 +54,7 @@ fn the_menu_has_two_levels_and_goes_back_with_star() {
 }
 
 #[test]
-fn the_menu_asks_three_times_and_says_goodbye_to_whoever_presses_nothing() {
+fn the_menu_asks_three_times_and_then_says_goodbye_if_no_key_is_pressed() {
     let (mut lab, _) = example("menu");
     for keys in ["", "9"] {
         assert!(spoken(&lab.pressed(keys)).starts_with("Welcome."));
@@ -73,11 +73,11 @@ fn the_menu_repeats_the_number_of_the_booking() {
 }
 
 #[test]
-fn the_survey_begins_when_the_agent_has_hung_up() {
+fn the_survey_starts_when_the_agent_has_hung_up() {
     let (mut lab, _) = example("survey");
     assert!(matches!(lab.played()[..], [Effect::Dial { .. }]));
     assert_eq!(lab.dialled(DialOutcome::Answered), []);
-    assert_eq!(lab.after(2 * 3_600 * SECOND), [], "a long call is no long program");
+    assert_eq!(lab.after(2 * 3_600 * SECOND), [], "the conversation does not count as the program's time");
     assert!(spoken(&lab.dialled(DialOutcome::Ended)).starts_with("How satisfied"));
     assert!(spoken(&lab.pressed("7")).starts_with("How satisfied"));
     assert!(spoken(&lab.pressed("4")).starts_with("Have we solved"));

@@ -1,10 +1,10 @@
-//! Mutations of the corpus and of the shipped programs, seeded: the same run every time.
+//! Seeded mutations of the corpus and of the shipped programs: every run is the same.
 
 use super::examples::EXAMPLES;
 use super::parsing::corpus;
 use super::*;
 
-/// A small generator.
+/// A small pseudo-random generator.
 struct Seeded(u64);
 
 impl Seeded {
@@ -56,7 +56,7 @@ fn mutate(bytes: &mut Vec<u8>, other: &[u8], seeded: &mut Seeded) {
                 let to = (from + seeded.below(80)).min(other.len());
                 drop(bytes.splice(at..end, other[from..to].iter().copied()));
             }
-            // A digit or a letter becomes another one: the JSON stays whole.
+            // A digit or a letter is replaced, so that the JSON stays valid.
             4 => {
                 for byte in bytes.iter_mut().skip(at).take(8).filter(|byte| byte.is_ascii_alphanumeric()) {
                     *byte = b"0123456789abeimnotx"[seeded.below(19)];
@@ -79,7 +79,7 @@ fn mutated_programs_never_break_parser_or_interpreter() {
     let mut taken = 0;
     for round in 0..20_000 {
         let seed = seeded.0;
-        // Every other one begins as a program that can be run.
+        // Every other input starts as a valid program.
         let from = if round % 2 == 0 { &whole } else { &corpus };
         let mut bytes = from[round / 2 % from.len()].clone();
         let other = seeded.below(corpus.len());

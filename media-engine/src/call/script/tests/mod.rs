@@ -1,4 +1,4 @@
-//! What programs do, step by step; what is refused, what random callers and servers may do, what is shipped.
+//! Tests of call programs: each step, refused programs, random callers and servers, and the shipped programs.
 
 mod examples;
 mod fuzzing;
@@ -30,7 +30,7 @@ fn say(text: &str) -> Value {
     json!({"speak": {"text": text, "language": "en"}})
 }
 
-/// A script, its clock, and the last blocking effect.
+/// A script with its virtual clock and the last blocking effect.
 struct Lab {
     script: Script,
     now: Instant,
@@ -38,7 +38,7 @@ struct Lab {
 }
 
 impl Lab {
-    /// Begins a program: what is to be done first.
+    /// Starts a program, and returns its first effects.
     fn new(start: Start) -> (Lab, Vec<Effect>) {
         let now = test_epoch();
         let (script, effects) = Script::new(start, now);
@@ -47,7 +47,7 @@ impl Lab {
         (lab, effects)
     }
 
-    /// What is to be done, without what is told.
+    /// Returns the effects without reports.
     fn see(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
         effects.retain(|effect| !matches!(effect, Effect::Tell(_)));
         self.ticket = effects.iter().filter_map(Effect::blocks).next_back().unwrap_or(self.ticket);
@@ -86,7 +86,7 @@ impl Lab {
     }
 }
 
-/// The words that are to be spoken first.
+/// Returns the first text that is spoken.
 #[track_caller]
 fn spoken(effects: &[Effect]) -> &str {
     let sound = effects.iter().find_map(|effect| match effect {
@@ -96,15 +96,15 @@ fn spoken(effects: &[Effect]) -> &str {
     });
     match sound {
         Some(Sound::Speech { text, .. }) => text,
-        _ => panic!("nothing is spoken: {effects:?}"),
+        _ => panic!("no text is spoken: {effects:?}"),
     }
 }
 
-/// How it ended.
+/// Returns how the script ended.
 #[track_caller]
 fn ended(effects: &[Effect]) -> &Ended {
     match effects.last() {
         Some(Effect::Done(ended)) => ended,
-        _ => panic!("it has not ended: {effects:?}"),
+        _ => panic!("the script has not ended: {effects:?}"),
     }
 }

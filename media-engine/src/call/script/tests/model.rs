@@ -1,4 +1,9 @@
-//! Random programs, callers and servers under virtual time, held against what a script promises whatever happens.
+//! Random programs, callers and servers under virtual time, checked against the invariants of a script.
+//!
+//! `World` follows a script by its effects only. After every input it checks that at most one blocking effect is open, that every
+//! step that started also ends, that the limits hold, and that nothing follows the end.
+//!
+//! Each seed is one script; a failure prints its seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,22 +13,22 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::error::HangupCause;
 
-/// Inputs that one script gets at most before it is left to its time-outs.
+/// Maximum number of inputs of one script; after that, only its time-outs follow.
 const INPUTS: usize = 60;
 
-/// What the world outside has of a script, by its effects and by what it did itself: none of it is asked of the machine.
+/// The outside world's view of a script, derived from the effects and its own inputs, and never from the machine.
 #[derive(Debug, Default)]
 struct World {
-    /// Tickets of which an answer or a stop is missing.
+    /// Tickets that have been neither answered nor stopped.
     open: BTreeSet<Ticket>,
     /// The blocking effect among them.
     blocking: Option<Effect>,
     /// A dial that was answered.
     talk: Option<(Ticket, Instant)>,
     talked: Duration,
-    /// A recording that goes on, and whether it is paused.
+    /// A running recording, and whether it is paused.
     recording: Option<(Ticket, bool)>,
-    /// Steps that were told as started, less those that were told as ended.
+    /// Number of starts minus ends that were reported for each step.
     steps: BTreeMap<StepAt, i32>,
     begun: u32,
     fetches: u32,
@@ -33,7 +38,7 @@ struct World {
 }
 
 impl World {
-    /// What the world did by answering; whether it was an answer to something open.
+    /// Notes an input, and returns whether it answers an open ticket or is an event.
     fn answered(&mut self, input: &Input, now: Instant) -> bool {
         let blocking = self.blocking.as_ref().and_then(Effect::blocks);
         let (ticket, fits) = match (input, &self.blocking) {
@@ -87,16 +92,26 @@ impl World {
                     assert!((1..=TEXT_MAX).contains(&text.chars().count()));
                 }
                 Effect::Record(ticket) => {
-                    assert!(self.open.insert(*ticket) && self.recording.is_none(), "a second recording");
+                    assert!(
+                        self.open.insert(*ticket) && self.recording.is_none(),
+                        "a second recording was started beside the first"
+                    );
                     self.recording = Some((*ticket, false));
                 }
                 Effect::PauseRecording { ticket, on } => {
-                    assert_eq!(self.recording, Some((*ticket, !on)), "a recording that is not there, or is so already");
+                    assert_eq!(
+                        self.recording,
+                        Some((*ticket, !on)),
+                        "the recording is not running, or has this state already"
+                    );
                     self.recording = Some((*ticket, *on));
                 }
                 Effect::Stop(ticket) => self.stop(*ticket),
                 Effect::HangUp(cause) => {
-                    assert!(matches!(effects.get(n + 1), Some(Effect::Done(_))), "hung up before the end");
+                    assert!(
+                        matches!(effects.get(n + 1), Some(Effect::Done(_))),
+                        "the caller is hung up before the last effect"
+                    );
                     self.hung_up = Some(cause.clone());
                 }
                 Effect::Tell(notice) => self.tell(notice),
@@ -107,7 +122,7 @@ impl World {
     }
 
     fn stop(&mut self, ticket: Ticket) {
-        assert!(self.open.remove(&ticket), "{ticket:?} is stopped and was not open");
+        assert!(self.open.remove(&ticket), "{ticket:?} is stopped although it was not open");
         self.blocking.take_if(|effect| effect.blocks() == Some(ticket));
         self.talk.take_if(|(talk, _)| *talk == ticket);
         self.recording.take_if(|(recording, _)| *recording == ticket);
@@ -122,7 +137,7 @@ impl World {
             Notice::Ended(at, _) => {
                 let count = self.steps.entry(*at).or_default();
                 *count -= 1;
-                assert!(*count >= 0, "{at:?} ended and had not started");
+                assert!(*count >= 0, "{at:?} ended although it had not started");
             }
             Notice::FellBack(_) => self.fell_back += 1,
         }
@@ -130,9 +145,9 @@ impl World {
 
     fn check(&self, script: &Script, limits: &Limits, began: Instant, now: Instant) {
         assert!(self.begun <= limits.steps && self.fetches <= limits.fetches && self.fell_back <= 1);
-        assert_eq!(script.is_over(), self.ended.is_some(), "the end is told");
+        assert_eq!(script.is_over(), self.ended.is_some(), "the end is reported exactly when the script is over");
         if let Some(ended) = &self.ended {
-            assert!(self.open.is_empty(), "left open: {:?}", self.open);
+            assert!(self.open.is_empty(), "tickets are left open: {:?}", self.open);
             assert!(self.steps.values().all(|count| *count == 0), "steps without an end: {:?}", self.steps);
             assert_eq!(script.poll_timeout(), None);
             let is_caller_here = !matches!(ended, Ended::Transferred | Ended::FarEndGone | Ended::Withdrawn);
@@ -140,12 +155,12 @@ impl World {
             return;
         }
         if self.talk.is_some() {
-            assert_eq!(script.poll_timeout(), None, "a conversation lasts as long as it likes");
+            assert_eq!(script.poll_timeout(), None, "a conversation has no time limit");
             return;
         }
-        let due = script.poll_timeout().expect("everything ends some time");
-        assert!(due > now, "what is due was done");
-        assert!(now - began < limits.time + self.talked, "it outlives its time");
+        let due = script.poll_timeout().expect("a running script has a time-out");
+        assert!(due > now, "overdue actions have been carried out");
+        assert!(now - began < limits.time + self.talked, "the script has exceeded its time");
     }
 }
 
@@ -181,7 +196,7 @@ impl Random {
         Start { program: program(&self.steps()), fallback, variables: Variables::default(), limits }
     }
 
-    /// A program of all verbs, with labels that lead everywhere.
+    /// Returns a program of all verbs, with random labels.
     fn steps(&mut self) -> Value {
         let labels = 1 + self.below(3);
         let mut steps: Vec<Value> = (0..1 + self.below(9)).map(|_| self.step(labels)).collect();
@@ -223,7 +238,7 @@ impl Random {
         }
     }
 
-    /// An answer to an effect, as it may come.
+    /// Returns a random answer to an effect.
     fn answer(&mut self, effect: &Effect) -> Input {
         let causes = [HangupCause::Busy, HangupCause::NoAnswer, HangupCause::Unreachable];
         match *effect {
@@ -283,7 +298,7 @@ impl Random {
             0 if self.one_in(3) => Input::FarEndGone,
             1 if self.one_in(6) => Input::Withdrawn,
             2..5 => Input::Timeout,
-            // Something stale, or an answer to something else.
+            // A stale input, or an answer to another ticket.
             5..9 => {
                 let ticket = Ticket(self.below(12) as u64);
                 let targets = Vec::new();
@@ -310,7 +325,7 @@ impl Random {
     }
 }
 
-/// One script with random inputs: how it ended.
+/// Runs one script with random inputs, and returns how it ended.
 fn live(seed: u64) -> Ended {
     let mut random = Random(SmallRng::seed_from_u64(seed));
     let limits = random.limits();
@@ -324,7 +339,7 @@ fn live(seed: u64) -> Ended {
         if let Some(ended) = world.ended {
             return ended;
         }
-        // At the end everybody is silent, but for who was dialled: they leave.
+        // At the end no input comes any more, except that a dialled party leaves.
         let input = match world.talk {
             _ if n < INPUTS => random.input(&world),
             Some((ticket, _)) => Input::Dialled(ticket, DialOutcome::Ended),
@@ -335,7 +350,7 @@ fn live(seed: u64) -> Ended {
             _ => now + Duration::from_millis(random.0.random_range(0..800)),
         };
         let is_due = script.poll_timeout().is_some_and(|due| due <= now);
-        // What is overdue is over before the answer to it comes.
+        // An overdue step has ended before its answer arrives.
         let is_answer = !is_due && world.answered(&input, now);
         if is_due {
             let effects = script.handle(Input::Timeout, now);
@@ -347,7 +362,7 @@ fn live(seed: u64) -> Ended {
             world.carry_out(&effects);
             world.check(&script, &limits, began, now);
         }
-        assert!(n < INPUTS + 3 * limits.steps as usize, "it does not end");
+        assert!(n < INPUTS + 3 * limits.steps as usize, "the script does not end");
     }
     unreachable!("the loop ends by its returns");
 }
@@ -358,7 +373,7 @@ fn live_all(count: u64) {
         match std::panic::catch_unwind(|| live(seed)) {
             Ok(ended) => drop(endings.insert(format!("{ended:?}"))),
             Err(panic) => {
-                eprintln!("the script with seed {seed} breaks a promise");
+                eprintln!("the script with seed {seed} breaks an invariant");
                 std::panic::resume_unwind(panic);
             }
         }
@@ -382,12 +397,12 @@ fn live_all(count: u64) {
 }
 
 #[test]
-fn whatever_callers_and_servers_do_a_script_keeps_its_promises() {
+fn a_script_keeps_its_invariants_under_random_inputs() {
     live_all(2_000);
 }
 
 #[test]
 #[ignore = "soak: a hundred thousand scripts"]
-fn whatever_callers_and_servers_do_a_hundred_thousand_scripts_keep_their_promises() {
+fn a_hundred_thousand_scripts_keep_their_invariants() {
     live_all(100_000);
 }

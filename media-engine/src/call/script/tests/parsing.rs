@@ -1,4 +1,4 @@
-//! The kept corpus: programs, and what is none with the field that its error names.
+//! The corpus of programs: valid ones, and invalid ones with the field that the error names.
 
 use serde::Deserialize;
 
@@ -8,9 +8,9 @@ use super::*;
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) text: String,
-    /// Of the error.
+    /// Path in the error; `None`: the program is valid.
     pub(super) path: Option<String>,
-    /// Part of the error.
+    /// Part of the error's text.
     #[serde(default)]
     pub(super) expected: String,
 }
@@ -20,7 +20,7 @@ pub(super) fn corpus() -> Vec<Row> {
 }
 
 #[test]
-fn whatever_is_wrong_is_named_by_its_field() {
+fn every_error_names_its_field() {
     let rows = corpus();
     assert!(rows.len() > 100, "{} rows", rows.len());
     for Row { name, text, path, expected } in rows {
@@ -36,7 +36,7 @@ fn whatever_is_wrong_is_named_by_its_field() {
 }
 
 #[test]
-fn a_program_may_have_64_kib_and_no_byte_more() {
+fn a_program_of_more_than_64_kib_is_refused() {
     let mut text = json!([say("Hello")]).to_string();
     text.push_str(&" ".repeat(PROGRAM_BYTES - text.len()));
     assert!(Program::parse(text.as_bytes()).is_ok());
@@ -46,13 +46,13 @@ fn a_program_may_have_64_kib_and_no_byte_more() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_refused() {
+fn bytes_that_are_not_utf8_are_refused() {
     let error = Program::parse(b"[{\"speak\": {\"text\": \"\xff\", \"language\": \"en\"}}]").unwrap_err();
     assert!(error.to_string().starts_with("program: expected JSON: "), "{error}");
 }
 
 #[test]
-fn the_address_of_a_program_is_a_program() {
+fn the_url_of_a_program_is_a_program_that_fetches_it() {
     let program = Program::at_url("https://programs.example/main").unwrap();
     assert_eq!(program.steps(), 1);
     let (_, effects) =

@@ -1,4 +1,8 @@
-//! What each step does, and how a script ends.
+//! The effects of each step, and the ends of a script.
+//!
+//! Each test runs a short program: it answers the effects as a driver would, and compares the effects that follow.
+//!
+//! Not here: invalid programs (`parsing`), the shipped programs (`examples`), random inputs (`model`).
 
 use super::*;
 use crate::error::HangupCause;
@@ -15,8 +19,8 @@ fn labelled(label: &str) -> [Value; 3] {
     [json!({ "label": label }), say(label), json!({"hangup": {}})]
 }
 
-/// What was told, in its order.
-fn told(effects: &[Effect]) -> Vec<&Notice> {
+/// Returns the reports, in order.
+fn reports(effects: &[Effect]) -> Vec<&Notice> {
     effects.iter().filter_map(|effect| if let Effect::Tell(notice) = effect { Some(notice) } else { None }).collect()
 }
 
@@ -28,21 +32,21 @@ fn steps_follow_one_another_and_the_caller_is_hung_up_after_the_last() {
     assert_eq!(effects, [Effect::Play { ticket: Ticket(1), sound: Sound::Media("hello".into()) }]);
     let sound = Sound::Tone { hz: vec![440], duration_ms: 100 };
     assert_eq!(lab.played(), [Effect::Play { ticket: Ticket(2), sound }]);
-    // A sound that cannot be played is no reason to leave the caller alone.
+    // The program continues after a sound that cannot be played.
     assert_eq!(spoken(&lab.give(Input::Played(Ticket(2), PlayEnd::Failed))), "Bye");
     assert_eq!(lab.played(), [Effect::HangUp(HangupCause::Normal), Effect::Done(Ended::Finished)]);
-    assert_eq!(lab.give(Input::FarEndGone), [], "nothing follows the end");
+    assert_eq!(lab.give(Input::FarEndGone), [], "no effect follows the end");
 }
 
 #[test]
-fn each_step_is_told_with_its_place_and_its_outcome() {
+fn each_step_is_reported_with_its_place_and_its_result() {
     let steps = json!([{"label": "a"}, say("Hello"), gather(json!({})), {"hangup": {"cause": "busy"}}]);
     let (mut script, effects) = Script::new(start(&steps), test_epoch());
     let at = |step, verb| StepAt { program: 0, step, verb };
-    assert_eq!(told(&effects), [&Notice::Started(at(1, Verb::Speak))]);
+    assert_eq!(reports(&effects), [&Notice::Started(at(1, Verb::Speak))]);
     let effects = script.handle(Input::Played(Ticket(1), DONE), test_epoch());
     let ended = Notice::Ended(at(1, Verb::Speak), StepEnd::Completed);
-    assert_eq!(told(&effects), [&ended, &Notice::Started(at(2, Verb::Gather))]);
+    assert_eq!(reports(&effects), [&ended, &Notice::Started(at(2, Verb::Gather))]);
     let input = Input::Gathered { ticket: Ticket(2), digits: "7".into(), end: GatherEnd::Length };
     let effects = script.handle(input, test_epoch());
     let gathered = StepEnd::Gathered { branch: GatherBranch::Digits, digits: Some("7".into()) };
@@ -75,7 +79,7 @@ fn digits_lead_to_their_branch() {
         ("", GatherEnd::FinishKey, "invalid", ""),
         ("1", GatherEnd::Timeout, "invalid", "1"),
         ("34", GatherEnd::FinishKey, "invalid", "34"),
-        // What no collection by these rules gives is not kept.
+        // Digits that these rules cannot have collected are dropped.
         ("1234", GatherEnd::Length, "invalid", ""),
         ("1x", GatherEnd::Length, "invalid", ""),
         ("1#", GatherEnd::Length, "invalid", ""),
@@ -89,7 +93,7 @@ fn digits_lead_to_their_branch() {
 }
 
 #[test]
-fn a_gather_without_branches_goes_on_with_the_next_step() {
+fn a_gather_without_branches_continues_with_the_next_step() {
     for keys in ["", "5"] {
         let (mut lab, effects) = Lab::new(start(&json!([gather(json!({"into": "key"})), say("You pressed ${key}.")])));
         let rules = GatherRules { min: 1, max: 1, finish: None, first: 5 * SECOND, between: 3 * SECOND };
@@ -102,13 +106,13 @@ fn a_gather_without_branches_goes_on_with_the_next_step() {
 }
 
 #[test]
-fn secret_digits_are_known_and_not_told() {
+fn secret_digits_are_stored_but_not_reported() {
     let steps = json!([gather(json!({"secret": true})), {"webhook": {"url": "https://a.example/"}}]);
     let (mut script, _) = Script::new(start(&steps), test_epoch());
     let input = Input::Gathered { ticket: Ticket(1), digits: "7".into(), end: GatherEnd::Length };
     let effects = script.handle(input, test_epoch());
     let gathered = StepEnd::Gathered { branch: GatherBranch::Digits, digits: None };
-    assert!(matches!(told(&effects)[0], Notice::Ended(_, end) if *end == gathered));
+    assert!(matches!(reports(&effects)[0], Notice::Ended(_, end) if *end == gathered));
     let Some(Effect::Fetch { payload, .. }) = effects.last() else { panic!("{effects:?}") };
     assert_eq!(payload["digits"], "7");
 }
@@ -122,7 +126,7 @@ fn a_text_without_words_is_not_spoken() {
 }
 
 #[test]
-fn a_jump_is_taken_as_often_as_it_may() {
+fn a_jump_is_taken_as_often_as_its_limit_allows() {
     let (mut lab, effects) =
         Lab::new(start(&json!([{"label": "a"}, say("a"), {"jump": {"to": "a", "times": 2}}, say("b")])));
     assert_eq!(spoken(&effects), "a");
@@ -139,7 +143,7 @@ fn a_pause_lasts_as_long_as_it_says() {
 }
 
 #[test]
-fn a_recording_goes_on_beside_the_program_and_a_second_start_is_a_second_recording() {
+fn a_recording_continues_beside_the_program_and_a_second_start_replaces_it() {
     let steps = json!([
         {"record": {"action": "resume"}}, {"record": {"action": "start"}}, {"record": {"action": "pause"}},
         {"record": {"action": "pause"}}, {"record": {"action": "resume"}}, {"record": {"action": "start"}}, say("Hello")
@@ -164,17 +168,17 @@ fn a_recording_that_has_ended_by_itself_is_not_stopped_again() {
     let (mut lab, _) = Lab::new(start(&json!([{"record": {"action": "start"}}, say("Hello")])));
     let end = Input::RecordEnded { ticket: Ticket(1), end: RecordEnd::Failed, duration: SECOND };
     let effects = lab.script.handle(end, lab.now);
-    assert!(matches!(told(&effects)[..], [Notice::Ended(StepAt { step: 0, .. }, StepEnd::Recorded { .. })]));
+    assert!(matches!(reports(&effects)[..], [Notice::Ended(StepAt { step: 0, .. }, StepEnd::Recorded { .. })]));
     assert_eq!(lab.played(), [Effect::HangUp(HangupCause::Normal), Effect::Done(Ended::Finished)]);
 }
 
 #[test]
-fn a_message_of_a_caller_who_hangs_up_is_told_with_its_length() {
+fn a_message_of_a_caller_who_hangs_up_is_reported_with_its_length() {
     let (mut lab, _) = Lab::new(start(&json!([{"record": {"action": "message"}}, say("Thank you")])));
     let end = Input::RecordEnded { ticket: Ticket(1), end: RecordEnd::FarEndGone, duration: 9 * SECOND };
     let effects = lab.script.handle(end, lab.now);
     let recorded = StepEnd::Recorded { end: RecordEnd::FarEndGone, duration: 9 * SECOND };
-    assert!(matches!(told(&effects)[..], [Notice::Ended(_, end)] if *end == recorded));
+    assert!(matches!(reports(&effects)[..], [Notice::Ended(_, end)] if *end == recorded));
     assert_eq!(ended(&effects), &Ended::FarEndGone);
 }
 
@@ -185,7 +189,7 @@ fn dial(fields: Value) -> Value {
 }
 
 #[test]
-fn a_dial_that_fails_goes_on_at_its_branch_and_says_why() {
+fn a_dial_that_fails_continues_at_its_branch_with_its_cause() {
     let mut steps = vec![dial(json!({"on_failed": "failed", "into": "why", "from": "+15555550100"})), say("next")];
     steps.extend([json!({"label": "failed"}), say("${why}")]);
     for (cause, why) in [
@@ -203,7 +207,7 @@ fn a_dial_that_fails_goes_on_at_its_branch_and_says_why() {
 }
 
 #[test]
-fn a_conversation_has_no_time_limit_of_the_program_and_its_end_goes_on_behind_it() {
+fn a_conversation_has_no_time_limit_and_the_program_continues_after_it() {
     let mut start = start(&json!([dial(json!({})), say("How was it?")]));
     start.limits.time = 60 * SECOND;
     let (mut lab, _) = Lab::new(start);
@@ -222,12 +226,16 @@ fn while_the_caller_talks_recordings_run_and_everything_else_waits() {
     let (mut lab, _) = Lab::new(start(&Value::Array(steps)));
     assert_eq!(lab.dialled(DialOutcome::Answered), [Effect::Record(Ticket(2))]);
     assert_eq!(lab.after(SECOND), []);
-    assert_eq!(spoken(&lab.give(Input::Dialled(Ticket(1), DialOutcome::Ended))), "after", "where it waited");
-    assert_eq!(lab.give(Input::Dialled(Ticket(1), DialOutcome::Ended)), [], "it ends once");
+    assert_eq!(
+        spoken(&lab.give(Input::Dialled(Ticket(1), DialOutcome::Ended))),
+        "after",
+        "the program continues where it waited"
+    );
+    assert_eq!(lab.give(Input::Dialled(Ticket(1), DialOutcome::Ended)), [], "the conversation ends only once");
 }
 
 #[test]
-fn who_answers_and_leaves_at_once_has_talked() {
+fn a_party_that_answers_and_leaves_at_once_has_talked() {
     let (mut lab, _) = Lab::new(start(
         &json!([dial(json!({"on_failed": "failed"})), say("next"), {"label": "failed"}, say("failed")]),
     ));
@@ -245,7 +253,7 @@ fn a_transfer_ends_the_program_and_does_not_hang_up() {
 }
 
 #[test]
-fn whoever_goes_leaves_nothing_open() {
+fn no_ticket_is_open_after_the_caller_has_gone() {
     let steps = json!([{"record": {"action": "start"}}, say("Hello")]);
     for (input, why) in [(Input::FarEndGone, Ended::FarEndGone), (Input::Withdrawn, Ended::Withdrawn)] {
         let (mut lab, _) = Lab::new(start(&steps));
@@ -285,7 +293,7 @@ fn webhook(fields: Value) -> Value {
 }
 
 #[test]
-fn the_answer_of_a_webhook_is_the_next_program_and_knows_what_the_last_one_knew() {
+fn the_answer_of_a_webhook_is_the_next_program_and_keeps_the_variables() {
     let steps = json!([gather(json!({})), webhook(json!({"payload": {"key": "pressed ${digits}"}})), say("never")]);
     let (mut lab, _) = Lab::new(start(&steps));
     let effects = lab.pressed("7");
@@ -324,14 +332,14 @@ fn a_program_server_that_is_slow_wrong_huge_or_gone_leads_to_the_fallback_once()
     let slow = lab.ticket;
     let effects = lab.after(Duration::from_millis(1));
     assert_eq!((&effects[0], spoken(&effects)), (&Effect::Stop(slow), "fallback"));
-    assert_eq!(lab.give(Input::Fetched(slow, Ok(b"[{\"hangup\": {}}]".to_vec()))), [], "it came too late");
+    assert_eq!(lab.give(Input::Fetched(slow, Ok(b"[{\"hangup\": {}}]".to_vec()))), [], "the answer came too late");
     let (mut lab, _) = Lab::new(start(&steps));
     let effects = lab.after(2 * SECOND);
-    assert_eq!(ended(&effects), &Ended::NotFetched(FetchFailure::Slow), "without a fallback that is the end");
+    assert_eq!(ended(&effects), &Ended::NotFetched(FetchFailure::Slow), "without a fallback the script ends");
 }
 
 #[test]
-fn an_answer_that_is_handed_over_late_is_late() {
+fn an_answer_that_is_delivered_after_the_time_out_is_ignored() {
     let (mut lab, _) = Lab::new(start(&json!([webhook(json!({}))])));
     lab.now += 3 * SECOND;
     assert_eq!(ended(&lab.fetched(&json!([say("Hello")]))), &Ended::NotFetched(FetchFailure::Slow));
@@ -383,7 +391,7 @@ fn a_program_with_too_many_variables_is_ended() {
 }
 
 #[test]
-fn inputs_and_effects_survive_text_and_back() {
+fn inputs_and_effects_survive_serialisation() {
     let (_, effects) = Script::new(start(&json!([{"record": {"action": "start"}}, say("Hello")])), test_epoch());
     let text = serde_json::to_string(&effects).unwrap();
     assert_eq!(serde_json::from_str::<Vec<Effect>>(&text).unwrap(), effects);

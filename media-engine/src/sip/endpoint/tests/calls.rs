@@ -1,4 +1,9 @@
-//! Calls in and out.
+//! Incoming and outgoing calls.
+//!
+//! Covers the way from INVITE to the end of a call: answers and refusals, repeats until the ACK, CANCEL and its crossings,
+//! forks to several contacts, lost connections and INFO.
+//!
+//! Not here: reliable responses (`reliable`), early dialogs (`early`), changed sessions (`sessions`), trunks (`trunking`).
 
 use super::*;
 
@@ -91,14 +96,14 @@ fn a_hang_up_before_the_ack_waits_for_it() {
     assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
     assert_eq!(header(bench.find("BYE "), Name::Reason).as_deref(), Some("Q.850;cause=16"));
-    assert!(bench.events.is_empty(), "the end is told once");
+    assert!(bench.events.is_empty(), "the end is reported once");
     let bye = bench.only().to_owned();
     bench.receive(&trunk(), &respond(&bye, 200, "", ""));
     bench.assert_rests();
 }
 
 #[test]
-fn cancel_ends_a_ringing_call_and_tells_its_reason() {
+fn cancel_ends_a_ringing_call_and_its_reason_is_reported() {
     let mut bench = Bench::new();
     let dialog = bench.incoming(1);
     let cancel = invite(1).replace("INVITE", "CANCEL").replace("Contact", "Reason: SIP;cause=200\r\nContact");
@@ -107,7 +112,7 @@ fn cancel_ends_a_ringing_call_and_tells_its_reason() {
     assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: Some("SIP;cause=200".into()), fault: None }]);
     assert_eq!(tag_of(&bench.sent[0].1), tag_of(&bench.sent[1].1));
     bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
-    assert!(bench.sent.is_empty(), "orders for a dialog that is over are ignored");
+    assert!(bench.sent.is_empty(), "commands for a dialog that has ended are ignored");
     bench.receive(&trunk(), &invite(1).replace("INVITE", "ACK"));
     assert!(bench.wait(secs(40)).sent.is_empty());
     bench.assert_rests();
@@ -127,7 +132,7 @@ fn a_refused_call_repeats_the_refusal_until_the_ack() {
 }
 
 #[test]
-fn a_call_that_nobody_answers_is_ended_by_the_endpoint_itself() {
+fn an_unanswered_call_is_ended_by_the_endpoint_itself() {
     let mut bench = Bench::new();
     let dialog = bench.incoming(1);
     bench.wait(secs(301));
@@ -154,7 +159,7 @@ fn an_outgoing_call_leaves_by_the_listener_and_is_acknowledged() {
     bench.receive(&trunk(), &respond(&sent, 183, "t", ANSWER));
     assert_eq!(bench.events, [SipEvent::Progress { dialog, status: 183, sdp: Some(ANSWER.into()), fork: 0 }]);
     bench.receive(&trunk(), &respond(&sent, 183, "t", ANSWER));
-    assert!(bench.events.is_empty(), "told once");
+    assert!(bench.events.is_empty(), "the answer is reported once");
     bench.receive(&trunk(), &respond(&sent, 200, "t", ANSWER));
     let remote = "198.51.100.7:5060".parse().unwrap();
     assert_eq!(bench.events, [SipEvent::Answered { dialog, sdp: ANSWER.into(), remote }]);
@@ -246,7 +251,7 @@ fn a_cancelled_call_that_never_ends_at_the_other_side_is_forgotten() {
 }
 
 #[test]
-fn failures_are_acknowledged_and_told_with_status_and_reason() {
+fn failures_are_acknowledged_and_reported_with_status_and_reason() {
     for status in [401, 407, 486, 503, 603] {
         let mut bench = Bench::new();
         let (dialog, order) = to_trunk();
@@ -266,7 +271,7 @@ fn failures_are_acknowledged_and_told_with_status_and_reason() {
 }
 
 #[test]
-fn calls_that_cannot_leave_fail_at_once() {
+fn calls_that_cannot_be_sent_fail_at_once() {
     for (target, status) in [
         (Target::Trunk { name: "unknown".into(), user: "1".into() }, 404),
         (Target::User("nobody".into()), 480),
@@ -325,7 +330,7 @@ fn all_contacts_ring_the_first_answer_wins_and_the_others_are_cancelled() {
     bench.receive(&first, &respond(&sent[0].1, 180, "b", ""));
     assert_eq!(bench.events.len(), 1);
     bench.receive(&second, &respond(&sent[1].1, 180, "p", ""));
-    assert_eq!(bench.events.len(), 0, "ringing is told once");
+    assert_eq!(bench.events.len(), 0, "ringing is reported once");
     bench.receive(&second, &respond(&sent[1].1, 200, "p", ANSWER));
     assert_eq!(bench.lines().len(), 2);
     let (by, ack) = bench.sent.iter().find(|(_, text)| text.starts_with("ACK ")).unwrap().clone();
@@ -333,7 +338,7 @@ fn all_contacts_ring_the_first_answer_wins_and_the_others_are_cancelled() {
     let cancel = bench.find("CANCEL sip:k1@x.invalid").to_owned();
     assert_eq!(header(&cancel, Name::Reason).as_deref(), Some("SIP;cause=200;text=\"Call completed elsewhere\""));
     assert!(matches!(&bench.events[..], [SipEvent::Answered { dialog: d, .. }] if *d == dialog));
-    // The browser had answered already.
+    // The browser had already answered.
     bench.receive(&first, &respond(&sent[0].1, 200, "b", ANSWER));
     assert!(bench.find("ACK ").contains("tag=b") && bench.find("BYE ").contains("tag=b"));
     assert!(bench.events.is_empty() && bench.sent.iter().all(|(by, _)| *by == first));
@@ -358,7 +363,7 @@ fn browsers_are_offered_webrtc_and_phones_plain_rtp() {
 }
 
 #[test]
-fn of_a_user_s_telephones_the_browsers_alone_ring_when_they_are_called_alone() {
+fn a_call_to_browsers_rings_no_other_telephone_of_the_user() {
     let mut bench = Bench::new();
     let phone = flow(Transport::Udp, 1, "203.0.113.9:5071");
     bench.register(&phone, "<sip:alice@10.0.0.9:5070>");
@@ -439,7 +444,7 @@ fn a_browser_call_goes_by_its_socket_and_outlives_it() {
     bench.receive(&browser(9), &respond(&info, 200, "b", ""));
     bench.close(&browser(9));
     assert_eq!(bench.events, [SipEvent::Unreachable { dialog }, gone(0)]);
-    // A request within the dialog tells as well where the device is now.
+    // A request within the dialog also shows where the device is now.
     bench.receive(&browser(10), &from_callee(&sent, "UPDATE", 1, "b", OFFER));
     assert_eq!(bench.events, [SipEvent::Reachable { dialog }, SipEvent::Reoffer { dialog, sdp: OFFER.into() }]);
     bench.command(SipCommand::AcceptReinvite { dialog, sdp: ANSWER.into() });
@@ -448,7 +453,7 @@ fn a_browser_call_goes_by_its_socket_and_outlives_it() {
     assert_eq!(
         bench.events,
         [SipEvent::Ended { dialog, reason: None, fault: None }],
-        "nobody is there to hear the BYE"
+        "nobody is there to receive the BYE"
     );
     bench.assert_rests();
 }
@@ -467,7 +472,7 @@ fn a_lost_socket_fails_its_fork_only() {
     bench.close(&browser(7));
     assert!(bench.events.is_empty());
     bench.close(&trunk());
-    assert!(bench.events.is_empty(), "UDP calls do not hang on a socket");
+    assert!(bench.events.is_empty(), "UDP calls do not depend on a socket");
     bench.command(SipCommand::Reject { dialog: incoming, status: 486, reason: None, q850: None });
     bench.assert_rests();
 }
@@ -483,7 +488,7 @@ fn info_goes_both_ways() {
     let content_type = "application/dtmf-relay".to_owned();
     assert_eq!(bench.events, [SipEvent::Info { dialog, content_type: content_type.clone(), body: body.into() }]);
     bench.receive(&trunk(), &info);
-    assert!(bench.events.is_empty(), "a copy is answered, not told");
+    assert!(bench.events.is_empty(), "a copy is answered and not reported");
     bench.command(SipCommand::Info { dialog, content_type, body: body.into() });
     let sent = bench.only().to_owned();
     assert!(sent.starts_with("INFO ") && sent.ends_with(body));

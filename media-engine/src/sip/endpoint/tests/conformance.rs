@@ -1,9 +1,9 @@
-//! What other stacks are known to get wrong, one fact each. More of the kind: reliable provisional answers in `reliable`,
-//! forked 180s that are separate dialogs in `early`, glare in `glare`.
+//! Points that other stacks are known to get wrong, one fact each. Similar tests: reliable provisional responses in
+//! `reliable`, forked 180s that are separate dialogs in `early`, glare in `glare`.
 
 use super::*;
 
-/// The bytes of a request, delivered as they are.
+/// Delivers the bytes of a request unchanged.
 fn deliver(bench: &mut Bench, flow: &Flow, bytes: &[u8]) {
     bench.sent.clear();
     bench.events.clear();
@@ -23,11 +23,11 @@ fn prack_answer_lost_and_the_200_still_leaves() {
     let mut bench = Bench::new();
     let (dialog, early) = incoming_reliable(&mut bench);
     bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
-    // The first PRACK is lost: the 183 comes again, and so does the PRACK.
+    // The first PRACK is lost: the 183 is repeated, and so is the PRACK.
     assert_eq!(bench.wait(Duration::from_millis(500)).only(), early);
     bench.receive(&trunk(), &prack(1, 2, &early, ""));
     assert_eq!(bench.lines(), ["SIP/2.0 200 OK", "SIP/2.0 200 OK"]);
-    // The answer to the PRACK is lost: its copy gets it again; the 200 of the call is repeated by itself.
+    // The response to the PRACK is lost: its copy gets it again; the 200 of the call is repeated independently.
     bench.receive(&trunk(), &prack(1, 2, &early, ""));
     assert_eq!(header(bench.only(), Name::CSeq).as_deref(), Some("2 PRACK"));
     let repeated = bench.wait(Duration::from_millis(600)).only();
@@ -127,7 +127,7 @@ fn udp_without_content_length_keeps_its_body() {
 }
 
 #[test]
-fn a_header_that_is_no_utf8_keeps_the_headers_behind_it() {
+fn a_header_with_invalid_utf8_keeps_the_headers_after_it() {
     let mut bench = Bench::new();
     let text = invite(1).replacen("Max-Forwards", "Subject: x\r\nMax-Forwards", 1);
     let mut bytes = text.into_bytes();
@@ -139,7 +139,7 @@ fn a_header_that_is_no_utf8_keeps_the_headers_behind_it() {
 }
 
 #[test]
-fn content_lengths_that_lie_are_refused() {
+fn wrong_content_lengths_are_refused() {
     let good = format!("Content-Length: {}", OFFER.len());
     for bad in [
         format!("Content-Length: {}", OFFER.len() + 1),
@@ -197,7 +197,7 @@ fn nonce_counts_beyond_0xff_and_the_algorithm_sha_256_are_taken() {
     }
 }
 
-/// Steps of look-up tables and timers for each of `calls` answers that nobody acknowledges, to the last clean-up.
+/// Returns the steps of look-up tables and timers for each of `calls` answers without ACK, to the last clean-up.
 fn steps_of_unacknowledged(calls: u32) -> f64 {
     let mut bench = Bench::new();
     for n in 0..calls {
@@ -214,7 +214,7 @@ fn steps_of_unacknowledged(calls: u32) -> f64 {
 }
 
 #[test]
-fn sixteen_thousand_answers_without_ack_cost_each_what_one_of_few_costs() {
+fn the_cost_of_an_answer_without_ack_does_not_grow_with_their_number() {
     let (few, many) = (steps_of_unacknowledged(500), steps_of_unacknowledged(16_000));
     assert!(many < few * 1.1, "{many} steps a call of 16,000, {few} of 500");
 }

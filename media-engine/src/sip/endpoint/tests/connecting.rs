@@ -1,4 +1,4 @@
-//! Connections that we open: shared, told before they are used, failing at once.
+//! Connections that we open: shared, announced before they are used, failing at once.
 
 use std::net::SocketAddr;
 
@@ -53,7 +53,7 @@ fn to_uri(address: &str) -> SipCommand {
 }
 
 #[test]
-fn a_connection_is_asked_for_once_and_shared() {
+fn a_connection_is_requested_once_and_shared() {
     let mut bench = bench(Transport::Tls);
     let (first, order) = through_trunk();
     let invite = bench.command(order).only().to_owned();
@@ -83,7 +83,7 @@ fn a_connection_is_asked_for_once_and_shared() {
 }
 
 #[test]
-fn what_hangs_on_a_lost_connection_fails_at_once_and_the_next_call_opens_another() {
+fn a_lost_connection_fails_its_calls_at_once_and_the_next_call_opens_another() {
     let mut bench = bench(Transport::Tcp);
     let (dialog, order) = through_trunk();
     bench.command(order);
@@ -98,12 +98,12 @@ fn what_hangs_on_a_lost_connection_fails_at_once_and_the_next_call_opens_another
     assert!(bench.endpoint.is_flow_used(again.id));
     bench.close(&again);
     assert!(matches!(&bench.events[..], [SipEvent::RegistrationState { ok: false, status: 503, .. }]));
-    // It would be tried again.
+    // Otherwise it would be tried again.
     bench.command(SipCommand::Drain).assert_rests();
 }
 
 #[test]
-fn a_trunks_answered_call_outlives_its_connection_and_the_next_request_opens_another() {
+fn a_trunks_answered_call_outlives_its_connection_and_opens_another() {
     let mut bench = bench(Transport::Tls);
     let (dialog, order) = through_trunk();
     let invite = bench.command(order).only().to_owned();
@@ -127,7 +127,7 @@ fn a_trunks_answered_call_outlives_its_connection_and_the_next_request_opens_ano
 }
 
 #[test]
-fn a_call_over_a_connection_that_its_trunk_opened_is_hung_up_by_one_of_ours() {
+fn a_call_over_a_connection_opened_by_its_trunk_is_hung_up_over_one_of_ours() {
     let mut bench = bench(Transport::Tcp);
     let theirs = flow(Transport::Tcp, 9, "198.51.100.7:33333");
     bench.receive(&theirs, &invite(1));
@@ -155,12 +155,15 @@ fn a_call_whose_trunk_cannot_be_reached_any_more_ends_once() {
     assert!(matches!(&bench.events[..], [SipEvent::Ended { .. }]));
     let second = bench.connects[1].0;
     bench.close(&second);
-    assert!(bench.sent.is_empty() && bench.connects.len() == 2 && bench.events.is_empty(), "it is not tried for ever");
+    assert!(
+        bench.sent.is_empty() && bench.connects.len() == 2 && bench.events.is_empty(),
+        "it is not retried for ever"
+    );
     bench.assert_rests();
 }
 
 #[test]
-fn for_one_connection_too_many_the_longest_idle_one_goes() {
+fn the_longest_idle_connection_makes_room_for_a_new_one() {
     let mut bench = bench(Transport::Tcp);
     let end = |bench: &mut Bench, n: usize| {
         let invite = bench.find("INVITE ").to_owned();
@@ -171,12 +174,12 @@ fn for_one_connection_too_many_the_longest_idle_one_goes() {
         bench.command(to_uri(address));
         end(&mut bench, n);
     }
-    // The first one is used again, and so the second is idle the longest.
+    // The first one is used again, so the second one has been idle the longest.
     bench.command(to_uri("198.51.100.1:5060"));
     end(&mut bench, 0);
     assert_eq!(bench.command(to_uri("198.51.100.3:5060")).sent.len(), 1);
     assert_eq!(bench.closed, [bench.connects[1].0.id]);
-    // That one waits for an answer, so now it is the first one's turn.
+    // That one waits for a response, so now the first one is closed.
     assert_eq!(bench.command(to_uri("198.51.100.4:5060")).sent.len(), 1);
     assert_eq!(bench.closed, [bench.connects[1].0.id, bench.connects[0].0.id]);
     assert!(bench.command(to_uri("198.51.100.5:5060")).sent.is_empty(), "both are needed");
@@ -197,7 +200,7 @@ fn one_connection_too_many_is_refused_and_counted() {
 }
 
 #[test]
-fn a_large_request_stays_on_udp_and_whole() {
+fn a_large_request_stays_on_udp_undivided() {
     let mut bench = bench(Transport::Udp);
     let long = "a=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\n".repeat(60);
     let (_, mut order) = through_trunk();
@@ -211,7 +214,7 @@ fn a_large_request_stays_on_udp_and_whole() {
 }
 
 #[test]
-fn peers_are_told_the_advertised_address() {
+fn peers_are_given_the_advertised_address() {
     for (advertise, transport, told) in [
         ("203.0.113.9", Transport::Udp, "203.0.113.9:5060"),
         ("203.0.113.9:5080", Transport::Udp, "203.0.113.9:5080"),
@@ -232,7 +235,7 @@ fn peers_are_told_the_advertised_address() {
 }
 
 #[test]
-fn a_trunk_that_was_resolved_anew_is_called_and_known_at_its_new_address() {
+fn a_newly_resolved_trunk_is_called_and_recognised_at_its_new_address() {
     let mut bench = bench(Transport::Udp);
     let moved = Destination::udp("198.51.100.8:5070".parse().unwrap());
     bench.command(SipCommand::TrunkResolved { trunk: "carrier".into(), destinations: vec![moved] });
@@ -246,7 +249,7 @@ fn a_trunk_that_was_resolved_anew_is_called_and_known_at_its_new_address() {
 }
 
 #[test]
-fn who_is_at_a_connection_is_known_by_trunk_registration_or_call() {
+fn the_peer_of_a_connection_is_known_by_trunk_registration_or_call() {
     let mut bench = Bench::new();
     let (page, phone) = (browser(7), flow(Transport::Tcp, 8, "203.0.113.21:5060"));
     assert!(bench.endpoint.is_flow_known(&flow(Transport::Tcp, 9, "198.51.100.7:40000")), "a trunk's address");
@@ -254,9 +257,9 @@ fn who_is_at_a_connection_is_known_by_trunk_registration_or_call() {
     let options = register(5, "<sip:a@x.invalid>", "").replace("REGISTER", "OPTIONS");
     assert!(bench.receive(&page, &options).only().starts_with("SIP/2.0 200"));
     bench.receive(&page, &register(1, "<sip:a@x.invalid>", ""));
-    assert!(!bench.endpoint.is_flow_known(&page), "asked for a password, and no more");
+    assert!(!bench.endpoint.is_flow_known(&page), "it was only asked for a password");
     bench.register(&page, "<sip:a@x.invalid;transport=ws>");
     assert!(bench.endpoint.is_flow_known(&page) && !bench.endpoint.is_flow_known(&phone));
     bench.wait(secs(601));
-    assert!(!bench.endpoint.is_flow_known(&page), "its registration is over");
+    assert!(!bench.endpoint.is_flow_known(&page), "its registration has ended");
 }

@@ -33,7 +33,7 @@ fn a_reliable_answer_is_acknowledged_in_its_early_dialog() {
     assert!(bench.sent.is_empty() && bench.events.is_empty(), "number 10 is missing");
     bench.receive(&trunk(), &reliably(&sent, 180, "t", 8, ""));
     bench.receive(&trunk(), &reliably(&sent, 180, "t", 0, ""));
-    assert!(bench.sent.is_empty() && bench.events.is_empty(), "an old one, and no number at all");
+    assert!(bench.sent.is_empty() && bench.events.is_empty(), "an old number, and none at all");
     bench.receive(&trunk(), &reliably(&sent, 180, "t", 10, ""));
     assert_eq!(header(bench.only(), Name::RAck).as_deref(), Some("10 1 INVITE"));
     assert_eq!(header(bench.only(), Name::CSeq).as_deref(), Some("3 PRACK"));
@@ -75,7 +75,7 @@ fn forked_180s_are_separate_dialogs() {
         assert!(prack.starts_with(&format!("PRACK {contact} SIP/2.0")), "its own target: {prack}");
         assert_eq!(header(prack, Name::Route), Some(format!("<{route};lr>")), "and route set");
         assert_eq!(header(prack, Name::CSeq).as_deref(), Some("2 PRACK"), "and numbers");
-        assert_eq!(bench.events.len(), news, "ringing is told once");
+        assert_eq!(bench.events.len(), news, "ringing is reported once");
     }
     for (tag, fork) in [("one", 0), ("two", 1)] {
         let (contact, route) = place(tag);
@@ -152,7 +152,7 @@ fn giving_up_cancels_the_whole_invite() {
 }
 
 #[test]
-fn update_of_a_callee_is_answered_by_how_its_first_offer_stands() {
+fn update_of_a_callee_is_accepted_only_after_our_offer_is_settled() {
     let mut bench = Bench::new();
     let (dialog, sent) = calling(&mut bench);
     bench.receive(&trunk(), &respond(&sent, 183, "t", ANSWER));

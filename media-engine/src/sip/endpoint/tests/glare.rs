@@ -1,8 +1,8 @@
-//! Offers from both sides at once, and who tries again when (RFC 3261 section 14.1).
+//! Offers from both sides at once, and the times of the retries (RFC 3261 section 14.1).
 
 use super::*;
 
-/// Waits for the next INVITE of ours; how long it took.
+/// Waits for the next INVITE of ours; returns how long it took.
 fn next_invite(bench: &mut Bench, most: Duration) -> (Duration, String) {
     let start = bench.now;
     while bench.now - start <= most {
@@ -23,7 +23,7 @@ pub(super) fn answered_call(bench: &mut Bench) -> (DialogId, String) {
 }
 
 #[test]
-fn a_re_invite_refused_with_491_is_tried_again_after_a_time_that_depends_on_who_called() {
+fn a_re_invite_refused_with_491_is_retried_later_by_the_caller_than_by_the_callee() {
     let mut waits = std::collections::BTreeSet::new();
     for n in 1..20 {
         let mut bench = Bench::with(EndpointConfig { seed: [n; 32], ..config() });
@@ -48,7 +48,7 @@ fn a_re_invite_refused_with_491_is_tried_again_after_a_time_that_depends_on_who_
 }
 
 #[test]
-fn three_refusals_with_491_are_told() {
+fn three_refusals_with_491_are_reported() {
     let mut bench = Bench::new();
     let (dialog, _) = bench.answered(1);
     let mut ours = bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() }).only().to_owned();
@@ -66,7 +66,7 @@ fn three_refusals_with_491_are_told() {
 }
 
 #[test]
-fn the_peers_offer_gets_through_while_ours_waits_and_outdates_it() {
+fn the_peers_offer_succeeds_while_ours_waits_and_outdates_it() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     let ours = bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() }).only().to_owned();

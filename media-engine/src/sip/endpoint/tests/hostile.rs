@@ -1,9 +1,9 @@
-//! Torture messages and mutated ones: no panic, the right answers, nothing left.
+//! Torture messages and mutated ones: no panic, the right responses, nothing left.
 
 use super::*;
 use crate::sip::fuzz::tests::torture;
 
-/// A fresh endpoint that serves example.com, and the answers to one datagram from a stranger.
+/// A fresh endpoint that serves example.com, and its responses to one datagram from a stranger.
 fn answers(flow: &Flow, bytes: &[u8]) -> (Bench, Vec<u16>) {
     let mut bench = Bench::new();
     bench.endpoint.handle_message(flow, bytes, bench.now);
@@ -11,13 +11,13 @@ fn answers(flow: &Flow, bytes: &[u8]) -> (Bench, Vec<u16>) {
     let statuses = bench
         .sent
         .iter()
-        .map(|(_, text)| Message::parse(text.as_bytes()).unwrap().status().expect("only answers are sent"))
+        .map(|(_, text)| Message::parse(text.as_bytes()).unwrap().status().expect("only responses are sent"))
         .collect();
     (bench, statuses)
 }
 
 #[test]
-fn torture_messages_get_the_answers_they_deserve_and_leave_nothing() {
+fn torture_messages_get_the_expected_responses_and_leave_nothing() {
     for transport in [Transport::Udp, Transport::Ws] {
         let stranger = flow(transport, 1, "203.0.113.66:5060");
         for message in torture() {
@@ -30,7 +30,7 @@ fn torture_messages_get_the_answers_they_deserve_and_leave_nothing() {
                     let right = statuses.iter().any(|status| message.want.contains(status));
                     assert!(right || statuses.is_empty(), "{id}: {statuses:?}, wanted {:?}", message.want);
                 }
-                // Either refused as said, or forgiven and treated like any other request of a stranger.
+                // Either refused as listed, or accepted and treated like any other request of a stranger.
                 "L" => {
                     let right =
                         |status: &u16| message.want.contains(status) || [200, 400, 401, 405, 407].contains(status);
@@ -63,7 +63,7 @@ fn torture_messages_from_a_trunk_leave_nothing_after_their_timers() {
     }
 }
 
-/// xorshift: the same run every time.
+/// xorshift: the same sequence in every run.
 struct Seeded(u64);
 
 impl Seeded {
@@ -92,7 +92,7 @@ impl Seeded {
     }
 }
 
-/// What a peer may say next, given what it has heard: whole conversations, in almost any order.
+/// A message that a peer may send next after those that it has received: whole conversations, in almost any order.
 fn utterance(seeded: &mut Seeded, heard: &[String], step: u32) -> String {
     let Some(last) = heard.get(seeded.below(heard.len() + 1)) else { return reliable_invite(step, "Supported") };
     let Ok(message) = Message::parse(last.as_bytes()) else { return invite(step) };
@@ -120,13 +120,13 @@ fn utterance(seeded: &mut Seeded, heard: &[String], step: u32) -> String {
     }
 }
 
-/// The RAck of a reliable answer that was heard, as a line before Contact.
+/// The RAck of a reliable response that was received, as a line before Contact.
 fn rack(heard: &Message<'_>) -> String {
     let rseq = heard.header(Name::RSeq).unwrap_or("1");
     format!("RAck: {rseq} {} INVITE\r\nContact", heard.cseq().map_or(1, |cseq| cseq.number))
 }
 
-/// A request of the peer in the call that `heard` belongs to. CANCEL, and some ACKs, share the INVITE's branch.
+/// A request of the peer in the call of `heard`. CANCEL, and some ACKs, share the INVITE's branch.
 fn from_peer(heard: &Message<'_>, method: &str, cseq: u32, body: &str) -> String {
     let (from, to) = (heard.header(Name::From).unwrap_or_default(), heard.header(Name::To).unwrap_or_default());
     let (from, to) = if heard.is_request() { (to, from) } else { (from, to) };
@@ -179,7 +179,7 @@ fn order(seeded: &mut Seeded, dialogs: &[DialogId]) -> SipCommand {
 }
 
 #[test]
-fn mutated_conversations_never_panic_tell_each_end_once_and_leave_nothing() {
+fn mutated_conversations_never_panic_report_each_end_once_and_leave_nothing() {
     let mut kinds = std::collections::BTreeMap::new();
     for round in 0..1_500u64 {
         let mut seeded = Seeded(0x5349_5053 + round * 7919);
@@ -226,7 +226,7 @@ fn mutated_conversations_never_panic_tell_each_end_once_and_leave_nothing() {
             bench.command(SipCommand::Bye { dialog, reason: None });
             note(&bench.events, &mut open, &mut ended, round);
         }
-        assert_eq!(open, [], "round {round}: every dialog's end is told");
+        assert_eq!(open, [], "round {round}: the end of every dialog is reported");
         bench.wait(secs(700));
         assert!(bench.endpoint.is_idle(), "round {round} left {:?}", bench.endpoint.sizes());
         assert_eq!(bench.endpoint.sizes().index_entries, 0, "round {round}");

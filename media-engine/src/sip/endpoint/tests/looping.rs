@@ -1,15 +1,15 @@
-//! How far INVITEs go that others have caused, and what comes back; numbers to which a carrier redirects.
+//! Hop limits of INVITEs that result from others, loops, and numbers to which a carrier redirects.
 
 use super::*;
 use crate::sip::dial::DialConfig;
 use crate::sip::{Cause, dial};
 
-/// An INVITE of the trunk with other hops.
+/// An INVITE of the trunk with another Max-Forwards.
 fn with_hops(n: u32, hops: &str) -> String {
     invite(n).replacen("Max-Forwards: 70\r\n", hops, 1)
 }
 
-/// Our INVITE to `user` that the incoming one has caused.
+/// Our INVITE to `user` that results from the incoming one.
 fn caused(bench: &mut Bench, cause: Cause, user: &str) -> String {
     let (_, mut order) = call_trunk();
     if let SipCommand::Invite { target, cause: given, .. } = &mut order {
@@ -19,7 +19,7 @@ fn caused(bench: &mut Bench, cause: Cause, user: &str) -> String {
 }
 
 #[test]
-fn an_invite_goes_one_hop_less_far_than_the_one_that_caused_it() {
+fn an_invite_has_one_hop_less_than_the_one_that_caused_it() {
     for (hops, left) in
         [("Max-Forwards: 70\r\n", 69), ("Max-Forwards: 1\r\n", 0), ("", 69), ("Max-Forwards: 255\r\n", 69)]
     {
@@ -38,13 +38,13 @@ fn an_invite_goes_one_hop_less_far_than_the_one_that_caused_it() {
 }
 
 #[test]
-fn an_invite_that_comes_back_for_the_same_number_is_a_loop_and_one_for_another_is_not() {
+fn an_invite_that_comes_back_is_a_loop_only_for_the_same_number() {
     let mut bench = Bench::new();
     bench.receive(&trunk(), &invite(1));
     let [SipEvent::Incoming { cause, .. }] = &bench.events[..] else { panic!("{:?}", bench.events) };
     let cause = cause.clone();
     let first = caused(&mut bench, cause, "+15550199");
-    // Asked for a longer interval, it is sent again: that one is known too.
+    // Asked for a longer interval, it is sent again: that one is recognised too.
     bench.receive(&trunk(), &respond(&first, 422, "t", "").replacen("Contact", "Min-SE: 3600\r\nContact", 1));
     let again = bench.find("INVITE ").to_owned();
     let own_call = caused(&mut bench, Cause::default(), "+15550100");
@@ -58,7 +58,7 @@ fn an_invite_that_comes_back_for_the_same_number_is_a_loop_and_one_for_another_i
             bench.receive(&trunk(), &back);
             assert!(bench.only().starts_with("SIP/2.0 482"), "{}", bench.only());
             assert!(bench.events.is_empty());
-            // Whatever way the number is written.
+            // The spelling of the number makes no difference.
             let spelled =
                 back.replacen("sip:+15550100@", "sip:%2B1-555.0100@", 1).replace("Call-ID: call", "Call-ID: spelled");
             bench.receive(&trunk(), &spelled);
@@ -72,7 +72,7 @@ fn an_invite_that_comes_back_for_the_same_number_is_a_loop_and_one_for_another_i
 }
 
 #[test]
-fn what_is_dialled_is_told_in_one_form_and_refused_where_it_can_be_read_in_two_ways() {
+fn the_dialled_number_is_reported_in_one_form_and_refused_if_ambiguous() {
     for (n, (user, told)) in [
         ("+15550100", Some("+15550100")),
         ("%2B1-555-01.00", Some("+15550100")),
@@ -109,7 +109,7 @@ fn what_is_dialled_is_told_in_one_form_and_refused_where_it_can_be_read_in_two_w
 }
 
 #[test]
-fn a_carrier_redirects_to_no_number_that_may_not_be_called() {
+fn a_carrier_cannot_redirect_to_a_forbidden_number() {
     let guard = dial::Guard::new(DialConfig { allow: vec!["+1555".into()], ..DialConfig::default() });
     let mut bench = Bench::with(EndpointConfig { guard, ..config() });
     let sent = bench.command(call_trunk().1).only().to_owned();

@@ -1,10 +1,10 @@
-//! Malformed requests: each way to be wrong, in each method, over each transport, gets its one answer and leaves nothing.
+//! Malformed requests: each fault, in each method, over each transport, gets its one response and leaves nothing.
 
 use super::*;
 
 const METHODS: [&str; 6] = ["INVITE", "OPTIONS", "REGISTER", "BYE", "UPDATE", "MESSAGE"];
 
-/// A request that is right in every part.
+/// A request without any fault.
 fn right(method: &str, transport: Transport) -> String {
     format!(
         "{method} sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/{transport} 203.0.113.20:5060;branch=z9hG4bKm1;rport\r\n\
@@ -13,7 +13,7 @@ fn right(method: &str, transport: Transport) -> String {
     )
 }
 
-/// What is replaced by what, and the status of the answer; `None`: no answer can reach anybody.
+/// A text, its faulty replacement, and the status of the response; `None`: no response can reach the sender.
 const WRONGS: [(&str, &str, Option<u16>); 45] = [
     ("From: \"A\" <sip:alice@example.com>;tag=far\r\n", "", Some(400)),
     ("To: <sip:bob@example.com>\r\n", "", Some(400)),
@@ -63,7 +63,7 @@ const WRONGS: [(&str, &str, Option<u16>); 45] = [
 ];
 
 #[test]
-fn each_wrong_in_each_method_over_each_transport_is_answered_once_and_leaves_nothing() {
+fn each_fault_in_each_method_and_transport_is_answered_once_and_leaves_nothing() {
     for (id, transport) in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws].into_iter().enumerate() {
         for method in METHODS {
             for (n, (right_part, wrong_part, status)) in WRONGS.into_iter().enumerate() {
@@ -82,7 +82,7 @@ fn each_wrong_in_each_method_over_each_transport_is_answered_once_and_leaves_not
 }
 
 #[test]
-fn the_same_requests_without_a_wrong_are_understood() {
+fn the_same_requests_without_a_fault_are_understood() {
     for (method, status) in
         [("INVITE", 407), ("OPTIONS", 200), ("REGISTER", 401), ("BYE", 481), ("UPDATE", 481), ("MESSAGE", 407)]
     {

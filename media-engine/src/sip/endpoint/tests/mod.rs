@@ -1,6 +1,10 @@
 //! The endpoint against hand-written peers, under virtual time.
+//!
+//! A [`Bench`] holds an endpoint and its clock. A test delivers messages and commands to it, lets time pass with `wait`, and
+//! checks the messages and events of the last step. `assert_rests` lets all timers end and checks that nothing is left.
+//!
+//! Addresses: the trunk is 198.51.100.7 over UDP; browsers connect by WebSocket.
 
-mod again;
 mod calls;
 mod conformance;
 mod connecting;
@@ -15,6 +19,7 @@ mod refusals;
 mod registering;
 mod registration;
 mod reliable;
+mod retries;
 mod sessions;
 mod trunking;
 
@@ -41,12 +46,12 @@ pub(super) fn flow(transport: Transport, id: u64, peer: &str) -> Flow {
     Flow { id: FlowId(id), transport, local: "192.0.2.1:5060".parse().unwrap(), peer: peer.parse().unwrap() }
 }
 
-/// The trunk's flow.
+/// The flow of the trunk.
 pub(super) fn trunk() -> Flow {
     flow(Transport::Udp, 1, "198.51.100.7:5060")
 }
 
-/// A browser's flow.
+/// The flow of a browser.
 pub(super) fn browser(id: u64) -> Flow {
     flow(Transport::Ws, id, "203.0.113.20:40000")
 }
@@ -63,15 +68,15 @@ pub(super) fn config() -> EndpointConfig {
     }
 }
 
-/// An endpoint, its clock, and what it did last.
+/// An endpoint, its clock, and its last outputs.
 pub(super) struct Bench {
     pub(super) endpoint: Endpoint,
     pub(super) now: Instant,
     pub(super) sent: Vec<(Flow, String)>,
     pub(super) events: Vec<SipEvent>,
-    /// Connections asked for since the start.
+    /// Connections requested since the start.
     pub(super) connects: Vec<(Flow, String)>,
-    /// Connections given up since the start.
+    /// Connections closed by the endpoint since the start.
     pub(super) closed: Vec<FlowId>,
 }
 
@@ -107,7 +112,7 @@ impl Bench {
         }
     }
 
-    /// Forgets what was done before, and delivers a message.
+    /// Clears earlier outputs and delivers a message.
     pub(super) fn receive(&mut self, flow: &Flow, text: &str) -> &mut Bench {
         self.sent.clear();
         self.events.clear();
@@ -148,24 +153,24 @@ impl Bench {
         self
     }
 
-    /// First lines of what was sent.
+    /// Returns the first lines of the sent messages.
     pub(super) fn lines(&self) -> Vec<&str> {
         self.sent.iter().map(|(_, text)| text.lines().next().unwrap()).collect()
     }
 
-    /// The only message sent.
+    /// Returns the only message sent.
     pub(super) fn only(&self) -> &str {
         assert_eq!(self.sent.len(), 1, "{:?}", self.lines());
         &self.sent[0].1
     }
 
-    /// The message whose first line starts like this.
+    /// Returns the message whose first line starts like this.
     pub(super) fn find(&self, start: &str) -> &str {
         let found = self.sent.iter().find(|(_, text)| text.starts_with(start));
         &found.unwrap_or_else(|| panic!("no {start} in {:?}", self.lines())).1
     }
 
-    /// Lets all timers end; then nothing may be left.
+    /// Lets all timers end; nothing may be left then.
     pub(super) fn assert_rests(&mut self) {
         self.wait(secs(400));
         self.collect();
@@ -175,7 +180,7 @@ impl Bench {
         assert!(self.endpoint.is_idle());
     }
 
-    /// An incoming call from the trunk, up to its event.
+    /// Starts an incoming call from the trunk, up to its event.
     pub(super) fn incoming(&mut self, n: u32) -> DialogId {
         self.receive(&trunk(), &invite(n));
         match &self.events[..] {
@@ -184,7 +189,7 @@ impl Bench {
         }
     }
 
-    /// An answered incoming call; returns our To tag too.
+    /// Starts an answered incoming call; also returns our To tag.
     pub(super) fn answered(&mut self, n: u32) -> (DialogId, String) {
         let dialog = self.incoming(n);
         self.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
@@ -204,7 +209,7 @@ impl Bench {
         assert!(self.only().starts_with("SIP/2.0 200"), "{}", self.only());
     }
 
-    /// Registers a contact over UDP beside the one that [`register`](Bench::register) has made.
+    /// Registers a contact over UDP in addition to the one registered by [`register`](Bench::register).
     pub(super) fn register_further(&mut self, flow: &Flow, contact: &str) {
         let over_udp = |request: String| request.replace("WS u8k2.invalid", "UDP 10.0.0.9;rport");
         let challenge = self.receive(flow, &over_udp(register(3, contact, ""))).only().to_owned();
@@ -228,7 +233,7 @@ pub(super) fn invite(n: u32) -> String {
 
 /// A request of the trunk within a call.
 pub(super) fn in_dialog(n: u32, method: &str, cseq: u32, to_tag: &str, body: &str) -> String {
-    // The ACK for a 2xx is a transaction of its own; all else is told apart by its number.
+    // The ACK for a 2xx is a transaction of its own; other requests are distinguished by their number.
     let own = if method == "ACK" { "a" } else { "" };
     let head = format!(
         "{method} sip:+15550100@192.0.2.1:5060 SIP/2.0\r\n\
@@ -244,24 +249,24 @@ pub(super) fn with_body(head: &str, body: &str) -> String {
     format!("{head}{kind}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// An INVITE of a caller that knows (`Supported`) or wants (`Require`) reliable provisional answers.
+/// An INVITE of a caller that supports (`Supported`) or requires (`Require`) reliable provisional responses.
 pub(super) fn reliable_invite(n: u32, demand: &str) -> String {
     invite(n).replacen("Max-Forwards", &format!("{demand}: 100rel\r\nMax-Forwards"), 1)
 }
 
-/// The PRACK of a reliable provisional answer to call `n`.
+/// The PRACK of a reliable provisional response to call `n`.
 pub(super) fn prack(n: u32, cseq: u32, answer: &str, body: &str) -> String {
     let (rseq, tag) = (header(answer, Name::RSeq).unwrap(), tag_of(answer));
     in_dialog(n, "PRACK", cseq, &tag, body).replacen("Contact", &format!("RAck: {rseq} 1 INVITE\r\nContact"), 1)
 }
 
-/// A reliable provisional answer to a request of ours.
+/// A reliable provisional response to a request of ours.
 pub(super) fn reliably(request: &str, status: u16, tag: &str, rseq: u32, body: &str) -> String {
     let rseq = format!("Require: 100rel\r\nRSeq: {rseq}\r\nContent-Length");
     respond(request, status, tag, body).replacen("Content-Length", &rseq, 1)
 }
 
-/// An order to call the trunk.
+/// A command to call the trunk.
 pub(super) fn call_trunk() -> (DialogId, SipCommand) {
     let target = Target::Trunk { name: "carrier".into(), user: "+15550142".into() };
     let (dialog, from_user, sdp) = (DialogId::outgoing(), "+15550100".into(), OFFER.into());
@@ -296,7 +301,7 @@ pub(super) fn from_callee(invite: &str, method: &str, cseq: u32, tag: &str, body
     with_body(&head, body)
 }
 
-/// An answer to a request of ours.
+/// A response to a request of ours.
 pub(super) fn respond(request: &str, status: u16, tag: &str, body: &str) -> String {
     let request = Message::parse(request.as_bytes()).unwrap();
     let tag = (status > 100).then_some(tag);

@@ -1,20 +1,22 @@
-//! Every ordered pair of things that may happen to a dialog at the same time, at every stage of a call.
+//! Every ordered pair of events that may happen to a dialog at the same time, at every stage of a call.
 //!
-//! Whatever happens, the end of the dialog is told exactly once, no event names it afterwards, and nothing is left when
+//! In every case the end of the dialog is reported exactly once, no event names it afterwards, and nothing is left when
 //! the timers have ended. Seeds decide which messages of the peer get lost and how much time lies between the two.
+//!
+//! Not here: conversations of more than two mutated messages (`hostile`).
 
 use super::super::legs::LegState;
 use super::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Happening {
-    /// A request of the peer in the dialog, without and with a session description.
+    /// A request of the peer in the dialog, without or with a session description.
     Peer(&'static str, bool),
-    /// CANCEL of its INVITE.
+    /// The CANCEL of the peer's INVITE.
     PeerCancels,
-    /// The PRACK of our last reliable answer.
+    /// The PRACK of our last reliable response.
     PeerPracks,
-    /// An answer to our last request but ACK, with a session description, reliable or not.
+    /// A response to our last request except ACK, with a session description, reliable or not.
     Answer(u16, bool),
     Engine(Order),
     FlowCloses,
@@ -79,7 +81,7 @@ const HAPPENINGS: [Happening; 38] = [
     Waits(40),
 ];
 
-/// How a call came to where the pair happens.
+/// How a call reaches the stage at which the pair happens.
 const STAGES: [(bool, &[Happening]); 15] = [
     (false, &[]),
     (false, &[Engine(Order::Progress(false))]),
@@ -103,12 +105,12 @@ struct Call {
     outgoing: bool,
     by: Flow,
     dialog: DialogId,
-    /// Our INVITE.
+    /// The INVITE that we sent.
     invite: String,
     tag: String,
     cseq: u32,
     rseq: u32,
-    /// Our last request that wants an answer, and our last reliable answer.
+    /// Our last request that wants a response, and our last reliable response.
     request: Option<String>,
     reliable: Option<String>,
     told: Vec<SipEvent>,
@@ -154,14 +156,14 @@ impl Call {
     fn call_in(&mut self) {
         self.bench.receive(&self.by, &reliable_invite(1, "Supported"));
         assert!(matches!(&self.bench.events[..], [SipEvent::Incoming { dialog, .. }] if *dialog == self.dialog));
-        // The peer learns it with our first answer beyond 100.
+        // The peer learns the tag from our first response other than 100.
         self.tag = match self.bench.endpoint.legs.get(&self.dialog).map(|leg| &leg.state) {
             Some(LegState::Ringing(ringing)) => ringing.dialog.local_tag.to_string(),
             _ => panic!("it rings"),
         };
     }
 
-    /// One thing happens; `lost`: if it is a message of the peer, it does not arrive.
+    /// Lets one event happen; if it is a message of the peer and `lost` is set, it does not arrive.
     fn happens(&mut self, happening: Happening, lost: bool) {
         self.bench.sent.clear();
         self.bench.events.clear();
@@ -251,7 +253,7 @@ impl Call {
         self.told.extend(self.bench.events.iter().filter(|event| event.dialog() == Some(self.dialog)).cloned());
     }
 
-    /// The call ends if it has not yet; then what it told and left is checked.
+    /// Ends the call if it has not ended yet, then checks its events and what is left.
     fn ends(mut self) {
         let is_end = |event: &SipEvent| matches!(event, SipEvent::Ended { .. } | SipEvent::Failed { .. });
         if !self.told.iter().any(is_end) {
@@ -267,7 +269,7 @@ impl Call {
     }
 }
 
-/// Runs one pair; the seed's bits are what gets lost and what time passes.
+/// Runs one pair; the seed's bits decide which messages are lost and how much time passes.
 fn run(stage: usize, browser_call: bool, pair: [Happening; 2], seed: u32) {
     let (outgoing, before) = STAGES[stage];
     let mut call = Call::start(outgoing, browser_call);
@@ -279,7 +281,7 @@ fn run(stage: usize, browser_call: bool, pair: [Happening; 2], seed: u32) {
         call.happens(Waits(1), false);
     }
     call.happens(pair[1], seed & 4 == 4);
-    // What was late comes after all, as a copy or out of order.
+    // A late message arrives after all, as a copy or out of order.
     if seed & 8 == 8 {
         call.happens(pair[0], false);
     }
@@ -287,7 +289,7 @@ fn run(stage: usize, browser_call: bool, pair: [Happening; 2], seed: u32) {
 }
 
 #[test]
-fn every_pair_of_happenings_at_every_stage_ends_once_and_leaves_nothing() {
+fn every_pair_of_events_at_every_stage_ends_once_and_leaves_nothing() {
     let mut seed = 0x2545_f491_u32;
     let mut next = || {
         seed ^= seed << 13;
@@ -299,7 +301,7 @@ fn every_pair_of_happenings_at_every_stage_ends_once_and_leaves_nothing() {
         for first in HAPPENINGS {
             for second in HAPPENINGS {
                 let browser_call = *outgoing && next() % 4 == 0;
-                // The first time undisturbed.
+                // The first run is undisturbed.
                 for seed in [0, next() >> 8] {
                     let case = || run(stage, browser_call, [first, second], seed);
                     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(case));

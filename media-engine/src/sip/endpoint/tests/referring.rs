@@ -13,7 +13,7 @@ fn notify(cseq: u32, tag: &str, event: &str, state: &str, line: &str) -> String 
 }
 
 #[test]
-fn a_peers_transfer_is_accepted_and_told_how_it_goes() {
+fn a_peers_transfer_is_accepted_and_its_progress_is_reported() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     let to = "\"Bob\" <sip:bob@example.com;user=phone?X-A=b&Replaces=call9%40host%3Bto-tag%3Dt1%3Bfrom-tag%3Df1>";
@@ -45,16 +45,16 @@ fn a_peers_transfer_is_accepted_and_told_how_it_goes() {
     let last = bench.command(progress(486, Some("Gone\r\nFishing"))).only().to_owned();
     assert!(last.ends_with("SIP/2.0 486 GoneFishing\r\n"));
     assert_eq!(header(&last, Name::SubscriptionState).as_deref(), Some("terminated;reason=noresource"));
-    assert!(bench.command(progress(200, None)).sent.is_empty(), "that was the last word");
+    assert!(bench.command(progress(200, None)).sent.is_empty(), "the final status was already sent");
     bench.receive(&trunk(), &refer(4, &tag, "<sip:carol@example.com>", ""));
     assert_eq!(bench.lines()[0], "SIP/2.0 202 Accepted");
-    assert!(bench.command(progress(200, None)).sent.is_empty(), "that was another one");
+    assert!(bench.command(progress(200, None)).sent.is_empty(), "that REFER has already ended");
     bench.command(SipCommand::Bye { dialog, reason: None });
     bench.assert_rests();
 }
 
 #[test]
-fn a_transfer_without_subscription_is_not_told_about() {
+fn a_transfer_without_subscription_sends_no_notify() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     let extra = "Refer-Sub: false\r\nRequire: norefersub\r\n";
@@ -64,7 +64,7 @@ fn a_transfer_without_subscription_is_not_told_about() {
     let over = SipCommand::ReferProgress { dialog, refer: ReferId(2), status: 200, reason: None };
     assert!(bench.command(over).sent.is_empty());
     bench.receive(&trunk(), &refer(3, &tag, "<sip:bob@example.com>", extra));
-    assert_eq!((bench.lines(), bench.events.len()), (vec!["SIP/2.0 202 Accepted"], 1), "the first one is over");
+    assert_eq!((bench.lines(), bench.events.len()), (vec!["SIP/2.0 202 Accepted"], 1), "the first one has ended");
     bench.command(SipCommand::Bye { dialog, reason: None });
     bench.assert_rests();
 }
@@ -98,7 +98,7 @@ fn transfers_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn a_peer_that_knows_no_subscription_is_told_no_more() {
+fn a_peer_without_the_subscription_gets_no_further_notify() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     bench.receive(&trunk(), &refer(2, &tag, "<sip:bob@example.com>", ""));
@@ -111,7 +111,7 @@ fn a_peer_that_knows_no_subscription_is_told_no_more() {
 }
 
 #[test]
-fn our_transfer_is_told_by_its_last_notify() {
+fn our_transfer_is_reported_by_its_last_notify() {
     for (state, line, status) in [
         ("terminated;reason=noresource", "SIP/2.0 200 OK", 200),
         ("terminated;reason=noresource", "SIP/2.0 486 Busy Here", 486),
@@ -144,7 +144,7 @@ fn our_transfer_is_told_by_its_last_notify() {
 }
 
 #[test]
-fn a_refused_transfer_of_ours_is_told() {
+fn a_refused_transfer_of_ours_is_reported() {
     for status in [405, 603, 0] {
         let mut bench = Bench::new();
         let (dialog, _) = bench.answered(1);
@@ -171,13 +171,13 @@ fn a_refused_transfer_of_ours_is_told() {
     bench.assert_rests();
 }
 
-/// An INVITE that wants the place of call 1.
+/// An INVITE that asks to take over call 1.
 fn replacing(n: u32, value: &str) -> String {
     invite(n).replacen("Max-Forwards", &format!("Require: replaces\r\nReplaces: {value}\r\nMax-Forwards"), 1)
 }
 
 #[test]
-fn a_call_that_names_an_answered_one_is_told_with_it() {
+fn a_call_that_replaces_an_answered_one_is_reported_with_that_dialog() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     bench.receive(&trunk(), &replacing(2, &format!("call1;to-tag={tag};from-tag=far1")));
@@ -188,7 +188,7 @@ fn a_call_that_names_an_answered_one_is_told_with_it() {
 }
 
 #[test]
-fn a_call_that_names_none_that_can_be_replaced_is_refused_without_the_engine() {
+fn a_replaces_that_names_no_answered_call_is_refused_without_the_engine() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     bench.receive(&trunk(), &invite(3));
@@ -233,7 +233,7 @@ fn a_transfer_to_a_call_of_this_endpoint_names_its_dialog() {
 }
 
 #[test]
-fn a_transfer_that_the_peer_never_tells_about_ends_by_itself() {
+fn a_transfer_without_progress_reports_ends_by_itself() {
     let over = |bench: &mut Bench, dialog, after: u64| {
         assert!(bench.wait(secs(after - 1)).events.is_empty(), "{:?}", bench.events);
         bench.wait(secs(2));
@@ -245,7 +245,7 @@ fn a_transfer_that_the_peer_never_tells_about_ends_by_itself() {
     let sent = bench.command(order()).only().to_owned();
     bench.receive(&trunk(), &respond(&sent, 202, "", ""));
     over(&mut bench, dialog, 32);
-    // News that promise more, believed for ten minutes at most.
+    // Reports that announce more, believed for ten minutes at most.
     let promises = [("active;expires=60", 60), ("active", 180), ("pending;expires=4294967295", 600)];
     for (n, (promise, seconds)) in (2..).zip(promises) {
         let sent = bench.command(order()).only().to_owned();
@@ -257,14 +257,14 @@ fn a_transfer_that_the_peer_never_tells_about_ends_by_itself() {
     bench.command(order());
     bench.receive(&trunk(), &notify(9, &tag, "refer", "terminated;reason=noresource", "SIP/2.0 200 OK"));
     assert_eq!(bench.events, [SipEvent::ReferResult { dialog, status: 200 }]);
-    assert!(bench.wait(secs(700)).events.is_empty(), "it is over once");
+    assert!(bench.wait(secs(700)).events.is_empty(), "the end is reported once");
     bench.command(order());
     bench.command(SipCommand::Bye { dialog, reason: None });
     bench.assert_rests();
 }
 
 #[test]
-fn a_transfer_that_ends_while_there_is_no_room_makes_way_for_the_next() {
+fn a_transfer_that_ends_without_room_for_notify_allows_the_next() {
     let mut config = config();
     config.limits.transactions = 8;
     let mut bench = Bench::with(config);
@@ -278,7 +278,7 @@ fn a_transfer_that_ends_while_there_is_no_room_makes_way_for_the_next() {
         n += 1;
     }
     let over = SipCommand::ReferProgress { dialog, refer: ReferId(2), status: 200, reason: None };
-    assert!(bench.command(over).sent.is_empty(), "there is no room to tell it");
+    assert!(bench.command(over).sent.is_empty(), "there is no room for the NOTIFY");
     bench.wait(secs(400));
     bench.receive(&trunk(), &refer(3, &tag, "<sip:carol@example.com>", ""));
     assert_eq!(bench.lines()[0], "SIP/2.0 202 Accepted");

@@ -7,7 +7,7 @@ fn stranger() -> Flow {
 }
 
 #[test]
-fn options_are_answered_to_anybody_with_what_we_can_do() {
+fn options_from_anyone_are_answered_with_our_abilities() {
     let mut bench = Bench::new();
     let options = invite(1).replace("INVITE", "OPTIONS").replace("Max-Forwards: 70", "Max-Forwards: 0");
     bench.receive(&stranger(), &options);
@@ -66,7 +66,7 @@ fn a_call_whose_address_holds_control_characters_or_is_too_long_is_refused() {
 }
 
 #[test]
-fn requests_that_are_not_served_are_refused_each_in_its_way() {
+fn requests_that_are_not_served_are_refused_with_the_right_status() {
     for (from, to, status) in [
         ("INVITE", "SUBSCRIBE", 405),
         ("INVITE", "PRACK", 481),
@@ -101,7 +101,7 @@ fn extensions_that_are_served_may_be_required() {
 }
 
 #[test]
-fn the_same_call_by_another_way_is_merged() {
+fn the_same_call_by_another_route_is_merged() {
     let mut bench = Bench::new();
     bench.incoming(1);
     bench.receive(&trunk(), &invite(1).replace("branch=z9hG4bKi1", "branch=z9hG4bKother"));
@@ -115,7 +115,7 @@ fn answers_go_where_the_via_asks() {
     bench.receive(&odd, &invite(1));
     assert_eq!(bench.sent[0].0.peer, odd.peer, "rport: to the source");
     bench.receive(&odd, &invite(2).replace(";rport", "").replace("7:5060;branch", "7:5099;branch"));
-    assert_eq!(bench.sent[0].0.peer, "198.51.100.7:5099".parse().unwrap(), "else to the port in the Via");
+    assert_eq!(bench.sent[0].0.peer, "198.51.100.7:5099".parse().unwrap(), "otherwise to the port in the Via");
     bench.receive(&odd, &invite(3).replace(";rport", "").replace("7:5060;branch", "7;branch"));
     assert_eq!(bench.sent[0].0.peer, "198.51.100.7:5060".parse().unwrap());
 }
@@ -163,7 +163,7 @@ fn requests_out_of_order_or_of_other_tags_are_refused() {
 }
 
 #[test]
-fn what_is_full_says_503_and_counts() {
+fn a_full_table_answers_503_and_counts_it() {
     let limits = Limits { dialogs: 2, transactions: 1_000, ..Limits::default() };
     let mut bench = Bench::with(EndpointConfig { limits, ..config() });
     bench.incoming(1);
@@ -200,7 +200,7 @@ fn what_is_full_says_503_and_counts() {
 }
 
 #[test]
-fn one_address_fills_its_own_share_of_transactions_and_nobody_else_s() {
+fn one_address_fills_only_its_own_share_of_transactions() {
     let limits = Limits { transactions_per_address: 2, ..Limits::default() };
     let mut bench = Bench::with(EndpointConfig { limits, ..config() });
     let valid_for = secs(86_400);

@@ -1,4 +1,4 @@
-//! Registrations of our own at a trunk.
+//! Our own registrations at a trunk.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn a_stale_nonce_is_answered_with_the_new_one() {
 }
 
 #[test]
-fn a_registration_that_found_nobody_is_tried_at_once_when_its_name_leads_elsewhere() {
+fn an_unanswered_registration_is_retried_when_its_name_resolves_anew() {
     let mut bench = Bench::new();
     bench.command(order());
     bench.wait(secs(33));
@@ -68,20 +68,20 @@ fn a_registration_that_found_nobody_is_tried_at_once_when_its_name_leads_elsewhe
 }
 
 #[test]
-fn a_registration_that_is_granted_after_we_began_to_leave_is_taken_back() {
+fn a_registration_that_is_granted_while_draining_is_removed_again() {
     let mut bench = Bench::new();
     let first = bench.command(order()).only().to_owned();
-    assert!(bench.command(SipCommand::Drain).sent.is_empty(), "nothing is granted yet");
+    assert!(bench.command(SipCommand::Drain).sent.is_empty(), "no registration is granted yet");
     let back = bench.receive(&trunk(), &grant(&first, 600)).only().to_owned();
     assert_eq!(header(&back, Name::Expires).as_deref(), Some("0"));
     bench.receive(&trunk(), &grant(&back, 600));
-    assert!(bench.sent.is_empty(), "once");
+    assert!(bench.sent.is_empty(), "it is sent only once");
     assert!(matches!(&bench.events[..], [SipEvent::RegistrationState { ok: false, status: 200, .. }]));
     bench.assert_rests();
 }
 
 #[test]
-fn a_registration_that_nobody_answers_is_told() {
+fn an_unanswered_registration_is_reported() {
     let mut bench = Bench::new();
     bench.command(order());
     bench.wait(secs(33));

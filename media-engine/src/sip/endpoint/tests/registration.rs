@@ -1,4 +1,9 @@
 //! REGISTER as browsers and phones send it, and calls of users.
+//!
+//! Covers digest authentication with MD5 and SHA-256, expiry and removal of contacts, several passwords of one user,
+//! silenced scanners, Path headers, and INVITEs that users send with their password.
+//!
+//! Not here: our own registrations at trunks (`registering`), the table of contacts itself (`registrar`).
 
 use super::*;
 
@@ -61,7 +66,7 @@ fn sha_256_registers_too() {
 }
 
 #[test]
-fn browsers_are_asked_by_md5_alone() {
+fn browsers_are_challenged_with_md5_only() {
     let mut bench = Bench::new();
     with_password(&mut bench, "secret", 600);
     let challenge = bench.receive(&browser(7), &register(1, CONTACT, "")).only().to_owned();
@@ -72,7 +77,7 @@ fn browsers_are_asked_by_md5_alone() {
     assert_eq!(algorithms, [digest::Algorithm::Md5], "JsSIP reads the last challenge and knows MD5 only");
 }
 
-/// Registers with everything right but what `change` makes of it; returns the answer.
+/// Registers with a request that is correct except for `change`; returns the response.
 fn attempt(bench: &mut Bench, user: &str, password: &str, cseq: u32, change: impl Fn(String) -> String) -> String {
     let by = browser(7);
     let challenge = bench.receive(&by, &change(register(cseq, CONTACT, ""))).only().to_owned();
@@ -84,7 +89,7 @@ fn attempt(bench: &mut Bench, user: &str, password: &str, cseq: u32, change: imp
 }
 
 #[test]
-fn wrong_passwords_unknown_users_and_others_addresses_are_refused() {
+fn wrong_passwords_unknown_users_and_foreign_addresses_are_refused() {
     let mut bench = Bench::new();
     with_password(&mut bench, "secret", 86_400);
     let (user, password) = ("bob".into(), "bobs".into());
@@ -98,7 +103,7 @@ fn wrong_passwords_unknown_users_and_others_addresses_are_refused() {
     bench.assert_rests();
 }
 
-/// REGISTERs over UDP from `peer` with this password; how many were answered.
+/// Sends REGISTERs over UDP from `peer` with this password; returns how many got a response.
 fn guesses(bench: &mut Bench, peer: &str, password: &str, count: usize) -> usize {
     let by = flow(Transport::Udp, 1, peer);
     let udp = |text: String| text.replace("SIP/2.0/WS u8k2.invalid", &format!("SIP/2.0/UDP {peer};rport"));
@@ -115,7 +120,7 @@ fn guesses(bench: &mut Bench, peer: &str, password: &str, count: usize) -> usize
 }
 
 #[test]
-fn who_guesses_passwords_is_not_heard_for_five_minutes_and_nobody_else_suffers() {
+fn a_password_guesser_is_ignored_for_five_minutes_without_harm_to_others() {
     let mut bench = Bench::new();
     with_password(&mut bench, "secret", 86_400);
     let scanner = flow(Transport::Udp, 1, "203.0.113.66:5060");
@@ -127,11 +132,11 @@ fn who_guesses_passwords_is_not_heard_for_five_minutes_and_nobody_else_suffers()
     assert_eq!(guesses(&mut bench, "203.0.113.67:5060", "secret", 1), 1, "another address");
     bench.wait(secs(300));
     assert_eq!(guesses(&mut bench, "203.0.113.66:5060", "secret", 1), 1);
-    assert_eq!(guesses(&mut bench, "203.0.113.66:5060", "wrong", 30), 30, "it has proven itself within the hour");
+    assert_eq!(guesses(&mut bench, "203.0.113.66:5060", "wrong", 30), 30, "it has authenticated within the hour");
 }
 
 #[test]
-fn a_guess_every_ten_seconds_and_a_trunks_wrong_password_silence_nobody() {
+fn rare_guesses_and_a_trunks_wrong_password_silence_nobody() {
     let mut bench = Bench::new();
     with_password(&mut bench, "secret", 86_400);
     for _ in 0..30 {
@@ -142,7 +147,7 @@ fn a_guess_every_ten_seconds_and_a_trunks_wrong_password_silence_nobody() {
 }
 
 #[test]
-fn the_engine_hears_of_a_scanner_once() {
+fn a_scanner_is_reported_to_the_engine_once() {
     let mut bench = Bench::new();
     with_password(&mut bench, "secret", 86_400);
     guesses(&mut bench, "203.0.113.66:5060", "wrong", 9);
@@ -155,7 +160,7 @@ fn the_engine_hears_of_a_scanner_once() {
 }
 
 #[test]
-fn every_request_of_a_stranger_is_challenged_also_what_is_not_served() {
+fn every_request_of_a_stranger_is_challenged_even_if_it_is_not_served() {
     for method in ["MESSAGE", "SUBSCRIBE", "PUBLISH", "NOTIFY", "REFER", "INVITE"] {
         let mut bench = Bench::new();
         let stranger = flow(Transport::Udp, 1, "203.0.113.66:5060");
@@ -222,7 +227,7 @@ fn contacts_are_removed_one_by_one_and_all_at_once() {
 }
 
 #[test]
-fn who_is_ended_is_refused_at_once_and_calls_that_run_go_on() {
+fn an_ended_user_is_refused_at_once_and_its_calls_continue() {
     let mut bench = Bench::new();
     with_password(&mut bench, "secret", 600);
     assert!(attempt(&mut bench, "alice", "secret", 1, |text| text).starts_with("SIP/2.0 200"));
@@ -234,7 +239,7 @@ fn who_is_ended_is_refused_at_once_and_calls_that_run_go_on() {
     let dialog = *dialog;
     bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
     bench.command(SipCommand::CredentialEnd { user: "alice".into() });
-    assert_eq!(bench.events, [SipEvent::Registered { user: "alice".into(), contacts: 0 }], "the call is not told");
+    assert_eq!(bench.events, [SipEvent::Registered { user: "alice".into(), contacts: 0 }], "the call sends no event");
     assert!(attempt(&mut bench, "alice", "secret", 3, |text| text).starts_with("SIP/2.0 403"));
     let line = format!("Proxy-Authorization: {}\r\n", authorize(&challenge, "INVITE", "alice", "secret", 2));
     let another = user_invite(9, &line).replace("Call-ID: useful", "Call-ID: another");
@@ -317,7 +322,7 @@ fn a_user_calls_with_digest_and_only_in_its_own_name() {
     bench.command(SipCommand::Bye { dialog, reason: None });
     assert!(bench.sent.is_empty(), "not before the ACK");
     bench.close(&by);
-    assert!(bench.events.is_empty(), "its end was told");
+    assert!(bench.events.is_empty(), "its end was reported before");
     bench.assert_rests();
 
     let challenge = bench.receive(&by, &user_invite(3, "")).only().to_owned();

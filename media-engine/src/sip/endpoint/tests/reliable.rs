@@ -1,4 +1,4 @@
-//! Reliable provisional answers of ours (RFC 3262), and UPDATE before our answer.
+//! Reliable provisional responses of ours (RFC 3262), and UPDATE before our answer.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn early_media(bench: &mut Bench) -> (DialogId, String) {
 }
 
 #[test]
-fn a_caller_that_knows_100rel_gets_descriptions_reliably_and_the_rest_plainly() {
+fn a_caller_that_supports_100rel_gets_only_descriptions_reliably() {
     let mut bench = Bench::new();
     let dialog = ring(&mut bench, "Supported");
     bench.command(SipCommand::Progress { dialog, status: 180, sdp: None });
@@ -30,7 +30,7 @@ fn a_caller_that_knows_100rel_gets_descriptions_reliably_and_the_rest_plainly() 
     bench.receive(&trunk(), &prack(1, 2, &early, ""));
     assert_eq!(bench.lines(), ["SIP/2.0 200 OK"], "a copy gets the same answer");
     bench.receive(&trunk(), &prack(1, 3, &early, ""));
-    assert!(bench.only().starts_with("SIP/2.0 481"), "nothing waits any more");
+    assert!(bench.only().starts_with("SIP/2.0 481"), "no response waits any more");
     bench.wait(secs(5));
     assert!(bench.sent.is_empty(), "the 183 is not repeated");
     bench.command(SipCommand::Progress { dialog, status: 183, sdp: Some(OFFER.into()) });
@@ -59,7 +59,7 @@ fn a_reliable_answer_is_repeated_at_doubling_intervals_until_504() {
     assert_eq!(gaps, [500, 1_000, 2_000, 4_000, 8_000, 16_000]);
     bench.wait(Duration::from_millis(600));
     assert_eq!(bench.lines(), ["SIP/2.0 504 Server Time-out"]);
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: Some("no PRACK came") }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: Some("no PRACK was received") }]);
     bench.assert_rests();
 }
 
@@ -70,7 +70,7 @@ fn an_answer_waits_for_the_prack_of_the_description() {
     bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
     assert!(bench.sent.is_empty());
     bench.command(SipCommand::Progress { dialog, status: 180, sdp: None });
-    assert!(bench.sent.is_empty(), "it is as good as answered");
+    assert!(bench.sent.is_empty(), "the call counts as answered");
     bench.receive(&trunk(), &prack(1, 2, &early, ""));
     assert_eq!(bench.lines(), ["SIP/2.0 200 OK", "SIP/2.0 200 OK"]);
     assert_eq!(header(&bench.sent[1].1, Name::CSeq).as_deref(), Some("1 INVITE"));
@@ -81,14 +81,14 @@ fn an_answer_waits_for_the_prack_of_the_description() {
 }
 
 #[test]
-fn a_caller_that_requires_100rel_gets_one_answer_after_the_other() {
+fn a_caller_that_requires_100rel_gets_one_response_at_a_time() {
     let mut bench = Bench::new();
     let dialog = ring(&mut bench, "Require");
     bench.command(SipCommand::Progress { dialog, status: 180, sdp: None });
     let first = bench.only().to_owned();
     bench.command(SipCommand::Progress { dialog, status: 181, sdp: None });
     bench.command(SipCommand::Progress { dialog, status: 183, sdp: Some(ANSWER.into()) });
-    assert!(bench.sent.is_empty(), "one at a time");
+    assert!(bench.sent.is_empty(), "one response at a time");
     bench.receive(&trunk(), &prack(1, 2, &first, ""));
     let second = bench.find("SIP/2.0 181").to_owned();
     let rseq = |text: &str| header(text, Name::RSeq).unwrap().parse::<u32>().unwrap();
@@ -128,7 +128,7 @@ fn progress_behind_a_missing_prack_is_bounded_and_counted() {
     for _ in 0..12 {
         bench.command(SipCommand::Progress { dialog, status: 180, sdp: None });
     }
-    assert_eq!(bench.endpoint.sizes().overflows, 3, "one is out, eight wait");
+    assert_eq!(bench.endpoint.sizes().overflows, 3, "one is sent, eight wait");
     bench.command(SipCommand::Bye { dialog, reason: None });
     bench.assert_rests();
 }
@@ -151,7 +151,7 @@ fn a_prack_brings_the_answer_to_our_early_offer() {
     bench.command(SipCommand::Accept { dialog, sdp: OFFER.into() });
     assert!(!bench.only().contains("m=audio"), "no second offer");
     bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag_of(&early), ""));
-    assert!(bench.sent.is_empty(), "no answer is missed");
+    assert!(bench.sent.is_empty(), "no answer is missing");
     bench.command(SipCommand::Bye { dialog, reason: None });
     bench.assert_rests();
 }
@@ -168,7 +168,7 @@ fn an_offer_of_ours_is_never_sent_unreliably() {
 }
 
 #[test]
-fn a_prack_may_offer_anew_and_the_answer_to_the_call_waits_for_ours() {
+fn a_prack_may_make_a_new_offer_and_our_200_waits_for_its_answer() {
     let mut bench = Bench::new();
     let (dialog, early) = early_media(&mut bench);
     bench.receive(&trunk(), &prack(1, 2, &early, OFFER));
@@ -205,7 +205,7 @@ fn malformed_and_foreign_pracks_acknowledge_nothing() {
 }
 
 #[test]
-fn update_before_our_answer_is_answered_or_put_off_as_the_first_offer_stands() {
+fn update_before_our_answer_is_accepted_only_after_the_first_offer_is_settled() {
     let mut bench = Bench::new();
     let (dialog, early) = early_media(&mut bench);
     let tag = tag_of(&early);
@@ -243,7 +243,7 @@ fn a_later_offer_repeats_what_was_agreed_last_before_the_answer() {
         };
         bench.command(SipCommand::AcceptReinvite { dialog, sdp: by_update.clone() });
         assert!(bench.only().ends_with(&by_update), "{method}");
-        // The engine may accept with what it said first.
+        // The engine may accept with its first description.
         bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
         bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
         bench.receive(&trunk(), &in_dialog(1, "INVITE", 4, &tag, ""));
@@ -255,7 +255,7 @@ fn a_later_offer_repeats_what_was_agreed_last_before_the_answer() {
 }
 
 #[test]
-fn our_early_offer_is_what_was_said_last() {
+fn our_early_offer_is_the_last_description_sent() {
     let mut bench = Bench::new();
     let text = with_body(reliable_invite(1, "Supported").split("Content-Type").next().unwrap(), "");
     bench.receive(&trunk(), &text);

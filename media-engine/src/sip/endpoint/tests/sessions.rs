@@ -1,9 +1,14 @@
 //! re-INVITE, UPDATE and session timers.
+//!
+//! Covers offers of either side in an answered call, their refusal and cancellation, and refreshes of the session by UPDATE
+//! or re-INVITE (RFC 3261 section 14, RFC 3311, RFC 4028).
+//!
+//! Not here: retries after 491 (`glare`), UPDATE before the answer in detail (`early`, `reliable`).
 
 use super::*;
 
 #[test]
-fn a_re_invite_is_handed_on_and_answered() {
+fn a_re_invite_is_reported_and_answered() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, OFFER));
@@ -25,7 +30,7 @@ fn a_re_invite_is_handed_on_and_answered() {
 }
 
 #[test]
-fn a_re_invite_without_sdp_is_offered_the_present_session_and_answered_in_the_ack() {
+fn a_re_invite_without_sdp_gets_the_present_session_as_offer() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, ""));
@@ -248,7 +253,7 @@ fn a_refresh_that_fails_ends_the_call_before_the_session_does() {
 }
 
 #[test]
-fn a_refresh_that_is_refused_as_an_update_is_made_good_by_a_re_invite() {
+fn a_refresh_refused_as_an_update_is_repeated_as_a_re_invite() {
     for (status, seconds) in [(405, 0), (501, 0), (488, 0), (491, 5), (500, 5)] {
         let mut bench = Bench::new();
         let (dialog, _) = refreshed_by_us(&mut bench, &invite(1));
@@ -269,7 +274,7 @@ fn a_refresh_that_is_refused_as_an_update_is_made_good_by_a_re_invite() {
 }
 
 #[test]
-fn a_refresh_that_is_too_small_is_sent_once_more_with_the_interval_asked_for() {
+fn a_refresh_with_a_too_small_interval_is_sent_again_with_the_requested_one() {
     let mut bench = Bench::new();
     let (dialog, _) = refreshed_by_us(&mut bench, &invite(1));
     bench.wait(secs(900));
@@ -279,13 +284,13 @@ fn a_refresh_that_is_too_small_is_sent_once_more_with_the_interval_asked_for() {
     let again = bench.only().to_owned();
     assert_eq!(header(&again, Name::SessionExpires).as_deref(), Some("4000;refresher=uac"));
     bench.receive(&trunk(), &small(&again));
-    assert!(bench.sent.is_empty(), "once");
+    assert!(bench.sent.is_empty(), "it is sent only once");
     bench.command(SipCommand::Bye { dialog, reason: None });
     bench.assert_rests();
 }
 
 #[test]
-fn the_answer_to_our_call_says_who_refreshes() {
+fn the_answer_to_our_call_decides_who_refreshes() {
     for (session, we_refresh) in [("1800;refresher=uac", true), ("1800;refresher=uas", false), ("1800", true)] {
         let mut bench = Bench::new();
         let (_, order) = call_trunk();
@@ -305,7 +310,7 @@ fn the_answer_to_our_call_says_who_refreshes() {
 }
 
 #[test]
-fn an_update_with_an_offer_is_handed_on() {
+fn an_update_with_an_offer_is_reported() {
     let mut bench = Bench::new();
     let (dialog, tag) = bench.answered(1);
     bench.receive(&trunk(), &in_dialog(1, "UPDATE", 2, &tag, OFFER));
@@ -319,7 +324,7 @@ fn an_update_with_an_offer_is_handed_on() {
 }
 
 #[test]
-fn an_early_update_is_answered_sanely() {
+fn an_early_update_is_accepted_only_without_an_offer() {
     let mut bench = Bench::new();
     let dialog = bench.incoming(1);
     bench.command(SipCommand::Progress { dialog, status: 183, sdp: Some(ANSWER.into()) });

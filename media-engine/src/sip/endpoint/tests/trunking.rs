@@ -1,4 +1,9 @@
-//! Trunks with several places, passwords, limits and forms of numbers.
+//! Trunks with several places, passwords, limits and number formats.
+//!
+//! A trunk's place `n` has the address 198.51.100.`n`. Covers failover between places and their health, answered
+//! challenges, the limits of channels and calls per second, and the numbers and identities that a trunk sees.
+//!
+//! Not here: registrations at a trunk in detail (`registering`), connections (`connecting`).
 
 use super::*;
 use crate::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
@@ -40,7 +45,7 @@ fn call() -> (DialogId, SipCommand) {
     (dialog, command)
 }
 
-/// Where the INVITEs went that were sent last, by the last number of their address.
+/// The last numbers of the addresses to which the latest INVITEs were sent.
 fn tried(bench: &Bench) -> Vec<u8> {
     let invites = bench.sent.iter().filter(|(_, text)| text.starts_with("INVITE"));
     invites.map(|(flow, _)| if let std::net::IpAddr::V4(ip) = flow.peer.ip() { ip.octets()[3] } else { 0 }).collect()
@@ -59,7 +64,7 @@ fn failed(dialog: DialogId, status: u16) -> SipEvent {
 }
 
 #[test]
-fn a_place_that_has_no_room_or_is_not_there_is_followed_by_the_next_at_once() {
+fn a_full_or_unreachable_place_is_followed_by_the_next_at_once() {
     for status in [408, 480, 503, 504] {
         let mut bench =
             with_settings(vec![destination(8, 2), destination(7, 1), destination(9, 3)], TrunkSettings::default());
@@ -78,7 +83,7 @@ fn a_place_that_has_no_room_or_is_not_there_is_followed_by_the_next_at_once() {
 }
 
 #[test]
-fn what_a_place_says_of_the_callee_holds_everywhere() {
+fn a_statement_about_the_callee_holds_for_all_places() {
     for status in [403, 404, 486, 488, 500, 603] {
         let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
         let (dialog, command) = call();
@@ -90,7 +95,7 @@ fn what_a_place_says_of_the_callee_holds_everywhere() {
 }
 
 #[test]
-fn a_call_fails_once_with_what_says_most_when_no_place_is_left() {
+fn a_call_fails_once_with_the_most_informative_status_when_no_place_is_left() {
     let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
     let (dialog, command) = call();
     let first = bench.command(command).only().to_owned();
@@ -102,7 +107,7 @@ fn a_call_fails_once_with_what_says_most_when_no_place_is_left() {
 }
 
 #[test]
-fn a_place_that_asks_for_a_password_and_is_silent_then_is_left_too() {
+fn a_place_that_is_silent_after_a_challenge_is_left_for_the_next() {
     let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], account());
     let (dialog, command) = call();
     let first = bench.command(command).only().to_owned();
@@ -118,7 +123,7 @@ fn a_place_that_asks_for_a_password_and_is_silent_then_is_left_too() {
 }
 
 #[test]
-fn a_reliable_answer_is_acknowledged_with_the_password_where_that_is_asked_for() {
+fn a_prack_is_sent_with_the_password_if_it_is_challenged() {
     let mut bench = with_settings(vec![destination(7, 1)], account());
     let (dialog, command) = call();
     let invite = bench.command(command).only().to_owned();
@@ -133,7 +138,7 @@ fn a_reliable_answer_is_acknowledged_with_the_password_where_that_is_asked_for()
 }
 
 #[test]
-fn silence_moves_on_after_two_seconds_and_what_answers_late_is_cancelled_or_hung_up() {
+fn a_silent_place_is_left_after_two_seconds_and_a_late_answer_is_ended() {
     for late in [180, 200] {
         let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
         let (dialog, command) = call();
@@ -152,7 +157,7 @@ fn silence_moves_on_after_two_seconds_and_what_answers_late_is_cancelled_or_hung
                 "{lines:?}"
             ),
         }
-        assert!(bench.events.is_empty(), "the call is elsewhere");
+        assert!(bench.events.is_empty(), "the call has moved on");
         bench.receive(&place(8), &respond(&second, 486, "b", ""));
         assert_eq!(bench.events, [failed(dialog, 486)]);
         bench.assert_rests();
@@ -160,7 +165,7 @@ fn silence_moves_on_after_two_seconds_and_what_answers_late_is_cancelled_or_hung
 }
 
 #[test]
-fn a_place_that_rings_is_given_its_time() {
+fn a_place_that_rings_is_not_left_for_the_next() {
     let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
     let first = bench.command(call().1).only().to_owned();
     bench.receive(&place(7), &respond(&first, 100, "", ""));
@@ -189,7 +194,7 @@ fn three_failures_set_a_place_aside_until_it_answers_again() {
     bench.command(SipCommand::TrunksStart);
     assert_eq!(bench.sent.len(), 2, "both are asked at once");
     answer(&mut bench, &[7]);
-    // Each probe of the deaf one times out after 32 s.
+    // Each probe of the one that does not respond times out after 32 s.
     let mut told = Vec::new();
     for _ in 0..60 {
         bench.wait(secs(2));
@@ -204,7 +209,7 @@ fn three_failures_set_a_place_aside_until_it_answers_again() {
         healthy: false,
         why: "Request Timeout".into(),
     };
-    assert_eq!(told, [down], "told once");
+    assert_eq!(told, [down], "reported once");
     let status = bench.endpoint.trunk_status(bench.now);
     assert_eq!(status[0].places.iter().map(|place| place.healthy).collect::<Vec<_>>(), [false, true]);
     let invite = bench.command(call().1).find("INVITE").to_owned();
@@ -223,7 +228,7 @@ fn three_failures_set_a_place_aside_until_it_answers_again() {
 }
 
 #[test]
-fn a_place_that_asks_for_time_gets_it() {
+fn a_place_is_set_aside_for_the_time_that_it_asks_for() {
     let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
     let first = bench.command(call().1).only().to_owned();
     let busy = respond(&first, 503, "a", "").replacen("Call-ID", "Retry-After: 60 (full)\r\nCall-ID", 1);
@@ -237,7 +242,7 @@ fn a_place_that_asks_for_time_gets_it() {
 }
 
 #[test]
-fn doubtful_places_are_waited_for_longer() {
+fn a_silent_place_gets_more_time_if_only_unhealthy_ones_are_left() {
     let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
     for _ in 0..3 {
         let (dialog, command) = call();
@@ -263,7 +268,7 @@ fn doubtful_places_are_waited_for_longer() {
 }
 
 #[test]
-fn a_trunk_that_asks_for_a_password_gets_its_own() {
+fn a_trunk_that_challenges_gets_its_own_password() {
     for (status, algorithm) in [(401, "MD5"), (407, "SHA-256"), (407, "MD5")] {
         let mut bench = with_settings(vec![destination(7, 1)], account());
         let (dialog, command) = call();
@@ -311,7 +316,7 @@ fn a_wrong_password_ends_the_call_and_a_stale_nonce_does_not() {
 }
 
 #[test]
-fn no_trunk_gets_another_s_password() {
+fn no_trunk_gets_another_trunks_password() {
     let trunks = vec![
         Trunk { name: "paid".into(), destinations: vec![destination(6, 1)], settings: account(), ..Trunk::default() },
         Trunk { name: "carrier".into(), destinations: vec![destination(7, 1)], ..Trunk::default() },
@@ -373,7 +378,7 @@ fn a_trunk_carries_no_more_calls_than_its_channels_in_both_directions() {
 }
 
 #[test]
-fn a_trunk_is_called_no_more_often_a_second_than_it_may() {
+fn a_trunks_limit_of_calls_per_second_is_kept() {
     let settings = TrunkSettings { calls_per_second: Some(5), ..TrunkSettings::default() };
     let mut bench = with_settings(vec![destination(7, 1)], settings);
     let start = |bench: &mut Bench| {
@@ -422,7 +427,7 @@ fn numbers_and_callers_are_written_as_the_trunk_wants_them() {
 }
 
 #[test]
-fn a_call_without_an_identity_shows_the_trunk_s_own_or_none() {
+fn a_call_without_an_identity_shows_the_trunks_own_or_none() {
     let numbers = NumberFormat::E164;
     let from = Some("+34910000001".to_owned());
     for (settings, shown) in [
@@ -445,7 +450,7 @@ fn a_call_without_an_identity_shows_the_trunk_s_own_or_none() {
 }
 
 #[test]
-fn a_call_of_a_trunk_tells_who_calls_whom_in_full_numbers_and_passes_what_it_may() {
+fn a_call_of_a_trunk_has_full_numbers_and_only_the_permitted_headers() {
     let settings = TrunkSettings {
         numbers: NumberFormat::E164,
         assert_identity: true,
@@ -467,7 +472,7 @@ fn a_call_of_a_trunk_tells_who_calls_whom_in_full_numbers_and_passes_what_it_may
 }
 
 #[test]
-fn trunks_register_by_themselves_and_are_left_when_we_stop() {
+fn trunks_register_on_their_own_and_unregister_at_the_stop() {
     let settings = TrunkSettings { register: Some(secs(300)), ..account() };
     let mut bench = with_settings(vec![destination(7, 1)], settings);
     let first = bench.command(SipCommand::TrunksStart).only().to_owned();
@@ -486,7 +491,7 @@ fn trunks_register_by_themselves_and_are_left_when_we_stop() {
 }
 
 #[test]
-fn a_registration_that_fails_is_tried_elsewhere_and_ever_less_often() {
+fn a_failed_registration_is_tried_elsewhere_and_less_and_less_often() {
     let settings = TrunkSettings { register: Some(secs(300)), ..account() };
     let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], settings);
     let mut request = bench.command(SipCommand::TrunksStart).only().to_owned();
@@ -507,7 +512,7 @@ fn a_registration_that_fails_is_tried_elsewhere_and_ever_less_often() {
 }
 
 #[test]
-fn who_has_rung_is_not_rung_again_elsewhere() {
+fn a_callee_that_has_rung_is_not_called_at_another_place() {
     for (status, further) in [(480, false), (408, false), (503, true)] {
         let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
         let first = bench.command(call().1).only().to_owned();
@@ -518,7 +523,7 @@ fn who_has_rung_is_not_rung_again_elsewhere() {
 }
 
 #[test]
-fn an_emergency_call_meets_no_limit_of_its_trunk_and_no_draining() {
+fn neither_trunk_limits_nor_draining_stop_an_emergency_call() {
     let settings = TrunkSettings { channels: Some(0), calls_per_second: Some(0), ..TrunkSettings::default() };
     let mut bench = with_settings(vec![destination(7, 1)], settings);
     bench.command(SipCommand::Drain);
@@ -532,7 +537,7 @@ fn an_emergency_call_meets_no_limit_of_its_trunk_and_no_draining() {
 }
 
 #[test]
-fn a_registrar_that_asks_first_and_then_wants_a_longer_time_is_given_both() {
+fn a_registrar_that_challenges_and_then_wants_a_longer_expiry_gets_both() {
     let settings = TrunkSettings { register: Some(secs(300)), ..account() };
     let mut bench = with_settings(vec![destination(7, 1)], settings);
     let first = bench.command(SipCommand::TrunksStart).only().to_owned();
@@ -544,7 +549,7 @@ fn a_registrar_that_asks_first_and_then_wants_a_longer_time_is_given_both() {
 }
 
 #[test]
-fn a_challenged_request_gets_the_dialog_s_next_number() {
+fn a_challenged_request_gets_the_dialogs_next_number() {
     let mut bench = with_settings(vec![destination(7, 1)], account());
     let (dialog, command) = call();
     let first = bench.command(command).only().to_owned();
@@ -570,14 +575,14 @@ fn places_that_no_listener_reaches_are_left_out() {
     assert_eq!(status[0].last_error, None);
 }
 
-/// The proof of who we are in the only message that was sent.
+/// Our credentials in the only message that was sent.
 fn proof(bench: &Bench, start: &str, header_name: Name) -> String {
     let text = bench.find(start);
     header(text, header_name).unwrap_or_else(|| panic!("no proof in {text}"))
 }
 
 #[test]
-fn the_ack_of_a_2xx_is_sent_with_the_password_of_its_invite() {
+fn the_ack_of_a_2xx_has_the_credentials_of_its_invite() {
     let mut bench = with_settings(vec![destination(7, 1)], account());
     let (dialog, command) = call();
     let first = bench.command(command).only().to_owned();
@@ -585,7 +590,7 @@ fn the_ack_of_a_2xx_is_sent_with_the_password_of_its_invite() {
     assert_eq!(header(bench.find("ACK "), Name::ProxyAuthorization), None, "that of a refusal is hop by hop");
     let proven = bench.find("INVITE ").to_owned();
     let given = proof(&bench, "INVITE ", Name::ProxyAuthorization);
-    // A copy of the answer is acknowledged as the answer was.
+    // A copy of the answer is acknowledged in the same way.
     for _ in 0..2 {
         bench.receive(&place(7), &respond(&proven, 200, "far", ANSWER));
         assert_eq!(proof(&bench, "ACK ", Name::ProxyAuthorization), given);

@@ -1,12 +1,12 @@
-//! What offer and answer agreed for a leg.
+//! The audio format that offer and answer agreed on for a leg.
 
 use crate::sdp::{Codec, ComfortNoiseFormat, TelephoneEventFormat};
 use crate::units::{ClockRate, Ptime, SampleRate};
 
-/// Longest payload that is played out: 60 ms of Opus at its highest rate in one packet of the usual MTU.
+/// Longest payload that is played, in bytes: 60 ms of Opus at its highest rate in one packet of the usual MTU.
 const MAX_PAYLOAD: usize = 1_460;
 
-/// What was negotiated, for either transport.
+/// Negotiated format, for either transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) codec: Codec,
@@ -14,22 +14,22 @@ pub(crate) struct Format {
     pub(crate) receive_payload_type: u8,
     pub(crate) event: Option<TelephoneEventFormat>,
     pub(crate) noise: Option<ComfortNoiseFormat>,
-    /// The far end would rather not be sent silence.
+    /// The far end prefers not to be sent silence.
     pub(crate) dtx: bool,
     pub(crate) ptime: Ptime,
-    /// We may send.
+    /// Whether we may send.
     pub(crate) sends: bool,
-    /// The far end may send.
+    /// Whether the far end may send.
     pub(crate) receives: bool,
 }
 
 impl Format {
-    /// Whether the codec can be fed and read at several rates.
+    /// Whether the codec supports several sample rates.
     pub(crate) fn has_free_rate(&self) -> bool {
         self.codec == Codec::Opus
     }
 
-    /// The codec's own rate.
+    /// Returns the codec's own sample rate.
     pub(crate) fn codec_rate(&self) -> SampleRate {
         self.codec.sample_rate()
     }
@@ -38,12 +38,12 @@ impl Format {
         self.codec.clock()
     }
 
-    /// RTP clock ticks of 20 ms.
+    /// Returns 20 ms in RTP clock ticks.
     pub(crate) fn tick(&self) -> u32 {
         self.clock().0 / 50
     }
 
-    /// Longest payload that can wait for its time, and bytes for all that wait.
+    /// Returns the length of the longest payload that can wait for playout, and the number of bytes for all that wait.
     pub(super) fn waiting_bytes(&self) -> (usize, usize) {
         match self.codec {
             // 64 kbit/s: packets of 120 ms, 1.28 s in all.
@@ -55,7 +55,7 @@ impl Format {
         }
     }
 
-    /// RTP clock ticks of a payload.
+    /// Returns the duration of a payload in RTP clock ticks; `None` for an empty or malformed one.
     pub(crate) fn ticks_of(&self, payload: &[u8]) -> Option<u32> {
         match self.codec {
             Codec::Pcmu | Codec::Pcma | Codec::G722 => u32::try_from(payload.len()).ok(),
@@ -65,7 +65,7 @@ impl Format {
     }
 }
 
-/// RTP clock ticks of an Opus packet: its frames times their length (RFC 6716 section 3.1).
+/// Returns the duration of an Opus packet in RTP clock ticks: its frames times their length (RFC 6716 section 3.1).
 fn opus_ticks(payload: &[u8]) -> Option<u32> {
     let &head = payload.first()?;
     let frame = match head >> 3 {

@@ -1,4 +1,4 @@
-//! What a leg hears: the path that its sound takes, and the one stream that it is sent.
+//! The listening side of a leg: the path of its sound, and the single stream that it is sent.
 
 use std::time::{Duration, Instant};
 
@@ -22,106 +22,106 @@ use crate::worker::switch::keys::Keys;
 use crate::worker::switch::mix::Seam;
 use crate::worker::switch::{Slot, TICK};
 
-/// After the last sample of queued voice the path stays as it is until the original is up again (release of the ducker).
+/// After queued voice, the path is kept until the original is back at full level (release of the ducker).
 const PLAY_TAIL: Duration = Duration::from_millis(500);
-/// Coefficients by which the background of a pause is described.
+/// Number of coefficients that describe the background of a pause.
 const NOISE_ORDER: usize = 8;
 
-/// See the module head.
+/// State of the listening side. See the module head.
 pub(crate) struct Hearing {
-    /// Whom it overhears.
+    /// Ears on the legs that it overhears.
     pub(crate) ears: Option<Ears>,
     pub(crate) app: Option<App>,
     pub(crate) path: Path,
     pub(crate) entry: Option<Entry>,
     pub(crate) exit: Option<Exit>,
     pub(crate) send: Option<Send>,
-    /// Numbering of the one stream that is sent to the leg, whatever feeds it.
+    /// Numbering of the single stream that is sent to the leg, whatever feeds it.
     pub(crate) outgoing: RelayMap,
-    /// The latest packet to the leg was generated: the next one is no new talkspurt.
+    /// The last packet to the leg was generated, so the next one does not begin a talkspurt.
     pub(crate) talking: bool,
-    /// The next generated packet follows the latest relayed one without a pause, though time has passed.
+    /// The next generated packet follows the last relayed one without a pause, though time has passed.
     pub(crate) seamless: bool,
     pub(crate) keys: Keys,
     pub(crate) play: PlayQueue,
-    /// What it hears on hold in place of the soft tone.
+    /// Music on hold instead of the soft tone.
     pub(crate) music: Option<Music>,
     pub(crate) ducker: Ducker,
     pub(crate) seam: Seam,
     pub(crate) played_at: Option<Instant>,
-    /// What the latest frame began with, and when it was made.
+    /// Source and time of the last frame.
     pub(crate) served: Option<(Source, Instant)>,
     pub(crate) packets_sent: u64,
 }
 
-/// What a leg hears.
+/// Path by which sound reaches a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// Packets of this leg, with mapped headers.
+    /// Packets of the leg in this slot, with mapped headers.
     Relay(Slot),
-    /// Frames made at its ticks.
+    /// Frames generated at its ticks.
     Generate(Source),
 }
 
 impl Path {
-    /// Whether the frames of a leg at `slot` are made in the tick of the leg that it hears.
+    /// Whether the frames of a leg at `slot` are generated in the tick of the leg that it hears.
     pub(crate) fn is_driven_by_another(self, slot: Slot) -> bool {
         matches!(self, Path::Generate(Source::Leg(from)) if from != slot)
     }
 }
 
-/// What generated frames begin with.
+/// Source of generated frames, before queued voice is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Leg(Slot),
-    /// The others of its conference.
+    /// The other members of its conference.
     Mix,
-    /// Those whom it overhears.
+    /// The legs that it overhears.
     Overheard,
     Tone,
-    /// Somebody else is being called.
+    /// Ring-back tone while another party is called.
     Ringback,
-    /// Somebody will be back.
+    /// Soft tone while the leg is on hold.
     Hold,
-    /// The same, with music.
+    /// Music while the leg is on hold.
     Music,
     Silence,
 }
 
-/// Encoding of what a leg hears.
+/// Encoding of the sound that a leg hears.
 pub(crate) struct Send {
     encoder: Box<dyn Encoder>,
     codec: Codec,
     resampler: Option<Resampler>,
     tone: Option<Sine>,
-    /// What it hears while it waits.
+    /// Tone played while the leg waits.
     waiting: Option<(Source, Cadence)>,
-    /// Samples that do not fill a packet yet. Room for a packet and a frame.
+    /// Samples that do not fill a packet yet, with room for a packet and a frame.
     pub(crate) pending: Vec<i16>,
-    /// What the background of a pause sounds like, and how many frames it has lasted.
+    /// Background of a pause, and the number of frames that the pause has lasted.
     pub(crate) noise: NoiseEncoder,
     pub(crate) quiet: u32,
 }
 
-/// A leg's way from relayed packets to frames: until playout has come to where the relay ended, nothing is sent.
+/// Change of a leg from relayed packets to frames: nothing is sent until playout has reached the end of the relay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    /// Stream and time stamp behind the last relayed packet.
+    /// Stream and timestamp that follow the last relayed packet.
     pub(crate) ssrc: u32,
     pub(crate) timestamp: u32,
-    /// The source seems to have paused: frames are sent, come what may.
+    /// Time after which frames are sent in any case, because the source seems to have paused.
     pub(crate) until: Instant,
 }
 
-/// A leg's way from frames back to relayed packets.
+/// Change of a leg from frames back to relayed packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exit {
-    /// Whose packets are relayed after the next frame.
+    /// Leg whose packets are relayed after the next frame.
     pub(crate) from: Slot,
 }
 
 impl Hearing {
-    /// The stream has the source `ssrc` and begins at random numbers.
+    /// Creates the state. The stream has the source `ssrc` and begins at random numbers.
     pub(super) fn new(ssrc: u32, random: u64) -> Hearing {
         // In the lower half, so that a lost first packet does not hide a roll-over (RFC 3711 section 3.3.1).
         let (sequence, timestamp) = ((random & 0x7fff) as u16, (random >> 32) as u32);
@@ -146,13 +146,16 @@ impl Hearing {
         }
     }
 
-    /// Whether there is nothing to hear but the source.
+    /// Whether the leg hears nothing but its source.
     pub(super) fn is_plain(&self, now: Instant) -> bool {
         let played = self.played_at.is_some_and(|at| now.saturating_duration_since(at) < PLAY_TAIL);
-        self.play.is_idle() && !played && !self.keys.are_there()
+        self.play.is_idle() && !played && !self.keys.are_pending()
     }
 
-    /// Sees to it that samples at `rate` can be encoded.
+    /// Ensures that samples at `rate` can be encoded.
+    ///
+    /// # Errors
+    /// The encoder cannot be created; the leg must end.
     pub(crate) fn want_encoder(
         &mut self,
         format: &Format,
@@ -167,19 +170,19 @@ impl Hearing {
         Ok(())
     }
 
-    /// How hard its encoder works, if it has a choice.
+    /// Sets the effort of its encoder, if the encoder offers a choice.
     pub(crate) fn set_effort(&mut self, effort: u8) {
         if let Some(send) = &mut self.send {
             send.encoder.set_complexity(effort);
         }
     }
 
-    /// Nothing is generated for the leg any more.
+    /// Drops the encoder, because nothing is generated for the leg any more.
     pub(crate) fn drop_encoder(&mut self) {
         self.send = None;
     }
 
-    /// Sound is generated, no pause.
+    /// Ends a pause, because sound is generated again.
     pub(crate) fn break_silence(&mut self) {
         if let Some(send) = self.send.as_mut().filter(|send| send.quiet > 0) {
             send.quiet = 0;
@@ -187,7 +190,7 @@ impl Hearing {
         }
     }
 
-    /// The run of generated audio ends here: what fills no packet is not sent.
+    /// Ends a run of generated audio; samples that do not fill a packet are dropped.
     pub(super) fn break_off(&mut self, clock: ClockRate) {
         self.talking = false;
         self.entry = None;
@@ -201,19 +204,19 @@ impl Hearing {
 }
 
 impl Send {
-    /// Sends what `encoder` makes, a `codec`; `room` samples may wait for their packet.
+    /// Creates the encoding with `encoder` for `codec`; up to `room` samples may wait for their packet.
     pub(crate) fn with_encoder(encoder: Box<dyn Encoder>, codec: Codec, room: usize) -> Send {
         let noise = NoiseEncoder::new(NOISE_ORDER);
         let pending = Vec::with_capacity(room);
         Send { encoder, codec, resampler: None, tone: None, waiting: None, pending, noise, quiet: 0 }
     }
 
-    /// Rate of the frames that it takes.
+    /// Returns the rate of the frames that it takes.
     pub(crate) fn rate(&self) -> SampleRate {
         self.encoder.sample_rate()
     }
 
-    /// Brings a leg's frame to this rate; nothing there is silence.
+    /// Converts a leg's frame to this rate; an empty frame becomes silence.
     pub(crate) fn fit(&mut self, frame: &Frame, pcm: &mut [i16]) {
         let rate = self.rate();
         let samples = &frame.samples[..];
@@ -232,13 +235,13 @@ impl Send {
         }
     }
 
-    /// 1 kHz at −16 dBFS.
+    /// Fills the frame with a tone of 1 kHz at −16 dBFS.
     pub(crate) fn tone(&mut self, pcm: &mut [i16]) {
         let rate = self.rate();
         self.tone.get_or_insert_with(|| Sine::new(rate, 1_000.0, -16.0)).fill(pcm);
     }
 
-    /// Ring-back, or the sound of being on hold, from its beginning when the leg heard something else before.
+    /// Fills the frame with ring-back or the hold tone, from the beginning if the leg heard another source before.
     pub(crate) fn waiting(&mut self, source: Source, pcm: &mut [i16]) {
         let rate = self.rate();
         if self.waiting.as_ref().is_none_or(|(before, _)| *before != source) {
@@ -253,18 +256,21 @@ impl Send {
         }
     }
 
-    /// What share of packets is lost, percent.
+    /// Sets the expected packet loss in percent.
     pub(crate) fn expect_loss(&mut self, percent: u8) {
         self.encoder.expect_loss(percent);
     }
 
-    /// Encodes one frame into `out`.
+    /// Encodes one frame into `out` and returns the length.
+    ///
+    /// # Errors
+    /// The codec refuses the frame or `out` is too short; the frame is lost.
     pub(crate) fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
         self.encoder.encode(pcm, out)
     }
 }
 
-/// What the leg's owner is told of a play queue's notice.
+/// Returns the event for the leg's owner that corresponds to a notice of a play queue.
 pub(crate) fn play_event(notice: PlayNotice, now: Instant) -> WorkerEventKind {
     match notice {
         PlayNotice::Started(segment) => WorkerEventKind::PlayStarted { segment, at: now },

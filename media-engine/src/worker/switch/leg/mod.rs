@@ -1,4 +1,4 @@
-//! A leg as the switch sees it: its transport and format, what it says, what it hears, and when it ticks.
+//! A leg as the switch sees it: transport, format, speech, hearing and timing.
 
 mod format;
 mod hearing;
@@ -25,7 +25,7 @@ pub(super) use hearing::{Entry, Exit, Hearing, Path, Source, play_event};
 pub(super) use speech::{Frame, Speech, Tap};
 pub(super) use timing::Timing;
 
-/// One leg.
+/// State of one leg.
 pub(super) struct Leg {
     pub(super) id: LegId,
     pub(super) slot: Slot,
@@ -33,15 +33,15 @@ pub(super) struct Leg {
     pub(super) transport: Transport,
     pub(super) format: Option<Format>,
     pub(super) connected: bool,
-    /// Why the leg has ended; it is removed as soon as nobody works on it.
+    /// Why the leg has ended; it is removed after the current work on it.
     pub(super) over: Option<String>,
     pub(super) speech: Speech,
     pub(super) hearing: Hearing,
-    /// The leg that it is bridged to.
+    /// Slot of the leg that it is bridged to.
     pub(super) peer: Option<Slot>,
-    /// Its place in a conference.
+    /// Its seat in a conference.
     pub(super) seat: Option<Seat>,
-    /// Whether a valid packet has come, and when one came last.
+    /// Whether a valid packet has arrived, and the time of the last one.
     pub(super) heard: bool,
     pub(super) heard_at: Instant,
     pub(super) reporting: Reporting,
@@ -70,7 +70,7 @@ impl Leg {
 
     // ---- from one switch to another ----
 
-    /// Nobody of the switch that it leaves is known to it any more.
+    /// Removes everything that belongs to the switch that the leg leaves.
     pub(super) fn move_out(&mut self) {
         self.speech.taps.clear();
         self.speech.overheard.clear();
@@ -80,7 +80,7 @@ impl Leg {
         self.hearing.served = None;
     }
 
-    /// Its place in the switch that it came to.
+    /// Adapts the leg to the switch that takes it over.
     pub(super) fn move_in(&mut self, slot: Slot, phase: usize, effort: u8) {
         self.slot = slot;
         self.timing = Timing::new(phase);
@@ -89,7 +89,7 @@ impl Leg {
 
     // ---- negotiation ----
 
-    /// Offer and answer of a plain RTP leg. `true`: the leg is connected by it.
+    /// Applies offer and answer of a plain RTP leg. Returns `true` if this connects the leg.
     pub(super) fn on_audio(&mut self, audio: Audio, now: Instant) -> bool {
         let Transport::Rtp(rtp) = &mut self.transport else { return false };
         let format = Format {
@@ -109,7 +109,7 @@ impl Leg {
         !std::mem::replace(&mut self.connected, true)
     }
 
-    /// What a browser leg negotiated, if it did.
+    /// Applies the negotiated audio of a browser leg, if there is any.
     pub(super) fn on_webrtc_audio(&mut self, now: Instant) {
         let Some(audio) = self.transport.browser().and_then(|browser| browser.peer.audio()) else { return };
         let format = Format {
@@ -135,7 +135,7 @@ impl Leg {
         }
         if before.is_none_or(|before| before.clock() != format.clock()) {
             self.transport.set_clock(format.clock());
-            // The same stream at another clock: the next numbers, and from here on the new pace.
+            // The same stream at another clock: the numbering continues, and timestamps advance at the new pace.
             self.hearing.outgoing.set_clock(format.clock(), TICK);
         }
         let clock = format.event.map_or(format.clock(), |event| event.clock);
@@ -146,12 +146,12 @@ impl Leg {
 
     // ---- what it says, what it hears, when ----
 
-    /// The tick's frame out of the playout buffer, copied to the taps.
+    /// Takes the tick's frame from the playout buffer and copies it to the taps.
     pub(super) fn pull(&mut self, now: Instant) {
         self.speech.pull(&mut self.reporting.flow, now);
     }
 
-    /// The phase to which the tick should go, after the frame that was pulled. Conferences tick as one.
+    /// Returns the phase to which the tick should move after the pulled frame. Legs of a conference never move.
     pub(super) fn align(&mut self) -> usize {
         let room_us = if self.seat.is_some() { None } else { self.speech.room_us() };
         self.timing.align(room_us)
@@ -162,29 +162,29 @@ impl Leg {
         self.connected && self.format.is_some_and(|format| format.sends)
     }
 
-    /// Whether the leg has nothing to hear but its source.
+    /// Whether packets may be sent to the leg and it hears nothing but its source.
     pub(super) fn may_be_relayed_to(&self, now: Instant) -> bool {
         self.can_send() && self.hearing.is_plain(now)
     }
 
-    /// Whether nothing is decoded of it, encoded for it, or timed by its tick.
+    /// Whether it is neither decoded nor encoded nor timed by its tick.
     pub(super) fn rests(&self) -> bool {
         let Hearing { path, exit, keys, .. } = &self.hearing;
         let relayed = matches!(path, Path::Relay(_)) && !self.transport.is_browser();
-        relayed && !self.speech.is_decoded() && exit.is_none() && !keys.are_there()
+        relayed && !self.speech.is_decoded() && exit.is_none() && !keys.are_pending()
     }
 
-    /// The run of generated audio ends here: what fills no packet is not sent.
+    /// Ends a run of generated audio; samples that do not fill a packet are dropped.
     pub(super) fn break_off(&mut self) {
         self.hearing.break_off(self.format.map_or(ClockRate::HZ_8000, |format| format.clock()));
     }
 
-    /// Queues a key. `false`: the leg has no telephone-event, the character is no key, or too many wait.
+    /// Queues a key. Returns `false` if the leg has no telephone-event, the character is not a key, or too many wait.
     pub(super) fn press(&mut self, digit: char, duration_ms: u32) -> bool {
         self.format.is_some_and(|format| format.event.is_some()) && self.hearing.keys.press(digit, duration_ms)
     }
 
-    /// The leg ends: says so to the far end.
+    /// Ends the leg towards the far end and returns its final statistics.
     pub(super) fn say_goodbye(&mut self, outbox: &mut Outbox, shared: &[SocketAddr], now: Instant) -> LegQuality {
         let (slot, id) = (self.slot, self.id);
         self.hearing.play.stop(&mut |notice| outbox.event(slot, id, play_event(notice, now)));

@@ -1,4 +1,4 @@
-//! What a leg says: packets into its playout, a frame a tick out of it, copied to the taps.
+//! The speaking side of a leg: packets enter its playout, which yields a frame per tick that is copied to the taps.
 
 use std::time::{Duration, Instant};
 
@@ -16,48 +16,49 @@ use crate::sdp::Codec;
 use crate::units::{ClockRate, SampleRate};
 use crate::worker::switch::{Slot, TICK};
 
-/// Where delays are evenly spread, neighbours differ by a third of the spread on average; of a bell it covers all but the tail.
+/// Factor from jitter to spread. For evenly distributed delays, neighbours differ by a third of the spread on average;
+/// for a bell curve, this covers all but the tail.
 const SPREAD_OF_JITTER: u32 = 3;
 
-/// See the module head.
+/// State of the speaking side. See the module head.
 pub(crate) struct Speech {
     pub(crate) frame: Frame,
     receive: Option<Receive>,
     pub(crate) events_in: EventReceiver,
     pub(crate) muted: bool,
-    /// How loud the others hear it, while that is not as it comes.
+    /// Gain for the other legs; `None` while it is 0 dB.
     gain: Option<Gain>,
     pub(crate) taps: Vec<Tap>,
-    /// Legs that overhear it.
+    /// Slots of the legs that overhear it.
     pub(crate) overheard: Vec<Slot>,
-    /// What playouts counted that are no more.
+    /// Counts of earlier playouts.
     late_before: u64,
     concealed_before: u64,
 }
 
-/// 20 ms of what a leg said.
+/// 20 ms of a leg's speech.
 pub(crate) struct Frame {
-    /// Empty: nobody needs samples of this leg.
+    /// Empty while no samples of this leg are needed.
     pub(crate) samples: Box<[i16]>,
     pub(crate) rate: SampleRate,
     pub(crate) kind: FrameKind,
 }
 
-/// A tap on what a leg says.
+/// A tap on a leg's speech.
 pub(crate) struct Tap {
     pub(crate) id: u64,
-    /// `None` in a replay: nobody reads it.
+    /// Writing end; `None` in a replay, where the tap has no reader.
     pub(crate) writer: Option<TapWriter>,
 }
 
 impl Tap {
-    /// Whether nobody reads it any more.
+    /// Whether the tap has lost its reader.
     pub(crate) fn is_deserted(&self) -> bool {
         self.writer.as_ref().is_some_and(TapWriter::is_reader_gone)
     }
 }
 
-/// Decoding of what a leg says, while somebody needs samples of it.
+/// Decoding of a leg's speech while samples of it are needed.
 struct Receive {
     playout: Playout,
     rate: SampleRate,
@@ -79,8 +80,11 @@ impl Speech {
         }
     }
 
-    /// Sees to it that what the leg says comes as samples at `rate`. `goes_on`: its listener has heard packets of it just now,
-    /// which came with this jitter.
+    /// Ensures that the leg's speech is decoded to samples at `rate`. `goes_on`: its listener has just heard relayed
+    /// packets of it, which came with this jitter.
+    ///
+    /// # Errors
+    /// The decoder cannot be created; the leg must end.
     pub(crate) fn want_samples(
         &mut self,
         format: &Format,
@@ -102,14 +106,14 @@ impl Speech {
         Ok(())
     }
 
-    /// Nobody needs samples any more.
+    /// Stops decoding, because no samples are needed any more.
     pub(crate) fn drop_samples(&mut self) {
         self.count_playout();
         self.receive = None;
         self.frame.samples = Box::default();
     }
 
-    /// Takes one audio packet into the playout buffer, if there is one.
+    /// Inserts an audio packet into the playout buffer, if there is one.
     pub(crate) fn insert(&mut self, packet: &RtpPacket<'_>, now: Instant) {
         if let Some(receive) = &mut self.receive {
             let RtpHeader { sequence, timestamp, ssrc, marker, .. } = packet.header();
@@ -117,7 +121,7 @@ impl Speech {
         }
     }
 
-    /// Takes a comfort noise packet into the playout buffer, if there is one.
+    /// Inserts a comfort noise packet into the playout buffer, if there is one.
     pub(crate) fn insert_noise(&mut self, packet: &RtpPacket<'_>, now: Instant) {
         if let Some(receive) = &mut self.receive {
             let RtpHeader { sequence, timestamp, ssrc, .. } = packet.header();
@@ -125,7 +129,7 @@ impl Speech {
         }
     }
 
-    /// The tick's frame out of the playout buffer, copied to the taps.
+    /// Takes the tick's frame from the playout buffer and copies it to the taps.
     pub(crate) fn pull(&mut self, flow: &mut FlowWatch, now: Instant) {
         let Some(receive) = &mut self.receive else { return };
         let Frame { samples, kind, rate } = &mut self.frame;
@@ -150,62 +154,62 @@ impl Speech {
         }
     }
 
-    /// Makes it louder or softer to the others from now on.
+    /// Makes the leg louder or softer for the others from now on.
     pub(crate) fn change_gain(&mut self, db: i8) {
         if self.gain.is_some() || db != 0 {
             self.gain.get_or_insert(Gain::from_db(0.0)).change_db(db.into());
         }
     }
 
-    /// Whether the others hear it as it comes.
+    /// Whether the others hear the leg without muting or gain.
     pub(crate) fn is_as_it_comes(&self) -> bool {
         !self.muted && self.gain.is_none()
     }
 
-    /// A gain that has come to rest at 0 dB is none any more; whether one has.
-    pub(crate) fn rests_gain(&mut self) -> bool {
+    /// Drops a gain that has settled at 0 dB; returns whether it did.
+    pub(crate) fn drop_resting_gain(&mut self) -> bool {
         self.gain.take_if(|gain| gain.is_at_rest()).is_some()
     }
 
-    /// A number of the stream was no audio.
+    /// Marks a sequence number of the stream as not audio.
     pub(crate) fn skip(&mut self, packet: &RtpPacket<'_>) {
         if let Some(receive) = &mut self.receive {
             receive.playout.skip(packet.sequence(), packet.ssrc());
         }
     }
 
-    /// Where playout stands; see [`Playout::played_to`].
+    /// Returns the position of playout; see [`Playout::played_to`].
     pub(crate) fn played_to(&self) -> Option<(u32, u32)> {
         self.receive.as_ref()?.playout.played_to()
     }
 
-    /// See [`Playout::decode_ahead`].
+    /// Decodes ahead; see [`Playout::decode_ahead`].
     pub(crate) fn decode_ahead(&mut self) -> Option<Next> {
         self.receive.as_mut()?.playout.decode_ahead()
     }
 
-    /// See [`Playout::ahead`].
+    /// Returns the samples decoded ahead; see [`Playout::ahead`].
     pub(crate) fn ahead(&self) -> &[i16] {
         self.receive.as_ref().map_or(&[], |receive| receive.playout.ahead())
     }
 
-    /// See [`Playout::waiting`].
+    /// Returns the packets that wait; see [`Playout::waiting`].
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (Next, &[u8])> {
         self.receive.iter().flat_map(|receive| receive.playout.waiting())
     }
 
-    /// When the sound beside a key of the leg's is played; `None`: it is not, or not known.
+    /// Returns when the sound beside a key of the leg is played; `None` if it is not played or the time is unknown.
     pub(crate) fn plays_at(&self, format: &Format, timestamp: u32, now: Instant) -> Option<Instant> {
         let playout = &self.receive.as_ref()?.playout;
         if format.event.is_some_and(|event| event.clock == format.clock()) {
             playout.plays_at(timestamp, now)
         } else {
-            // Timestamps of another clock say nothing: as long as a packet of audio waits.
+            // Timestamps of another clock cannot be compared: the key waits as long as a packet of audio.
             Some(now + playout.counters().current_delay)
         }
     }
 
-    /// See [`Playout::first_wait`]; `None` also while no samples are wanted.
+    /// Returns [`Playout::first_wait`]; also `None` while no samples are needed.
     pub(crate) fn first_wait(&self) -> Option<Duration> {
         self.receive.as_ref()?.playout.first_wait()
     }
@@ -218,24 +222,25 @@ impl Speech {
         }
     }
 
-    /// Whether somebody needs samples of it.
+    /// Whether the leg is decoded because samples of it are needed.
     pub(crate) fn is_decoded(&self) -> bool {
         self.receive.is_some()
     }
 
-    /// Room of the frame that was pulled, as [`super::super::align::Align::on_tick`] takes it; `None`: it says nothing of the
-    /// tick, because nothing is decoded, or the frame was decoded with the one before (long packets).
+    /// Returns the room of the pulled frame in microseconds, as [`super::super::align::Align::on_tick`] takes it;
+    /// `None` if it has no meaning for the tick, because nothing is decoded or the frame was decoded with the previous
+    /// one (long packets).
     pub(super) fn room_us(&self) -> Option<Option<i64>> {
         let playout = &self.receive.as_ref()?.playout;
         (!playout.needed_nothing()).then(|| playout.room_us())
     }
 
-    /// What the playout buffer adds now.
+    /// Returns the delay that the playout buffer adds now.
     pub(crate) fn delay(&self) -> Option<Duration> {
         self.receive.as_ref().map(|receive| receive.playout.counters().current_delay)
     }
 
-    /// Packets that came too late to be played, and frames that concealment made, since the leg began.
+    /// Returns the packets that came too late to be played and the concealed frames, since the leg began.
     pub(crate) fn late_and_concealed(&self) -> (u64, u64) {
         let now = self.receive.as_ref().map(|receive| receive.playout.counters());
         let (late, concealed) = now.map_or((0, 0), |counters| (counters.late, counters.concealed_frames));

@@ -1,9 +1,9 @@
-//! When a leg ticks.
+//! Timing of a leg's ticks.
 
 use crate::worker::switch::PHASES;
 use crate::worker::switch::align::{Align, Step};
 
-/// A leg's place among the phases of ticks.
+/// A leg's phase of ticks, and its alignment.
 pub(crate) struct Timing {
     pub(crate) phase: usize,
     align: Align,
@@ -16,7 +16,7 @@ impl Timing {
         Timing { phase, align: Align::new(), skips_tick: false }
     }
 
-    /// The phase that suits the leg after a frame with this room, see `Speech::room_us`.
+    /// Returns the phase that suits the leg after a frame with this room; see `Speech::room_us`.
     pub(super) fn align(&mut self, room_us: Option<Option<i64>>) -> usize {
         let step = room_us.map_or(Step::Stay, |room_us| self.align.on_tick(room_us));
         self.skips_tick = step == Step::Later;

@@ -1,4 +1,4 @@
-//! Whether sound flows, what it is worth, and when a leg is dead: told by the switch under virtual time.
+//! Reports of the switch under virtual time: whether sound flows, its quality, and when a leg is dead.
 
 use super::*;
 use crate::leg::flow::{Flow, Incoming, Outgoing};
@@ -14,7 +14,7 @@ fn elsewhere(port: u16) -> SocketAddr {
 }
 
 impl Lab {
-    /// Everything that was told of a leg's flow since the last call.
+    /// Returns all flow reports about the leg since the last call.
     fn flows(&mut self, phone: &Phone) -> Vec<Flow> {
         let told = self.events_of(phone.id);
         told.into_iter()
@@ -28,7 +28,7 @@ impl Lab {
         told.into_iter().filter_map(quality).collect()
     }
 
-    /// A packet of the phone's from `from`, with this payload type.
+    /// Sends a packet to the phone's leg from `from`, with this payload type.
     fn send_from(&mut self, phone: &mut Phone, from: SocketAddr, payload_type: u8, payload: &[u8]) {
         let named = std::mem::replace(&mut phone.audio.remote_rtp, from);
         self.send_packet(phone, payload_type, false, payload);
@@ -36,7 +36,7 @@ impl Lab {
         (phone.sequence, phone.timestamp) = (phone.sequence.wrapping_add(1), phone.timestamp.wrapping_add(160));
     }
 
-    /// RTCP that comes to the phone's leg.
+    /// Sends RTCP to the phone's leg.
     fn send_report(&mut self, phone: &Phone, from: SocketAddr, blocks: &[ReportBlock], bye: bool) {
         let ssrc = 0x5000 + phone.id.0 as u32;
         let sender = SenderReport { ssrc, ntp: 1 << 40, rtp_timestamp: 0, packets: 1, octets: 160 };
@@ -53,7 +53,7 @@ impl Lab {
 }
 
 #[test]
-fn packets_from_another_address_are_named_and_get_no_answer() {
+fn packets_from_another_address_are_reported_and_get_no_answer() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -70,7 +70,7 @@ fn packets_from_another_address_are_named_and_get_no_answer() {
     assert_eq!(detail, "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000");
     assert_eq!(lab.sent_to(elsewhere(0)), 0);
     assert_eq!(lab.switch.census().incoming[Incoming::WrongAddress { from, expected }.index()], 1);
-    // A re-INVITE that names the other address heals it, and that is told.
+    // A re-INVITE that names the other address repairs this, and the repair is reported.
     a.audio.remote_rtp = elsewhere(4000);
     lab.tell(WorkerCommand::RtpUpdate { leg: a.id, audio: a.audio });
     lab.talk(&mut a, 60);
@@ -78,7 +78,7 @@ fn packets_from_another_address_are_named_and_get_no_answer() {
 }
 
 #[test]
-fn packets_of_another_payload_type_are_named() {
+fn packets_of_another_payload_type_are_reported() {
     let mut lab = Lab::new();
     let mut a = lab.phone(Codec::Pcmu, 4000);
     for _ in 0..60 {
@@ -91,7 +91,7 @@ fn packets_of_another_payload_type_are_named() {
 }
 
 #[test]
-fn silence_is_seen_on_the_relay_and_on_the_decoded_path() {
+fn silence_is_detected_on_the_relay_and_on_the_decoded_path() {
     for codec in [Codec::Pcmu, Codec::G722] {
         let mut lab = Lab::new();
         let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(codec, 4002));
@@ -112,7 +112,7 @@ fn silence_is_seen_on_the_relay_and_on_the_decoded_path() {
 }
 
 #[test]
-fn a_stream_that_stops_and_a_held_one_are_told_apart() {
+fn a_stopped_stream_and_a_held_one_are_distinguished() {
     let mut lab = Lab::new();
     let mut a = lab.phone(Codec::Pcmu, 4000);
     lab.talk(&mut a, 100);
@@ -133,7 +133,7 @@ fn both_directions_are_rated_from_our_reception_and_the_far_end_s_reports() {
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     for second in 0..60 {
         for _ in 0..50 {
-            // A twentieth is lost on the way from A, nothing on the way from B.
+            // A twentieth of A's packets is lost on the way to us, none of B's.
             let own = a.audio.remote_rtp;
             match random.below(20) {
                 0 => (a.sequence, a.timestamp) = (a.sequence.wrapping_add(1), a.timestamp.wrapping_add(160)),
@@ -144,7 +144,7 @@ fn both_directions_are_rated_from_our_reception_and_the_far_end_s_reports() {
             lab.advance(MS * 20);
         }
         if second % 5 == 4 {
-            // A tenth is lost on the way to A, says A; B says nothing.
+            // A reports that a tenth of the packets to it are lost; B reports nothing.
             let ssrc = lab.heard(&a).last().unwrap().0.ssrc;
             let block = ReportBlock { ssrc, fraction_lost: 26, jitter: 80, ..ReportBlock::default() };
             lab.send_report(&a, a.audio.remote_rtcp, &[block], false);
@@ -153,7 +153,7 @@ fn both_directions_are_rated_from_our_reception_and_the_far_end_s_reports() {
     let told = lab.qualities(&a);
     assert!((11..=12).contains(&told.len()), "every 5 s: {}", told.len());
     let last = told.last().unwrap();
-    // By the E-model: 5 % and 10 % random loss with G.113's Bpl of 25.1, hardly any delay.
+    // According to the E-model: 5 % and 10 % random loss with G.113's Bpl of 25.1, and hardly any delay.
     let (incoming, outgoing) = (last.incoming, last.outgoing);
     let loss = incoming.loss_call.unwrap();
     assert!((0.035..0.065).contains(&loss), "{loss}");
@@ -164,8 +164,8 @@ fn both_directions_are_rated_from_our_reception_and_the_far_end_s_reports() {
     assert!(last.incoming.mos.is_some() && last.outgoing.mos.is_some());
     let other = *lab.qualities(&b).last().unwrap();
     assert!(other.incoming.mos_call.unwrap() > 4.35, "{other:?}");
-    assert_eq!(other.outgoing.mos, None, "nobody told");
-    // The last stretch is rated when the leg ends: two of these seven seconds, in which nothing is lost.
+    assert_eq!(other.outgoing.mos, None, "no report came");
+    // The last interval is rated when the leg ends: two of these seven seconds, in which nothing is lost.
     lab.talk(&mut a, 350);
     lab.tell(WorkerCommand::LegClose { leg: a.id });
     lab.drain();
@@ -176,7 +176,7 @@ fn both_directions_are_rated_from_our_reception_and_the_far_end_s_reports() {
 }
 
 #[test]
-fn an_orderly_call_has_the_best_score_there_is() {
+fn a_call_without_loss_has_the_best_possible_score() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::G722, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
@@ -187,7 +187,7 @@ fn an_orderly_call_has_the_best_score_there_is() {
 }
 
 #[test]
-fn a_dead_leg_is_told_after_its_own_time_out() {
+fn a_dead_leg_is_reported_after_its_own_time_out() {
     let timeout = WorkerEventKind::MediaTimeout;
     let mut lab = Lab::new();
     let mut a = lab.phone(Codec::Pcmu, 4000);
@@ -198,7 +198,7 @@ fn a_dead_leg_is_told_after_its_own_time_out() {
     lab.advance(SECOND * 2);
     assert!(lab.events_of(a.id).contains(&timeout));
     assert_eq!(lab.switch.counters().media_timeouts, 1);
-    // Off, on hold, and while reports come: never.
+    // With the time-out off, on hold, and while reports arrive, the leg is never dead.
     lab.tell(WorkerCommand::MediaTimeout { leg: a.id, after: None });
     lab.talk(&mut a, 1);
     lab.advance(SECOND * 300);
@@ -221,7 +221,7 @@ fn a_dead_leg_is_told_after_its_own_time_out() {
 }
 
 #[test]
-fn a_goodbye_by_rtcp_ends_nothing_whoever_says_it() {
+fn an_rtcp_goodbye_from_any_sender_does_not_end_a_leg() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });

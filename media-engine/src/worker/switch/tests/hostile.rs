@@ -1,4 +1,4 @@
-//! A call beside hostile datagrams, under virtual time: it loses nothing, and nobody hostile gets an answer.
+//! A call beside hostile datagrams, under virtual time: it loses nothing, and no hostile sender gets an answer.
 
 use super::*;
 use crate::rtp::fuzz::mutate::Random;
@@ -11,7 +11,7 @@ fn stranger(n: usize) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, (n % 250) as u8], 1024 + (n % 60_000) as u16))
 }
 
-/// One hostile datagram, and whether it may also come from the phone's own address without hurting.
+/// Returns a hostile datagram, and whether it is harmless even from the phone's own address.
 fn junk(random: &mut Random, victim: &[u8]) -> (Vec<u8>, bool) {
     let mut bytes = match random.below(8) {
         // RTP as the victim would send it.
@@ -28,7 +28,7 @@ fn junk(random: &mut Random, victim: &[u8]) -> (Vec<u8>, bool) {
         _ => (0..random.below(400)).map(|_| random.next() as u8).collect(),
     };
     if bytes.len() > 12 && bytes[0] >> 6 == 2 {
-        // Else it would be the victim's own voice or key from the victim's own address.
+        // Otherwise it would be valid voice or a valid key from the victim's own address.
         bytes[1] = 0x70 | (bytes[1] & 0x0f);
     }
     (bytes, true)
@@ -64,5 +64,9 @@ fn a_call_beside_ten_thousand_hostile_datagrams_a_second_loses_nothing() {
     let counters = lab.switch.counters();
     assert!(counters.foreign > 20_000 && counters.malformed > 5_000 && counters.strangers > 40_000, "{counters:?}");
     assert_eq!(counters.panics, 0);
-    assert_eq!(lab.switch.census().incoming[crate::leg::flow::Incoming::Flowing.index()], 1, "and it is told to flow");
+    assert_eq!(
+        lab.switch.census().incoming[crate::leg::flow::Incoming::Flowing.index()],
+        1,
+        "and its media counts as flowing"
+    );
 }

@@ -1,4 +1,8 @@
-//! Conferences.
+//! Conferences: who hears whom, at which rates, and what is left when legs leave or fail.
+//!
+//! Every phone plays a tone of its own, so that the level of each tone at a listener shows which members it hears.
+//!
+//! Not here: the sums themselves (`audio::mix`).
 
 use codecs::tones::level_dbfs;
 
@@ -12,7 +16,7 @@ const WIDE: Codec = Codec::L16 { rate: SampleRate::HZ_16000 };
 const SUPER_WIDE: Codec = Codec::L16 { rate: SampleRate::HZ_24000 };
 
 impl Lab {
-    /// A phone that says a tone of −15 dBFS.
+    /// A phone that plays a tone of −15 dBFS.
     fn singer(&mut self, codec: Codec, port: u16, hz: f32) -> Phone {
         let mut phone = self.phone(codec, port);
         phone.sine = Sine::new(codec.sample_rate(), hz, -15.0);
@@ -25,7 +29,7 @@ impl Lab {
         }
     }
 
-    /// All of the phones say their tones for `ticks` × 20 ms.
+    /// All phones play their tones for `ticks` × 20 ms.
     fn sing(&mut self, phones: &mut [&mut Phone], ticks: u32) {
         for _ in 0..ticks {
             for phone in &mut *phones {
@@ -44,8 +48,8 @@ impl Lab {
         }
     }
 
-    /// Audio that the phone was sent since the last call.
-    fn ears(&mut self, phone: &Phone) -> Vec<i16> {
+    /// Returns the audio that the phone was sent since the last call.
+    fn audio_sent_to(&mut self, phone: &Phone) -> Vec<i16> {
         let mut pcm = Vec::new();
         for (header, payload) in self.heard(phone) {
             match phone.audio.codec {
@@ -57,18 +61,18 @@ impl Lab {
         pcm
     }
 
-    /// All sing; how loud `listener` then hears each of `tones`, over half a second.
+    /// Lets all phones play and returns how loud `listener` then hears each of `tones`, over half a second.
     fn levels(&mut self, phones: &mut [&mut Phone], listener: usize, tones: &[f32]) -> Vec<f32> {
         self.sing(phones, 15);
-        self.ears(phones[listener]);
+        self.audio_sent_to(phones[listener]);
         self.sing(phones, 25);
-        let (heard, rate) = (self.ears(phones[listener]), phones[listener].audio.codec.sample_rate());
+        let (heard, rate) = (self.audio_sent_to(phones[listener]), phones[listener].audio.codec.sample_rate());
         assert_eq!(heard.len(), rate.samples_in_ms(500));
         tones.iter().map(|&hz| goertzel_dbfs(&heard, rate, hz)).collect()
     }
 }
 
-/// A tone of −15 dBFS is there, or is not (µ-law of the others' tones leaves some noise).
+/// Asserts which tones of −15 dBFS are audible (µ-law of the other tones leaves some noise).
 #[track_caller]
 fn assert_levels(levels: &[f32], audible: &[bool]) {
     let right = levels
@@ -95,7 +99,7 @@ fn each_leg_of_a_conference_hears_all_but_itself() {
 }
 
 #[test]
-fn wide_legs_keep_their_band_beside_a_narrow_one() {
+fn wideband_legs_keep_their_band_beside_a_narrowband_one() {
     let mut lab = Lab::new();
     let (mut narrow, mut wide) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(WIDE, 4002, 6_000.0));
     let mut wider = lab.singer(SUPER_WIDE, 4004, 10_000.0);
@@ -104,9 +108,12 @@ fn wide_legs_keep_their_band_beside_a_narrow_one() {
     assert_levels(&lab.levels(&mut phones, 2, &[500.0, 6_000.0, 10_000.0]), &[true, true, false]);
     assert_levels(&lab.levels(&mut phones, 1, &[500.0, 6_000.0]), &[true, false]);
     lab.sing(&mut phones, 10);
-    lab.ears(phones[0]);
+    lab.audio_sent_to(phones[0]);
     lab.sing(&mut phones, 10);
-    assert!(level_dbfs(&lab.ears(phones[0])) < -55.0, "what the narrow leg cannot carry does not fold into it");
+    assert!(
+        level_dbfs(&lab.audio_sent_to(phones[0])) < -55.0,
+        "frequencies above the narrow leg's band are not aliased into it"
+    );
 }
 
 #[test]
@@ -135,9 +142,9 @@ fn supervisor_monitors_whispers_barges_in_and_leaves_the_call_as_it_was() {
     }
     lab.sing(&mut phones, 20);
     assert_eq!(lab.switch.counters().packets_relayed, relayed + 40, "agent and customer are relayed again");
-    lab.ears(phones[2]);
+    lab.audio_sent_to(phones[2]);
     lab.sing(&mut phones, 5);
-    assert_eq!(level_dbfs(&lab.ears(phones[2])), codecs::tones::SILENCE_DBFS);
+    assert_eq!(level_dbfs(&lab.audio_sent_to(phones[2])), codecs::tones::SILENCE_DBFS);
     let census = lab.switch.census();
     assert_eq!((census.conferences, census.mixed, census.bridged), (0, 0, 2));
 }
@@ -171,7 +178,7 @@ fn a_listener_overhears_both_parties_and_a_relayed_call_stays_relayed() {
 }
 
 #[test]
-fn who_overhears_hears_a_conference_or_an_application_instead_when_it_gets_one() {
+fn an_overhearing_leg_hears_its_conference_or_application_instead() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut listener = lab.singer(Codec::Pcmu, 4004, 900.0);
@@ -188,7 +195,7 @@ fn who_overhears_hears_a_conference_or_an_application_instead_when_it_gets_one()
     let void = lab.switch.counters().commands_void;
     lab.tell(WorkerCommand::Overhear { leg: LegId(77), of: vec![LegId(1)] });
     lab.tell(WorkerCommand::Overhear { leg: phones[2].id, of: vec![phones[2].id, LegId(77)] });
-    assert_eq!(lab.switch.counters().commands_void, void + 1, "others that are not there are left out");
+    assert_eq!(lab.switch.counters().commands_void, void + 1, "unknown legs are left out");
     assert_eq!(lab.switch.census().overhearing, 0);
 }
 
@@ -214,7 +221,7 @@ fn gain_lowers_one_leg_for_one_listener_and_survives_a_change_of_rate() {
 }
 
 #[test]
-fn whisper_waits_for_its_listener() {
+fn a_whisper_waits_for_its_listener() {
     let mut lab = Lab::new();
     let (mut agent, mut customer) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut supervisor = lab.singer(Codec::Pcmu, 4004, 900.0);
@@ -228,7 +235,7 @@ fn whisper_waits_for_its_listener() {
 }
 
 #[test]
-fn muted_leg_is_silent_in_its_conference() {
+fn a_muted_leg_is_silent_in_its_conference() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(WIDE, 4000, 500.0), lab.singer(WIDE, 4002, 700.0));
     lab.join(&[&a, &b]);
@@ -239,7 +246,7 @@ fn muted_leg_is_silent_in_its_conference() {
 }
 
 #[test]
-fn keys_are_told_and_not_mixed() {
+fn keys_are_reported_and_not_mixed() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     let outside = lab.phone(Codec::Pcmu, 4004);
@@ -258,7 +265,7 @@ fn keys_are_told_and_not_mixed() {
 }
 
 #[test]
-fn bridged_peer_outside_hears_nothing_of_a_conference() {
+fn a_bridged_peer_outside_a_conference_hears_nothing_of_it() {
     let mut lab = Lab::new();
     let (mut agent, mut expert) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut customer = lab.singer(Codec::Pcmu, 4004, 900.0);
@@ -274,7 +281,7 @@ fn bridged_peer_outside_hears_nothing_of_a_conference() {
 }
 
 #[test]
-fn active_speaker_is_told_on_the_legs_concerned() {
+fn the_active_speaker_is_reported_on_the_legs_concerned() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(WIDE, 4002, 700.0));
     lab.join(&[&a, &b]);
@@ -291,7 +298,7 @@ fn active_speaker_is_told_on_the_legs_concerned() {
     lab.sing(&mut [&mut a], 40);
     assert_eq!((told(&mut lab, a.id), told(&mut lab, b.id)), (vec![true], vec![]));
     lab.sing(&mut [&mut a, &mut b], 100);
-    assert_eq!((told(&mut lab, a.id), told(&mut lab, b.id)), (vec![], vec![]), "as loud is not louder");
+    assert_eq!((told(&mut lab, a.id), told(&mut lab, b.id)), (vec![], vec![]), "equally loud is not louder");
     lab.sing(&mut [&mut b], 60);
     assert_eq!((told(&mut lab, a.id), told(&mut lab, b.id)), (vec![false], vec![true]));
     lab.advance(Duration::from_secs(3));
@@ -299,7 +306,7 @@ fn active_speaker_is_told_on_the_legs_concerned() {
 }
 
 #[test]
-fn legs_that_close_or_fail_leave_the_conference_whole_and_the_last_gives_it_back() {
+fn closed_and_failed_legs_leave_a_conference_intact_and_the_last_one_frees_it() {
     struct Faulty;
     impl Encoder for Faulty {
         fn sample_rate(&self) -> SampleRate {
@@ -323,7 +330,7 @@ fn legs_that_close_or_fail_leave_the_conference_whole_and_the_last_gives_it_back
     assert_eq!((census.legs, census.mixed, census.bridged, census.conferences), (2, 2, 0, 1));
     assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0, 700.0]), &[true, false]);
     assert_levels(&lab.levels(&mut [&mut a, &mut b], 0, &[500.0, 700.0]), &[false, true]);
-    // A leg that takes the failed one's place has nothing of it.
+    // A leg that takes the failed one's slot inherits nothing from it.
     let mut e = lab.singer(Codec::Pcmu, 4008, 900.0);
     assert!([c.slot, d.slot].contains(&e.slot));
     assert_levels(&lab.levels(&mut [&mut a, &mut b, &mut e], 1, &[500.0, 900.0]), &[true, false]);
@@ -336,7 +343,7 @@ fn legs_that_close_or_fail_leave_the_conference_whole_and_the_last_gives_it_back
 }
 
 #[test]
-fn fault_while_mixing_ends_the_legs_of_that_conference_only() {
+fn a_panic_while_mixing_ends_the_legs_of_that_conference_only() {
     let mut lab = Lab::new();
     let (a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     let (mut c, mut d) = (lab.singer(Codec::Pcmu, 4004, 500.0), lab.singer(Codec::Pcmu, 4006, 700.0));
@@ -362,7 +369,7 @@ fn joining_and_leaving_neither_clicks_nor_breaks_the_numbering() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(SUPER_WIDE, 4000, 200.0), lab.singer(SUPER_WIDE, 4002, 230.0));
     let mut c = lab.singer(SUPER_WIDE, 4004, 260.0);
-    // Untouched samples: as little as a tap makes a bridge decode.
+    // The tap has the bridge decoded as well, without changing the samples.
     let (writer, _reader) = tap(4);
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.switch.handle(Input::tap(a.id, writer), lab.now);
@@ -388,14 +395,14 @@ fn joining_and_leaving_neither_clicks_nor_breaks_the_numbering() {
         .iter()
         .flat_map(|(_, p)| p.as_chunks().0.iter().map(|&bytes| i32::from(i16::from_be_bytes(bytes))))
         .collect();
-    assert!(pcm.iter().any(|&sample| sample > 8_000), "two voices together");
+    assert!(pcm.iter().any(|&sample| sample > 8_000), "two voices are added");
     let bend = pcm.windows(3).map(|w| (w[0] - 2 * w[1] + w[2]).abs()).max().unwrap();
     // The tones themselves bend by 52 at most; a step at their peak would be 5,800.
     assert!(bend < 250, "{bend}");
 }
 
 #[test]
-fn opus_is_mixed_as_wide_as_another_leg_speaks_and_never_narrower_again() {
+fn opus_is_mixed_at_the_widest_rate_of_another_leg_and_never_narrower_later() {
     let mut lab = Lab::new();
     let (narrow, opus) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
     let rate = |lab: &mut Lab, phone: &Phone| lab.switch.leg_mut(phone.slot).seat.and_then(|seat| seat.rate());
@@ -423,7 +430,7 @@ fn opus_is_mixed_as_wide_as_another_leg_speaks_and_never_narrower_again() {
 }
 
 #[test]
-fn leg_without_a_codec_yet_is_mixed_as_soon_as_it_has_one() {
+fn a_leg_without_a_codec_is_mixed_as_soon_as_it_has_one() {
     let mut lab = Lab::new();
     let mut a = lab.singer(Codec::Pcmu, 4000, 500.0);
     let mut b = lab.singer(Codec::Pcmu, 4002, 700.0);
@@ -437,7 +444,7 @@ fn leg_without_a_codec_yet_is_mixed_as_soon_as_it_has_one() {
 }
 
 #[test]
-fn commands_about_no_conference_do_nothing_but_count() {
+fn commands_for_unknown_conferences_are_only_counted() {
     let mut lab = Lab::new();
     let (a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.tell(WorkerCommand::ConferenceJoin { conference: ROOM, leg: LegId(9), role: Participant });

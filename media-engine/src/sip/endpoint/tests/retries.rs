@@ -1,4 +1,4 @@
-//! Refused INVITEs that are sent once more: 422 and redirections.
+//! Retries of refused INVITEs: 422 and redirections.
 
 use super::*;
 
@@ -110,7 +110,7 @@ fn a_decline_everywhere_stops_the_search() {
 }
 
 #[test]
-fn failing_contacts_of_a_redirection_do_not_set_the_place_aside_that_redirects() {
+fn failing_contacts_of_a_redirection_do_not_count_against_its_sender() {
     let mut bench = Bench::new();
     let healthy = |bench: &Bench| bench.endpoint.trunk_status(bench.now)[0].places[0].healthy;
     let contacts = [5070, 5080, 5090].map(|port| format!("<sip:one@198.51.100.7:{port}>"));
@@ -130,7 +130,7 @@ fn failing_contacts_of_a_redirection_do_not_set_the_place_aside_that_redirects()
     assert_eq!(bench.events.len(), 3, "none of them answers: {:?}", bench.events);
     assert!(healthy(&bench));
     bench.assert_rests();
-    // The place itself is judged as ever.
+    // The place itself is judged as before.
     for _ in 0..3 {
         let sent = bench.command(call_trunk().1).find("INVITE ").to_owned();
         bench.receive(&trunk(), &respond(&sent, 503, "x", ""));

@@ -1,12 +1,12 @@
-//! Refused INVITEs that are sent once more, changed as the refusal asks for.
+//! Retries of refused INVITEs, changed as the refusal demands.
 //!
 //! ```text
 //!   422 ─▶ with the interval that the callee wants (RFC 4028 section 7.4)
 //!   3xx ─▶ to its contacts, one after the other, as long as they are the same trunk (RFC 3261 section 8.1.3.4)
 //! ```
-//! The new INVITE has the Call-ID, From and To of the old one, the next CSeq, and takes its place in the call.
+//! The new INVITE has the Call-ID, From and To of the old one and the next CSeq, and replaces it in the call.
 //!
-//! Not here: challenges, and destinations that fail over.
+//! Not here: challenges, and failover to other destinations.
 
 use std::time::Instant;
 
@@ -27,18 +27,19 @@ use crate::sip::write::RequestBuilder;
 /// Most contacts of a redirection that are tried.
 const MAX_CONTACTS: usize = 5;
 
-/// What is other in an INVITE that is sent again.
+/// Differences between a retried INVITE and the first one.
 struct Change<'c> {
     flow: Flow,
-    /// The Request-URI, when it changes.
+    /// The Request-URI, if it changes.
     uri: Option<&'c str>,
-    /// Headers, in place of those with the same name.
+    /// Headers, which replace those with the same name.
     headers: &'c [(Name, String)],
 }
 
 impl Endpoint {
-    /// A refusal of a wanted INVITE: whether it was sent again instead of being told.
-    pub(super) fn call_again(
+    /// Handles the refusal of an INVITE that is still wanted; returns whether it was sent again, in which case the
+    /// refusal is not reported.
+    pub(super) fn retry_call(
         &mut self,
         client: &mut Client,
         response: &Message<'_>,
@@ -56,7 +57,7 @@ impl Endpoint {
             let session = (Name::SessionExpires, least.max(u64::from(INTERVAL)).to_string());
             let headers = [session, (Name::MinSe, least.to_string())];
             let change = Change { flow: client.flow, uri: None, headers: &headers };
-            return self.send_again(client, &request, change, now);
+            return self.send_retry(client, &request, change, now);
         }
         if (300..400).contains(&status) && fork.contacts.is_none() {
             let trunk = fork.place.as_ref().map(|place| place.trunk);
@@ -64,11 +65,11 @@ impl Endpoint {
         }
         let next = fork.contacts.as_mut().filter(|_| status < 600).and_then(|contacts| contacts.pop());
         let Some((uri, flow)) = next else { return false };
-        self.send_again(client, &request, Change { flow, uri: Some(&uri), headers: &[] }, now)
+        self.send_retry(client, &request, Change { flow, uri: Some(&uri), headers: &[] }, now)
     }
 
-    /// The contacts of a redirection that may be called, the last one first: at addresses of the trunk that redirects, with numbers
-    /// that may be called there.
+    /// Returns the contacts of a redirection that may be called, the last one first: at addresses of the trunk that
+    /// redirects, with numbers that may be called there.
     fn usable_contacts(&self, trunk: Option<TrunkIndex>, flow: &Flow, response: &Message<'_>) -> Vec<(String, Flow)> {
         let trunk = trunk.map(|trunk| self.trunk(trunk));
         let (Some(trunk), Transport::Udp) = (trunk, flow.transport) else { return Vec::new() };
@@ -89,11 +90,11 @@ impl Endpoint {
         contacts
     }
 
-    /// Whether a redirection's number or name, and the number that it is to be routed by (RFC 4694), may be called.
+    /// Returns whether the number or name of a redirection, and its routing number (RFC 4694), may be called.
     fn may_lead_to(&self, uri: &Uri<'_>, plan: &Plan) -> bool {
         let guard = &self.config.guard;
         let judged = |dialled: Dialled| match dialled {
-            // Somebody who called another number is not put through to them.
+            // A caller of another number is not redirected to the emergency services.
             Dialled::Emergency(_) => false,
             Dialled::Number { number, .. } => guard.verdict(&number, plan) == Verdict::Allowed,
             Dialled::Uri { user, .. } => guard.verdict_of_name(&user, plan) == Verdict::Allowed,
@@ -105,8 +106,8 @@ impl Endpoint {
             && routed_by.all(|number| guard.read(number).is_ok_and(judged))
     }
 
-    /// Sends the INVITE again; the new transaction takes the place of the old one.
-    fn send_again(&mut self, client: &mut Client, request: &[u8], change: Change<'_>, now: Instant) -> bool {
+    /// Sends the INVITE again; the new transaction replaces the old one.
+    fn send_retry(&mut self, client: &mut Client, request: &[u8], change: Change<'_>, now: Instant) -> bool {
         let Ok(invite) = Message::parse(request) else { return false };
         let ClientUser::Fork(fork) = &mut client.user else { return false };
         let old_uri = invite.request_uri().map_or("", |uri| uri.as_str());
