@@ -13,7 +13,7 @@ fn begin(writer: &mut Writer, folder: &Path, id: u64) -> mpsc::Receiver<PartRepo
     let (reporter, reports) = mpsc::channel(8);
     let (stem, start) = (folder.join(id.to_string()), clock::now());
     let rate = SampleRate::HZ_8000;
-    writer.obey(Order::Begin(Begin { id, stem, rate, start, least: 2, legs: Vec::new(), reporter }));
+    writer.handle_order(Order::Begin(Begin { id, stem, rate, start, least: 2, legs: Vec::new(), reporter }));
     reports
 }
 
@@ -32,7 +32,7 @@ fn a_panic_in_one_recording_leaves_the_others_alone() {
     let PartState::Interrupted(note) = &report.state else { panic!("{report:?}") };
     assert!(note.contains("a fault in the recorder"), "{note}");
     hound::WavReader::open(&report.path).expect("the flushed file is a WAV");
-    writer.obey(Order::Finish { id: 2 });
+    writer.handle_order(Order::Finish { id: 2 });
     let report = last(whole);
     assert_eq!(report.state, PartState::Finished);
     assert!(report.duration_ms >= 1_000, "{report:?}");
@@ -52,8 +52,8 @@ fn below_the_floor_recordings_end_and_none_begins() {
     writer.disk = disk;
     writer.round(clock::now());
     let refused = begin(&mut writer, folder.path(), 2);
-    writer.obey(Order::Finish { id: 1 });
-    writer.obey(Order::Finish { id: 2 });
+    writer.handle_order(Order::Finish { id: 1 });
+    writer.handle_order(Order::Finish { id: 2 });
     for reports in [running, refused] {
         let report = last(reports);
         let PartState::Interrupted(note) = &report.state else { panic!("{report:?}") };
