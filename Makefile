@@ -17,7 +17,7 @@ export TANDEM_PESQ ?= $(HOME)/.cache/tandem/pesq
 # schemathesis for the API tests (tests/e2e/openapi.rs), in its own Python environment.
 export TANDEM_SCHEMATHESIS ?= $(HOME)/.cache/tandem/schemathesis
 
-.PHONY: help run build setup setup-test setup-bench ui pesq schemathesis test soak bench fmt lint
+.PHONY: help run build setup setup-test setup-bench ui pesq schemathesis check test soak bench fmt lint
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -67,6 +67,13 @@ $(TANDEM_SCHEMATHESIS)/requirements.txt: tests/openapi/requirements.txt
 	@python3 -m venv "$(TANDEM_SCHEMATHESIS)"
 	@"$(TANDEM_SCHEMATHESIS)/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
+
+check: ui ## Check formatting, clippy and the unit tests, without peers (under two minutes when warm)
+	@cargo fmt --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo nextest run --locked --workspace --lib --bins -E 'not package(tests)'
+	@cargo nextest run --locked -p tests --test architecture --test sim
+	@cd $(UI) && npm test --silent
 
 test: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Run all tests, including those with real peers
 	@echo "test: pages"

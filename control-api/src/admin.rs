@@ -26,6 +26,7 @@ use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, Su
 use crate::number::is_e164;
 use crate::phones;
 use crate::store::{Assigned, By, Job, OrganizationId, Place, Role, Store, StoreError};
+use crate::tail::Tail;
 use crate::trace::Ladder;
 
 /// Size limit of a request, in bytes.
@@ -129,6 +130,15 @@ pub enum Request {
     },
     /// Lists background jobs.
     Jobs,
+    /// Returns what has happened in a call since the last look.
+    Tail {
+        /// Id of the call.
+        call: String,
+        /// Owning organization, once it is known.
+        organization: Option<OrganizationId>,
+        /// Id of the latest event that was read, 0 at first.
+        after: i64,
+    },
     /// Returns the state of trunks, which only a running server knows.
     Trunks,
     /// Returns the SIP messages of a call, which only a running server knows.
@@ -176,6 +186,11 @@ pub enum Reply {
     Jobs {
         /// Name of each organization, with its newest jobs.
         jobs: Vec<(String, Vec<Job>)>,
+    },
+    /// What has happened in a call.
+    Tail {
+        /// New lines, and where the next look begins.
+        tail: Tail,
     },
     /// State of all trunks.
     Trunks {
@@ -325,6 +340,11 @@ async fn answer(
                 jobs.push((name, store.job_list(organization, JOBS_MAX).await?));
             }
             Reply::Jobs { jobs }
+        }
+        Request::Tail { call, organization, after } => {
+            let unknown = || Reply::Refused { why: format!("there is no call `{call}`") };
+            let Ok(id) = call.parse() else { return Ok(unknown()) };
+            Tail::read(store, (organization, id), after).await?.map_or_else(unknown, |tail| Reply::Tail { tail })
         }
         Request::Trunks | Request::Trace { .. } => Reply::Refused { why: "no server is running".into() },
         #[cfg(debug_assertions)]

@@ -29,6 +29,7 @@ pub mod rate_limit;
 pub mod rbac;
 pub mod serve;
 pub mod store;
+pub mod tail;
 pub mod trace;
 pub mod voice_config;
 
@@ -41,6 +42,7 @@ mod http;
 mod idempotency;
 mod identity;
 mod mail;
+mod metric_table;
 mod mixdown;
 mod number;
 mod number_call;

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use control_api::admin::{self, Numbers, Reply, Request, Trunk};
-use control_api::config::Config;
+use control_api::config::{Config, LogConfig, LogFormat, LogLevel};
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
 use control_api::events::{refused_clear, refused_list};
@@ -62,6 +63,13 @@ enum Command {
         /// Continue until the call has ended.
         #[arg(long)]
         follow: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Follow a call in the terminal: its words, its states and whether its sound flows, until it has ended.
+    Tail {
+        /// Id of the call, as shown by the API and the log.
+        call: String,
         #[command(flatten)]
         place: Place,
     },
@@ -235,10 +243,7 @@ fn main() -> ExitCode {
     private::by_default();
     engine::memory::keep_heap_small();
     let cli = Cli::parse();
-    let quiet = !matches!(cli.command, Command::Serve(_));
-    let filter =
-        EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "warn" } else { "info" }));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(wants_colour()).with_writer(std::io::stderr).init();
+    start_log(&cli.command);
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -255,6 +260,21 @@ fn main() -> ExitCode {
             eprintln!("tandem: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Logs to standard error as `[log]` says; commands other than `serve` log warnings and errors only.
+fn start_log(command: &Command) {
+    let log = match command {
+        // `serve` reads the configuration again and reports what is wrong with it.
+        Command::Serve(place) => Config::load(place.config.as_deref()).map(|config| config.log).unwrap_or_default(),
+        _ => LogConfig { level: LogLevel::Warn, ..LogConfig::default() },
+    };
+    let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new(log.directives()));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => subscriber.with_ansi(wants_colour()).init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
 }
 
@@ -286,6 +306,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             ask(&place, Request::UserCreate { organization: org, email, name, role, sip_name }).await
         }
         Command::Trace { call, full, follow, place } => trace(&place, &call, full, follow).await,
+        Command::Tail { call, place } => tail(&place, &call).await,
         Command::Jobs { place } => ask(&place, Request::Jobs).await,
         Command::Refused { clear, data } => refused(&data, clear),
         Command::Backup { to, place } => {
@@ -559,6 +580,29 @@ async fn trace(place: &Place, call: &str, full: bool, follow: bool) -> anyhow::R
     }
 }
 
+async fn tail(place: &Place, call: &str) -> anyhow::Result<()> {
+    let config = Config::load(place.config.as_deref())?;
+    let (mut organization, mut after, mut flows) = (None, 0, BTreeMap::new());
+    let mut look = tokio::time::interval(FOLLOW);
+    loop {
+        look.tick().await;
+        let request = Request::Tail { call: call.to_owned(), organization, after };
+        let tail = match admin::ask(&config, &place.data, request).await? {
+            Reply::Tail { tail } => tail,
+            Reply::Refused { why } => anyhow::bail!(why),
+            _ => anyhow::bail!("the server sent an unexpected reply; it may be another version"),
+        };
+        tail.lines.iter().for_each(|line| println!("{line}"));
+        for (leg, flow) in tail.flows.iter().filter(|(leg, flow)| flows.get(*leg) != Some(*flow)) {
+            println!("             sound of leg {leg}: {flow}");
+        }
+        (organization, after, flows) = (Some(tail.organization), tail.latest, tail.flows);
+        if !tail.running {
+            return Ok(());
+        }
+    }
+}
+
 /// Sends a command to the running server or the store. Only the secret is printed to standard output.
 async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
     let config = Config::load(place.config.as_deref())?;
@@ -577,6 +621,7 @@ async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
         Reply::Numbers { organizations } => print_numbers(&organizations),
         Reply::Trunks { trunks } => print_trunks(&trunks),
         Reply::Jobs { jobs } => print_jobs(&jobs),
+        Reply::Tail { tail } => tail.lines.iter().for_each(|line| println!("{line}")),
         Reply::Trace { ladder } => print!("{}{}", ladder.head(), ladder.rungs(0)),
         Reply::Refused { why } => anyhow::bail!(why),
     }

@@ -29,6 +29,7 @@ use crate::engine::{self, Budget, Command, Engine, Event, Fault, Listener, Start
 use crate::events::{Bus, KnownFile, Tenants, Writer, ingest};
 use crate::http::{self, Door, Places, connection_bounds};
 use crate::jobs;
+use crate::metric_table;
 use crate::opening::{self, Later, Opened};
 use crate::private;
 use crate::setup::{self, Setup};
@@ -439,6 +440,7 @@ fn exporter() -> PrometheusHandle {
             if metrics::set_global_recorder(recorder).is_err() {
                 tracing::warn!("another metrics recorder is installed, so /metrics stays empty");
             }
+            metric_table::describe();
             handle
         })
         .clone()

@@ -337,7 +337,7 @@ async fn status(world: &World, request: Request<Body>) -> u16 {
 }
 
 #[tokio::test]
-async fn every_operation_has_a_line_that_says_who_which_tenant_and_how_often() {
+async fn every_operation_has_a_row_with_its_permission_tenant_rule_and_rate_limit() {
     let world = world("").await;
     let document = world.answer(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.json();
     let mut lines: BTreeMap<&str, &Line> = LINES.iter().map(|line| (line.0, line)).collect();
@@ -378,7 +378,7 @@ async fn every_operation_has_a_line_that_says_who_which_tenant_and_how_often() {
 }
 
 #[tokio::test]
-async fn without_a_credential_or_with_a_confused_one_nobody_gets_in() {
+async fn requests_without_a_valid_credential_of_the_right_kind_get_401() {
     let world = world(UNLIMITED).await;
     let anna = world.sign_in("anna@example.com").await;
     let session = anna.cookie.split("; ").find_map(|pair| pair.strip_prefix("tandem_session=")).unwrap();
@@ -420,7 +420,7 @@ async fn without_a_credential_or_with_a_confused_one_nobody_gets_in() {
 }
 
 #[tokio::test]
-async fn with_a_session_nothing_changes_without_origin_and_csrf_token() {
+async fn changes_with_a_session_need_the_servers_origin_and_the_csrf_token() {
     let world = world(UNLIMITED).await;
     let anna = world.sign_in("anna@example.com").await;
     let vera = world.sign_in("vera@example.com").await;
@@ -453,7 +453,7 @@ async fn with_a_session_nothing_changes_without_origin_and_csrf_token() {
 }
 
 #[tokio::test]
-async fn roles_may_what_the_table_says_and_nothing_else() {
+async fn each_role_may_do_exactly_what_the_table_says() {
     let world = world(UNLIMITED).await;
     for role in rbac::ROLES {
         let somebody = async || world.member(&format!("p{}", Uuid::now_v7().simple()), role).await;
@@ -493,7 +493,7 @@ const VERBS: [(Method, &str, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn an_agent_applies_verbs_to_the_own_call_and_a_colleagues_looks_like_a_missing_one() {
+async fn agents_control_their_own_calls_and_get_404_for_a_colleagues_call() {
     let mut world = world(UNLIMITED).await;
     let (ben, carla) = (world.member("ben", Role::Agent).await, world.member("carla", Role::Agent).await);
     let made = world.post("/api/calls", r#"{"mode": "webrtc", "to": "+15555550142", "agent": "ben"}"#).await;
@@ -513,7 +513,7 @@ async fn an_agent_applies_verbs_to_the_own_call_and_a_colleagues_looks_like_a_mi
 }
 
 #[tokio::test]
-async fn a_key_may_what_its_scopes_say_and_never_what_only_owners_may() {
+async fn a_key_may_do_what_its_scopes_allow_and_never_what_only_owners_may() {
     let world = world(UNLIMITED).await;
     let key = async |scopes: serde_json::Value| -> String {
         let made = world.post("/api/api-keys", &json!({"name": "k", "scopes": scopes}).to_string()).await;
@@ -606,12 +606,12 @@ async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
 }
 
 #[tokio::test]
-async fn another_tenants_identity_looks_like_a_missing_one_everywhere() {
+async fn another_tenants_id_gets_the_same_404_as_a_missing_id() {
     tenants_are_apart(world(UNLIMITED).await).await;
 }
 
 #[tokio::test]
-async fn another_tenants_identity_looks_like_a_missing_one_everywhere_on_postgresql() {
+async fn another_tenants_id_gets_the_same_404_as_a_missing_id_on_postgresql() {
     let postgres = Postgres::start().await;
     let database = postgres.database().await;
     let folder = tempfile::tempdir().unwrap();
@@ -673,7 +673,7 @@ fn takes_json(line: &Line) -> bool {
 }
 
 #[tokio::test]
-async fn bodies_that_name_tenant_role_or_anything_else_unasked_are_refused() {
+async fn bodies_with_a_tenant_a_role_or_an_unknown_field_are_refused() {
     let world = world(UNLIMITED).await;
     let anna = world.sign_in("anna@example.com").await;
     for line in LINES.iter().filter(|line| takes_json(line)) {

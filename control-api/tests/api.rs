@@ -46,7 +46,7 @@ fn routes(call: Uuid) -> Vec<(Method, String, Option<&'static str>)> {
 }
 
 #[tokio::test]
-async fn without_a_key_or_with_a_wrong_one_every_route_says_401() {
+async fn every_route_answers_401_without_a_key_or_with_a_wrong_one() {
     let mut world = world("").await;
     let call = world.call().await;
     let wrong = ["Bearer tdm_wrong".to_owned(), format!("Basic {}", world.key), world.key.clone(), "Bearer ".into()];
@@ -68,7 +68,7 @@ async fn without_a_key_or_with_a_wrong_one_every_route_says_401() {
 }
 
 #[tokio::test]
-async fn another_organizations_call_looks_like_a_missing_one() {
+async fn another_organizations_call_gets_the_same_404_as_a_missing_call() {
     let mut world = world("").await;
     let call = world.call().await;
     world.tell(call, words(1, "hello", true, None)).await;
@@ -96,7 +96,7 @@ async fn another_organizations_call_looks_like_a_missing_one() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_by_the_name_of_its_field() {
+async fn invalid_input_is_refused_and_the_field_is_named() {
     let mut world = world("").await;
     let call = world.call().await;
     let say = format!("/api/calls/{call}/say");
@@ -201,7 +201,7 @@ async fn what_cannot_be_used_is_refused_by_the_name_of_its_field() {
 }
 
 #[tokio::test]
-async fn an_organization_starts_no_more_calls_than_it_may_by_api_or_phone() {
+async fn the_call_limit_of_an_organization_covers_the_api_and_telephones() {
     let mut world = world("[dial]\ncalls = 1\n").await;
     let out = r#"{"mode": "direct", "to": "+15555550142"}"#;
     let created = world.post("/api/calls", out).await;
@@ -236,7 +236,7 @@ async fn an_organization_starts_no_more_calls_than_it_may_by_api_or_phone() {
 }
 
 #[tokio::test]
-async fn an_agents_own_calls_and_transfers_show_what_the_rules_give_and_count() {
+async fn calls_and_transfers_of_agents_follow_caller_id_rules_and_the_call_limit() {
     let mut world = world("[dial]\ncalls = 2\nemergency_calls = 1\n").await;
     let acme = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
     let by = control_api::store::By::system("test");
@@ -282,7 +282,7 @@ async fn an_agents_own_calls_and_transfers_show_what_the_rules_give_and_count() 
 }
 
 #[tokio::test]
-async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own() {
+async fn a_call_is_created_with_the_organizations_settings_and_its_own_overrides() {
     let mut world = world("").await;
     let put = world.with_json(Method::PUT, "/api/voice/config", r#"{"live_translate": true, "record": true}"#).await;
     assert_eq!(put.status, StatusCode::OK);
@@ -322,7 +322,7 @@ async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own()
 }
 
 #[tokio::test]
-async fn mode_webrtc_calls_the_agent_s_browsers_alone() {
+async fn mode_webrtc_calls_only_the_agents_browsers() {
     let mut world = world("").await;
     let body = r#"{"mode": "webrtc", "to": "+15555550142", "agent": "anna"}"#;
     assert_eq!(world.post("/api/calls", body).await.status, StatusCode::CREATED);
@@ -331,7 +331,7 @@ async fn mode_webrtc_calls_the_agent_s_browsers_alone() {
 }
 
 #[tokio::test]
-async fn any_two_can_be_called_each_with_time_identity_and_trunk_of_its_own() {
+async fn two_targets_are_called_each_with_its_own_ring_time_caller_id_and_trunk() {
     let trunk = "[[trunks]]\nname = \"backup\"\nhosts = [\"192.0.2.7\"]\n";
     let mut world = world(trunk).await;
     let acme = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
@@ -374,7 +374,7 @@ async fn any_two_can_be_called_each_with_time_identity_and_trunk_of_its_own() {
 }
 
 #[tokio::test]
-async fn who_is_called_is_said_in_one_way_and_each_target_is_checked() {
+async fn targets_are_given_in_exactly_one_form_and_each_is_validated() {
     let world = world("").await;
     let number = || json!({"to": "+15555550142"});
     for (body, field) in [
@@ -404,7 +404,7 @@ async fn who_is_called_is_said_in_one_way_and_each_target_is_checked() {
 }
 
 #[tokio::test]
-async fn a_trunk_is_chosen_by_whoever_may_change_the_voice_configuration() {
+async fn choosing_a_trunk_needs_the_permission_to_change_the_voice_configuration() {
     let mut world = world("[[trunks]]\nname = \"backup\"\nhosts = [\"192.0.2.7\"]\n").await;
     let made = world.post("/api/api-keys", r#"{"name": "dialler", "scopes": ["calls.dial"]}"#).await.json();
     let dialler = made["key"].as_str().unwrap();
@@ -416,7 +416,7 @@ async fn a_trunk_is_chosen_by_whoever_may_change_the_voice_configuration() {
 }
 
 #[tokio::test]
-async fn a_call_that_the_engine_refuses_is_kept_as_failed() {
+async fn a_call_that_the_engine_refuses_is_stored_as_failed() {
     let world = world("").await;
     for (error, status, field) in [
         (CommandError::Busy("draining"), 503, None),
@@ -508,7 +508,7 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
 }
 
 #[tokio::test]
-async fn whether_a_leg_s_sound_flows_is_shown_and_told_and_so_are_its_score_and_its_death() {
+async fn flow_quality_and_media_timeout_of_a_leg_are_shown_and_streamed() {
     let mut world = world("").await;
     let call = world.call().await;
     let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
@@ -577,7 +577,7 @@ async fn hang_up_and_say_reach_the_engine() {
 }
 
 #[tokio::test]
-async fn an_incoming_call_goes_on_with_the_settings_of_its_organization() {
+async fn an_incoming_call_proceeds_with_the_settings_of_its_organization() {
     let mut world = world("").await;
     world.with_json(Method::PUT, "/api/voice/config", r#"{"transcribe": true}"#).await;
     let call = Uuid::now_v7();
@@ -648,7 +648,7 @@ async fn a_call_that_an_agent_dials_is_outbound_and_counted_as_such() {
 }
 
 #[tokio::test]
-async fn events_of_calls_that_nobody_knows_are_dropped_and_hold_up_nothing() {
+async fn events_of_unknown_calls_are_dropped_and_delay_no_other_event() {
     let mut world = world("").await;
     let call = world.call().await;
     world.tell(Uuid::now_v7(), EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
@@ -657,7 +657,7 @@ async fn events_of_calls_that_nobody_knows_are_dropped_and_hold_up_nothing() {
 }
 
 #[tokio::test]
-async fn of_many_events_the_latest_are_shown_in_their_order() {
+async fn the_latest_events_of_a_call_are_listed_oldest_first() {
     let mut world = world("").await;
     let call = world.call().await;
     for (digit, duration_ms) in [('1', 100), ('2', 100), ('3', 100)] {
@@ -672,7 +672,7 @@ async fn of_many_events_the_latest_are_shown_in_their_order() {
 }
 
 #[tokio::test]
-async fn words_are_told_by_what_is_new_in_them() {
+async fn the_event_name_of_a_segment_says_what_is_new_in_it() {
     let mut world = world("").await;
     let call = world.call().await;
     for kind in [
@@ -708,7 +708,7 @@ async fn words_are_told_by_what_is_new_in_them() {
 }
 
 #[tokio::test]
-async fn providers_are_told_to_those_who_come_later_and_to_those_who_listen() {
+async fn provider_states_are_sent_to_new_and_to_connected_listeners() {
     let world = world("").await;
     let provider = |state| EventKind::Provider { kind: ProviderKind::Stt, name: "local".into(), state };
     world.tell(Uuid::nil(), provider(ProviderState::Up)).await;
@@ -798,7 +798,7 @@ async fn a_session_opens_with_the_right_password_and_closes_with_log_out() {
 }
 
 #[tokio::test]
-async fn cookies_are_secure_where_the_pages_are() {
+async fn cookies_are_secure_when_the_public_url_is_https() {
     let world = world("[http]\npublic_url = \"https://voice.example.com\"").await;
     let answer = login(&world, "anna@example.com", PASSWORD, Some("https://voice.example.com")).await;
     assert!(answer.headers[header::SET_COOKIE].to_str().unwrap().ends_with("; Secure"));
@@ -818,7 +818,7 @@ async fn many_wrong_passwords_slow_the_account_down() {
 }
 
 #[tokio::test]
-async fn a_viewer_reads_and_changes_nothing() {
+async fn a_viewer_can_read_but_change_nothing() {
     let mut world = world("").await;
     let call = world.call().await;
     let vera = world.sign_in("vera@example.com").await;
@@ -838,7 +838,7 @@ async fn a_viewer_reads_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_opens_nothing() {
+async fn a_revoked_key_gets_401() {
     let world = world("").await;
     let key = world.state.store.api_key_by_hash(&control_api::auth::token_hash(&world.key)).await.unwrap().unwrap();
     assert!(world.state.store.api_key_revoke(key.organization, key.id, &By::system("test")).await.unwrap());
@@ -863,7 +863,7 @@ async fn browser_telephones_get_short_lived_credentials() {
 }
 
 #[tokio::test]
-async fn browser_telephones_are_told_of_turn_servers_in_both_forms() {
+async fn browser_telephones_get_turn_servers_in_both_forms() {
     let turn = "[turn]\nuris = [\"turn:turn.example.com:3478?transport=tcp\"]\nsecret = \"north\"\nttl_s = 600";
     let token = world(turn).await.post("/api/webrtc/token?agent=anna", "").await.json();
     let (turn, ice) = (&token["turn"], &token["ice_servers"][0]);
@@ -879,7 +879,7 @@ async fn browser_telephones_are_told_of_turn_servers_in_both_forms() {
 }
 
 #[tokio::test]
-async fn messages_are_read_by_owners_and_admins_and_ladders_by_all() {
+async fn a_viewer_reads_the_ladder_but_not_the_sip_messages() {
     let mut world = world("").await;
     let call = world.call().await;
     let cookie = cookie(&login(&world, "vera@example.com", PASSWORD, None).await);
@@ -902,7 +902,7 @@ async fn messages_are_read_by_owners_and_admins_and_ladders_by_all() {
 }
 
 #[tokio::test]
-async fn openapi_says_how_each_route_is_entered_and_is_whole() {
+async fn openapi_states_the_security_of_each_route_and_has_every_schema() {
     let world = world("").await;
     let document = world.answer(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.json();
     let paths = document["paths"].as_object().unwrap();

@@ -66,7 +66,7 @@ async fn the_first_user_owns_a_fresh_installation_and_then_sign_up_is_closed() {
 }
 
 #[tokio::test]
-async fn of_many_who_sign_up_first_at_once_one_becomes_the_owner() {
+async fn of_concurrent_first_sign_ups_exactly_one_succeeds() {
     let world = empty_world("").await;
     let all = (0..8).map(|n| {
         let world = &world;
@@ -78,7 +78,7 @@ async fn of_many_who_sign_up_first_at_once_one_becomes_the_owner() {
 }
 
 #[tokio::test]
-async fn open_sign_up_gives_everybody_an_organization_that_sees_no_other() {
+async fn open_sign_up_creates_an_organization_that_sees_no_other() {
     let world = empty_world("[auth]\nsignup = \"open\"").await;
     assert_eq!(sign_up(&world, "One", "one@example.com").await.status, StatusCode::CREATED);
     assert_eq!(signup_mode(&world).await, "open");
@@ -109,7 +109,7 @@ async fn open_sign_up_gives_everybody_an_organization_that_sees_no_other() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_shown_once_and_taken_once() {
+async fn an_invitation_is_accepted_once_and_can_be_revoked_or_replaced() {
     let world = world("[http]\npublic_url = \"https://voice.example.com\"\n[limits]\nconfiguration = \"off\"").await;
     let olga = world.member("olga", Role::Owner).await;
     let own = |browser: &Browser, method, path: &str, body: &str| {
@@ -174,7 +174,7 @@ async fn an_invitation_is_shown_once_and_taken_once() {
 }
 
 #[tokio::test]
-async fn whoever_has_an_account_joins_with_its_password_and_logs_in_to_either() {
+async fn an_existing_account_joins_with_its_password_and_chooses_the_organization() {
     let world = world("").await;
     let other = world.other_key.clone();
     let made = world
@@ -209,7 +209,7 @@ async fn whoever_has_an_account_joins_with_its_password_and_logs_in_to_either() 
 }
 
 #[tokio::test]
-async fn sessions_are_refreshed_and_end_with_a_changed_password() {
+async fn sessions_can_be_refreshed_and_end_when_the_password_changes() {
     let world = world("").await;
     let (one, two) = (world.sign_in("anna@example.com").await, world.sign_in("anna@example.com").await);
     let refreshed = world.by(&one, POST, "/api/auth/refresh", "").await;
@@ -268,7 +268,7 @@ async fn failed_log_ins_slow_down_their_network_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn owners_are_made_and_unmade_by_owners_and_the_last_one_stays() {
+async fn only_owners_change_owners_and_the_last_owner_stays() {
     let world = world("[limits]\nconfiguration = \"off\"").await;
     let olga = world.member("olga", Role::Owner).await;
     let anna = world.sign_in("anna@example.com").await;
@@ -324,7 +324,7 @@ fn ended(world: &mut World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whoever_loses_the_right_to_call_loses_the_telephone() {
+async fn a_person_who_loses_the_right_to_call_loses_the_telephone() {
     let mut world = world("[limits]\nconfiguration = \"off\"").await;
     let ben = world.member("ben", Role::Agent).await;
     let me = world.by(&ben, GET, "/api/users/me", "").await.json();
@@ -357,7 +357,7 @@ async fn whoever_loses_the_right_to_call_loses_the_telephone() {
 }
 
 #[tokio::test]
-async fn keys_are_shown_once_listed_without_themselves_and_end() {
+async fn keys_are_shown_once_listed_without_the_secret_and_can_be_revoked() {
     let world = world("").await;
     let body = r#"{"name": "dialler", "scopes": ["calls.dial", "calls.read"], "expires_in_days": 30}"#;
     let made = world.post("/api/api-keys", body).await.json();
@@ -399,7 +399,7 @@ async fn keys_are_shown_once_listed_without_themselves_and_end() {
 }
 
 #[tokio::test]
-async fn a_key_for_nothing_is_refused_in_a_sentence_and_never_gets_everything() {
+async fn a_key_without_scopes_is_refused_and_never_gets_all_permissions() {
     let world = world("").await;
     let before = world.get("/api/api-keys").await.json();
     for body in [r#"{"name": "x"}"#, r#"{"name": "x", "scopes": []}"#] {
@@ -412,7 +412,7 @@ async fn a_key_for_nothing_is_refused_in_a_sentence_and_never_gets_everything() 
 }
 
 #[tokio::test]
-async fn each_list_goes_on_by_its_own_cursors_alone() {
+async fn each_list_accepts_only_its_own_cursors() {
     let world = world("[limits]\nconfiguration = \"off\"").await;
     for name in ["ben", "carl", "dora"] {
         world.member(name, Role::Agent).await;
@@ -454,7 +454,7 @@ async fn each_list_goes_on_by_its_own_cursors_alone() {
 }
 
 #[tokio::test]
-async fn an_organization_is_renamed_kept_and_limited_by_those_who_may() {
+async fn name_limits_and_retention_of_an_organization_need_their_permissions() {
     let world = world("[limits]\nconfiguration = \"off\"").await;
     let olga = world.member("olga", Role::Owner).await;
     let carl = world.member("carl", Role::Compliance).await;
@@ -490,7 +490,7 @@ async fn an_organization_is_renamed_kept_and_limited_by_those_who_may() {
 }
 
 #[tokio::test]
-async fn invitations_are_mailed_and_shown_also_when_the_server_refuses() {
+async fn an_invitation_link_is_returned_even_when_the_mail_server_refuses() {
     let mut smtp = Smtp::start().await;
     let config = format!(
         "[mail]\nurl = \"smtp://user:pass%20word@127.0.0.1:{}\"\nfrom = \"Tandem <tandem@example.com>\"\n\
@@ -522,7 +522,7 @@ async fn invitations_are_mailed_and_shown_also_when_the_server_refuses() {
 }
 
 #[tokio::test]
-async fn a_forgotten_password_is_set_anew_by_mail_once() {
+async fn a_password_reset_link_is_mailed_and_works_once() {
     let mut smtp = Smtp::start().await;
     let config = format!(
         "[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"\n\
@@ -579,7 +579,7 @@ async fn a_forgotten_password_is_set_anew_by_mail_once() {
 }
 
 #[tokio::test]
-async fn without_an_address_of_its_own_a_server_mails_no_links_to_set_passwords() {
+async fn no_password_reset_link_is_mailed_without_a_public_url() {
     let mut smtp = Smtp::start().await;
     let config = format!("[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"", smtp.port);
     let world = world(&config).await;
@@ -590,7 +590,7 @@ async fn without_an_address_of_its_own_a_server_mails_no_links_to_set_passwords(
 }
 
 #[tokio::test]
-async fn strangers_do_not_write_to_strangers_by_us() {
+async fn invitation_mail_to_strangers_is_bounded() {
     let mut smtp = Smtp::start().await;
     let mail = format!("[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"", smtp.port);
     let limits = "[limits]\nconfiguration = \"off\"\nentrance = \"off\"";
@@ -614,7 +614,7 @@ async fn strangers_do_not_write_to_strangers_by_us() {
 }
 
 #[tokio::test]
-async fn whoever_logs_in_anew_has_the_same_bucket() {
+async fn sessions_of_one_person_share_a_rate_limit() {
     let world = world("[limits]\ndefault = \"5/60min\"").await;
     let anna = world.sign_in("anna@example.com").await;
     let mut statuses = Vec::new();
@@ -627,7 +627,7 @@ async fn whoever_logs_in_anew_has_the_same_bucket() {
 }
 
 #[tokio::test]
-async fn what_is_mailed_holds_no_line_of_its_own() {
+async fn mail_headers_cannot_be_injected() {
     let mut smtp = Smtp::start().await;
     let config = format!("[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"", smtp.port);
     let world = world(&config).await;
@@ -649,7 +649,7 @@ async fn what_is_mailed_holds_no_line_of_its_own() {
 }
 
 #[tokio::test]
-async fn health_and_readiness_need_nobody() {
+async fn health_and_readiness_need_no_log_in() {
     let world = world("").await;
     for path in ["/health", "/api/health"] {
         assert_eq!(world.stranger(GET, path, "").await.json()["status"], "ok");
@@ -665,7 +665,7 @@ async fn health_and_readiness_need_nobody() {
 }
 
 #[tokio::test]
-async fn the_operator_s_commands_are_written_down_too() {
+async fn operator_commands_are_in_the_audit_log() {
     let world = world("").await;
     let log = world.get("/api/audit-logs?actor=operator").await.json();
     let actions: Vec<&str> =
@@ -699,7 +699,7 @@ async fn bad_tokens_are_refused_before_the_store_is_asked() {
 }
 
 #[tokio::test]
-async fn what_has_not_the_shape_of_a_token_is_not_looked_up() {
+async fn malformed_tokens_are_not_looked_up() {
     let world = world("").await;
     world.state.store.close().await;
     for token in ["nonsense", "tdm_", "tdm_short", &"x".repeat(47)] {
@@ -709,7 +709,7 @@ async fn what_has_not_the_shape_of_a_token_is_not_looked_up() {
 }
 
 #[tokio::test]
-async fn readiness_is_looked_at_rarely_however_often_it_is_asked() {
+async fn the_result_of_the_readiness_check_is_cached() {
     let world = world("").await;
     for _ in 0..10 {
         assert_eq!(world.stranger(GET, "/readyz", "").await.status, StatusCode::OK);

@@ -111,7 +111,7 @@ async fn sip_over_websocket_is_carried_both_ways_and_closed_from_either_side() {
 }
 
 #[tokio::test]
-async fn sip_over_websocket_is_refused_to_other_origins_and_protocols() {
+async fn sip_over_websocket_is_refused_for_other_origins_and_protocols() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = start(FREE, folder.path()).await.unwrap();
     let own = format!("http://{}", server.running.http);
@@ -131,7 +131,7 @@ async fn sip_over_websocket_is_refused_to_other_origins_and_protocols() {
 }
 
 #[tokio::test]
-async fn a_browser_that_does_not_read_is_closed_and_harms_nobody() {
+async fn a_browser_that_does_not_read_has_a_bounded_queue_and_delays_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = start(FREE, folder.path()).await.unwrap();
     let stuck = server.sip(Some("sip"), None).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_browser_that_does_not_read_is_closed_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn messages_beyond_the_bound_end_the_connection() {
+async fn messages_over_the_size_limit_close_the_connection() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = start(FREE, folder.path()).await.unwrap();
     let mut browser = server.sip(Some("sip"), None).await.unwrap();
@@ -249,7 +249,7 @@ async fn tls_at(address: SocketAddr) -> (TlsStream, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_self_signed_pair_is_made_once_and_kept() {
+async fn a_self_signed_certificate_is_created_once_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("{FREE}\n").replace("[http]", "[http]\ntls = \"self-signed\"");
     let server = start(&config, folder.path()).await.unwrap();
@@ -346,7 +346,7 @@ async fn sip_options(stream: &mut TlsStream) {
 }
 
 #[tokio::test]
-async fn operators_reach_the_running_server_and_the_store_without_one() {
+async fn operator_commands_work_with_and_without_a_running_server() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config::default();
     let key_of = |scopes: Option<&[&str]>, expires_in_days| AdminRequest::ApikeyCreate {
@@ -450,7 +450,7 @@ fn tandem(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn the_program_ends_with_one_sentence_and_code_1() {
+fn a_failing_command_prints_one_sentence_and_exits_with_code_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.toml");
     std::fs::write(&file, "[http]\nlistn = \"127.0.0.1:1\"\n").unwrap();
@@ -471,7 +471,7 @@ fn the_program_ends_with_one_sentence_and_code_1() {
 }
 
 #[test]
-fn a_key_is_printed_alone_on_standard_output() {
+fn only_the_key_is_printed_on_standard_output() {
     let folder = tempfile::tempdir().unwrap();
     let output = tandem(&["apikey", "create", "--org", "acme", "--data", folder.path().to_str().unwrap()]);
     assert!(output.status.success());
@@ -481,7 +481,7 @@ fn a_key_is_printed_alone_on_standard_output() {
 }
 
 #[tokio::test]
-async fn a_key_made_on_the_command_line_may_what_it_was_given_and_ends() {
+async fn a_key_made_on_the_command_line_has_the_given_scopes_and_expiry() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let create = |terms: &[&str]| tandem(&[&["apikey", "create", "--org", "acme", "--data", data], terms].concat());

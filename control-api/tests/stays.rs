@@ -150,7 +150,7 @@ fn texts_of(events: &[Sse]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_was_said_pressed_and_recorded_is_theirs_who_were_there() {
+async fn agents_see_only_what_was_said_pressed_and_recorded_while_they_were_there() {
     let scene = Scene::begin().await;
     scene.until_said("before").await;
     let mine = scene.world.by(&scene.cleo, Method::GET, "/api/calls", "").await.json();
@@ -200,7 +200,7 @@ async fn what_was_said_pressed_and_recorded_is_theirs_who_were_there() {
 }
 
 #[tokio::test]
-async fn whoever_has_left_a_call_does_nothing_to_it_any_more_but_notes_what_was() {
+async fn an_agent_who_left_a_call_can_add_notes_but_not_control_it() {
     let mut scene = Scene::begin().await;
     scene.transfer().await;
     scene.until_said("after").await;
@@ -232,7 +232,7 @@ async fn whoever_has_left_a_call_does_nothing_to_it_any_more_but_notes_what_was(
 }
 
 #[tokio::test]
-async fn the_words_stop_for_the_one_who_leaves_within_five_seconds_and_begin_for_the_one_who_joins() {
+async fn a_call_stream_ends_within_five_seconds_after_the_agent_left_the_call() {
     let scene = Scene::begin().await;
     scene.until_said("before").await;
     let path = scene.path("/translations/stream");
@@ -286,7 +286,7 @@ async fn the_words_stop_for_the_one_who_leaves_within_five_seconds_and_begin_for
 }
 
 #[tokio::test]
-async fn the_organization_s_stream_tells_an_agent_of_a_call_while_they_are_in_it() {
+async fn the_organization_stream_has_a_calls_words_only_while_the_agent_is_in_it() {
     let scene = Scene::begin().await;
     scene.until_said("before").await;
     let path = "/api/events?translations=true&last_event_id=0";
@@ -327,7 +327,7 @@ async fn the_organization_s_stream_tells_an_agent_of_a_call_while_they_are_in_it
 }
 
 #[tokio::test]
-async fn a_call_between_colleagues_is_both_theirs() {
+async fn both_agents_of_an_internal_call_see_it() {
     let world = world("").await;
     let (bea, cleo) = (world.member("bea", Role::Agent).await, world.member("cleo", Role::Agent).await);
     let call = Uuid::now_v7();
@@ -374,7 +374,7 @@ async fn a_call_between_colleagues_is_both_theirs() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_open_when_the_call_ends_for_all_tells_its_last_words_and_ends_as_ever() {
+async fn a_call_stream_sends_the_last_words_and_end_when_the_call_ends_for_all() {
     let scene = Scene::begin().await;
     scene.until_said("before").await;
     let mut stream = scene.stream(&scene.bea, &scene.path("/translations/stream")).await;

@@ -55,7 +55,7 @@ async fn read_with_breaks(
 }
 
 #[tokio::test]
-async fn a_listener_whose_line_breaks_misses_nothing_and_sees_nothing_twice() {
+async fn a_listener_that_reconnects_misses_no_event_and_gets_none_twice() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -105,7 +105,7 @@ async fn a_listener_whose_line_breaks_misses_nothing_and_sees_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_new_listener_hears_what_comes_and_not_what_was() {
+async fn a_new_listener_gets_only_new_events() {
     let mut world = world("").await;
     let call = world.call().await;
     let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
@@ -120,7 +120,7 @@ async fn a_new_listener_hears_what_comes_and_not_what_was() {
 }
 
 #[tokio::test]
-async fn another_organizations_events_do_not_pass() {
+async fn events_of_another_organization_are_not_sent() {
     let mut world = world("").await;
     let request = axum::http::Request::get("/api/events?translations=true&last_event_id=0")
         .header("authorization", format!("Bearer {}", world.other_key))
@@ -139,7 +139,7 @@ async fn another_organizations_events_do_not_pass() {
 }
 
 #[tokio::test]
-async fn an_agent_hears_of_own_calls_and_a_supervisor_of_all() {
+async fn an_agent_gets_events_of_own_calls_and_a_supervisor_of_all_calls() {
     let world = world("").await;
     let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
     let (bea, sue) = (world.member("bea", Role::Agent).await, world.member("sue", Role::Supervisor).await);
@@ -192,7 +192,7 @@ async fn an_agent_hears_of_own_calls_and_a_supervisor_of_all() {
 }
 
 #[tokio::test]
-async fn a_listener_who_is_too_slow_gets_a_gap_marker_and_then_what_is_new() {
+async fn a_slow_listener_gets_a_gap_marker_and_then_the_newer_events() {
     let world = world("").await;
     let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
     let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
@@ -210,7 +210,7 @@ async fn a_listener_who_is_too_slow_gets_a_gap_marker_and_then_what_is_new() {
 }
 
 #[tokio::test]
-async fn an_id_from_another_store_is_told_as_a_gap() {
+async fn a_last_event_id_of_another_store_is_reported_as_a_gap() {
     let mut world = world("").await;
     let request =
         world.request(Method::GET, "/api/events").header("Last-Event-ID", "999999").body(Body::empty()).unwrap();
@@ -221,7 +221,7 @@ async fn an_id_from_another_store_is_told_as_a_gap() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_call_and_is_not_opened_again() {
+async fn a_call_stream_ends_with_its_call_and_is_not_opened_again() {
     let mut world = world("").await;
     let call = world.call().await;
     world.tell(call, words(1, "goodbye", true, Some("adiós"))).await;
@@ -242,7 +242,7 @@ async fn a_stream_ends_with_its_call_and_is_not_opened_again() {
 }
 
 #[tokio::test]
-async fn a_listener_who_reads_nothing_holds_up_nobody() {
+async fn a_listener_that_does_not_read_delays_no_other() {
     let mut world = world("").await;
     let call = world.call().await;
     // Opened and never read.
@@ -269,7 +269,7 @@ async fn streams_end_when_the_server_stops() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_loses_its_open_streams() {
+async fn revoking_a_key_closes_its_open_streams() {
     let mut world = world("").await;
     let call = world.call().await;
     let of_call = format!("/api/calls/{call}/translations/stream");

@@ -61,7 +61,7 @@ async fn recorded(world: &mut World) -> Uuid {
     call
 }
 
-async fn what_belongs_to_another_organization_looks_like_what_is_missing(kept: &Kept) {
+async fn another_organizations_records_get_the_same_404_as_missing_ones(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await.to_string();
     let target = id(&made(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await);
@@ -128,7 +128,7 @@ async fn what_belongs_to_another_organization_looks_like_what_is_missing(kept: &
     assert_eq!(world.get(&format!("/api/calls/{call}/outcome")).await.json(), json!({"outcome": null, "history": []}));
 }
 
-async fn what_cannot_be_used_is_refused_by_its_name_and_changes_nothing(kept: &Kept) {
+async fn invalid_fields_are_refused_by_name_and_change_nothing(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await;
     let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
@@ -232,7 +232,7 @@ async fn what_cannot_be_used_is_refused_by_its_name_and_changes_nothing(kept: &K
     }
 }
 
-async fn targets_numbers_and_rules_are_kept_changed_and_removed(kept: &Kept) {
+async fn targets_numbers_and_rules_are_created_changed_and_deleted(kept: &Kept) {
     let world = unlimited(kept).await;
     let target = made(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await;
     let path = format!("/api/voice/targets/{}", id(&target));
@@ -261,7 +261,7 @@ async fn targets_numbers_and_rules_are_kept_changed_and_removed(kept: &Kept) {
     assert_eq!(world.get("/api/caller-id/rules").await.json()["rules"], json!([]));
 }
 
-async fn calls_show_only_identities_that_rules_allow(kept: &Kept) {
+async fn calls_use_only_caller_ids_that_the_rules_allow(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let listed = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550103"})).await);
     let first = proven(&world, "+15555550101").await;
@@ -333,7 +333,7 @@ async fn proven(world: &World, number: &str) -> String {
     }
 }
 
-async fn what_is_switched_off_is_refused_by_its_name(kept: &Kept) {
+async fn a_disabled_capability_is_refused_by_name(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let all = world.get("/api/call-capabilities").await.json();
     assert!(all.as_object().unwrap().len() == 8 && all.as_object().unwrap().values().all(|on| on == true), "{all}");
@@ -397,7 +397,7 @@ async fn spoken_code(world: &mut World) -> String {
     digits[..6].to_owned()
 }
 
-async fn a_number_is_proven_by_the_code_that_is_spoken_there(kept: &Kept) {
+async fn a_number_is_proven_by_a_code_that_is_spoken_on_a_call_to_it(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550188"})).await);
     let (call, code) =
@@ -441,7 +441,7 @@ async fn a_number_is_proven_by_the_code_that_is_spoken_there(kept: &Kept) {
     }
 }
 
-async fn a_call_to_an_organizations_number_is_that_organizations(kept: &Kept) {
+async fn a_call_to_a_proven_number_belongs_to_the_organization_of_the_number(kept: &Kept) {
     let mut world = unlimited(kept).await;
     for number in ["+15555550177", "+15555550179"] {
         foreign(&world, Method::POST, "/api/caller-id/numbers", &json!({"number": number}).to_string()).await;
@@ -477,7 +477,7 @@ async fn keyed(world: &World, path: &str, key: &str, body: &str) -> Answer {
     world.answer(request.header("Idempotency-Key", key).body(Body::from(body.to_owned())).unwrap()).await
 }
 
-async fn a_request_that_is_sent_again_is_not_carried_out_again(kept: &Kept) {
+async fn a_repeated_idempotency_key_replays_the_first_answer(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
     let first = keyed(&world, "/api/calls", "one", body).await;
@@ -512,7 +512,7 @@ async fn a_request_that_is_sent_again_is_not_carried_out_again(kept: &Kept) {
     }
 }
 
-async fn requests_with_one_key_at_once_make_one_call(kept: &Kept) {
+async fn concurrent_requests_with_one_idempotency_key_make_one_call(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
     let answers = futures_util::future::join_all((0..6).map(|_| keyed(&world, "/api/calls", "k", body))).await;
@@ -525,7 +525,7 @@ async fn requests_with_one_key_at_once_make_one_call(kept: &Kept) {
     assert_eq!(world.get("/api/calls").await.json()["calls"].as_array().unwrap().len(), 1);
 }
 
-async fn a_refused_request_leaves_its_key_free(kept: &Kept) {
+async fn a_refused_request_does_not_use_up_its_idempotency_key(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
     *world.refuse.lock().unwrap() = Some(CommandError::Busy("draining"));
@@ -537,7 +537,7 @@ async fn a_refused_request_leaves_its_key_free(kept: &Kept) {
     assert_eq!(keyed(&world, "/api/calls", "j", body).await.status, StatusCode::CREATED);
 }
 
-async fn a_signed_url_opens_one_recording_for_a_while(kept: &Kept) {
+async fn a_signed_url_opens_one_recording_until_it_expires(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let (call, other) = (recorded(&mut world).await, recorded(&mut world).await);
     let sign = async |call: Uuid, seconds: u32| {
@@ -598,7 +598,7 @@ async fn reads(world: &World, call: Uuid) -> Vec<Value> {
     log["audit_logs"].as_array().unwrap().clone()
 }
 
-async fn a_play_is_written_down_once_whichever_bytes_it_begins_with(kept: &Kept) {
+async fn a_playback_is_audited_once_whichever_ranges_it_reads(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await;
     let path = world.folder.path().join(format!("{call}.wav"));
@@ -636,7 +636,7 @@ async fn a_play_is_written_down_once_whichever_bytes_it_begins_with(kept: &Kept)
     assert!(rows[0]["address"].is_string() && rows[0]["request_id"].is_string(), "{}", rows[0]);
 }
 
-async fn a_valid_signature_is_not_counted_and_a_bad_one_is(kept: &Kept) {
+async fn only_requests_with_a_bad_signature_count_against_the_rate_limit(kept: &Kept) {
     // The key of these tests is not counted, addresses are.
     let limits = "[limits]\ndefault = \"20/1440min\"\n[[limits.organizations]]\nid = \"{acme}\"\ndefault = \"off\"\n";
     let mut world = kept.world(limits).await;
@@ -661,7 +661,7 @@ async fn a_valid_signature_is_not_counted_and_a_bad_one_is(kept: &Kept) {
     assert_eq!(open(url).await.status, StatusCode::OK, "who has a valid one is heard all the same");
 }
 
-async fn pages_follow_their_cursors_and_no_others(kept: &Kept) {
+async fn lists_are_paged_by_their_own_cursors_only(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let mut calls = Vec::new();
     for _ in 0..7 {
@@ -684,7 +684,7 @@ async fn pages_follow_their_cursors_and_no_others(kept: &Kept) {
     assert_eq!(theirs.problem(), (422, Some("cursor".into())));
 }
 
-async fn an_export_holds_every_call_and_no_formula(kept: &Kept) {
+async fn an_export_has_every_call_and_escapes_formulas(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await;
     for _ in 0..3 {
@@ -708,7 +708,7 @@ async fn an_export_holds_every_call_and_no_formula(kept: &Kept) {
     assert_eq!(none.json(), json!([]));
 }
 
-async fn an_agent_sees_own_calls_and_hears_own_recordings(kept: &Kept) {
+async fn an_agent_sees_only_own_calls_and_recordings(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let account = NewAccount {
         organization: "acme".into(),
@@ -748,7 +748,7 @@ async fn an_agent_sees_own_calls_and_hears_own_recordings(kept: &Kept) {
     }
 }
 
-async fn a_transcript_stands_beside_its_translation(kept: &Kept) {
+async fn a_transcript_has_each_segment_with_its_translation(kept: &Kept) {
     let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await;
     let shown = world.get(&format!("/api/calls/{call}/transcript")).await.json();
@@ -775,7 +775,7 @@ macro_rules! on_both {
         }
 
         #[tokio::test]
-        async fn the_same_holds_on_postgresql() {
+        async fn all_tests_of_this_file_pass_on_postgresql() {
             let kept = Kept::Postgres(Postgres::start().await);
             $(println!("{}", stringify!($test));
             $test(&kept).await;)*
@@ -787,21 +787,21 @@ macro_rules! on_both {
 }
 
 on_both! {
-    what_belongs_to_another_organization_looks_like_what_is_missing,
-    what_cannot_be_used_is_refused_by_its_name_and_changes_nothing,
-    targets_numbers_and_rules_are_kept_changed_and_removed,
-    calls_show_only_identities_that_rules_allow,
-    what_is_switched_off_is_refused_by_its_name,
-    a_call_to_an_organizations_number_is_that_organizations,
-    a_number_is_proven_by_the_code_that_is_spoken_there,
-    a_request_that_is_sent_again_is_not_carried_out_again,
-    requests_with_one_key_at_once_make_one_call,
-    a_refused_request_leaves_its_key_free,
-    a_signed_url_opens_one_recording_for_a_while,
-    a_play_is_written_down_once_whichever_bytes_it_begins_with,
-    a_valid_signature_is_not_counted_and_a_bad_one_is,
-    pages_follow_their_cursors_and_no_others,
-    an_export_holds_every_call_and_no_formula,
-    an_agent_sees_own_calls_and_hears_own_recordings,
-    a_transcript_stands_beside_its_translation,
+    another_organizations_records_get_the_same_404_as_missing_ones,
+    invalid_fields_are_refused_by_name_and_change_nothing,
+    targets_numbers_and_rules_are_created_changed_and_deleted,
+    calls_use_only_caller_ids_that_the_rules_allow,
+    a_disabled_capability_is_refused_by_name,
+    a_call_to_a_proven_number_belongs_to_the_organization_of_the_number,
+    a_number_is_proven_by_a_code_that_is_spoken_on_a_call_to_it,
+    a_repeated_idempotency_key_replays_the_first_answer,
+    concurrent_requests_with_one_idempotency_key_make_one_call,
+    a_refused_request_does_not_use_up_its_idempotency_key,
+    a_signed_url_opens_one_recording_until_it_expires,
+    a_playback_is_audited_once_whichever_ranges_it_reads,
+    only_requests_with_a_bad_signature_count_against_the_rate_limit,
+    lists_are_paged_by_their_own_cursors_only,
+    an_export_has_every_call_and_escapes_formulas,
+    an_agent_sees_only_own_calls_and_recordings,
+    a_transcript_has_each_segment_with_its_translation,
 }

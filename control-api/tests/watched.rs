@@ -20,7 +20,7 @@ async fn acme(world: &World) -> OrganizationId {
 }
 
 #[tokio::test]
-async fn at_the_defaults_every_counted_answer_tells_how_things_stand() {
+async fn by_default_every_counted_answer_has_rate_limit_headers() {
     let world = world("").await;
     for left in [599, 598] {
         let answer = world.get("/api/calls").await;
@@ -56,7 +56,7 @@ async fn at_the_defaults_every_counted_answer_tells_how_things_stand() {
 }
 
 #[tokio::test]
-async fn the_eleventh_change_of_configuration_is_refused_for_that_person_alone() {
+async fn the_eleventh_change_of_configuration_is_refused_for_that_person_only() {
     let world = world("").await;
     let (anna, again) = (world.sign_in("anna@example.com").await, world.sign_in("anna@example.com").await);
     let olga = world.member("olga", Role::Owner).await;
@@ -78,7 +78,7 @@ async fn the_eleventh_change_of_configuration_is_refused_for_that_person_alone()
 }
 
 #[tokio::test]
-async fn starting_calls_and_speech_on_demand_have_limits_of_their_own() {
+async fn starting_calls_and_saying_texts_have_their_own_limits() {
     let mut world = world("[dial]\ncalls_per_second = 0").await;
     let out = r#"{"mode": "direct", "to": "+15555550142"}"#;
     let call = world.call().await;
@@ -98,7 +98,7 @@ async fn starting_calls_and_speech_on_demand_have_limits_of_their_own() {
 }
 
 #[tokio::test]
-async fn retention_is_changed_five_times_and_strangers_come_a_hundred_times() {
+async fn retention_changes_and_requests_without_a_log_in_have_their_own_limits() {
     let world = world("").await;
     let olga = world.member("olga", Role::Owner).await;
     let put = || world.by(&olga, Method::PUT, "/api/organizations/current/retention", r#"{"events_days": 9}"#);
@@ -146,7 +146,7 @@ async fn one_tenant_at_its_limit_does_not_slow_another() {
 }
 
 #[tokio::test]
-async fn the_operator_raises_one_organization_s_limit_and_an_owner_lowers_it() {
+async fn the_operator_raises_an_organizations_limit_and_an_owner_lowers_it() {
     let config = "[limits]\ncalls = \"2/5min\"\n[[limits.organizations]]\nid = \"{other}\"\ncalls = \"4/5min\"\n[dial]\ncalls_per_second = 0";
     let world = world(config).await;
     let out = r#"{"mode": "direct", "to": "+15555550142"}"#;
@@ -165,7 +165,7 @@ async fn the_operator_raises_one_organization_s_limit_and_an_owner_lowers_it() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_an_id_and_what_is_done_keeps_it() {
+async fn every_answer_has_a_request_id_that_the_audit_log_keeps() {
     let world = world("").await;
     let sent = |id: &'static str| {
         let request = world.request(Method::PUT, "/api/voice/config").header("x-request-id", id);
@@ -187,7 +187,7 @@ async fn every_answer_carries_an_id_and_what_is_done_keeps_it() {
 }
 
 #[tokio::test]
-async fn headers_cannot_be_smuggled_in() {
+async fn headers_cannot_be_injected() {
     let world = world("").await;
     // A header's value that breaks its line never gets so far; what may stand in one is not written into another.
     for value in ["x\r\nSet-Cookie: a=b", "x\nX: y", "x\0"] {
@@ -205,7 +205,7 @@ async fn headers_cannot_be_smuggled_in() {
 }
 
 #[tokio::test]
-async fn the_log_is_listed_by_what_is_asked_and_taken_out_whole() {
+async fn the_audit_log_is_filtered_and_exported_whole() {
     let world = world("").await;
     let organization = acme(&world).await;
     let by = |name: &str| By { name: name.into(), ..By::system("x") };
@@ -246,7 +246,7 @@ async fn the_log_is_listed_by_what_is_asked_and_taken_out_whole() {
 }
 
 #[tokio::test]
-async fn many_deeds_at_once_make_one_whole_chain() {
+async fn concurrent_changes_make_one_intact_audit_chain() {
     let world = world("[limits]\nconfiguration = \"off\"\ndefault = \"off\"").await;
     let changes = (0..60).map(|n| {
         let world = &world;
@@ -268,7 +268,7 @@ async fn many_deeds_at_once_make_one_whole_chain() {
 }
 
 #[tokio::test]
-async fn the_log_can_neither_be_changed_nor_cut_and_who_does_it_past_the_triggers_is_found_out() {
+async fn the_audit_log_is_append_only_and_tampering_past_the_triggers_is_detected() {
     let world = world("").await;
     let organization = acme(&world).await;
     for n in 0..5 {

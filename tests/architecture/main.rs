@@ -5,6 +5,7 @@
 //! fails until it has a row there. Test code obeys the same directions but may use threads and time.
 
 mod sources;
+mod tidy;
 
 use sources::{Source, crate_sources};
 

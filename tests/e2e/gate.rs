@@ -132,7 +132,7 @@ async fn a_flood_of_strangers_is_shed_while_calls_and_probes_continue() {
     println!("flood: {before} B before, {most} B at most, {after} B after; {answered} of {asked} probes");
     assert!(most.saturating_sub(before) <= 64 * MIB, "{before} B before, {most} B at most");
     assert!(after.saturating_sub(before) <= 16 * MIB, "{before} B before, {after} B after");
-    let refused = tandem.metric("sip_refused_total", "").await;
+    let refused = tandem.metric("tandem_sip_refused_total", "").await;
     assert!(refused >= FLOOD as f64 * 0.5, "{refused} requests were counted as refused");
     // Its wrong passwords carry invented nonces, so the sender address may be forged.
     assert_eq!(tandem.metric("tandem_sip_scanners_total", "").await, 0.0);
@@ -151,7 +151,7 @@ async fn short_calls(calls: usize) {
     // The first calls load code and data that stay.
     let first = Sipp::caller(tandem.sip(), &numbers(20), 10, Duration::from_millis(100));
     first.succeeds(Duration::from_secs(20)).await;
-    tandem.becomes_zero("sip_dialogs", Duration::from_secs(5)).await;
+    tandem.becomes_zero("tandem_sip_dialogs", Duration::from_secs(5)).await;
     let before = tandem.holdings().await;
     let memory = tandem.process().memory();
     let caller = Sipp::caller(tandem.sip(), &numbers(calls), 100, Duration::from_millis(200));
@@ -163,7 +163,7 @@ async fn short_calls(calls: usize) {
     // Transactions linger for 32 s (4 kB for each call of the last half minute), and the caches of the store and the allocator
     // fill.
     assert!(grown <= 24 * MIB + 3_200 * 8 * 1024, "{grown} B");
-    assert_eq!(tandem.metric("calls_total", "").await, (calls + 20) as f64);
+    assert_eq!(tandem.metric("tandem_calls_total", "").await, (calls + 20) as f64);
     tandem.stop().await;
 }
 

@@ -61,16 +61,16 @@ async fn linphone_over_tls_with_srtp_holds_is_held_and_presses_keys() {
         desk.redirect(&mut anna, "sendrecv", PATIENCE).await;
         both_hear(&format!("after anna's hold ({direction})"), &mut phone, &mut anna).await;
     }
-    let invites = tandem.metric("sip_requests_total", "method=\"INVITE\"").await;
+    let invites = tandem.metric("tandem_sip_requests_total", "method=\"INVITE\"").await;
     assert_eq!(invites, 1.0 + 4.0 + 4.0, "each hold and each return is a re-INVITE");
 
     phone.press("5");
     keys_are_told(&mut events, "5").await;
-    assert_eq!(tandem.metric("sip_requests_total", "method=\"INFO\"").await, 0.0, "telephone-events");
+    assert_eq!(tandem.metric("tandem_sip_requests_total", "method=\"INFO\"").await, 0.0, "telephone-events");
     phone.press_by_info();
     phone.press("9");
     keys_are_told(&mut events, "9").await;
-    assert_eq!(tandem.metric("sip_requests_total", "method=\"INFO\"").await, 1.0);
+    assert_eq!(tandem.metric("tandem_sip_requests_total", "method=\"INFO\"").await, 1.0);
 
     phone.hang_up(PATIENCE).await;
     desk.is_hung_up(&anna, PATIENCE).await;

@@ -143,7 +143,7 @@ async fn memory_kb(tandem: &Tandem) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", tandem.process().pid())).expect("the server runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line about memory");
     let resident: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number of kB");
-    resident.saturating_sub(tandem.metric("sip_trace_bytes", "").await as u64 / 1024)
+    resident.saturating_sub(tandem.metric("tandem_sip_trace_bytes", "").await as u64 / 1024)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,7 +179,7 @@ async fn many_short_calls_with_transfers_and_conferences_release_every_resource(
     let late = memory_kb(&tandem).await;
     println!("{total} calls: {early} kB after a third, {late} kB at the end");
     assert!(late <= early + GROWTH_KB, "memory grows: {early} kB after a third, {late} kB after {total} calls");
-    assert_eq!(tandem.metric("calls_total", "").await, (total / LANES * LANES) as f64);
+    assert_eq!(tandem.metric("tandem_calls_total", "").await, (total / LANES * LANES) as f64);
     drop(lanes);
     tandem.stop().await;
 }

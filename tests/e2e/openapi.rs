@@ -16,10 +16,13 @@ fn thoroughness() -> (&'static str, Duration) {
 
 /// Path of the program in the Python environment that `make test` creates.
 fn schemathesis() -> PathBuf {
-    let place = std::env::var_os("TANDEM_SCHEMATHESIS").map(PathBuf::from);
-    let place =
-        place.expect("TANDEM_SCHEMATHESIS names the environment of schemathesis: run `make test`, which makes it");
-    place.join("bin/st")
+    let folder = std::env::var_os("TANDEM_SCHEMATHESIS").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/tandem/schemathesis"),
+        PathBuf::from,
+    );
+    let program = folder.join("bin/st");
+    assert!(program.exists(), "{} is missing: run `make schemathesis`", program.display());
+    program
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -109,7 +109,7 @@ async fn baresip_over_tls_with_srtp_holds_is_held_and_presses_keys() {
         phone.resume(PATIENCE).await;
         anna.sound.until_tone(HERTZ, PATIENCE).await;
     }
-    let invites = tandem.metric("sip_requests_total", "method=\"INVITE\"").await;
+    let invites = tandem.metric("tandem_sip_requests_total", "method=\"INVITE\"").await;
     assert_eq!(invites, 1.0 + 4.0 + 4.0, "each hold and each return is a re-INVITE");
 
     phone.hang_up(PATIENCE).await;

@@ -49,7 +49,7 @@ async fn twenty_relayed_calls_are_bit_exact_and_release_every_resource() {
     caller.succeeds(Duration::from_secs(10)).await;
     callee.succeeds(Duration::from_secs(10)).await;
     tandem.gives_back(&before, Duration::from_secs(5)).await;
-    assert_eq!(tandem.metric("calls_total", "").await, CALLS as f64);
+    assert_eq!(tandem.metric("tandem_calls_total", "").await, CALLS as f64);
     assert!(relayed > 0.0, "the packets went through as samples, not as headers");
     tandem.stop().await;
 }

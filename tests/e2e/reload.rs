@@ -86,7 +86,7 @@ impl Scene {
         self.browser.click("#hangup").await;
         self.far.until(PATIENCE, |noticed| *noticed == Noticed::Over).await;
         self.browser.line_becomes("idle", PATIENCE).await;
-        for gauge in ["calls_running", "tandem_media_legs", "sip_dialogs"] {
+        for gauge in ["tandem_calls_running", "tandem_media_legs", "tandem_sip_dialogs"] {
             self.tandem.becomes_zero(gauge, PATIENCE).await;
         }
         self.far.party.stop().await;
@@ -125,7 +125,7 @@ async fn a_call_outlives_the_connection_of_its_page_and_continues_on_the_next() 
     // The server's own requests reach the page through its new connection.
     scene.far.party.hang_up();
     scene.browser.line_becomes("idle", PATIENCE).await;
-    for gauge in ["calls_running", "tandem_media_legs", "sip_dialogs"] {
+    for gauge in ["tandem_calls_running", "tandem_media_legs", "tandem_sip_dialogs"] {
         scene.tandem.becomes_zero(gauge, PATIENCE).await;
     }
     scene.far.party.stop().await;
@@ -164,7 +164,7 @@ async fn the_call_of_a_page_that_does_not_return_ends_after_a_grace_period() {
     println!("the customer was hung up {took:?} after the page was closed");
     assert!(took >= Duration::from_secs(10), "the page had {took:?} to return");
     scene.tandem.becomes_zero("tandem_media_legs", PATIENCE).await;
-    scene.tandem.becomes_zero("sip_dialogs", Duration::from_secs(40)).await;
+    scene.tandem.becomes_zero("tandem_sip_dialogs", Duration::from_secs(40)).await;
     scene.far.party.stop().await;
     scene.tandem.stop().await;
 }

@@ -38,7 +38,7 @@ async fn harms_nobody_else(wire: Wire, tandem: &Tandem, closed: &str) {
     }
     let sent = pouring.await.expect("no panic while pouring");
     assert!(sent < REQUESTS, "the peer that reads nothing was never closed");
-    let closings = tandem.metric("sip_connections_closed_total", closed).await;
+    let closings = tandem.metric("tandem_sip_connections_closed_total", closed).await;
     assert_eq!(closings, 1.0, "connections closed with {closed}");
     let (rate, heard) = far.hear_samples(0.2, 1.0).await;
     sound::assert_tone("a call beside the peer that does not read", &heard, rate, 1_000.0, -16.0, 0.5);

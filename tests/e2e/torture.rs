@@ -41,10 +41,10 @@ async fn connections_leave_nothing(connect: impl AsyncFn(&Tandem) -> Wire) {
         assert_eq!(other.options(ANSWER).await, Some(200), "OPTIONS after {id}");
     }
     tandem.gives_back(&before, Duration::from_secs(5)).await;
-    for gauge in ["sip_connections", "sip_transactions", "sip_contacts"] {
+    for gauge in ["tandem_sip_connections", "tandem_sip_transactions", "tandem_sip_contacts"] {
         tandem.becomes_zero(gauge, Duration::from_secs(5)).await;
     }
-    assert_eq!(tandem.metric("call_panics_total", "").await, 0.0);
+    assert_eq!(tandem.metric("tandem_call_panics_total", "").await, 0.0);
     tandem.stop().await;
 }
 
@@ -76,9 +76,9 @@ async fn torture_messages_over_udp_leave_no_state() {
     tandem.gives_back(&before, Duration::from_secs(20)).await;
     if tests::soak() {
         // Answers are kept for retransmitted requests for 32 s (RFC 3261, timers H and J).
-        tandem.becomes_zero("sip_transactions", Duration::from_secs(40)).await;
-        tandem.becomes_zero("sip_timers", Duration::from_secs(5)).await;
+        tandem.becomes_zero("tandem_sip_transactions", Duration::from_secs(40)).await;
+        tandem.becomes_zero("tandem_sip_timers", Duration::from_secs(5)).await;
     }
-    assert_eq!(tandem.metric("call_panics_total", "").await, 0.0);
+    assert_eq!(tandem.metric("tandem_call_panics_total", "").await, 0.0);
     tandem.stop().await;
 }

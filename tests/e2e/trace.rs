@@ -78,8 +78,12 @@ async fn sip_messages_of_a_call_are_shown_to_the_operator_and_its_organization_o
     let call = api.call_becomes("bridged", PATIENCE).await;
     let id = call["id"].as_str().expect("an id");
 
-    // Follows the call from its middle to its end.
-    let followed = tandem.run_command(&["trace", id, "--follow"]).await;
+    // Both follow the call from its middle to its end.
+    let (followed, tail) =
+        tokio::join!(tandem.run_command(&["trace", id, "--follow"]), tandem.run_command(&["tail", id]));
+    for expected in [" call.status ", "status=\"bridged\"", "status=\"ended\"", "sound of leg "] {
+        assert!(tail.contains(expected), "`{expected}` is missing:\n{tail}");
+    }
     assert_eq!(rungs(&followed), LADDER, "\n{followed}");
     caller.succeeds(PATIENCE).await;
     carrier.succeeds(PATIENCE).await;

@@ -183,8 +183,8 @@ const GAUGES: [&str; 6] = [
     "tandem_media_browser_legs",
     "tandem_media_bridged_legs",
     "tandem_media_taps",
-    "calls_running",
-    "sip_dialogs",
+    "tandem_calls_running",
+    "tandem_sip_dialogs",
 ];
 
 impl Tandem {

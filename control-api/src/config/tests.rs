@@ -1,3 +1,10 @@
+//! Tests of the configuration: defaults, the example, the documentation, and errors that name their key.
+//!
+//! Every text is TOML as an operator writes it. The list of keys comes from the types themselves: the error about an unknown key
+//! names the known ones.
+//!
+//! Not here: values of the media engine's own settings, which its rooms check.
+
 use super::*;
 
 /// Returns the error text for a TOML configuration.
@@ -15,7 +22,7 @@ fn an_empty_configuration_takes_the_defaults() {
 }
 
 #[test]
-fn the_example_names_every_key_and_means_the_defaults() {
+fn the_example_means_the_defaults() {
     let text = include_str!("../../../tandem.example.toml");
     let mut config = Config::from_toml(text).unwrap();
     let defaults = Config::default();
@@ -23,63 +30,46 @@ fn the_example_names_every_key_and_means_the_defaults() {
     config.trunks.clear();
     config.routes.clear();
     assert_eq!(config, defaults);
-    for key in [
-        "listen",
-        "tls",
-        "public_url",
-        "trusted_proxies",
-        "tls_ca",
-        "resolver",
-        "advertise",
-        "trace",
-        "uris",
-        "secret",
-        "ttl_s",
-        "address",
-        "ports",
-        "workers",
-        "cpus",
-        "url",
-        "record",
-        "name",
-        "hosts",
-        "nat",
-        "user",
-        "password",
-        "register",
-        "options_s",
-        "numbers",
-        "from_host",
-        "assert_identity",
-        "pass_headers",
-        "codecs",
-        "srtp",
-        "channels",
-        "calls_per_second",
-        "drain_s",
-        "allow",
-        "satellite",
-        "premium",
-        "countries",
-        "emergency_trunk",
-        "match",
-        "to",
-        "signup",
-        "invitation_hours",
-        "from",
-        "default",
-        "calls",
-        "speech",
-        "configuration",
-        "retention",
-        "entrance",
-        "stt",
-        "translator",
-        "tts",
-    ] {
-        let named = text.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} =")));
-        assert!(named, "{key} is not in tandem.example.toml");
+}
+
+/// Returns what the types know in a section, as the error about an unknown key lists it. `before` makes the section complete.
+fn known_keys(before: &str) -> Vec<String> {
+    let error = refused(&format!("{before}\nzzzzzzzzzzzzzzzz = 1\n"));
+    let (_, known) = error.split_once("known here: ").unwrap_or_else(|| panic!("no list of keys: {error}"));
+    known.split(", ").map(|key| key.trim_matches(['`', ' ', ')']).to_owned()).collect()
+}
+
+#[test]
+fn the_example_and_the_documentation_name_every_key_of_the_types() {
+    let example = include_str!("../../../tandem.example.toml");
+    let documented = include_str!("../../../docs/configuration.md");
+    let sections = known_keys("");
+    assert!(sections.len() > 12, "{sections:?}");
+    let mut missing = Vec::new();
+    for section in sections {
+        let (heading, before) = match section.as_str() {
+            "trunks" => ("[[trunks]]", "[[trunks]]\nname = \"a\"\nhosts = [\"127.0.0.1\"]"),
+            "routes" => ("[[routes]]", "[[routes]]\nmatch = \"a\"\nto = \"app:echo\""),
+            _ => ("", ""),
+        };
+        let plain = format!("[{section}]");
+        let (heading, before) = if heading.is_empty() { (plain.as_str(), plain.as_str()) } else { (heading, before) };
+        let Some((_, text)) = documented.split_once(&format!("## `{heading}`\n")) else {
+            missing.push(format!("docs/configuration.md has no section {heading}"));
+            continue;
+        };
+        let text = text.split("\n## ").next().unwrap_or_default();
+        for key in known_keys(before).into_iter().filter(|key| key != "organizations") {
+            if !text.contains(&format!("| `{key}` |")) {
+                missing.push(format!("docs/configuration.md lacks {heading} {key}"));
+            }
+            let is_key = |line: &str| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} ="));
+            if !example.lines().any(is_key) {
+                missing.push(format!("tandem.example.toml lacks {heading} {key}"));
+            }
+        }
     }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 #[test]

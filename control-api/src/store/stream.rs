@@ -120,6 +120,23 @@ impl Store {
         self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(stored_event).collect()
     }
 
+    /// Returns up to `limit` events of a tenant's call with ids above `after`, in order, words included.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
+    pub async fn call_event_after(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let sql = "SELECT id, organization_id, call_id, kind, at, body FROM call_events \
+                   WHERE organization_id = $1 AND call_id = $4 AND id > $2 ORDER BY id LIMIT $3";
+        let values = [organization.into(), after.into(), limit.into(), call.into()];
+        self.db.rows(organization, sql, &values).await?.iter().map(stored_event).collect()
+    }
+
     /// Returns the id of the latest event of all tenants, 0 if there is none.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ impl Outlet {
     /// Sends an event. A full queue drops and counts it; the caller never waits.
     pub(super) fn tell(&self, event: Event) {
         if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
-            metrics::counter!("engine_events_dropped_total").increment(1);
+            metrics::counter!("tandem_engine_events_dropped_total").increment(1);
             tracing::error!(call = ?event.call, "event dropped: the control plane is too slow");
         }
     }
@@ -31,7 +31,7 @@ impl Outlet {
     /// Sends the end of a call, which must not be lost; waits while the queue is full.
     pub(super) async fn tell_end(&self, event: Event) {
         let Err(TrySendError::Full(event)) = self.events.try_send(event) else { return };
-        metrics::counter!("engine_ends_delayed_total").increment(1);
+        metrics::counter!("tandem_engine_ends_delayed_total").increment(1);
         tracing::warn!(call = ?event.call, "the end of a call waits for room: the control plane is too slow");
         // An error means that the receiver has gone and counts no calls any more.
         let _ = self.events.send(event).await;

@@ -293,7 +293,7 @@ impl Switchboard {
         }
         if !self.shared.pool.has_room() && !urgent {
             tracing::warn!(reason = NO_CAPACITY, "outbound call refused");
-            metrics::counter!("calls_refused_total", "why" => NO_CAPACITY).increment(1);
+            metrics::counter!("tandem_calls_refused_total", "why" => NO_CAPACITY).increment(1);
             return Err(CommandError::Busy("the media threads have no room for another call; try again later"));
         }
         let outgoing = dial::outgoing(&self.shared, new)?;
@@ -359,7 +359,7 @@ impl Switchboard {
                 tracing::debug!(%call, ?dialog, "event for a call that has ended")
             }
             Err(mpsc::error::TrySendError::Full(_)) => {
-                metrics::counter!("call_inputs_dropped_total").increment(1);
+                metrics::counter!("tandem_call_inputs_dropped_total").increment(1);
                 tracing::error!(%call, "dialog event dropped: the call's task is too slow");
             }
         }
@@ -372,7 +372,7 @@ impl Switchboard {
         };
         let refuse = |status: u16, reason: &'static str| {
             tracing::info!(from = %mask(&from_user), to = %mask(&to_user), status, reason, "call refused");
-            metrics::counter!("calls_refused_total", "why" => reason).increment(1);
+            metrics::counter!("tandem_calls_refused_total", "why" => reason).increment(1);
             signalling::refuse(&self.shared, dialog, status, reason);
         };
         if let Some(replaced) = replaces {
@@ -444,17 +444,17 @@ impl Switchboard {
     }
 
     fn spawn(&mut self, id: CallId, task: CallTask) {
-        metrics::counter!("calls_total").increment(1);
-        metrics::gauge!("calls_running").increment(1.0);
+        metrics::counter!("tandem_calls_total").increment(1);
+        metrics::gauge!("tandem_calls_running").increment(1.0);
         let shared = self.shared.clone();
         self.tasks.spawn(async move {
             if tokio::spawn(task.run()).await.is_err() {
                 tracing::error!(call = %id, "the call's task panicked: the call is ended");
-                metrics::counter!("call_panics_total").increment(1);
+                metrics::counter!("tandem_call_panics_total").increment(1);
                 super::task::clear_after_panic(&shared, id).await;
             }
             shared.calls.remove(&id);
-            metrics::gauge!("calls_running").decrement(1.0);
+            metrics::gauge!("tandem_calls_running").decrement(1.0);
         });
     }
 

@@ -53,7 +53,7 @@ use crate::call::{
 use crate::error::HangupCause;
 use crate::net::clock;
 use crate::sip::{Cause, DialogId, SipEvent, Told, TraceLabel, reason};
-use crate::units::{CallId, ConferenceId, Group, LegId};
+use crate::units::{CallId, ConferenceId, Group, LegId, mask};
 use crate::worker::{
     Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest,
 };
@@ -222,6 +222,11 @@ impl CallTask {
         };
         let mut begins = start(&shared);
         [begins.timing.ring_first, begins.timing.ring_second] = ring;
+        let called = match &to {
+            Destination::Agent(called) | Destination::Browser(called) | Destination::Uri(called) => called,
+            Destination::Trunk { user, .. } | Destination::Emergency { user, .. } => user,
+        };
+        tracing::info!(call = %id, to = mask(called), "call out");
         let how = || Happened::began(Some(to.clone()), plan.clone(), first_role, &begins);
         let capture = begin_capture(&shared, id, &begins, how);
         let (call, effects) = Call::outgoing(to, plan, first_role, begins);
@@ -291,6 +296,7 @@ impl CallTask {
 
     /// Runs the call until it ends.
     pub(super) async fn run(mut self) {
+        let began = clock::now();
         let effects = std::mem::take(&mut self.first_effects);
         self.carry_out(effects).await;
         self.settle().await;
@@ -317,7 +323,7 @@ impl CallTask {
             }
             self.run_program().await;
         }
-        self.finish().await;
+        self.finish(began).await;
     }
 
     async fn on_input(&mut self, input: TaskInput) {
@@ -640,7 +646,7 @@ impl CallTask {
             Notice::TooLong => {
                 let most = self.shared.config.max_call.unwrap_or_default();
                 tracing::warn!(call = %self.id, max_call_s = most.as_secs(), "the call has reached its maximum duration and ends");
-                metrics::counter!("calls_ended_by_length_total").increment(1);
+                metrics::counter!("tandem_calls_ended_by_length_total").increment(1);
             }
             Notice::Over { cause, answered } => self.over = Some((cause, answered)),
         }
@@ -670,7 +676,7 @@ impl CallTask {
 
     fn media_command(&self, command: impl Into<WorkerRequest>) {
         if self.worker.send(command).is_err() {
-            metrics::counter!("worker_commands_dropped_total").increment(1);
+            metrics::counter!("tandem_worker_commands_dropped_total").increment(1);
             tracing::error!(call = %self.id, "the media worker is overloaded: a command was lost");
         }
     }

@@ -214,7 +214,7 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         if !self.sealed && self.orders.try_send(writer::Order::Finish { id: self.id }).is_err() {
-            metrics::counter!("recording_seal_lost_total").increment(1);
+            metrics::counter!("tandem_recording_seal_lost_total").increment(1);
         }
     }
 }

@@ -43,7 +43,7 @@ impl Sealer {
     /// Syncs and reports a part later, in the thread.
     pub(super) fn seal(&self, sealed: Sealed) {
         if let Err(TrySendError::Full(sealed) | TrySendError::Disconnected(sealed)) = self.waiting.try_send(sealed) {
-            metrics::counter!("recordings_synced_by_writer_total").increment(1);
+            metrics::counter!("tandem_recordings_synced_by_writer_total").increment(1);
             settle(vec![sealed]);
         }
     }
@@ -83,14 +83,14 @@ fn settle(mut some: Vec<Sealed>) {
 fn fail(sealed: &mut Sealed, synced: std::io::Result<()>) {
     let (Err(error), PartState::Finished) = (synced, &sealed.report.state) else { return };
     tracing::error!(path = %sealed.report.path.display(), %error, "a recording could not be synced to the disk");
-    metrics::counter!("recordings_interrupted_total").increment(1);
+    metrics::counter!("tandem_recordings_interrupted_total").increment(1);
     sealed.report.state = PartState::Interrupted(format!("the file could not be synced to the disk: {error}"));
 }
 
 /// Sends a report to the call, which may have ended.
 pub(super) fn send_report(reporter: &mpsc::Sender<PartReport>, report: PartReport) {
     if let Err(mpsc::error::TrySendError::Full(report)) = reporter.try_send(report) {
-        metrics::counter!("recording_reports_dropped_total").increment(1);
+        metrics::counter!("tandem_recording_reports_dropped_total").increment(1);
         tracing::error!(path = %report.path.display(), "a report of a recording was lost: its call does not read them");
     }
 }

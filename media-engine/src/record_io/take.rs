@@ -118,7 +118,7 @@ impl Take {
 
     fn leave_out(&self, leg: LegId, full: &dyn std::fmt::Display) {
         tracing::error!(path = %self.path().display(), %leg, %full, "a leg is not recorded");
-        metrics::counter!("recording_legs_left_out_total").increment(1);
+        metrics::counter!("tandem_recording_legs_left_out_total").increment(1);
     }
 
     /// Creates the next file; a failure ends the recording.
@@ -243,7 +243,7 @@ impl Take {
         for source in &mut self.sources {
             while let Some(item) = source.tap.pop() {
                 if item.gap > 0 {
-                    metrics::counter!("recording_tap_gap_frames_total").increment(item.gap);
+                    metrics::counter!("tandem_recording_tap_gap_frames_total").increment(item.gap);
                 }
                 let frame = &item.frame;
                 let Some(captured_at) = frame.captured_at else { continue };
@@ -422,7 +422,7 @@ fn describe(error: &hound::Error) -> String {
 
 fn count_interruption(path: &Path, note: &str) {
     tracing::error!(path = %path.display(), note, "recording interrupted");
-    metrics::counter!("recordings_interrupted_total").increment(1);
+    metrics::counter!("tandem_recordings_interrupted_total").increment(1);
 }
 
 #[cfg(test)]

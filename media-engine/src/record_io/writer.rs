@@ -143,8 +143,8 @@ const FAULT: &str = "a fault in the recorder; the log has the details";
 
 fn fault(reporter: &mpsc::Sender<PartReport>, lost: PartReport) {
     tracing::error!(path = %lost.path.display(), "a fault ended this recording; the others continue");
-    metrics::counter!("recordings_interrupted_total").increment(1);
-    metrics::counter!("recording_panics_total").increment(1);
+    metrics::counter!("tandem_recordings_interrupted_total").increment(1);
+    metrics::counter!("tandem_recording_panics_total").increment(1);
     send_report(reporter, lost);
 }
 

@@ -12,7 +12,7 @@
 //! - The owner of the endpoint never awaits a peer. A peer that stops reading fills its own queue and is closed; a peer
 //!   that floods waits for its own credit, or loses its own datagrams.
 //! - While the engine does not take events, the network is not read; nothing is thrown away.
-//! - Every queue is bounded and its overflow counted in `sip_queue_full_total`.
+//! - Every queue is bounded and its overflow counted in `tandem_sip_queue_full_total`.
 //! - Trunks and registered users keep their connections: if there are too many, only strangers are displaced or refused
 //!   ([`admission`](crate::admission)), and no peer stays a stranger for long.
 //!

@@ -97,7 +97,7 @@ impl Pipeline {
     /// Notes that the first sample of a segment's translation was sent to the listener.
     pub fn play_started(&self, segment: u64, at: Instant) {
         if self.controls.try_send(Control::Spoken(segment, at)).is_err() {
-            metrics::counter!("translation_stamps_dropped_total").increment(1);
+            metrics::counter!("tandem_translation_stamps_dropped_total").increment(1);
         }
     }
 
@@ -171,7 +171,7 @@ fn speaker(
                 Ok(chunks) => chunks,
                 Err(error) => {
                     tracing::warn!(segment, %error, "the translation is not spoken: the listener hears the original");
-                    metrics::counter!("speech_failures_total", "kind" => "tts").increment(1);
+                    metrics::counter!("tandem_speech_failures_total", "kind" => "tts").increment(1);
                     continue;
                 }
             };
@@ -242,7 +242,7 @@ impl Run {
     async fn drain(&mut self, tap: &mut TapReader, providers: &Providers) {
         while let Some(item) = tap.pop() {
             if item.gap > 0 {
-                metrics::counter!("speech_tap_gap_frames_total").increment(item.gap);
+                metrics::counter!("tandem_speech_tap_gap_frames_total").increment(item.gap);
             }
             if self.ears.is_none() {
                 self.ears = Some(Ears::open(&self.params, providers, item.frame.rate).await);
@@ -288,7 +288,7 @@ impl Run {
             Ok(translation) => self.session.handle_translation(segment, &translation, clock::now()),
             Err(error) => {
                 tracing::warn!(segment, %error, "the text is not translated: the original is shown");
-                metrics::counter!("speech_failures_total", "kind" => "translate").increment(1);
+                metrics::counter!("tandem_speech_failures_total", "kind" => "translate").increment(1);
             }
         }
     }
@@ -301,16 +301,16 @@ impl Run {
                 Effect::End(segment) => self.feed_recogniser(SttInput::End(segment)),
                 Effect::Translate(segment, text) => match self.translate.try_send((segment, text)) {
                     Ok(()) => self.waiting += 1,
-                    Err(_) => metrics::counter!("speech_overflow_total", "kind" => "translate").increment(1),
+                    Err(_) => metrics::counter!("tandem_speech_overflow_total", "kind" => "translate").increment(1),
                 },
                 Effect::Speak(segment, text) => {
                     if self.speak.try_send((segment, text)).is_err() {
-                        metrics::counter!("speech_overflow_total", "kind" => "tts").increment(1);
+                        metrics::counter!("tandem_speech_overflow_total", "kind" => "tts").increment(1);
                     }
                 }
                 Effect::Publish(event) => {
                     if self.events.try_send(event).is_err() {
-                        metrics::counter!("translation_events_dropped_total").increment(1);
+                        metrics::counter!("tandem_translation_events_dropped_total").increment(1);
                     }
                 }
             }
@@ -329,7 +329,7 @@ impl Run {
             return;
         }
         if ears.stt.is_some() {
-            metrics::counter!("speech_overflow_total", "kind" => "stt").increment(1);
+            metrics::counter!("tandem_speech_overflow_total", "kind" => "stt").increment(1);
         }
         // The recogniser sends no result for a segment that it did not receive.
         if let Some(segment) = begun {

@@ -144,7 +144,7 @@ impl Regulars {
         ] {
             assert_eq!(wire.options(PATIENCE).await, Some(200), "OPTIONS over {}", wire.token());
         }
-        assert!(tandem.metric("calls_running", "").await >= 1.0, "the metrics are readable");
+        assert!(tandem.metric("tandem_calls_running", "").await >= 1.0, "the metrics are readable");
     }
 
     /// Makes a call from a browser's page.
@@ -227,7 +227,7 @@ async fn websockets_of_one_address_are_bounded_and_others_still_connect() {
     }
     assert!(open.len() <= 128 && open.len() + refused == 300, "{} open, {refused} refused", open.len());
     assert_eq!(Wire::websocket(&tandem.http).await.options(PATIENCE).await, Some(200), "from another address");
-    let counted = tandem.metric("sip_refused_total", "websockets_of_address").await;
+    let counted = tandem.metric("tandem_sip_refused_total", "websockets_of_address").await;
     assert_eq!(counted, refused as f64);
     tandem.stop().await;
 }

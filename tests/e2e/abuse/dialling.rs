@@ -493,15 +493,15 @@ async fn a_looped_invite_is_not_sent_again() {
     .await;
     let mut caller = Desk::start("127.0.0.7", tandem.sip(), "+15550142").await;
     assert!(caller.call("+15550100", HZ, "", PATIENCE).await.is_err(), "our own 482 ends it");
-    let calls = tandem.metric("calls_total", "").await;
+    let calls = tandem.metric("tandem_calls_total", "").await;
     assert!(calls <= 2.0, "one INVITE has made {calls} calls");
-    assert!(tandem.metric("sip_refused_total", "loop").await >= 1.0);
+    assert!(tandem.metric("tandem_sip_refused_total", "loop").await >= 1.0);
     // A looped emergency call ends as well.
     let api = tandem.api("acme").await;
     let (status, made) = dial(&api, "112").await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     ended(&api, &made).await;
-    assert!(tandem.metric("calls_total", "").await <= calls + 3.0, "{}", tandem.metric("calls_total", "").await);
+    assert!(tandem.metric("tandem_calls_total", "").await <= calls + 3.0, "{}", tandem.metric("tandem_calls_total", "").await);
 
     assert!(caller.call("+34911222333", HZ, "", PATIENCE).await.is_err());
     let invite = carrier.invite("+34911222333").await;

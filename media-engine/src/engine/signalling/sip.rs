@@ -136,7 +136,7 @@ impl Signals<'_> {
 
     fn send(&self, command: SipCommand) {
         if self.sip.send(command).is_err() {
-            metrics::counter!("sip_commands_dropped_total").increment(1);
+            metrics::counter!("tandem_sip_commands_dropped_total").increment(1);
             tracing::error!(call = %self.call, "the SIP stack is overloaded: a command was lost");
         }
     }

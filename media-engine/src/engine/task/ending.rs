@@ -1,6 +1,6 @@
 //! The end of a call: everything that the end event promises is complete when it is sent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{CallTask, TaskInput};
 use crate::engine::Shared;
@@ -18,7 +18,7 @@ const CLOSING: Duration = Duration::from_millis(500);
 
 impl CallTask {
     /// Closes media, seals the recordings, and reports the last words and then the end, so that the files are complete by then.
-    pub(super) async fn finish(mut self) {
+    pub(super) async fn finish(mut self, began: Instant) {
         let ended_at = clock::system_now();
         self.inbox.close();
         while let Ok(input) = self.inbox.try_recv() {
@@ -47,7 +47,8 @@ impl CallTask {
             self.media_command(WorkerRequest::Untap { leg: given.leg });
         }
         let (cause, answered) = self.over.take().unwrap_or((HangupCause::Internal, false));
-        tracing::info!(call = %self.id, cause = cause.as_str(), answered, "call ended");
+        let duration_ms = clock::now().saturating_duration_since(began).as_millis() as u64;
+        tracing::info!(call = %self.id, cause = cause.as_str(), answered, duration_ms, "call ended");
         let status = if answered { CallStatus::Ended } else { CallStatus::Failed };
         self.shared.tell_end(ended_at, self.id, EventKind::CallStatus { status, cause: Some(cause) }).await;
     }
@@ -79,7 +80,7 @@ impl CallTask {
                     if let Some(given) = self.given.iter().find(|given| given.leg == event.leg) {
                         // The worker sent this before it knew the new owner of the media.
                         if given.events.try_send(event).is_err() {
-                            metrics::counter!("call_inputs_dropped_total").increment(1);
+                            metrics::counter!("tandem_call_inputs_dropped_total").increment(1);
                         }
                         continue;
                     }

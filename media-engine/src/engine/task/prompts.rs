@@ -167,7 +167,7 @@ impl CallTask {
         match result {
             Ok((rate, samples)) => self.begin_play(play, rate, &samples),
             Err(why) => {
-                metrics::counter!("speech_failures_total", "kind" => "tts").increment(1);
+                metrics::counter!("tandem_speech_failures_total", "kind" => "tts").increment(1);
                 tracing::warn!(call = %self.id, play = play.0, why, "a prompt could not be spoken");
                 self.end_play(play, PlayState::Failed(why));
             }

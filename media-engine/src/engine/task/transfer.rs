@@ -282,7 +282,7 @@ impl CallTask {
                 match input {
                     TaskInput::Sip(event) if event.dialog() == Some(dialog) => {
                         if inbox.try_send(TaskInput::Sip(event)).is_err() {
-                            metrics::counter!("call_inputs_dropped_total").increment(1);
+                            metrics::counter!("tandem_call_inputs_dropped_total").increment(1);
                             tracing::error!(%call, "dialog event dropped: the call's task is too slow");
                         }
                     }

@@ -110,7 +110,7 @@ impl Shared {
     /// Connects a new link, trying with growing pauses until it succeeds.
     pub(super) async fn reconnect(&self, why: &SpeechError) -> Link {
         self.report(ProviderState::Restarting(why.to_string())).await;
-        metrics::counter!("speech_restarts_total", "kind" => self.kind_name()).increment(1);
+        metrics::counter!("tandem_speech_restarts_total", "kind" => self.kind_name()).increment(1);
         loop {
             let failures = self.failures.fetch_add(1, Ordering::Relaxed);
             let pause = BACKOFF[(failures as usize).min(BACKOFF.len() - 1)];
@@ -139,7 +139,7 @@ impl Shared {
         *last = Some(state.clone());
         let status = ProviderStatus { kind: self.kind, name: self.name.clone(), state };
         if self.status.try_send(status).is_err() {
-            metrics::counter!("provider_reports_dropped_total").increment(1);
+            metrics::counter!("tandem_provider_reports_dropped_total").increment(1);
         }
     }
 
@@ -322,7 +322,7 @@ async fn forward(shared: Arc<Shared>, mut link: Link, chunks: mpsc::Sender<TtsCh
             "audio-chunk" => {
                 let Some(format) = AudioFormat::of(&event).filter(|format| *format == AudioFormat::mono(format.rate))
                 else {
-                    metrics::counter!("speech_bad_chunks_total").increment(1);
+                    metrics::counter!("tandem_speech_bad_chunks_total").increment(1);
                     tracing::warn!(name = shared.name, "a chunk that is not mono with 16 bits is left out");
                     continue;
                 };

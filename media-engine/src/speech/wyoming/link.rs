@@ -84,7 +84,7 @@ impl Link {
                 Some(Ok(event)) => return Ok(event),
                 Some(Err(error)) if error.is_fatal() => return Err(SpeechError::Refused(error.to_string())),
                 Some(Err(error)) => {
-                    metrics::counter!("speech_bad_events_total").increment(1);
+                    metrics::counter!("tandem_speech_bad_events_total").increment(1);
                     tracing::warn!(%error, "an event of the speech process or server cannot be read");
                     continue;
                 }
