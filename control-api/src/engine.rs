@@ -48,7 +48,7 @@ pub use media_engine::sip::dial::{HostRule, is_public, knows_country};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
 pub use media_engine::sip::{Advertise, PlaceStatus, TraceLevel, Transport, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
-pub use media_engine::speech::{Providers, SpeechError, carried};
+pub use media_engine::speech::{Providers, SpeechError, to_live_rate};
 pub use media_engine::units::{CallId, Group, LegId, mask};
 pub use media_engine::worker::capture::{Difference, replay};
 

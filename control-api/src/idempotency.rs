@@ -27,7 +27,7 @@ use crate::body::{self, parse_json};
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Claimed, IdempotencyKey, KeptAnswer, LEASE};
-use crate::who;
+use crate::visibility;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -148,7 +148,7 @@ where
         // The work runs to its end, so that a client that disconnects does not leave it half done.
         return Ok(tokio::spawn(work(attempt)).await.map_err(|_| Problem::internal())??.into_response());
     };
-    let key = IdempotencyKey { organization: actor.organization, actor: who::identity(actor), key };
+    let key = IdempotencyKey { organization: actor.organization, actor: visibility::identity(actor), key };
     let deadline = Instant::now() + LEASE;
     loop {
         match state.store.idempotency_claim(&key, hash).await? {

@@ -48,7 +48,7 @@ mod number;
 mod number_call;
 mod opening;
 mod phones;
-mod plays;
+mod play_log;
 mod programs;
 mod readiness;
 mod request_id;
@@ -61,7 +61,7 @@ mod text;
 mod tls;
 mod turn;
 mod wav;
-mod who;
+mod visibility;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};

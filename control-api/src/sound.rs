@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hound::{SampleFormat, WavReader, WavSpec};
 
-use crate::engine::{SampleRate, carried};
+use crate::engine::{SampleRate, to_live_rate};
 
 /// Longest sound, in seconds.
 const LONGEST_S: u32 = 600;
@@ -78,7 +78,7 @@ pub(crate) fn read(wav: &[u8]) -> Result<Heard, NoSound> {
         return Err(NoSound::Empty);
     }
     let duration_ms = mono.len() as u64 * 1_000 / u64::from(hz);
-    let (rate, samples) = carried(hz, mono).ok_or(NoSound::Rate(hz))?;
+    let (rate, samples) = to_live_rate(hz, mono).ok_or(NoSound::Rate(hz))?;
     Ok(Heard { hz, duration_ms, rate, samples: samples.into() })
 }
 

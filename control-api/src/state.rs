@@ -13,7 +13,7 @@ use crate::engine::{self, Budget, Engine};
 use crate::events::{Bus, Listeners};
 use crate::mail::Mail;
 use crate::phones::Phones;
-use crate::plays::Plays;
+use crate::play_log::PlayLog;
 use crate::programs::Programs;
 use crate::rate_limit::RateLimits;
 use crate::readiness::Readiness;
@@ -46,7 +46,7 @@ pub struct AppState {
     /// Writer of the audit log.
     pub audit_log: AuditLog,
     /// Recordings that are being played, and their listeners.
-    pub(crate) plays: Arc<Plays>,
+    pub(crate) plays: Arc<PlayLog>,
     /// SIP passwords that were issued to keys.
     pub(crate) phones: Arc<Phones>,
     /// Rules until there is an organization; `None` if there is one already.
@@ -73,7 +73,7 @@ impl AppState {
         });
         AppState {
             audit_log: AuditLog::new(store.clone()),
-            plays: Arc::new(Plays::new()),
+            plays: Arc::new(PlayLog::new()),
             phones: Arc::default(),
             mail,
             setup: None,

@@ -1,4 +1,12 @@
-//! Who gets where: one line for every operation of `/openapi.json`, and everything that follows from it.
+//! Access control: one row for every operation of `/openapi.json`, and the rules that follow from these rows.
+//!
+//! `LINES` states for each operation the permission that it needs, how it keeps tenants apart, which rate limit it is charged to, and a
+//! valid body. The first test compares the rows with the OpenAPI document, so an operation without a row fails. The other tests go
+//! through all rows: credentials of the wrong kind, sessions without CSRF token or with a foreign origin, each role, each scope of a key,
+//! ids of another tenant (on SQLite and on PostgreSQL), bodies with unexpected fields, bodies that are too deep or too large, and CORS.
+//!
+//! Rate limits are off in these tests. Not here: what an operation does when it is allowed (`api.rs`, `people.rs`, `voice.rs`), and the
+//! limits themselves (`watched.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,42 +25,42 @@ use support::{Answer, Browser, World, world, world_on};
 use tests::postgres::Postgres;
 use uuid::Uuid;
 
-/// Who is needed.
+/// Credential or permission that an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// Nobody: no log-in.
+    /// None: the operation is open to everybody.
     Nobody,
-    /// Whoever is logged in, or any key.
+    /// Any session or any API key.
     Anybody,
-    /// A person who is logged in.
+    /// A session; API keys are refused.
     Person,
-    /// Whoever may this.
+    /// A session or key with this permission.
     May(Action),
-    /// Whoever sees calls; what is not theirs looks like what does not exist.
+    /// A session or key that sees calls; other people's calls get the same 404 as missing ones.
     Sees,
 }
 
-/// What keeps tenants apart.
+/// How an operation keeps tenants apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tenant {
-    /// Nothing of a tenant is shown or changed.
+    /// It neither shows nor changes data of a tenant.
     None,
-    /// Only the caller's own can be named at all.
+    /// It takes no id, so it can reach only the caller's own tenant.
     Own,
-    /// An identity is named: another tenant's looks like a missing one.
+    /// It takes an id; an id of another tenant gets the same 404 as a missing one.
     ById,
-    /// An identity is named, and opened by who has it signed by its tenant.
+    /// It takes an id that the tenant has signed; the signature is the credential.
     Signed,
 }
 
-/// One operation.
+/// Row of one operation: method and path, need, tenant rule, rate limit, and a valid body (empty if it takes none).
 struct Line(&'static str, Need, Tenant, Charge, &'static str);
 
 use Charge::{Actor as By, Address, Both, Free};
 use Need::{Anybody, May, Nobody, Person, Sees};
 use Tenant::{ById, Own, Signed};
 
-/// A body that would be taken stands last.
+/// Rows of all operations.
 const LINES: &[Line] = &[
     Line("GET /health", Nobody, Tenant::None, Free, ""),
     Line("GET /readyz", Nobody, Tenant::None, Free, ""),
@@ -313,7 +321,7 @@ const LINES: &[Line] = &[
     Line("GET /api/providers", Anybody, Tenant::None, By(None), ""),
 ];
 
-/// No limits: the tests of this file ask more than anybody may.
+/// Configuration without limits: the tests of this file send more requests than the default limits allow.
 const UNLIMITED: &str = "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n\
                          retention = \"off\"\nentrance = \"off\"\n[dial]\ncalls = 0\ncalls_per_second = 0\n";
 
@@ -331,7 +339,7 @@ impl Line {
     }
 }
 
-/// The status alone: some answers are streams without end.
+/// Returns the status without reading the body, because some answers are streams without end.
 async fn status(world: &World, request: Request<Body>) -> u16 {
     world.send(request).await.status().as_u16()
 }
@@ -341,7 +349,7 @@ async fn every_operation_has_a_row_with_its_permission_tenant_rule_and_rate_limi
     let world = world("").await;
     let document = world.answer(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.json();
     let mut lines: BTreeMap<&str, &Line> = LINES.iter().map(|line| (line.0, line)).collect();
-    assert_eq!(lines.len(), LINES.len(), "a line stands twice");
+    assert_eq!(lines.len(), LINES.len(), "two rows have the same operation");
     let mut wrong = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -350,7 +358,7 @@ async fn every_operation_has_a_row_with_its_permission_tenant_rule_and_rate_limi
             }
             let name = format!("{} {path}", method.to_uppercase());
             let Some(Line(_, need, tenant, limit, body)) = lines.remove(name.as_str()) else {
-                wrong.push(format!("{name} has no line"));
+                wrong.push(format!("{name} has no row"));
                 continue;
             };
             let security = operation["security"].as_array().cloned().unwrap_or_default();
@@ -369,11 +377,11 @@ async fn every_operation_has_a_row_with_its_permission_tenant_rule_and_rate_limi
             }
             let documented = |status: &str| operation["responses"].get(status).is_some();
             if (charged != Free && !documented("429")) || (*need != Nobody && !documented("401")) {
-                wrong.push(format!("{name} does not say that it can refuse"));
+                wrong.push(format!("{name} does not document 429 or 401"));
             }
         }
     }
-    wrong.extend(lines.into_keys().map(|name| format!("{name} is no operation")));
+    wrong.extend(lines.into_keys().map(|name| format!("{name} is not in the OpenAPI document")));
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -463,7 +471,7 @@ async fn each_role_may_do_exactly_what_the_table_says() {
             let status = status(&world, world.page(&browser, method, &path, line.4)).await;
             let may = match line.1 {
                 May(action) => rbac::actions(role).contains(&action),
-                // Whoever sees no call, or not this one, sees nothing of it.
+                // Operations on calls are open to every role; a call that the role does not see is a 404.
                 _ => true,
             };
             let by_rule = line.0 == "POST /api/organizations" && role != Role::Owner;
@@ -479,7 +487,7 @@ async fn each_role_may_do_exactly_what_the_table_says() {
     }
 }
 
-/// What an agent's page does with a running call, but for calling somebody into it: the engine of these tests names no legs.
+/// Requests of an agent's page for a running call, except adding a leg: the fake engine returns no ids of legs.
 const VERBS: [(Method, &str, &str); 9] = [
     (Method::POST, "legs/1/hold", ""),
     (Method::POST, "legs/1/resume", ""),
@@ -502,10 +510,10 @@ async fn agents_control_their_own_calls_and_get_404_for_a_colleagues_call() {
     let call = made.json()["id"].as_str().unwrap().to_owned();
     for (method, verb, body) in VERBS {
         let path = format!("/api/calls/{call}/{verb}");
-        let refused = world.by(&carla, method.clone(), &path, body).await;
+        let refused = world.with_browser(&carla, method.clone(), &path, body).await;
         assert_eq!(refused.problem().0, 404, "carla, {verb}: {refused:?}");
-        assert!(world.commands.try_recv().is_err(), "the engine is asked for carla: {verb}");
-        let done = world.by(&ben, method, &path, body).await;
+        assert!(world.commands.try_recv().is_err(), "the engine received a command for carla's request: {verb}");
+        let done = world.with_browser(&ben, method, &path, body).await;
         assert!(done.status.is_success(), "ben, {verb}: {done:?}");
         let asked = world.commands.recv().await;
         assert!(matches!(asked, Some(Command::CallVerb { .. } | Command::CallHangup { .. })), "{verb}: {asked:?}");
@@ -528,9 +536,9 @@ async fn a_key_may_do_what_its_scopes_allow_and_never_what_only_owners_may() {
             let answer = world.with_key(&narrow, method.clone(), &path, line.4).await;
             assert_eq!(answer.problem().0, 403, "{}", line.0);
         }
-        // With the scope it is let through; what only owners may, no key can have.
+        // A key with the scope is let through; permissions that only owners have cannot be scopes of a key.
         if rbac::actions(Role::Admin).contains(&action) {
-            // Whoever gives rights needs them: with `team.write` alone nobody can be invited.
+            // An inviter needs every permission of the role: `team.write` is not enough to invite an agent.
             let mut scopes = vec![action.as_str()];
             if line.0 == "POST /api/team/invitations" {
                 assert_eq!(
@@ -552,7 +560,7 @@ async fn a_key_may_do_what_its_scopes_allow_and_never_what_only_owners_may() {
         let status = world.with_key(&world.key, method, &path, line.4).await.status.as_u16();
         assert!(status == 403 || status == 401, "{}: {status}", line.0);
     }
-    // A key makes no key that may more than itself.
+    // A key cannot create a key with scopes that it does not have itself.
     let maker = key(json!(["api_keys.write", "calls.read"])).await;
     let same = r#"{"name": "child", "scopes": ["calls.read", "api_keys.write"]}"#;
     let made = world.with_key(&maker, Method::POST, "/api/api-keys", same).await.json();
@@ -561,7 +569,7 @@ async fn a_key_may_do_what_its_scopes_allow_and_never_what_only_owners_may() {
     assert_eq!(world.with_key(&maker, Method::POST, "/api/api-keys", more).await.problem().0, 422);
 }
 
-/// A short WAV.
+/// A WAV of 80 samples at 8 kHz (10 ms).
 fn bell() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let (sample_format, sample_rate) = (hound::SampleFormat::Int, 8_000);
@@ -572,8 +580,8 @@ fn bell() -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Identities of `acme`'s, by the route that names them.
-async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
+/// Creates one record of each kind in `acme` and returns their ids, keyed by the start of the path that takes them.
+async fn create_records_of_acme(world: &mut World) -> BTreeMap<&'static str, Uuid> {
     let id = |answer: &Answer, field: &str| answer.json()[field].as_str().unwrap().parse::<Uuid>().unwrap();
     let call = world.call().await;
     let invitation = world.post("/api/team/invitations", r#"{"email": "guest@example.com", "role": "agent"}"#).await;
@@ -594,7 +602,7 @@ async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
         ("/api/recordings/", call),
         ("/api/voice/targets/", id(&target, "id")),
         ("/api/media/", id(&sound, "id")),
-        // A slot is every organization's own: the identity is not in its path.
+        // Slots are numbered in each organization; the path holds a slot, not an id.
         ("/api/parked/", call),
         ("/api/caller-id/numbers/", id(&number, "id")),
         ("/api/caller-id/rules/", id(&rule, "id")),
@@ -618,26 +626,26 @@ async fn another_tenants_id_gets_the_same_404_as_a_missing_id_on_postgresql() {
     let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
     let store = Store::open(&place).await.unwrap();
     let world = world_on(UNLIMITED, folder, store.clone()).await;
-    // People, too: sessions, roles and the log are the same there.
+    // Sessions, roles and the audit log behave the same on PostgreSQL.
     let olga = world.member("olga", Role::Owner).await;
-    let renamed = world.by(&olga, Method::PATCH, "/api/users/me", r#"{"name": "Olga"}"#).await;
+    let renamed = world.with_browser(&olga, Method::PATCH, "/api/users/me", r#"{"name": "Olga"}"#).await;
     assert_eq!(renamed.status, StatusCode::OK, "{renamed:?}");
-    assert_eq!(world.by(&olga, Method::POST, "/api/auth/refresh", "").await.status, StatusCode::OK);
-    assert_eq!(world.by(&olga, Method::GET, "/api/users/me", "").await.problem().0, 401);
+    assert_eq!(world.with_browser(&olga, Method::POST, "/api/auth/refresh", "").await.status, StatusCode::OK);
+    assert_eq!(world.with_browser(&olga, Method::GET, "/api/users/me", "").await.problem().0, 401);
     tenants_are_apart(world).await;
     store.close().await;
     postgres.stop().await;
 }
 
 async fn tenants_are_apart(mut world: World) {
-    let theirs = theirs(&mut world).await;
+    let theirs = create_records_of_acme(&mut world).await;
     let other = world.other_key.clone();
     for line in LINES.iter().filter(|line| line.2 == ById) {
         let (_, path) = line.0.split_once(' ').unwrap();
         let id = theirs
             .iter()
             .find(|(start, _)| path.starts_with(**start))
-            .unwrap_or_else(|| panic!("{path}: no identity"))
+            .unwrap_or_else(|| panic!("{path}: no id for it"))
             .1;
         let mut answers = Vec::new();
         for id in [*id, Uuid::now_v7()] {
@@ -651,7 +659,7 @@ async fn tenants_are_apart(mut world: World) {
             assert_eq!(answer.bytes, answers[0].bytes, "{}", line.0);
         }
     }
-    // Nothing was changed, and their lists hold nothing of it.
+    // Nothing was changed, and the other tenant's lists do not contain acme's records.
     for (path, list) in
         [("/api/team/members", "members"), ("/api/team/invitations", "invitations"), ("/api/calls", "calls")]
     {
@@ -659,7 +667,7 @@ async fn tenants_are_apart(mut world: World) {
         assert!(!world.get(path).await.json()[list].as_array().unwrap().is_empty(), "{path}");
     }
     let keys = world.with_key(&other, Method::GET, "/api/api-keys", "").await.json();
-    assert_eq!(keys["api_keys"].as_array().unwrap().len(), 1, "its own");
+    assert_eq!(keys["api_keys"].as_array().unwrap().len(), 1, "only the key of the other organization");
     let log = world.with_key(&other, Method::GET, "/api/audit-logs", "").await.json();
     let text = log.to_string();
     assert!(theirs.values().all(|id| !text.contains(&id.to_string())), "{text}");
@@ -667,7 +675,7 @@ async fn tenants_are_apart(mut world: World) {
     assert_eq!(proof["intact"], true, "{proof}");
 }
 
-/// A sound is no JSON.
+/// Returns whether the operation takes a JSON body; sounds are uploaded as audio.
 fn takes_json(line: &Line) -> bool {
     !line.4.is_empty() && line.0 != "POST /api/media"
 }
@@ -681,14 +689,14 @@ async fn bodies_with_a_tenant_a_role_or_an_unknown_field_are_refused() {
             let mut body: serde_json::Value = serde_json::from_str(line.4).unwrap();
             body[field] = json!("00000000-0000-0000-0000-000000000000");
             let (method, path) = line.method_and_path(Uuid::now_v7());
-            let answer = world.by(&anna, method, &path, &body.to_string()).await;
+            let answer = world.with_browser(&anna, method, &path, &body.to_string()).await;
             assert_eq!(answer.problem(), (422, Some(field.into())), "{} with {field}", line.0);
         }
         let takes_role = line.0.contains("/team/");
         let mut body: serde_json::Value = serde_json::from_str(line.4).unwrap();
         body["role"] = json!("owner");
         let (method, path) = line.method_and_path(Uuid::now_v7());
-        let status = world.by(&anna, method, &path, &body.to_string()).await.status.as_u16();
+        let status = world.with_browser(&anna, method, &path, &body.to_string()).await.status.as_u16();
         let expected: &[u16] = if takes_role { &[403, 404] } else { &[422] };
         assert!(expected.contains(&status), "{} with a role: {status}", line.0);
     }
@@ -705,7 +713,7 @@ async fn bodies_too_deep_too_large_or_not_json_are_refused_on_every_route() {
         for (body, expected) in
             [(deep.as_str(), [400, 422]), (&large, [413, 413]), ("{", [400, 400]), ("[]", [422, 422])]
         {
-            let answer = world.by(&anna, method.clone(), &path, body).await;
+            let answer = world.with_browser(&anna, method.clone(), &path, body).await;
             assert!(expected.contains(&answer.problem().0), "{} {}: {answer:?}", line.0, &body[..body.len().min(9)]);
         }
         let mut plain = world.page(&anna, method, &path, line.4);

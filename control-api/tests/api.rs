@@ -1,4 +1,12 @@
-//! The API without sockets, over an engine that the tests play.
+//! The API of calls, events, recordings and log-in, without sockets and over a fake engine.
+//!
+//! Requests enter the router directly. The tests read the commands that reach the engine and inject the events that the engine would
+//! send; what is stored and streamed comes back by the API. Covered: credentials and tenants, validation of input, creation of calls and
+//! their targets, call limits, incoming calls, legs, quality and media flow, translations, providers, sessions and cookies, telephones of
+//! browsers, SIP traces, recordings with channels, pauses and ranges, security headers.
+//!
+//! Not here: permissions of every operation (`access.rs`), people and keys (`people.rs`), voice settings (`voice.rs`), event streams in
+//! depth (`stream.rs`), real sockets (`server.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,7 +31,7 @@ fn number(number: &str) -> Callee {
     Callee::Number(number.into())
 }
 
-/// Every route of the issue, with a body that would be taken.
+/// Routes of calls, voice settings, telephones and events, each with a valid body where it takes one.
 fn routes(call: Uuid) -> Vec<(Method, String, Option<&'static str>)> {
     let of = |tail: &str| format!("/api/calls/{call}{tail}");
     vec![
@@ -64,14 +72,14 @@ async fn every_route_answers_401_without_a_key_or_with_a_wrong_one() {
             assert_eq!(answer.problem().0, 401, "{method} {path} with {authorization:?}");
         }
     }
-    assert!(world.commands.try_recv().is_err(), "the engine was asked nothing");
+    assert!(world.commands.try_recv().is_err(), "no command reached the engine");
 }
 
 #[tokio::test]
 async fn another_organizations_call_gets_the_same_404_as_a_missing_call() {
     let mut world = world("").await;
     let call = world.call().await;
-    world.tell(call, words(1, "hello", true, None)).await;
+    world.emit(call, words(1, "hello", true, None)).await;
     let foreign = |method: &Method, path: &str, body: Option<&'static str>| {
         Request::builder()
             .method(method)
@@ -92,7 +100,7 @@ async fn another_organizations_call_gets_the_same_404_as_a_missing_call() {
     }
     let list = world.answer(foreign(&Method::GET, "/api/calls", None)).await;
     assert_eq!(list.json(), json!({"calls": [], "next_cursor": null}));
-    assert!(world.commands.try_recv().is_err(), "the engine was asked nothing");
+    assert!(world.commands.try_recv().is_err(), "no command reached the engine");
 }
 
 #[tokio::test]
@@ -184,7 +192,7 @@ async fn invalid_input_is_refused_and_the_field_is_named() {
     for path in ["/api/webrtc/token", "/api/webrtc/token?agent=zoe", "/api/webrtc/token?agent="] {
         assert_eq!(world.post(path, "").await.problem(), (422, Some("agent".into())), "{path}");
     }
-    // It changes something, so it is not asked by GET.
+    // The request changes state, so GET is not allowed.
     let got = world.get("/api/webrtc/token?agent=anna").await;
     assert_eq!((got.problem().0, &got.headers[header::ALLOW]), (405, &"POST".parse().unwrap()));
     assert_eq!(world.get("/api/nothing").await.problem().0, 404);
@@ -197,7 +205,7 @@ async fn invalid_input_is_refused_and_the_field_is_named() {
     assert_eq!(world.answer(plain).await.problem().0, 415);
     let huge = world.with_json(Method::POST, "/api/calls", &"x".repeat(65 * 1024)).await;
     assert_eq!(huge.problem().0, 413);
-    assert!(world.commands.try_recv().is_err(), "the engine was asked nothing");
+    assert!(world.commands.try_recv().is_err(), "no command reached the engine");
 }
 
 #[tokio::test]
@@ -218,21 +226,24 @@ async fn the_call_limit_of_an_organization_covers_the_api_and_telephones() {
         trunk: trunk.map(Into::into),
         agent: Some("anna".into()),
     };
-    world.tell(Uuid::now_v7(), incoming(None)).await;
+    world.emit(Uuid::now_v7(), incoming(None)).await;
     let Some(Command::CallReject { cause, .. }) = world.commands.recv().await else { panic!("not rejected") };
     assert_eq!(cause.sip_status(), 403);
-    world.tell(Uuid::now_v7(), incoming(Some("carrier"))).await;
-    assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })), "who calls us does not count");
+    world.emit(Uuid::now_v7(), incoming(Some("carrier"))).await;
+    assert!(
+        matches!(world.commands.recv().await, Some(Command::CallProceed { .. })),
+        "calls that come in by a trunk do not count"
+    );
     let urgent = world.post("/api/calls", r#"{"mode": "direct", "to": "112"}"#).await;
     assert_eq!(urgent.status, StatusCode::CREATED);
     let urgent: Uuid = urgent.json()["id"].as_str().unwrap().parse().unwrap();
-    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))), "nobody in need meets a limit");
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))), "emergency calls are not limited");
     for over in [first, urgent] {
         let ended = EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) };
-        world.tell(over, ended).await;
+        world.emit(over, ended).await;
     }
-    world.tell(Uuid::now_v7(), incoming(None)).await;
-    assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })), "places were given back");
+    world.emit(Uuid::now_v7(), incoming(None)).await;
+    assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })), "ended calls free their places");
 }
 
 #[tokio::test]
@@ -252,9 +263,9 @@ async fn calls_and_transfers_of_agents_follow_caller_id_rules_and_the_call_limit
     };
     let mut call = Uuid::nil();
     for (to, shown) in [("+15555550142", None), ("0034911222333", Some("+34600000002"))] {
-        world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
+        world.emit(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
         call = Uuid::now_v7();
-        world.tell(call, incoming(to)).await;
+        world.emit(call, incoming(to)).await;
         let Some(Command::CallProceed { settings, .. }) = world.commands.recv().await else { panic!("not let go on") };
         assert_eq!(
             (settings.from.as_deref(), settings.group.map(|group| group.0)),
@@ -268,14 +279,16 @@ async fn calls_and_transfers_of_agents_follow_caller_id_rules_and_the_call_limit
         agent: Some("anna".into()),
         emergency,
     };
-    world.tell(call, wanted(7, "+34911222444", false)).await;
+    world.emit(call, wanted(7, "+34911222444", false)).await;
     let Some(Command::LegProceed { leg, from, .. }) = world.commands.recv().await else { panic!("not let go on") };
     assert_eq!((leg, from.as_deref()), (LegId(7), Some("+34600000002")));
-    world.tell(call, wanted(8, "+34911222445", false)).await;
-    let Some(Command::LegReject { leg, cause, .. }) = world.commands.recv().await else { panic!("past the bound") };
+    world.emit(call, wanted(8, "+34911222445", false)).await;
+    let Some(Command::LegReject { leg, cause, .. }) = world.commands.recv().await else {
+        panic!("a leg beyond the limit was allowed")
+    };
     assert_eq!((leg, cause.sip_status()), (LegId(8), 403));
     for (leg, goes_on) in [(9, true), (10, false)] {
-        world.tell(call, wanted(leg, "112", true)).await;
+        world.emit(call, wanted(leg, "112", true)).await;
         let decision = world.commands.recv().await;
         assert_eq!(matches!(decision, Some(Command::LegProceed { .. })), goes_on, "{decision:?}");
     }
@@ -305,7 +318,7 @@ async fn a_call_is_created_with_the_organizations_settings_and_its_own_overrides
     assert_eq!(
         settings.group.map(|group| group.0),
         Some(acme.0.as_u128()),
-        "it reaches agents of its own organization"
+        "the call can reach only agents of its own organization"
     );
     let listed = world.get("/api/calls?status=queued&limit=1").await.json();
     let listed = &listed["calls"][0];
@@ -316,7 +329,7 @@ async fn a_call_is_created_with_the_organizations_settings_and_its_own_overrides
     for field in ["agent", "created_at", "answered_at", "ended_at", "ended_reason", "outcome"] {
         assert!(listed.get(field).is_some(), "{field} is missing");
     }
-    // The organization's settings are as they were put.
+    // The settings of the organization have not changed.
     let config = world.get("/api/voice/config").await.json();
     assert_eq!((&config["record"], &config["translate_to"]), (&json!(true), &json!("es")));
 }
@@ -446,15 +459,15 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
         codec,
         ending: None,
     };
-    world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
-    world.tell(call, leg(7, LegRole::Customer, LegState::Ringing, None)).await;
-    world.tell(call, leg(7, LegRole::Customer, LegState::Answered, Some("PCMU"))).await;
-    world.tell(call, EventKind::CallStatus { status: CallStatus::Answered, cause: None }).await;
+    world.emit(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.emit(call, leg(7, LegRole::Customer, LegState::Ringing, None)).await;
+    world.emit(call, leg(7, LegRole::Customer, LegState::Answered, Some("PCMU"))).await;
+    world.emit(call, EventKind::CallStatus { status: CallStatus::Answered, cause: None }).await;
     let path = world.folder.path().join("r.wav");
     let recording =
         |state, duration_ms| EventKind::Recording { part: first_part(), path: path.clone(), state, duration_ms };
-    world.tell(call, recording(RecordingState::Started, 0)).await;
-    world.tell(call, EventKind::Dtmf { leg: LegId(7), digit: '5', duration_ms: 100 }).await;
+    world.emit(call, recording(RecordingState::Started, 0)).await;
+    world.emit(call, EventKind::Dtmf { leg: LegId(7), digit: '5', duration_ms: 100 }).await;
     let rating = |mos| Rating { mos: Some(mos), mos_call: Some(4.2), loss: Some(0.004), ..Rating::default() };
     let quality = EventKind::LegQuality {
         leg: LegId(7),
@@ -468,9 +481,9 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
             ..LegQuality::default()
         },
     };
-    world.tell(call, quality).await;
-    world.tell(call, recording(RecordingState::Interrupted("the disk is full".into()), 5000)).await;
-    world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
+    world.emit(call, quality).await;
+    world.emit(call, recording(RecordingState::Interrupted("the disk is full".into()), 5000)).await;
+    world.emit(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ended").await;
     let shown = world.get(&format!("/api/calls/{call}")).await.json();
     assert_eq!(shown["ended_reason"], "normal");
@@ -480,7 +493,7 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
     let quality = &shown["legs"][0]["quality"];
     assert_eq!((&quality["packets_lost"], &quality["jitter_ms"]), (&json!(1), &json!(1.5)));
     assert_eq!((&quality["incoming"]["mos"], &quality["incoming"]["loss_percent"]), (&json!(4.41), &json!(0.4)));
-    assert_eq!(quality["outgoing"]["mos"], Value::Null, "nobody told");
+    assert_eq!(quality["outgoing"]["mos"], Value::Null, "the far end sent no report");
     let kinds: Vec<&str> = shown["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
     assert_eq!(
         kinds,
@@ -498,8 +511,8 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
     );
     assert_eq!(shown["recording"]["state"], "interrupted");
     assert_eq!(shown["recording"]["note"], "the disk is full");
-    assert!(!shown.to_string().contains("r.wav"), "no path of ours is told");
-    // Hanging up what is over is no error, and nothing is asked of the engine.
+    assert!(!shown.to_string().contains("r.wav"), "paths of files are not shown");
+    // Hanging up a call that has ended is not an error, and no command is sent to the engine.
     let hung_up = world.post(&format!("/api/calls/{call}/hangup"), "").await;
     assert_eq!((hung_up.status, &hung_up.json()["status"]), (StatusCode::ACCEPTED, &json!("ended")));
     let said = world.post(&format!("/api/calls/{call}/say"), r#"{"text": "hola"}"#).await;
@@ -523,12 +536,12 @@ async fn flow_quality_and_media_timeout_of_a_leg_are_shown_and_streamed() {
     let (leg, role) = (LegId(7), LegRole::Customer);
     let (state, peer) = (LegState::Answered, "x".into());
     let answered = EventKind::Leg { leg, role, state, peer, agent: None, codec: Some("PCMU"), ending: None };
-    world.tell(call, answered).await;
-    world.tell(call, EventKind::LegFlow { leg, role, flow }).await;
+    world.emit(call, answered).await;
+    world.emit(call, EventKind::LegFlow { leg, role, flow }).await;
     let mut quality = LegQuality { packets_sent: 251, ..LegQuality::default() };
     quality.outgoing.mos = Some(3.456);
-    world.tell(call, EventKind::LegQuality { leg, role, quality }).await;
-    world.tell(call, EventKind::MediaTimeout { leg, role, after: std::time::Duration::from_secs(60) }).await;
+    world.emit(call, EventKind::LegQuality { leg, role, quality }).await;
+    world.emit(call, EventKind::MediaTimeout { leg, role, after: std::time::Duration::from_secs(60) }).await;
     let mut seen = std::collections::BTreeMap::new();
     while !["call.flow", "call.quality", "call.media_timeout"].iter().all(|kind| seen.contains_key(*kind)) {
         let event = stream.next().await.unwrap();
@@ -548,9 +561,9 @@ async fn flow_quality_and_media_timeout_of_a_leg_are_shown_and_streamed() {
     assert_eq!(of("call.flow", "/flow/incoming/detail"), why);
     assert_eq!(of("call.quality", "/quality/outgoing/mos"), 3.46);
     assert_eq!(of("call.media_timeout", "/after_s"), 60);
-    // Another organization hears of none of it: the first that comes to its reader is what is told to all.
+    // The other organization gets none of these events: the first event on its stream is one that goes to all.
     let provider = EventKind::Provider { kind: ProviderKind::Stt, name: "local".into(), state: ProviderState::Up };
-    world.tell(Uuid::nil(), provider).await;
+    world.emit(Uuid::nil(), provider).await;
     loop {
         let event = theirs.next().await.unwrap();
         match event.event.as_str() {
@@ -558,7 +571,7 @@ async fn flow_quality_and_media_timeout_of_a_leg_are_shown_and_streamed() {
             kind => assert!(!kind.starts_with("call."), "{kind}: {}", event.data),
         }
     }
-    // What happened is kept; numbers that are told every 5 s are not.
+    // Occurrences are stored; quality figures, which are sent every 5 s, are not.
     let kinds: Vec<_> = shown["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["call.created", "call.leg", "call.flow", "call.media_timeout"]);
 }
@@ -587,18 +600,20 @@ async fn an_incoming_call_proceeds_with_the_settings_of_its_organization() {
         trunk: Some("carrier".into()),
         agent: agent.map(Into::into),
     };
-    world.tell(call, incoming(Some("anna"))).await;
-    let Some(Command::CallProceed { call: id, settings }) = world.commands.recv().await else { panic!("it hangs") };
+    world.emit(call, incoming(Some("anna"))).await;
+    let Some(Command::CallProceed { call: id, settings }) = world.commands.recv().await else {
+        panic!("the call does not proceed")
+    };
     assert_eq!((id, settings.transcribe, settings.record), (call_id(call), true, false));
-    // The decision does not wait until the call is written down.
+    // The engine gets the decision before the call is stored.
     let path = format!("/api/calls/{call}");
     world.until(async || world.get(&path).await.status == StatusCode::OK).await;
     let shown = world.get(&path).await.json();
     assert_eq!((&shown["direction"], &shown["agent"]), (&json!("inbound"), &json!("anna")));
     assert_eq!((&shown["from"], &shown["mode"]), (&json!("+15555550142"), &Value::Null));
-    // Nobody's agent: the first organization's.
+    // A call for no known agent belongs to the first organization.
     let call = Uuid::now_v7();
-    world.tell(call, incoming(None)).await;
+    world.emit(call, incoming(None)).await;
     assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })));
     let path = format!("/api/calls/{call}");
     world.until(async || world.get(&path).await.status == StatusCode::OK).await;
@@ -615,13 +630,13 @@ async fn a_call_that_an_agent_dials_is_outbound_and_counted_as_such() {
     };
     let (out, back) = (Uuid::now_v7(), Uuid::now_v7());
     for (call, trunk) in [(out, None), (back, Some("carrier"))] {
-        world.tell(call, dialled(trunk)).await;
+        world.emit(call, dialled(trunk)).await;
         assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })));
     }
     for (leg, role, peer) in [(1, LegRole::Agent, "anna"), (2, LegRole::Customer, "+15555550142")] {
         let (peer, state) = (peer.to_owned(), LegState::Answered);
         world
-            .tell(out, EventKind::Leg { leg: LegId(leg), role, state, peer, codec: None, agent: None, ending: None })
+            .emit(out, EventKind::Leg { leg: LegId(leg), role, state, peer, codec: None, agent: None, ending: None })
             .await;
     }
     let path = format!("/api/calls/{out}");
@@ -636,13 +651,13 @@ async fn a_call_that_an_agent_dials_is_outbound_and_counted_as_such() {
     assert_eq!((&shown["legs"][0]["role"], &shown["legs"][1]["role"]), (&json!("agent"), &json!("customer")));
     for call in [out, back] {
         let cause = Some(HangupCause::Normal);
-        world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause }).await;
+        world.emit(call, EventKind::CallStatus { status: CallStatus::Ended, cause }).await;
         let path = format!("/api/calls/{call}");
         world.until(async || world.get(&path).await.json()["status"] == "ended").await;
     }
     let usage = world.get("/api/usage").await.json();
     let counted = (&usage["total"]["calls_inbound"], &usage["total"]["calls_outbound"]);
-    assert_eq!(counted, (&json!(1), &json!(1)), "one was dialled, one came in by a trunk");
+    assert_eq!(counted, (&json!(1), &json!(1)), "one call was dialled, one came in by a trunk");
     let listed = world.get("/api/calls?direction=outbound").await.json();
     assert_eq!(listed["calls"].as_array().unwrap().iter().map(|call| &call["id"]).collect::<Vec<_>>(), [&json!(out)]);
 }
@@ -651,8 +666,8 @@ async fn a_call_that_an_agent_dials_is_outbound_and_counted_as_such() {
 async fn events_of_unknown_calls_are_dropped_and_delay_no_other_event() {
     let mut world = world("").await;
     let call = world.call().await;
-    world.tell(Uuid::now_v7(), EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
-    world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.emit(Uuid::now_v7(), EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.emit(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ringing").await;
 }
 
@@ -661,9 +676,9 @@ async fn the_latest_events_of_a_call_are_listed_oldest_first() {
     let mut world = world("").await;
     let call = world.call().await;
     for (digit, duration_ms) in [('1', 100), ('2', 100), ('3', 100)] {
-        world.tell(call, EventKind::Dtmf { leg: LegId(1), digit, duration_ms }).await;
+        world.emit(call, EventKind::Dtmf { leg: LegId(1), digit, duration_ms }).await;
     }
-    world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.emit(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ringing").await;
     let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
     let latest = world.state.store.call_event_list(organization, call, 2).await.unwrap();
@@ -684,7 +699,7 @@ async fn the_event_name_of_a_segment_says_what_is_new_in_it() {
         words(1, "late partial", false, None),
         words(2, "gracias", true, Some("thank you")),
     ] {
-        world.tell(call, kind).await;
+        world.emit(call, kind).await;
     }
     let path = format!("/api/calls/{call}/translations");
     let request = world.request(Method::GET, &format!("{path}/stream")).body(Body::empty()).unwrap();
@@ -711,14 +726,14 @@ async fn the_event_name_of_a_segment_says_what_is_new_in_it() {
 async fn provider_states_are_sent_to_new_and_to_connected_listeners() {
     let world = world("").await;
     let provider = |state| EventKind::Provider { kind: ProviderKind::Stt, name: "local".into(), state };
-    world.tell(Uuid::nil(), provider(ProviderState::Up)).await;
+    world.emit(Uuid::nil(), provider(ProviderState::Up)).await;
     world.until(async || world.get("/api/providers").await.json()["providers"].as_array().unwrap().len() == 1).await;
     let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
     let mut stream = SseReader::new(world.send(request).await);
     let first = stream.next().await.unwrap();
     assert_eq!((first.id, first.event.as_str()), (None, "provider"));
     assert!(first.data.contains("\"up\""), "{}", first.data);
-    world.tell(Uuid::nil(), provider(ProviderState::Down("install espeak-ng".into()))).await;
+    world.emit(Uuid::nil(), provider(ProviderState::Down("install espeak-ng".into()))).await;
     let second = stream.next().await.unwrap();
     assert!(second.data.contains("\"down\"") && second.data.contains("install espeak-ng"), "{}", second.data);
 }
@@ -752,7 +767,7 @@ async fn a_session_opens_with_the_right_password_and_closes_with_log_out() {
     for part in ["HttpOnly", "SameSite=Lax", "Path=/"] {
         assert!(set.contains(part), "{set}");
     }
-    assert!(!set.contains("Secure"), "plain HTTP would never send it back: {set}");
+    assert!(!set.contains("Secure"), "a browser would not send it back over plain HTTP: {set}");
     assert!(!String::from_utf8_lossy(&answer.bytes).contains("argon2"));
     let cookie = cookie(&answer);
     let csrf = answer.json()["csrf_token"].as_str().unwrap().to_owned();
@@ -772,7 +787,7 @@ async fn a_session_opens_with_the_right_password_and_closes_with_log_out() {
     let session = world.answer(with_cookie(Method::GET, "/api/auth/session", &[])).await.json();
     assert_eq!(session["user"]["sip_name"], "anna");
     assert_eq!(session["organization"]["name"], "acme");
-    // Another origin's page may make the browser send the cookie: it changes nothing.
+    // A page of another origin can make the browser send the cookie, but its requests are refused.
     for headers in [
         &[][..],
         &[("origin", "https://evil.example.com")],
@@ -830,7 +845,7 @@ async fn a_viewer_can_read_but_change_nothing() {
         {
             continue;
         }
-        let answer = world.by(&vera, method.clone(), &path, body.unwrap_or_default()).await;
+        let answer = world.with_browser(&vera, method.clone(), &path, body.unwrap_or_default()).await;
         let allowed = method == Method::GET && path != "/api/voice/config";
         let expected = if allowed { 200 } else { 403 };
         assert_eq!(answer.status.as_u16(), expected, "{method} {path}");
@@ -875,7 +890,7 @@ async fn browser_telephones_get_turn_servers_in_both_forms() {
         (&ice["urls"], &ice["username"], &ice["credential"]),
         (&turn["uris"], &turn["username"], &turn["password"])
     );
-    assert!(!token.to_string().contains("north"), "the secret stays here");
+    assert!(!token.to_string().contains("north"), "the shared secret is not sent");
 }
 
 #[tokio::test]
@@ -896,7 +911,7 @@ async fn a_viewer_reads_the_ladder_but_not_the_sip_messages() {
     world.trace(call, "INVITE sip:bob@192.0.2.1 SIP/2.0\n");
     let ladder = world.get(&format!("{path}?messages=true")).await.json();
     assert_eq!(ladder["steps"][0]["message"], "INVITE sip:bob@192.0.2.1 SIP/2.0\n");
-    assert_eq!(world.get(&path).await.problem().0, 404, "nothing is kept of it");
+    assert_eq!(world.get(&path).await.problem().0, 404, "the engine has no trace of the call");
     *world.refuse.lock().unwrap() = Some(CommandError::Conflict("messages are not kept".into()));
     assert_eq!(world.get(&path).await.problem().0, 409);
 }
@@ -909,12 +924,12 @@ async fn openapi_states_the_security_of_each_route_and_has_every_schema() {
     for (path, item) in paths {
         for (method, operation) in item.as_object().unwrap() {
             if ["get", "put", "post", "patch", "delete"].contains(&method.as_str()) {
-                assert!(operation["security"].is_array(), "{method} {path} does not say who may");
+                assert!(operation["security"].is_array(), "{method} {path} does not state its security");
                 assert!(operation["responses"].as_object().is_some_and(|r| !r.is_empty()), "{method} {path}");
             }
         }
     }
-    // Every schema that is referred to is there.
+    // Every schema that is referenced exists.
     let text = document.to_string();
     for name in text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         assert!(document["components"]["schemas"].get(name).is_some(), "schema {name} is missing");
@@ -974,10 +989,10 @@ async fn a_call_lists_its_recordings_with_their_channels_and_pauses() {
         state,
         duration_ms: 2_000,
     };
-    world.tell(call, state(&first_part(), &first, RecordingState::Started)).await;
-    world.tell(call, EventKind::RecordingSeated(of_all.clone())).await;
-    world.tell(call, state(&of_one, &second, RecordingState::Started)).await;
-    world.tell(call, EventKind::RecordingPaused { number: 2, paused: true }).await;
+    world.emit(call, state(&first_part(), &first, RecordingState::Started)).await;
+    world.emit(call, EventKind::RecordingSeated(of_all.clone())).await;
+    world.emit(call, state(&of_one, &second, RecordingState::Started)).await;
+    world.emit(call, EventKind::RecordingPaused { number: 2, paused: true }).await;
     let listed = format!("/api/calls/{call}/recordings");
     world.until(async || world.get(&listed).await.json()["recordings"][1]["state"] == "paused").await;
     let shown = world.get(&listed).await.json();
@@ -988,14 +1003,14 @@ async fn a_call_lists_its_recordings_with_their_channels_and_pauses() {
     let expected = [(7, "customer"), (8, "agent"), (9, "customer")].map(|(leg, role)| (json!(leg), json!(role)));
     assert!(who.eq(expected.iter().map(|(leg, role)| (leg, role))), "{whole}");
     assert_eq!(whole["parts"][0]["channels"][1]["agent"], "ana");
-    // The pause ends with the recording at the latest.
-    world.tell(call, state(&of_one, &second, RecordingState::Finished)).await;
-    world.tell(call, state(&of_all, &first, RecordingState::Finished)).await;
+    // The end of the recording ends the pause.
+    world.emit(call, state(&of_one, &second, RecordingState::Finished)).await;
+    world.emit(call, state(&of_all, &first, RecordingState::Finished)).await;
     world.until(async || world.get(&listed).await.json()["recordings"][0]["state"] == "finished").await;
     let alone = world.get(&listed).await.json()["recordings"][1].clone();
     assert_eq!((&alone["state"], &alone["gaps"][0]["until"]), (&json!("finished"), &alone["ended_at"]), "{alone}");
 
-    // Three channels of a frame each: as two for a player, as they are for whoever wants them.
+    // One frame of three channels: a player gets two channels, `original_url` returns all three.
     let mut wav =
         b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x03\0\x40\x1f\0\0\0\x7d\0\0\x06\0\x10\0data\x06\0\0\0".to_vec();
     wav.extend([1, 0, 2, 0, 4, 0]);
@@ -1022,9 +1037,9 @@ async fn a_recording_is_read_whole_and_by_range_also_while_it_is_written() {
     assert_eq!(world.get(&path).await.problem().0, 404);
     let file = world.folder.path().join("r.wav");
     let state = |state| EventKind::Recording { part: first_part(), path: file.clone(), state, duration_ms: 0 };
-    world.tell(call, state(RecordingState::Started)).await;
+    world.emit(call, state(RecordingState::Started)).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["recording"].is_object()).await;
-    assert_eq!(world.get(&path).await.problem().0, 404, "there is a row, but no file");
+    assert_eq!(world.get(&path).await.problem().0, 404, "the row exists, but the file does not");
     let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x10\0data\0\0\0\0".to_vec();
     wav.extend((0..200_000u32).map(|n| n as u8));
     std::fs::write(&file, &wav).unwrap();
@@ -1033,7 +1048,7 @@ async fn a_recording_is_read_whole_and_by_range_also_while_it_is_written() {
     assert_eq!(whole.headers[header::CONTENT_TYPE], "audio/wav");
     assert_eq!(whole.headers[header::ACCEPT_RANGES], "bytes");
     assert_eq!(whole.bytes.len(), wav.len());
-    assert_eq!(whole.bytes[40..44], 200_000u32.to_le_bytes(), "a player sees all there is so far");
+    assert_eq!(whole.bytes[40..44], 200_000u32.to_le_bytes(), "the header covers all that is written so far");
     assert_eq!(whole.bytes[44..], wav[44..]);
     for (range, from, to) in [
         ("bytes=0-0", 0, 0),

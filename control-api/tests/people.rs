@@ -1,4 +1,12 @@
-//! People over the API: sign-up, log-in, sessions, invitations and their mail, the team, keys.
+//! People over the API: sign-up, log-in, sessions, invitations and their mail, the team, API keys.
+//!
+//! Requests enter the router directly; mail goes to the SMTP server of `support::smtp` on a real socket. Covered: the first user of an
+//! installation, open and closed sign-up, accepting, revoking and replacing invitations, resetting passwords, slowing down guesses,
+//! roles and the last owner, ending the telephones of people who lose the right to call, scopes and expiry of keys, cursors of lists,
+//! limits of mail, health and readiness, and refusing bad tokens before the store is read.
+//!
+//! Not here: the permissions of every operation (`access.rs`), rate limits and the audit log itself (`watched.rs`), agents' telephones on
+//! the network (`server.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -53,13 +61,17 @@ async fn the_first_user_owns_a_fresh_installation_and_then_sign_up_is_closed() {
     assert_eq!((&session["organization"]["name"], &session["user"]["sip_name"]), (&json!("Acme Ltd"), &json!("olga")));
     assert!(session["permissions"].as_array().unwrap().contains(&json!("retention.write")));
     let olga = Browser::of(&answer);
-    let me = world.by(&olga, GET, "/api/users/me", "").await.json();
+    let me = world.with_browser(&olga, GET, "/api/users/me", "").await.json();
     assert_eq!((&me["name"], &me["organization"]["name"]), (&json!("Olga"), &json!("Acme Ltd")));
     assert_eq!(signup_mode(&world).await, "invitation");
     assert_eq!(sign_up(&world, "Other", "second@example.com").await.problem().0, 403);
-    assert_eq!(world.stranger(GET, "/", "").await.status, StatusCode::OK, "the pages are there");
-    // What was done is written down, by whom and from where.
-    let log = world.by(&olga, GET, "/api/audit-logs?action=organization.create", "").await.json();
+    assert_eq!(
+        world.stranger(GET, "/", "").await.status,
+        StatusCode::OK,
+        "the pages are shown after the first sign-up"
+    );
+    // The audit log names the person and the address.
+    let log = world.with_browser(&olga, GET, "/api/audit-logs?action=organization.create", "").await.json();
     let entry = &log["audit_logs"][0];
     assert_eq!((&entry["actor"]["name"], &entry["after"]["name"]), (&json!("olga@example.com"), &json!("Acme Ltd")));
     assert_eq!((&entry["actor"]["id"], &entry["address"]), (&me["id"], &json!("0.0.0.0")));
@@ -83,7 +95,7 @@ async fn open_sign_up_creates_an_organization_that_sees_no_other() {
     assert_eq!(sign_up(&world, "One", "one@example.com").await.status, StatusCode::CREATED);
     assert_eq!(signup_mode(&world).await, "open");
     let two = Browser::of(&sign_up(&world, "Two", "two@example.com").await);
-    let members = world.by(&two, GET, "/api/team/members", "").await.json();
+    let members = world.with_browser(&two, GET, "/api/team/members", "").await.json();
     assert_eq!(members["members"].as_array().unwrap().len(), 1);
     for (organization, email, field) in [("One", "three@example.com", None), ("Three", "one@example.com", None)] {
         assert_eq!(sign_up(&world, organization, email).await.problem(), (409, field), "{organization} {email}");
@@ -146,7 +158,7 @@ async fn an_invitation_is_accepted_once_and_can_be_revoked_or_replaced() {
     let joined = if first.status == StatusCode::CREATED { first } else { second };
     assert_eq!(joined.json()["user"]["role"], "supervisor");
     assert_eq!(join(None).await.problem().0, 404);
-    // Taken back, or replaced by a newer one, an invitation is nothing.
+    // An invitation that was revoked or replaced by a newer one is unknown.
     for replaced in [false, true] {
         let made =
             own(&olga, POST, "/api/team/invitations", r#"{"email": "h@example.com", "role": "agent"}"#).await.json();
@@ -167,7 +179,11 @@ async fn an_invitation_is_accepted_once_and_can_be_revoked_or_replaced() {
     let next = format!("/api/team/invitations?cursor={}", page["next_cursor"].as_str().unwrap());
     let rest = own(&olga, GET, &next, "").await.json();
     assert_eq!((rest["invitations"].as_array().unwrap().len(), &rest["next_cursor"]), (2, &Value::Null));
-    assert_eq!(own(&olga, POST, "/api/team/invitations", invite).await.problem().0, 409, "a member already");
+    assert_eq!(
+        own(&olga, POST, "/api/team/invitations", invite).await.problem().0,
+        409,
+        "the person is a member already"
+    );
     // Only owners invite owners.
     let body = r#"{"email": "o@example.com", "role": "owner"}"#;
     assert_eq!(world.post("/api/team/invitations", body).await.problem().0, 403);
@@ -190,7 +206,7 @@ async fn an_existing_account_joins_with_its_password_and_chooses_the_organizatio
     assert_eq!(join("not her password").await.problem().0, 401);
     let joined = join(PASSWORD).await.json();
     assert_eq!((&joined["organization"]["name"], &joined["user"]["name"]), (&json!("other"), &json!("anna")));
-    assert_ne!(joined["user"]["sip_name"], "anna", "SIP names are unique over organizations");
+    assert_ne!(joined["user"]["sip_name"], "anna", "SIP names are unique across organizations");
     for (organization, role) in [(None, "admin"), (Some("acme"), "admin"), (Some("other"), "agent")] {
         let body = json!({"email": "anna@example.com", "password": PASSWORD, "organization": organization});
         let session = world.stranger(POST, "/api/auth/login", &body.to_string()).await.json();
@@ -201,7 +217,7 @@ async fn an_existing_account_joins_with_its_password_and_chooses_the_organizatio
         let answer = world.stranger(POST, "/api/auth/login", &body.to_string()).await;
         assert_eq!(answer.problem(), (422, Some("organization".into())));
     }
-    // Removed from one, she is still in the other.
+    // A member who is removed from one organization stays in the other.
     let id = joined["user"]["id"].as_str().unwrap();
     let gone = world.with_key(&other, DELETE, &format!("/api/team/members/{id}"), "").await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
@@ -212,30 +228,37 @@ async fn an_existing_account_joins_with_its_password_and_chooses_the_organizatio
 async fn sessions_can_be_refreshed_and_end_when_the_password_changes() {
     let world = world("").await;
     let (one, two) = (world.sign_in("anna@example.com").await, world.sign_in("anna@example.com").await);
-    let refreshed = world.by(&one, POST, "/api/auth/refresh", "").await;
+    let refreshed = world.with_browser(&one, POST, "/api/auth/refresh", "").await;
     assert_eq!(refreshed.status, StatusCode::OK, "{refreshed:?}");
     let new = Browser::of(&refreshed);
     assert_ne!((&new.cookie, &new.csrf), (&one.cookie, &one.csrf));
-    assert_eq!(world.by(&one, GET, "/api/auth/session", "").await.problem().0, 401);
-    assert_eq!(world.by(&new, GET, "/api/auth/csrf", "").await.json()["csrf_token"], new.csrf);
+    assert_eq!(world.with_browser(&one, GET, "/api/auth/session", "").await.problem().0, 401);
+    assert_eq!(world.with_browser(&new, GET, "/api/auth/csrf", "").await.json()["csrf_token"], new.csrf);
     let change = |current: &str, next: &str| json!({"current": current, "new": next}).to_string();
     let next = "another long password";
     for (body, field) in [(change("wrong", next), "current"), (change(PASSWORD, "short"), "new")] {
-        assert_eq!(world.by(&new, POST, "/api/auth/password", &body).await.problem(), (422, Some(field.into())));
+        assert_eq!(
+            world.with_browser(&new, POST, "/api/auth/password", &body).await.problem(),
+            (422, Some(field.into()))
+        );
     }
-    let changed = world.by(&new, POST, "/api/auth/password", &change(PASSWORD, next)).await;
+    let changed = world.with_browser(&new, POST, "/api/auth/password", &change(PASSWORD, next)).await;
     assert_eq!(changed.status, StatusCode::NO_CONTENT, "{changed:?}");
-    assert_eq!(world.by(&new, GET, "/api/auth/session", "").await.status, StatusCode::OK, "one's own stays");
-    assert_eq!(world.by(&two, GET, "/api/auth/session", "").await.problem().0, 401);
+    assert_eq!(
+        world.with_browser(&new, GET, "/api/auth/session", "").await.status,
+        StatusCode::OK,
+        "the session that changed the password stays"
+    );
+    assert_eq!(world.with_browser(&two, GET, "/api/auth/session", "").await.problem().0, 401);
     assert_eq!(login(&world, "anna@example.com", PASSWORD).await.problem().0, 401);
     assert_eq!(login(&world, "anna@example.com", next).await.status, StatusCode::OK);
-    // Log-out takes both cookies back; without a session it does nothing.
-    let out = world.by(&new, POST, "/api/auth/logout", "").await;
+    // Log-out deletes both cookies; without a session it has no effect.
+    let out = world.with_browser(&new, POST, "/api/auth/logout", "").await;
     assert_eq!(out.status, StatusCode::NO_CONTENT);
     let cookies: Vec<&str> =
         out.headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect();
     assert!(cookies.iter().all(|cookie| cookie.contains("Max-Age=0")) && cookies.len() == 2, "{cookies:?}");
-    assert_eq!(world.by(&new, GET, "/api/auth/session", "").await.problem().0, 401);
+    assert_eq!(world.with_browser(&new, GET, "/api/auth/session", "").await.problem().0, 401);
     assert_eq!(world.stranger(POST, "/api/auth/logout", "").await.status, StatusCode::NO_CONTENT);
 }
 
@@ -245,7 +268,7 @@ async fn failed_log_ins_slow_down_their_network_also_after_a_restart() {
     for _ in 0..10 {
         assert_eq!(login(&world, "anna@example.com", "wrong password here").await.problem().0, 401);
     }
-    // More wrong ones make it longer; those that come too early do not.
+    // Each further wrong password makes the wait longer; attempts during the wait do not.
     let waits = |answer: &Answer| answer.headers[header::RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap();
     for wait in [1, 1, 1] {
         let refused = login(&world, "anna@example.com", PASSWORD).await;
@@ -258,7 +281,7 @@ async fn failed_log_ins_slow_down_their_network_also_after_a_restart() {
     let refused = login(&other, "Anna@example.com", PASSWORD).await;
     assert_eq!((refused.problem().0, waits(&refused)), (429, 2));
     assert_eq!(login(&other, "vera@example.com", PASSWORD).await.status, StatusCode::OK);
-    // Wrong ones are in the log, right ones too.
+    // The audit log holds refused and successful log-ins.
     let log = other.get("/api/audit-logs?action=session.refuse&limit=200").await.json();
     assert_eq!(log["audit_logs"].as_array().unwrap().len(), 11);
     assert_eq!(
@@ -272,7 +295,7 @@ async fn only_owners_change_owners_and_the_last_owner_stays() {
     let world = world("[limits]\nconfiguration = \"off\"").await;
     let olga = world.member("olga", Role::Owner).await;
     let anna = world.sign_in("anna@example.com").await;
-    let members = world.by(&anna, GET, "/api/team/members", "").await.json();
+    let members = world.with_browser(&anna, GET, "/api/team/members", "").await.json();
     let id = |name: &str| {
         let all = members["members"].as_array().unwrap();
         let found = all.iter().find(|member| member["name"] == name).unwrap();
@@ -287,33 +310,38 @@ async fn only_owners_change_owners_and_the_last_owner_stays() {
         (&anna, PATCH, "olga", r#"{"role": "viewer"}"#),
         (&anna, DELETE, "olga", ""),
     ] {
-        assert_eq!(world.by(browser, method, &path(name), body).await.problem().0, 403, "{name} {body}");
+        assert_eq!(world.with_browser(browser, method, &path(name), body).await.problem().0, 403, "{name} {body}");
     }
-    assert_eq!(world.with_json(PATCH, &path("vera"), owner).await.problem().0, 403, "a key is at most an admin");
-    assert_eq!(world.by(&olga, PATCH, &path("olga"), r#"{"role": "admin"}"#).await.problem().0, 409);
-    assert_eq!(world.by(&olga, DELETE, &path("olga"), "").await.problem().0, 409);
-    assert_eq!(world.by(&olga, PATCH, &path("anna"), owner).await.status, StatusCode::OK);
-    assert_eq!(world.by(&anna, PATCH, &path("olga"), r#"{"role": "viewer"}"#).await.status, StatusCode::OK);
-    // A changed role holds at once.
-    assert_eq!(world.by(&olga, PATCH, &path("vera"), r#"{"role": "agent"}"#).await.problem().0, 403);
+    assert_eq!(
+        world.with_json(PATCH, &path("vera"), owner).await.problem().0,
+        403,
+        "a key has at most the permissions of an admin"
+    );
+    assert_eq!(world.with_browser(&olga, PATCH, &path("olga"), r#"{"role": "admin"}"#).await.problem().0, 409);
+    assert_eq!(world.with_browser(&olga, DELETE, &path("olga"), "").await.problem().0, 409);
+    assert_eq!(world.with_browser(&olga, PATCH, &path("anna"), owner).await.status, StatusCode::OK);
+    assert_eq!(world.with_browser(&anna, PATCH, &path("olga"), r#"{"role": "viewer"}"#).await.status, StatusCode::OK);
+    // A changed role takes effect at once.
+    assert_eq!(world.with_browser(&olga, PATCH, &path("vera"), r#"{"role": "agent"}"#).await.problem().0, 403);
     let vera = world.sign_in("vera@example.com").await;
-    assert_eq!(world.by(&anna, DELETE, &path("vera"), "").await.status, StatusCode::NO_CONTENT);
-    assert_eq!(world.by(&vera, GET, "/api/users/me", "").await.problem().0, 401);
+    assert_eq!(world.with_browser(&anna, DELETE, &path("vera"), "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.with_browser(&vera, GET, "/api/users/me", "").await.problem().0, 401);
     assert_eq!(login(&world, "vera@example.com", PASSWORD).await.problem().0, 401);
-    assert_eq!(world.by(&anna, GET, &format!("/api/users/{}", id("vera")), "").await.problem().0, 404);
-    // Somebody forgotten can be invited anew.
-    let again =
-        world.by(&anna, POST, "/api/team/invitations", r#"{"email": "vera@example.com", "role": "viewer"}"#).await;
+    assert_eq!(world.with_browser(&anna, GET, &format!("/api/users/{}", id("vera")), "").await.problem().0, 404);
+    // A removed member can be invited again.
+    let again = world
+        .with_browser(&anna, POST, "/api/team/invitations", r#"{"email": "vera@example.com", "role": "viewer"}"#)
+        .await;
     assert_eq!(again.status, StatusCode::CREATED);
-    let log = world.by(&anna, GET, &format!("/api/audit-logs?target=member:{}", id("vera")), "").await.json();
+    let log = world.with_browser(&anna, GET, &format!("/api/audit-logs?target=member:{}", id("vera")), "").await.json();
     assert_eq!(log["audit_logs"][0]["before"]["role"], "viewer");
-    let log = world.by(&anna, GET, &format!("/api/audit-logs?target=member:{}", id("anna")), "").await.json();
+    let log = world.with_browser(&anna, GET, &format!("/api/audit-logs?target=member:{}", id("anna")), "").await.json();
     let change = (&log["audit_logs"][0]["before"], &log["audit_logs"][0]["after"]);
     assert_eq!(change, (&json!({"role": "admin"}), &json!({"role": "owner"})));
 }
 
-/// The agents whose telephones the engine was told to end since the last look.
-fn ended(world: &mut World) -> Vec<String> {
+/// Takes all waiting commands and returns the SIP names of those that end telephone credentials.
+fn take_ended_telephones(world: &mut World) -> Vec<String> {
     let mut names = Vec::new();
     while let Ok(command) = world.commands.try_recv() {
         if let Command::CredentialEnd { user } = command {
@@ -327,33 +355,33 @@ fn ended(world: &mut World) -> Vec<String> {
 async fn a_person_who_loses_the_right_to_call_loses_the_telephone() {
     let mut world = world("[limits]\nconfiguration = \"off\"").await;
     let ben = world.member("ben", Role::Agent).await;
-    let me = world.by(&ben, GET, "/api/users/me", "").await.json();
+    let me = world.with_browser(&ben, GET, "/api/users/me", "").await.json();
     let path = format!("/api/team/members/{}", me["id"].as_str().unwrap());
     let olga = world.member("olga", Role::Owner).await;
     for (role, ends) in [("supervisor", false), ("viewer", true), ("compliance", true), ("agent", false)] {
-        let changed = world.by(&olga, PATCH, &path, &json!({"role": role}).to_string()).await;
+        let changed = world.with_browser(&olga, PATCH, &path, &json!({"role": role}).to_string()).await;
         assert_eq!(changed.status, StatusCode::OK, "{role}");
-        assert_eq!(ended(&mut world), if ends { vec!["ben"] } else { vec![] }, "{role}");
+        assert_eq!(take_ended_telephones(&mut world), if ends { vec!["ben"] } else { vec![] }, "{role}");
     }
-    assert_eq!(world.by(&ben, POST, "/api/webrtc/token", "").await.status, StatusCode::OK);
+    assert_eq!(world.with_browser(&ben, POST, "/api/webrtc/token", "").await.status, StatusCode::OK);
     let change = json!({"current": PASSWORD, "new": "another long password"}).to_string();
-    assert_eq!(world.by(&ben, POST, "/api/auth/password", &change).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(ended(&mut world), ["ben"]);
-    // A key that is revoked: the telephones that it opened, and no others.
+    assert_eq!(world.with_browser(&ben, POST, "/api/auth/password", &change).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(take_ended_telephones(&mut world), ["ben"]);
+    // Revoking a key ends the telephones that were opened with it, and no others.
     let body = r#"{"name": "kiosk", "scopes": ["calls.dial"]}"#;
     let made = world.post("/api/api-keys", body).await.json();
     let key = made["key"].as_str().unwrap();
     let token = async |agent: &str| world.with_key(key, POST, &format!("/api/webrtc/token?agent={agent}"), "").await;
     assert_eq!(token("ben").await.status, StatusCode::OK);
-    assert_eq!(token("vera").await.problem().0, 403, "a viewer has rights that this key has not");
-    assert_eq!(world.post("/api/webrtc/token?agent=anna", "").await.status, StatusCode::OK, "another key's");
+    assert_eq!(token("vera").await.problem().0, 403, "a viewer has permissions that this key does not have");
+    assert_eq!(world.post("/api/webrtc/token?agent=anna", "").await.status, StatusCode::OK, "opened with another key");
     let revoked = world.with_json(DELETE, &format!("/api/api-keys/{}", made["id"].as_str().unwrap()), "").await;
     assert_eq!(revoked.status, StatusCode::NO_CONTENT);
-    assert_eq!(ended(&mut world), ["ben"]);
+    assert_eq!(take_ended_telephones(&mut world), ["ben"]);
     assert_eq!(world.with_json(DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
-    assert_eq!(ended(&mut world), ["ben"]);
+    assert_eq!(take_ended_telephones(&mut world), ["ben"]);
     assert_eq!(world.with_json(DELETE, &path, "").await.problem().0, 404);
-    assert_eq!(ended(&mut world), Vec::<String>::new());
+    assert_eq!(take_ended_telephones(&mut world), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -379,7 +407,7 @@ async fn keys_are_shown_once_listed_without_the_secret_and_can_be_revoked() {
     assert_eq!(world.with_key(key, GET, "/api/calls", "").await.status, StatusCode::OK);
     let path = format!("/api/api-keys/{}", made["id"].as_str().unwrap());
     assert_eq!(world.with_json(DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
-    assert_eq!(world.with_key(key, GET, "/api/calls", "").await.problem().0, 401, "at once, here");
+    assert_eq!(world.with_key(key, GET, "/api/calls", "").await.problem().0, 401, "a revoked key is refused at once");
     assert_eq!(asked(key).await["valid"], false);
     assert_eq!(world.with_json(DELETE, &path, "").await.problem().0, 404);
     let listed = world.get("/api/api-keys").await.json();
@@ -408,7 +436,7 @@ async fn a_key_without_scopes_is_refused_and_never_gets_all_permissions() {
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains("expected at least one permission"), "{detail}");
     }
-    assert_eq!(world.get("/api/api-keys").await.json()["api_keys"], before["api_keys"], "no key was made");
+    assert_eq!(world.get("/api/api-keys").await.json()["api_keys"], before["api_keys"], "no key was created");
 }
 
 #[tokio::test]
@@ -459,7 +487,8 @@ async fn name_limits_and_retention_of_an_organization_need_their_permissions() {
     let olga = world.member("olga", Role::Owner).await;
     let carl = world.member("carl", Role::Compliance).await;
     let path = "/api/organizations/current";
-    let changed = world.by(&olga, PATCH, path, r#"{"name": "Acme Ltd", "limits": {"calls": 5}}"#).await.json();
+    let changed =
+        world.with_browser(&olga, PATCH, path, r#"{"name": "Acme Ltd", "limits": {"calls": 5}}"#).await.json();
     assert_eq!((&changed["name"], &changed["limits"]), (&json!("Acme Ltd"), &json!({"calls": 5})));
     for (body, field) in [
         (r#"{"limits": {"calls": 21}}"#, "limits.calls"),
@@ -467,26 +496,29 @@ async fn name_limits_and_retention_of_an_organization_need_their_permissions() {
         (r#"{"limits": {"dial": 1}}"#, "limits.dial"),
         (r#"{"name": "a\u0000"}"#, "name"),
     ] {
-        assert_eq!(world.by(&olga, PATCH, path, body).await.problem(), (422, Some(field.into())), "{body}");
+        assert_eq!(world.with_browser(&olga, PATCH, path, body).await.problem(), (422, Some(field.into())), "{body}");
     }
-    assert_eq!(world.by(&olga, PATCH, path, r#"{"name": "other"}"#).await.problem().0, 409);
-    let limits = world.by(&olga, GET, "/api/usage/limits", "").await.json();
+    assert_eq!(world.with_browser(&olga, PATCH, path, r#"{"name": "other"}"#).await.problem().0, 409);
+    let limits = world.with_browser(&olga, GET, "/api/usage/limits", "").await.json();
     let calls = limits["limits"].as_array().unwrap().iter().find(|limit| limit["name"] == "calls").unwrap();
     assert_eq!((&calls["limit"], &calls["window_s"], &calls["remaining"]), (&json!(5), &json!(300), &json!(5)));
-    let kept = world.by(&carl, PUT, &format!("{path}/retention"), r#"{"recordings_days": 90}"#).await.json();
+    let kept = world.with_browser(&carl, PUT, &format!("{path}/retention"), r#"{"recordings_days": 90}"#).await.json();
     assert_eq!(kept["retention"], json!({"recordings_days": 90, "events_days": null}));
-    assert_eq!(world.by(&carl, PATCH, path, r#"{"name": "x"}"#).await.problem().0, 403);
+    assert_eq!(world.with_browser(&carl, PATCH, path, r#"{"name": "x"}"#).await.problem().0, 403);
     for body in [r#"{"recordings_days": 0}"#, r#"{"recordings_days": 36501}"#] {
-        let answer = world.by(&carl, PUT, &format!("{path}/retention"), body).await;
+        let answer = world.with_browser(&carl, PUT, &format!("{path}/retention"), body).await;
         assert_eq!(answer.problem(), (422, Some("recordings_days".into())), "{body}");
     }
-    // Another one of her own: she is an owner of the first.
-    let made = world.by(&olga, POST, "/api/organizations", r#"{"name": "Daughter"}"#).await;
+    // Owners of the first organization can create further ones; owners of those cannot.
+    let made = world.with_browser(&olga, POST, "/api/organizations", r#"{"name": "Daughter"}"#).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let body = json!({"email": "olga@example.com", "password": PASSWORD, "organization": "Daughter"}).to_string();
     let there = Browser::of(&world.stranger(POST, "/api/auth/login", &body).await);
-    assert_eq!(world.by(&there, GET, "/api/organizations/current", "").await.json()["name"], "Daughter");
-    assert_eq!(world.by(&there, POST, "/api/organizations", r#"{"name": "Granddaughter"}"#).await.problem().0, 403);
+    assert_eq!(world.with_browser(&there, GET, "/api/organizations/current", "").await.json()["name"], "Daughter");
+    assert_eq!(
+        world.with_browser(&there, POST, "/api/organizations", r#"{"name": "Granddaughter"}"#).await.problem().0,
+        403
+    );
 }
 
 #[tokio::test]
@@ -539,14 +571,14 @@ async fn a_password_reset_link_is_mailed_and_works_once() {
         let mail = smtp.mail().await;
         assert_eq!(mail.to, "<anna@example.com>");
         let text = mail.text.replace("=\r\n", "").replace("=3D", "=");
-        let link = text.split("https://voice.example.com/reset#").nth(1).expect("a link of ours");
+        let link = text.split("https://voice.example.com/reset#").nth(1).expect("a link to this server");
         link.split_whitespace().next().unwrap().to_owned()
     };
     let set = async |token: &str, password: &str| {
         let body = json!({"token": token, "password": password}).to_string();
         world.stranger(PUT, "/api/auth/password-reset", &body).await
     };
-    // The answer says nothing about accounts.
+    // The answer does not reveal whether the account exists.
     assert_eq!(forgot("nobody@example.com").await, forgot("Anna@example.com").await);
     let first = token(&mut smtp).await;
     forgot("anna@example.com").await;
@@ -558,19 +590,27 @@ async fn a_password_reset_link_is_mailed_and_works_once() {
     let both = tokio::join!(set(&second, "another long password"), set(&second, "yet another password"));
     let mut statuses = [both.0.status.as_u16(), both.1.status.as_u16()];
     statuses.sort_unstable();
-    assert_eq!(statuses, [204, 404], "a link is good once");
-    assert_eq!(set(&first, "another long password").await.problem().0, 404, "earlier links end with it");
-    assert_eq!(world.by(&anna, GET, "/api/auth/session", "").await.problem().0, 401, "every session ends");
+    assert_eq!(statuses, [204, 404], "a link works once");
+    assert_eq!(
+        set(&first, "another long password").await.problem().0,
+        404,
+        "using a link invalidates the earlier ones"
+    );
+    assert_eq!(
+        world.with_browser(&anna, GET, "/api/auth/session", "").await.problem().0,
+        401,
+        "the reset ends every session"
+    );
     assert_eq!(login(&world, "anna@example.com", PASSWORD).await.problem().0, 401);
     let new = if both.0.status == StatusCode::NO_CONTENT { "another long password" } else { "yet another password" };
     assert_eq!(login(&world, "anna@example.com", new).await.status, StatusCode::OK);
-    // Three mails an hour for one account; nothing is said about it.
+    // An account gets at most three mails an hour; the answers are the same beyond that.
     for _ in 0..3 {
         assert_eq!(forgot("anna@example.com").await.0, StatusCode::ACCEPTED);
     }
     token(&mut smtp).await;
     assert!(smtp.nothing_more().await);
-    // A network has a bound of its own.
+    // Requests from one network have a limit of their own.
     let mut last = StatusCode::ACCEPTED;
     for n in 0..20 {
         last = forgot(&format!("nobody{n}@example.com")).await.0;
@@ -584,7 +624,7 @@ async fn no_password_reset_link_is_mailed_without_a_public_url() {
     let config = format!("[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"", smtp.port);
     let world = world(&config).await;
     let body = r#"{"email": "anna@example.com"}"#;
-    // The link would lead wherever the request's Host says.
+    // Without `public_url` the link would lead to the host that the request's Host header names.
     assert_eq!(world.stranger(POST, "/api/auth/password-reset", body).await.problem().0, 403);
     assert!(smtp.nothing_more().await);
 }
@@ -599,9 +639,9 @@ async fn invitation_mail_to_strangers_is_bounded() {
         world.post("/api/team/invitations", &json!({"email": email, "role": "agent"}).to_string()).await
     };
     let made = invite(&open, "victim@example.com").await.json();
-    assert_eq!(made["mailed"], false, "where everybody may sign up, the link is shown");
+    assert_eq!(made["mailed"], false, "with open sign-up the link is shown, not mailed");
     assert!(smtp.nothing_more().await);
-    // By invitation only: bounded for one address, and for an organization.
+    // With sign-up by invitation, mail is limited per address, and invitations per organization.
     let world = world(&format!("{mail}\n{limits}")).await;
     for mailed in [true, true, true, false] {
         assert_eq!(invite(&world, "victim@example.com").await.json()["mailed"], mailed);
@@ -610,7 +650,7 @@ async fn invitation_mail_to_strangers_is_bounded() {
     for _ in 0..47 {
         statuses.push(invite(&world, "victim@example.com").await.status.as_u16());
     }
-    assert_eq!((statuses[45], statuses[46]), (201, 429), "fifty a day");
+    assert_eq!((statuses[45], statuses[46]), (201, 429), "an organization may send 50 invitations a day");
 }
 
 #[tokio::test]
@@ -619,11 +659,11 @@ async fn sessions_of_one_person_share_a_rate_limit() {
     let anna = world.sign_in("anna@example.com").await;
     let mut statuses = Vec::new();
     for _ in 0..5 {
-        statuses.push(world.by(&anna, GET, "/api/users/me", "").await.status.as_u16());
+        statuses.push(world.with_browser(&anna, GET, "/api/users/me", "").await.status.as_u16());
     }
     assert_eq!(statuses, [200; 5]);
     let again = world.sign_in("anna@example.com").await;
-    assert_eq!(world.by(&again, GET, "/api/users/me", "").await.problem().0, 429);
+    assert_eq!(world.with_browser(&again, GET, "/api/users/me", "").await.problem().0, 429);
 }
 
 #[tokio::test]
@@ -672,7 +712,7 @@ async fn operator_commands_are_in_the_audit_log() {
         log["audit_logs"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["api_key.create", "user.create", "user.create"]);
     assert_eq!(log["audit_logs"][0]["actor"]["kind"], "system");
-    // Nothing secret stands in it.
+    // The log holds no secrets.
     let text = world.get("/api/audit-logs").await.json().to_string();
     assert!(!text.contains(&world.key) && !text.contains("argon2") && !text.contains(PASSWORD));
     let store = Store::open(&StorePlace::new("sqlite:t.db", world.folder.path())).await.unwrap();
@@ -691,11 +731,11 @@ async fn bad_tokens_are_refused_before_the_store_is_asked() {
         assert_eq!(with(&format!("tdm_{n:043}")).await, 401);
     }
     assert_eq!(with("tdm_9999999999999999999999999999999999999999999").await, 429);
-    // A look-up would now fail with 500.
+    // From here on, a look-up in the store fails with 500.
     world.state.store.close().await;
     world.state.credentials.forget();
-    assert_eq!(with("tdm_8888888888888888888888888888888888888888888").await, 429, "an unknown one is not looked up");
-    assert_eq!(with(&world.key).await, 500, "what was good is looked up, also from there");
+    assert_eq!(with("tdm_8888888888888888888888888888888888888888888").await, 429, "an unknown token is not looked up");
+    assert_eq!(with(&world.key).await, 500, "a token that was valid before is looked up even from this address");
 }
 
 #[tokio::test]
@@ -715,6 +755,6 @@ async fn the_result_of_the_readiness_check_is_cached() {
         assert_eq!(world.stranger(GET, "/readyz", "").await.status, StatusCode::OK);
     }
     world.state.store.close().await;
-    assert_eq!(world.stranger(GET, "/readyz", "").await.status, StatusCode::OK, "as it was a moment ago");
+    assert_eq!(world.stranger(GET, "/readyz", "").await.status, StatusCode::OK, "the result of the last check");
     world.until(async || world.stranger(GET, "/readyz", "").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
 }

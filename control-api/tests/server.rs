@@ -1,4 +1,11 @@
-//! The server over real sockets: SIP over WebSocket, TLS, admin socket, start and stop, the binary's sentences.
+//! The server over real sockets: SIP over WebSocket, TLS, admin socket, start and stop, and the output of the binary.
+//!
+//! Each test starts a whole server on free ports of 127.0.0.1 with a data folder of its own. The engine is a fake that hands WebSocket
+//! connections to the test; only the test of the SIP certificate runs the real one. Covered: forwarding and refusing of SIP over
+//! WebSocket, bounded queues, metrics, self-signed certificates, reloading of certificate files, operator commands with and without a
+//! running server, and the error texts of the program `tandem`.
+//!
+//! Every wait is bounded by `SOON`. Not here: the API behind the sockets (`api.rs` and its neighbours), whole calls (`tests/e2e`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -27,9 +34,9 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-/// Nothing in these tests takes longer.
+/// Longest time that a step of these tests may take.
 const SOON: Duration = Duration::from_secs(10);
-/// Any free ports, so that tests run beside each other.
+/// Configuration with free ports, so that tests can run at the same time.
 const FREE: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n";
 
 struct Server {
@@ -51,7 +58,7 @@ impl Server {
         TcpStream::connect(self.running.http).await.unwrap()
     }
 
-    /// Offers SIP over WebSocket as a browser at `origin` would.
+    /// Opens a WebSocket to `/sip` as a browser with a page of `origin` does.
     async fn sip(
         &self,
         protocol: Option<&str>,
@@ -69,7 +76,7 @@ impl Server {
         Ok(socket)
     }
 
-    async fn attached(&mut self) -> WsConnection {
+    async fn next_connection(&mut self) -> WsConnection {
         match timeout(SOON, self.commands.recv()).await.unwrap() {
             Some(Command::SipConnection(connection)) => connection,
             other => panic!("no connection: {other:?}"),
@@ -78,7 +85,7 @@ impl Server {
 
     async fn stop(self) {
         drop(self.events);
-        timeout(SOON, self.running.stop()).await.expect("it stops");
+        timeout(SOON, self.running.stop()).await.expect("the server did not stop in time");
     }
 }
 
@@ -88,7 +95,7 @@ async fn sip_over_websocket_is_carried_both_ways_and_closed_from_either_side() {
     let mut server = start(FREE, folder.path()).await.unwrap();
     let origin = format!("http://{}", server.running.http);
     let mut browser = server.sip(Some("foo, sip"), Some(&origin)).await.unwrap();
-    let mut engine = server.attached().await;
+    let mut engine = server.next_connection().await;
     assert!(!engine.secure);
     assert_eq!(engine.peer, browser.get_ref().local_addr().unwrap());
     browser.send(Message::text("REGISTER sip:x SIP/2.0\r\n\r\n")).await.unwrap();
@@ -97,14 +104,14 @@ async fn sip_over_websocket_is_carried_both_ways_and_closed_from_either_side() {
     assert_eq!(engine.incoming.recv().await.unwrap(), "\r\n\r\n");
     engine.outgoing.send("SIP/2.0 200 OK\r\n\r\n".into()).await.unwrap();
     assert_eq!(browser.next().await.unwrap().unwrap(), Message::text("SIP/2.0 200 OK\r\n\r\n"));
-    // The client closes: its Close is answered, the engine sees the end.
+    // The client closes: its Close is answered, and the incoming channel of the engine ends.
     browser.close(None).await.unwrap();
     let answer = timeout(SOON, browser.next()).await.unwrap();
     assert!(matches!(answer, Some(Ok(Message::Close(_)))), "{answer:?}");
     assert_eq!(timeout(SOON, engine.incoming.recv()).await.unwrap(), None);
-    // The engine closes by dropping its end: the client sees a Close.
+    // The engine closes by dropping its end: the client receives a Close.
     let mut browser = server.sip(Some("sip"), None).await.unwrap();
-    drop(server.attached().await);
+    drop(server.next_connection().await);
     let end = timeout(SOON, browser.next()).await.unwrap();
     assert!(matches!(end, Some(Ok(Message::Close(_)))), "{end:?}");
     server.stop().await;
@@ -135,10 +142,10 @@ async fn a_browser_that_does_not_read_has_a_bounded_queue_and_delays_no_other() 
     let folder = tempfile::tempdir().unwrap();
     let mut server = start(FREE, folder.path()).await.unwrap();
     let stuck = server.sip(Some("sip"), None).await.unwrap();
-    let stuck_engine = server.attached().await;
+    let stuck_engine = server.next_connection().await;
     let mut other = server.sip(Some("sip"), None).await.unwrap();
-    let other_engine = server.attached().await;
-    // The engine never waits: it fills the queue until it is full, and then lets go.
+    let other_engine = server.next_connection().await;
+    // The engine never waits: it fills the queue of the connection and then drops the connection.
     let message = bytes::Bytes::from(vec![b'x'; 60_000]);
     let full = timeout(SOON, async {
         loop {
@@ -148,7 +155,7 @@ async fn a_browser_that_does_not_read_has_a_bounded_queue_and_delays_no_other() 
             tokio::task::yield_now().await;
         }
     });
-    full.await.expect("the queue is bounded");
+    full.await.expect("the queue has no bound");
     other_engine.outgoing.try_send("SIP/2.0 200 OK\r\n\r\n".into()).unwrap();
     assert_eq!(timeout(SOON, other.next()).await.unwrap().unwrap().unwrap(), Message::text("SIP/2.0 200 OK\r\n\r\n"));
     drop((stuck_engine, stuck));
@@ -160,18 +167,18 @@ async fn messages_over_the_size_limit_close_the_connection() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = start(FREE, folder.path()).await.unwrap();
     let mut browser = server.sip(Some("sip"), None).await.unwrap();
-    let mut engine = server.attached().await;
+    let mut engine = server.next_connection().await;
     browser.send(Message::text("x".repeat(70_000))).await.unwrap();
     assert_eq!(timeout(SOON, engine.incoming.recv()).await.unwrap(), None);
     server.stop().await;
 }
 
-/// A request over a plain or protected stream; the whole answer as text.
+/// Sends a GET request over a plain or TLS stream and returns the whole answer as text.
 async fn get(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // A TLS peer that ends without close_notify is an error here, after all was read.
+    // A TLS peer that closes without close_notify gives an error here, after everything has been read.
     let _ended = timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -188,7 +195,7 @@ async fn metrics_have_an_address_of_their_own_and_count_by_route() {
     server.stop().await;
 }
 
-/// Takes any certificate and remembers the last one.
+/// Accepts any certificate and remembers the last one.
 #[derive(Debug, Default)]
 struct AnyCertificate(std::sync::Mutex<Vec<u8>>);
 
@@ -259,9 +266,9 @@ async fn a_self_signed_certificate_is_created_once_and_kept() {
     server.stop().await;
     let server = start(&config, folder.path()).await.unwrap();
     let (_, second) = tls(&server).await;
-    assert_eq!(first, second, "a browser that trusted the pair trusts it after a restart");
+    assert_eq!(first, second, "a browser that trusts the certificate must trust it after a restart");
     let key = folder.path().join("tls/self-signed.key.pem");
-    assert_eq!(mode(&key) & 0o077, 0, "the key is nobody else's");
+    assert_eq!(mode(&key) & 0o077, 0, "only the owner of the file may read the key");
     server.stop().await;
 }
 
@@ -283,7 +290,7 @@ async fn certificate_files_are_read_again_without_dropping_a_connection() {
     let tls_key = format!("[http]\ntls = {{ cert = {cert:?}, key = {key:?} }}");
     let server = start(&FREE.replace("[http]", &tls_key), &folder.path().join("data")).await.unwrap();
     let (old_connection, before) = tls(&server).await;
-    // Half a renewal: the old pair stays.
+    // After half a renewal the old certificate and key stay in use.
     std::fs::write(&cert, "nonsense").unwrap();
     let (_, during) = tls(&server).await;
     assert_eq!(before, during);
@@ -297,8 +304,12 @@ async fn certificate_files_are_read_again_without_dropping_a_connection() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
-    assert!(get(renewed.await.expect("the files are watched"), "/health").await.starts_with("HTTP/1.1 200"));
-    assert!(get(old_connection, "/health").await.starts_with("HTTP/1.1 200"), "the old connection lives");
+    assert!(
+        get(renewed.await.expect("the new certificate was not loaded in time"), "/health")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(get(old_connection, "/health").await.starts_with("HTTP/1.1 200"), "the old connection is still open");
     server.stop().await;
 }
 
@@ -327,19 +338,20 @@ async fn the_certificate_of_sip_is_read_again_without_dropping_a_connection() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
-    sip_options(&mut renewed.await.expect("the files are watched")).await;
+    sip_options(&mut renewed.await.expect("the new certificate was not loaded in time")).await;
     sip_options(&mut old_connection).await;
     running.stop().await;
 }
 
-/// Asks over SIP, and takes the answer.
+/// Sends an OPTIONS request and expects a 200.
 async fn sip_options(stream: &mut TlsStream) {
     let request = "OPTIONS sip:localhost SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
         From: <sip:x@localhost>;tag=x\r\nTo: <sip:localhost>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
-        let byte = timeout(SOON, stream.read_u8()).await.expect("an answer").expect("the connection lives");
+        let byte =
+            timeout(SOON, stream.read_u8()).await.expect("no answer in time").expect("the connection was closed");
         answer.push(byte);
     }
     assert!(answer.starts_with(b"SIP/2.0 200"), "{}", String::from_utf8_lossy(&answer));
@@ -358,13 +370,13 @@ async fn operator_commands_work_with_and_without_a_running_server() {
     let create = || key_of(None, None);
     let Ok(AdminReply::Apikey { made: true, key: offline, .. }) = admin::ask(&config, folder.path(), create()).await
     else {
-        panic!("no key without a server")
+        panic!("no key was created without a server")
     };
     let server = start(FREE, folder.path()).await.unwrap();
     assert_eq!(mode(&folder.path().join("admin.sock")) & 0o777, 0o600);
     let Ok(AdminReply::Apikey { made: false, key: online, .. }) = admin::ask(&config, folder.path(), create()).await
     else {
-        panic!("no key from the server")
+        panic!("no key was created by the server")
     };
     for key in [offline, online] {
         let mut stream = server.connect().await;
@@ -398,7 +410,7 @@ async fn operator_commands_work_with_and_without_a_running_server() {
     let nobody = AdminRequest::UserPassword { email: "nobody@example.com".into() };
     let nobody = admin::ask(&config, folder.path(), nobody).await.err().unwrap().to_string();
     assert!(nobody.contains("tandem user create"), "{nobody}");
-    // What is no command is answered, and the socket serves on.
+    // An unknown command gets an answer, and the socket stays open.
     let mut stream = tokio::net::UnixStream::connect(folder.path().join("admin.sock")).await.unwrap();
     stream.write_all(b"{\"command\": \"rm -rf\"}\n").await.unwrap();
     let mut answer = String::new();
@@ -432,14 +444,14 @@ async fn each_failure_at_start_is_one_sentence_that_says_what_to_do() {
     assert!(refused(&store, folder.path()).await.contains("store.url"));
     let deep = folder.path().join("a".repeat(100));
     assert!(refused(FREE, &deep).await.contains("too long"));
-    // What failed left nothing behind that would stand in the way.
+    // The failed starts left nothing behind that prevents a start.
     let server = start(FREE, folder.path()).await.unwrap();
     let text = refused(FREE, folder.path()).await;
     assert!(text.contains("another tandem is running"), "{text}");
     server.stop().await;
 }
 
-/// The program itself, with nothing of the environment's configuration.
+/// Runs the program `tandem` without the `TANDEM_` variables of the environment.
 fn tandem(arguments: &[&str]) -> Output {
     let mut process = Process::new(env!("CARGO_BIN_EXE_tandem"));
     process.args(arguments);

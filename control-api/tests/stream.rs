@@ -1,4 +1,6 @@
-//! Server-sent events: resumed without loss or repetition, slow readers harm nobody.
+//! Server-sent events: resuming without loss or repetition, visibility by organization and role, slow readers, and the ends of streams.
+//!
+//! Not here: what an agent gets of a call that was transferred (`stays.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,8 +19,9 @@ use support::{Sse, SseReader, World, words, world};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// A listener whose line breaks at random places and who comes back each time with the id seen last. `heard`: how many events
-/// it has, told after each.
+/// Reads `wanted` events as a listener whose connection breaks at random places and that resumes each time with the last id it got.
+///
+/// Returns the events and the number of connections. `heard` is set to the number of events after each one.
 async fn read_with_breaks(
     world: &World,
     path: &str,
@@ -30,7 +33,7 @@ async fn read_with_breaks(
     let mut breaks = 0;
     while seen.len() < wanted {
         let mut request = world.request(Method::GET, path);
-        // From the first event on, whatever was there when the listener came.
+        // Id 0 requests all events, including those stored before the listener connected.
         let last = seen.last().and_then(|event| event.id).unwrap_or(0);
         if rng.random_bool(0.5) || path.contains('?') {
             request = request.header("Last-Event-ID", last);
@@ -64,7 +67,7 @@ async fn a_listener_that_reconnects_misses_no_event_and_gets_none_twice() {
     const WORDS: usize = 600;
     let told = world.events.clone();
     let pauses: Vec<bool> = (0..WORDS).map(|_| rng.random_bool(0.05)).collect();
-    let (heard, mut hears) = watch::channel(0);
+    let (heard, mut received) = watch::channel(0);
     let teller = tokio::spawn(async move {
         let tell = async |call, kind| {
             let event = control_api::engine::Event {
@@ -78,20 +81,20 @@ async fn a_listener_that_reconnects_misses_no_event_and_gets_none_twice() {
             tell(call, words(n as u64 + 1, &format!("word {n}"), true, None)).await;
             tell(noise, EventKind::Dtmf { leg: LegId(1), digit: '1', duration_ms: 100 }).await;
             if pause {
-                // The listener runs dry, so that it waits for more.
-                hears.wait_for(|heard| *heard > n).await.unwrap();
+                // Waits until the listener has read everything, so that it has to wait for the next event.
+                received.wait_for(|heard| *heard > n).await.unwrap();
             }
         }
     });
     let path = format!("/api/calls/{call}/translations/stream");
     let (seen, breaks) = read_with_breaks(&world, &path, WORDS, &mut rng, &heard).await;
-    assert!(breaks > 5, "the line broke {breaks} times");
+    assert!(breaks > 5, "the connection broke {breaks} times");
     for (n, event) in seen.iter().enumerate() {
         assert!(event.data.contains(&format!("\"word {n}\"")), "seed {seed}: event {n} is {event:?}");
         assert_eq!(event.event, "final");
     }
     assert!(seen.windows(2).all(|pair| pair[0].id < pair[1].id), "seed {seed}");
-    // The organization's stream: the two creations, then words and keys of both calls.
+    // The organization's stream: two created calls, then words of one call and digits of the other.
     let path = "/api/events?translations=true";
     let (seen, _) = read_with_breaks(&world, path, 2 + 2 * WORDS, &mut rng, &heard).await;
     assert!(seen.windows(2).all(|pair| pair[0].id < pair[1].id), "seed {seed}");
@@ -110,10 +113,10 @@ async fn a_new_listener_gets_only_new_events() {
     let call = world.call().await;
     let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
     let mut stream = SseReader::new(world.send(request).await);
-    world.tell(call, words(1, "hello", true, None)).await;
-    world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.emit(call, words(1, "hello", true, None)).await;
+    world.emit(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
     let event = stream.next().await.unwrap();
-    assert_eq!(event.event, "call.status", "no creation, which was before; no words, which were not asked for");
+    assert_eq!(event.event, "call.status", "neither the earlier creation nor words, which were not requested");
     let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
     assert_eq!((&data["status"], &data["call"]["status"]), (&"ringing".into(), &"ringing".into()));
     assert_eq!(data["call_id"], call.to_string());
@@ -128,11 +131,11 @@ async fn events_of_another_organization_are_not_sent() {
         .unwrap();
     let mut stream = SseReader::new(world.send(request).await);
     let call = world.call().await;
-    world.tell(call, words(1, "secret", true, None)).await;
+    world.emit(call, words(1, "secret", true, None)).await;
     let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
     world.state.bus.pass(Passing::Registration { organization, agent: "anna".into(), contacts: 1 });
     let other = world.state.store.organization_by_name("other").await.unwrap().unwrap().id;
-    world.until(async || world.state.bus.latest() >= 2).await;
+    world.until(async || world.state.bus.latest_id() >= 2).await;
     world.state.bus.pass(Passing::Registration { organization: other, agent: "otto".into(), contacts: 1 });
     let event = stream.next().await.unwrap();
     assert!(event.data.contains("otto"), "{event:?}");
@@ -152,8 +155,8 @@ async fn an_agent_gets_events_of_own_calls_and_a_supervisor_of_all_calls() {
     {
         let agent = agent.map(str::to_owned);
         let (from, to) = ("+15555550142".to_owned(), "100".to_owned());
-        world.tell(call, EventKind::CallIncoming { from, to, trunk: Some("t".into()), agent }).await;
-        world.tell(call, words(1, said, true, None)).await;
+        world.emit(call, EventKind::CallIncoming { from, to, trunk: Some("t".into()), agent }).await;
+        world.emit(call, words(1, said, true, None)).await;
     }
     let report = |call| {
         Passing::LegReport(LegReport {
@@ -178,7 +181,7 @@ async fn an_agent_gets_events_of_own_calls_and_a_supervisor_of_all_calls() {
         told.iter().map(|event| event.event.as_str()).collect::<Vec<_>>(),
         ["call.created", "translation.final"]
     );
-    // What is told and not kept: quality of own calls, own devices.
+    // Events that are not stored: quality of own calls and registrations of own telephones.
     for call in [theirs, hers] {
         world.state.bus.pass(report(call));
     }
@@ -197,7 +200,7 @@ async fn a_slow_listener_gets_a_gap_marker_and_then_the_newer_events() {
     let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
     let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
     let mut stream = SseReader::new(world.send(request).await);
-    // The reader subscribes when its first byte is wanted; one event shows that it has.
+    // The stream subscribes when its body is first polled; receiving one event proves that it has.
     world.state.bus.pass(Passing::Registration { organization, agent: "first".into(), contacts: 1 });
     assert!(stream.next().await.unwrap().data.contains("first"));
     for n in 0..2_000 {
@@ -224,7 +227,7 @@ async fn a_last_event_id_of_another_store_is_reported_as_a_gap() {
 async fn a_call_stream_ends_with_its_call_and_is_not_opened_again() {
     let mut world = world("").await;
     let call = world.call().await;
-    world.tell(call, words(1, "goodbye", true, Some("adiós"))).await;
+    world.emit(call, words(1, "goodbye", true, Some("adiós"))).await;
     let over = std::time::SystemTime::now() - Duration::from_secs(3600);
     let ended = EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) };
     let event = control_api::engine::Event { at: over, call: Some(control_api::engine::call_id(call)), kind: ended };
@@ -245,13 +248,13 @@ async fn a_call_stream_ends_with_its_call_and_is_not_opened_again() {
 async fn a_listener_that_does_not_read_delays_no_other() {
     let mut world = world("").await;
     let call = world.call().await;
-    // Opened and never read.
+    // This stream is opened and never read.
     let request = world.request(Method::GET, "/api/events?translations=true").body(Body::empty()).unwrap();
     let _stuck = world.send(request).await;
     let path = format!("/api/calls/{call}/translations/stream");
     let mut stream = SseReader::new(world.send(world.request(Method::GET, &path).body(Body::empty()).unwrap()).await);
     for n in 0..3_000 {
-        world.tell(call, words(1, &format!("w{n}"), false, None)).await;
+        world.emit(call, words(1, &format!("w{n}"), false, None)).await;
     }
     for n in 0..3_000 {
         let event = stream.next().await.unwrap();

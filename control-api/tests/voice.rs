@@ -1,5 +1,11 @@
-//! Voice settings and what is kept about calls, over the API: tenants, switches, identities, pages, files, signed URLs,
-//! requests that are sent twice.
+//! Voice settings and records of calls, over the API, on SQLite and on PostgreSQL.
+//!
+//! Each test is a function of the database; the macro `on_both` at the end runs every one by itself on SQLite and all of them, one after
+//! the other, on one PostgreSQL server. Covered: tenants, validation of input, transfer targets, caller identities and their rules,
+//! proof of a number by a spoken code, capabilities that are switched off, idempotency keys, signed URLs of recordings and their audit,
+//! paging, export, visibility for agents, transcripts and usage.
+//!
+//! Not here: calls and their events (`api.rs`), permissions (`access.rs`), and the real engine.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,21 +20,21 @@ use control_api::engine::{
 };
 use control_api::store::{Assigned, By, Proof};
 use serde_json::{Value, json};
-use support::{Answer, Kept, PASSWORD, World, first_part, words};
+use support::{Answer, Database, PASSWORD, World, first_part, words};
 use tests::postgres::Postgres;
 use uuid::Uuid;
 
-/// Every request of these tests comes from few hands: limits are not what is tested here.
-async fn unlimited(kept: &Kept) -> World {
-    kept.world("[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n").await
+/// An installation without rate limits: these tests send many requests with few credentials.
+async fn unlimited(database: &Database) -> World {
+    database.world("[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n").await
 }
 
-async fn json(world: &World, method: Method, path: &str, body: Value) -> Answer {
+async fn send_json(world: &World, method: Method, path: &str, body: Value) -> Answer {
     world.with_json(method, path, &body.to_string()).await
 }
 
-async fn made(world: &World, path: &str, body: Value) -> Value {
-    let answer = json(world, Method::POST, path, body).await;
+async fn create(world: &World, path: &str, body: Value) -> Value {
+    let answer = send_json(world, Method::POST, path, body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{path} {answer:?}");
     answer.json()
 }
@@ -37,8 +43,8 @@ fn id(value: &Value) -> String {
     value["id"].as_str().unwrap().to_owned()
 }
 
-/// As the other organization's key.
-async fn foreign(world: &World, method: Method, path: &str, body: &str) -> Answer {
+/// Sends a request with the API key of the organization `other`.
+async fn with_other_key(world: &World, method: Method, path: &str, body: &str) -> Answer {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -47,27 +53,27 @@ async fn foreign(world: &World, method: Method, path: &str, body: &str) -> Answe
     world.answer(request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
-/// A call with words and a recording of 1,000 bytes.
-async fn recorded(world: &mut World) -> Uuid {
+/// Creates a call that has ended, with one translated segment and a recording of 1,000 bytes.
+async fn recorded_call(world: &mut World) -> Uuid {
     let call = world.call().await;
     let path = world.folder.path().join(format!("{call}.wav"));
     std::fs::write(&path, (0..1_000).map(|n| (n % 251) as u8).collect::<Vec<u8>>()).unwrap();
-    world.tell(call, words(1, "hello", true, Some("hola"))).await;
+    world.emit(call, words(1, "hello", true, Some("hola"))).await;
     for state in [RecordingState::Started, RecordingState::Finished] {
-        world.tell(call, EventKind::Recording { part: first_part(), path: path.clone(), state, duration_ms: 5 }).await;
+        world.emit(call, EventKind::Recording { part: first_part(), path: path.clone(), state, duration_ms: 5 }).await;
     }
-    world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
+    world.emit(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ended").await;
     call
 }
 
-async fn another_organizations_records_get_the_same_404_as_missing_ones(kept: &Kept) {
-    let mut world = unlimited(kept).await;
-    let call = recorded(&mut world).await.to_string();
-    let target = id(&made(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await);
-    let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
-    let rule = id(&made(&world, "/api/caller-id/rules", json!({"number_id": number})).await);
-    let note = id(&made(&world, &format!("/api/calls/{call}/notes"), json!({"text": "secret"})).await);
+async fn another_organizations_records_get_the_same_404_as_missing_ones(database: &Database) {
+    let mut world = unlimited(database).await;
+    let call = recorded_call(&mut world).await.to_string();
+    let target = id(&create(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await);
+    let number = id(&create(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
+    let rule = id(&create(&world, "/api/caller-id/rules", json!({"number_id": number})).await);
+    let note = id(&create(&world, &format!("/api/calls/{call}/notes"), json!({"text": "secret"})).await);
     let text = r#"{"text": "x"}"#;
     let mut routes = vec![
         (Method::PATCH, format!("/api/voice/targets/{target}"), r#"{"name": "x"}"#),
@@ -97,16 +103,16 @@ async fn another_organizations_records_get_the_same_404_as_missing_ones(kept: &K
     }
     let missing = Uuid::now_v7().to_string();
     for (method, path, body) in &routes {
-        let theirs = foreign(&world, method.clone(), path, body).await;
+        let theirs = with_other_key(&world, method.clone(), path, body).await;
         assert_eq!(theirs.problem().0, 404, "{method} {path}");
         let known = [&call, &target, &number, &rule].into_iter().find(|id| path.contains(id.as_str())).unwrap();
         for other in [missing.as_str(), "..%2F..%2Fetc%2Fpasswd", "'%20OR%20'1'%3D'1", "%00", "0"] {
-            let none = foreign(&world, method.clone(), &path.replace(known.as_str(), other), body).await;
+            let none = with_other_key(&world, method.clone(), &path.replace(known.as_str(), other), body).await;
             assert_eq!((none.status, &none.bytes), (theirs.status, &theirs.bytes), "{method} {path} {other}");
         }
     }
     let strange =
-        foreign(&world, Method::POST, "/api/caller-id/rules", &json!({"number_id": number}).to_string()).await;
+        with_other_key(&world, Method::POST, "/api/caller-id/rules", &json!({"number_id": number}).to_string()).await;
     assert_eq!(strange.problem(), (422, Some("number_id".into())));
     for (path, list) in [
         ("/api/calls", "calls"),
@@ -117,21 +123,21 @@ async fn another_organizations_records_get_the_same_404_as_missing_ones(kept: &K
         ("/api/caller-id/rules", "rules"),
         ("/api/usage", "days"),
     ] {
-        let theirs = foreign(&world, Method::GET, path, "").await;
+        let theirs = with_other_key(&world, Method::GET, path, "").await;
         assert_eq!(theirs.status, StatusCode::OK, "{path}");
         assert_eq!(theirs.json()[list], json!([]), "{path}");
         assert_ne!(world.get(path).await.json()[list], json!([]), "{path}");
     }
-    // Nothing of it was touched.
+    // The records are unchanged.
     let notes = world.get(&format!("/api/calls/{call}/notes")).await.json();
     assert_eq!((notes["notes"].as_array().unwrap().len(), &notes["notes"][0]["text"]), (1, &json!("secret")));
     assert_eq!(world.get(&format!("/api/calls/{call}/outcome")).await.json(), json!({"outcome": null, "history": []}));
 }
 
-async fn invalid_fields_are_refused_by_name_and_change_nothing(kept: &Kept) {
-    let mut world = unlimited(kept).await;
-    let call = recorded(&mut world).await;
-    let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
+async fn invalid_fields_are_refused_by_name_and_change_nothing(database: &Database) {
+    let mut world = unlimited(database).await;
+    let call = recorded_call(&mut world).await;
+    let number = id(&create(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
     let of = |tail: &str| format!("/api/calls/{call}{tail}");
     let long = "a".repeat(4_001);
     for (method, path, body, field) in [
@@ -159,7 +165,7 @@ async fn invalid_fields_are_refused_by_name_and_change_nothing(kept: &Kept) {
         (Method::POST, "/api/caller-id/rules".into(), json!({"number_id": number, "position": -1}), "position"),
         (Method::PUT, "/api/call-capabilities".into(), json!({"record": "off"}), "record"),
         (Method::PUT, "/api/call-capabilities".into(), json!({"dial": false}), "dial"),
-        // Nothing can ask for these two yet, whatever their switches say.
+        // These two are not implemented: requests for them are refused whatever the capabilities say.
         (Method::POST, "/api/calls".into(), json!({"mode": "direct", "to": "+15555550100", "amd": true}), "amd"),
         (
             Method::POST,
@@ -187,7 +193,7 @@ async fn invalid_fields_are_refused_by_name_and_change_nothing(kept: &Kept) {
         (Method::POST, format!("/api/recordings/{call}/signed-url"), json!({"expires_in_s": 604_801}), "expires_in_s"),
         (Method::POST, format!("/api/recordings/{call}/signed-url"), json!({"path": "/etc/passwd"}), "path"),
     ] {
-        let answer = json(&world, method, &path, body.clone()).await;
+        let answer = send_json(&world, method, &path, body.clone()).await;
         assert_eq!(answer.problem(), (422, Some(field.into())), "{path} {body}");
     }
     for (query, field) in [
@@ -213,14 +219,14 @@ async fn invalid_fields_are_refused_by_name_and_change_nothing(kept: &Kept) {
     ] {
         assert_eq!(world.get(path).await.problem(), (422, Some(field.into())), "{path}");
     }
-    // What looks like SQL or a path is a text like others.
+    // Text that looks like SQL or a path is stored like any other.
     for text in ["'; DROP TABLE calls; --", "\" OR \"\"=\"", "../../etc/passwd", "%' AND 1=1 --", "$1", "\\", "{{7*7}}"]
     {
-        let note = made(&world, &of("/notes"), json!({"text": text})).await;
+        let note = create(&world, &of("/notes"), json!({"text": text})).await;
         assert_eq!(note["text"], text);
-        let set = json(&world, Method::PUT, &of("/outcome"), json!({"outcome": text, "note": text})).await.json();
+        let set = send_json(&world, Method::PUT, &of("/outcome"), json!({"outcome": text, "note": text})).await.json();
         assert_eq!(set["outcome"], text);
-        let target = made(&world, "/api/voice/targets", json!({"name": text, "address": "sip:a@b"})).await;
+        let target = create(&world, "/api/voice/targets", json!({"name": text, "address": "sip:a@b"})).await;
         assert_eq!(target["name"], text);
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
         for filter in ["q", "agent", "outcome"] {
@@ -232,40 +238,49 @@ async fn invalid_fields_are_refused_by_name_and_change_nothing(kept: &Kept) {
     }
 }
 
-async fn targets_numbers_and_rules_are_created_changed_and_deleted(kept: &Kept) {
-    let world = unlimited(kept).await;
-    let target = made(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await;
+async fn targets_numbers_and_rules_are_created_changed_and_deleted(database: &Database) {
+    let world = unlimited(database).await;
+    let target = create(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await;
     let path = format!("/api/voice/targets/{}", id(&target));
-    let taken = json(&world, Method::POST, "/api/voice/targets", json!({"name": "desk", "address": "sip:a@b"})).await;
+    let taken =
+        send_json(&world, Method::POST, "/api/voice/targets", json!({"name": "desk", "address": "sip:a@b"})).await;
     assert_eq!(taken.problem().0, 409);
-    let changed = json(&world, Method::PATCH, &path, json!({"address": "sip:desk@example.com"})).await.json();
+    let changed = send_json(&world, Method::PATCH, &path, json!({"address": "sip:desk@example.com"})).await.json();
     assert_eq!((&changed["name"], &changed["address"]), (&json!("desk"), &json!("sip:desk@example.com")));
     assert_eq!(world.get("/api/voice/targets").await.json()["targets"], json!([changed]));
     assert_eq!(world.with_json(Method::DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
     assert_eq!(world.with_json(Method::DELETE, &path, "").await.problem().0, 404);
 
-    let number = made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100", "label": "desk"})).await;
+    let number = create(&world, "/api/caller-id/numbers", json!({"number": "+15555550100", "label": "desk"})).await;
     assert_eq!((&number["proven_at"], &number["proven_by"]), (&Value::Null, &Value::Null));
     let body = r#"{"number": "+15555550100"}"#;
-    assert_eq!(world.post("/api/caller-id/numbers", body).await.problem().0, 409, "it is listed already");
-    let theirs = foreign(&world, Method::POST, "/api/caller-id/numbers", body).await;
-    assert_eq!(theirs.status, StatusCode::CREATED, "who lists a number does not block another");
+    assert_eq!(
+        world.post("/api/caller-id/numbers", body).await.problem().0,
+        409,
+        "the organization lists the number already"
+    );
+    let theirs = with_other_key(&world, Method::POST, "/api/caller-id/numbers", body).await;
+    assert_eq!(
+        theirs.status,
+        StatusCode::CREATED,
+        "listing a number does not keep another organization from listing it"
+    );
     let rule = json!({"number_id": id(&number), "agent": "anna", "destination_prefix": "+34"});
-    let rule = made(&world, "/api/caller-id/rules", rule).await;
+    let rule = create(&world, "/api/caller-id/rules", rule).await;
     let path = format!("/api/caller-id/rules/{}", id(&rule));
-    let changed = json(&world, Method::PATCH, &path, json!({"agent": null, "position": 7})).await.json();
+    let changed = send_json(&world, Method::PATCH, &path, json!({"agent": null, "position": 7})).await.json();
     assert_eq!((&changed["agent"], &changed["position"]), (&Value::Null, &json!(7)));
-    assert_eq!(changed["destination_prefix"], "+34", "what is left out stays");
+    assert_eq!(changed["destination_prefix"], "+34", "omitted fields do not change");
     let gone = world.with_json(Method::DELETE, &format!("/api/caller-id/numbers/{}", id(&number)), "").await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     assert_eq!(world.get("/api/caller-id/rules").await.json()["rules"], json!([]));
 }
 
-async fn calls_use_only_caller_ids_that_the_rules_allow(kept: &Kept) {
-    let mut world = unlimited(kept).await;
-    let listed = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550103"})).await);
-    let first = proven(&world, "+15555550101").await;
-    let second = proven(&world, "+34600000002").await;
+async fn calls_use_only_caller_ids_that_the_rules_allow(database: &Database) {
+    let mut world = unlimited(database).await;
+    let listed = id(&create(&world, "/api/caller-id/numbers", json!({"number": "+15555550103"})).await);
+    let first = assign_number(&world, "+15555550101").await;
+    let second = assign_number(&world, "+34600000002").await;
     let call = |to: &str, from: Option<&str>, agent: Option<&str>| match agent {
         Some(agent) => json!({"mode": "bridge", "to": to, "from": from, "agent": agent}),
         None => json!({"mode": "direct", "to": to, "from": from}),
@@ -277,7 +292,7 @@ async fn calls_use_only_caller_ids_that_the_rules_allow(kept: &Kept) {
         (Some("+15555550101"), Ok(Some("+15555550101"))),
         (None, Ok(None)),
     ] {
-        let free = json(&world, Method::POST, "/api/calls", call("+34600000009", from, None)).await;
+        let free = send_json(&world, Method::POST, "/api/calls", call("+34600000009", from, None)).await;
         match shown {
             Ok(shown) => {
                 assert_eq!(free.status, StatusCode::CREATED, "{from:?}");
@@ -285,14 +300,18 @@ async fn calls_use_only_caller_ids_that_the_rules_allow(kept: &Kept) {
                 assert_eq!(called_last(&new).from.as_deref(), shown);
             }
             Err(()) => {
-                assert_eq!(free.problem(), (403, Some("from".into())), "without rules own numbers only: {from:?}")
+                assert_eq!(
+                    free.problem(),
+                    (403, Some("from".into())),
+                    "without rules only own proven numbers are allowed: {from:?}"
+                )
             }
         }
     }
-    made(&world, "/api/caller-id/rules", json!({"number_id": listed, "position": 0})).await;
-    made(&world, "/api/caller-id/rules", json!({"number_id": second, "destination_prefix": "+34"})).await;
-    made(&world, "/api/caller-id/rules", json!({"number_id": first, "agent": "anna"})).await;
-    made(&world, "/api/caller-id/rules", json!({"number_id": first, "campaign": "spring"})).await;
+    create(&world, "/api/caller-id/rules", json!({"number_id": listed, "position": 0})).await;
+    create(&world, "/api/caller-id/rules", json!({"number_id": second, "destination_prefix": "+34"})).await;
+    create(&world, "/api/caller-id/rules", json!({"number_id": first, "agent": "anna"})).await;
+    create(&world, "/api/caller-id/rules", json!({"number_id": first, "campaign": "spring"})).await;
     for (to, asked, agent, shown) in [
         ("+34600000009", None, None, Ok(Some("+34600000002"))),
         ("+34600000009", Some("+34600000002"), None, Ok(Some("+34600000002"))),
@@ -306,7 +325,7 @@ async fn calls_use_only_caller_ids_that_the_rules_allow(kept: &Kept) {
         ("+15555550142", Some("+19998887777"), Some("anna"), Err(())),
         ("112", Some("+19998887777"), None, Ok(Some("+19998887777"))),
     ] {
-        let answer = json(&world, Method::POST, "/api/calls", call(to, asked, agent)).await;
+        let answer = send_json(&world, Method::POST, "/api/calls", call(to, asked, agent)).await;
         match shown {
             Ok(shown) => {
                 assert_eq!(answer.status, StatusCode::CREATED, "{to} {asked:?} {agent:?} {answer:?}");
@@ -318,94 +337,95 @@ async fn calls_use_only_caller_ids_that_the_rules_allow(kept: &Kept) {
     }
 }
 
-/// Who is called last: the other side of the call.
+/// Returns the target that is called last: the second one, or the first if there is only one.
 fn called_last(new: &NewCall) -> &CallTarget {
     new.second.as_ref().unwrap_or(&new.first)
 }
 
-/// A number that the operator gave to acme: its identity.
-async fn proven(world: &World, number: &str) -> String {
+/// Assigns `number` to acme as the operator and returns the id of the number.
+async fn assign_number(world: &World, number: &str) -> String {
     let store = &world.state.store;
     let acme = store.organization_by_name("acme").await.unwrap().unwrap().id;
     match store.caller_id_number_assign(acme, number, &By::system("test")).await.unwrap() {
         Assigned::Done(number) => number.id.to_string(),
-        Assigned::Elsewhere(_) => panic!("{number} is another organization's"),
+        Assigned::Elsewhere(_) => panic!("{number} belongs to another organization"),
     }
 }
 
-async fn a_disabled_capability_is_refused_by_name(kept: &Kept) {
-    let mut world = unlimited(kept).await;
+async fn a_disabled_capability_is_refused_by_name(database: &Database) {
+    let mut world = unlimited(database).await;
     let all = world.get("/api/call-capabilities").await.json();
     assert!(all.as_object().unwrap().len() == 8 && all.as_object().unwrap().values().all(|on| on == true), "{all}");
-    json(&world, Method::PUT, "/api/voice/config", json!({"record": true, "live_translate": true})).await;
+    send_json(&world, Method::PUT, "/api/voice/config", json!({"record": true, "live_translate": true})).await;
     for (switch, config) in [
         ("record", json!({"record": true})),
         ("transcribe", json!({"transcribe": true})),
         ("translate", json!({"live_translate": true})),
         ("voice_to_voice", json!({"voice_to_voice": true})),
     ] {
-        let off = json(&world, Method::PUT, "/api/call-capabilities", json!({switch: false})).await;
+        let off = send_json(&world, Method::PUT, "/api/call-capabilities", json!({switch: false})).await;
         assert_eq!((off.status, &off.json()[switch]), (StatusCode::OK, &json!(false)));
         let asked = json!({"mode": "direct", "to": "+15555550142", "config": config});
-        let dial = json(&world, Method::POST, "/api/calls", asked).await;
-        let configure = json(&world, Method::PUT, "/api/voice/config", config).await;
+        let dial = send_json(&world, Method::POST, "/api/calls", asked).await;
+        let configure = send_json(&world, Method::PUT, "/api/voice/config", config).await;
         for refused in [dial, configure] {
             assert_eq!(refused.problem().0, 403, "{switch}");
             assert_eq!(refused.json()["capability"], switch);
             assert!(refused.json()["detail"].as_str().unwrap().contains(switch));
         }
-        // What is only the default is left out.
-        let answer = json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "+15555550142"})).await;
+        // A disabled capability that only the voice configuration asks for is skipped without an error.
+        let answer =
+            send_json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "+15555550142"})).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{switch}");
         let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
         let settings = new.settings;
         assert_eq!((settings.record, settings.record_app), (switch != "record", switch != "record"));
         assert_eq!(settings.live_translate, switch == "record" || switch == "voice_to_voice", "{switch}");
-        // So it is with calls from outside.
+        // The same holds for incoming calls.
         let incoming = EventKind::CallIncoming {
             from: "+15555550100".into(),
             to: "+15555550142".into(),
             trunk: Some("carrier".into()),
             agent: Some("anna".into()),
         };
-        world.tell(Uuid::now_v7(), incoming).await;
+        world.emit(Uuid::now_v7(), incoming).await;
         let Some(Command::CallProceed { settings, .. }) = world.commands.recv().await else { panic!("no call") };
         assert_eq!((settings.record, settings.record_app), (switch != "record", switch != "record"));
-        json(&world, Method::PUT, "/api/call-capabilities", json!({switch: true})).await;
+        send_json(&world, Method::PUT, "/api/call-capabilities", json!({switch: true})).await;
     }
-    json(&world, Method::PUT, "/api/call-capabilities", json!({"api_dialing": false, "record": false})).await;
-    let refused = json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "+15555550142"})).await;
+    send_json(&world, Method::PUT, "/api/call-capabilities", json!({"api_dialing": false, "record": false})).await;
+    let refused = send_json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "+15555550142"})).await;
     assert_eq!((refused.problem().0, &refused.json()["capability"]), (403, &json!("api_dialing")));
-    let urgent = json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "112"})).await;
-    assert_eq!(urgent.status, StatusCode::CREATED, "somebody in need");
+    let urgent = send_json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "112"})).await;
+    assert_eq!(urgent.status, StatusCode::CREATED, "emergency calls are allowed");
 }
 
-/// The code that the engine is told to speak, and what it is told before and after.
+/// Answers and ends the verification call, checks the commands to the engine, and returns the spoken code of six digits.
 async fn spoken_code(world: &mut World) -> String {
     let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
     let (NewCall { call, settings, .. }, to) = (&*new, Callee::Number("+15555550188".into()));
     assert_eq!((&new.first.to, settings.record, settings.record_app), (&to, false, false));
     let call = *call;
     let answered = EventKind::CallStatus { status: CallStatus::Answered, cause: None };
-    world.tell(call_uuid(call), answered).await;
-    let Some(Command::CallSay { text, .. }) = world.commands.recv().await else { panic!("nothing is spoken") };
+    world.emit(call_uuid(call), answered).await;
+    let Some(Command::CallSay { text, .. }) = world.commands.recv().await else { panic!("no text is spoken") };
     let over = EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) };
-    world.tell(call_uuid(call), over).await;
+    world.emit(call_uuid(call), over).await;
     assert!(matches!(world.commands.recv().await, Some(Command::CallHangup { .. })));
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    assert_eq!((digits.len(), &digits[..6]), (12, &digits[6..]), "said twice: {text}");
+    assert_eq!((digits.len(), &digits[..6]), (12, &digits[6..]), "the code is spoken twice: {text}");
     digits[..6].to_owned()
 }
 
-async fn a_number_is_proven_by_a_code_that_is_spoken_on_a_call_to_it(kept: &Kept) {
-    let mut world = unlimited(kept).await;
-    let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550188"})).await);
+async fn a_number_is_proven_by_a_code_that_is_spoken_on_a_call_to_it(database: &Database) {
+    let mut world = unlimited(database).await;
+    let number = id(&create(&world, "/api/caller-id/numbers", json!({"number": "+15555550188"})).await);
     let (call, code) =
         (format!("/api/caller-id/numbers/{number}/call"), format!("/api/caller-id/numbers/{number}/code"));
-    let typed = async |world: &World, text: &str| json(world, Method::POST, &code, json!({"code": text})).await;
-    assert_eq!(world.post(&call, "").await.problem().0, 409, "nobody can speak");
+    let typed = async |world: &World, text: &str| send_json(world, Method::POST, &code, json!({"code": text})).await;
+    assert_eq!(world.post(&call, "").await.problem().0, 409, "no speech synthesis is available");
     let up = EventKind::Provider { kind: ProviderKind::Tts, name: "local".into(), state: ProviderState::Up };
-    world.tell_all(up).await;
+    world.emit_global(up).await;
     world.until(async || !world.get("/api/providers").await.json()["providers"].as_array().unwrap().is_empty()).await;
     assert_eq!(typed(&world, "123456").await.problem().0, 409, "no code was spoken yet");
     assert_eq!(world.post(&call, "").await.status, StatusCode::ACCEPTED);
@@ -414,10 +434,14 @@ async fn a_number_is_proven_by_a_code_that_is_spoken_on_a_call_to_it(kept: &Kept
         let wrong = if first == "000000" { "000001" } else { "000000" };
         assert_eq!(typed(&world, wrong).await.problem(), (422, Some("code".into())));
     }
-    assert_eq!(typed(&world, "12345").await.problem(), (422, Some("code".into())), "no code at all, no try");
-    let elsewhere = foreign(&world, Method::POST, &code, &json!({"code": first}).to_string()).await;
+    assert_eq!(
+        typed(&world, "12345").await.problem(),
+        (422, Some("code".into())),
+        "a malformed code does not count as a try"
+    );
+    let elsewhere = with_other_key(&world, Method::POST, &code, &json!({"code": first}).to_string()).await;
     assert_eq!(elsewhere.problem().0, 404);
-    // A second call's code takes the place of the first one's.
+    // The code of the second call replaces the first code.
     assert_eq!(world.post(&call, "").await.status, StatusCode::ACCEPTED);
     let second = spoken_code(&mut world).await;
     if second != first {
@@ -425,26 +449,26 @@ async fn a_number_is_proven_by_a_code_that_is_spoken_on_a_call_to_it(kept: &Kept
     }
     let proven = typed(&world, &second).await;
     assert_eq!((proven.status, &proven.json()["proven_by"]), (StatusCode::OK, &json!("code")), "{proven:?}");
-    assert_eq!(world.post(&call, "").await.problem().0, 409, "proven already");
-    assert_eq!(world.get("/api/calls").await.json()["calls"], json!([]), "the calls left nothing to read");
-    // Another organization that lists it gets neither a call nor a proof.
-    let theirs = foreign(&world, Method::POST, "/api/caller-id/numbers", r#"{"number": "+15555550188"}"#).await;
+    assert_eq!(world.post(&call, "").await.problem().0, 409, "the number is proven already");
+    assert_eq!(world.get("/api/calls").await.json()["calls"], json!([]), "verification calls are not listed");
+    // Another organization that lists the number gets neither a call nor a proof.
+    let theirs = with_other_key(&world, Method::POST, "/api/caller-id/numbers", r#"{"number": "+15555550188"}"#).await;
     let theirs = format!("/api/caller-id/numbers/{}/call", id(&theirs.json()));
-    assert_eq!(foreign(&world, Method::POST, &theirs, "").await.problem().0, 409);
+    assert_eq!(with_other_key(&world, Method::POST, &theirs, "").await.problem().0, 409);
     // A number is called three times a day at most, whoever lists it.
     assert_eq!(world.with_json(Method::DELETE, &format!("/api/caller-id/numbers/{number}"), "").await.status, 204);
     for expected in [202, 429] {
-        assert_eq!(foreign(&world, Method::POST, &theirs, "").await.status, expected);
+        assert_eq!(with_other_key(&world, Method::POST, &theirs, "").await.status, expected);
         if expected == 202 {
             spoken_code(&mut world).await;
         }
     }
 }
 
-async fn a_call_to_a_proven_number_belongs_to_the_organization_of_the_number(kept: &Kept) {
-    let mut world = unlimited(kept).await;
+async fn a_call_to_a_proven_number_belongs_to_the_organization_of_the_number(database: &Database) {
+    let mut world = unlimited(database).await;
     for number in ["+15555550177", "+15555550179"] {
-        foreign(&world, Method::POST, "/api/caller-id/numbers", &json!({"number": number}).to_string()).await;
+        with_other_key(&world, Method::POST, "/api/caller-id/numbers", &json!({"number": number}).to_string()).await;
     }
     let other = world.state.store.organization_by_name("other").await.unwrap().unwrap().id;
     let assigned = world.state.store.caller_id_number_assign(other, "+15555550177", &By::system("test")).await.unwrap();
@@ -458,64 +482,68 @@ async fn a_call_to_a_proven_number_belongs_to_the_organization_of_the_number(kep
     ] {
         let call = Uuid::now_v7();
         let from = "+15555550100".to_owned();
-        world.tell(call, EventKind::CallIncoming { from, to: to.into(), trunk: Some("t".into()), agent: None }).await;
+        world.emit(call, EventKind::CallIncoming { from, to: to.into(), trunk: Some("t".into()), agent: None }).await;
         assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })));
         let path = format!("/api/calls/{call}");
         world
             .until(async || {
-                let (ours, other) = (world.get(&path).await, foreign(&world, Method::GET, &path, "").await);
+                let (ours, other) = (world.get(&path).await, with_other_key(&world, Method::GET, &path, "").await);
                 [&ours, &other].into_iter().any(|answer| answer.status == StatusCode::OK)
             })
             .await;
-        let seen = foreign(&world, Method::GET, &path, "").await.status;
+        let seen = with_other_key(&world, Method::GET, &path, "").await.status;
         assert_eq!(seen == StatusCode::OK, theirs, "{to}");
     }
 }
 
-async fn keyed(world: &World, path: &str, key: &str, body: &str) -> Answer {
+async fn post_with_idempotency_key(world: &World, path: &str, key: &str, body: &str) -> Answer {
     let request = world.request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
     world.answer(request.header("Idempotency-Key", key).body(Body::from(body.to_owned())).unwrap()).await
 }
 
-async fn a_repeated_idempotency_key_replays_the_first_answer(kept: &Kept) {
-    let mut world = unlimited(kept).await;
+async fn a_repeated_idempotency_key_replays_the_first_answer(database: &Database) {
+    let mut world = unlimited(database).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
-    let first = keyed(&world, "/api/calls", "one", body).await;
+    let first = post_with_idempotency_key(&world, "/api/calls", "one", body).await;
     assert_eq!((first.status, first.headers.get("idempotent-replayed")), (StatusCode::CREATED, None));
-    let again = keyed(&world, "/api/calls", "one", body).await;
+    let again = post_with_idempotency_key(&world, "/api/calls", "one", body).await;
     assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
     assert_eq!(again.headers["idempotent-replayed"], "true");
     assert_eq!(again.headers[header::LOCATION], first.headers[header::LOCATION]);
-    let other = keyed(&world, "/api/calls", "one", r#"{"mode": "direct", "to": "+15555550143"}"#).await;
+    let other =
+        post_with_idempotency_key(&world, "/api/calls", "one", r#"{"mode": "direct", "to": "+15555550143"}"#).await;
     assert_eq!(other.problem(), (422, Some("Idempotency-Key".into())));
     assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))));
     assert!(world.commands.try_recv().is_err(), "one call");
-    // The same key for something else is another request.
+    // The same key on another path is a separate request.
     let call = first.json()["id"].as_str().unwrap().to_owned();
-    let elsewhere = keyed(&world, &format!("/api/calls/{call}/say"), "one", body).await;
+    let elsewhere = post_with_idempotency_key(&world, &format!("/api/calls/{call}/say"), "one", body).await;
     assert_eq!(elsewhere.problem().0, 422);
     for _ in 0..2 {
-        let said = keyed(&world, &format!("/api/calls/{call}/say"), "two", r#"{"text": "hola"}"#).await;
+        let said =
+            post_with_idempotency_key(&world, &format!("/api/calls/{call}/say"), "two", r#"{"text": "hola"}"#).await;
         assert_eq!(said.status, StatusCode::ACCEPTED);
     }
     assert!(matches!(world.commands.recv().await, Some(Command::CallSay { .. })));
     assert!(world.commands.try_recv().is_err(), "said once");
-    // Another organization's keys are its own.
+    // Idempotency keys belong to one organization.
     let request = Request::post("/api/calls").header(header::AUTHORIZATION, format!("Bearer {}", world.other_key));
     let request = request.header(header::CONTENT_TYPE, "application/json").header("Idempotency-Key", "one");
     let theirs = world.answer(request.body(Body::from(body)).unwrap()).await;
     assert_eq!((theirs.status, theirs.headers.get("idempotent-replayed")), (StatusCode::CREATED, None));
     world.commands.recv().await.unwrap();
     for key in ["", "ключ", "a\tb", &"k".repeat(256)] {
-        let answer = keyed(&world, "/api/calls", key, body).await;
+        let answer = post_with_idempotency_key(&world, "/api/calls", key, body).await;
         assert_eq!(answer.problem(), (422, Some("Idempotency-Key".into())), "{key:?}");
     }
 }
 
-async fn concurrent_requests_with_one_idempotency_key_make_one_call(kept: &Kept) {
-    let mut world = unlimited(kept).await;
+async fn concurrent_requests_with_one_idempotency_key_make_one_call(database: &Database) {
+    let mut world = unlimited(database).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
-    let answers = futures_util::future::join_all((0..6).map(|_| keyed(&world, "/api/calls", "k", body))).await;
+    let answers =
+        futures_util::future::join_all((0..6).map(|_| post_with_idempotency_key(&world, "/api/calls", "k", body)))
+            .await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::CREATED), "{answers:?}");
     assert!(answers.iter().all(|answer| answer.bytes == answers[0].bytes));
     let replayed = answers.iter().filter(|answer| answer.headers.contains_key("idempotent-replayed")).count();
@@ -525,24 +553,27 @@ async fn concurrent_requests_with_one_idempotency_key_make_one_call(kept: &Kept)
     assert_eq!(world.get("/api/calls").await.json()["calls"].as_array().unwrap().len(), 1);
 }
 
-async fn a_refused_request_does_not_use_up_its_idempotency_key(kept: &Kept) {
-    let mut world = unlimited(kept).await;
+async fn a_refused_request_does_not_use_up_its_idempotency_key(database: &Database) {
+    let mut world = unlimited(database).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
     *world.refuse.lock().unwrap() = Some(CommandError::Busy("draining"));
-    assert_eq!(keyed(&world, "/api/calls", "k", body).await.problem().0, 503);
+    assert_eq!(post_with_idempotency_key(&world, "/api/calls", "k", body).await.problem().0, 503);
     world.commands.recv().await.unwrap();
-    let again = keyed(&world, "/api/calls", "k", body).await;
+    let again = post_with_idempotency_key(&world, "/api/calls", "k", body).await;
     assert_eq!((again.status, again.headers.get("idempotent-replayed")), (StatusCode::CREATED, None));
-    assert_eq!(keyed(&world, "/api/calls", "j", r#"{"mode": "direct", "to": "x"}"#).await.problem().0, 422);
-    assert_eq!(keyed(&world, "/api/calls", "j", body).await.status, StatusCode::CREATED);
+    assert_eq!(
+        post_with_idempotency_key(&world, "/api/calls", "j", r#"{"mode": "direct", "to": "x"}"#).await.problem().0,
+        422
+    );
+    assert_eq!(post_with_idempotency_key(&world, "/api/calls", "j", body).await.status, StatusCode::CREATED);
 }
 
-async fn a_signed_url_opens_one_recording_until_it_expires(kept: &Kept) {
-    let mut world = unlimited(kept).await;
-    let (call, other) = (recorded(&mut world).await, recorded(&mut world).await);
+async fn a_signed_url_opens_one_recording_until_it_expires(database: &Database) {
+    let mut world = unlimited(database).await;
+    let (call, other) = (recorded_call(&mut world).await, recorded_call(&mut world).await);
     let sign = async |call: Uuid, seconds: u32| {
         let path = format!("/api/recordings/{call}/signed-url");
-        let url = made(&world, &path, json!({"expires_in_s": seconds})).await["url"].as_str().unwrap().to_owned();
+        let url = create(&world, &path, json!({"expires_in_s": seconds})).await["url"].as_str().unwrap().to_owned();
         url[url.find("/api/").unwrap()..].to_owned()
     };
     let open = async |path: &str, range: Option<&str>| {
@@ -584,7 +615,7 @@ async fn a_signed_url_opens_one_recording_until_it_expires(kept: &Kept) {
         let answer = open(&altered, None).await;
         assert_eq!((answer.status, &answer.bytes), (refused.status, &refused.bytes), "{altered}");
     }
-    // One that has expired: signed for a second, and that second is over.
+    // A URL that is signed for one second expires.
     let brief = sign(call, 1).await;
     world.until(async || open(&brief, None).await.status == StatusCode::FORBIDDEN).await;
     let listed = world.get("/api/recordings").await.json();
@@ -592,15 +623,15 @@ async fn a_signed_url_opens_one_recording_until_it_expires(kept: &Kept) {
     assert_eq!(world.get(&format!("/api/recordings/{call}")).await.json()["state"], "finished");
 }
 
-/// Rows about reads of a recording, newest first.
+/// Returns the audit rows about reads of a recording, newest first.
 async fn reads(world: &World, call: Uuid) -> Vec<Value> {
     let log = world.get(&format!("/api/audit-logs?action=recording.read&target=call:{call}&limit=200")).await.json();
     log["audit_logs"].as_array().unwrap().clone()
 }
 
-async fn a_playback_is_audited_once_whichever_ranges_it_reads(kept: &Kept) {
-    let mut world = unlimited(kept).await;
-    let call = recorded(&mut world).await;
+async fn a_playback_is_audited_once_whichever_ranges_it_reads(database: &Database) {
+    let mut world = unlimited(database).await;
+    let call = recorded_call(&mut world).await;
     let path = world.folder.path().join(format!("{call}.wav"));
     std::fs::write(&path, vec![1; 200_000]).unwrap();
     let audio = format!("/api/calls/{call}/recording");
@@ -609,8 +640,8 @@ async fn a_playback_is_audited_once_whichever_ranges_it_reads(kept: &Kept) {
     };
     let outside = world.answer(ranged(world.request(Method::GET, &audio), 900_000)).await;
     assert_eq!(outside.status, StatusCode::RANGE_NOT_SATISFIABLE);
-    assert_eq!(reads(&world, call).await, Vec::<Value>::new(), "nothing was heard");
-    // Players seek: from the middle on, back to the beginning, to the end, several pieces at once.
+    assert_eq!(reads(&world, call).await, Vec::<Value>::new(), "no audio was sent");
+    // Players seek to the middle, the beginning and the end, with several requests at once.
     let seeks =
         (0..100).map(|n| world.answer(ranged(world.request(Method::GET, &audio), (n * 7_919 + 100_000) % 199_000)));
     let answers = futures_util::future::join_all(seeks).await;
@@ -618,9 +649,10 @@ async fn a_playback_is_audited_once_whichever_ranges_it_reads(kept: &Kept) {
     assert_eq!(world.get(&audio).await.status, StatusCode::OK);
     let rows = reads(&world, call).await;
     assert_eq!((rows.len(), &rows[0]["actor"]["kind"]), (1, &json!("key")), "{rows:?}");
-    // Somebody else's play is another, and so is what a link opens.
+    // Playback by another person and by a signed URL is audited separately.
     let anna = world.sign_in("anna@example.com").await;
-    let sign = world.by(&anna, Method::POST, &format!("/api/recordings/{call}/signed-url"), "{}").await.json();
+    let sign =
+        world.with_browser(&anna, Method::POST, &format!("/api/recordings/{call}/signed-url"), "{}").await.json();
     let url = sign["url"].as_str().unwrap();
     let link = &url[url.find("/api/").unwrap()..];
     for _ in 0..3 {
@@ -636,12 +668,12 @@ async fn a_playback_is_audited_once_whichever_ranges_it_reads(kept: &Kept) {
     assert!(rows[0]["address"].is_string() && rows[0]["request_id"].is_string(), "{}", rows[0]);
 }
 
-async fn only_requests_with_a_bad_signature_count_against_the_rate_limit(kept: &Kept) {
-    // The key of these tests is not counted, addresses are.
+async fn only_requests_with_a_bad_signature_count_against_the_rate_limit(database: &Database) {
+    // Requests with the key of acme are not limited, requests from an address are.
     let limits = "[limits]\ndefault = \"20/1440min\"\n[[limits.organizations]]\nid = \"{acme}\"\ndefault = \"off\"\n";
-    let mut world = kept.world(limits).await;
-    let call = recorded(&mut world).await;
-    let url = made(&world, &format!("/api/recordings/{call}/signed-url"), json!({})).await["url"].clone();
+    let mut world = database.world(limits).await;
+    let call = recorded_call(&mut world).await;
+    let url = create(&world, &format!("/api/recordings/{call}/signed-url"), json!({})).await["url"].clone();
     let url = &url.as_str().unwrap()[url.as_str().unwrap().find("/api/").unwrap()..];
     let open = async |path: &str| world.answer(Request::get(path).body(Body::empty()).unwrap()).await;
     for _ in 0..50 {
@@ -658,11 +690,11 @@ async fn only_requests_with_a_bad_signature_count_against_the_rate_limit(kept: &
     let refused = open(&bad).await;
     assert_eq!(refused.problem().0, 429);
     assert!(refused.headers.contains_key("retry-after"));
-    assert_eq!(open(url).await.status, StatusCode::OK, "who has a valid one is heard all the same");
+    assert_eq!(open(url).await.status, StatusCode::OK, "a valid signature is served even then");
 }
 
-async fn lists_are_paged_by_their_own_cursors_only(kept: &Kept) {
-    let mut world = unlimited(kept).await;
+async fn lists_are_paged_by_their_own_cursors_only(database: &Database) {
+    let mut world = unlimited(database).await;
     let mut calls = Vec::new();
     for _ in 0..7 {
         calls.push(world.call().await);
@@ -676,22 +708,22 @@ async fn lists_are_paged_by_their_own_cursors_only(kept: &Kept) {
         world.call().await;
     }
     let expected: Vec<String> = calls.iter().rev().map(Uuid::to_string).collect();
-    assert_eq!(seen, expected, "new calls move nothing");
+    assert_eq!(seen, expected, "new calls do not shift the pages");
     for wrong in [format!("/api/calls?limit=2&status=queued{cursor}"), format!("/api/recordings?limit=2{cursor}")] {
         assert_eq!(world.get(&wrong).await.problem(), (422, Some("cursor".into())), "{wrong}");
     }
-    let theirs = foreign(&world, Method::GET, &format!("/api/calls?limit=2{cursor}"), "").await;
+    let theirs = with_other_key(&world, Method::GET, &format!("/api/calls?limit=2{cursor}"), "").await;
     assert_eq!(theirs.problem(), (422, Some("cursor".into())));
 }
 
-async fn an_export_has_every_call_and_escapes_formulas(kept: &Kept) {
-    let mut world = unlimited(kept).await;
-    let call = recorded(&mut world).await;
+async fn an_export_has_every_call_and_escapes_formulas(database: &Database) {
+    let mut world = unlimited(database).await;
+    let call = recorded_call(&mut world).await;
     for _ in 0..3 {
         world.call().await;
     }
     let outcome = "=HYPERLINK(\"http://evil\",\"x\")";
-    json(&world, Method::PUT, &format!("/api/calls/{call}/outcome"), json!({"outcome": outcome})).await;
+    send_json(&world, Method::PUT, &format!("/api/calls/{call}/outcome"), json!({"outcome": outcome})).await;
     let csv = world.get("/api/calls/export?format=csv").await;
     assert_eq!(csv.headers[header::CONTENT_TYPE], "text/csv; charset=utf-8");
     assert!(csv.headers[header::CONTENT_DISPOSITION].to_str().unwrap().contains("calls.csv"));
@@ -704,12 +736,12 @@ async fn an_export_has_every_call_and_escapes_formulas(kept: &Kept) {
     let some: Vec<Value> =
         serde_json::from_slice(&world.get("/api/calls/export?format=json&q=hola").await.bytes).unwrap();
     assert_eq!((some.len(), &some[0]["outcome"]), (1, &json!(outcome)));
-    let none = foreign(&world, Method::GET, "/api/calls/export?format=json", "").await;
+    let none = with_other_key(&world, Method::GET, "/api/calls/export?format=json", "").await;
     assert_eq!(none.json(), json!([]));
 }
 
-async fn an_agent_sees_only_own_calls_and_recordings(kept: &Kept) {
-    let mut world = unlimited(kept).await;
+async fn an_agent_sees_only_own_calls_and_recordings(database: &Database) {
+    let mut world = unlimited(database).await;
     let account = NewAccount {
         organization: "acme".into(),
         email: "ben@example.com".into(),
@@ -728,8 +760,8 @@ async fn an_agent_sees_only_own_calls_and_recordings(kept: &Kept) {
     let get = async |path: &str| {
         world.answer(Request::get(path).header(header::COOKIE, &cookie).body(Body::empty()).unwrap()).await
     };
-    let mine = made(&world, "/api/calls", json!({"mode": "bridge", "to": "+15555550142", "agent": "ben"})).await;
-    let annas = made(&world, "/api/calls", json!({"mode": "bridge", "to": "+15555550142", "agent": "anna"})).await;
+    let mine = create(&world, "/api/calls", json!({"mode": "bridge", "to": "+15555550142", "agent": "ben"})).await;
+    let annas = create(&world, "/api/calls", json!({"mode": "bridge", "to": "+15555550142", "agent": "anna"})).await;
     let listed = get("/api/calls").await.json();
     assert_eq!(listed["calls"].as_array().unwrap().iter().map(id).collect::<Vec<_>>(), [id(&mine)]);
     assert_eq!(get("/api/calls?agent=anna").await.json()["calls"], json!([]));
@@ -748,9 +780,9 @@ async fn an_agent_sees_only_own_calls_and_recordings(kept: &Kept) {
     }
 }
 
-async fn a_transcript_has_each_segment_with_its_translation(kept: &Kept) {
-    let mut world = unlimited(kept).await;
-    let call = recorded(&mut world).await;
+async fn a_transcript_has_each_segment_with_its_translation(database: &Database) {
+    let mut world = unlimited(database).await;
+    let call = recorded_call(&mut world).await;
     let shown = world.get(&format!("/api/calls/{call}/transcript")).await.json();
     let segment = &shown["segments"][0];
     assert_eq!((&segment["text"], &segment["translation"]), (&json!("hello"), &json!("hola")));
@@ -762,24 +794,24 @@ async fn a_transcript_has_each_segment_with_its_translation(kept: &Kept) {
     assert_eq!((&usage["total"]["calls_outbound"], &usage["total"]["segments_translated"]), (&json!(1), &json!(1)));
 }
 
-/// One suite for both databases: each test by itself on SQLite, all in turn on one PostgreSQL.
+/// Runs the tests on both databases: each by itself on SQLite, all of them in turn on one PostgreSQL server.
 macro_rules! on_both {
     ($($test:ident,)*) => {
         mod sqlite {
-            use super::support::Kept;
+            use super::support::Database;
 
             $(#[tokio::test]
             async fn $test() {
-                super::$test(&Kept::Sqlite).await;
+                super::$test(&Database::Sqlite).await;
             })*
         }
 
         #[tokio::test]
         async fn all_tests_of_this_file_pass_on_postgresql() {
-            let kept = Kept::Postgres(Postgres::start().await);
+            let database = Database::Postgres(Postgres::start().await);
             $(println!("{}", stringify!($test));
-            $test(&kept).await;)*
-            if let Kept::Postgres(postgres) = kept {
+            $test(&database).await;)*
+            if let Database::Postgres(postgres) = database {
                 postgres.stop().await;
             }
         }

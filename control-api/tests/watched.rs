@@ -1,4 +1,12 @@
-//! How often, by whom, under which id: rate limits, the audit log, ids of requests.
+//! Rate limits, the audit log, and ids of requests.
+//!
+//! Rate limits: the defaults, their headers, separate buckets for groups of operations and for people, organizations and addresses, and
+//! the limits that operators and owners set. Audit log: filters, export, the hash chain under concurrent changes, and detection of rows
+//! that were changed or deleted past the triggers of the database. Ids of requests: taken from the caller if well-formed, otherwise new,
+//! returned with every answer and stored in the audit log.
+//!
+//! Time is real: buckets refill during a test, so remaining counts are compared with tolerance where that matters.
+//! Not here: which limit each operation is charged to (`access.rs`), and limits of mail and of failed log-ins (`people.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -26,11 +34,11 @@ async fn by_default_every_counted_answer_has_rate_limit_headers() {
         let answer = world.get("/api/calls").await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(number(&answer.headers, "x-ratelimit-limit"), 600);
-        // One comes back every 100 ms.
+        // The bucket regains one request every 100 ms.
         assert!((left..600).contains(&number(&answer.headers, "x-ratelimit-remaining")), "{answer:?}");
         assert!(number(&answer.headers, "x-ratelimit-reset") <= 1);
     }
-    // What is refused for other reasons is counted and says so, too.
+    // Requests that are refused for other reasons are counted and have the headers, too.
     assert_eq!(number(&world.get("/api/calls?limit=0").await.headers, "x-ratelimit-limit"), 600);
     for path in ["/health", "/readyz", "/api/health", "/", "/openapi.json"] {
         let answer = world.stranger(Method::GET, path, "").await;
@@ -60,7 +68,7 @@ async fn the_eleventh_change_of_configuration_is_refused_for_that_person_only() 
     let world = world("").await;
     let (anna, again) = (world.sign_in("anna@example.com").await, world.sign_in("anna@example.com").await);
     let olga = world.member("olga", Role::Owner).await;
-    let put = |browser| world.by(browser, Method::PUT, "/api/voice/config", r#"{"record": true}"#);
+    let put = |browser| world.with_browser(browser, Method::PUT, "/api/voice/config", r#"{"record": true}"#);
     for left in (0..10).rev() {
         let answer = put(&anna).await;
         assert_eq!((answer.status, number(&answer.headers, "x-ratelimit-remaining")), (StatusCode::OK, left));
@@ -71,10 +79,10 @@ async fn the_eleventh_change_of_configuration_is_refused_for_that_person_only() 
     assert!((80..=90).contains(&wait), "{wait}");
     assert_eq!(number(&refused.headers, "x-ratelimit-remaining"), 0);
     assert_eq!(number(&refused.headers, "x-ratelimit-limit"), 10);
-    // Another session of the same person changes nothing; a colleague is not concerned, nor is reading.
+    // Another session of the same person shares the limit; a colleague and read requests are not affected.
     assert_eq!(put(&again).await.problem().0, 429);
     assert_eq!(put(&olga).await.status, StatusCode::OK);
-    assert_eq!(world.by(&anna, Method::GET, "/api/voice/config", "").await.status, StatusCode::OK);
+    assert_eq!(world.with_browser(&anna, Method::GET, "/api/voice/config", "").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -87,26 +95,27 @@ async fn starting_calls_and_saying_texts_have_their_own_limits() {
     }
     assert_eq!(world.post("/api/calls", out).await.problem().0, 429);
     let urgent = world.post("/api/calls", r#"{"mode": "direct", "to": "112"}"#).await;
-    assert_eq!(urgent.status, StatusCode::CREATED, "nobody in need meets a limit");
+    assert_eq!(urgent.status, StatusCode::CREATED, "emergency calls are not limited");
     let say = format!("/api/calls/{call}/say");
     for _ in 0..10 {
         assert_eq!(world.post(&say, r#"{"text": "hola"}"#).await.status, StatusCode::ACCEPTED);
     }
     assert_eq!(world.post(&say, r#"{"text": "hola"}"#).await.problem().0, 429);
     let hung_up = world.post(&format!("/api/calls/{call}/hangup"), "").await;
-    assert_eq!(hung_up.status, StatusCode::ACCEPTED, "ending a call is never refused for that");
+    assert_eq!(hung_up.status, StatusCode::ACCEPTED, "hanging up is not limited");
 }
 
 #[tokio::test]
 async fn retention_changes_and_requests_without_a_log_in_have_their_own_limits() {
     let world = world("").await;
     let olga = world.member("olga", Role::Owner).await;
-    let put = || world.by(&olga, Method::PUT, "/api/organizations/current/retention", r#"{"events_days": 9}"#);
+    let put =
+        || world.with_browser(&olga, Method::PUT, "/api/organizations/current/retention", r#"{"events_days": 9}"#);
     for _ in 0..5 {
         assert_eq!(put().await.status, StatusCode::OK);
     }
     assert_eq!(put().await.problem().0, 429);
-    // The log-in above was the first of this address.
+    // The log-in above was the first request from this address.
     for _ in 0..99 {
         assert_eq!(world.stranger(Method::POST, "/api/auth/invitation", r#"{"token": "x"}"#).await.problem().0, 404);
     }
@@ -118,7 +127,7 @@ async fn retention_changes_and_requests_without_a_log_in_have_their_own_limits()
         assert_eq!(refused.problem().0, 429, "{path}");
         assert!(number(&refused.headers, "retry-after") <= 9);
     }
-    assert_eq!(world.get("/api/calls").await.status, StatusCode::OK, "who is known is not concerned");
+    assert_eq!(world.get("/api/calls").await.status, StatusCode::OK, "requests with a valid key are not affected");
 }
 
 #[tokio::test]
@@ -131,7 +140,7 @@ async fn one_tenant_at_its_limit_does_not_slow_another() {
         refused += usize::from(world.get("/api/calls").await.status == StatusCode::TOO_MANY_REQUESTS);
     }
     assert!(refused >= 440, "{refused}");
-    // Beside a flood that goes on, every request of theirs is served, from their own bucket.
+    // While the flood continues, every request of the other organization is served from its own bucket.
     let flood = async {
         for _ in 0..500 {
             world.get("/api/calls").await;
@@ -161,7 +170,7 @@ async fn the_operator_raises_an_organizations_limit_and_an_owner_lowers_it() {
     let lower = r#"{"limits": {"calls": 1}}"#;
     let changed = world.with_key(&world.other_key, Method::PATCH, "/api/organizations/current", lower).await;
     assert_eq!(changed.status, StatusCode::OK);
-    assert_eq!(started(&world.other_key).await, 0, "a changed limit gives back nothing that was used");
+    assert_eq!(started(&world.other_key).await, 0, "a changed limit does not give back used requests");
 }
 
 #[tokio::test]
@@ -189,7 +198,7 @@ async fn every_answer_has_a_request_id_that_the_audit_log_keeps() {
 #[tokio::test]
 async fn headers_cannot_be_injected() {
     let world = world("").await;
-    // A header's value that breaks its line never gets so far; what may stand in one is not written into another.
+    // The HTTP library refuses header values with line breaks; valid values are not copied into other headers.
     for value in ["x\r\nSet-Cookie: a=b", "x\nX: y", "x\0"] {
         assert!(axum::http::HeaderValue::from_bytes(value.as_bytes()).is_err(), "{value:?}");
     }
@@ -240,7 +249,7 @@ async fn the_audit_log_is_filtered_and_exported_whole() {
     assert!(text.contains(",'=HYPERLINK(1),") && !text.contains(",=HYPERLINK"), "{}", &text[..500]);
     let exported = world.get("/api/audit-logs/export?format=json").await.json();
     let exported = exported.as_array().unwrap();
-    assert_eq!(exported[0]["action"], "audit.export", "reading it out is written down");
+    assert_eq!(exported[0]["action"], "audit.export", "the export itself is in the log");
     assert!(exported.len() > 1_205);
     assert_eq!(world.get("/api/audit-logs/export?format=xml").await.problem(), (422, Some("format".into())));
 }
@@ -287,7 +296,7 @@ async fn the_audit_log_is_append_only_and_tampering_past_the_triggers_is_detecte
     }
     let verify = async || world.get("/api/audit-logs/verify").await.json();
     assert_eq!(verify().await["intact"], true);
-    // Whoever owns the database can take the triggers away; the chain tells.
+    // The owner of the database can drop the triggers; the hash chain then shows the change.
     sqlx::query("DROP TRIGGER audit_log_never_changes").execute(&mut outside).await.unwrap();
     let row: Value = world.get("/api/audit-logs?action=test.do&limit=5").await.json()["audit_logs"][2].clone();
     let id = row["id"].as_str().unwrap();
@@ -299,7 +308,7 @@ async fn the_audit_log_is_append_only_and_tampering_past_the_triggers_is_detecte
     let proof = verify().await;
     assert_eq!((&proof["intact"], &proof["first_broken"]), (&json!(false), &row["id"]), "{proof}");
     change(&mut outside, "2").await;
-    assert_eq!(verify().await["intact"], true, "as it was");
+    assert_eq!(verify().await["intact"], true, "the row is as before");
     sqlx::query("DROP TRIGGER audit_log_never_shrinks").execute(&mut outside).await.unwrap();
     sqlx::query("DELETE FROM audit_log WHERE id = $1").bind(id).execute(&mut outside).await.unwrap();
     assert_eq!(verify().await["intact"], false, "a row is missing");

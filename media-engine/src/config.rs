@@ -157,7 +157,7 @@ pub struct MediaConfig {
 
 impl MediaConfig {
     /// Returns the address to give to peers in place of a local one: the advertised address of the same family, if any.
-    pub fn told(&self, own: IpAddr) -> IpAddr {
+    pub fn advertised_for(&self, own: IpAddr) -> IpAddr {
         self.advertise.iter().copied().find(|address| address.is_ipv4() == own.is_ipv4()).unwrap_or(own)
     }
 }
@@ -313,9 +313,9 @@ mod tests {
     fn peers_receive_the_advertised_address_of_the_same_family() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
         let media = MediaConfig { advertise: vec![ip("203.0.113.9")], ..MediaConfig::default() };
-        assert_eq!(media.told(ip("10.0.0.5")), ip("203.0.113.9"));
-        assert_eq!(media.told(ip("2001:db8::5")), ip("2001:db8::5"));
-        assert_eq!(MediaConfig::default().told(ip("10.0.0.5")), ip("10.0.0.5"));
+        assert_eq!(media.advertised_for(ip("10.0.0.5")), ip("203.0.113.9"));
+        assert_eq!(media.advertised_for(ip("2001:db8::5")), ip("2001:db8::5"));
+        assert_eq!(MediaConfig::default().advertised_for(ip("10.0.0.5")), ip("10.0.0.5"));
     }
 
     #[test]

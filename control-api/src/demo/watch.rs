@@ -40,7 +40,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(state: &AppState, organization: OrganizationId) -> Watch {
         let bus = state.bus.clone();
-        let (after, more) = (bus.latest(), bus.watch());
+        let (after, more) = (bus.latest_id(), bus.watch());
         let filter = StreamFilter::Organization { organization, translations: true };
         Watch { bus, filter, after, more, call: None, over: false, segments: BTreeMap::new(), shown: 0, partial: false }
     }
@@ -62,7 +62,7 @@ impl Watch {
 
     /// Waits for events and applies them. Cancel-safe.
     pub(super) async fn read_events(&mut self) {
-        if self.bus.latest() <= self.after && self.more.changed().await.is_err() {
+        if self.bus.latest_id() <= self.after && self.more.changed().await.is_err() {
             return std::future::pending().await;
         }
         match self.bus.page(&self.filter, self.after, PAGE).await {

@@ -245,7 +245,7 @@ impl Bus {
     }
 
     /// Returns the id of the last event of all organizations.
-    pub fn latest(&self) -> i64 {
+    pub fn latest_id(&self) -> i64 {
         *self.shared.latest.borrow()
     }
 
@@ -363,7 +363,7 @@ mod tests {
             seen += events.len();
             after = upto;
         }
-        assert_eq!((seen, after), (RING + 101, bus.latest()));
+        assert_eq!((seen, after), (RING + 101, bus.latest_id()));
     }
 
     #[tokio::test]
@@ -383,7 +383,7 @@ mod tests {
         .unwrap();
         let shown = bus.store.call_show(organization, call).await.unwrap().unwrap();
         assert_eq!((shown.status.as_str(), shown.ended_reason.as_deref()), ("ended", Some("normal")));
-        assert_eq!(bus.latest(), 3);
+        assert_eq!(bus.latest_id(), 3);
     }
 
     #[tokio::test]

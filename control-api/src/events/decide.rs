@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::known::Owner;
+use super::known_tenants::Owner;
 use super::tenants::{Tenant, Tenants};
 use super::writer::Writer;
 use crate::call_limits::CallLimits;

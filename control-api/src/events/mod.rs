@@ -14,10 +14,10 @@
 mod bus;
 mod decide;
 mod ingest;
-mod known;
+mod known_tenants;
 mod listeners;
 mod music;
-mod own;
+mod own_calls;
 mod presence;
 mod reconcile;
 mod refused;
@@ -29,9 +29,9 @@ mod writer;
 
 pub use bus::{Bus, Passing, Provider};
 pub use ingest::ingest;
-pub(crate) use known::KnownFile;
+pub(crate) use known_tenants::KnownFile;
 pub use listeners::{Listeners, Listening};
-pub use own::OwnCalls;
+pub use own_calls::OwnCalls;
 pub use refused::{RefusedEvent, refused_clear, refused_list};
 pub use sse::{Reader, STREAM_END_QUIET, sse_response};
 pub use tenants::Tenants;

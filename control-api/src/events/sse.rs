@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use super::bus::{Bus, Passing};
 use super::listeners::Listening;
-use super::own::OwnCalls;
+use super::own_calls::OwnCalls;
 use crate::store::{OrganizationId, StoreError, StoredEvent, StreamFilter, TAIL};
 
 /// Number of events fetched at a time, which is what a slow reader holds in memory.

@@ -1,10 +1,10 @@
 //! The organization and settings of a call: read from the store, or taken from memory if the store does not answer.
 //!
 //! ```text
-//! store ─ all organizations every 30 s, a changed one at once ─▶ Known ─▶ tandem.known
+//! store ─ all organizations every 30 s, a changed one at once ─▶ KnownTenants ─▶ tandem.known
 //! call ─▶ of ─┬─ read within the last second ─▶ the same answer
 //!             ├─ the store answers within a second ─▶ its answer, cached
-//!             └─ it does not ─▶ Known ─ not complete ─▶ unknown: determined when the call is written
+//!             └─ it does not ─▶ KnownTenants ─ not complete ─▶ unknown: determined when the call is written
 //! ```
 //!
 //! Invariant: an answer takes a second at most, whatever the state of the store.
@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::known::{Known, KnownFile, Owner};
+use super::known_tenants::{KnownTenants, KnownFile, Owner};
 use crate::capabilities::Capabilities;
 use crate::number::as_e164;
 use crate::store::{OrganizationId, Store, StoreError};
@@ -49,7 +49,7 @@ pub struct Tenants {
 
 #[derive(Debug)]
 struct Shared {
-    known: Mutex<Known>,
+    known: Mutex<KnownTenants>,
     lately: Mutex<HashMap<Key, Lately>>,
     asking: Semaphore,
     silent_until: Mutex<Option<Instant>>,
@@ -185,7 +185,7 @@ impl Tenants {
         if !self.store.keeps() {
             return Ok(());
         }
-        let mut fresh = Known::default();
+        let mut fresh = KnownTenants::default();
         let organizations = self.store.organization_list().await?;
         for (n, id) in organizations.into_iter().enumerate() {
             fresh.put(self.store.organization_facts(id).await?);
@@ -200,7 +200,7 @@ impl Tenants {
     }
 
     /// Reads the organizations that this server has changed, into the table and into one that is being built.
-    async fn read_changed(&self, mut other: Option<&mut Known>) -> Result<(), StoreError> {
+    async fn read_changed(&self, mut other: Option<&mut KnownTenants>) -> Result<(), StoreError> {
         for id in self.store.settings_take() {
             let facts = self.store.organization_facts(id).await?;
             if let Some(other) = &mut other
@@ -296,7 +296,7 @@ impl Tenants {
         lock(&self.shared.silent_until).is_some_and(|until| Instant::now() < until)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownTenants> {
         lock(&self.shared.known)
     }
 }

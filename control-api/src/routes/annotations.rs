@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Deed, Note, Outcome};
-use crate::{text, who};
+use crate::{text, visibility};
 
 /// Longest outcome, in characters.
 pub(super) const OUTCOME_MAX: usize = 50;
@@ -130,7 +130,7 @@ pub(super) async fn note_create(
     actor.may(Action::CallsAnnotate)?;
     call_of(&state, &actor, id).await?;
     let text = text::prose("text", &request.text, TEXT_MAX)?;
-    let author = (actor.name(), who::identity(&actor));
+    let author = (actor.name(), visibility::identity(&actor));
     let note = state.store.note_create(actor.organization, id, &text, author.0, &author.1).await?;
     state.audit(&actor, Deed::new("call.note.create", of(id, note.id)).after(&note)).await?;
     Ok((StatusCode::CREATED, Json(note)))
@@ -185,7 +185,7 @@ async fn note_of(state: &AppState, actor: &Actor, call: Uuid, id: Uuid) -> Resul
     call_of(state, actor, call).await?;
     let note = state.store.note_show(actor.organization, call, id).await?;
     let note = note.ok_or_else(|| Problem::not_found("note"))?;
-    if note.author_id != who::identity(actor) && !actor.allows(Action::OrganizationWrite) {
+    if note.author_id != visibility::identity(actor) && !actor.allows(Action::OrganizationWrite) {
         return Err(Problem::forbidden("only an owner or admin may change another author's note"));
     }
     Ok(note)

@@ -21,7 +21,7 @@ use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, CallFilter, Deed, OrganizationId, Place, Store, StoreError};
-use crate::who::Seen;
+use crate::visibility::Seen;
 
 /// Possible statuses of a call.
 pub(super) const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];

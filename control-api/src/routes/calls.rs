@@ -35,7 +35,7 @@ use crate::state::AppState;
 use crate::store::{self, Call, Change, Deed, Leg, NewCall, PartId, Recording, Sight, now};
 use crate::text;
 use crate::voice_config::VoiceConfigPatch;
-use crate::who::Seen;
+use crate::visibility::Seen;
 
 /// Largest number of events returned with one call.
 const EVENTS_MAX: u32 = 1_000;
@@ -60,7 +60,7 @@ pub(super) enum Mode {
 pub(super) enum AppName {
     /// Sends the caller's audio back.
     Echo,
-    /// Plays a tone of 1 kHz at −16 dBFS.
+    /// PlayLog a tone of 1 kHz at −16 dBFS.
     Tone,
     /// Records the caller.
     Record,

@@ -17,7 +17,7 @@ use crate::events::{OwnCalls, Provider, Reader, sse_response};
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::StreamFilter;
-use crate::who::Seen;
+use crate::visibility::Seen;
 
 /// State of the organization's speech providers.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -59,7 +59,7 @@ pub(super) async fn event_stream(
         Some("true") => true,
         Some(_) => return Err(Problem::field("translations", "expected true or false")),
     };
-    let after = resume_after(&headers, by_query)?.unwrap_or_else(|| state.bus.latest());
+    let after = resume_after(&headers, by_query)?.unwrap_or_else(|| state.bus.latest_id());
     let filter = StreamFilter::Organization { organization: actor.organization, translations };
     let own = (Seen::calls(&actor) != Seen::All).then(|| own_calls(&state, &actor));
     let listening = state.listeners.listen(&actor)?;

@@ -82,7 +82,7 @@ pub(super) struct PlayRequest {
     speak: Option<Speech>,
 }
 
-/// Plays and collections to stop. Without `play` and `gather`, everything in this call is stopped.
+/// PlayLog and collections to stop. Without `play` and `gather`, everything in this call is stopped.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StopRequest {
@@ -164,7 +164,7 @@ pub(super) struct Stopped {
     stopped: bool,
 }
 
-/// Plays a sound, a tone or a spoken text into a call, mixed with the conversation.
+/// PlayLog a sound, a tone or a spoken text into a call, mixed with the conversation.
 #[utoipa::path(post, path = "/calls/{id}/play", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),

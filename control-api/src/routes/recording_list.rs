@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::signature::{RecordingLink, SignedLink};
 use crate::state::AppState;
 use crate::store::{ActorKind, By, Deed, ListedRecording, PartId, Place, now};
-use crate::who::{Seen, identity};
+use crate::visibility::{Seen, identity};
 
 /// Default validity of a signed URL, in seconds.
 const EXPIRES_DEFAULT: u32 = 3_600;

@@ -28,7 +28,7 @@ use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Deed, Gap, RecordedChannel, Recording};
-use crate::who::Seen;
+use crate::visibility::Seen;
 
 /// Reference to a recording of a call.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]

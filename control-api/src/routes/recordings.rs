@@ -23,7 +23,7 @@ use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::{PartId, Recording};
 use crate::wav;
-use crate::who::{Seen, identity};
+use crate::visibility::{Seen, identity};
 
 /// Returns the audio of a call's recording.
 ///

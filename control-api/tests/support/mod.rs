@@ -1,4 +1,14 @@
-//! A control plane over an engine that this file plays.
+//! The control plane without sockets, over a fake engine.
+//!
+//! A [`World`] is one installation: a store in a temporary folder (or a PostgreSQL database), the router, and the far ends of the two
+//! channels to the engine. Requests go straight into the router ([`World::answer`], [`World::send`]). The commands that they cause
+//! arrive in [`World::commands`]; the events that the engine would send are injected with [`World::emit`] and written by the real
+//! ingest task.
+//!
+//! Every world except [`empty_world`] holds the organizations `acme` (people `anna`, an admin, and `vera`, a viewer) and `other`, each with
+//! an API key of all scopes. The organizations do not know of each other.
+//!
+//! Not here: sockets, TLS and the command line (`server.rs`), the SMTP server ([`smtp`]), the real engine (`media-engine`, `tests/e2e`).
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod smtp;
@@ -25,8 +35,9 @@ use tokio::sync::mpsc;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-/// A server without sockets.
+/// An installation without sockets. Dropping it deletes its folder.
 pub struct World {
+    /// Holds the SQLite store `t.db`, the spool of events and the recordings of a test.
     pub folder: tempfile::TempDir,
     pub state: AppState,
     pub app: Router,
@@ -34,31 +45,33 @@ pub struct World {
     pub key: String,
     /// Key of the organization `other`.
     pub other_key: String,
-    /// What was asked of the engine.
+    /// Commands that the engine received, in order, without the periodic `Calls`.
     pub commands: mpsc::UnboundedReceiver<Command>,
-    /// The engine's voice.
+    /// Sender of engine events.
     pub events: mpsc::Sender<Event>,
-    /// What the engine answers next, instead of Done.
+    /// Error with which the engine answers the next command, once; `None` answers `Done`.
     pub refuse: Arc<Mutex<Option<CommandError>>>,
-    /// What the engine answers next to those who want a call's messages.
+    /// Trace with which the engine answers the next `Command::Trace`, once; `None` answers `Done`.
     pub trace: Arc<Mutex<Option<CallTrace>>>,
 }
 
 /// Password of `anna@example.com` (admin, SIP name `anna`) and `vera@example.com` (viewer) of `acme`.
 pub const PASSWORD: &str = "a long enough password";
 
-/// An engine that answers `Done`, or what `refuse` says once.
+/// Starts an engine that answers every command with `Done`, or once with the error or the trace that a test has set.
+///
+/// Returns the commands that it receives and the place for the error.
 pub fn fake_engine(
     mut envelopes: mpsc::Receiver<Envelope>,
     trace: Arc<Mutex<Option<CallTrace>>>,
 ) -> (mpsc::UnboundedReceiver<Command>, Arc<Mutex<Option<CommandError>>>) {
-    let (told, commands) = mpsc::unbounded_channel();
+    let (received, commands) = mpsc::unbounded_channel();
     let refuse: Arc<Mutex<Option<CommandError>>> = Arc::default();
     let refusal = refuse.clone();
     tokio::spawn(async move {
         while let Some(Envelope { command, reply }) = envelopes.recv().await {
             if matches!(command, Command::Calls) {
-                // Asked every few seconds by the server itself: no test waits for it. An error: the server stops.
+                // The server asks every few seconds by itself, and no test waits for it. Sending fails when the server has stopped.
                 let _ = reply.send(Ok(Reply::Calls(Vec::new())));
                 continue;
             }
@@ -67,23 +80,25 @@ pub fn fake_engine(
                 Some(error) => Err(error),
                 None => Ok(trace.map_or(Reply::Done, |trace| Reply::Trace(Box::new(trace)))),
             };
-            let _test_is_over = told.send(command);
-            let _asker_is_gone = reply.send(answer);
+            let _test_has_ended = received.send(command);
+            let _caller_has_gone_away = reply.send(answer);
         }
     });
     (commands, refuse)
 }
 
-/// Which database the worlds of a suite are on.
-pub enum Kept {
+/// Database on which the worlds of a suite are created.
+pub enum Database {
+    /// A file in the folder of each world.
     Sqlite,
-    /// Each world in a database of its own.
+    /// One server; each world gets its own database.
     Postgres(Postgres),
 }
 
-impl Kept {
+impl Database {
+    /// Like [`world`], on this database.
     pub async fn world(&self, config: &str) -> World {
-        let Kept::Postgres(postgres) = self else { return world(config).await };
+        let Database::Postgres(postgres) = self else { return world(config).await };
         let database = postgres.database().await;
         let folder = tempfile::tempdir().unwrap();
         let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
@@ -92,20 +107,21 @@ impl Kept {
     }
 }
 
+/// An installation with the configuration `config` (TOML) on SQLite.
 pub async fn world(config: &str) -> World {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
     world_on(config, folder, store).await
 }
 
-/// Nobody has ever been here.
+/// A fresh installation: no organization, no user and no key.
 pub async fn empty_world(config: &str) -> World {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
-    running(config, folder, store, [String::new(), String::new()]).await
+    start_world(config, folder, store, [String::new(), String::new()]).await
 }
 
-/// Like [`world`], over another store. In the configuration, `{acme}` and `{other}` stand for the organizations' ids.
+/// Like [`world`], on another store. In `config`, `{acme}` and `{other}` are replaced by the ids of the organizations.
 pub async fn world_on(config: &str, folder: tempfile::TempDir, store: Store) -> World {
     let passwords = Passwords::new();
     for (email, role) in [("anna@example.com", Role::Admin), ("vera@example.com", Role::Viewer)] {
@@ -129,10 +145,10 @@ pub async fn world_on(config: &str, folder: tempfile::TempDir, store: Store) -> 
         let id = store.organization_by_name(name).await.unwrap().unwrap().id.to_string();
         config = config.replace(&format!("{{{name}}}"), &id);
     }
-    running(&config, folder, store, [key.reveal().into(), other_key.reveal().into()]).await
+    start_world(&config, folder, store, [key.reveal().into(), other_key.reveal().into()]).await
 }
 
-async fn running(config: &str, folder: tempfile::TempDir, store: Store, [key, other_key]: [String; 2]) -> World {
+async fn start_world(config: &str, folder: tempfile::TempDir, store: Store, [key, other_key]: [String; 2]) -> World {
     let (engine, envelopes) = Engine::pair(16);
     let trace = Arc::default();
     let (commands, refuse) = fake_engine(envelopes, Arc::clone(&trace));
@@ -144,7 +160,7 @@ async fn running(config: &str, folder: tempfile::TempDir, store: Store, [key, ot
     World { folder, app: app(state.clone()), state, key, other_key, commands, events, refuse, trace }
 }
 
-/// A person's browser: what it sends with every request.
+/// A person's browser: the credentials that it sends with every request.
 #[derive(Clone, Debug)]
 pub struct Browser {
     pub cookie: String,
@@ -152,7 +168,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// From the answer to a log-in or sign-up.
+    /// Takes the cookies and the CSRF token from a successful answer to a log-in or sign-up.
     pub fn of(answer: &Answer) -> Browser {
         assert!(answer.status.is_success(), "{answer:?}");
         let cookies = answer.headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap());
@@ -161,7 +177,7 @@ impl Browser {
     }
 }
 
-/// A whole answer.
+/// An HTTP answer with its whole body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -170,11 +186,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Parses the body as JSON. Panics if it is not JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("the body is not JSON: {self:?}"))
     }
 
-    /// Status and field of a problem, which must be well-formed.
+    /// Returns the status and the field of a problem document, which must be well-formed (RFC 9457).
     pub fn problem(&self) -> (u16, Option<String>) {
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json", "{self:?}");
         let json = self.json();
@@ -186,18 +203,19 @@ impl Answer {
 }
 
 impl World {
-    /// The same installation after a restart: nothing is remembered but what is in the store.
+    /// The same installation after a restart: only the contents of the store remain, and the configuration is empty.
     pub async fn restarted(self) -> World {
         self.state.store.close().await;
         let store = Store::open(&StorePlace::new("sqlite:t.db", self.folder.path())).await.unwrap();
-        running("", self.folder, store, [self.key, self.other_key]).await
+        start_world("", self.folder, store, [self.key, self.other_key]).await
     }
 
-    /// Sends a request; the answer may be a stream.
+    /// Sends a request and returns the response with its body unread; the body may be a stream without end.
     pub async fn send(&self, request: Request<Body>) -> axum::response::Response {
         self.app.clone().oneshot(request).await.unwrap()
     }
 
+    /// Sends a request and reads the whole answer, at most 16 MiB.
     pub async fn answer(&self, request: Request<Body>) -> Answer {
         let response = self.send(request).await;
         let (parts, body) = response.into_parts();
@@ -205,37 +223,40 @@ impl World {
         Answer { status: parts.status, headers: parts.headers, bytes }
     }
 
-    /// As `acme`'s key.
+    /// Begins a request with the API key of `acme`.
     pub fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
         Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("Bearer {}", self.key))
     }
 
+    /// Sends a GET request with the API key of `acme`.
     pub async fn get(&self, path: &str) -> Answer {
         self.answer(self.request(Method::GET, path).body(Body::empty()).unwrap()).await
     }
 
+    /// Sends a POST request with a JSON body and the API key of `acme`.
     pub async fn post(&self, path: &str, body: &str) -> Answer {
         self.with_json(Method::POST, path, body).await
     }
 
+    /// Sends a request with a JSON body and the API key of `acme`.
     pub async fn with_json(&self, method: Method, path: &str, body: &str) -> Answer {
         let request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
         self.answer(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    /// As nobody, from a page of ours.
+    /// Sends a JSON request without credentials and without an `Origin` header.
     pub async fn stranger(&self, method: Method, path: &str, body: &str) -> Answer {
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
         self.answer(request.header(header::HOST, "h").body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    /// Logs in with [`PASSWORD`].
+    /// Logs in with [`PASSWORD`]; the log-in must succeed.
     pub async fn sign_in(&self, email: &str) -> Browser {
         let body = serde_json::json!({"email": email, "password": PASSWORD}).to_string();
         Browser::of(&self.stranger(Method::POST, "/api/auth/login", &body).await)
     }
 
-    /// Adds a member of `acme` and logs in.
+    /// Adds the member `NAME@example.com` (SIP name `name`) to `acme` and logs in.
     pub async fn member(&self, name: &str, role: Role) -> Browser {
         let email = format!("{name}@example.com");
         let account = NewAccount {
@@ -250,7 +271,7 @@ impl World {
         self.sign_in(&email).await
     }
 
-    /// A request of a page of ours.
+    /// Builds a request as the server's own pages send it: with cookies, CSRF token and a matching `Origin`.
     pub fn page(&self, browser: &Browser, method: Method, path: &str, body: &str) -> Request<Body> {
         Request::builder()
             .method(method)
@@ -264,11 +285,12 @@ impl World {
             .unwrap()
     }
 
-    pub async fn by(&self, browser: &Browser, method: Method, path: &str, body: &str) -> Answer {
+    /// Sends a request as `browser`, as the server's own pages do.
+    pub async fn with_browser(&self, browser: &Browser, method: Method, path: &str, body: &str) -> Answer {
         self.answer(self.page(browser, method, path, body)).await
     }
 
-    /// As the key `key`.
+    /// Sends a JSON request with the API key `key`.
     pub async fn with_key(&self, key: &str, method: Method, path: &str, body: &str) -> Answer {
         let request = Request::builder()
             .method(method)
@@ -278,7 +300,7 @@ impl World {
         self.answer(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    /// Starts a call and returns its id.
+    /// Starts a call by the API, takes the command from [`World::commands`] and returns the id of the call.
     pub async fn call(&mut self) -> Uuid {
         let answer = self.post("/api/calls", r#"{"mode": "direct", "to": "+15555550142", "app": "echo"}"#).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
@@ -286,7 +308,7 @@ impl World {
         answer.json()["id"].as_str().unwrap().parse().unwrap()
     }
 
-    /// The engine has kept one message of a call, for whoever asks next.
+    /// Makes the engine answer the next `Command::Trace` with one received INVITE whose text is `text`.
     pub fn trace(&self, call: Uuid, text: &str) {
         let step = TraceStep {
             number: 1,
@@ -306,27 +328,29 @@ impl World {
         *self.trace.lock().unwrap() = Some(trace);
     }
 
-    /// The engine tells something.
-    pub async fn tell(&self, call: Uuid, kind: EventKind) {
+    /// Sends an engine event of one call.
+    pub async fn emit(&self, call: Uuid, kind: EventKind) {
         self.events.send(Event { at: SystemTime::now(), call: Some(call_id(call)), kind }).await.unwrap();
     }
 
-    /// The engine tells something that is no call's.
-    pub async fn tell_all(&self, kind: EventKind) {
+    /// Sends an engine event that belongs to no call.
+    pub async fn emit_global(&self, kind: EventKind) {
         self.events.send(Event { at: SystemTime::now(), call: None, kind }).await.unwrap();
     }
 
-    /// Waits until everything told so far is written down: events are taken in order.
+    /// Waits until `done` returns true, at most 10 s.
+    ///
+    /// Events are ingested in the order in which they were sent, so waiting for the effect of the last one covers all before it.
     pub async fn until(&self, mut done: impl AsyncFnMut() -> bool) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         while !done().await {
-            assert!(tokio::time::Instant::now() < deadline, "it does not become true");
+            assert!(tokio::time::Instant::now() < deadline, "the condition did not become true within 10 s");
             tokio::task::yield_now().await;
         }
     }
 }
 
-/// A segment's state.
+/// A translation event of the customer (English to Spanish): the state of segment `segment`.
 pub fn words(segment: u64, text: &str, is_final: bool, translation: Option<&str>) -> EventKind {
     EventKind::Translation(TranslationEvent {
         segment,
@@ -344,7 +368,7 @@ pub fn words(segment: u64, text: &str, is_final: bool, translation: Option<&str>
     })
 }
 
-/// One server-sent event.
+/// One server-sent event. `id` is `None` for events that are not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sse {
     pub id: Option<i64>,
@@ -352,20 +376,21 @@ pub struct Sse {
     pub data: String,
 }
 
-/// Reads server-sent events from a body.
+/// Reads server-sent events from the body of a response.
 pub struct SseReader {
     body: axum::body::BodyDataStream,
     text: String,
 }
 
 impl SseReader {
+    /// The response must be a 200 with the type `text/event-stream`.
     pub fn new(response: axum::response::Response) -> SseReader {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         SseReader { body: response.into_body().into_data_stream(), text: String::new() }
     }
 
-    /// The next event; `None` when the stream is over.
+    /// Returns the next event, or `None` when the stream has ended. Comments are skipped. Panics after 20 s without data.
     pub async fn next(&mut self) -> Option<Sse> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -380,14 +405,15 @@ impl SseReader {
                 }
                 continue;
             }
-            let chunk =
-                tokio::time::timeout(Duration::from_secs(20), self.body.next()).await.expect("nothing comes")?;
+            let chunk = tokio::time::timeout(Duration::from_secs(20), self.body.next())
+                .await
+                .expect("no data came within 20 s")?;
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
         }
     }
 }
 
-/// The first part of a call's first recording, whose channels are nobody's.
+/// The first part of the first recording of a call, without channels.
 pub fn first_part() -> RecordingPart {
     RecordingPart { number: 1, of: None, part: 1, channels: Vec::new() }
 }

@@ -1,4 +1,4 @@
-//! A mail server over a real socket, that can refuse at every step.
+//! An SMTP server on a real socket that can refuse a conversation at any step.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,32 +9,32 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// Mails that a test may leave unread; the server waits with the next one.
+/// Number of mails that a test may leave unread; the server waits before it takes another one.
 const MAILS: usize = 16;
 
-/// Where the server refuses, once.
+/// Step at which the server refuses one conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     Greeting,
     Login,
     Receiver,
     Text,
-    /// It goes away instead of answering.
+    /// The server closes the connection instead of answering `DATA`.
     HangUp,
 }
 
-/// A mail that was taken.
+/// A mail that the server accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Mail {
     pub from: String,
     pub to: String,
-    /// What AUTH PLAIN sent.
+    /// Decoded credentials of AUTH PLAIN (RFC 4616); `None` if the client did not log in.
     pub login: Option<String>,
-    /// Head and body.
+    /// Headers and body, with CRLF line ends.
     pub text: String,
 }
 
-/// A running server.
+/// A running server on 127.0.0.1.
 pub struct Smtp {
     pub port: u16,
     mails: mpsc::Receiver<Mail>,
@@ -42,6 +42,7 @@ pub struct Smtp {
 }
 
 impl Smtp {
+    /// Starts the server on a free port. It serves one conversation at a time.
     pub async fn start() -> Smtp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -51,24 +52,27 @@ impl Smtp {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let refusal = refuses.lock().unwrap().take();
-                // A client that goes away ends its own conversation only.
+                // A client that disconnects ends its own conversation only.
                 let _ended = talk(stream, refusal, &taken).await;
             }
         });
         Smtp { port, mails, refusal }
     }
 
-    /// Refuses the next conversation there.
+    /// Refuses the next conversation at the step `at`.
     pub fn refuse(&self, at: Refusal) {
         *self.refusal.lock().unwrap() = Some(at);
     }
 
-    /// The next mail.
+    /// Returns the next mail. Panics if none comes within 10 s.
     pub async fn mail(&mut self) -> Mail {
-        tokio::time::timeout(Duration::from_secs(10), self.mails.recv()).await.expect("no mail comes").unwrap()
+        tokio::time::timeout(Duration::from_secs(10), self.mails.recv())
+            .await
+            .expect("no mail came within 10 s")
+            .unwrap()
     }
 
-    /// Whether no mail is waiting, nor comes in a moment.
+    /// Returns whether no mail is waiting and none comes within 300 ms.
     pub async fn nothing_more(&mut self) -> bool {
         tokio::time::timeout(Duration::from_millis(300), self.mails.recv()).await.is_err()
     }
@@ -115,7 +119,7 @@ async fn talk(stream: TcpStream, refusal: Option<Refusal>, taken: &mpsc::Sender<
             if refusal == Some(Refusal::Text) {
                 "554 not this\r\n"
             } else {
-                let _test_is_over = taken.send(std::mem::take(&mut mail)).await;
+                let _test_has_ended = taken.send(std::mem::take(&mut mail)).await;
                 "250 taken\r\n"
             }
         } else if upper == "QUIT" {

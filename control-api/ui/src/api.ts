@@ -1,4 +1,4 @@
-/** The server's REST interface, as far as the pages use it. */
+/** The part of the server's REST API that several pages use. All functions reject with an `ApiError` when the server refuses. */
 import { parseCall, parseCalls, type Call } from "./calls.js";
 import { ApiError, command, request } from "./http.js";
 import { parseLadder, type Ladder } from "./ladder.js";
@@ -12,16 +12,17 @@ import { parseTranslation, type TranslationEvent } from "./translations.js";
 
 export { ApiError, toLogin } from "./http.js";
 
-/** Ways in. */
+/** The ways to get an account and to sign in. */
 export interface Providers {
-  /** Who may sign up: the first user of a fresh installation, everybody, or whoever was invited. */
+  /** Who may sign up: the first user of a new installation, everybody, or invited people only. */
   signup: "first_user" | "open" | "invitation";
-  /** Whether the first sign-up needs the code that the server's terminal printed. */
+  /** Whether the first sign-up needs the code that the server printed in its terminal. */
   signupCode: boolean;
-  /** Whether a forgotten password can be set anew by mail. */
+  /** Whether a forgotten password can be reset by mail. */
   passwordReset: boolean;
 }
 
+/** Returns the ways to get an account and to sign in. */
 export async function providers(): Promise<Providers> {
   const value = fields(await request("GET", "/auth/providers"));
   const signup = text(value["signup"]);
@@ -32,17 +33,17 @@ export async function providers(): Promise<Providers> {
   };
 }
 
-/** Mails a link that sets a new password, if there is such an account. */
+/** Mails a link for setting a new password, if there is an account with this address. */
 export async function passwordForgotten(email: string): Promise<void> {
   await request("POST", "/auth/password-reset", { email });
 }
 
-/** Sets a new password by the token of such a link. */
+/** Sets a new password with the token from that link. */
 export async function passwordReset(token: string, password: string): Promise<void> {
   await request("PUT", "/auth/password-reset", { token, password });
 }
 
-/** `organization`: its name, for those who belong to several. */
+/** Signs in and returns the session. `organization`: name of the organization, for members of several. */
 export async function login(email: string, password: string, organization = ""): Promise<Session> {
   return parseSession(await request("POST", "/auth/login", { email, password, ...(organization ? { organization } : {}) }));
 }
@@ -51,6 +52,7 @@ export type Signup =
   | { organization: string; name: string; email: string; password: string; sip_name?: string; code?: string }
   | { invitation: string; name: string; password: string };
 
+/** Creates an account and returns the session. */
 export async function signup(account: Signup): Promise<Session> {
   return parseSession(await request("POST", "/auth/signup", account));
 }
@@ -62,57 +64,63 @@ export interface Invitation {
   expiresAt: string | null;
 }
 
-/** What an invitation's token stands for. */
+/** Returns the invitation with this token. */
 export async function invitationShow(token: string): Promise<Invitation> {
   const value = fields(await request("POST", "/auth/invitation", { token }));
   const organization = text(value["organization"]) ?? text(fields(value["organization"])["name"]) ?? "";
   return { organization, email: text(value["email"]) ?? "", role: text(value["role"]) ?? "", expiresAt: text(value["expires_at"]) };
 }
 
+/** Ends the session. */
 export async function logout(): Promise<void> {
   await request("POST", "/auth/logout");
 }
 
+/** Returns the current session. */
 export async function session(): Promise<Session> {
   return parseSession(await request("GET", "/auth/session"));
 }
 
+/** Returns new SIP credentials for the browser's phone. */
 export async function webrtcToken(): Promise<Token> {
   return (await request("POST", "/webrtc/token")) as Token;
 }
 
+/** Returns the first page of calls, newest first. */
 export async function callList(): Promise<Call[]> {
   return parseCalls(await request("GET", "/calls"));
 }
 
+/** Returns one call. */
 export async function callShow(id: string): Promise<Call> {
   const call = parseCall(await request("GET", `/calls/${encodeURIComponent(id)}`));
-  if (!call) throw new ApiError(0, "The server told something that is no call.");
+  if (!call) throw new ApiError(0, "The server sent an invalid call.");
   return call;
 }
 
-/** A call's legs as they stand, and its first recording. */
+/** Returns a call's current legs and its first recording. */
 export async function legList(call: string): Promise<{ legs: Legs; recordings: Recording[] }> {
   const value = (await request("GET", `/calls/${encodeURIComponent(call)}`)) as { legs?: unknown[]; recording?: unknown };
   return { legs: applyLegs(value?.legs ?? []), recordings: singleRecording([parsePart(value?.recording, 1, "") ?? []].flat()) };
 }
 
-/** A call's recordings as they stand: those that may be heard. */
+/** Returns a call's current recordings that the user may hear. */
 export async function recordingList(call: string): Promise<Recording[]> {
   const path = `/calls/${encodeURIComponent(call)}/recording`;
   return parseRecordings(await request("GET", `${path}s`), `/api${path}`);
 }
 
-/** Records everybody in a call. */
+/** Starts a recording of everybody in a call. */
 export async function recordingStart(call: string): Promise<void> {
   await command("POST", `/calls/${encodeURIComponent(call)}/recordings`, {});
 }
 
+/** Pauses, resumes or stops a recording. */
 export async function recordingAct(call: string, number: number, act: "pause" | "resume" | "stop"): Promise<void> {
   await command("POST", `/calls/${encodeURIComponent(call)}/recordings/${number}/${act}`);
 }
 
-/** The slots of parked calls, by call. */
+/** Returns the slots of the parked calls, by call id. */
 export async function parkedSlots(): Promise<Map<string, number>> {
   return new Map(listOf(await request("GET", "/parked"), "parked", (one) => {
     const [call, slot] = [text(fields(one)["call_id"]), number(fields(one)["slot"])];
@@ -120,38 +128,43 @@ export async function parkedSlots(): Promise<Map<string, number>> {
   }));
 }
 
-/** What parties hear while they wait, and whether they hear that they are supervised. */
+/** What parties hear while they wait and when a supervisor joins. */
 export interface CallHandling {
-  /** The name of a sound of the media store; null: a soft tone. */
+  /** Name of a sound in the media store; null for a soft tone. */
   holdMusic: string | null;
-  /** A tone tells the parties that a supervisor has joined. */
+  /** Whether the parties hear a tone when a supervisor has joined. */
   supervisionNotice: boolean;
 }
 
+/** Returns the organization's call handling. */
 export async function callHandling(): Promise<CallHandling> {
   const value = fields(await request("GET", "/call-handling"));
   return { holdMusic: text(value["hold_music"]), supervisionNotice: value["supervision_notice"] === true };
 }
 
-/** A call's SIP messages; `messages`: with their texts. */
+/** Returns a call's SIP messages. `messages`: with their full texts. */
 export async function traceShow(call: string, messages: boolean): Promise<Ladder> {
   const ladder = parseLadder(await request("GET", `/calls/${encodeURIComponent(call)}/trace${messages ? "?messages=true" : ""}`));
-  if (!ladder) throw new ApiError(0, "The server told something that is no ladder.");
+  if (!ladder) throw new ApiError(0, "The server sent an invalid SIP trace.");
   return ladder;
 }
 
+/** Returns a call's sentences with their translations. */
 export async function translationList(call: string): Promise<TranslationEvent[]> {
   return listOf(await request("GET", `/calls/${encodeURIComponent(call)}/translations`), "translations", parseTranslation);
 }
 
+/** Returns the state of the speech providers. */
 export async function providerList(): Promise<ProviderState[]> {
   return listOf(await request("GET", "/providers"), "providers", parseProvider);
 }
 
+/** Has a text translated and spoken to the other side of a call. */
 export async function say(call: string, text: string): Promise<void> {
   await request("POST", `/calls/${encodeURIComponent(call)}/say`, { text });
 }
 
+/** Ends a call for everybody in it. */
 export async function hangup(call: string): Promise<void> {
   await request("POST", `/calls/${encodeURIComponent(call)}/hangup`);
 }

@@ -1,13 +1,14 @@
 /**
- * The list of calls, fed by fetches (whole lists) and events (single changes).
+ * The list of calls, updated by fetches (whole lists) and events (single changes).
  *
- * Rules: a call's status only moves forward (queued, ringing, answered, bridged, then ended or failed), so a list that
- * was asked for before an event and answered after it cannot turn the clock back.
+ * A call's status only moves forward (queued, ringing, answered, bridged, then ended or failed), so a list that was requested before an
+ * event and arrives after it does not undo the event.
  */
 import { compareTimes, fields, listOf, text } from "./shapes.js";
 
 export type CallStatus = "queued" | "ringing" | "answered" | "bridged" | "ended" | "failed";
 
+/** What is done with a call's audio, as the API sends it. */
 export interface VoiceConfig {
   live_translate: boolean;
   transcribe: boolean;
@@ -17,7 +18,7 @@ export interface VoiceConfig {
   record: boolean;
 }
 
-/** As the API sends it. */
+/** A call, as the API sends it. */
 export interface Call {
   id: string;
   status: CallStatus;
@@ -40,7 +41,7 @@ export const NO_CALLS: Calls = new Map();
 
 const RANK: Record<CallStatus, number> = { queued: 0, ringing: 1, answered: 2, bridged: 3, ended: 4, failed: 4 };
 
-/** Reads a call; `undefined` when it is none. Older servers say `cause` for the reason of its end. */
+/** Parses a call; `undefined` if it is malformed. Older servers use `cause` instead of `ended_reason`. */
 export function parseCall(value: unknown): Call | undefined {
   const call = fields(value);
   const { id, status } = call;
@@ -62,10 +63,12 @@ export function parseCall(value: unknown): Call | undefined {
   };
 }
 
+/** Parses a list of calls, without malformed ones. */
 export function parseCalls(value: unknown): Call[] {
   return listOf(value, "calls", parseCall);
 }
 
+/** Parses a configuration; missing fields have their defaults. */
 export function parseConfig(value: unknown): VoiceConfig {
   const config = fields(value);
   return {
@@ -78,7 +81,7 @@ export function parseConfig(value: unknown): VoiceConfig {
   };
 }
 
-/** A fetched list. Calls that it does not name stay: the list may be older than they are. */
+/** Returns the calls with a fetched list merged in. Calls that are not in the list stay, because they may be newer. */
 export function applyList(calls: Calls, list: readonly Call[]): Calls {
   const next = new Map(calls);
   for (const call of list) {
@@ -88,7 +91,10 @@ export function applyList(calls: Calls, list: readonly Call[]): Calls {
   return next;
 }
 
-/** One event: the whole `call`, or its `call_id` and what changed. An unknown call without body gives the same list back. */
+/**
+ * Returns the calls after one event, which has the whole `call` or its `call_id` with the changes. An event without the whole call
+ * changes nothing if the call is unknown.
+ */
 export function applyCallEvent(calls: Calls, event: CallEvent): Calls {
   const whole = parseCall(event.call);
   if (whole) return applyList(calls, [whole]);
@@ -99,6 +105,7 @@ export function applyCallEvent(calls: Calls, event: CallEvent): Calls {
   return next;
 }
 
+/** The fields of a call's event that are read. */
 export interface CallEvent {
   call_id?: unknown;
   status?: unknown;
@@ -119,18 +126,22 @@ function isStatus(value: unknown): value is CallStatus {
   return typeof value === "string" && value in RANK;
 }
 
+/** Whether the call has not ended. */
 export function isRunning(call: Call): boolean {
   return rank(call.status) < RANK.ended;
 }
 
 const STATUS: Record<CallStatus, string> = { queued: "Queued", ringing: "Ringing", answered: "Answered", bridged: "Connected", ended: "Ended", failed: "Failed" };
 
-/** How people call a call's status. */
+/** Returns the name of a call's status for people. */
 export function statusText(call: Call): string {
   return STATUS[call.status];
 }
 
-/** Pinned first, then running before over, then the newest; `filter` looks at numbers, agent, status and id. */
+/**
+ * Returns the calls of the live page: running, pinned and kept ones that match `filter` (numbers, agent, status, direction, id).
+ * Pinned calls come first, then running ones, then ended ones, each newest first.
+ */
 export function visibleCalls(
   calls: Calls,
   view: { filter: string; pinned: ReadonlySet<string>; keep: ReadonlySet<string> },
@@ -147,29 +158,29 @@ export function visibleCalls(
     .sort((a, b) => order(a) - order(b) || compareTimes(b.created_at, a.created_at));
 }
 
-/** The agent's own running call: the newest one that has not ended. `takesPart`: whether the agent has a leg in a call of another's. */
+/** Returns the agent's newest running call. `takesPart`: whether the agent has a leg in the call, which may be another agent's. */
 export function ownCall(calls: Calls, agent: string, takesPart: (call: string) => boolean = () => false): Call | undefined {
   return [...calls.values()]
     .filter((call) => isRunning(call) && (call.agent === agent || takesPart(call.id)))
-    // A call that the agent has parked is still theirs, but the one they are in comes first.
+    // A call that the agent has parked is still theirs, but the one with their leg comes first.
     .sort((a, b) => Number(takesPart(b.id)) - Number(takesPart(a.id)) || compareTimes(b.created_at, a.created_at))[0];
 }
 
-/** How the customer's side of a call is called: whoever was dialled does not call. */
+/** Returns the name of the customer's side: the callee of an outbound call, otherwise the caller. */
 export function customerName(call: Pick<Call, "direction">): string {
   return call.direction === "outbound" ? "Callee" : "Caller";
 }
 
-/** `Inbound`, or who started it. */
+/** Returns `Inbound`, or how the outbound call was started. */
 export function directionText(call: Pick<Call, "direction" | "mode">): string {
   if (call.direction === "inbound") return "Inbound";
   return call.mode === null ? "Outbound, dialled by the agent" : `Outbound, ${call.mode}`;
 }
 
-/** What the page says about translation of a call. */
+/** Returns the notice for a call without live translation; `undefined` for a translated call. */
 export function translationNotice(config: VoiceConfig): string | undefined {
   if (config.live_translate) return undefined;
   return config.transcribe
-    ? "Translation is off by configuration. Words are transcribed only."
-    : "Off by configuration. Nothing of this call is sent to any speech provider.";
+    ? "Translation is off. Words are transcribed only."
+    : "Transcription and translation are off. Nothing from this call is sent to any speech provider.";
 }

@@ -1,4 +1,4 @@
-/** Questions and small forms over the page. The browser's own dialog keeps the focus inside and gives it back. */
+/** Dialogs for questions and small forms. The browser's own dialog element traps the focus and restores it. */
 import { h, icon, ICON, setText } from "./dom.js";
 
 export class Dialog {
@@ -20,7 +20,7 @@ export class Dialog {
     return this;
   }
 
-  /** Puts other content into it. */
+  /** Replaces the content. */
   show(...content: readonly (Node | string)[]): void {
     this.body.replaceChildren(...content);
   }
@@ -30,7 +30,7 @@ export class Dialog {
   }
 }
 
-/** Asks before something that cannot be taken back, does it, and stays open with the reason when it fails. */
+/** Asks for confirmation of an action that cannot be undone, and runs it. The dialog stays open with the reason if `run` rejects. */
 export function confirm(options: { id: string; title: string; text: string; action: string; run(): Promise<void> }): void {
   const dialog = new Dialog(options.title, options.id);
   const problem = h("p", { class: "problem", role: "alert" });
@@ -43,7 +43,7 @@ export function confirm(options: { id: string; title: string; text: string; acti
       () => dialog.close(),
       (error: unknown) => {
         action.disabled = false;
-        setText(problem, error instanceof Error ? error.message : "It was not done.");
+        setText(problem, error instanceof Error ? error.message : "This could not be done.");
       },
     );
   });
@@ -51,8 +51,8 @@ export function confirm(options: { id: string; title: string; text: string; acti
   keep.focus();
 }
 
-/** Asks before something that cannot be taken back; `true`: it is wanted. */
-export function asked(options: { id: string; title: string; text: string; action: string }): Promise<boolean> {
+/** Asks for confirmation of an action that cannot be undone; resolves to whether the user has confirmed. */
+export function askToConfirm(options: { id: string; title: string; text: string; action: string }): Promise<boolean> {
   return new Promise((answer) => {
     const dialog = new Dialog(options.title, options.id);
     let wanted = false;

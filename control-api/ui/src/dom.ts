@@ -1,9 +1,9 @@
-/** A few words for building elements. Text is always text, never markup. */
+/** Helpers for building elements. Text is always inserted as text, never as markup. */
 
 type Child = Node | string | null | undefined | false;
 type Properties = Record<string, string | number | boolean | null | undefined | EventListener>;
 
-/** `h("button", { class: "primary", onclick: run }, "Run")`. `false`, `null` and `undefined` leave an attribute out. */
+/** Creates an element: `h("button", { class: "primary", onclick: run }, "Run")`. `false`, `null` and `undefined` omit an attribute. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   properties: Properties = {},
@@ -19,7 +19,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** An icon of 24 by 24 units, drawn with the text's colour; decoration only. */
+/** Creates an icon of 24 by 24 units in the text's colour, hidden from screen readers. */
 export function icon(path: string): SVGSVGElement {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -68,12 +68,13 @@ export const ICON = {
   send: "M4 12 20 4l-5 16-3.500-6.500L4 12Z",
 };
 
+/** Sets an element's text if it has changed. */
 export function setText(element: Element, text: string): void {
   // Writing the same text again would make screen readers repeat it.
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Makes `parent` hold exactly `nodes`, in this order, moving as little as possible. */
+/** Makes `nodes` the children of `parent`, in this order, with as few moves as possible. */
 export function arrange(parent: Element, nodes: readonly Element[]): void {
   const wanted = new Set<Element>(nodes);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();

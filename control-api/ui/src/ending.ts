@@ -1,8 +1,9 @@
-/** Asks before a running call is ended for everybody in it. */
+/** Ending a call for everybody in it. */
 import * as api from "./api.js";
 import type { Call } from "./calls.js";
 import { confirm } from "./dialog.js";
 
+/** Asks for confirmation and ends the call. */
 export function askToEnd(call: Call): void {
   confirm({
     id: "end-call",

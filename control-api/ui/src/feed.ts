@@ -1,11 +1,11 @@
 /**
- * Everything that the pages follow, from one stream: calls, their legs, words, providers.
+ * The live state that the pages follow, from one event stream: calls, legs, sentences, recordings, providers.
  *
  *   /api/events?translations=true ─▶ calls, legs, sentences, recordings, slots of parked calls, providers ─▶ onChange
  *   /api/calls, /api/calls/{id}, /api/providers, /api/calls/{id}/translations ─▶ the state before the stream began
  *
- * The stream is opened first, the state is fetched once it is live: what happens in between arrives twice, and the
- * reducers are indifferent to that.
+ * The stream is opened first and the state is fetched once it is live. Changes in between arrive twice, which the reducers allow.
+ * An answer that is older than an event which arrived meanwhile is fetched again. After a gap everything followed is fetched again.
  */
 import * as api from "./api.js";
 import { applyCallEvent, applyList, NO_CALLS, type Call, type CallEvent, type Calls } from "./calls.js";
@@ -18,23 +18,24 @@ import type { SseMessage } from "./sse.js";
 import { openStream, type StreamState } from "./stream.js";
 import { applyEvent, applySnapshot, isTranslationEvent, NO_SENTENCES, parseTranslation, type Sentences } from "./translations.js";
 
-/** What has changed since the last telling. */
+/** The changes since the last call of `onChange`. */
 export interface News {
-  /** The list: a call came, or changed its status. */
+  /** Whether the list has changed: a call was added, or its status has changed. */
   list: boolean;
-  /** Calls of which anything changed: status, legs, words. */
+  /** Ids of the calls with any change: status, legs, words. */
   calls: Set<string>;
 }
 
 const NO_NEWS = (): News => ({ list: false, calls: new Set() });
 
+/** The state that the stream and the fetches have brought so far. */
 export class Feed {
   calls: Calls = NO_CALLS;
   providers: Providers = NO_PROVIDERS;
   state: StreamState = "connecting";
   private readonly words = new Map<string, Sentences>();
   private readonly media = new Map<string, Legs>();
-  /** Events of each call's legs so far: what a fetched list may have missed. */
+  /** Number of events of each call's legs so far, to detect events that a fetched list may have missed. */
   private readonly mediaHeard = new Map<string, number>();
   private readonly sounds = new Map<string, readonly Recording[]>();
   private readonly soundLists = new Map<string, Latest>();
@@ -48,13 +49,14 @@ export class Feed {
   private drawnAt = 0;
   private news: News = NO_NEWS();
 
-  /** `onEvent` hears every event of the stream besides. `pauseMs`: between two tellings of what has changed, at least. */
+  /** `onEvent` also receives every event of the stream. `pauseMs`: minimum time between two calls of `onChange`. */
   constructor(
     private readonly onChange: (news: News) => void,
     private readonly onEvent: (name: string, data: unknown) => void = () => undefined,
     private readonly pauseMs = 0,
   ) {}
 
+  /** Opens the stream; the state follows once it is live. */
   start(): void {
     openStream("/api/events?translations=true", {
       onMessage: (message) => this.handle(message),
@@ -67,25 +69,27 @@ export class Feed {
     });
   }
 
+  /** Returns the sentences of a call that are known so far. */
   sentences(call: string): Sentences {
     return this.words.get(call) ?? NO_SENTENCES;
   }
 
+  /** Returns the legs of a call that are known so far. */
   legs(call: string): Legs {
     return this.media.get(call) ?? NO_LEGS;
   }
 
-  /** What is known of a call's recordings; nothing before an event or `followRecordings`. */
+  /** Returns a call's recordings; `undefined` before the first event or answer. */
   recordings(call: string): readonly Recording[] | undefined {
     return this.sounds.get(call);
   }
 
-  /** The slot in which a call is parked. */
+  /** Returns the slot in which a call is parked, if it is. */
   slot(call: string): number | undefined {
     return this.slots.get(call);
   }
 
-  /** Fetches which calls are parked; events keep it up to date. */
+  /** Fetches the slots of parked calls; events keep them up to date. */
   async fetchSlots(): Promise<void> {
     const slots = await api.parkedSlots().catch(() => undefined);
     if (!slots) return;
@@ -95,11 +99,12 @@ export class Feed {
     for (const call of calls) this.changed(call);
   }
 
-  /** Fetches a call's recordings as they stand; wanted once per call and again after a gap. */
+  /** Fetches a call's recordings unless that was done before, and again after each gap. */
   followRecordings(call: string): void {
     if (!this.soundLists.has(call)) void this.fetchRecordings(call);
   }
 
+  /** Fetches a call's recordings. */
   async fetchRecordings(call: string): Promise<void> {
     let latest = this.soundLists.get(call);
     if (!latest) this.soundLists.set(call, (latest = new Latest()));
@@ -110,11 +115,11 @@ export class Feed {
       this.sounds.set(call, recordings);
       this.changed(call);
     } catch {
-      // Who may hear none learns of them by events.
+      // Users who may not hear recordings know of them by events only.
     }
   }
 
-  /** Fetches the words and legs of a call as they stand; wanted once per call and again after a gap. */
+  /** Fetches the words and legs of a call unless that was done before, and again after each gap. */
   follow(call: string): void {
     if (this.snapshots.has(call)) return;
     const latest = new Latest();
@@ -123,7 +128,7 @@ export class Feed {
     this.followLegs(call);
   }
 
-  /** Fetches the legs of a call alone, as `follow` does. */
+  /** Fetches only the legs of a call, as `follow` does. */
   followLegs(call: string): void {
     if (!this.legLists.has(call)) void this.fetchLegs(call);
   }
@@ -136,17 +141,17 @@ export class Feed {
     try {
       const { legs, recordings } = await api.legList(call);
       if (!wanted()) return;
-      // An event that came meanwhile is newer than this answer: ask again.
+      // An event that arrived meanwhile is newer than this answer: fetch again.
       if (heard !== this.mediaHeard.get(call)) return void this.fetchLegs(call);
       this.media.set(call, legs);
       if (!this.sounds.has(call)) this.sounds.set(call, recordings);
       this.changed(call);
     } catch {
-      // Events bring them all the same, and the next gap or reconnection asks again.
+      // Events report the legs as well, and they are fetched again after the next gap or reconnection.
     }
   }
 
-  /** Brings in a call that the list does not have, such as one from a link. */
+  /** Fetches a call that the list does not have, such as one from a link; returns whether it exists. */
   async fetchCall(id: string): Promise<boolean> {
     try {
       this.calls = applyList(this.calls, [await api.callShow(id)]);
@@ -165,7 +170,7 @@ export class Feed {
       this.words.set(call, applySnapshot(this.sentences(call), events));
       this.changed(call);
     } catch {
-      // Asked again when the stream comes back.
+      // Fetched again when the stream is back.
       if (wanted()) this.snapshots.delete(call);
     }
   }
@@ -193,7 +198,7 @@ export class Feed {
     api.providerList().then(
       (list) => {
         if (!wanted()) return;
-        // An event that came meanwhile is newer than this answer: ask again.
+        // An event that arrived meanwhile is newer than this answer: fetch again.
         if (heard !== this.providersHeard) return this.refreshProviders(wanted);
         this.providers = list.reduce(applyProvider, NO_PROVIDERS);
         this.changed();
@@ -229,7 +234,7 @@ export class Feed {
     const call = text(fields(data)["call_id"]);
     if (call === null) return;
     this.sounds.set(call, applyRecordingEvent(this.recordings(call) ?? [], "call.recording", data));
-    // Events do not tell whom a recording takes; and an answer that is under way may be older than this event.
+    // Events do not contain the recorded parties, and an answer on its way may be older than this event.
     if (this.soundLists.has(call)) void this.fetchRecordings(call);
   }
 
@@ -267,7 +272,7 @@ export class Feed {
     this.changed();
   }
 
-  /** Many events a second make one drawing a frame, or one a pause. */
+  /** Schedules one `onChange` per frame, or per pause, however many events arrive. */
   private changed(call?: string): void {
     if (call !== undefined) this.news.calls.add(call);
     if (this.scheduled) return;

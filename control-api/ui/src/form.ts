@@ -1,5 +1,5 @@
 /**
- * Forms that tell the truth: "Saved" only after the server said so, refusals beside the field that they name.
+ * Forms: "Saved" is shown only after the server has confirmed it, and a refusal is shown beside the field that it names.
  *
  *   edited ─▶ sending ─▶ saved │ refused (at the field, else below the form) ─▶ edited
  */
@@ -9,15 +9,16 @@ import { fieldMeant } from "./refusals.js";
 
 export type Input = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
 
+/** A form's field. */
 export interface Field {
   name: string;
   element: HTMLElement;
-  /** Where the first of its inputs is. */
+  /** The input, or the first one of a group. */
   input: Input;
   problem: HTMLElement;
 }
 
-/** An input with its label, a hint, and room for what is wrong with it. The input's id must be set. */
+/** Returns a field with the input, its label, a hint, and room for a refusal. The input's id must be set. */
 export function field(name: string, label: string, input: Input, hint = ""): Field {
   const problem = h("p", { id: `${input.id}-problem`, class: "problem", role: "alert" });
   const note = h("p", { id: `${input.id}-hint`, class: "hint" }, hint);
@@ -26,7 +27,7 @@ export function field(name: string, label: string, input: Input, hint = ""): Fie
   return { name, input, problem, element: h("div", { class: "row", "data-field": name }, h("label", { for: input.id }, label), shown, note, problem) };
 }
 
-/** A switch with its label and what it does. */
+/** Returns a switch with its label and description. */
 export function toggle(name: string, id: string, label: string, about: string, checked: boolean, disabled = false): Field & { input: HTMLInputElement } {
   const input = h("input", { id, type: "checkbox", role: "switch", checked, disabled, "aria-describedby": `${id}-hint ${id}-problem` });
   const problem = h("p", { id: `${id}-problem`, class: "problem", role: "alert" });
@@ -34,7 +35,7 @@ export function toggle(name: string, id: string, label: string, about: string, c
   return { name, input, problem, element: h("div", { class: "switch", "data-field": name }, words, input) };
 }
 
-/** A group of boxes under one name. */
+/** Returns a group of checkboxes as one field. */
 export function boxes(name: string, id: string, legend: string, hint: string, all: readonly { value: string; label: string; about: string }[]): Field & { chosen(): string[]; choose(values: readonly string[]): void } {
   const problem = h("p", { id: `${id}-problem`, class: "problem", role: "alert" });
   const inputs = all.map(({ value }) => h("input", { type: "checkbox", value, id: `${id}-${value.replace(/\W/g, "-")}` }));
@@ -50,7 +51,7 @@ export function boxes(name: string, id: string, legend: string, hint: string, al
   };
 }
 
-/** A choice among words. */
+/** Returns a select element. A chosen value that is not among the options is added to them. */
 export function select(id: string, options: readonly (readonly [value: string, label: string])[], chosen = ""): HTMLSelectElement {
   const element = h("select", { id }, ...options.map(([value, label]) => h("option", { value }, label)));
   element.value = chosen;
@@ -76,23 +77,23 @@ export interface FormOptions {
   id: string;
   submit: string;
   fields: readonly Field[];
-  /** How the fields' elements are arranged; otherwise they follow each other. */
+  /** Arrangement of the fields' elements; by default they follow each other. */
   layout?: readonly Node[];
-  /** Sends it. What it returns is said when the server has agreed; nothing: the form's owner goes on. */
+  /** Sends the form. The returned text is shown as success; without one the form's owner shows the result. */
   save(): Promise<string | void>;
-  /** Look of the button. */
+  /** Classes of the button. */
   look?: string;
-  /** Why it cannot be sent: fields and button are disabled. */
+  /** Why the form cannot be sent; it disables all fields and replaces the button. */
   locked?: string | undefined;
   cancel?: () => void;
-  /** Nobody is signed in yet, so a 401 is an answer and no lost session. */
+  /** Whether nobody is signed in yet, so that a 401 does not mean a lost session. */
   anonymous?: boolean;
 }
 
-/** What helps when something is refused that the page had offered. */
+/** Advice by status, for refusals of actions that the page has offered. */
 const ADVICE: Record<number, string> = {
-  401: "Your session may be over: sign in again in another tab, then try again.",
-  403: "Your role may have been changed: load the page again to see what it may do now.",
+  401: "Your session may have ended: sign in again in another tab, then try again.",
+  403: "Your role may have changed: reload the page to see what you can do now.",
 };
 
 export class Form {
@@ -118,10 +119,10 @@ export class Form {
     if (options.locked !== undefined) for (const control of this.element.querySelectorAll<Input>("input, select, textarea")) control.disabled = true;
   }
 
-  /** Shows a refusal where it belongs. */
+  /** Shows a refusal at its field, else below the form. */
   refuse(error: unknown): void {
     const { fields } = this.options;
-    const refusal = error instanceof ApiError ? error : new ApiError(0, error instanceof Error ? error.message : "It was not saved.");
+    const refusal = error instanceof ApiError ? error : new ApiError(0, error instanceof Error ? error.message : "This could not be saved.");
     const name = fieldMeant(refusal.field, fields.map((one) => one.name));
     const meant = fields.find((one) => one.name === name);
     if (!meant) {
@@ -130,13 +131,13 @@ export class Form {
     }
     setText(meant.problem, refusal.plain);
     meant.input.setAttribute("aria-invalid", "true");
-    // It may be folded away.
+    // The field may be inside a closed details element.
     meant.input.closest("details")?.setAttribute("open", "");
     meant.input.focus();
   }
 
   private async send(): Promise<void> {
-    // Enter in a field sends even while the button is disabled.
+    // Enter in a field submits the form even while the button is disabled.
     if (this.sending || this.options.locked !== undefined) return;
     this.sending = true;
     this.clear();
@@ -163,7 +164,7 @@ export class Form {
   }
 }
 
-/** Something to take along, such as a link or a key, with a button that copies it. */
+/** Returns a read-only input, such as for a link or a key, with a button that copies its value. */
 export function copyLine(id: string, label: string, value: string): HTMLElement {
   const input = h("input", { id, class: "copied", readonly: true, value, spellcheck: "false" });
   const button = h("button", { class: "plain", type: "button", "data-role": "copy" }, icon(ICON.copy), h("span", {}, "Copy"));
@@ -171,7 +172,7 @@ export function copyLine(id: string, label: string, value: string): HTMLElement 
   button.addEventListener("click", () => {
     void copy(input).then((done) => {
       setText(button.querySelector("span") ?? button, done ? "Copied" : "Press Ctrl+C");
-      setText(status, done ? "Copied" : "Selected: copy it with Ctrl+C");
+      setText(status, done ? "Copied" : "Selected: press Ctrl+C to copy");
     });
   });
   input.addEventListener("focus", () => input.select());
@@ -181,7 +182,7 @@ export function copyLine(id: string, label: string, value: string): HTMLElement 
 async function copy(input: HTMLInputElement): Promise<boolean> {
   input.select();
   try {
-    // Absent where the page is reached without TLS.
+    // Missing on pages without TLS.
     if (navigator.clipboard) {
       await navigator.clipboard.writeText(input.value);
       return true;

@@ -1,26 +1,29 @@
-/** Requests to the server's REST interface, and its refusals. */
+/** Requests to the server's REST API, and its refusals. */
 import { csrfToken, refusal } from "./refusals.js";
 
-/** A refusal (RFC 9457); `message` can be shown to people. */
+/** A refusal (RFC 9457), or status 0 for a request without an answer. `message` can be shown to people. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
     message: string,
     readonly field?: string,
-    /** The message without the field's name before it: for beside the field. */
+    /** The message without the leading field name, for use beside the field. */
     readonly plain: string = message,
   ) {
     super(message);
   }
 }
 
-/** `key`: names the request, so that sending it again does not do it again (`Idempotency-Key`). */
+/**
+ * Sends a request and returns the JSON of the answer; rejects with an `ApiError`. With a `key` (`Idempotency-Key`) the server carries
+ * out the request only once, even if it is sent again.
+ */
 export async function request(method: string, path: string, body?: unknown, key?: string): Promise<unknown> {
   const named = key === undefined ? {} : { "Idempotency-Key": key };
   return send(method, path, body === undefined ? undefined : { type: "application/json", bytes: JSON.stringify(body) }, named);
 }
 
-/** A request that does something once: one that was lost on its way is sent again under the same key. */
+/** Sends a request that must be carried out only once; if it gets no answer it is sent again with the same key. */
 export async function command(method: string, path: string, body?: unknown): Promise<unknown> {
   const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   try {
@@ -31,7 +34,7 @@ export async function command(method: string, path: string, body?: unknown): Pro
   }
 }
 
-/** Sends a file as it is. */
+/** Sends a file as the body of a POST. */
 export async function upload(path: string, file: Blob, type: string): Promise<unknown> {
   return send("POST", path, { type, bytes: file }, {});
 }
@@ -68,7 +71,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** To the sign-in page, and back here afterwards. */
+/** Goes to the sign-in page, which returns to this page afterwards. */
 export function toLogin(): void {
   location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search + location.hash)}`);
 }

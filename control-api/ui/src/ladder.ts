@@ -1,10 +1,10 @@
-/** A call's SIP messages as a ladder: from what the API tells to lanes and rungs. */
+/** A call's SIP messages as a ladder diagram: converts the API's object to lanes and rungs. */
 
-/** As the API sends it. */
+/** A call's SIP trace, as the API sends it. */
 export interface Ladder {
   began_at: string;
   running: boolean;
-  /** Earlier messages that are no longer kept. */
+  /** Number of earlier messages that are no longer stored. */
   dropped: number;
   parties: LadderParty[];
   steps: LadderStep[];
@@ -26,12 +26,12 @@ export interface LadderStep {
   body: string;
   again: boolean;
   address: string;
-  /** Only where it was asked for. */
+  /** Full text; only if it was requested. */
   message?: string;
   cut: boolean;
 }
 
-/** One upright of the ladder. */
+/** One vertical line of the ladder. */
 export interface Lane {
   title: string;
   peer: string;
@@ -47,29 +47,31 @@ export interface Rung {
   from: number;
   to: number;
   label: string;
-  /** What the body is, whether it came again, and from where when that is not the party's first address. */
+  /** Kind of body, whether it is a retransmission, and the address if it is not the party's first one. */
   notes: string[];
   tone: Tone;
   again: boolean;
-  /** The same for those who cannot see it. */
+  /** The arrow in words, for screen readers. */
   spoken: string;
 }
 
-/** Where Tandem stands: right of the first party, left of the others. */
+/** Tandem's lane: right of the first party, left of the others. */
 const TANDEM = 1;
 
-/** What came from the server, if it is a ladder. */
+/** Parses the server's answer; `undefined` if it is malformed. */
 export function parseLadder(value: unknown): Ladder | undefined {
   const ladder = value as Partial<Ladder> | null | undefined;
   if (!ladder || !Array.isArray(ladder.parties) || !Array.isArray(ladder.steps)) return undefined;
   return { began_at: String(ladder.began_at), running: ladder.running === true, dropped: Number(ladder.dropped) || 0, parties: ladder.parties, steps: ladder.steps };
 }
 
+/** Returns the lanes from left to right. */
 export function lanes(ladder: Ladder): Lane[] {
   const parties = ladder.parties.map(({ role, peer, address }) => ({ title: capital(role), peer, address }));
   return [...parties.slice(0, TANDEM), { title: "Tandem", peer: "", address: "" }, ...parties.slice(TANDEM)];
 }
 
+/** Returns the arrows in the order of time. */
 export function rungs(ladder: Ladder): Rung[] {
   return ladder.steps.map((step) => {
     const index = Math.max(0, ladder.parties.findIndex((party) => party.leg === step.leg));

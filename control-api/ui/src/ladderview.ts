@@ -1,10 +1,10 @@
-/** Draws a call's SIP ladder, folded up until somebody looks; then it follows the call. */
+/** Draws a call's SIP ladder. It is folded at first; once opened, it follows the call. */
 import * as api from "./api.js";
 import { h, setText } from "./dom.js";
 import { lanes, rungs, type Ladder, type Lane, type Rung } from "./ladder.js";
 import { Latest } from "./latest.js";
 
-/** How often a running call is asked for more. */
+/** Interval between fetches of a running call's messages. */
 const FOLLOW_MS = 1000;
 
 export class LadderView {
@@ -16,11 +16,11 @@ export class LadderView {
   private readonly body = h("div", { class: "ladder-body", hidden: true });
   private readonly asked = new Latest();
   private timer: ReturnType<typeof setTimeout> | undefined;
-  /** What is drawn already: parties, and the last step. */
+  /** What has been drawn: number of parties, last and first step. */
   private drawn = { parties: 0, step: 0, first: 0 };
   private texts = new Map<number, string>();
 
-  /** `readable`: who looks may read the messages themselves. */
+  /** `readable`: the user may read the full messages. */
   constructor(
     private readonly call: string,
     private readonly readable: boolean,
@@ -30,7 +30,7 @@ export class LadderView {
     this.element.addEventListener("toggle", () => (this.element.open ? void this.refresh() : this.rest()));
   }
 
-  /** The card is gone: nothing is asked any more. */
+  /** Stops following the call, for example when the card is no longer shown. */
   rest(): void {
     clearTimeout(this.timer);
     this.asked.cancel();
@@ -47,7 +47,7 @@ export class LadderView {
     } catch (error) {
       if (!wanted()) return;
       this.explain(error);
-      // A call whose first message is still to come, or a server that is away: both may pass.
+      // The call's first message may still arrive, and the server may come back.
       if (error instanceof api.ApiError && ![0, 404, 503].includes(error.status)) return;
     }
     if (this.element.isConnected && this.element.open) this.timer = setTimeout(() => void this.refresh(), FOLLOW_MS);
@@ -55,19 +55,19 @@ export class LadderView {
 
   private explain(error: unknown): void {
     const gone = error instanceof api.ApiError && error.status === 404;
-    const text = error instanceof Error ? error.message : "The ladder could not be fetched.";
-    setText(this.note, gone ? "Nothing is kept of what this call's parties said by SIP." : text);
+    const text = error instanceof Error ? error.message : "The SIP messages could not be fetched.";
+    setText(this.note, gone ? "No SIP messages are stored for this call." : text);
   }
 
   private draw(ladder: Ladder): void {
     const parts = [
-      ladder.dropped > 0 ? `${ladder.dropped} earlier messages are no longer kept.` : "",
+      ladder.dropped > 0 ? `${ladder.dropped} earlier messages are no longer stored.` : "",
       this.readable ? "Choose an arrow to read its message." : "",
     ];
     setText(this.note, parts.filter(Boolean).join(" "));
     this.body.hidden = false;
     const first = ladder.steps[0]?.number ?? 0;
-    // Another party changes every row; steps that went away do too.
+    // A new party or removed steps change every row.
     if (this.drawn.parties !== ladder.parties.length || this.drawn.first !== first) {
       this.drawn = { parties: ladder.parties.length, step: 0, first };
       this.drawLanes(lanes(ladder));
@@ -124,8 +124,8 @@ export class LadderView {
   private async message(number: number): Promise<string> {
     if (!this.texts.has(number)) {
       const ladder = await api.traceShow(this.call, true);
-      this.texts = new Map(ladder.steps.map((step) => [step.number, (step.message ?? "") + (step.cut ? "(the rest was not kept)" : "")]));
+      this.texts = new Map(ladder.steps.map((step) => [step.number, (step.message ?? "") + (step.cut ? "(the rest was not stored)" : "")]));
     }
-    return this.texts.get(number) ?? "This message is no longer kept.";
+    return this.texts.get(number) ?? "This message is no longer stored.";
   }
 }

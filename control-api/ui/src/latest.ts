@@ -1,8 +1,8 @@
-/** Answers that come late must not overwrite newer ones: each request takes a number, only the newest may speak. */
+/** Keeps late answers from overwriting newer ones: each request gets a number, and only the newest one's answer is used. */
 export class Latest {
   private current = 0;
 
-  /** Starts a request; the function tells whether its answer is still wanted. */
+  /** Starts a request and returns a function that says whether its answer is still wanted. */
   begin(): () => boolean {
     const mine = ++this.current;
     return () => mine === this.current;

@@ -1,13 +1,16 @@
 /**
- * The legs of a call and their media: whether sound flows in both directions, why not, and how good it is.
+ * The legs of a call and their media: whether sound flows in both directions, why not, and its quality.
  *
- * Fed by a fetched call (whole legs) and by events (`call.leg`, `call.flow`, `call.quality`: single changes).
+ *   fetched call (whole legs) ────────────────────────────────────────────────────┐
+ *   call.leg, call.flow, call.quality, call.seat, call.active_speaker (changes) ──┴▶ legs ─▶ texts for the pages
+ *
+ * Pure. Parsers accept missing and malformed fields; unknown states are shown by their own word.
  */
 
 import { fields as record, number, text } from "./shapes.js";
 import { causeText } from "./words.js";
 
-/** One direction's state and, unless all is well, a sentence about it. */
+/** State of one direction with the server's explanation, which is null if there is nothing to explain. */
 export interface FlowState {
   state: string;
   detail: string | null;
@@ -18,7 +21,7 @@ export interface LegFlow {
   outgoing: FlowState;
 }
 
-/** What one direction is worth; null where nobody told. */
+/** Quality of one direction; null where unknown. */
 export interface Score {
   mos: number | null;
   mos_call: number | null;
@@ -33,43 +36,43 @@ export interface Quality {
   outgoing: Score;
 }
 
-/** As the API sends it. */
+/** A leg, as the API sends it. */
 export interface Leg {
   leg: number;
   role: string;
   state: string;
   peer: string;
   codec: string | null;
-  /** It is set aside, and hears a soft tone. */
+  /** Whether it was put on hold, and hears music or a soft tone. */
   held: boolean;
-  /** The others hear silence in its place. */
+  /** Whether it is muted for the others. */
   muted: boolean;
-  /** Its own telephone has put the call on hold: it neither hears nor is heard, and its partner hears music. */
+  /** Whether its own phone has put the call on hold: it neither hears nor is heard, and its partner hears music. */
   holds: boolean;
-  /** How much louder the others hear it; negative: quieter. */
+  /** Change of its volume for the others, in dB. */
   gainDb: number;
-  /** What a supervisor does; null: the leg takes part in the conversation. */
+  /** Supervision mode; null for a leg that takes part in the conversation. */
   supervises: Supervises | null;
-  /** It speaks; told of conferences only. */
+  /** Whether it is speaking; reported in conferences only. */
   speaking: boolean;
   ending: LegEnding | null;
   flow: LegFlow | null;
   quality: Quality | null;
 }
 
-/** What a supervisor does. */
+/** Supervision mode: hears only, talks to one agent, or talks to everybody. */
 export type SuperviseMode = "listen" | "whisper" | "barge";
 
 export interface Supervises {
   mode: SuperviseMode;
-  /** Whom it whispers to; null: the first agent. */
+  /** Leg that hears the whisper; null for the first agent. */
   to: number | null;
 }
 
-/** How a leg ended: in the field's words, and raw as its signalling had it. */
+/** How a leg ended: the API's cause, and the raw values of its signalling. */
 export interface LegEnding {
   cause: string;
-  /** `far_end`, `tandem` or `request`; "" when it was not told. */
+  /** `far_end`, `tandem` or `request`; "" if unknown. */
   by: string;
   sipStatus: number | null;
   q850: number | null;
@@ -82,12 +85,12 @@ export type Tone = "good" | "warn" | "bad" | "idle";
 
 export const NO_LEGS: Legs = new Map();
 
-/** A fetched list, which is the whole truth. */
+/** Returns the legs of a fetched list, which is complete. */
 export function applyLegs(list: readonly unknown[]): Legs {
   return new Map(list.flatMap((one) => parseLeg(one) ?? []).map((leg) => [leg.leg, leg]));
 }
 
-/** One event of the stream; others give the same legs back. */
+/** Returns the legs after one event; events of other kinds change nothing. */
 export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
   const event = record(data);
   const number = event["leg"];
@@ -107,7 +110,9 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
 
 const ROLES: readonly (readonly [role: string, name: string])[] = [["customer", "Customer"], ["agent", "Agent"], ["supervisor", "Supervisor"]];
 
-/** Legs of which there is something to show: their media, or how they ended. Customers first, supervisors last, and only while they are there. */
+/**
+ * Returns the legs that have media or an ending to show, customers first. Supervisors come last, and only while they are in the call.
+ */
 export function shownLegs(legs: Legs): Leg[] {
   const rank = ({ role }: Leg): number => (ROLES.findIndex(([known]) => known === role) + ROLES.length + 1) % (ROLES.length + 1);
   return [...legs.values()]
@@ -115,20 +120,21 @@ export function shownLegs(legs: Legs): Leg[] {
     .sort((a, b) => rank(a) - rank(b) || a.leg - b.leg);
 }
 
+/** Returns the name of a role for people. */
 export function roleName(role: string): string {
   return ROLES.find(([known]) => known === role)?.[1] ?? "Party";
 }
 
-/** Who a leg is where there may be several of its role: `Agent ana`. The peer of an agent is a name or an address. */
+/** Returns role and name of a leg, such as `Agent ana`. The peer of an agent is a name or an address. */
 export function legName(leg: Pick<Leg, "role" | "peer">): string {
   const name = /^(?:sips?:)?([^@;]+)/.exec(leg.peer)?.[1] ?? "";
   return [roleName(leg.role), name].filter(Boolean).join(" ");
 }
 
-/** What a leg does besides talking, in a word or two; "" when it simply talks. */
+/** Returns the state of a leg in a few words, such as hold, mute or supervision; "" if it simply talks. */
 export function seatText(leg: Seat, legs: Legs): string {
   return [
-    leg.supervises ? superviseText(leg.supervises, legs) : "", leg.held ? "On hold" : "", leg.holds ? "Holds the call" : "", leg.muted ? "Muted" : "", gainText(leg.gainDb),
+    leg.supervises ? superviseText(leg.supervises, legs) : "", leg.held ? "On hold" : "", leg.holds ? "Put the call on hold" : "", leg.muted ? "Muted" : "", gainText(leg.gainDb),
   ].filter(Boolean).join(", ");
 }
 
@@ -138,47 +144,47 @@ function gainText(db: number): string {
 
 function superviseText({ mode, to }: Supervises, legs: Legs): string {
   if (mode === "listen") return "Listens";
-  if (mode === "barge") return "Heard by all";
+  if (mode === "barge") return "Heard by everybody";
   const listener = to === null ? undefined : legs.get(to);
   return `Whispers to ${listener ? legName(listener) : "the agent"}`;
 }
 
-/** Legs that a supervisor can whisper to: those that talk. */
+/** Returns the legs that a supervisor can whisper to, agents first. */
 export function whisperTargets(legs: Legs): Leg[] {
   return [...legs.values()].filter((leg) => leg.state === "answered" && leg.role !== "supervisor").sort((a, b) => a.role.localeCompare(b.role) || a.leg - b.leg);
 }
 
 const STATES: Record<Direction, Record<string, readonly [Tone, string]>> = {
   incoming: {
-    flowing: ["good", "Sound comes in"],
-    silence: ["warn", "Silence comes in"],
-    no_packets_yet: ["warn", "Nothing has come in"],
+    flowing: ["good", "Receiving sound"],
+    silence: ["warn", "Receiving silence"],
+    no_packets_yet: ["warn", "Nothing received yet"],
     stopped: ["bad", "Sound has stopped"],
-    unreachable: ["bad", "Out of reach"],
+    unreachable: ["bad", "Unreachable"],
     wrong_address: ["bad", "Wrong source address"],
     undecryptable: ["bad", "Cannot be decrypted"],
     wrong_payload_type: ["bad", "Wrong audio format"],
     on_hold: ["idle", "On hold"],
   },
   outgoing: {
-    sending: ["good", "Sound goes out"],
-    far_end_reports_loss: ["bad", "Much is lost on the way"],
-    far_end_reports_nothing: ["idle", "Goes out, unconfirmed"],
+    sending: ["good", "Sending sound"],
+    far_end_reports_loss: ["bad", "High packet loss"],
+    far_end_reports_nothing: ["idle", "Sending, unconfirmed"],
     nothing_to_send: ["idle", "Nothing to send"],
     on_hold: ["idle", "On hold"],
   },
 };
 
-/** States that need no explanation. */
+/** States whose explanation is not shown. */
 const PLAIN = new Set(["flowing", "sending", "on_hold", "nothing_to_send"]);
 
-/** What the page says of one direction. */
+/** Returns tone, label and explanation of one direction. */
 export function describe(direction: Direction, flow: FlowState): { tone: Tone; label: string; why: string | null } {
   const [tone, label] = STATES[direction][flow.state] ?? ["idle", flow.state.replaceAll("_", " ")];
   return { tone, label, why: PLAIN.has(flow.state) ? null : flow.detail };
 }
 
-/** The worst that is wrong with the sound of a call's legs, in few words; nothing while all is well. */
+/** Returns the worst problem with the sound of a call's legs, in a few words; `undefined` if there is none. */
 export function trouble(legs: Legs): { tone: Tone; text: string } | undefined {
   const found = [...legs.values()].flatMap((leg) => {
     if (leg.state === "ended" || leg.flow === null) return [];
@@ -188,7 +194,7 @@ export function trouble(legs: Legs): { tone: Tone; text: string } | undefined {
   return worst && { tone: worst.tone, text: `${roleName(worst.leg.role)}: ${worst.label.charAt(0).toLowerCase()}${worst.label.slice(1)}` };
 }
 
-/** `MOS 4.3, 0.4 % lost, 48 ms`: what is known of the last seconds, or of the whole call when it is over. */
+/** Returns the known quality of the last seconds, such as `MOS 4.3, 0.4 % lost, 48 ms`; of the whole call if the leg has `ended`. */
 export function scoreText(score: Score, ended = false): string {
   if (ended) return score.mos_call === null ? "" : `MOS ${score.mos_call.toFixed(1)} over the call`;
   const parts = [
@@ -199,13 +205,13 @@ export function scoreText(score: Score, ended = false): string {
   return parts.filter(Boolean).join(", ");
 }
 
-/** How a leg ended, and as its signalling had it. */
+/** Returns how a leg ended, with the raw values of its signalling. `answered`: whether the leg was answered. */
 export function endingText(ending: LegEnding | null, answered: boolean): string {
   if (!ending) return "";
   const raw = [ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`, ending.q850 === null ? "" : `Q.850 ${ending.q850}`, ending.text ?? ""].filter(Boolean).join(", ");
   const gaveUp = ending.by === "far_end" && ending.cause === "cancelled";
   const cause = ending.cause === "normal" || gaveUp ? "" : causeText(ending.cause).replace(/\.$/, "");
-  const who = gaveUp ? "Gave up before the answer" : ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
+  const who = gaveUp ? "Gave up before an answer" : ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
   const said = cause === "" ? who : `${who}: ${cause.charAt(0).toLowerCase()}${cause.slice(1)}`;
   return raw === "" ? said : `${said} (${raw})`;
 }
@@ -218,23 +224,25 @@ function parseLeg(value: unknown): Leg | undefined {
   return { leg: number, role, state, peer, codec, ...parseSeat(leg), speaking: false, ending: parseEnding(leg["ending"]), flow: parseFlow(leg["flow"]), quality: parseQuality(leg["quality"]) };
 }
 
-/** What a leg does in the call besides talking. */
+/** State of a leg in the call: hold, mute, volume, supervision. */
 export type Seat = Pick<Leg, "held" | "muted" | "holds" | "gainDb" | "supervises">;
 
 export const NO_SEAT: Seat = { held: false, muted: false, holds: false, gainDb: 0, supervises: null };
 
+/** Parses a leg's seat; missing fields have their defaults. */
 export function parseSeat(value: unknown): Seat {
   const seat = record(value);
   return { held: seat["held"] === true, muted: seat["muted"] === true, holds: seat["holds"] === true, gainDb: number(seat["gain_db"]) ?? 0, supervises: parseSupervises(seat["supervises"]) };
 }
 
+/** Parses a leg's ending; null if there is none. */
 export function parseEnding(value: unknown): LegEnding | null {
   const ending = record(value);
   const cause = text(ending["cause"]);
   return cause === null ? null : { cause, by: text(ending["by"]) ?? "", sipStatus: number(ending["sip_status"]), q850: number(ending["q850"]), text: text(ending["text"]) };
 }
 
-/** `listen`, `barge`, or whom it whispers to: `{"whisper": 2}`, null for the first agent. */
+/** Parses `listen`, `barge` or a whisper with its listener, such as `{"whisper": 2}`; null means the first agent. */
 function parseSupervises(value: unknown): Supervises | null {
   if (value === "listen" || value === "barge") return { mode: value, to: null };
   const told = record(value);

@@ -1,4 +1,4 @@
-/** Draws a call's legs: per direction whether sound flows, how good it is, and why it does not. */
+/** Draws a call's legs: for each direction whether sound flows, its quality, and the reason if it does not flow. */
 import { arrange, h, setText } from "./dom.js";
 import { describe, endingText, legName, roleName, scoreText, seatText, shownLegs, type Direction, type Leg, type Legs } from "./legs.js";
 
@@ -40,7 +40,7 @@ class LegRow {
   }
 
   draw(leg: Leg, legs: Legs): void {
-    // Two agents are told apart by their names.
+    // Several legs of one role are distinguished by their names.
     const several = [...legs.values()].filter(({ role }) => role === leg.role).length > 1;
     setText(this.who, several ? legName(leg) : roleName(leg.role));
     this.who.title = legName(leg);
@@ -78,7 +78,7 @@ class DirectionCell {
     const flow = leg.flow?.[this.direction];
     const ended = leg.state === "ended";
     const { tone, label, why } = ended
-      ? { tone: "idle", label: "Over", why: null }
+      ? { tone: "idle", label: "Ended", why: null }
       : flow ? describe(this.direction, flow) : { tone: "idle", label: "Not known yet", why: null };
     this.element.setAttribute("aria-label", `${roleName(leg.role)}: ${HEADINGS[this.direction]}`);
     this.element.dataset["state"] = flow?.state ?? "";
@@ -88,7 +88,7 @@ class DirectionCell {
     setText(this.score, score ? scoreText(score, ended) : "");
     this.why.hidden = why === null;
     this.why.dataset["tone"] = tone;
-    // The server's sentences begin small, as log lines do.
+    // The server's sentences start in lower case, like log lines.
     setText(this.why, why === null ? "" : `${why.charAt(0).toUpperCase()}${why.slice(1)}.`);
   }
 }

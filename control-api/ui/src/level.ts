@@ -1,25 +1,25 @@
-/** Sound levels as a meter shows them. */
+/** Sound levels for meters, and detection of stopped audio. */
 
-/** Linear amplitude 0 to 1 (as in WebRTC statistics) to per cent of a scale from -60 dBFS to 0 dBFS. */
+/** Converts a linear amplitude of 0 to 1 (as in WebRTC statistics) to percent of a scale from -60 dBFS to 0 dBFS. */
 export function meterPercent(amplitude: number): number {
   if (!(amplitude > 0)) return 0;
   const decibel = 20 * Math.log10(Math.min(1, amplitude));
   return Math.max(0, Math.min(100, Math.round(((decibel + 60) / 60) * 100)));
 }
 
-/** Falls slower than it rises, so that the eye can follow. */
+/** Returns the next level to show: it rises at once and falls by at most 8, so that the eye can follow. */
 export function smooth(shown: number, measured: number): number {
   return measured >= shown ? measured : Math.max(measured, shown - 8);
 }
 
-/** Whether audio has stopped coming: no new packet for `limitMs`. */
+/** Detects that audio has stopped: no new packet for `limitMs`. */
 export class FlowWatch {
   private packets = -1;
   private since = 0;
 
   constructor(private readonly limitMs: number) {}
 
-  /** `true`: packets flow (or it is too early to say). */
+  /** Returns whether packets flow; `true` also while it is too early to say. */
   update(packets: number, now: number): boolean {
     if (packets !== this.packets) {
       this.packets = packets;

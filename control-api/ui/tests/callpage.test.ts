@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isOwn, isSame, parseDetail, parseEvent, parseNote, parseOutcome } from "../src/callpage/detail.js";
-import { found, lineAt, marked, mergeLines, offsetOf, parseSegment, withUnheard, type Line } from "../src/callpage/lines.js";
+import { lineAt, matchingSegments, mergeLines, offsetOf, parseSegment, splitMatches, withUnheard, type Line } from "../src/callpage/lines.js";
 import { timeline } from "../src/callpage/timeline.js";
 import { legTracks } from "../src/callpage/tracks.js";
 import { endingText, parseEnding } from "../src/legs.js";
@@ -59,12 +59,12 @@ test("the line that is heard is the last one that has begun", () => {
 });
 
 test("words are found whatever their case and accents, and marked where they stand", () => {
-  assert.deepEqual(marked("Mañana, mañana", "MANANA"), ["", "Mañana", ", ", "mañana", ""]);
-  assert.deepEqual(marked("nothing here", ""), ["nothing here"]);
-  assert.deepEqual(marked("abcabc", "abc bca"), ["", "abc", "", "abc", ""]);
-  assert.equal(marked("<b>x</b>", "b").join(""), "<b>x</b>");
+  assert.deepEqual(splitMatches("Mañana, mañana", "MANANA"), ["", "Mañana", ", ", "mañana", ""]);
+  assert.deepEqual(splitMatches("nothing here", ""), ["nothing here"]);
+  assert.deepEqual(splitMatches("abcabc", "abc bca"), ["", "abc", "", "abc", ""]);
+  assert.equal(splitMatches("<b>x</b>", "b").join(""), "<b>x</b>");
   const lines = [line(1, "the order"), line(2, "is late", { translation: "el pedido tarde" }), line(3, "order, late")];
-  assert.deepEqual([found(lines, "order late"), found(lines, "pedido the"), found(lines, "zebra"), found(lines, " ")], [[3], [1, 2], [], []]);
+  assert.deepEqual([matchingSegments(lines, "order late"), matchingSegments(lines, "pedido the"), matchingSegments(lines, "zebra"), matchingSegments(lines, " ")], [[3], [1, 2], [], []]);
 });
 
 test("a long recording has its parts in order", () => {
@@ -88,8 +88,8 @@ test("what happened is told in sentences; quality and words are left to their ow
     { type: "call.flow", at: BEGAN, role: "agent", flow: { incoming: { state: "stopped", detail: "no packet for 2 s" }, outgoing: { state: "sending" } } },
   ].map((body, index) => ({ id: index, type: body.type, at: body.at ?? null, body }));
   assert.deepEqual(timeline(events, BEGAN).map(({ after, tone, text, detail }) => [after, tone, text, detail]), [
-    ["0:00", "idle", "The call was made", ""], ["1:05", "idle", "Customer pressed 4", ""], ["2:00", "bad", "The call failed", "The line is busy."], ["", "idle", "moon phase", ""],
-    ["0:00", "bad", "Agent: sound has stopped, sound goes out", "no packet for 2 s"],
+    ["0:00", "idle", "The call was created", ""], ["1:05", "idle", "Customer pressed 4", ""], ["2:00", "bad", "The call failed", "The line is busy."], ["", "idle", "moon phase", ""],
+    ["0:00", "bad", "Agent: sound has stopped, sending sound", "no packet for 2 s"],
   ]);
 });
 
@@ -169,7 +169,7 @@ test("who ended a leg is told, and odd endings survive", () => {
   assert.equal(endingText(parseEnding({ by: "far_end", cause: "normal" }), true), "Hung up");
   assert.equal(endingText(parseEnding({ by: "request", cause: "requested" }), true), "Ended by request: the call was ended here");
   assert.equal(endingText(parseEnding({ by: "tandem", cause: "media_timeout" }), true), "Ended by Tandem: the sound stopped without a word");
-  assert.equal(endingText(parseEnding({ by: "far_end", cause: "cancelled", q850: 16 }), false), "Gave up before the answer (Q.850 16)");
+  assert.equal(endingText(parseEnding({ by: "far_end", cause: "cancelled", q850: 16 }), false), "Gave up before an answer (Q.850 16)");
   assert.equal(endingText(parseEnding({ by: "tandem", cause: "busy", sip_status: 486, q850: 17 }), false), "Ended by Tandem: the line is busy (SIP 486, Q.850 17)");
   for (const odd of [null, "normal", {}, { by: 7 }]) assert.equal(endingText(parseEnding(odd), true), "");
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { found, targetOf, type Entry } from "../src/agent/directory.js";
+import { searchEntries, targetOf, type Entry } from "../src/agent/directory.js";
 import { commandOf, SHORTCUTS, type Pressed } from "../src/agent/shortcuts.js";
-import { compare, NO_WISHES, settle, told, wish, wished } from "../src/agent/wishes.js";
+import { applyWishes, compare, dropDone, NO_WISHES, settle, wish } from "../src/agent/wishes.js";
 import { applyLegEvent, applyLegs } from "../src/legs.js";
 
 const LEGS = applyLegs([{ leg: 1, role: "customer", state: "answered", peer: "x" }, { leg: 2, role: "agent", state: "answered", peer: "ana" }]);
@@ -10,10 +10,10 @@ const HELD = applyLegEvent(LEGS, "call.seat", { leg: 1, held: true, muted: false
 
 test("a wish is shown at once, and until the server agrees", () => {
   let wishes = wish(NO_WISHES, 1, "held", true, 1);
-  assert.equal(wished(wishes, LEGS).get(1)?.held, true);
+  assert.equal(applyWishes(wishes, LEGS).get(1)?.held, true);
   assert.equal(LEGS.get(1)?.held, false);
   wishes = settle(wishes, 1, true);
-  assert.equal(wished(compare(wishes, LEGS), LEGS).get(1)?.held, true, "the event is on its way");
+  assert.equal(applyWishes(compare(wishes, LEGS), LEGS).get(1)?.held, true, "the event is on its way");
   assert.equal(compare(wishes, HELD).length, 0);
 });
 
@@ -24,21 +24,21 @@ test("a refused wish is taken back", () => {
 test("the newest wish counts, whatever becomes of those before it", () => {
   let wishes = wish(wish(NO_WISHES, 1, "held", true, 1), 1, "held", false, 2);
   wishes = settle(wishes, 1, false);
-  assert.equal(wished(wishes, HELD).get(1)?.held, false);
+  assert.equal(applyWishes(wishes, HELD).get(1)?.held, false);
   // The event of the first one comes while the second is under way: what is shown does not flicker.
-  assert.equal(wished(compare(told(wishes, 1), HELD), HELD).get(1)?.held, false);
+  assert.equal(applyWishes(compare(dropDone(wishes, 1), HELD), HELD).get(1)?.held, false);
   assert.equal(wishes.length, 1);
 });
 
 test("who changes it from elsewhere afterwards has the last word", () => {
   const wishes = settle(wish(NO_WISHES, 1, "held", true, 1), 1, true);
-  assert.equal(wished(told(wishes, 1), LEGS).get(1)?.held, false);
+  assert.equal(applyWishes(dropDone(wishes, 1), LEGS).get(1)?.held, false);
 });
 
 test("a leg that has gone takes its wishes with it", () => {
   const ended = applyLegEvent(LEGS, "call.leg", { leg: 1, role: "customer", state: "ended", peer: "x" });
   assert.equal(compare(wish(NO_WISHES, 1, "muted", true, 1), ended).length, 0);
-  assert.equal(wished(wish(NO_WISHES, 9, "muted", true, 1), LEGS).has(9), false);
+  assert.equal(applyWishes(wish(NO_WISHES, 9, "muted", true, 1), LEGS).has(9), false);
 });
 
 const PLAIN: Pressed = { key: "m", ctrlKey: false, metaKey: false, altKey: false, repeat: false };
@@ -82,7 +82,7 @@ const KNOWN: Entry[] = [
   { kind: "target", name: "Interpreter desk", address: "sip:interpreters@example.com" },
   { kind: "target", name: "Dispatch", address: "+34910000112" },
 ];
-const names = (query: string): string[] => found(KNOWN, query).map(({ name }) => name);
+const names = (query: string): string[] => searchEntries(KNOWN, query).map(({ name }) => name);
 
 test("people are found by any part of their names, without accents", () => {
   assert.deepEqual(names("fernandez lu"), ["Luis Fernández"]);
@@ -95,8 +95,8 @@ test("people are found by any part of their names, without accents", () => {
 });
 
 test("a number or an address can be called as it stands", () => {
-  assert.deepEqual(found(KNOWN, "+44 (20) 7946-0123").at(-1), { kind: "number", name: "+442079460123", address: "+442079460123" });
+  assert.deepEqual(searchEntries(KNOWN, "+44 (20) 7946-0123").at(-1), { kind: "number", name: "+442079460123", address: "+442079460123" });
   assert.deepEqual(names("+34910000112"), ["Dispatch"]);
-  assert.deepEqual(found(KNOWN, "sip:x@example.net").map(targetOf), [{ to: "sip:x@example.net" }]);
-  assert.deepEqual(found(KNOWN, "luis").map(targetOf), [{ agent: "luis" }]);
+  assert.deepEqual(searchEntries(KNOWN, "sip:x@example.net").map(targetOf), [{ to: "sip:x@example.net" }]);
+  assert.deepEqual(searchEntries(KNOWN, "luis").map(targetOf), [{ agent: "luis" }]);
 });

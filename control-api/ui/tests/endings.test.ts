@@ -44,7 +44,7 @@ test("a call that was answered elsewhere was not given up by its caller", () => 
   assert.match(ending({ ...cancelled, reason: 'SIP ; cause = 200' }), /answered elsewhere/);
   assert.match(ending({ ...cancelled, reason: 'Q.850;cause=19;text="No answer from user"' }), /did not answer in time/);
   for (const reason of ["", "SIP", "SIP;cause=x", 'Q.850;cause=16;text="Normal call clearing"']) {
-    assert.equal(ending({ ...cancelled, reason }), "The caller hung up before the answer.", reason);
+    assert.equal(ending({ ...cancelled, reason }), "The caller hung up before you answered.", reason);
   }
   assert.equal(ending({ ...cancelled, ours: true, originator: "local" }), "");
 });
@@ -58,7 +58,7 @@ test("the server's record explains what a telephone cannot know", () => {
 test("how a person's own leg ended comes before how the call did, but for a restart", () => {
   assert.match(endText("internal", "crash") ?? "", /restarted/);
   assert.match(endText("requested", "normal") ?? "", /another page or program/);
-  assert.match(endText("normal", "max_duration") ?? "", /as long as calls may/);
+  assert.match(endText("normal", "max_duration") ?? "", /maximum length/);
   assert.match(endText(null, "shutdown") ?? "", /stopped/);
   for (const [leg, call] of [[null, null], ["normal", null], ["normal", "normal"]] as const) assert.equal(endText(leg, call), undefined);
 });

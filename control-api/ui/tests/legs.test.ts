@@ -71,13 +71,13 @@ test("what a leg does in the call is told: hold, mute, supervision", () => {
   legs = applyLegEvent(legs, "call.seat", { leg: 3, role: "supervisor", supervises: { whisper: null } });
   assert.equal(seat(3), "Whispers to the agent");
   legs = applyLegEvent(legs, "call.seat", { leg: 3, role: "supervisor", supervises: "barge" });
-  assert.equal(seat(3), "Heard by all");
+  assert.equal(seat(3), "Heard by everybody");
   assert.deepEqual(whisperTargets(legs).map(({ leg }) => leg), [2, 1], "agents first, supervisors never");
 });
 
 test("a telephone that holds the call and a changed volume are told", () => {
   const legs = applyLegEvent(applyLegs([fetched(1, "customer", { gain_db: -6 })]), "call.seat", { leg: 1, role: "customer", holds: true, gain_db: 3 });
-  assert.equal(seatText(legs.get(1) ?? NO_SEAT, legs), "Holds the call, 3 dB louder");
+  assert.equal(seatText(legs.get(1) ?? NO_SEAT, legs), "Put the call on hold, 3 dB louder");
   assert.equal(seatText({ ...NO_SEAT, gainDb: -6 }, legs), "6 dB quieter");
 });
 

@@ -14,16 +14,16 @@ function parked(change: object = {}): Parked {
 const text = (one: Parked, now = at(42)): string => parkedText(one, { me: "ana", of: (name) => ({ luis: "Luis" })[name], now });
 
 test("a parked call tells how long it waits, how long it may, and who parked it", () => {
-  assert.equal(text(parked()), "Waits 0:42 of 2:00, parked by Luis");
-  assert.equal(text(parked({ parked_by: "ana" })), "Waits 0:42 of 2:00, parked by you");
-  assert.equal(text(parked({ parked_by: null, until: null })), "Waits 0:42");
-  assert.equal(text(parked({ since: null })), "Waits, parked by Luis");
+  assert.equal(text(parked()), "Waiting 0:42 of 2:00, parked by Luis");
+  assert.equal(text(parked({ parked_by: "ana" })), "Waiting 0:42 of 2:00, parked by you");
+  assert.equal(text(parked({ parked_by: null, until: null })), "Waiting 0:42");
+  assert.equal(text(parked({ since: null })), "Waiting, parked by Luis");
 });
 
 test("a call that somebody picks up, or that goes back, says so", () => {
-  assert.equal(text(parked({ state: "picking_up" })), "Somebody is picking it up");
-  assert.equal(text(parked({ state: "returning" })), "Nobody picked it up: it goes back to Luis");
-  assert.equal(text(parked({ state: "returning", parked_by: null })), "Nobody picked it up: it goes back");
+  assert.equal(text(parked({ state: "picking_up" })), "Being picked up");
+  assert.equal(text(parked({ state: "returning" })), "Not picked up, returning to Luis");
+  assert.equal(text(parked({ state: "returning", parked_by: null })), "Not picked up, returning");
   assert.equal(parked({ state: "something new" }).state, "waiting");
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choices, listed, ownLeg, parties, type Names } from "../src/agent/parties.js";
+import { choices, joinNames, ownLeg, parties, type Names } from "../src/agent/parties.js";
 import { applyLegEvent, applyLegs, type Legs } from "../src/legs.js";
 
 const NAMES: Names = { me: "ana", of: (peer) => ({ luis: "Luis", mei: "Mei" })[peer] };
@@ -66,7 +66,7 @@ test("a muted partner is told as the reason for silence", () => {
 test("during a transfer the transferor is out, and the other one hears it ring", () => {
   const legs = applyLegs([CUSTOMER, ANA, { ...LUIS, state: "ringing" }]);
   assert.deepEqual(hears(legs, 2), {
-    You: "are out of the conversation until the transfer is done", "+15555550142": "hears it ring", Luis: "is being called",
+    You: "are out of the conversation until the transfer is done", "+15555550142": "hears ringing", Luis: "is being called",
   });
   assert.equal(hears(legs)["You"], "hear +15555550142");
   assert.deepEqual(choices(parties(legs, NAMES)).ringing, [3]);
@@ -106,5 +106,5 @@ test("whom a colleague has called stands in the customer's place, and is still t
 });
 
 test("names are listed as in a sentence", () => {
-  assert.deepEqual([[], ["a"], ["a", "b"], ["a", "b", "c"]].map(listed), ["", "a", "a and b", "a, b and c"]);
+  assert.deepEqual([[], ["a"], ["a", "b"], ["a", "b", "c"]].map(joinNames), ["", "a", "a and b", "a, b and c"]);
 });

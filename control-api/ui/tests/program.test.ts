@@ -43,7 +43,7 @@ test("the next program has a list of its own", () => {
 
 test("how the program ended is told, and nothing runs after it", () => {
   const history = programHistory(events(STARTED, { state: "ended", program: null, outcome: "bound", detail: "more than 2,000 steps", at: at(20) }), BEGAN);
-  assert.deepEqual([history?.ended, history?.tone, history?.runs[0]?.steps[0]?.running], ["Exceeded what programs may do: more than 2,000 steps", "bad", false]);
+  assert.deepEqual([history?.ended, history?.tone, history?.runs[0]?.steps[0]?.running], ["Exceeded a program limit: more than 2,000 steps", "bad", false]);
   assert.equal(programHistory(events(STARTED, { state: "ended", outcome: "new_word" }), BEGAN)?.ended, "new word");
 });
 
@@ -63,7 +63,7 @@ test("of a program what happened tells its end and its fallback; parking and pau
   ], BEGAN).map(({ text, detail }) => [text, detail].filter(Boolean).join(": "));
   assert.deepEqual(told, [
     "The fallback program takes over: no answer within 2 s", "The call program has ended: the caller left", "Customer is parked in slot 71: By ana",
-    "The parked call is picked up", "Recording 2 is paused", "The recording goes on in part 2", "A prompt is played",
+    "The parked call was picked up", "Recording 2 is paused", "The recording continues in part 2", "A prompt is played",
     "Digits were collected: 42",
   ]);
 });

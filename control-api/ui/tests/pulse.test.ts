@@ -16,7 +16,7 @@ test("a connection that answers is asked again and again", () => {
   for (let n = 1; n <= 5; n++) {
     pass(CALM.every);
     assert.equal(did.length, n);
-    pulse.heard();
+    pulse.dataArrived();
     pass(CALM.patience);
   }
   assert.ok(!did.includes("dead"));
@@ -44,8 +44,8 @@ test("a call makes it impatient at once, and who asked hears that the connection
   pulse.beat(ALERT, () => alive++);
   pass(ALERT.patience - 1);
   assert.equal(alive, 0);
-  pulse.heard();
-  pulse.heard();
+  pulse.dataArrived();
+  pulse.dataArrived();
   assert.equal(alive, 1);
   assert.ok(!did.includes("dead"));
   end();

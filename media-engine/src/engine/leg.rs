@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::homes::Claim;
+use super::placement::Claim;
 use super::{LegRole, Shared};
 use crate::call::{Ending, Holding};
 use crate::config::{DtmfWay, HoldShown, TrunkConfig};
@@ -521,7 +521,7 @@ impl Leg {
         let mut codecs: Vec<Codec> = prefer.into_iter().copied().collect();
         codecs.extend(self.codecs.iter().filter(|codec| Some(*codec) != prefer));
         let local = Local {
-            address: shared.config.media.told(range.address()),
+            address: shared.config.media.advertised_for(range.address()),
             rtp_port: lease.rtp_port(),
             rtcp_port: lease.rtcp_port(),
             session_id: u64::from(lease.rtp_port()) << 32 | self.id.0 & 0xffff_ffff,

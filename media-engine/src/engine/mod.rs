@@ -19,7 +19,7 @@ mod command;
 mod consumers;
 mod dial;
 mod event;
-mod homes;
+mod placement;
 mod leg;
 mod outlet;
 mod parking;
@@ -87,7 +87,7 @@ struct Shared {
     events: Outlet,
     calls: DashMap<CallId, mpsc::Sender<task::TaskInput>>,
     dialogs: DashMap<DialogId, (CallId, mpsc::Sender<task::TaskInput>)>,
-    homes: Arc<homes::Homes>,
+    user_workers: Arc<placement::UserWorkers>,
     parking: Arc<parking::Parking>,
     /// Users with at least one registered contact.
     registered: DashMap<String, ()>,
@@ -108,7 +108,7 @@ impl Shared {
 
     /// Chooses a worker for a new call: the worker of this user's other calls, else the least loaded.
     fn place(&self, user: Option<&str>) -> Worker {
-        match user.and_then(|user| self.homes.of(user)) {
+        match user.and_then(|user| self.user_workers.of(user)) {
             Some(home) => self.pool.place_at(home),
             None => self.pool.place(),
         }
@@ -119,8 +119,8 @@ impl Shared {
         self.groups.get(user).map(|group| *group)
     }
 
-    fn claim(&self, owner: Source, worker: &Worker) -> homes::Claim {
-        homes::Homes::claim(&self.homes, owner, worker)
+    fn claim(&self, owner: Source, worker: &Worker) -> placement::Claim {
+        placement::UserWorkers::claim(&self.user_workers, owner, worker)
     }
 
     /// Returns the configuration of a trunk.
@@ -210,7 +210,7 @@ pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Res
         events: Outlet::new(events_in),
         calls: DashMap::new(),
         dialogs: DashMap::new(),
-        homes: Arc::default(),
+        user_workers: Arc::default(),
         parking: Arc::default(),
         registered: DashMap::new(),
         groups: DashMap::new(),

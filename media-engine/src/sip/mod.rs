@@ -19,7 +19,7 @@ pub mod framing;
 pub mod gate;
 pub mod header;
 pub mod message;
-pub(crate) mod numbered;
+pub(crate) mod id_table;
 pub mod reason;
 pub(crate) mod registrar;
 pub mod trace;

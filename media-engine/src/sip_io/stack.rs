@@ -30,7 +30,7 @@ use super::{Census, ConnectionLimits, Control, NotAttached, WsConnection, meters
 use crate::admission::{ConnectionTable, Full, Standing};
 use crate::net::clock;
 use crate::net::supervisor::Supervisor;
-use crate::sip::numbered::Numbered;
+use crate::sip::id_table::IdTable;
 use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipCommand, SipEvent, SipOutput, Trace, Transport};
 
 /// Most datagrams that may wait for the owner; more are dropped and left to retransmission.
@@ -78,17 +78,17 @@ struct Stack {
     trace: Trace,
     limits: ConnectionLimits,
     security: Security,
-    listeners: Numbered<FlowId, UdpListener>,
-    connections: Numbered<FlowId, Connection>,
+    listeners: IdTable<FlowId, UdpListener>,
+    connections: IdTable<FlowId, Connection>,
     /// Accepted TCP and TLS connections.
     accepted: ConnectionTable<FlowId>,
     /// Accepted connections that have ended but may still write to a slow peer. They keep their places until they are
     /// closed, and are the first to make room.
-    ending: Numbered<FlowId, CancellationToken>,
+    ending: IdTable<FlowId, CancellationToken>,
     /// Sockets of accepted connections that may be open.
     sockets: Arc<Semaphore>,
     /// Connections that we have opened, and the time of their last use.
-    outgoing: Numbered<FlowId, Instant>,
+    outgoing: IdTable<FlowId, Instant>,
     /// Connections that we may be opening at once.
     attempts: Arc<Semaphore>,
     websockets: ConnectionTable<FlowId>,
@@ -139,12 +139,12 @@ pub(super) fn spawn(
         trace,
         limits,
         security,
-        listeners: Numbered::default(),
-        connections: Numbered::default(),
+        listeners: IdTable::default(),
+        connections: IdTable::default(),
         accepted: ConnectionTable::new(limits.tcp_bounds()),
-        ending: Numbered::default(),
+        ending: IdTable::default(),
         sockets: Arc::new(Semaphore::new(limits.tcp + PLACELESS)),
-        outgoing: Numbered::default(),
+        outgoing: IdTable::default(),
         attempts: Arc::new(Semaphore::new(limits.connecting)),
         websockets: ConnectionTable::new(limits.websocket_bounds()),
         looked_at_known: clock::now(),

@@ -8,7 +8,7 @@
 //! at once, its state is reported, and it is restarted with growing pauses. Not here: the beginning and end of a
 //! segment, and its lag (`translate`).
 
-mod odd_rate;
+mod live_rate;
 pub mod pipeline;
 mod status;
 mod wyoming;
@@ -177,9 +177,9 @@ impl Providers {
     /// See [`SpeechError`]; the sentence cannot be played.
     pub async fn utterance(&self, text: &str, language: &str) -> Result<(SampleRate, Vec<i16>), SpeechError> {
         let mut chunks = self.tts.speak(text, language).await?;
-        let mut carried = odd_rate::ToCarried::default();
+        let mut carried = live_rate::LiveRateResampler::default();
         let mut whole = Vec::new();
-        let mut at = odd_rate::CARRIED;
+        let mut at = live_rate::LIVE_RATE;
         while let Some(chunk) = chunks.recv().await {
             if let Some((rate, samples)) = carried.push(chunk) {
                 at = rate;
@@ -193,8 +193,8 @@ impl Providers {
 
 /// Converts mono samples of any rate to one that the live path supports; `None` for rates below 4,000 or above 192,000 samples per
 /// second.
-pub fn carried(rate_hz: u32, samples: Vec<i16>) -> Option<(SampleRate, Vec<i16>)> {
-    let mut carried = odd_rate::ToCarried::default();
+pub fn to_live_rate(rate_hz: u32, samples: Vec<i16>) -> Option<(SampleRate, Vec<i16>)> {
+    let mut carried = live_rate::LiveRateResampler::default();
     let (rate, mut whole) = carried.push(TtsChunk { rate_hz, samples })?;
     whole.extend(carried.finish());
     Some((rate, whole))

@@ -20,7 +20,7 @@ use codecs::resample::Resampler;
 use codecs::vad::Vad;
 use tokio::sync::{mpsc, oneshot};
 
-use super::odd_rate::{CARRIED, ToCarried};
+use super::live_rate::{LIVE_RATE, LiveRateResampler};
 use super::{Providers, SpeechError, SttInput, SttOutput, SttSession};
 use crate::audio::tap::{TapFrame, TapReader};
 use crate::net::clock;
@@ -175,7 +175,7 @@ fn speaker(
                     continue;
                 }
             };
-            let mut carried = ToCarried::default();
+            let mut carried = LiveRateResampler::default();
             while let Some(chunk) = chunks.recv().await {
                 let Some((rate, samples)) = carried.push(chunk) else { continue };
                 let piece = PlayChunk { segment, rate, samples: samples.into(), last: false };
@@ -184,7 +184,7 @@ fn speaker(
                 }
             }
             let rest = carried.finish();
-            let end = PlayChunk { segment, rate: CARRIED, samples: rest.into(), last: true };
+            let end = PlayChunk { segment, rate: LIVE_RATE, samples: rest.into(), last: true };
             if playout.send(end).await.is_err() {
                 return;
             }

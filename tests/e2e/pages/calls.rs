@@ -143,7 +143,7 @@ async fn filters(page: &mut Browser, api: &Api) {
         // All calls were made within the last hour, and none of them failed.
         match choice {
             "inbound" => page.list(ROWS, "data-call", &ids(api, "direction=inbound").await).await,
-            "failed" => page.says("#calls-empty", "No call fits").await,
+            "failed" => page.says("#calls-empty", "No calls match").await,
             _ => page.arrive("/calls?when=yesterday").await,
         }
         page.click("#calls-reset").await;
@@ -257,7 +257,7 @@ async fn transcript(page: &mut Browser, kept: &Kept, tandem: &Tandem, api: &Api,
         page.says(&format!("#transcript [data-segment=\"{segment}\"] .target"), meaning).await;
     }
     page.says("#transcript [data-segment=\"3\"] .source", "(not heard)").await;
-    for moment in ["The call was made", "Recording begins", "The recording is complete", "The call ended"] {
+    for moment in ["The call was created", "Recording started", "The recording is complete", "The call ended"] {
         page.says("#events", moment).await;
     }
 
@@ -332,7 +332,7 @@ async fn notes(page: &mut Browser, api: &Api, call: &str) {
     page.click("#note-remove [data-role=confirm]").await;
     page.list("#notes [data-note]", "data-note", &[] as &[&str]).await;
     page.reload().await;
-    page.says("section[aria-label=Notes]", "Nobody has written anything yet").await;
+    page.says("section[aria-label=Notes]", "There are no notes yet").await;
     assert_eq!(api.get(&path).await["notes"], json!([]));
 }
 
@@ -370,7 +370,7 @@ async fn unrecognised_speech_is_marked_and_can_be_played() {
     let call = api.call_becomes("ended", PATIENCE).await;
     far.party.stop().await;
     agent.party.stop().await;
-    page.click("[data-call] a[title=\"Everything about this call\"]").await;
+    page.click("[data-call] a[title=\"Call details\"]").await;
     page.arrive(&format!("/calls/{}", call["id"].as_str().expect("an id"))).await;
     page.says("#transcript [data-missed=true] .source", "(not heard)").await;
     page.click("#transcript [data-missed=true] [data-role=play]").await;

@@ -1,20 +1,22 @@
-/** Draws the running call: who is in it, what each hears, and what can be done. */
+/** Draws the running call: its parties, what each of them hears, and the available actions. */
 import { arrange, h, icon, ICON, setText } from "../dom.js";
-import { listed, type Choices, type Party, type PartyState } from "./parties.js";
+import { joinNames, type Choices, type Party, type PartyState } from "./parties.js";
 import { keysOf, SHORTCUTS, type Command } from "./shortcuts.js";
 
+/** State of the running call, as `CallView.draw` takes it. */
 export interface CallShown {
-  /** The server has told of the call: it can be acted on. */
+  /** Whether the server has reported the call; actions need it. */
   known: boolean;
   parties: readonly Party[];
   choices: Choices;
   muted: boolean;
-  /** Names of those who are being called and of whom the server has not told. */
+  /** Names of people who are being called and whose legs the server has not reported yet. */
   waiting: readonly string[];
-  /** Who takes the person's place, while that is under way. */
+  /** Name of the transfer target while a transfer is in progress. */
   transferring: string | undefined;
-  /** Music plays to whoever waits. */
+  /** Whether waiting parties hear music instead of a tone. */
   music: boolean;
+  /** Purpose of the open picker, if it is open. */
   picking: "transfer" | "add" | undefined;
 }
 
@@ -25,10 +27,10 @@ export interface CallViewEvents {
   onCallOff(): void;
 }
 
-const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", holds: "Holds the call", aside: "Waiting", parked: "Parked", listening: "Listening" };
+const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", holds: "Put the call on hold", aside: "Waiting", parked: "Parked", listening: "Listening" };
 
 export class CallView {
-  readonly parties = h("ul", { id: "parties", class: "parties", "aria-label": "Who is in the call" });
+  readonly parties = h("ul", { id: "parties", class: "parties", "aria-label": "People in the call" });
   readonly mute: HTMLButtonElement;
   readonly controls: HTMLElement;
   readonly consult: HTMLElement;
@@ -60,14 +62,14 @@ export class CallView {
     this.merge = button("merge", "plain", "Join all", ICON.merge, "merge");
     this.complete = button("complete", "primary", "Connect them and leave", ICON.transfer, "complete");
     this.consult = h("div", { id: "consult", class: "consult", role: "group", "aria-label": "Several parties", hidden: true }, this.complete, this.merge, this.swap);
-    const callOff = h("button", { id: "transfer-off", class: "quiet", type: "button", onclick: () => events.onCallOff() }, "Take back");
+    const callOff = h("button", { id: "transfer-off", class: "quiet", type: "button", onclick: () => events.onCallOff() }, "Cancel transfer");
     this.transferState = h("div", { id: "transfer-state", class: "note transfer-state", role: "status", hidden: true }, this.transferText, callOff);
   }
 
   draw(shown: CallShown): void {
     const { known, parties, choices, transferring, waiting } = shown;
     const busy = transferring !== undefined;
-    const rows = [...parties.map((party) => this.row(String(party.leg), party, busy)), ...waiting.map((name) => this.row(`wait ${name}`, pending(name), busy))];
+    const rows = [...parties.map((party) => this.row(String(party.leg), party, busy)), ...waiting.map((name) => this.row(`wait ${name}`, callingParty(name), busy))];
     arrange(this.parties, rows.map(({ element }) => element));
     const drawn = new Set(rows);
     for (const [key, row] of this.rows) if (!drawn.has(row)) this.rows.delete(key);
@@ -83,7 +85,7 @@ export class CallView {
 
     this.consult.hidden = busy || !choices.consulting;
     this.transferState.hidden = !busy;
-    setText(this.transferText, busy ? `${transferring} is being called. ${others(parties)} ${plural(parties) ? "hear" : "hears"} ${shown.music ? "music" : "it ring"}.` : "");
+    setText(this.transferText, busy ? `${transferring} is being called. ${others(parties)} ${plural(parties) ? "hear" : "hears"} ${shown.music ? "music" : "ringing"}.` : "");
   }
 
   private row(key: string, party: Party, busy: boolean): Row {
@@ -109,7 +111,7 @@ class Row {
     this.element = h("li", { class: "party" }, h("div", { class: "party-who" }, h("div", { class: "party-name" }, this.name, this.state), this.hears), this.hold, this.remove);
   }
 
-  /** `busy`: a transfer is under way, and nothing else can be done. */
+  /** Draws `party`. `busy`: a transfer is in progress, so the buttons are hidden. */
   draw(party: Party, busy: boolean): void {
     this.party = party;
     const { element, hold, remove } = this;
@@ -136,12 +138,13 @@ class Row {
   }
 }
 
-function pending(name: string): Party {
+/** The row for someone who is being called and has no leg yet. */
+function callingParty(name: string): Party {
   return { leg: 0, me: false, name, address: "", state: "ringing", speaking: false, hears: "is being called" };
 }
 
 function others(parties: readonly Party[]): string {
-  return listed(parties.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name)) || "The other side";
+  return joinNames(parties.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name)) || "The other side";
 }
 
 function plural(parties: readonly Party[]): boolean {
@@ -153,7 +156,7 @@ function label(button: HTMLButtonElement, text: string): void {
   button.setAttribute("aria-label", text);
 }
 
-/** A button's label and icon, and whether it is on. */
+/** Sets a button's label and icon and, for a toggle button, whether it is pressed. */
 function face(button: HTMLButtonElement, text: string, path: string, on?: boolean): void {
   if (on !== undefined) button.setAttribute("aria-pressed", String(on));
   if (button.dataset["face"] === text) return;
@@ -161,11 +164,11 @@ function face(button: HTMLButtonElement, text: string, path: string, on?: boolea
   button.replaceChildren(icon(path), h("span", {}, text));
 }
 
-/** All keys, and whether the letters count. */
+/** Returns the list of keyboard shortcuts with a box that switches single-letter shortcuts on and off. */
 export function shortcutHelp(on: boolean, onSwitch: (on: boolean) => void): HTMLDetailsElement {
   const box = h("input", { id: "shortcuts-on", type: "checkbox", checked: on });
   box.addEventListener("change", () => onSwitch(box.checked));
   const rows = SHORTCUTS.flatMap(({ keys, label }) => [h("dt", {}, ...keys.split(" + ").map((key) => h("kbd", {}, key))), h("dd", {}, label)]);
-  return h("details", { id: "shortcuts", class: "fold" }, h("summary", {}, icon(ICON.keyboard), "Keys"), h("dl", { class: "shortcut-list" }, ...rows),
-    h("label", { class: "check" }, box, "Use single-letter keys"));
+  return h("details", { id: "shortcuts", class: "fold" }, h("summary", {}, icon(ICON.keyboard), "Keyboard shortcuts"), h("dl", { class: "shortcut-list" }, ...rows),
+    h("label", { class: "check" }, box, "Use single-letter shortcuts"));
 }

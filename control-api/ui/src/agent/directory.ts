@@ -1,9 +1,10 @@
-/** Whom the organization knows: colleagues with a telephone, and targets. */
+/** The people and numbers that an agent can call: colleagues with a phone, and the organization's targets. */
 import { request } from "../http.js";
 import { fields, pageOf, text } from "../shapes.js";
 import { compact } from "../numbers.js";
 import type { Target } from "./verbs.js";
 
+/** Someone who can be called. */
 export interface Entry {
   kind: "colleague" | "target" | "number";
   name: string;
@@ -11,19 +12,23 @@ export interface Entry {
   address: string;
 }
 
-/** Pages of a list that are fetched at most: 1,000 entries each of people and targets. */
+/** Maximum number of pages that are fetched per list: 1,000 entries each of people and targets. */
 const PAGES = 5;
 const PAGE = 200;
-/** Roles that make and take no calls. */
+/** Roles that neither make nor take calls. */
 const WITHOUT_TELEPHONE = new Set(["compliance", "viewer"]);
-/** Found entries that are shown. */
+/** Maximum number of matches that are shown. */
 export const SHOWN = 8;
 
+/** Returns the request's target for an entry. */
 export function targetOf({ kind, address }: Entry): Target {
   return kind === "colleague" ? { agent: address } : { to: address };
 }
 
-/** Colleagues first. What cannot be fetched is left out, and asked for at the next opening. */
+/**
+ * Fetches the directory, colleagues first, without the user (`me`). A list that cannot be fetched is left out; `complete` is then
+ * false, and the caller should try again the next time the picker opens.
+ */
 export async function directoryList(me: string): Promise<{ entries: Entry[]; complete: boolean }> {
   const colleague = (value: unknown): Entry | undefined => {
     const member = fields(value);
@@ -52,8 +57,8 @@ async function all(path: string, name: string, parse: (value: unknown) => Entry 
   return entries;
 }
 
-/** Those whose name or address has every word, the best first; then what was typed, when it can be called as it stands. */
-export function found(entries: readonly Entry[], query: string): Entry[] {
+/** Returns the entries whose name or address contains every word, best match first; then the query itself if it can be called as typed. */
+export function searchEntries(entries: readonly Entry[], query: string): Entry[] {
   const words = plain(query).split(/\s+/).filter(Boolean);
   const score = (entry: Entry): number => {
     const parts = [...plain(entry.name).split(/[\s\-]+/), plain(entry.address)];
@@ -76,13 +81,13 @@ export function found(entries: readonly Entry[], query: string): Entry[] {
   return [...matching.slice(0, SHOWN), ...(typed === undefined || known ? [] : [{ kind: "number" as const, name: typed, address: typed }])];
 }
 
-/** A number or SIP address as the server takes it. */
+/** Returns the query as a number or SIP address that the server accepts; `undefined` if it is neither. */
 function callable(query: string): string | undefined {
   const text = compact(query);
   return /^\+[1-9]\d{2,14}$/.test(text) || /^sips?:[^\s@<>]+@[^\s@<>]+$/i.test(text) || /^\d{2,6}$/.test(text) ? text : undefined;
 }
 
-/** Small letters without accents. */
+/** Returns the text in lower case, without accents. */
 function plain(text: string): string {
   return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().trim();
 }

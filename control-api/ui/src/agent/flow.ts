@@ -1,6 +1,7 @@
-/** Proves that sound flows: levels and packet counts out of the connection's own statistics. */
+/** Watches whether sound flows, by the levels and packet counts in the connection's own statistics. */
 import { FlowWatch, meterPercent, smooth } from "../level.js";
 
+/** Levels in percent, and whether packets arrive and leave. */
 export interface Flow {
   levelIn: number;
   levelOut: number;
@@ -13,7 +14,7 @@ export interface Flow {
 const PERIOD_MS = 100;
 const SILENT_MS = 4000;
 
-/** Reads `connection` ten times a second until the returned function is called. */
+/** Reads the statistics of `connection` ten times a second and calls `show`; the returned function stops that. */
 export function watchFlow(connection: () => RTCPeerConnection | undefined, show: (flow: Flow) => void): () => void {
   const incoming = new FlowWatch(SILENT_MS);
   const outgoing = new FlowWatch(SILENT_MS);

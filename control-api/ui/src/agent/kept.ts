@@ -1,22 +1,22 @@
 /**
- * What a page keeps of its running call, so that the page that is loaded after it can take the call back.
+ * The state of a running call that a page stores, so that the page loaded after it can take the call back.
  *
  *   accepted ─▶ keep ─▶ (reload) ─▶ recall ─▶ INVITE with Replaces (RFC 3891)
  *
- * It lies in the tab's own storage: another tab does not take the call away.
+ * The state is in the tab's own storage, so that another tab does not take the call away.
  */
 export interface Kept {
   callId: string;
   /** The tags of the dialog. */
   serverTag: string;
   ownTag: string;
-  /** Whom the call is with, as it was shown. */
+  /** Name of the other side, as the page showed it. */
   peer: string;
-  /** When it was answered. */
+  /** Time of the answer, in ms since the epoch. */
   since: number;
 }
 
-/** The part of `Storage` that is used. */
+/** The methods of `Storage` that are used. */
 export interface Store {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
@@ -25,15 +25,17 @@ export interface Store {
 
 const KEY = "tandem.call";
 
+/** Stores the running call. */
 export function keep(store: Store, kept: Kept): void {
   store.setItem(KEY, JSON.stringify(kept));
 }
 
+/** Removes the stored call. */
 export function forget(store: Store): void {
   store.removeItem(KEY);
 }
 
-/** The call that the page before this one was in, once: whoever asks has it. */
+/** Returns the stored call of the previous page and removes it; `undefined` if there is none or it is malformed. */
 export function recall(store: Store): Kept | undefined {
   const text = store.getItem(KEY);
   store.removeItem(KEY);
@@ -48,19 +50,19 @@ export function recall(store: Store): Kept | undefined {
   }
 }
 
-/** The headers that ask for the call's place. */
+/** Returns the headers of an INVITE that takes over the stored call. */
 export function replacing({ callId, serverTag, ownTag }: Kept): string[] {
   return ["Require: replaces", `Replaces: ${callId};to-tag=${serverTag};from-tag=${ownTag}`];
 }
 
-/** A SIP message as far as a dialog is named by it. */
+/** The parts of a SIP message that identify its dialog. */
 export interface Named {
   call_id: string;
   from_tag: string;
   to_tag: string;
 }
 
-/** The dialog of a call that we made (`message` is the answer) or took (`message` is the INVITE). */
+/** Returns the dialog of a call. `ours`: we made the call, and the message is the response to it; else it is the INVITE we answered. */
 export function dialogOf({ call_id, from_tag, to_tag }: Named, ours: boolean): Pick<Kept, "callId" | "serverTag" | "ownTag"> {
   const [ownTag, serverTag] = ours ? [from_tag, to_tag] : [to_tag, from_tag];
   return { callId: call_id, serverTag, ownTag };

@@ -1,4 +1,12 @@
-/** The agent's page: phone on one side, what the other side says and means on the other. */
+/**
+ * The agent's page: the phone on one side, the conversation with its translation on the other.
+ *
+ *   phone ─ line, ringing, end ─▶ page ◀─ calls, legs, words ─ feed
+ *   click or key ─▶ command ─▶ controls ─▶ server
+ *
+ * The phone knows the SIP session of this browser only. The other parties, hold and mute come from the server's events, and the
+ * server's record of the call explains an end that the phone cannot.
+ */
 import * as api from "../api.js";
 import { isRunning, ownCall, translationNotice, type Call } from "../calls.js";
 import { setText } from "../dom.js";
@@ -19,7 +27,7 @@ import { Controls } from "./controls.js";
 import type { Entry } from "./directory.js";
 import { endText } from "./endings.js";
 import { watchFlow, type Flow } from "./flow.js";
-import { choices, listed, ownLeg, parties, type Party } from "./parties.js";
+import { choices, joinNames, ownLeg, parties, type Party } from "./parties.js";
 import type { Parked } from "./parked.js";
 import { ParkedList } from "./parkedlist.js";
 import { Phone, type Line, type Registration } from "./phone.js";
@@ -32,13 +40,14 @@ import { agentView, type AgentView } from "./view.js";
 
 const TITLE = "Phone · Tandem";
 const LETTERS = "tandem.shortcuts";
-/** How long after the end of a call the server's reason for it is of interest. */
+/** Time after the end of a call during which the server's reason is awaited. */
 const EXPLAINED_MS = 10_000;
-/** The header of the INVITE that connects whoever picks up a parked call: that call. */
+/** Header of the INVITE to an agent who picks up a parked call; its value is the id of that call. */
 const PICKUP = "Tandem-Picks-Up";
-/** A call that is picked up rings within this. */
+/** A picked-up call must ring this page's phone within this time. */
 const PICKUP_MS = 10_000;
 
+/** Opens the agent's page. */
 export async function agentPage(): Promise<void> {
   const frame = await shell("agent");
   if (frame) new AgentPage(frame).start();
@@ -46,7 +55,7 @@ export async function agentPage(): Promise<void> {
 
 class AgentPage {
   private readonly view: AgentView;
-  private readonly feed = new Feed(() => this.drawWords(), (kind, data) => this.hear(kind, data));
+  private readonly feed = new Feed(() => this.drawWords(), (kind, data) => this.onEvent(kind, data));
   private readonly controls = new Controls({ onChange: () => this.drawCall(), onProblem: (text) => setText(this.callView.problem, text) });
   private readonly callView = new CallView({
     onCommand: (command) => this.command(command),
@@ -72,22 +81,22 @@ class AgentPage {
   private clock: ReturnType<typeof setInterval> | undefined;
   private notification: Notification | undefined;
   private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
-  /** The call that has ended and of which the server has not said why. */
+  /** The call that has ended and for which the server has not recorded a reason yet. */
   private unexplained: { call: string; leg: number | undefined; until: number } | undefined;
-  /** Whoever waits hears music. */
+  /** Whether waiting parties hear music. */
   private music = false;
-  /** The call that is being parked from here, and in which slot it is. */
+  /** The call that is being parked from this page, and its slot once the server has answered. */
   private parking: { name: string; slot: number | undefined } | undefined;
   /** The parked call that is being picked up, and the microphone for it. */
   private pickingUp: { call: string; microphone: MediaStream; timer: ReturnType<typeof setTimeout> } | undefined;
-  /** As whom the person takes part in the call whose words are shown. */
+  /** The user's role in the call whose words are shown. */
   private ownRole = "agent";
-  /** The person's leg in the running call, as last told. */
+  /** The user's leg in the running call, as last reported. */
   private ownLeg: number | undefined;
-  /** The running call, as far as the server has told of it, and who is in it. */
+  /** The running call as the server has reported it, and its parties. */
   private running: Call | undefined;
   private party: Party[] = [];
-  /** The call whose words are shown; kept after its end until the next begins. */
+  /** The call whose words are shown; kept after its end until the next call starts. */
   private call: Call | undefined;
 
   constructor(private readonly frame: Shell) {
@@ -104,7 +113,7 @@ class AgentPage {
         onRegistration: (state, text) => this.drawRegistration(state, text),
         onLine: (line) => this.drawLine(line),
         onEnded: (text, ours) => this.onEnded(text, ours),
-        onRinging: (what) => void this.sing(what),
+        onRinging: (what) => void this.playTone(what),
         answersWith: (header) => this.answersWith(header(PICKUP)),
         onTakeBack: () => this.sound.open(),
       },
@@ -125,7 +134,7 @@ class AgentPage {
     if (may(this.frame.session, "voice.read")) void this.loadHandling();
   }
 
-  /** Whether whoever waits hears music, or a soft tone. */
+  /** Loads whether waiting parties hear music or a soft tone. */
   private async loadHandling(): Promise<void> {
     const handling = await api.callHandling().catch(() => undefined);
     this.music = handling !== undefined && handling.holdMusic !== null;
@@ -159,7 +168,7 @@ class AgentPage {
     });
     window.addEventListener("online", () => this.phone.networkChanged());
     window.addEventListener("pagehide", () => this.phone.stop());
-    // Back from the browser's cache: everything was closed.
+    // The page was restored from the browser's cache, with all its connections closed.
     window.addEventListener("pageshow", (event) => {
       if (event.persisted) location.reload();
     });
@@ -168,7 +177,7 @@ class AgentPage {
   private async answer(): Promise<void> {
     const { view, sound } = this;
     view.answer.disabled = true;
-    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone when your browser asks, and you are connected." : "");
+    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone when your browser asks, and the call is connected." : "");
     const stream = await sound.open();
     view.answer.disabled = false;
     setText(view.answerProblem, stream ? "" : answerText(sound.state));
@@ -179,7 +188,7 @@ class AgentPage {
     return this.phone.username || this.frame.session.sipName;
   }
 
-  /** Single letters act during a call, unless the person has switched that off. */
+  /** Whether single-letter shortcuts are switched on. */
   private get letters(): boolean {
     return read(LETTERS) !== "off";
   }
@@ -243,7 +252,7 @@ class AgentPage {
     if (keys?.open) keys.scrollIntoView({ block: "nearest" });
   }
 
-  /** At once in this browser, so that nothing is said that should not be; then known to the server, and to all who look. */
+  /** Mutes this browser at once, so that nothing more is sent, and then reports it to the server, which shows it to everybody. */
   private mute(): void {
     const { line } = this.phone;
     if (line.phase !== "active") return;
@@ -253,7 +262,7 @@ class AgentPage {
     if (this.running && mine) this.controls.set(this.running.id, mine.leg, "muted", muted);
   }
 
-  /** Here, or by the server. */
+  /** Whether the user is muted, by this browser or by the server. */
   private isMuted(): boolean {
     return this.phone.line.muted || this.party.some((party) => party.me && party.state === "muted");
   }
@@ -272,7 +281,7 @@ class AgentPage {
     if (this.running && mine) this.controls.transfer(this.running.id, mine.leg, entry);
   }
 
-  /** The others wait while the person asks. */
+  /** Puts the others on hold and calls `entry`, so that the user can ask first. */
   private consult(entry: Entry): void {
     if (!this.running) return;
     this.hold(choices(this.party).openLegs, true);
@@ -283,31 +292,31 @@ class AgentPage {
     const mine = this.mine();
     if (!this.running || !mine || this.parking) return;
     const names = this.party.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name);
-    const parking = { name: listed(names), slot: undefined as number | undefined };
+    const parking = { name: joinNames(names), slot: undefined as number | undefined };
     this.parking = parking;
     this.controls.park(this.running.id, mine.leg, {
       onSlot: (slot) => {
         parking.slot = slot;
         void this.parkedList.refresh();
-        // The telephone's call may have ended before the answer came.
+        // The phone's call may have ended before the server answered.
         if (this.parking !== parking && this.phone.line.phase === "idle") setText(this.view.message, parkedMessage(parking));
       },
       refused: () => (this.parking = undefined),
     });
   }
 
-  /** Rings this page's telephone into a parked call, and answers it. */
+  /** Has the server ring this page's phone for a parked call; the phone answers by itself. */
   private async pickUp({ call, slot }: Parked): Promise<void> {
     if (this.phone.line.phase !== "idle" || this.pickingUp) return;
     this.parkedList.pick(slot);
     const microphone = await this.sound.open();
     if (!microphone) return this.parkedList.pick(undefined, answerText(this.sound.state));
-    const late = (): void => this.dropPickUp("The call did not reach your telephone. Try again.");
+    const late = (): void => this.dropPickUp("The call did not reach your phone. Try again.");
     this.pickingUp = { call, microphone, timer: setTimeout(late, PICKUP_MS) };
     try {
       await parkedPickup(slot);
     } catch (error) {
-      this.dropPickUp(error instanceof Error ? error.message : "The call was not picked up.");
+      this.dropPickUp(error instanceof Error ? error.message : "The call could not be picked up.");
     }
     void this.parkedList.refresh();
   }
@@ -319,7 +328,7 @@ class AgentPage {
     this.parkedList.pick(undefined, problem);
   }
 
-  /** The microphone, when an incoming call is the one that is being picked up here. */
+  /** Returns the microphone if the incoming call is the one that is being picked up here; `undefined` lets it ring. */
   private answersWith(call: string | undefined): MediaStream | undefined {
     const { pickingUp } = this;
     if (!pickingUp || call !== pickingUp.call) return undefined;
@@ -329,29 +338,29 @@ class AgentPage {
     return pickingUp.microphone;
   }
 
-  /** The others talk on, those who wait with them. */
+  /** Leaves the call; the others, including those on hold, keep talking with each other. */
   private leave(): void {
     const names = this.party.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name);
     this.phone.hangup();
-    setText(this.view.message, `You left the call. ${listed(names)} keep talking.`);
+    setText(this.view.message, `You left the call. ${joinNames(names)} keep talking.`);
   }
 
-  /** Takes a transfer back: whoever is called in the person's place is let go. */
+  /** Cancels the transfer by hanging up the target, who is still ringing. */
   private callOff(): void {
     const heir = this.party.find(({ state }) => state === "ringing");
     if (this.running && heir) this.controls.takeBack(this.running.id, heir.leg);
   }
 
-  /** An event of the stream. */
-  private hear(kind: string, data: unknown): void {
-    this.parkedList.hear(kind);
+  /** Handles an event of the stream. */
+  private onEvent(kind: string, data: unknown): void {
+    this.parkedList.onEvent(kind);
     if (this.running && fields(data)["call_id"] === this.running.id) this.controls.onEvent(kind, data, this.ownLeg, (peer) => this.picker.nameOf(peer) ?? peer);
   }
 
   private drawCall(): void {
     const call = this.phone.line.phase === "active" ? this.running : undefined;
     const actual = this.feed.legs(call?.id ?? "");
-    const legs = this.controls.shown(actual);
+    const legs = this.controls.withWishes(actual);
     const { transferring } = this.controls;
     const { music } = this;
     this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music, parked: this.parkedList.find(call?.id ?? "") }, transferring?.leg);
@@ -364,12 +373,12 @@ class AgentPage {
     if (call && mayHear(this.frame.session)) this.feed.followRecordings(call.id);
     this.recordings.draw({ call: call?.id ?? "", recordings: this.feed.recordings(call?.id ?? "") ?? [], talks: call?.status === "answered" || call?.status === "bridged" });
     const { consulting, others } = choices(this.party);
-    // Who leaves a consultation connects the others: one button says so.
+    // Leaving a consultation connects the others, and the button for that has its own label.
     this.view.hangup.hidden = consulting && transferring === undefined;
     setText(this.view.hangup.querySelector("span") ?? this.view.hangup, others > 1 ? "Leave the call" : "Hang up");
   }
 
-  /** The server's record may say more: it is told as soon as it is there. */
+  /** Shows how the call ended; the server's record may explain more as soon as it arrives. */
   private onEnded(text: string, ours: boolean): void {
     const { transferring } = this.controls;
     const transferred = transferring !== undefined && transferring.leg === this.ownLeg && !ours;
@@ -388,7 +397,7 @@ class AgentPage {
   private explainEnd(): void {
     const { call: id = "", leg = 0, until = 0 } = this.unexplained ?? {};
     const call = this.feed.calls.get(id);
-    // The call may go on without this person, and its end is then none of theirs.
+    // The call may continue without this user, who is then not interested in its end.
     if (Date.now() >= until) this.unexplained = undefined;
     if (!call || !this.unexplained) return;
     const recorded = endText(this.feed.legs(id).get(leg)?.ending?.cause ?? null, isRunning(call) ? null : call.ended_reason);
@@ -398,8 +407,8 @@ class AgentPage {
   }
 
   private async dial(): Promise<void> {
-    // What is typed while a call comes in stays: it is dialled afterwards.
-    if (this.phone.line.phase !== "idle") return setText(this.view.message, "Answer or decline the call that rings first.");
+    // A number typed while a call comes in stays in the field and can be dialled afterwards.
+    if (this.phone.line.phase !== "idle") return setText(this.view.message, "Answer or decline the incoming call first.");
     const dialled = dialTarget(this.view.dialInput.value, this.phone.domain);
     setText(this.view.message, dialled.ok ? "" : dialled.problem);
     if (!dialled.ok) return this.view.dialInput.focus();
@@ -434,13 +443,13 @@ class AgentPage {
     try {
       await api.say(call.id, text);
     } catch (error) {
-      // The text comes back unless something newer stands there.
+      // The text returns to the field unless the user has typed something new.
       if (this.view.sayInput.value === "") this.view.sayInput.value = text;
-      if (wanted()) setText(this.view.sayProblem, error instanceof Error ? error.message : "It was not sent.");
+      if (wanted()) setText(this.view.sayProblem, error instanceof Error ? error.message : "The text was not sent.");
     }
   }
 
-  /** A telephone without a microphone is not ready, however well it is registered. */
+  /** Shows the registration; without a microphone the phone is not ready even if it is registered. */
   private drawRegistration(state = this.registration.state, text = this.registration.text): void {
     this.registration = { state, text };
     const words = state === "registered" ? microphoneWords(this.sound.state) : "";
@@ -462,7 +471,7 @@ class AgentPage {
     setText(view.incomingPeer, line.peer);
     view.incoming.hidden = phase !== "incoming";
     view.ongoing.hidden = phase !== "calling" && phase !== "active";
-    // Left where it is while it rings: whoever types a number types on.
+    // The form stays while the phone rings, so that the user can go on typing.
     view.dialForm.hidden = phase !== "idle" && phase !== "incoming";
     this.drawDial();
     this.parkedList.allow(phase === "idle");
@@ -499,7 +508,7 @@ class AgentPage {
     setText(this.view.timer, "");
   }
 
-  /** Title and notification: seen from another tab. */
+  /** Announces an incoming call in the title and a notification, for users in another tab. */
   private alarm(peer: string | undefined): void {
     clearInterval(this.flash);
     this.notification?.close();
@@ -519,7 +528,7 @@ class AgentPage {
     }
   }
 
-  private async sing(what: "ring" | "ringback" | "none"): Promise<void> {
+  private async playTone(what: "ring" | "ringback" | "none"): Promise<void> {
     this.tones.ring.stop();
     this.tones.ringback.stop();
     this.view.unheard.hidden = true;
@@ -533,12 +542,12 @@ class AgentPage {
       meter.style.setProperty("--level", `${level}%`);
     }
     setText(view.flowDetail, flow?.detail ?? "");
-    // While nobody is to be heard, silence is no fault.
+    // Silence is expected while every other party is on hold.
     const { others, openLegs } = choices(this.party);
     const expected = (others === 0 || openLegs.length > 0) && this.controls.transferring === undefined;
     const problem = !flow || this.phone.line.phase !== "active" ? "" : !flow.arriving && expected
       ? "No sound is arriving from the other side."
-      : !flow.leaving ? "Your sound is not leaving this browser: check the network." : "";
+      : !flow.leaving ? "Your sound is not leaving this browser. Check the network." : "";
     setText(view.flowProblem, problem);
   }
 
@@ -563,7 +572,7 @@ class AgentPage {
     const { view, call } = this;
     if (call) this.feed.follow(call.id);
     this.drawCall();
-    // Whom a colleague has called stands in the customer's place.
+    // An agent who was called by a colleague has the customer's role.
     if (call) this.ownRole = ownLeg(this.feed.legs(call.id), this.me)?.role ?? this.ownRole;
     if (view.sentences.dataset["mine"] !== this.ownRole) this.words.rename();
     view.sentences.dataset["mine"] = this.ownRole;
@@ -575,7 +584,7 @@ class AgentPage {
     view.notice.hidden = notice === undefined;
     view.empty.hidden = sentences.size > 0 || notice !== undefined;
     const [theirs, mine] = [languageName(config?.translate_from ?? "en"), languageName(config?.translate_to ?? "es")];
-    setText(view.empty, running ? "Listening. Words appear here while they are spoken." : "When a call is up, the words of the other side appear here, with their meaning.");
+    setText(view.empty, running ? "Listening. Words appear here as they are spoken." : "During a call, the other side's words appear here with their translation.");
     setText(view.sayLabel, `Type in ${mine}; it is spoken in ${theirs}`);
     view.sayInput.lang = config?.translate_to ?? "es";
     const possible = running !== undefined && config?.live_translate === true;

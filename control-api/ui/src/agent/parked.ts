@@ -1,25 +1,27 @@
-/** Calls that wait in a slot until somebody picks them up. Every agent of the organization sees all of them. */
+/** Parked calls: each waits in a slot until an agent picks it up. Every agent of the organization sees all of them. */
 import { compareTimes, fields, number, text } from "../shapes.js";
 import { duration } from "../words.js";
 
-/** `picking_up`: somebody's telephone rings for it; `returning`: the telephone of whoever parked it does. */
+/** `picking_up`: an agent's phone rings to take the call; `returning`: the phone of the agent who parked it rings. */
 export type ParkedState = "waiting" | "picking_up" | "returning";
 
+/** A parked call, as the API sends it. */
 export interface Parked {
   slot: number;
   call: string;
-  /** The leg that waits; 0: not told. */
+  /** Number of the waiting leg; 0 if unknown. */
   leg: number;
-  /** Number or name of whoever waits. */
+  /** Number or name of the waiting party. */
   peer: string;
-  /** SIP name; null when a program parked it. */
+  /** SIP name of the agent who parked the call; null if a program did. */
   parkedBy: string | null;
   since: string | null;
-  /** Until then it waits. */
+  /** Time at which the call returns to the agent who parked it. */
   until: string | null;
   state: ParkedState;
 }
 
+/** Parses a parked call; `undefined` without slot or call id. */
 export function parseParked(value: unknown): Parked | undefined {
   const parked = fields(value);
   const [slot, call] = [number(parked["slot"]), text(parked["call_id"])];
@@ -31,28 +33,28 @@ export function parseParked(value: unknown): Parked | undefined {
   };
 }
 
-/** The longest waiting first. */
+/** Returns the calls in order, the longest waiting first. */
 export function inOrder(parked: readonly Parked[]): Parked[] {
   return [...parked].sort((a, b) => compareTimes(a.since, b.since) || a.slot - b.slot);
 }
 
-/** Who waits, in few letters: the user part of a SIP address. */
+/** Returns a short name of the waiting party: the user part of a SIP address. */
 export function waiterName({ peer }: Pick<Parked, "peer">): string {
   return /^sips?:([^@;]+)/i.exec(peer)?.[1] ?? (peer || "Unknown caller");
 }
 
-/** `Waits 0:42 of 2:00, parked by you` */
+/** Returns the state of a parked call, such as `Waiting 0:42 of 2:00, parked by you`. */
 export function parkedText(parked: Parked, { me, of, now }: { me: string; of(sipName: string): string | undefined; now: number }): string {
   const { state, parkedBy } = parked;
-  if (state === "picking_up") return "Somebody is picking it up";
+  if (state === "picking_up") return "Being picked up";
   const who = parkedBy === null ? "" : parkedBy === me ? "you" : (of(parkedBy) ?? parkedBy);
-  if (state === "returning") return who === "" ? "Nobody picked it up: it goes back" : `Nobody picked it up: it goes back to ${who}`;
+  if (state === "returning") return who === "" ? "Not picked up, returning" : `Not picked up, returning to ${who}`;
   const [since, until] = [Date.parse(parked.since ?? ""), Date.parse(parked.until ?? "")];
-  const waits = Number.isNaN(since) ? "Waits" : `Waits ${duration(now - since)}${Number.isNaN(until) ? "" : ` of ${duration(until - since)}`}`;
+  const waits = Number.isNaN(since) ? "Waiting" : `Waiting ${duration(now - since)}${Number.isNaN(until) ? "" : ` of ${duration(until - since)}`}`;
   return `${waits}${who === "" ? "" : `, parked by ${who}`}`;
 }
 
-/** Little time is left. */
+/** Whether a waiting call has less than 20 s left. */
 export function isUrgent({ until, state }: Parked, now: number): boolean {
   return state === "waiting" && Date.parse(until ?? "") - now < 20_000;
 }

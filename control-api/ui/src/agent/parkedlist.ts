@@ -1,10 +1,10 @@
 /**
- * The list of parked calls: who waits where and how long, and the way to pick each of them up.
+ * The list of parked calls: the waiting party, slot and waiting time, with a button that picks the call up.
  *
  *   call.parked, call.unparked ─┐
- *   every 10 s while looked at ─┴▶ GET /parked ─▶ rows, whose times grow by themselves
+ *   every 10 s while visible   ─┴▶ GET /parked ─▶ rows, whose times are counted here
  *
- * Calls of other agents send this page no events: hence the regular question.
+ * This page receives no events for calls of other agents, so it polls.
  */
 import { arrange, h, setText } from "../dom.js";
 import { ApiError } from "../http.js";
@@ -14,11 +14,12 @@ import { parkedList } from "./verbs.js";
 
 const ASK_MS = 10_000;
 
+/** What the list needs from its page. */
 export interface ParkedEvents {
   /** The list has changed. */
   onChange(): void;
   onPickUp(parked: Parked): void;
-  /** SIP name of the person at this page. */
+  /** Returns the SIP name of this page's user. */
   me(): string;
   nameOf(sipName: string): string | undefined;
 }
@@ -32,7 +33,7 @@ export class ParkedList {
   private readonly asked = new Latest();
   private parked: Parked[] = [];
   private possible = true;
-  /** The slot that this page picks up. */
+  /** Slot of the call that this page is picking up. */
   private picking: number | undefined;
   private timer: ReturnType<typeof setInterval> | undefined;
 
@@ -47,16 +48,17 @@ export class ParkedList {
     document.addEventListener("visibilitychange", () => !document.hidden && void this.refresh());
   }
 
-  /** The parked call of this identity. */
+  /** Returns the parked call with this id, if there is one. */
   find(call: string): Parked | undefined {
     return this.parked.find((one) => one.call === call);
   }
 
-  hear(kind: string): void {
+  /** Refreshes the list when a call was parked or unparked. */
+  onEvent(kind: string): void {
     if (kind === "call.parked" || kind === "call.unparked") void this.refresh();
   }
 
-  /** The list is asked for again: this page may have changed it. */
+  /** Fetches the list again, for example after this page has changed it. */
   async refresh(): Promise<void> {
     if (!this.possible) return;
     const wanted = this.asked.begin();
@@ -66,28 +68,28 @@ export class ParkedList {
       this.parked = inOrder(parked);
       this.events.onChange();
     } catch (error) {
-      // An older server, or a role without a telephone.
+      // The server is older, or the user's role has no phone.
       if (error instanceof ApiError && (error.status === 404 || error.status === 403)) this.possible = false;
       return;
     }
     this.draw();
   }
 
-  /** `problem`: why the last pick-up failed. */
+  /** Shows which slot is being picked up, and why the last attempt failed (`problem`). */
   pick(slot: number | undefined, problem = ""): void {
     this.picking = slot;
     setText(this.problem, problem);
     this.draw();
   }
 
-  /** `free`: this page's telephone has no call. */
+  /** Enables the buttons. `free`: this page's phone has no call. */
   allow(free: boolean): void {
     if (this.element.dataset["free"] === String(free)) return;
     this.element.dataset["free"] = String(free);
     this.draw();
   }
 
-  /** Goes to the call that waits longest. */
+  /** Focuses the button of the call that has waited longest. */
   focus(): void {
     this.list.querySelector<HTMLElement>("button:not(:disabled)")?.focus();
   }
@@ -126,7 +128,7 @@ class Row {
     this.parked = parked;
     setText(this.peer, waiterName(parked));
     this.peer.title = parked.peer;
-    setText(this.text, picking ? "Your telephone is called …" : text);
+    setText(this.text, picking ? "Calling your phone …" : text);
     this.element.dataset["state"] = parked.state;
     this.element.dataset["urgent"] = String(urgent);
     this.button.disabled = !free || picking || parked.state !== "waiting";

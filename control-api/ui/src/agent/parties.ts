@@ -1,49 +1,53 @@
 /**
- * Who is in the call, and what each of them hears now. The rules are those of the server (`call/hearing`), over what it has told of
- * the legs.
+ * The parties of the call and what each of them hears. The rules are those of the server (`call/hearing`), applied to the legs that
+ * the server has reported.
  *
- *   floor     hears all others on the floor who have a voice
- *   held      hears music or a soft tone, and nobody hears it
- *   holds     its own telephone has put the call on hold; its partner hears music
- *   aside     waits while somebody is called in its place
+ *   floor     hears all others on the floor who are not muted
+ *   held      hears music or a soft tone, and is heard by nobody
+ *   holds     its own phone has put the call on hold; its partner hears music
+ *   aside     waits while a transfer calls someone to take its place
  *   gallery   a supervisor, who hears the floor
  */
 import type { Leg, Legs } from "../legs.js";
 
 export type PartyState = "ringing" | "talking" | "muted" | "held" | "holds" | "aside" | "parked" | "listening";
 
+/** One party of the call, as the page shows it. */
 export interface Party {
   leg: number;
-  /** The person at this page. */
+  /** Whether this is the user of this page. */
   me: boolean;
   name: string;
-  /** Number or address, when the name says something else. */
+  /** Number or address; "" if it is the name already. */
   address: string;
   state: PartyState;
   speaking: boolean;
-  /** A sentence without its subject, such as `hears you and Luis`. */
+  /** What the party hears, as a sentence without its subject, such as `hears you and Luis`. */
   hears: string;
 }
 
-/** How people are called. */
+/** Names of people, and what waiting parties hear. */
 export interface Names {
-  /** SIP name of the person at this page. */
+  /** SIP name of this page's user. */
   me: string;
-  /** The name of a colleague by SIP name, or of a target by its address; `undefined`: nobody knows it. */
+  /** Returns the name of a colleague by SIP name, or of a target by address; `undefined` if unknown. */
   of(peer: string): string | undefined;
-  /** Music plays on hold, and while a transfer calls somebody; else a soft tone, and ringing. */
+  /** Whether music plays on hold and while a transfer rings; otherwise a soft tone and ringing. */
   music?: boolean;
-  /** The leg that is parked, and where. */
+  /** The parked leg and its slot. */
   parked?: { leg: number; slot: number } | undefined;
 }
 
-/** The person's own leg; the newest, when a call was taken back. Whom a colleague has called stands in the customer's place. */
+/**
+ * Returns the user's own leg, the newest if a call was taken back. A leg with the customer's role counts only if there is no other:
+ * an agent who was called by a colleague has that role.
+ */
 export function ownLeg(legs: Legs, me: string): Leg | undefined {
   const mine = present(legs).filter((leg) => leg.peer === me);
   return mine.filter((leg) => leg.role !== "customer").at(-1) ?? mine.at(-1);
 }
 
-/** `aside`: the leg in whose place somebody else is being called. */
+/** Returns the parties of the call, the user first. `aside`: the leg that a transfer in progress replaces. */
 export function parties(legs: Legs, names: Names, aside?: number): Party[] {
   const mine = ownLeg(legs, names.me);
   const all = present(legs).filter((leg) => leg.peer !== names.me || leg === mine);
@@ -69,7 +73,7 @@ export function parties(legs: Legs, names: Names, aside?: number): Party[] {
       case "aside":
         return "is out of the conversation until the transfer is done";
       case "listening":
-        return leg.supervises?.mode === "whisper" ? "hears everybody and whispers to an agent" : "hears everybody, and nobody hears it";
+        return leg.supervises?.mode === "whisper" ? "hears everybody and whispers to an agent" : "hears everybody, and nobody hears them";
       default:
         return floorHears(leg);
     }
@@ -77,13 +81,13 @@ export function parties(legs: Legs, names: Names, aside?: number): Party[] {
   const floorHears = (leg: Leg): string => {
     const others = floor.filter((other) => other !== leg);
     if (others.length === 0) {
-      if (all.some((other) => state(other) === "ringing")) return names.music ? "hears music" : "hears it ring";
+      if (all.some((other) => state(other) === "ringing")) return names.music ? "hears music" : "hears ringing";
       const holding = all.filter((other) => other !== leg && state(other) === "holds");
-      if (holding.length > 0) return `${names.music ? "hears music" : "hears a soft tone"}: ${listed(holding.map(called))} ${holding.length === 1 && holding[0] !== mine ? "has" : "have"} put the call on hold`;
+      if (holding.length > 0) return `${names.music ? "hears music" : "hears a soft tone"}: ${joinNames(holding.map(called))} ${holding.length === 1 && holding[0] !== mine ? "has" : "have"} put the call on hold`;
       return all.length === 1 ? "is alone" : "hears nobody: the others are on hold";
     }
     const voices = others.filter((other) => !other.muted);
-    return voices.length === 0 ? `hears nobody: ${listed(others.map(called))} ${others.length === 1 && others[0] !== mine ? "is" : "are"} muted` : `hears ${listed(voices.map(called))}`;
+    return voices.length === 0 ? `hears nobody: ${joinNames(others.map(called))} ${others.length === 1 && others[0] !== mine ? "is" : "are"} muted` : `hears ${joinNames(voices.map(called))}`;
   };
   return all
     .map((leg) => ({
@@ -101,31 +105,32 @@ function nameOf(leg: Leg, names: Names): string {
   return names.of(leg.peer) ?? leg.peer;
 }
 
-/** `you`, `you and Luis`, `you, Luis and Mei`. */
-export function listed(names: readonly string[]): string {
+/** Joins names for a sentence: `you`, `you and Luis`, `you, Luis and Mei`. */
+export function joinNames(names: readonly string[]): string {
   return names.length < 2 ? (names[0] ?? "") : `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`;
 }
 
-/** The sentence in the second person. */
+/** Returns the sentence in the second person. */
 function ofYou(sentence: string): string {
-  return sentence.replace(/^hears\b/, "hear").replace(/^is\b/, "are").replace(/^has\b/, "have").replace(/^waits\b(.*) and hears\b/, "wait$1 and hear").replace(/\bnobody hears it\b/, "nobody hears you");
+  return sentence.replace(/^hears\b/, "hear").replace(/^is\b/, "are").replace(/^has\b/, "have").replace(/^waits\b(.*) and hears\b/, "wait$1 and hear").replace(/\bnobody hears them\b/, "nobody hears you");
 }
 
-/** What can be done with the call as it stands. */
+/** The actions that the current state of the call allows. */
 export interface Choices {
-  /** All others are set aside: the button takes them back. */
+  /** Whether all others are on hold, so that the hold button resumes them. */
   held: boolean;
-  /** Those who are set aside, and those who are not. */
+  /** Legs of the others that are on hold, and those that are not. */
   heldLegs: number[];
   openLegs: number[];
-  /** Some wait while others talk with the person: a consultation, which can be joined, swapped or handed over. */
+  /** Whether some are on hold while others talk with the user: a consultation, which can be merged, swapped or handed over. */
   consulting: boolean;
-  /** Others would go on talking without the person. */
+  /** Number of other parties, on hold or not. */
   others: number;
-  /** Somebody is being called into the call. */
+  /** Legs that are being called into the call. */
   ringing: number[];
 }
 
+/** Returns the actions that the current parties allow. */
 export function choices(all: readonly Party[]): Choices {
   const others = all.filter((party) => !party.me && party.state !== "listening");
   const legs = (wanted: (party: Party) => boolean): number[] => others.filter(wanted).map(({ leg }) => leg);

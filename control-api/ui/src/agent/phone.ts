@@ -3,8 +3,8 @@
  *
  *   token ─▶ UA ─▶ registered ─▶ incoming | calling ─▶ active ─▶ idle
  *
- * A page that goes away in mid-call says nothing: the server lets the other side wait, and the page that is loaded next takes
- * the call back. A connection that was lost, or has fallen silent, is followed by an ICE restart over the new one.
+ * A page that is closed during a call does not hang up: the server keeps the other side waiting, and the page that is loaded next
+ * takes the call back. After a connection was lost or has fallen silent, an ICE restart runs over the new one.
  */
 import { UA } from "jssip";
 import type { RTCSession } from "jssip/lib/RTCSession";
@@ -20,32 +20,34 @@ import { WatchedSocket } from "./socket.js";
 export type Registration = "connecting" | "registered" | "unregistered" | "failed";
 export type Phase = "idle" | "incoming" | "calling" | "active";
 
+/** State of the phone's only line. */
 export interface Line {
   phase: Phase;
   /** Number or name of the other side. */
   peer: string;
   muted: boolean;
-  /** When it was answered. */
+  /** Time of the answer, in ms since the epoch; 0 before it. */
   since: number;
 }
 
 const IDLE: Line = { phase: "idle", peer: "", muted: false, since: 0 };
 
+/** What the phone reports to its page, and asks of it. */
 export interface PhoneEvents {
   onRegistration(state: Registration, text: string): void;
   onLine(line: Line): void;
-  /** A sentence about how the last call ended. `ours`: the person at this page ended it, and knows why. */
+  /** The call has ended; `text` says how. `ours`: the user of this page ended it. */
   onEnded(text: string, ours: boolean): void;
   onRinging(what: "ring" | "ringback" | "none"): void;
-  /** Whether this page takes an incoming call at all, by a header of its INVITE; every one when this is left out. */
+  /** Whether this page accepts an incoming call, judged by its INVITE's headers; without this method it accepts every call. */
   accepts?(header: (name: string) => string | undefined): boolean;
-  /** A microphone with which an incoming call is answered at once, by a header of its INVITE; nothing: it rings. */
+  /** Returns a microphone with which the incoming call is answered at once, judged by its INVITE's headers; `undefined` lets it ring. */
   answersWith?(header: (name: string) => string | undefined): MediaStream | undefined;
-  /** A microphone for the call that is taken back; nothing when there is none. */
+  /** Returns a microphone for the call that is taken back; `undefined` if there is none. */
   onTakeBack(): Promise<MediaStream | undefined>;
 }
 
-/** A SIP message as far as its headers are read. */
+/** The part of a SIP message that is read here. */
 interface Headers {
   getHeader(name: string): string | undefined;
 }
@@ -60,68 +62,72 @@ export class Phone {
   private readonly tokens = new Latest();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
-  /** The person at this page ends the call: whatever JsSIP ends by itself it calls local too. */
+  /** Whether the user is ending the call; JsSIP's `local` does not tell, as it covers ends by JsSIP itself. */
   private hangingUp = false;
-  /** The connection was lost while a call ran, or the network has changed: its media has to find a way anew. */
+  /** Whether the running call needs an ICE restart, because the connection was lost or the network has changed. */
   private astray = false;
 
   constructor(
     private readonly events: PhoneEvents,
     private readonly remote: HTMLAudioElement,
-    /** Where the running call is kept for the page that is loaded next. */
+    /** Storage of the running call for the page that is loaded next. */
     private readonly store: Store = sessionStorage,
   ) {}
 
+  /** The user's SIP name; "" before the first token. */
   get username(): string {
     return this.token?.username ?? "";
   }
 
+  /** Host part of the user's SIP address; "" before the first token. */
   get domain(): string {
     return domainOf(this.token?.sip_uri ?? "");
   }
 
+  /** The running call's peer connection. */
   get connection(): RTCPeerConnection | undefined {
     return this.session?.connection ?? undefined;
   }
 
+  /** Fetches credentials and registers. */
   async start(): Promise<void> {
     this.events.onRegistration("connecting", "Connecting");
     await this.renew();
   }
 
-  /** The page goes away. A running call is kept for the next one; of any other the other side hears now. */
+  /** Stops as the page is closed. An active call is left to the next page; a ringing call ends now. */
   stop(): void {
     clearTimeout(this.timer);
     this.tokens.cancel();
     if (this.line.phase !== "active") this.ua?.stop();
   }
 
-  /** The network may have changed. */
+  /** Checks the connection after the network may have changed. */
   networkChanged(): void {
     this.astray = this.line.phase === "active";
-    // An offer into a dead connection would be in the way of the next one.
-    this.socket?.watch(this.astray, () => this.findWay());
+    // An offer sent over a dead connection would block the next one, so the connection is probed first.
+    this.socket?.watch(this.astray, () => this.restartIce());
   }
 
-  /** Offers the running call's media by the paths that there are now. */
-  private findWay(): void {
+  /** Renegotiates the running call's media over the network paths that exist now. */
+  private restartIce(): void {
     const { session, ua } = this;
     if (!this.astray || !session || this.line.phase !== "active" || !ua?.isConnected() || !ua.isRegistered()) return;
-    // Refused while another offer is under way: the next event tries again.
+    // JsSIP refuses while another offer is in progress: the next event tries again.
     this.astray = !session.renegotiate({ rtcOfferConstraints: { iceRestart: true } });
   }
 
-  /** Goes on with the call that the page before this one was in. */
+  /** Takes back the call of the previous page, if there is one. */
   private async takeBack(): Promise<void> {
     if (this.line.phase !== "idle") return;
     const kept = recall(this.store);
     if (!kept) return;
     const microphone = await this.events.onTakeBack();
-    if (!microphone) return this.events.onEnded("The running call could not be taken back: there is no microphone.", true);
+    if (!microphone) return this.events.onEnded("The running call could not be resumed: there is no microphone.", true);
     this.dial(this.token?.sip_uri ?? "", microphone, kept);
   }
 
-  /** Fetches credentials and uses them; again before they expire, and after a refusal. */
+  /** Fetches credentials and uses them, and repeats that before they expire and after a refusal. */
   private async renew(): Promise<void> {
     const wanted = this.tokens.begin();
     clearTimeout(this.timer);
@@ -134,7 +140,7 @@ export class Phone {
     } catch (error) {
       if (!wanted()) return;
       if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
-      const text = error instanceof Error ? error.message : "No credentials.";
+      const text = error instanceof Error ? error.message : "No credentials were received.";
       this.events.onRegistration("failed", text);
       this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
     }
@@ -149,7 +155,7 @@ export class Phone {
       if (!this.ua.isRegistered() && this.ua.isConnected()) this.ua.register();
       return;
     }
-    // A new address needs a new UA; a running call keeps the old one until it is over.
+    // A new address needs a new UA; a running call keeps the old one until it ends.
     if (this.ua && this.line.phase !== "idle") return;
     this.ua?.stop();
     this.ua = this.build(token);
@@ -171,27 +177,27 @@ export class Phone {
       connection_recovery_min_interval: 1,
       connection_recovery_max_interval: 15,
     });
-    const tell = (state: Registration, text: string): void => {
+    const report = (state: Registration, text: string): void => {
       if (ua === this.ua || this.ua === undefined) this.events.onRegistration(state, text);
     };
-    ua.on("connecting", () => tell("connecting", "Connecting"));
+    ua.on("connecting", () => report("connecting", "Connecting"));
     ua.on("connected", () => {
-      tell("connecting", "Registering");
+      report("connecting", "Registering");
       socket.watch(this.line.phase === "active");
     });
     ua.on("disconnected", () => {
       this.astray = this.line.phase === "active";
-      tell("unregistered", "Connection lost, trying again");
+      report("unregistered", "Connection lost, trying again");
     });
     ua.on("registered", () => {
-      tell("registered", "Ready for calls");
-      this.findWay();
+      report("registered", "Ready for calls");
+      this.restartIce();
       void this.takeBack();
     });
-    ua.on("unregistered", () => tell("unregistered", "Not registered"));
+    ua.on("unregistered", () => report("unregistered", "Not registered"));
     ua.on("registrationFailed", (event) => {
       const status = event.response?.status_code ?? 0;
-      tell("failed", status === 401 || status === 403 ? "Signing in to the phone service failed, trying again" : `Not registered: ${event.cause ?? "no answer"}`);
+      report("failed", status === 401 || status === 403 ? "Signing in to the phone service failed, trying again" : `Not registered: ${event.cause ?? "no answer"}`);
       clearTimeout(this.timer);
       this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
     });
@@ -202,7 +208,7 @@ export class Phone {
       if (this.events.accepts?.(header) === false) return session.terminate({ status_code: 480 });
       const microphone = this.events.answersWith?.(header);
       this.take(session, () => dialogOf(request as unknown as Named, false));
-      // Before anybody is told: a page may answer at once, and its sound comes by this.
+      // Attached before the page is notified: it may answer at once, and the remote track arrives by this event.
       session.on("peerconnection", ({ peerconnection }: { peerconnection: RTCPeerConnection }) => this.follow(peerconnection));
       if (!microphone) this.events.onRinging("ring");
       this.set({ ...IDLE, phase: "incoming", peer: peerOf(session) });
@@ -211,7 +217,7 @@ export class Phone {
     return ua;
   }
 
-  /** Calls `target`, a SIP URI, or takes the place of a call. The stream is stopped when the call is over. */
+  /** Calls `target`, a SIP URI, or takes back the call `kept`. The stream is stopped when the call ends. */
   dial(target: string, microphone: MediaStream, kept?: Kept): void {
     if (!this.ua || this.line.phase !== "idle") return microphone.getTracks().forEach((track) => track.stop());
     this.microphone = microphone;
@@ -223,11 +229,12 @@ export class Phone {
     this.take(session, (answer) => dialogOf(answer, true), kept?.since);
     this.set({ ...IDLE, phase: "calling", peer: kept?.peer ?? peerOf(session) });
     session.on("progress", () => {
-      // A track that already sounds (early media) brings the network's own tone.
+      // With early media the network sends its own ringback tone.
       if (!this.remote.srcObject) this.events.onRinging("ringback");
     });
   }
 
+  /** Answers the incoming call. The stream is stopped when the call ends. */
   answer(microphone: MediaStream): void {
     if (!this.session || this.line.phase !== "incoming") return microphone.getTracks().forEach((track) => track.stop());
     this.microphone = microphone;
@@ -235,10 +242,10 @@ export class Phone {
     this.session.answer(this.media());
   }
 
-  /** Declines, cancels or ends, whichever fits. */
+  /** Declines, cancels or ends the call, whichever fits its state. */
   hangup(): void {
     const { session } = this;
-    if (!session || session.isEnded()) return this.over("");
+    if (!session || session.isEnded()) return this.endCall("");
     this.hangingUp = true;
     session.terminate(this.line.phase === "incoming" ? { status_code: 486 } : {});
   }
@@ -250,14 +257,14 @@ export class Phone {
     this.set({ ...this.line, muted });
   }
 
-  /** A key as telephone-event (RFC 4733); keys that are still being sent are not cut short. */
+  /** Sends a key as telephone-event (RFC 4733) after the keys that are still being sent. */
   press(digit: string): void {
     const sender = this.connection?.getSenders().find((one) => one.track?.kind === "audio");
     const dtmf = sender?.dtmf;
     if (dtmf?.canInsertDTMF) dtmf.insertDTMF(dtmf.toneBuffer + digit, 120, 70);
   }
 
-  /** Another microphone in mid-call. */
+  /** Switches to another microphone during the call. */
   async replaceMicrophone(microphone: MediaStream): Promise<void> {
     const track = microphone.getAudioTracks()[0];
     const sender = this.connection?.getSenders().find((one) => one.track?.kind === "audio" || one.track === null);
@@ -273,7 +280,7 @@ export class Phone {
     return { mediaStream: this.microphone, pcConfig: { iceServers: this.token?.ice_servers ?? [] } };
   }
 
-  /** `dialog`: its names, from the message that accepted it; `since`: when it was answered first. */
+  /** Follows a session. `dialog`: reads the dialog from the message that accepted it; `since`: time of the original answer. */
   private take(session: RTCSession, dialog: (accepted: Named) => Pick<Kept, "callId" | "serverTag" | "ownTag">, since?: number): void {
     this.session = session;
     const current = (): boolean => session === this.session;
@@ -300,12 +307,12 @@ export class Phone {
     });
   }
 
-  /** `message`: the answer or request that ended the call, if there was one. */
+  /** Handles the end of the session. `message`: the response or request that ended it, if there was one. */
   private finish({ originator, cause, message }: { originator: string; cause: string; message: unknown }): void {
     const { phase } = this.line;
     const said = message as { status_code?: unknown; reason_phrase?: unknown; getHeader?(name: string): string | undefined } | null | undefined;
     if (phase === "idle") return;
-    this.over(endingText({
+    this.endCall(endingText({
       stage: phase,
       ours: this.hangingUp,
       originator,
@@ -319,7 +326,7 @@ export class Phone {
   private follow(connection: RTCPeerConnection): void {
     connection.addEventListener("track", ({ track, streams }) => {
       this.remote.srcObject = streams[0] ?? new MediaStream([track]);
-      // Allowed: a call begins with a click.
+      // The browser allows this, because a call starts with a click.
       void this.remote.play().catch(() => undefined);
     });
     connection.addEventListener("iceconnectionstatechange", () => {
@@ -327,7 +334,7 @@ export class Phone {
     });
   }
 
-  private over(text: string): void {
+  private endCall(text: string): void {
     const ours = this.hangingUp;
     this.session = undefined;
     this.hangingUp = false;

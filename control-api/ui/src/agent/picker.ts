@@ -1,15 +1,15 @@
-/** Chooses somebody to be called: search over colleagues and targets, or a number. The keyboard does all of it. */
+/** Chooses someone to call: searches colleagues and targets, or takes a number. It can be operated by keyboard alone. */
 import { h, icon, ICON, setText } from "../dom.js";
-import { directoryList, found, type Entry } from "./directory.js";
+import { directoryList, searchEntries, type Entry } from "./directory.js";
 
 export type PickFor = "transfer" | "add";
 
 export interface PickEvents {
-  /** Called in place of the person at once. */
+  /** The entry is to take the user's place at once. */
   onTransfer(entry: Entry): void;
-  /** Called while the others wait. */
+  /** The entry is to be called while the others wait. */
   onConsult(entry: Entry): void;
-  /** Called into the conversation. */
+  /** The entry is to be called into the conversation. */
   onAdd(entry: Entry): void;
 }
 
@@ -21,7 +21,7 @@ export class Picker {
     id: "picker-input", type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", placeholder: "Name or number",
     "aria-autocomplete": "list", "aria-controls": "picker-list", "aria-expanded": "true",
   });
-  private readonly list = h("ul", { id: "picker-list", class: "picker-list", role: "listbox", "aria-label": "Found" });
+  private readonly list = h("ul", { id: "picker-list", class: "picker-list", role: "listbox", "aria-label": "Matches" });
   private readonly none = h("p", { class: "hint", role: "status" });
   private readonly now = h("button", { id: "picker-now", class: "primary", type: "button" }, icon(ICON.transfer), "Transfer now");
   private readonly ask = h("button", { id: "picker-ask", class: "plain", type: "button" }, icon(ICON.phone), "Ask first");
@@ -36,7 +36,7 @@ export class Picker {
 
   constructor(private readonly me: () => string, private readonly events: PickEvents) {
     const close = h("button", { class: "quiet square", type: "button", "aria-label": "Close", onclick: () => this.close() }, icon(ICON.close));
-    this.element = h("div", { id: "picker", class: "picker", role: "group", "aria-label": "Choose somebody", hidden: true },
+    this.element = h("div", { id: "picker", class: "picker", role: "group", "aria-label": "Choose a person", hidden: true },
       h("div", { class: "picker-head" }, this.label, close), this.input, this.list, this.none, h("div", { class: "pair" }, this.now, this.ask, this.addIn));
     this.input.addEventListener("input", () => this.search());
     this.element.addEventListener("keydown", (event) => this.key(event));
@@ -59,12 +59,12 @@ export class Picker {
     return this.isOpen ? this.wanted : undefined;
   }
 
-  /** Names of those whom it knows, by SIP name or address. */
+  /** Returns the name of a colleague or target by SIP name or address; `undefined` if unknown. */
   nameOf(peer: string): string | undefined {
     return this.entries.find(({ address }) => address === peer)?.name;
   }
 
-  /** Fetches whom it finds, once. */
+  /** Fetches the directory, until it has been fetched completely. */
   async load(): Promise<void> {
     if (this.complete) return;
     const { entries, complete } = await directoryList(this.me());
@@ -114,12 +114,12 @@ export class Picker {
 
   private search(): void {
     const query = this.input.value.trim();
-    this.shown = found(this.entries, query);
+    this.shown = searchEntries(this.entries, query);
     this.list.replaceChildren(...this.shown.map((entry, at) =>
       h("li", { id: `picker-${at}`, role: "option", "data-at": at, "data-address": entry.address },
         h("span", { class: "picker-name" }, entry.name), h("small", {}, entry.kind === "number" ? KIND.number : `${KIND[entry.kind]}, ${entry.address}`))));
     this.list.hidden = this.shown.length === 0;
-    setText(this.none, this.shown.length > 0 ? "" : query === "" ? "Type a name, or a number beginning with +." : "No match. To call a number, begin with + and the country code.");
+    setText(this.none, this.shown.length > 0 ? "" : query === "" ? "Type a name, or a number that starts with +." : "No match. To call a number, start with + and the country code.");
     this.choose(0);
   }
 

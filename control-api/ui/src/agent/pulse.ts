@@ -1,22 +1,23 @@
 /**
- * Whether a connection still carries anything: asks now and then, and tells when nothing comes back.
+ * Detects dead connections: sends a probe regularly, and reports when nothing comes back.
  *
- *   start ─▶ ask ─▶ heard ─▶ … ask ─▶ nothing for the patience ─▶ dead
+ *   start ─▶ ask ─▶ dataArrived ─▶ … ask ─▶ nothing within the patience ─▶ dead
  *
- * A network that is changed leaves connections behind that look open for minutes.
+ * After a change of network, old connections look open for minutes.
  */
 export interface Rhythm {
-  /** How often it asks, ms. */
+  /** Interval between probes, in ms. */
   every: number;
-  /** How long an answer may take, ms. */
+  /** Maximum time until an answer, in ms. */
   patience: number;
 }
 
-/** While nothing depends on the connection. */
+/** For a connection without a call. */
 export const CALM: Rhythm = { every: 20_000, patience: 5_000 };
-/** During a call, whose other side hears nothing until the way is found anew. */
+/** For a connection with a call, whose other side hears nothing until a dead connection is replaced. */
 export const ALERT: Rhythm = { every: 1_000, patience: 1_000 };
 
+/** Sends probes by `ask` and calls `dead` once if nothing answers. */
 export class Pulse {
   private rhythm = CALM;
   private running = false;
@@ -42,7 +43,7 @@ export class Pulse {
     this.alive = undefined;
   }
 
-  /** Another rhythm from now on. It asks at once, waits for that answer as long as this rhythm does, and calls `alive` when it is there. */
+  /** Switches to another rhythm. Sends a probe at once, with this rhythm's patience, and calls `alive` when something arrives. */
   beat(rhythm: Rhythm, alive?: () => void): void {
     this.rhythm = rhythm;
     if (!this.running) return;
@@ -51,8 +52,8 @@ export class Pulse {
     this.probe();
   }
 
-  /** Something came: whatever it was, the connection lives. */
-  heard(): void {
+  /** Reports that data has arrived; anything at all proves that the connection is alive. */
+  dataArrived(): void {
     this.relax();
     const { alive } = this;
     this.alive = undefined;
@@ -71,7 +72,7 @@ export class Pulse {
 
   private probe(): void {
     this.plan();
-    // An answer that is still awaited is not put off by another question.
+    // A new probe does not extend the deadline of one that is still unanswered.
     this.deadline ??= setTimeout(() => {
       this.stop();
       this.dead();

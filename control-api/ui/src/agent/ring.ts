@@ -1,11 +1,11 @@
 /**
- * The ring, heard in a background tab too: a looped audio element, whose sound browsers do not throttle as they do
- * timers. The wave is made here; nothing is downloaded.
+ * The ringtone, which must be heard in a background tab too: a looped audio element, which browsers do not throttle as they throttle
+ * timers. The wave is generated here; nothing is downloaded.
  */
 
 const RATE = 8000;
 
-/** Two tones for `on` seconds, then silence until `period` seconds are full, as a WAV file. */
+/** Returns a WAV file with the tones for `on` seconds, then silence up to `period` seconds in total. */
 function cadence(tones: readonly number[], on: number, period: number, volume: number): Blob {
   const samples = Math.round(RATE * period);
   const view = new DataView(new ArrayBuffer(44 + samples * 2));
@@ -40,7 +40,7 @@ class Loop {
     this.element.loop = true;
   }
 
-  /** Whether the browser lets it sound. */
+  /** Starts from the beginning; resolves to whether the browser allows the sound. */
   async start(): Promise<boolean> {
     try {
       this.element.currentTime = 0;
@@ -56,12 +56,12 @@ class Loop {
   }
 }
 
-/** For an incoming call. */
+/** Returns the ringtone for an incoming call. */
 export function ring(): Loop {
   return new Loop("ring", cadence([523.25, 659.25], 1.2, 3, 0.5));
 }
 
-/** For the one who dialled, while the other side rings. */
+/** Returns the ringback tone for the caller while the other side rings. */
 export function ringback(): Loop {
   return new Loop("ringback", cadence([425], 1, 4, 0.15));
 }

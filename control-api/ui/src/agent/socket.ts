@@ -1,6 +1,6 @@
 /**
- * JsSIP's WebSocket with a pulse: it is given up when the server does not answer a ping (CR LF CR LF, RFC 5626 section 4.4.1).
- * The next one is opened by JsSIP after a while, or here at once when a call depends on it.
+ * JsSIP's WebSocket with a pulse: it is abandoned when the server does not answer a ping (CR LF CR LF, RFC 5626 section 4.4.1).
+ * JsSIP opens the next one after a while; during a call it is opened here at once.
  */
 import { WebSocketInterface } from "jssip";
 import type { Socket } from "jssip/lib/Socket";
@@ -16,7 +16,7 @@ export class WatchedSocket implements Socket {
     this.pulse = new Pulse(
       () => this.inner.send("\r\n\r\n"),
       () => {
-        // Its close would wait for the other side.
+        // The close event would come only after the other side has answered, so it is not awaited.
         this.inner.disconnect();
         this.ondisconnect(true, 1006, "no answer to a ping");
         if (this.call) this.inner.connect();
@@ -31,12 +31,12 @@ export class WatchedSocket implements Socket {
       this.ondisconnect(error, code, reason);
     };
     this.inner.ondata = (data) => {
-      this.pulse.heard();
+      this.pulse.dataArrived();
       this.ondata(data);
     };
   }
 
-  /** Whether a call depends on it. Asks at once; `alive`: there is an answer. */
+  /** Sets whether a call depends on the connection, and probes it at once; `alive` is called when an answer arrives. */
   watch(call: boolean, alive?: () => void): void {
     this.call = call;
     this.pulse.beat(call ? ALERT : CALM, alive);
@@ -79,7 +79,7 @@ export class WatchedSocket implements Socket {
     return this.inner.isConnecting();
   }
 
-  // JsSIP's transport sets these.
+  // JsSIP's transport assigns these.
   onconnect(): void {}
   ondisconnect(_error: boolean, _code?: number, _reason?: string): void {}
   ondata<T>(_event: T): void {}

@@ -1,4 +1,4 @@
-/** Microphone and speaker: permission, choice, and one clear state. */
+/** Microphone and speaker: permission, choice of device, and the microphone's state. */
 import { microphoneError, type MicrophoneState } from "../microphone.js";
 import { read, write } from "../storage.js";
 
@@ -13,7 +13,7 @@ export class Sound {
   constructor(private readonly onChange: () => void) {}
 
   async start(): Promise<void> {
-    // TypeScript calls it always there; on plain http it is not.
+    // The type says that it always exists; over plain http it does not.
     const devices = navigator.mediaDevices as MediaDevices | undefined;
     if (!devices) return this.become("insecure");
     devices.addEventListener("devicechange", () => void this.list());
@@ -26,7 +26,7 @@ export class Sound {
       permission.addEventListener("change", follow);
       follow();
     } catch {
-      // Firefox before 131 does not tell: it will ask.
+      // Firefox before 131 does not report this permission: assume that it will ask.
       this.become("prompt");
     }
     await this.list();
@@ -40,7 +40,7 @@ export class Sound {
     return read(CHOICE.speaker);
   }
 
-  /** The microphone's stream, or `undefined` with `state` saying why not. */
+  /** Returns the microphone's stream; `undefined` if it cannot be opened, with the reason in `state`. */
   async open(): Promise<MediaStream | undefined> {
     const devices = navigator.mediaDevices as MediaDevices | undefined;
     if (!devices) {
@@ -53,7 +53,7 @@ export class Sound {
       const stream = await devices
         .getUserMedia({ audio: wanted ? { ...audio, deviceId: { exact: wanted } } : audio })
         .catch((error: unknown) => {
-          // The chosen one was unplugged: any other is better than none.
+          // The chosen microphone was unplugged: use any other.
           if (wanted && errorName(error) === "OverconstrainedError") return devices.getUserMedia({ audio });
           throw error;
         });
@@ -66,7 +66,7 @@ export class Sound {
     }
   }
 
-  /** Asks for permission, nothing more. */
+  /** Asks for permission and releases the microphone at once. */
   async ask(): Promise<void> {
     const stream = await this.open();
     stream?.getTracks().forEach((track) => track.stop());
@@ -83,7 +83,7 @@ export class Sound {
     this.onChange();
   }
 
-  /** Makes `output` follow the choice of speaker. */
+  /** Routes `output` to the chosen speaker, now and after each change. */
   attach(output: HTMLMediaElement): void {
     this.outputs.push(output);
     void this.route(output);

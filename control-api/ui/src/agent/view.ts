@@ -14,7 +14,7 @@ const KEYS: [string, string][] = [
 
 export type AgentView = ReturnType<typeof agentView>;
 
-/** `call`: what is drawn of the running call. */
+/** Builds the page's elements and returns those that change. `call`: the view of the running call. */
 export function agentView(call: CallView) {
   const button = (id: string, look: string, label: string, path?: string): HTMLButtonElement =>
     h("button", { id, class: look, type: "button" }, path ? icon(path) : null, label);
@@ -30,7 +30,7 @@ export function agentView(call: CallView) {
   answer.title = `Answer (${keysOf("answer")})`;
   const decline = button("decline", "bad", "Decline", ICON.hangup);
   decline.title = `Decline (${keysOf("hangup")})`;
-  const unheard = h("p", { id: "ring-unheard", class: "note warn", hidden: true }, "Your browser keeps the ring silent until you click on this page once.");
+  const unheard = h("p", { id: "ring-unheard", class: "note warn", hidden: true }, "Your browser mutes the ringtone until you click this page once.");
   const answerProblem = h("p", { id: "answer-problem", class: "problem", role: "alert" });
   const incoming = h("div", { id: "incoming", class: "incoming", role: "alert", "aria-live": "assertive", hidden: true },
     h("p", { class: "muted" }, "Incoming call from"), incomingPeer, h("div", { class: "pair" }, answer, decline), answerProblem, unheard);
@@ -38,7 +38,7 @@ export function agentView(call: CallView) {
   const peer = h("strong", { id: "call-peer" });
   const timer = h("span", { id: "call-timer", class: "timer", role: "timer", "aria-live": "off" });
   const levelIn = meter("level-in", "Sound from the other side");
-  const levelOut = meter("level-out", "Sound of your microphone");
+  const levelOut = meter("level-out", "Sound from your microphone");
   const flowDetail = h("p", { id: "flow-detail", class: "hint" });
   const flowProblem = h("p", { id: "flow-problem", class: "problem", role: "alert" });
   const hangup = h("button", { id: "hangup", class: "bad hangup", type: "button" }, icon(ICON.hangup), h("span", {}, "Hang up"));
@@ -68,7 +68,7 @@ export function agentView(call: CallView) {
   const microphone = h("select", { id: "mic-select" });
   const speaker = h("select", { id: "speaker-select" });
   const speakerLabel = h("label", { for: "speaker-select" }, "Speaker");
-  const notify = button("notify", "quiet", "Show a notification when a call comes");
+  const notify = button("notify", "quiet", "Notify me about incoming calls");
   const devices = h("details", { id: "devices", class: "fold" }, h("summary", {}, icon(ICON.microphone), "Microphone and speaker"),
     h("label", { for: "mic-select" }, "Microphone"), microphone, speakerLabel, speaker, notify);
   const parked = h("div");
@@ -111,7 +111,7 @@ export function agentView(call: CallView) {
   };
 }
 
-/** The text of a button that also has an icon. */
+/** Returns the element with the text of a button that also has an icon. */
 function labelOf(button: HTMLButtonElement): HTMLElement {
   let label = button.querySelector("span");
   if (!label) {
@@ -127,7 +127,7 @@ function fill(select: HTMLSelectElement, devices: readonly MediaDeviceInfo[], ch
   if (select.dataset["options"] !== wanted) {
     select.dataset["options"] = wanted;
     select.replaceChildren(
-      h("option", { value: "" }, "Chosen by the system"),
+      h("option", { value: "" }, "System default"),
       ...options.map((device, index) => h("option", { value: device.deviceId }, device.label || `${kind} ${index + 1}`)),
     );
   }

@@ -1,10 +1,10 @@
 /**
- * What the person wants of a leg, shown at once and until the server has said how it is.
+ * Wishes: changes of a leg that the user has requested. They are shown at once, until the server has reported the leg's new state.
  *
- *   wish ─▶ shown ─▶ request settles ─┬─ refused ─▶ gone: the server's state is shown again
- *                                     └─ done ─▶ kept until the server's state agrees, or it tells another one
+ *   wish ─▶ shown ─▶ request settles ─┬─ refused ─▶ removed: the server's state is shown again
+ *                                     └─ done ─▶ kept until the server's state agrees, or the server reports another state
  *
- * Rules: the newest wish of a flag counts, whatever becomes of those before it.
+ * The newest wish for a flag counts, whatever the result of earlier ones.
  */
 import type { Leg, Legs } from "../legs.js";
 
@@ -14,7 +14,7 @@ interface Wish {
   leg: number;
   flag: Flag;
   on: boolean;
-  /** Names the request. */
+  /** Identifies the request. */
   id: number;
   done: boolean;
 }
@@ -23,16 +23,17 @@ export type Wishes = readonly Wish[];
 
 export const NO_WISHES: Wishes = [];
 
+/** Returns the wishes with a new one, which replaces an older one for the same flag. */
 export function wish(wishes: Wishes, leg: number, flag: Flag, on: boolean, id: number): Wishes {
   return [...wishes.filter((one) => one.leg !== leg || one.flag !== flag), { leg, flag, on, id, done: false }];
 }
 
-/** A request has been answered. One that a newer wish has overtaken changes nothing. */
+/** Returns the wishes after a request was answered; nothing changes if a newer wish has replaced it. */
 export function settle(wishes: Wishes, id: number, done: boolean): Wishes {
   return wishes.flatMap((one) => (one.id !== id ? [one] : done ? [{ ...one, done }] : []));
 }
 
-/** The server's state of the legs came: what it agrees with needs no wish any more; nor does what is gone. */
+/** Returns the wishes that are still needed, given the server's state: neither fulfilled ones nor those of legs that have ended. */
 export function compare(wishes: Wishes, legs: Legs): Wishes {
   const open = wishes.filter((one) => {
     const leg = legs.get(one.leg);
@@ -41,13 +42,13 @@ export function compare(wishes: Wishes, legs: Legs): Wishes {
   return open.length === wishes.length ? wishes : open;
 }
 
-/** The server told of a leg after the request was done: it has the last word. */
-export function told(wishes: Wishes, leg: number): Wishes {
+/** Returns the wishes without those of `leg` whose request is done, because the server has reported the leg since. */
+export function dropDone(wishes: Wishes, leg: number): Wishes {
   return wishes.filter((one) => one.leg !== leg || !one.done);
 }
 
-/** The legs as the person wants them. */
-export function wished(wishes: Wishes, legs: Legs): Legs {
+/** Returns the legs with the wishes applied. */
+export function applyWishes(wishes: Wishes, legs: Legs): Legs {
   if (wishes.length === 0) return legs;
   const next = new Map<number, Leg>(legs);
   for (const { leg, flag, on } of wishes) {

@@ -1,15 +1,15 @@
 /**
- * What of the calls is asked for: between the form, the page's address and the server's query.
+ * The filters of the call list, and their conversion between the form, the page's address and the server's query.
  *
- *   form ─▶ Filters ─▶ ?q=order&when=7d     (address: can be kept and sent)
- *                  └─▶ ?q=order&from=2026-…  (query: times are exact, in UTC)
+ *   form ─▶ Filters ─▶ ?q=order&when=7d     (address: can be saved and shared)
+ *                  └─▶ ?q=order&from=2026-…  (query: exact times, in UTC)
  */
 
 export interface Filters {
-  /** Words of the transcript or its translation. */
+  /** Words in the transcript or its translation. */
   q: string;
   when: When;
-  /** Days, `YYYY-MM-DD`, where `when` is `between`. */
+  /** First and last day (`to`), `YYYY-MM-DD`, if `when` is `between`. */
   from: string;
   to: string;
   agent: string;
@@ -34,7 +34,7 @@ export const DIRECTION: readonly (readonly [string, string])[] = [["", "Both"], 
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 const PLAIN = ["agent", "outcome", "status", "direction"] as const;
 
-/** Reads the page's address; what it does not know is left out. */
+/** Parses the query of the page's address; unknown values are ignored. */
 export function parseFilters(search: string): Filters {
   const query = new URLSearchParams(search);
   const word = (name: string): string => (query.get(name) ?? "").trim().slice(0, 200);
@@ -48,7 +48,7 @@ export function parseFilters(search: string): Filters {
   };
 }
 
-/** The same as an address: only what is set. */
+/** Returns the filters as the query of an address, with only those that are set. */
 export function addressOf(filters: Filters): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(filters)) {
@@ -59,7 +59,7 @@ export function addressOf(filters: Filters): string {
   return text === "" ? "" : `?${text}`;
 }
 
-/** The server's query, without page and format. `now` decides what today is, in the reader's zone. */
+/** Returns the server's query, without cursor and format. `now` determines "today", in the user's time zone. */
 export function queryOf(filters: Filters, now: Date): URLSearchParams {
   const query = new URLSearchParams();
   const set = (name: string, value: string | undefined): void => {
@@ -74,7 +74,7 @@ export function queryOf(filters: Filters, now: Date): URLSearchParams {
   return query;
 }
 
-/** From the beginning of the first day to the beginning of the day after the last. */
+/** Returns the start of the first day and the start of the day after the last. */
 function span(filters: Filters, now: Date): { from?: Date | undefined; to?: Date | undefined } {
   const day = (offset: number): Date => new Date(now.getFullYear(), now.getMonth(), now.getDate() + offset);
   switch (filters.when) {
@@ -94,7 +94,7 @@ function dayStart(day: string, offset: number): Date | undefined {
   return Number.isNaN(start.getTime()) ? undefined : start;
 }
 
-/** How many filters besides the search are set. */
+/** Returns the number of filters that are set, without the search. */
 export function filterCount(filters: Filters): number {
   return [filters.when, filters.agent, filters.number, filters.outcome, filters.status, filters.direction].filter((value) => value !== "").length;
 }

@@ -1,4 +1,4 @@
-/** Search and filters of the call list. Filters count as soon as they are set, the search when it is sent. */
+/** Search and filters of the call list. Filters apply as soon as they are set, the search when it is submitted. */
 import { h, icon, ICON, setText } from "../dom.js";
 import { field, select, type Field } from "../form.js";
 import { ApiError } from "../http.js";
@@ -16,13 +16,13 @@ export class FilterForm {
   private readonly clear: HTMLButtonElement;
   private readonly known = { agent: h("datalist", { id: "known-agents" }), outcome: h("datalist", { id: "known-outcomes" }) };
 
-  /** `everybody`: calls of other agents can be seen, so that asking for one makes sense. */
+  /** `everybody`: the user may see the calls of other agents, so that a filter by agent makes sense. */
   constructor(
     filters: Filters,
     everybody: boolean,
     private readonly apply: (filters: Filters) => void,
   ) {
-    this.q = h("input", { id: "calls-q", type: "search", maxlength: 200, placeholder: "Words that were said, or their translation", "aria-label": "Search in what was said", "aria-describedby": "calls-q-problem" });
+    this.q = h("input", { id: "calls-q", type: "search", maxlength: 200, placeholder: "Words from the call or its translation", "aria-label": "Search in transcripts", "aria-describedby": "calls-q-problem" });
     const input = (name: string, more: Record<string, string>): HTMLInputElement => h("input", { id: `calls-${name}`, maxlength: 100, autocomplete: "off", spellcheck: "false", ...more });
     this.fields = {
       when: field("when", "Time", select("calls-when", WHEN)),
@@ -49,7 +49,7 @@ export class FilterForm {
     });
     this.element.addEventListener("change", ({ target }) => {
       if (target === when.input) this.drawDays();
-      // The days are still to be chosen; and the search is sent by its button.
+      // After "Between two days" the days are still to be chosen, and the search is submitted by its button.
       if (target !== this.q && !(target === when.input && when.input.value === "between")) this.send();
     });
     this.set(filters);
@@ -68,7 +68,7 @@ export class FilterForm {
     this.send();
   }
 
-  /** Shows a refusal at its field; false when it names none of them. */
+  /** Shows a refusal at the field that it names; returns false if it names none of these fields. */
   refuse(error: unknown): boolean {
     const all = Object.values(this.fields);
     for (const one of [...all, { input: this.q, problem: this.qProblem }]) {
@@ -85,7 +85,7 @@ export class FilterForm {
     return true;
   }
 
-  /** Words to offer, from what was seen. */
+  /** Adds agents and outcomes of the shown calls to the suggestions. */
   learn(words: readonly (readonly ["agent" | "outcome", string])[]): void {
     for (const [name, word] of words) {
       const list = this.known[name];

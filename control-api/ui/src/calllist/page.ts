@@ -1,4 +1,4 @@
-/** Calls that were and are: searched, filtered, paged, exported. The address says what is shown, so it can be kept and sent. */
+/** The list of calls, past and running, with search, filters, pages and export. The address holds the filters, so it can be shared. */
 import * as api from "../api.js";
 import { applyCallEvent, applyList, NO_CALLS, parseCall, type Call, type CallEvent, type Calls } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
@@ -13,14 +13,15 @@ import { FilterForm } from "./form.js";
 import { addressOf, filterCount, parseFilters, queryOf, type Filters } from "./filters.js";
 import { CallRow } from "./row.js";
 
+/** Opens the call list. */
 export async function callListPage(): Promise<void> {
   const frame = await shell("calls");
   if (frame) new CallListPage(frame).start();
 }
 
-/** Where the page stands in the list; kept in the browser's history. */
+/** Position in the list; stored in the browser's history. */
 interface Place {
-  /** Cursors of the pages before, oldest first; the first page has none. */
+  /** Cursors of the pages after the first, up to the shown one. */
   cursors: string[];
 }
 
@@ -30,7 +31,7 @@ class CallListPage {
   private readonly form: FilterForm;
   private readonly asked = new Latest();
   private calls: Calls = NO_CALLS;
-  /** What is shown, in the server's order. */
+  /** Ids of the shown calls, in the server's order. */
   private order: string[] = [];
   private next: string | null = null;
   private readonly arrived = new Set<string>();
@@ -63,16 +64,16 @@ class CallListPage {
       void this.load();
     });
     openStream("/api/events", {
-      onMessage: ({ event, data }) => this.hear(event, data),
+      onMessage: ({ event, data }) => this.onEvent(event, data),
       onState: (state) => this.frame.connection(state),
       onUnauthorized: api.toLogin,
     });
-    // Running calls grow.
+    // The durations of running calls grow.
     setInterval(() => this.rows.forEach((row) => row.tick()), 1000);
     void this.load();
   }
 
-  /** Shows something else, with an address of its own. */
+  /** Shows other filters or another page, with a new entry in the browser's history. */
   private go(filters: Filters, cursors: string[]): void {
     const same = addressOf(filters) === addressOf(this.filters) && cursors.length === this.place.cursors.length;
     this.filters = filters;
@@ -107,7 +108,7 @@ class CallListPage {
 
   private fail(error: unknown): void {
     if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
-    // The page of a kept address is gone, as after midnight for the calls of today: the first one is not.
+    // The cursor is no longer valid, for example after midnight for today's calls: show the first page.
     if (error instanceof api.ApiError && error.field === "cursor" && this.place.cursors.length > 0) return this.go(this.filters, []);
     this.order = [];
     this.next = null;
@@ -121,8 +122,8 @@ class CallListPage {
     this.problem.replaceChildren(h("p", {}, loadProblem(error)), h("button", { class: "plain", type: "button", onclick: () => void this.load() }, "Try again"));
   }
 
-  /** Calls on the page change where they stand; new ones wait until they are asked for, so that nothing jumps. */
-  private hear(name: string, data: string): void {
+  /** Updates shown calls in place. New calls are only counted until the user asks for them, so that the list does not jump. */
+  private onEvent(name: string, data: string): void {
     if (name === "gap") return void this.load();
     if (!/^call(\.(created|status))?$/.test(name)) return;
     let event: CallEvent;
@@ -172,14 +173,14 @@ class CallListPage {
     const filtered = this.filters.q !== "" || filterCount(this.filters) > 0;
     const reset = h("button", { class: "plain", type: "button", onclick: () => this.form.reset() }, "Show all calls");
     this.note.replaceChildren(...(filtered
-      ? [h("h2", {}, "No call fits"), h("p", {}, "Try fewer words or a longer time."), reset]
+      ? [h("h2", {}, "No calls match"), h("p", {}, "Try fewer words or a longer period."), reset]
       : [h("h2", {}, "There are no calls yet"), h("p", {}, "Calls appear here with their words, outcome and recording.")]));
   }
 
   private drawFresh(): void {
     const count = [...this.arrived].filter((id) => !this.calls.has(id)).length;
     this.fresh.hidden = count === 0;
-    setText(this.fresh, count === 1 ? "1 new call: show it" : `${count} new calls: show them`);
+    setText(this.fresh, count === 1 ? "Show 1 new call" : `Show ${count} new calls`);
   }
 
   private drawExports(query: URLSearchParams): void {

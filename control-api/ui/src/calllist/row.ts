@@ -3,14 +3,14 @@ import { isRunning, statusText, type Call } from "../calls.js";
 import { h, icon, ICON, setText } from "../dom.js";
 import { causeText, causeWords, dateTime, duration } from "../words.js";
 
-/** `A to B`, broken between the two rather than inside a number. */
+/** Returns the content `A to B`, with line breaks between the parts rather than inside a number. */
 export function parties(call: Call): (Node | string)[] {
-  // An address may be longer than its place.
+  // A long address may break anywhere, because it may not fit on a line.
   const whole = (text: string): HTMLElement | string => (text.length < 24 ? h("span", { class: "whole" }, text) : text);
   return [whole(call.from ?? "Unknown"), " ", whole(`to ${call.to}`)];
 }
 
-/** From the answer to the end, or until now; zero when nobody answered. */
+/** Returns the time from the answer to the end, or until `now`, in ms; 0 if the call was not answered. */
 export function talkTime(call: Call, now: number): number {
   if (call.answered_at === null) return 0;
   const end = call.ended_at !== null ? Date.parse(call.ended_at) : isRunning(call) ? now : Date.parse(call.answered_at);
@@ -42,7 +42,7 @@ export class CallRow {
       this.direction.replaceChildren(icon(inbound ? ICON.into : ICON.out), h("span", { class: "sr" }, this.direction.title));
       this.link.replaceChildren(...parties(call));
     }
-    // What was searched for is marked on the call's page; the fragment goes to no server.
+    // The call's page marks the search words; the fragment is not sent to the server.
     this.link.href = `/calls/${call.id}${words === "" ? "" : `#q=${encodeURIComponent(words)}`}`;
     setText(this.time, dateTime(call.created_at, now));
     this.time.dateTime = call.created_at;

@@ -1,7 +1,7 @@
 /**
- * A file of a recording over its length: a lane for each channel, from when to when its leg was there, and the gaps across all of them.
+ * The channels of a recording's file over its length: a lane for each channel while its leg was present, and the gaps across all lanes.
  *
- * Pure. Times are milliseconds since the first sample, which are places in the file: a pause is silence of its true length.
+ * Pure. Times are milliseconds since the first sample and thus positions in the file: a pause is silence of its real length.
  */
 import { legName } from "../legs.js";
 import type { Gap, Part } from "../recordings.js";
@@ -14,7 +14,7 @@ export interface Lane {
   name: string;
   from: number;
   to: number;
-  /** From when to when, in a sentence. */
+  /** The time span in words. */
   words: string;
 }
 
@@ -24,7 +24,7 @@ export interface Lanes {
   gaps: { from: number; to: number; words: string }[];
 }
 
-/** `now`: where a file ends that is still being written. */
+/** Returns the lanes and gaps of a file. `now`: the end of a file that is still being written. */
 export function channelLanes(part: Part, gaps: readonly Gap[], now: number): Lanes {
   const zero = Date.parse(part.startedAt ?? "");
   const lengthMs = Math.max(1, part.durationMs > 0 ? part.durationMs : (part.endedAt === null ? now : Date.parse(part.endedAt)) - zero || 1);

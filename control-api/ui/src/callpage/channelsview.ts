@@ -1,4 +1,4 @@
-/** Draws the channels of a file below its player: who is on which, the gaps, and where the player is. A click goes there. */
+/** Draws the channels of a file below its player: parties, gaps and the player's position. A click seeks. */
 import { arrange, h, setText } from "../dom.js";
 import { duration } from "../words.js";
 import type { Lane, Lanes } from "./channels.js";
@@ -12,7 +12,7 @@ export class ChannelsView {
   private lengthMs = 1;
   private drawn = "";
 
-  /** `seek`: to a place in the file, in seconds. */
+  /** `seek`: moves the player to a position in seconds. */
   constructor(private readonly seek: (seconds: number) => void) {
     this.element = h("div", { class: "channels-frame tracks-frame" }, this.scale, this.list, this.gaps);
     this.list.addEventListener("click", (event) => {
@@ -34,7 +34,7 @@ export class ChannelsView {
     setText(this.gaps, lanes.gaps.length === 0 ? "" : `${lanes.gaps.map(({ words }) => words).join(". ")}. Nothing was recorded there.`);
   }
 
-  /** Where the player is, in seconds. */
+  /** Shows the player's position, in seconds. */
   follow(seconds: number): void {
     this.list.style.setProperty("--at", `${Math.min(100, (100 * seconds * 1000) / this.lengthMs)}%`);
   }

@@ -1,10 +1,10 @@
-/** A call with all that is known of it, as the server tells it. */
+/** Parsers for a call with its legs, events, recording, outcome and notes. */
 import { parseCall, type Call } from "../calls.js";
 import { applyLegs, parseEnding, type LegEnding, type Legs } from "../legs.js";
 import { parsePart, type Part } from "../recordings.js";
 import { compareTimes, fields, listOf, number, text } from "../shapes.js";
 
-/** When a leg came and went. */
+/** Times, ending and quality of a leg. */
 export interface LegTimes {
   leg: number;
   role: string;
@@ -13,22 +13,23 @@ export interface LegTimes {
   createdAt: string | null;
   answeredAt: string | null;
   endedAt: string | null;
-  /** How it ended, once it has. */
+  /** How the leg ended; null while it runs. */
   ending: LegEnding | null;
-  /** Loss, jitter and round trip over the whole call, as far as known. */
+  /** Loss, jitter and round trip over the whole call in words; "" if unknown. */
   quality: string;
 }
 
+/** A call with everything the server sends about it. */
 export interface CallDetail {
   call: Call;
   legs: Legs;
   times: LegTimes[];
   events: CallEventRecord[];
-  /** The files of its first recording, in order. */
+  /** The files of the first recording, in order. */
   parts: Part[];
 }
 
-/** One thing that happened. `body` is as the server tells it. */
+/** One event of a call. `body` is the server's object. */
 export interface CallEventRecord {
   id: number | null;
   type: string;
@@ -36,7 +37,7 @@ export interface CallEventRecord {
   body: Record<string, unknown>;
 }
 
-/** `recordingPath`: where the first file of its first recording is. */
+/** Parses a call; `undefined` if it is malformed. `recordingPath`: address of the first file of its first recording. */
 export function parseDetail(value: unknown, recordingPath = ""): CallDetail | undefined {
   const call = parseCall(value);
   if (!call) return undefined;
@@ -79,13 +80,14 @@ function qualityText(quality: Record<string, unknown>): string {
   ].filter(Boolean).join(", ");
 }
 
+/** Parses an event from the store or the stream; `undefined` without a type. */
 export function parseEvent(value: unknown): CallEventRecord | undefined {
   const body = fields(value);
   const type = text(body["type"]) ?? text(body["kind"]);
   return type === null ? undefined : { id: number(body["id"]), type, at: text(body["at"]), body };
 }
 
-/** Whether two tellings are of the same event; only what the store told has an identity. */
+/** Whether two objects describe the same event; only those from the store have an id. */
 export function isSame(a: CallEventRecord, b: CallEventRecord): boolean {
   if (a.id !== null && b.id !== null) return a.id === b.id;
   const without = ({ body }: CallEventRecord): string => JSON.stringify(Object.entries({ ...body, id: null }).sort(([x], [y]) => x.localeCompare(y)));
@@ -101,7 +103,7 @@ export interface OutcomeEntry {
 
 export interface Outcome {
   outcome: string | null;
-  /** The newest first. */
+  /** Earlier and current outcomes, newest first. */
   history: OutcomeEntry[];
 }
 
@@ -123,7 +125,7 @@ export interface Note {
   updatedAt: string | null;
 }
 
-/** Who wrote something: what is known of them. */
+/** The author of a note or outcome, as far as known; unknown fields are "". */
 export interface Author {
   id: string;
   name: string;
@@ -136,7 +138,7 @@ export function parseNote(value: unknown): Note | undefined {
   return { id, text: text(note["text"]) ?? "", author: author(note["author"]), createdAt: text(note["created_at"]), updatedAt: text(note["updated_at"]) };
 }
 
-/** A person as a name, as an identity, or as an object with both. */
+/** Parses a person, who may be a name, an id, or an object with both. */
 function author(value: unknown): Author {
   const person = fields(value);
   const word = text(value);
@@ -144,7 +146,7 @@ function author(value: unknown): Author {
   return { id: text(person["id"]) ?? "", name: text(person["name"]) ?? text(person["email"]) ?? "" };
 }
 
-/** Whether a note is this person's own, as far as its author tells. */
+/** Whether a note was written by this person, judged by id, else by name or email. */
 export function isOwn(note: Note, person: { userId: string; name: string; email: string }): boolean {
   if (note.author.id !== "") return note.author.id === person.userId;
   return note.author.name !== "" && (note.author.name === person.email || note.author.name === person.name);

@@ -1,8 +1,8 @@
 /**
- * The transcript of a call: what the store keeps (with times and versions) and what is being said now (feed), as one list.
+ * The transcript of a call: the stored segments (with times and versions) and the live sentences of the feed, as one list.
  *
  *   stored segments ─┐
- *                    ├─▶ lines, in the order of segments ─▶ place in the recording, found words
+ *                    ├─▶ lines, in the order of segments ─▶ position in the recording, search matches
  *   live sentences ──┘
  */
 import { compareTimes, fields, number, text } from "../shapes.js";
@@ -17,14 +17,15 @@ export interface Line {
   translation: string | null;
   final: boolean;
   unrecognised: boolean;
-  /** Live recognition did not hear it, and the recording has not told it yet. */
+  /** Live recognition missed the segment, and it has not been transcribed from the recording yet. */
   missed: boolean;
-  /** 1 as it was heard live; more: it was transcribed again. */
+  /** 1 for the live transcription; higher after the segment was transcribed again. */
   version: number;
   source: "live" | "recording";
   startedAt: string | null;
 }
 
+/** Parses a stored segment; `undefined` if it is malformed. */
 export function parseSegment(value: unknown): Line | undefined {
   const one = fields(value);
   const segment = number(one["segment"]);
@@ -48,15 +49,15 @@ export function parseSegment(value: unknown): Line | undefined {
 }
 
 /**
- * What the store has of a call's words: the transcript holds what has a final text; a segment that has none, because it was missed or
- * not recognised, is only among the sentences as they were heard.
+ * Returns all stored segments. The transcript holds segments with a final text only; those that were missed or not recognised are taken
+ * from `heard`, the sentences of the live recognition.
  */
 export function withUnheard(transcript: readonly Line[], heard: readonly Line[]): Line[] {
   const known = new Set(transcript.map(({ segment }) => segment));
   return [...transcript, ...heard.filter(({ segment }) => !known.has(segment))];
 }
 
-/** The newest version of each stored segment, over which what is live counts while nothing better is stored. */
+/** Returns the lines: the newest version of each stored segment, replaced by the live sentence unless a better version is stored. */
 export function mergeLines(stored: readonly Line[], sentences: Sentences): Line[] {
   const lines = new Map<number, Line>();
   for (const line of stored) {
@@ -84,24 +85,24 @@ export function mergeLines(stored: readonly Line[], sentences: Sentences): Line[
   return [...lines.values()].sort((a, b) => (a.startedAt && b.startedAt ? compareTimes(a.startedAt, b.startedAt) : 0) || a.segment - b.segment);
 }
 
-/** Where a line begins in the recording, in seconds; `null` when that is not known. */
+/** Returns the position of a line in the recording, in seconds; `null` if it is unknown. */
 export function offsetOf(line: Line, recordingStart: string | null): number | null {
   const offset = (Date.parse(line.startedAt ?? "") - Date.parse(recordingStart ?? "")) / 1000;
   return Number.isFinite(offset) ? Math.max(0, offset) : null;
 }
 
-/** Which of these beginnings the position has reached last; -1 before the first. */
+/** Returns the index of the last line that starts at or before `position`; -1 before the first. */
 export function lineAt(offsets: readonly (number | null)[], position: number): number {
   let found = -1;
   offsets.forEach((offset, index) => {
-    // Half a second early: a click on a line lands just before it.
+    // Half a second of tolerance, because a click on a line seeks to just before it.
     if (offset !== null && offset <= position + 0.5) found = index;
   });
   return found;
 }
 
-/** `text` in pieces, where every second one is a found word. Case and accents make no difference. */
-export function marked(whole: string, words: string): string[] {
+/** Splits a text so that every second piece is a match of one of the words, ignoring case and accents. */
+export function splitMatches(whole: string, words: string): string[] {
   const wanted = fold(words).split(/\s+/).filter(Boolean);
   if (wanted.length === 0) return [whole];
   const folded = foldKeeping(whole);
@@ -121,8 +122,8 @@ export function marked(whole: string, words: string): string[] {
   return pieces;
 }
 
-/** Segments with all of the words, in what was said or in what it means; where none has all, those with any. */
-export function found(lines: readonly Line[], words: string): number[] {
+/** Returns the segments that contain all the words, in the text or its translation; if none does, those that contain any of them. */
+export function matchingSegments(lines: readonly Line[], words: string): number[] {
   const wanted = fold(words).split(/\s+/).filter(Boolean);
   if (wanted.length === 0) return [];
   const counted = lines.map((line) => {
@@ -137,7 +138,7 @@ function fold(whole: string): string {
   return whole.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 }
 
-/** Folded letter by letter, so that places in it are places in the original. */
+/** Folds letter by letter, so that positions are the same as in the original. */
 function foldKeeping(whole: string): string {
   return Array.from({ length: whole.length }, (_, index) => fold(whole.charAt(index)).charAt(0) || whole.charAt(index)).join("");
 }

@@ -1,7 +1,10 @@
 /**
- * One call: recording, words beside their meaning, what happened, how good it was, what people say about it.
+ * The page of one call: recording, transcript with translation, call program, legs and their quality, SIP messages, outcome, notes and
+ * events.
  *
  *   GET call, transcript, outcome, notes ─▶ page ◀─ feed, while the call runs
+ *
+ * A running call is followed by the feed. After its end the stored data is fetched several times, until the recording is complete.
  */
 import * as api from "../api.js";
 import { directionText, isRunning, statusText, translationNotice, type Call } from "../calls.js";
@@ -31,9 +34,10 @@ import { legTracks, recordingTracks } from "./tracks.js";
 import { TracksView } from "./tracksview.js";
 import { TranscriptView } from "./transcript.js";
 
-/** After its end a call is still written down: what is left is asked for again so often, with growing pauses. */
+/** Pauses before the fetches after a call's end, while the server still stores its last data. */
 const AFTER_END_MS = [500, 2_000, 6_000, 20_000];
 
+/** Opens the page of the call with this id. */
 export async function callPage(id: string): Promise<void> {
   const frame = await shell("calls");
   if (!frame) return;
@@ -60,9 +64,9 @@ class CallPage {
   private sounds: RecordingView | undefined;
   private readonly recordingNow: RecordingBar;
   private readonly soundNote = h("p", {});
-  /** Every recording, once they were fetched; before, the call's record tells of the first one. */
+  /** All recordings, once fetched; until then the call's own record has the first one. */
   private recordings: Recording[] | undefined;
-  /** What is drawn already of what changes rarely. */
+  /** The data that was drawn last, for parts that change rarely. */
   private readonly drawn: { events?: CallDetail["events"] } = {};
 
   private readonly title = h("h1", {});
@@ -76,7 +80,7 @@ class CallPage {
   private readonly legs = new LegView();
   private readonly tracks = new TracksView();
   private readonly program = new ProgramView();
-  private readonly noLegs = h("p", { class: "muted", hidden: true }, "No leg was ever made.");
+  private readonly noLegs = h("p", { class: "muted", hidden: true }, "This call had no legs.");
   private readonly ladder: LadderView;
   private readonly outcome: OutcomePanel;
   private readonly notes: NotesPanel;
@@ -102,7 +106,7 @@ class CallPage {
     this.sound.append(this.recordingNow.element, this.soundNote);
     const panel = (title: string, ...content: Node[]): HTMLElement => h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
     const quality = panel("Legs", this.tracks.element, this.noLegs, this.legs.element);
-    // Where there is one column only, what is read most stands before them.
+    // In a single column these parts come last, because they are read least.
     for (const last of [this.program.element, quality, this.ladder.element]) last.classList.add("last");
     frame.main.replaceChildren(h("div", { class: "page call-page", "data-call": call.id },
       h("a", { class: "back", href: "/calls", onclick: back }, icon(ICON.back), "Calls"),
@@ -124,7 +128,7 @@ class CallPage {
   }
 
   private followLive(): void {
-    this.feed = new Feed(() => this.live(), (name, data) => this.hear(name, data));
+    this.feed = new Feed(() => this.onNews(), (name, data) => this.onEvent(name, data));
     this.feed.start();
     this.feed.follow(this.id);
     void this.feed.fetchCall(this.id);
@@ -134,11 +138,11 @@ class CallPage {
     }, 1000);
   }
 
-  /** The feed has news, perhaps of this call. */
-  private live(): void {
+  /** Handles news of the feed, which may concern this call. */
+  private onNews(): void {
     if (!this.feed) return;
     this.frame.connection(this.feed.state);
-    // What happened before the stream began, or while it was cut, is only in the store.
+    // Events from before the stream began or during an interruption are only in the store.
     if (this.feed.state === "live" && this.stream !== "live") void this.reload();
     this.stream = this.feed.state;
     const before = this.detail.call;
@@ -148,17 +152,17 @@ class CallPage {
     if (isRunning(before) && !isRunning(call)) void this.settle();
   }
 
-  private hear(name: string, data: unknown): void {
+  private onEvent(name: string, data: unknown): void {
     if (!name.startsWith("call.") || name === "call.quality") return;
     const event = parseEvent(data);
     if (!event || event.body["call_id"] !== this.id || this.detail.events.some((known) => isSame(known, event))) return;
     this.detail = { ...this.detail, events: [...this.detail.events, event] };
     this.drawEvents(this.detail.call);
-    // The page must not wait for the end to show that it is recorded, or who came and left.
+    // Recordings, legs and parking are shown while the call runs.
     if (/^call\.(recording|leg|parked|unparked)$/.test(event.type)) void this.reload();
   }
 
-  /** The call is over: its last words, events and recording arrive within moments. */
+  /** Fetches the last words, events and recording, which arrive within seconds of the call's end. */
   private async settle(): Promise<void> {
     for (const wait of AFTER_END_MS) {
       await new Promise((done) => setTimeout(done, wait));
@@ -202,7 +206,7 @@ class CallPage {
   private draw(): void {
     const { call } = this.detail;
     this.status.dataset["state"] = call.status;
-    setText(this.status, why(call) || statusText(call));
+    setText(this.status, endReason(call) || statusText(call));
     this.end.hidden = !isRunning(call) || !may(this.frame.session, "calls.dial");
     this.drawTime();
     this.drawFacts(call);
@@ -224,7 +228,7 @@ class CallPage {
     const waited = call.answered_at === null ? "Not answered" : `after ${duration(Date.parse(call.answered_at) - Date.parse(call.created_at))}`;
     const languages = `${languageName(config.translate_from)} (customer), ${languageName(config.translate_to)} (agent)`;
     const all: [string, string][] = [
-      ["Began", dateTime(call.created_at, now, true)], ["Answered", waited], ["Agent", call.agent ?? "None"], ["Direction", directionText(call)],
+      ["Started", dateTime(call.created_at, now, true)], ["Answered", waited], ["Agent", call.agent ?? "None"], ["Direction", directionText(call)],
       ["Languages", config.live_translate ? languages : config.transcribe ? "Transcribed only" : "Not translated"],
       ...(isRunning(call) ? [] : [["Ended", dateTime(call.ended_at, now, true)] as [string, string]]),
     ];
@@ -244,7 +248,7 @@ class CallPage {
     this.recordingNow.draw({ call: this.id, recordings: this.hears ? this.shownRecordings() : (this.feed?.recordings(this.id) ?? []), talks });
     if (!this.hears) return setText(this.soundNote, "Your role may not hear this recording.");
     if (recordings.length === 0) {
-      return setText(this.soundNote, isRunning(call) && call.config.record ? "Recording starts when the call is answered." : call.config.record ? may(this.frame.session, "recordings.read") ? "There is no recording of this call." : "There is no recording from your time in this call." : "This call was not recorded: recording is off by configuration.");
+      return setText(this.soundNote, isRunning(call) && call.config.record ? "Recording starts when the call is answered." : call.config.record ? may(this.frame.session, "recordings.read") ? "There is no recording of this call." : "There is no recording from your time in this call." : "This call was not recorded, because recording was off.");
     }
     if (!this.sounds) {
       const sounds = new RecordingView(this.id, () => this.drawTranscript());
@@ -259,7 +263,7 @@ class CallPage {
     const { call } = this.detail;
     const sentences: Sentences = this.feed?.sentences(this.id) ?? NO_SENTENCES;
     const lines = mergeLines(this.stored, sentences);
-    const empty = this.storedProblem || (translationNotice(call.config) ?? (isRunning(call) ? "Listening. Words appear here while they are spoken." : "Nothing was said, or nothing was recognised."));
+    const empty = this.storedProblem || (translationNotice(call.config) ?? (isRunning(call) ? "Listening. Words appear here as they are spoken." : "Nothing was said, or nothing was recognised."));
     this.transcript.draw(lines, this.hears ? (this.sounds?.player.startedAt ?? null) : null, empty);
   }
 
@@ -290,12 +294,12 @@ class CallPage {
   }
 }
 
-/** Why the call ended, when that is worth a word. */
-function why(call: Call): string {
+/** Returns the reason for the call's end; "" for a running call and a normal end. */
+function endReason(call: Call): string {
   return isRunning(call) || call.ended_reason === null || call.ended_reason === "normal" ? "" : causeText(call.ended_reason);
 }
 
-/** Back to the list as it was, when one comes from there. */
+/** Goes back in the browser's history if the user came from the list, which then looks as before. */
 function back(event: Event): void {
   let from: URL | undefined;
   try {

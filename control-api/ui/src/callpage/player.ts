@@ -1,10 +1,10 @@
 /**
- * One file of a recording: the browser's own player, which asks for ranges as it needs them, and both sides or one of them.
+ * The player of a recording's file: the browser's own player, which fetches ranges as needed, with a choice of both sides or one.
  *
  *   audio ─▶ source ─▶ splitter ─┬─ customer (left)  ─▶ gain ─┐
  *                                └─ agent    (right) ─▶ gain ─┴─▶ both ears
  *
- * The graph is made when a single side is first wanted: until then the browser plays by itself.
+ * The graph is created when a single side is first chosen; until then the browser plays the file directly.
  */
 import { h, icon, ICON, setText } from "../dom.js";
 import { copyLine } from "../form.js";
@@ -36,7 +36,7 @@ export class Player {
   private options = "";
 
   constructor(private readonly call: string) {
-    // Nothing is fetched before somebody listens: the audit log tells who did.
+    // Nothing is fetched before the user plays, because the audit log records who has listened.
     this.audio = h("audio", { id: "recording", controls: true, preload: "none", src: recordingUrl(call) });
     this.audio.addEventListener("error", () => this.fail());
     this.audio.addEventListener("loadedmetadata", () => setText(this.problem, ""));
@@ -54,22 +54,23 @@ export class Player {
     const link = h("button", { id: "recording-link", class: "quiet", type: "button", title: "A link that needs no sign-in", onclick: () => void this.shareLink(link) }, icon(ICON.link), h("span", {}, "Link"));
     this.download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav`, title: "Download the recording" }, icon(ICON.download), h("span", {}, "Download"));
     this.original = h("a", { id: "recording-original", class: "button quiet", download: "", title: "Download the file with a channel for each party", hidden: true }, icon(ICON.download), h("span", {}, "All channels"));
-    this.newest = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => this.reload() }, "Load what was recorded since");
+    this.newest = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => this.reload() }, "Load the latest sound");
     this.choice.addEventListener("change", () => this.choose(Number(this.choice.value)));
-    this.sideGroup = h("div", { class: "segmented", role: "group", "aria-label": "Which side is heard" }, ...this.sides);
+    this.sideGroup = h("div", { class: "segmented", role: "group", "aria-label": "Side to hear" }, ...this.sides);
     this.element = h("div", { class: "player" }, this.choice, this.audio, this.problem,
       h("div", { class: "player-tools" },
         this.sideGroup,
-        h("div", { class: "segmented", role: "group", "aria-label": "Position and speed" }, skip(-10, "10 seconds back"), skip(10, "10 seconds on"), speed),
+        h("div", { class: "segmented", role: "group", "aria-label": "Position and speed" }, skip(-10, "10 seconds back"), skip(10, "10 seconds forward"), speed),
         h("span", { class: "grow" }), this.newest, h("span", { class: "player-links" }, link, this.download, this.original)),
       this.note);
   }
 
-  /** When the first sample of what is played was. */
+  /** Time of the first sample of the current file; null if unknown. */
   get startedAt(): string | null {
-    return this.shown()?.startedAt ?? null;
+    return this.currentPart()?.startedAt ?? null;
   }
 
+  /** Shows a recording. */
   draw(recording: Recording): void {
     if (this.recording && this.recording.number !== recording.number) this.part = recording.parts[0]?.part ?? 1;
     this.recording = recording;
@@ -81,26 +82,26 @@ export class Player {
       this.choice.value = String(this.part);
       this.choice.hidden = parts.length < 2;
     }
-    const part = this.shown();
+    const part = this.currentPart();
     if (part) this.drawPart(part);
   }
 
-  /** The file that is played. */
-  shown(): Part | undefined {
+  /** Returns the file that is played. */
+  currentPart(): Part | undefined {
     const parts = this.recording?.parts ?? [];
     return parts.find(({ part }) => part === this.part) ?? parts[0];
   }
 
   private drawPart(part: Part): void {
     if (this.audio.getAttribute("src") !== part.url) this.load(part);
-    // A recording that is complete now is longer than what was loaded while it ran.
+    // A recording that has been completed is longer than the file that was loaded while it ran.
     else if (this.state === "started" && part.state !== "started" && this.audio.paused) this.reload();
     this.state = part.state;
     const length = part.durationMs > 0 ? duration(part.durationMs) : "";
     const text = {
-      started: this.recording?.state === "paused" ? "Paused: nothing is recorded now." : "Still being recorded. The player has what was there when it was loaded.",
+      started: this.recording?.state === "paused" ? "Paused: nothing is being recorded." : "Still recording. The player has the sound up to the moment it was loaded.",
       finished: [length, sidesText(part)].filter(Boolean).join(", ") + ".",
-      interrupted: ["The recording was interrupted", part.note, length && `${length} are there`].filter(Boolean).join(". ") + ".",
+      interrupted: ["The recording was interrupted", part.note, length && `${length} available`].filter(Boolean).join(". ") + ".",
     }[part.state];
     setText(this.note, text ?? part.state);
     this.newest.hidden = part.state !== "started";
@@ -123,18 +124,19 @@ export class Player {
     this.element.dispatchEvent(new Event("part"));
   }
 
-  /** Goes to a place, and plays from there when asked to. */
+  /** Moves to a position in seconds, and plays from there if `play` is set. */
   seek(seconds: number, play: boolean): void {
     this.audio.currentTime = Math.max(0, seconds);
     if (play) void this.audio.play().catch(() => undefined);
   }
 
+  /** Pauses the player. */
   rest(): void {
     this.audio.pause();
   }
 
   private reload(): void {
-    // What was never loaded cannot be old.
+    // A file that was never loaded cannot be outdated.
     if (this.audio.readyState === HTMLMediaElement.HAVE_NOTHING) return;
     const at = this.audio.currentTime;
     this.audio.load();
@@ -157,7 +159,7 @@ export class Player {
     context.createMediaElementSource(this.audio).connect(splitter);
     splitter.connect(customer, 0);
     splitter.connect(agent, 1);
-    // One channel each: the destination spreads it to both ears.
+    // Each has one channel, which the destination plays on both ears.
     customer.connect(context.destination);
     agent.connect(context.destination);
     this.audio.addEventListener("play", () => void context.resume());
@@ -166,8 +168,8 @@ export class Player {
 
   private fail(): void {
     const code = this.audio.error?.code;
-    setText(this.problem, code === MediaError.MEDIA_ERR_NETWORK ? "The connection broke while the recording was fetched. Play again to go on."
-      : "The recording cannot be played: its file may be gone, or it holds no sound yet.");
+    setText(this.problem, code === MediaError.MEDIA_ERR_NETWORK ? "The connection broke while the recording was being fetched. Press play to continue."
+      : "The recording cannot be played: its file may have been deleted, or it has no sound yet.");
   }
 
   private async shareLink(button: HTMLButtonElement): Promise<void> {
@@ -176,17 +178,17 @@ export class Player {
     try {
       const { url, expiresAt } = await recordingLink(this.call, this.recording?.number ?? 1, this.part);
       new Dialog("Link to this recording", "recording-link-dialog").open(
-        h("p", {}, `Whoever has this link can hear this one recording, without signing in, until ${dateTime(expiresAt, Date.now()) || "it ends"}.`), copyLine("recording-url", "Link", url));
+        h("p", {}, `Whoever has this link can hear this recording without signing in, until ${dateTime(expiresAt, Date.now()) || "it expires"}.`), copyLine("recording-url", "Link", url));
     } catch (error) {
-      setText(this.problem, error instanceof Error ? error.message : "The link could not be made.");
+      setText(this.problem, error instanceof Error ? error.message : "The link could not be created.");
     }
     button.disabled = false;
   }
 }
 
-/** Which side is where. */
+/** Returns the sides of the stereo file in words. */
 function sidesText({ channels }: Part): string {
   const [only] = channels;
-  if (only && channels.length === 1) return `${legName(only)} alone`;
+  if (only && channels.length === 1) return `${legName(only)} only`;
   return channels.length > 2 ? "customers left, all others right" : "customer left, agent right";
 }

@@ -1,32 +1,34 @@
 /**
- * What the call programs of a call did: step by step, when each ran, for how long, and what came of it.
+ * The history of a call's programs: each step with its time, duration and outcome.
  *
  *   call.program events ─▶ runs (one for each program: a webhook or the fallback begins the next) ─▶ programview
  *
- * Pure. A step that ran several times is there several times.
+ * Pure. A step that ran several times is listed several times.
  */
 import { number, text } from "../shapes.js";
 import { duration } from "../words.js";
 import type { Tone } from "../legs.js";
 import type { CallEventRecord } from "./detail.js";
 
+/** One step that ran. */
 export interface Step {
   key: string;
-  /** Where it stands in its program, such as `steps[3]`. */
+  /** Path of the step in its program, such as `steps[3]`. */
   path: string;
   verb: string;
   at: string | null;
-  /** Since the call began. */
+  /** Time since the start of the call. */
   after: string;
-  /** What came of it; "" while it runs. */
+  /** Outcome in words; "" while the step runs. */
   outcome: string;
   detail: string;
-  /** How long it took, when that says something. */
+  /** Duration; "" if it was shorter than half a second. */
   took: string;
   tone: Tone;
   running: boolean;
 }
 
+/** The steps of one program. */
 export interface Run {
   program: number;
   steps: Step[];
@@ -34,37 +36,38 @@ export interface Run {
 
 export interface ProgramHistory {
   runs: Run[];
-  /** How it ended; "" while it runs. */
+  /** How the last program ended; "" while it runs. */
   ended: string;
   tone: Tone;
 }
 
 const VERBS: Record<string, string> = {
-  play: "Play a sound", speak: "Speak", gather: "Collect digits", record: "Record", dial: "Call somebody", transfer: "Transfer", queue: "Queue", pause: "Pause",
+  play: "Play a sound", speak: "Speak", gather: "Collect digits", record: "Record", dial: "Call someone", transfer: "Transfer", queue: "Queue", pause: "Pause",
   hangup: "Hang up", jump: "Jump", webhook: "Ask the program server", label: "Label",
 };
 
 const OUTCOMES: Record<string, readonly [Tone, string]> = {
-  completed: ["good", "Done"], skipped: ["idle", "Left out"], failed: ["bad", "Failed"], stopped: ["idle", "Stopped"], digits: ["good", "Digits"], timeout: ["warn", "No key was pressed"],
+  completed: ["good", "Done"], skipped: ["idle", "Skipped"], failed: ["bad", "Failed"], stopped: ["idle", "Stopped"], digits: ["good", "Digits"], timeout: ["warn", "No key was pressed"],
   invalid: ["warn", "Not a valid choice"], recorded: ["good", "Recorded"], not_reached: ["warn", "Nobody answered"], talked: ["good", "Talked"], transferred: ["good", "Transferred"],
   fetched: ["good", "Next program received"], not_fetched: ["bad", "No program received"],
 };
 
 const ENDINGS: Record<string, readonly [Tone, string]> = {
-  finished: ["good", "Ran to its end"], hung_up: ["good", "Hung up"], transferred: ["good", "The caller was transferred"], caller_gone: ["idle", "The caller left"],
-  withdrawn: ["warn", "Withdrawn"], bound: ["bad", "Exceeded what programs may do"], not_fetched: ["bad", "The next program could not be had"],
+  finished: ["good", "Completed"], hung_up: ["good", "Hung up"], transferred: ["good", "The caller was transferred"], caller_gone: ["idle", "The caller left"],
+  withdrawn: ["warn", "Withdrawn"], bound: ["bad", "Exceeded a program limit"], not_fetched: ["bad", "The next program could not be fetched"],
 };
 
+/** Returns the name of a verb for people. */
 export function verbText(verb: string): string {
   return VERBS[verb] ?? verb.replaceAll("_", " ");
 }
 
-/** How a program ended, in a few words. */
+/** Returns how a program ended, in a few words. */
 export function endText(outcome: string): string {
   return ENDINGS[outcome]?.[1] ?? outcome.replaceAll("_", " ");
 }
 
-/** `began`: when the call was made. Nothing: no program ran in this call. */
+/** Returns the history of the call's programs; `undefined` if none ran. `began`: start of the call. */
 export function programHistory(events: readonly CallEventRecord[], began: string): ProgramHistory | undefined {
   const told = events.filter(({ type }) => type === "call.program");
   if (told.length === 0) return undefined;
@@ -101,7 +104,7 @@ export function programHistory(events: readonly CallEventRecord[], began: string
     if (before) run.steps[open] = step;
     else run.steps.push(step);
   });
-  // What a step does when its program has ended is over with it.
+  // No step runs after its program has ended.
   const steps = ending[1] === "" ? [...runs.values()] : [...runs.values()].map((run) => ({ ...run, steps: run.steps.map((step) => ({ ...step, running: false })) }));
   return { runs: steps.sort((a, b) => a.program - b.program), ended: ending[1], tone: ending[0] };
 }

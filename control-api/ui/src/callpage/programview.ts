@@ -1,4 +1,4 @@
-/** Draws what the call's programs did: a line for each step. */
+/** Draws the history of the call's programs, with a line for each step. */
 import { arrange, h, setText } from "../dom.js";
 import { dateTime } from "../words.js";
 import { verbText, type ProgramHistory, type Step } from "./program.js";
@@ -37,6 +37,6 @@ export class ProgramView {
 function stepRow({ path, verb, at, after, outcome, detail, took, tone, running }: Step): HTMLElement {
   return h("li", { class: "step", "data-step": path, "data-running": String(running) },
     h("time", { datetime: at, title: dateTime(at, Date.now(), true) }, after),
-    h("div", { class: "step-what" }, h("strong", {}, verbText(verb)), h("code", { title: "Its place in the program" }, path), detail && h("span", { class: "muted" }, detail)),
+    h("div", { class: "step-what" }, h("strong", {}, verbText(verb)), h("code", { title: "Position in the program" }, path), detail && h("span", { class: "muted" }, detail)),
     h("div", { class: "step-came" }, running || outcome !== "" ? h("span", { class: "pill", "data-tone": running ? "good" : tone }, running ? "Running" : outcome) : null, took && h("span", { class: "muted" }, took)));
 }

@@ -1,4 +1,4 @@
-/** The recordings of a call: which there are, the player of the chosen one, and its channels. */
+/** The recordings of a call: a list to choose from, and the player and channels of the chosen one. */
 import { arrange, h, setText } from "../dom.js";
 import { isRecording, recordingName, type Recording } from "../recordings.js";
 import { duration } from "../words.js";
@@ -17,7 +17,7 @@ export class RecordingView {
   private recordings: readonly Recording[] = [];
   private chosen = 0;
 
-  /** `onFile`: another file is played, whose first sample was at another time. */
+  /** `onFile`: called when another file is played, whose first sample has another time. */
   constructor(call: string, private readonly onFile: () => void) {
     this.player = new Player(call);
     this.channels = new ChannelsView((seconds) => this.player.seek(seconds, true));
@@ -35,12 +35,12 @@ export class RecordingView {
     if (!recordings.some((one) => one.number === this.chosen)) this.chosen = recordings[0]?.number ?? 0;
     this.list.hidden = recordings.length < 2;
     arrange(this.list, recordings.map((one) => this.button(one)));
-    const shown = this.shown();
+    const shown = this.chosenRecording();
     if (shown) this.player.draw(shown);
     this.drawChannels();
   }
 
-  private shown(): Recording | undefined {
+  private chosenRecording(): Recording | undefined {
     return this.recordings.find((one) => one.number === this.chosen);
   }
 
@@ -65,7 +65,7 @@ export class RecordingView {
   }
 
   private drawChannels(): void {
-    const [shown, part] = [this.shown(), this.player.shown()];
+    const [shown, part] = [this.chosenRecording(), this.player.currentPart()];
     if (shown && part) this.channels.draw(channelLanes(part, shown.gaps, Date.now()));
   }
 }

@@ -1,4 +1,4 @@
-/** What people say about a call: its outcome with history, and notes. */
+/** What people have written about a call: its outcome with history, and notes. */
 import { confirm } from "../dialog.js";
 import { h, icon, ICON } from "../dom.js";
 import { field, Form } from "../form.js";
@@ -9,7 +9,7 @@ import { dateTime } from "../words.js";
 import { isOwn, type Note, type Outcome } from "./detail.js";
 import * as requests from "./requests.js";
 
-/** Offered beside what was used before; any other word may be typed. */
+/** Suggested outcomes; any other text may be typed. */
 const USUAL = ["Sale", "Appointment", "Call back", "Not interested", "Voicemail", "Wrong number", "Resolved", "Complaint"];
 
 export class OutcomePanel {
@@ -25,7 +25,7 @@ export class OutcomePanel {
     const form = new Form({
       id: "outcome",
       submit: "Save outcome",
-      fields: [field("outcome", "Outcome", this.input), field("note", "Why (optional)", note)],
+      fields: [field("outcome", "Outcome", this.input), field("note", "Note (optional)", note)],
       save: async () => {
         this.draw(await requests.outcomePut(call, this.input.value.trim(), note.value.trim()));
         note.value = "";
@@ -86,7 +86,7 @@ export class NotesPanel {
     try {
       const notes = await requests.noteList(this.call);
       this.problem.textContent = "";
-      this.empty.textContent = notes.length === 0 ? "Nobody has written anything yet." : "";
+      this.empty.textContent = notes.length === 0 ? "There are no notes yet." : "";
       this.list.replaceChildren(...notes.map((note) => this.note(note)));
     } catch (error) {
       this.problem.textContent = `Notes cannot be shown. ${loadProblem(error)}`;
@@ -95,16 +95,16 @@ export class NotesPanel {
 
   private note(note: Note): HTMLElement {
     const own = isOwn(note, this.session);
-    // Owners and admins change everybody's.
+    // Owners and admins may change everybody's notes.
     const changes = own || may(this.session, "team.write");
     const edited = note.updatedAt !== null && note.updatedAt !== note.createdAt;
-    const by = [shownName(note.author.name, this.session) || (own ? "You" : "Somebody"), dateTime(note.createdAt, Date.now()), edited ? "changed" : ""].filter(Boolean).join(", ");
+    const by = [shownName(note.author.name, this.session) || (own ? "You" : "Unknown"), dateTime(note.createdAt, Date.now()), edited ? "edited" : ""].filter(Boolean).join(", ");
     const item = h("li", { "data-note": note.id });
     const button = (path: string, label: string, role: string, run: () => void): HTMLElement =>
       h("button", { class: "quiet square", type: "button", title: label, "aria-label": label, "data-role": role, onclick: run }, icon(path));
     const show = (): void => item.replaceChildren(h("p", { class: "note-text" }, note.text),
       h("div", { class: "note-foot" }, h("span", { class: "muted" }, by),
-        this.annotates && changes && button(ICON.edit, "Change this note", "edit", () => item.replaceChildren(this.editor(note, show))),
+        this.annotates && changes && button(ICON.edit, "Edit this note", "edit", () => item.replaceChildren(this.editor(note, show))),
         this.annotates && changes && button(ICON.trash, "Delete this note", "remove", () => this.remove(note))));
     show();
     return item;
@@ -136,7 +136,7 @@ export class NotesPanel {
         try {
           await requests.noteRemove(this.call, note.id);
         } catch (error) {
-          // Somebody else was quicker.
+          // Somebody else has deleted the note already.
           if (!(error instanceof ApiError) || error.status !== 404) throw error;
         }
         await this.load();
@@ -145,7 +145,7 @@ export class NotesPanel {
   }
 }
 
-/** The server names people by their address; one's own name is known. */
+/** Returns the user's own name for their email, which the server uses to name people; other names are returned as they are. */
 function shownName(name: string, session: Session): string {
   return name === session.email ? session.name : name;
 }

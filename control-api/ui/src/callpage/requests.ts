@@ -1,4 +1,4 @@
-/** The server's REST interface, as far as a call's page uses it. */
+/** The part of the server's REST API that a call's page uses. All functions reject with an `ApiError` when the server refuses. */
 import * as api from "../api.js";
 import { ApiError, request } from "../http.js";
 import type { Recording } from "../recordings.js";
@@ -8,13 +8,14 @@ import { parseSegment, withUnheard, type Line } from "./lines.js";
 
 const path = (call: string, rest = ""): string => `/calls/${encodeURIComponent(call)}${rest}`;
 
+/** Returns a call with everything the server sends about it. */
 export async function detailShow(call: string): Promise<CallDetail> {
   const detail = parseDetail(await request("GET", path(call)), recordingUrl(call));
-  if (!detail) throw new ApiError(0, "The server told something that is no call.");
+  if (!detail) throw new ApiError(0, "The server sent an invalid call.");
   return detail;
 }
 
-/** The transcript, and the segments that have no words in it. */
+/** Returns the transcript, including the segments that have no text in it. */
 export async function transcriptList(call: string): Promise<Line[]> {
   const [transcript, heard] = await Promise.all([request("GET", path(call, "/transcript")), request("GET", path(call, "/translations"))]);
   return withUnheard(listOf(transcript, "segments", parseSegment), listOf(heard, "translations", parseSegment));
@@ -44,12 +45,12 @@ export async function noteRemove(call: string, note: string): Promise<void> {
   await request("DELETE", path(call, `/notes/${encodeURIComponent(note)}`));
 }
 
-/** Where the first file of a call's first recording is. */
+/** Returns the address of the first file of a call's first recording. */
 export function recordingUrl(call: string): string {
   return `/api${path(call, "/recording")}`;
 }
 
-/** Every recording that may be heard; nothing: the server tells of the first one alone, in the call itself. */
+/** Returns every recording that the user may hear; `undefined` if the server reports only the first one, in the call itself. */
 export async function recordingList(call: string): Promise<Recording[] | undefined> {
   try {
     return await api.recordingList(call);
@@ -59,7 +60,7 @@ export async function recordingList(call: string): Promise<Recording[] | undefin
   }
 }
 
-/** A link to the recording that needs no sign-in and ends by itself. */
+/** Creates a link to the recording that needs no sign-in and expires. */
 export async function recordingLink(call: string, number: number, part: number): Promise<{ url: string; expiresAt: string | null }> {
   const value = fields(await request("POST", `/recordings/${encodeURIComponent(call)}/signed-url`, { expires_in_s: 3600, part, ...(number === 1 ? {} : { number }) }));
   return { url: new URL(text(value["url"]) ?? "", location.href).href, expiresAt: text(value["expires_at"]) };

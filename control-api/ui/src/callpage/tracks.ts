@@ -1,9 +1,9 @@
 /**
- * The legs of a call over its time: when each rang, talked, was on hold or muted, what a supervisor did, and how it ended.
+ * The legs of a call over time: when each rang, talked, was on hold or muted, what a supervisor did, and how it ended.
  *
  *   legs (fetched) + call.leg and call.seat events ─▶ tracks ─▶ tracksview
  *
- * Pure. Times are milliseconds since the call began; what goes on ends at `until`.
+ * Pure. Times are milliseconds since the start of the call; spans that have not ended end at `until`.
  */
 import { endingText, legName, NO_SEAT, parseSeat, seatText, type Legs, type Seat } from "../legs.js";
 import { number } from "../shapes.js";
@@ -13,34 +13,36 @@ import type { CallEventRecord, LegTimes } from "./detail.js";
 
 export type SpanKind = "ring" | "talk" | "held" | "holds" | "muted" | "listen" | "whisper" | "barge" | "recorded" | "gap";
 
+/** A period in a lane. */
 export interface Span {
   kind: SpanKind;
   from: number;
   to: number;
-  /** It goes on. */
+  /** Whether the span has not ended yet. */
   open: boolean;
 }
 
+/** One lane: a leg or a recording. */
 export interface Track {
   leg: number;
   role: string;
   name: string;
   spans: Span[];
-  /** From when to when, in a sentence. */
+  /** The time span in words. */
   when: string;
-  /** What happened in between: hold, mute, supervision. */
+  /** Hold, mute and supervision during that time, in words. */
   between: string[];
   ending: string;
   ended: boolean;
 }
 
 export interface Tracks {
-  /** The right edge. */
+  /** Time at the right edge. */
   until: number;
   tracks: Track[];
 }
 
-/** `began`: when the call was made; `until`: its end, or now. */
+/** Returns a track for each leg. `began`: start of the call; `until`: its end, or now. */
 export function legTracks(times: readonly LegTimes[], events: readonly CallEventRecord[], legs: Legs, began: string, until: string | number): Tracks {
   const zero = Date.parse(began);
   const after = (time: string | number | null): number | null => {
@@ -75,7 +77,7 @@ export function legTracks(times: readonly LegTimes[], events: readonly CallEvent
   };
 }
 
-/** The call's recordings as lanes of their own: when each ran, and its gaps. Their numbers are below zero. */
+/** Returns a track for each recording, with its gaps. Their `leg` is the negative number of the recording. */
 export function recordingTracks(recordings: readonly Recording[], began: string, until: string | number): Track[] {
   const zero = Date.parse(began);
   const edge = (typeof until === "number" ? until : Date.parse(until)) - zero;
@@ -136,6 +138,6 @@ function spanName({ kind, from }: Span, seats: readonly Seated[], legs: Legs): s
 const clock = ({ from, to, open }: Pick<Span, "from" | "to" | "open">): string => (open ? `since ${duration(from)}` : `${duration(from)} to ${duration(to)}`);
 
 function when(made: number, answered: number | null, over: number | null, edge: number): string {
-  if (answered === null) return over === null ? `Rings since ${duration(made)}` : `Rang ${duration(made)} to ${duration(over)}, never answered`;
+  if (answered === null) return over === null ? `Ringing since ${duration(made)}` : `Rang ${duration(made)} to ${duration(over)}, never answered`;
   return over === null ? `In the call since ${duration(answered)}, ${duration(edge - answered)} so far` : `In the call ${duration(answered)} to ${duration(over)}, ${duration(over - answered)}`;
 }

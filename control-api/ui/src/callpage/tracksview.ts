@@ -1,11 +1,11 @@
-/** Draws a call's legs over its time: a lane for each, with a line in words below it, so that nothing is told by colour alone. */
+/** Draws a call's legs over time: a lane for each, with a line in words below it, so that colour is never the only information. */
 import { arrange, h, setText } from "../dom.js";
 import { duration } from "../words.js";
 import type { LegTimes } from "./detail.js";
 import type { Span, Track, Tracks } from "./tracks.js";
 
 const KINDS: Record<Span["kind"], string> = {
-  ring: "rings", talk: "in the call", held: "on hold", holds: "holds the call", muted: "muted", listen: "listens", whisper: "whispers", barge: "heard by all", recorded: "recorded", gap: "paused",
+  ring: "rings", talk: "in the call", held: "on hold", holds: "put the call on hold", muted: "muted", listen: "listens", whisper: "whispers", barge: "heard by everybody", recorded: "recorded", gap: "paused",
 };
 
 export class TracksView {
@@ -18,7 +18,7 @@ export class TracksView {
     this.element = h("div", { class: "tracks-frame" }, this.scale, this.lanes);
   }
 
-  /** `facts`: what else is known of each leg, such as its codec. */
+  /** Draws the tracks. `facts`: codec and quality of each leg. */
   draw({ until, tracks }: Tracks, facts: ReadonlyMap<number, Pick<LegTimes, "codec" | "quality">>): void {
     this.scale.replaceChildren(...[0, 0.5, 1].map((part) => h("span", {}, duration(until * part))));
     this.scale.hidden = tracks.length === 0;

@@ -1,7 +1,7 @@
-/** The transcript beside its translation: a line per segment, which plays what it says and is marked while it is heard. */
+/** The transcript beside its translation: a line per segment, which can be played from the recording and is marked while it plays. */
 import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { duration, languageName } from "../words.js";
-import { found, lineAt, marked, offsetOf, type Line } from "./lines.js";
+import { lineAt, matchingSegments, offsetOf, splitMatches, type Line } from "./lines.js";
 
 interface Row {
   element: HTMLElement;
@@ -15,7 +15,7 @@ interface Row {
 
 export class TranscriptView {
   readonly element: HTMLElement;
-  private readonly list = h("ol", { id: "transcript", class: "transcript", tabindex: 0, "aria-label": "What was said and what it means" });
+  private readonly list = h("ol", { id: "transcript", class: "transcript", tabindex: 0, "aria-label": "Transcript with translation" });
   private readonly note = h("p", { id: "transcript-note", class: "empty", role: "status" });
   private readonly find = h("input", { id: "transcript-find", type: "search", placeholder: "Find in this call", "aria-label": "Find in this call" });
   private readonly found = h("span", { class: "muted", role: "status" });
@@ -25,11 +25,11 @@ export class TranscriptView {
   private offsets: (number | null)[] = [];
   private begin: string | null = null;
   private current = -1;
-  /** Segments with the words that are looked for, and which of them was shown last. */
+  /** Segments that match the search, and the index of the one that was shown last. */
   private hits: number[] = [];
   private hit = -1;
 
-  /** `play`: a place in the recording, in seconds. */
+  /** `words`: initial search; `play`: plays the recording from a position in seconds. */
   constructor(words: string, private readonly play: (seconds: number) => void) {
     this.find.value = words;
     this.find.addEventListener("input", () => {
@@ -42,17 +42,17 @@ export class TranscriptView {
       h("div", { class: "panel-head" }, h("h2", {}, "Transcript"), this.found, h("div", { class: "panel-tools" }, this.find)), this.heads, this.list, this.note);
   }
 
-  /** `begin`: when the recording began, if there is one that may be heard; `empty`: said when there are no lines. */
+  /** Draws the lines. `begin`: start of the recording, if the user may hear one; `empty`: text for a transcript without lines. */
   draw(lines: readonly Line[], begin: string | null, empty: string): void {
     this.lines = lines;
     this.begin = begin;
     setText(this.note, empty);
     this.redraw();
-    // Once, for words that came with the link.
+    // Once, for search words that came with the link.
     if (this.hit < 0 && this.hits.length > 0) this.showHit();
   }
 
-  /** Marks what is being heard. */
+  /** Marks the line at the player's position, in seconds. */
   follow(position: number): void {
     const index = lineAt(this.offsets, position);
     if (index === this.current) return;
@@ -60,17 +60,17 @@ export class TranscriptView {
     this.lines.forEach((line, at) => this.rows.get(line.segment)?.element.toggleAttribute("data-playing", at === index));
     const line = this.lines[index];
     const element = line && this.rows.get(line.segment)?.element;
-    // Whoever reads by keyboard is left in peace.
+    // The list does not scroll away from a user who reads it by keyboard.
     if (element && !this.list.contains(document.activeElement)) this.bring(element);
   }
 
-  /** Only the list moves, never the page under somebody's hands. */
+  /** Scrolls only the list, never the page. */
   private bring(element: HTMLElement): void {
     const [top, room] = [element.offsetTop, this.list.clientHeight];
     if (top < this.list.scrollTop || top + element.clientHeight > this.list.scrollTop + room) this.list.scrollTop = top - room / 3;
   }
 
-  /** The next place of the words that are looked for; round again after the last. */
+  /** Shows the next match; after the last one, the first. */
   private showHit(step = 1): void {
     if (this.hits.length === 0) return;
     this.hit = (this.hit + step + this.hits.length) % this.hits.length;
@@ -82,7 +82,7 @@ export class TranscriptView {
     const words = this.find.value.trim();
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 60 && this.list.scrollTop > 0;
     this.offsets = this.lines.map((line) => offsetOf(line, this.begin));
-    this.hits = found(this.lines, words);
+    this.hits = matchingSegments(this.lines, words);
     arrange(this.list, this.lines.map((line, index) => this.row(line, this.offsets[index] ?? null, words).element));
     for (const segment of this.rows.keys()) if (!this.lines.some((line) => line.segment === segment)) this.rows.delete(segment);
     const count = this.hits.length;
@@ -92,7 +92,7 @@ export class TranscriptView {
     this.find.hidden = this.lines.length === 0;
     const first = this.lines.find((line) => line.leg === "customer") ?? this.lines[0];
     this.heads.hidden = this.lines.length === 0 || !first || this.lines.every((line) => line.translation === null);
-    this.heads.replaceChildren(h("span", {}, "What was said"), h("span", {}, "What it means"));
+    this.heads.replaceChildren(h("span", {}, "Original"), h("span", {}, "Translation"));
     this.list.toggleAttribute("data-single", this.heads.hidden);
     if (atEnd) this.list.scrollTop = this.list.scrollHeight;
   }
@@ -139,5 +139,5 @@ function fill(row: Row, line: Line, words: string): void {
 }
 
 function pieces(whole: string, words: string): (string | Node)[] {
-  return marked(whole, words).map((piece, index) => (index % 2 === 1 ? h("mark", {}, piece) : piece)).filter((piece) => piece !== "");
+  return splitMatches(whole, words).map((piece, index) => (index % 2 === 1 ? h("mark", {}, piece) : piece)).filter((piece) => piece !== "");
 }

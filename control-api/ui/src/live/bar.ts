@@ -1,4 +1,4 @@
-/** The call that is supervised, always in sight: what the supervisor does there, whom it whispers to, and the way out. */
+/** The bar for the supervised call, always visible: supervision mode, listener of a whisper, and a button to leave. */
 import type { Call } from "../calls.js";
 import { h, icon, ICON, setText } from "../dom.js";
 import { legName, whisperTargets, type Legs, type SuperviseMode, type Supervises } from "../legs.js";
@@ -18,7 +18,7 @@ export class SupervisionBar {
   private readonly buttons: readonly HTMLButtonElement[];
   private readonly whom = h("select", { id: "supervision-whom", "aria-label": "Whisper to" });
   private readonly whomLabel = h("label", { class: "whom", for: "supervision-whom", hidden: true }, "Whisper to ", this.whom);
-  /** A tone tells the parties that a supervisor has joined. */
+  /** Whether the parties hear a tone when a supervisor has joined. */
   notice = false;
   private call = "";
   private options = "";
@@ -43,10 +43,10 @@ export class SupervisionBar {
     setText(this.title, call ? `${call.from ?? "Unknown"} to ${call.to}` : "A call");
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset["mode"] === wish.mode));
     this.fill(legs, wish);
-    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : [this.saying(wish, legs), this.notice ? "A notice tone tells the parties." : ""].filter(Boolean).join(" "));
+    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : [this.saying(wish, legs), this.notice ? "The parties hear a notice tone." : ""].filter(Boolean).join(" "));
   }
 
-  /** Whom a whisper is for, as chosen here; nobody where only one can be meant. */
+  /** Returns the chosen listener of a whisper; null for the first agent. */
   private listener(mode: SuperviseMode): number | null {
     return mode === "whisper" && this.whom.value !== "" ? Number(this.whom.value) : null;
   }
@@ -61,7 +61,7 @@ export class SupervisionBar {
       this.whom.replaceChildren(...targets.map((leg) => h("option", { value: leg.leg }, legName(leg))));
       if (targets.some((leg) => String(leg.leg) === chosen)) this.whom.value = chosen;
     }
-    // A list that is being chosen from is left alone.
+    // A list that the user has open is not changed.
     if (wish.mode === "whisper" && wish.to !== null && document.activeElement !== this.whom) this.whom.value = String(wish.to);
   }
 

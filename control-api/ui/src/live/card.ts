@@ -1,4 +1,4 @@
-/** One running call: a line with what matters at a glance, which opens to its legs, its words and its messages. */
+/** One running call: a line with a summary, which opens to the call's legs, words and SIP messages. */
 import { isRunning, statusText, translationNotice, type Call } from "../calls.js";
 import { h, icon, ICON, setText } from "../dom.js";
 import { askToEnd } from "../ending.js";
@@ -19,23 +19,23 @@ export const MODES: readonly { mode: SuperviseMode; label: string; about: string
   { mode: "barge", label: "Barge in", about: "Talk to everybody" },
 ];
 
-/** What a card asks of its page. */
+/** Actions that a card requests from its page. */
 export interface CardActions {
   pin(call: string): void;
   open(call: string, open: boolean): void;
   supervise(call: string, mode: SuperviseMode): void;
-  /** The recordings of a call are wanted as they stand. */
+  /** Fetches the call's current recordings. */
   recorded(call: string): Promise<void>;
 }
 
-/** What a card shows of its call. */
+/** The state that a card shows. */
 export interface CardState {
   call: Call;
   legs: Legs;
   sentences: Sentences;
-  /** Nothing: not known. */
+  /** `undefined` while unknown. */
   recordings: readonly Recording[] | undefined;
-  /** Where it is parked. */
+  /** Slot in which the call is parked. */
   slot: number | undefined;
   pinned: boolean;
   linked: boolean;
@@ -65,7 +65,7 @@ export class CallCard {
   private readonly words: SentenceList;
   private readonly ladder: LadderView;
   private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
-  private readonly columns = h("div", { class: "columns-head", "aria-hidden": "true" }, h("span", {}, "What was said"), h("span", {}, "What it means"));
+  private readonly columns = h("div", { class: "columns-head", "aria-hidden": "true" }, h("span", {}, "Original"), h("span", {}, "Translation"));
   private readonly body: HTMLElement;
   private readonly dials: boolean;
   private readonly monitors: boolean;
@@ -85,7 +85,7 @@ export class CallCard {
     this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => actions.pin(call.id) }, icon(ICON.pin));
     this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end", onclick: () => askToEnd(this.call) }, "End call");
     const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
-    const whole = h("a", { class: "button quiet square", href: `/calls/${call.id}`, title: "Everything about this call", "aria-label": "Everything about this call" }, icon(ICON.page));
+    const whole = h("a", { class: "button quiet square", href: `/calls/${call.id}`, title: "Call details", "aria-label": "Call details" }, icon(ICON.page));
     const list = h("ol", { class: "sentences columns", tabindex: 0 });
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
     this.body = h("div", { id: body, class: "call-body" }, this.recordings.element, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
@@ -107,7 +107,7 @@ export class CallCard {
     if (!open) this.ladder.rest();
   }
 
-  /** It is no longer shown. */
+  /** Stops all work for a card that is no longer shown. */
   rest(): void {
     this.ladder.rest();
   }
@@ -118,9 +118,9 @@ export class CallCard {
     const latest = this.isOpen ? "" : latestWords(state.sentences);
     this.latest.hidden = latest === "";
     setText(this.latest, latest);
-    // Open, the bar tells of each recording.
+    // In an open card the bar shows each recording.
     if (this.isOpen) this.recorded.hidden = true;
-    // What is folded away is not drawn: fifty calls at once say much that nobody reads.
+    // Folded content is not drawn: with fifty calls at once that would be much work for nobody.
     if (this.isOpen) this.drawBody(state);
   }
 

@@ -1,8 +1,8 @@
 /**
- * The supervisor's telephone: the agent's SIP telephone, registered only while a call is supervised, which answers the one INVITE that
- * this page has asked for and refuses all others, so that no customer is answered by a page that nobody talks at.
+ * The supervisor's phone: the agent's SIP phone, registered only while a call is supervised. It answers only the INVITE that this page
+ * has requested and refuses all others, so that no customer reaches a page at which nobody talks.
  *
- * Invariant: a listener sends silence; the microphone is opened when the supervisor is to be heard.
+ * Invariant: a listener sends silence; the microphone is opened only when the supervisor is to be heard.
  */
 import { Phone, type Line as PhoneLine, type Registration } from "../agent/phone.js";
 import { Sound } from "../agent/sound.js";
@@ -10,13 +10,13 @@ import { h } from "../dom.js";
 import { microphoneText } from "../microphone.js";
 import type { Line } from "./supervisor.js";
 
-/** The header of the INVITE to a supervisor: the call that is supervised. */
+/** Header of the INVITE to a supervisor; its value is the id of the supervised call. */
 const SUPERVISES = "Tandem-Supervises";
-/** A telephone that is not registered by then is told as such. */
+/** Maximum time until the phone is registered. */
 const OPEN_MS = 10_000;
-/** A call that the server has taken up rings within this. */
+/** Maximum time until a call that the server has accepted rings here. */
 const RING_MS = 10_000;
-/** After a call the telephone stays registered this long, for the next one. */
+/** Time for which the phone stays registered after a call, for the next one. */
 const REST_MS = 15_000;
 
 interface Waiter {
@@ -38,7 +38,7 @@ export class SupervisorLine implements Line {
   private rest: ReturnType<typeof setTimeout> | undefined;
   private silent: AudioContext | undefined;
 
-  /** `onEnded`: the call is over. */
+  /** `onEnded`: called when the call has ended and this page did not end it. */
   constructor(private readonly onEnded: () => void) {
     this.sound.attach(this.audio);
     window.addEventListener("pagehide", () => this.close());
@@ -47,7 +47,7 @@ export class SupervisorLine implements Line {
   async open(): Promise<void> {
     clearTimeout(this.rest);
     if (this.isRegistered) return;
-    const ready = within(OPEN_MS, "Your browser's telephone could not be registered. Try again.", (waiter) => this.registered.push(waiter));
+    const ready = within(OPEN_MS, "Your browser's phone could not be registered. Try again.", (waiter) => this.registered.push(waiter));
     if (!this.phone) {
       this.phone = new Phone(
         {
@@ -59,7 +59,7 @@ export class SupervisorLine implements Line {
           onTakeBack: () => Promise.resolve(undefined),
         },
         this.audio,
-        // A page that goes away leaves the call: nothing is taken back.
+        // Closing the page leaves the call, so nothing is stored to take it back.
         { getItem: () => null, setItem: () => undefined, removeItem: () => undefined },
       );
       await this.phone.start();
@@ -77,7 +77,7 @@ export class SupervisorLine implements Line {
 
   join(call: string): Promise<void> {
     this.expected = call;
-    return within(RING_MS, "The call did not reach your browser's telephone. Try again.", (waiter) => (this.joined = waiter));
+    return within(RING_MS, "The call did not reach your browser's phone. Try again.", (waiter) => (this.joined = waiter));
   }
 
   hangUp(): void {
@@ -101,7 +101,7 @@ export class SupervisorLine implements Line {
     this.isRegistered = state === "registered";
     if (state === "connecting") return;
     const waiting = this.registered.splice(0);
-    for (const waiter of waiting) if (this.isRegistered) waiter.resolve(); else waiter.reject(new Error(`Your browser's telephone is not ready: ${text}`));
+    for (const waiter of waiting) if (this.isRegistered) waiter.resolve(); else waiter.reject(new Error(`Your browser's phone is not ready: ${text}`));
   }
 
   private follow(line: PhoneLine): void {
@@ -123,7 +123,7 @@ export class SupervisorLine implements Line {
     }
   }
 
-  /** A track that sounds of nothing: a call needs one. */
+  /** Returns a stream with a silent track, because a call needs one. */
   private silence(): MediaStream {
     this.silent ??= new AudioContext();
     void this.silent.resume().catch(() => undefined);

@@ -1,10 +1,10 @@
 /**
- * The supervisor's page: every running call, what is said and what it means, while it is said; and the way into each of them.
+ * The supervisor's page: every running call with its words and their translation as they are spoken, and supervision of each call.
  *
- *   feed ─ news, four times a second at most ─▶ list, when a call came or changed ─▶ open cards of calls that have news
- *                                                                                  └▶ lines of the others, once a second
+ *   feed ─ news, four times a second at most ─▶ list, when a call was added or changed ─▶ open cards of calls with news
+ *                                                                                       └▶ lines of the others, once a second
  *
- * Invariants: what has no news is not drawn; the card that is read stays where it is.
+ * Invariants: calls without news are not drawn again; the card that the user reads keeps its position on the screen.
  */
 import * as api from "../api.js";
 import { isRunning, visibleCalls, type Call } from "../calls.js";
@@ -19,15 +19,16 @@ import { SupervisionBar } from "./bar.js";
 import { CallCard, type CardActions } from "./card.js";
 import { keepInPlace } from "./place.js";
 import { legDrop, superviseChange, superviseStart } from "./requests.js";
-import { lateLine, Supervisor, type Line } from "./supervisor.js";
+import { lazyLine, Supervisor, type Line } from "./supervisor.js";
 import "../live.css";
 
 const PINS = "tandem.pins";
-/** So many calls are shown whole; of more each begins as a line. */
+/** Up to this number of calls the cards start open; with more calls they start as lines. */
 const OPEN_MAX = 3;
-/** Between two drawings. */
+/** Minimum time between two updates. */
 const PAUSE_MS = 250;
 
+/** Opens the live page. */
 export async function livePage(): Promise<void> {
   const frame = await shell("live");
   if (frame) new LivePage(frame).start();
@@ -38,18 +39,18 @@ class LivePage {
   private readonly providers = new ProviderBar();
   private readonly cards = new Map<string, CallCard>();
   private readonly pinned = new Set<string>(readPins());
-  /** Calls that were seen running stay until the page is left, and the one of the link. */
+  /** Calls that stay until the page is left: those that were seen running, and the linked one. */
   private readonly keep = new Set<string>();
   private linked = "";
   private stream: StreamState = "connecting";
   private readonly hears: boolean;
-  /** Calls with news that are not drawn yet. */
+  /** Calls with news that have not been drawn yet. */
   private readonly stale = new Set<string>();
-  /** Calls that came above what can be seen. */
+  /** New calls that were inserted above the visible part of the list. */
   private readonly above = new Set<string>();
 
   private readonly supervisor: Supervisor = new Supervisor(
-    lateLine(async () => this.telephone()), { start: superviseStart, change: superviseChange, drop: legDrop }, () => this.drawSupervision());
+    lazyLine(async () => this.loadLine()), { start: superviseStart, change: superviseChange, drop: legDrop }, () => this.drawSupervision());
   private readonly bar = new SupervisionBar({
     ask: (wish) => {
       const { state } = this.supervisor;
@@ -70,8 +71,8 @@ class LivePage {
   private readonly list = h("div", { id: "calls", class: "calls" });
   private readonly fresh = h("button", { id: "live-fresh", class: "primary", type: "button", hidden: true, onclick: () => this.toTop() });
   private readonly empty = h("div", { id: "calls-empty", class: "card empty" },
-    h("h2", {}, "No call is running"), h("p", {}, "Calls appear here by themselves, with every word while it is spoken."));
-  private readonly noticeHint = h("p", { id: "live-notice", class: "hint", hidden: true }, "Notice tone: the parties of a call hear when you listen, whisper or barge in.");
+    h("h2", {}, "No calls are running"), h("p", {}, "Calls appear here automatically, with every word as it is spoken."));
+  private readonly noticeHint = h("p", { id: "live-notice", class: "hint", hidden: true }, "Notice tone: the parties of a call hear a tone when you listen, whisper or barge in.");
   private readonly message = h("p", { id: "live-message", class: "problem", role: "alert" });
 
   constructor(private readonly frame: Shell) {
@@ -86,7 +87,7 @@ class LivePage {
     this.filter.addEventListener("input", () => this.drawList());
     window.addEventListener("hashchange", () => void this.openLink());
     window.addEventListener("scroll", () => this.look(), { passive: true });
-    // Durations grow without events.
+    // Durations grow even without events.
     setInterval(() => this.everySecond(), 1000);
     this.feed.start();
     if (may(this.frame.session, "calls.monitor") && may(this.frame.session, "voice.read")) void this.loadHandling();
@@ -126,7 +127,7 @@ class LivePage {
     if (news.calls.has(this.supervised)) this.drawSupervision();
   }
 
-  /** A line does not grow, and its latest words need not run. */
+  /** Draws lines with news and all durations; a line need not show every word at once. */
   private everySecond(): void {
     this.drawStale([...this.stale]);
     this.cards.forEach((card) => card.tick());
@@ -146,7 +147,7 @@ class LivePage {
     const running = [...this.feed.calls.values()].filter(isRunning).length;
     setText(this.count, running === 1 ? "1 running" : `${running} running`);
     this.empty.hidden = calls.length > 0;
-    setText(this.empty.querySelector("h2") ?? this.empty, this.filter.value ? "No call matches the filter" : "No call is running");
+    setText(this.empty.querySelector("h2") ?? this.empty, this.filter.value ? "No calls match the filter" : "No calls are running");
     const known = new Set(this.cards.keys());
     this.stale.clear();
     keepInPlace(this.list, () => {
@@ -187,7 +188,7 @@ class LivePage {
     });
   }
 
-  private async telephone(): Promise<Line> {
+  private async loadLine(): Promise<Line> {
     const { SupervisorLine } = await import("./line.js");
     const line = new SupervisorLine(() => this.supervisor.lineEnded());
     this.frame.main.append(line.audio);
@@ -226,7 +227,7 @@ class LivePage {
     this.cards.get(id)?.element.scrollIntoView({ block: "start", behavior: "smooth" });
   }
 
-  /** Tells how many calls came above what is seen, until they are seen. */
+  /** Shows how many new calls are above the visible part, until the user has seen them. */
   private look(): void {
     if (this.above.size === 0 && this.fresh.hidden) return;
     for (const id of this.above) {
@@ -261,6 +262,6 @@ function writePins(pins: ReadonlySet<string>): void {
   try {
     sessionStorage.setItem(PINS, JSON.stringify([...pins]));
   } catch {
-    // Without storage the pins last as long as the page.
+    // Without storage the pins are lost when the page is closed.
   }
 }

@@ -1,22 +1,25 @@
-/** Keeps what is being read where it is while other things come, go and grow around it. */
+/** Keeps the element that the user reads in its position on the screen while others are added, removed and resized around it. */
 
-/** Where an element is in the window, in pixels. */
+/** Position of an element in the window, in pixels. */
 export interface Place {
   top: number;
   bottom: number;
 }
 
-/** Which of the places is read: the one that is held (pointer or focus), else the first that reaches below `head`, the page's own head. */
+/**
+ * Returns the index of the element that is being read: `held` (the one under pointer or focus) if it is visible, else the first that
+ * reaches below `head`, the page's header; -1 if none is visible.
+ */
 export function readPlace(places: readonly Place[], held: number, head: number, window: number): number {
   const seen = ({ top, bottom }: Place): boolean => bottom > head && top < window;
   const one = places[held];
   return one && seen(one) ? held : places.findIndex(seen);
 }
 
-/** Height of the page's own head, in pixels: what lies under it is not read. */
+/** Height of the page's header, in pixels; content under it is not visible. */
 const HEAD = 64;
 
-/** Changes a list; the page scrolls so that the child that is read does not move. A child that the change takes away keeps nothing. */
+/** Runs `change` on a list and scrolls so that the child that is being read does not move, unless the change removes that child. */
 export function keepInPlace(list: HTMLElement, change: () => void): void {
   const children = Array.from(list.children);
   const boxes = children.map((child) => child.getBoundingClientRect());

@@ -1,28 +1,28 @@
 /**
- * One supervisor at one page: which call is supervised, and how.
+ * The supervision state of one page: the supervised call and the mode.
  *
- *   idle ─ ask ─▶ joining: telephone, microphone, request, ring ─▶ in ─ ask ─▶ in, another mode
+ *   idle ─ ask ─▶ joining: phone, microphone, request, ring ─▶ in ─ ask ─▶ in, another mode
  *     ▲                      │ refused, or no ring                  │ left, or the call has ended
  *     └──────────────────────┴──────────────────────────────────────┘
  *
- * Pure but for what it is given: the telephone (`line.ts`) and the requests. Invariants: one call at a time; what is asked for is shown
- * at once, and taken back with the server's sentence when it refuses; the microphone is open only where somebody may hear it.
+ * Pure except for the phone (`line.ts`) and the requests that it is given. Invariants: one call at a time; a requested mode is shown at
+ * once, and reverted with the server's sentence if the server refuses; the microphone is open only while somebody may hear it.
  */
 import type { Supervises } from "../legs.js";
 
-/** The page's own telephone. Its refusals are sentences. */
+/** The page's own phone. Its errors are sentences for the user. */
 export interface Line {
-  /** Resolves once it can be called. */
+  /** Resolves once the phone is registered. */
   open(): Promise<void>;
   /** Sends the microphone's sound, or silence. */
   speak(on: boolean): Promise<void>;
-  /** Takes the INVITE of this call, and no other; resolves once it is connected. */
+  /** Accepts the INVITE of this call only; resolves once it is connected. */
   join(call: string): Promise<void>;
   hangUp(): void;
 }
 
-/** The telephone of this page, whose code is loaded when it is first wanted. */
-export function lateLine(load: () => Promise<Line>): Line {
+/** Returns a line whose code is loaded on the first `open`. */
+export function lazyLine(load: () => Promise<Line>): Line {
   let line: Line | undefined;
   return {
     async open() {
@@ -35,6 +35,7 @@ export function lateLine(load: () => Promise<Line>): Line {
   };
 }
 
+/** The requests to the server; `start` returns the number of the supervisor's leg. */
 export interface Requests {
   start(call: string, wish: Supervises): Promise<number>;
   change(call: string, leg: number, wish: Supervises): Promise<void>;
@@ -44,9 +45,10 @@ export interface Requests {
 export type State =
   | { phase: "idle" }
   | { phase: "joining"; call: string; wish: Supervises; step: string }
-  /** `wish`: asked for, and not answered yet. */
+  /** `now`: confirmed mode; `wish`: requested mode that the server has not confirmed yet. */
   | { phase: "in"; call: string; leg: number; now: Supervises; wish: Supervises | undefined };
 
+/** A failed request, as a sentence. */
 export interface Problem {
   call: string;
   text: string;
@@ -54,9 +56,9 @@ export interface Problem {
 
 export class Supervisor {
   state: State = { phase: "idle" };
-  /** Why the last thing that was asked for did not happen. */
+  /** Why the last request failed. */
   problem: Problem | undefined;
-  /** Grows with every beginning and end, so that what comes late changes nothing newer. */
+  /** Incremented at each start and end, so that late answers do not change newer state. */
   private turn = 0;
   private changes: Promise<void> = Promise.resolve();
 
@@ -66,7 +68,7 @@ export class Supervisor {
     private readonly onChange: () => void,
   ) {}
 
-  /** Begins to supervise a call, or changes how. Another call is left for it. */
+  /** Starts to supervise a call, or changes the mode. Leaves another call first. */
   async ask(call: string, wish: Supervises): Promise<void> {
     const { state } = this;
     this.problem = undefined;
@@ -76,7 +78,7 @@ export class Supervisor {
     await this.join(call, wish);
   }
 
-  /** Leaves the call that is supervised. */
+  /** Leaves the supervised call. */
   leave(): void {
     this.turn += 1;
     const was = this.state;
@@ -84,7 +86,7 @@ export class Supervisor {
     if (was.phase !== "idle") this.line.hangUp();
   }
 
-  /** The telephone's call is over, and not by this page. */
+  /** Handles the end of the phone's call, which this page did not request. */
   lineEnded(): void {
     if (this.state.phase !== "in") return;
     this.turn += 1;
@@ -96,14 +98,14 @@ export class Supervisor {
     const current = (): boolean => turn === this.turn;
     const step = (text: string): void => this.set({ phase: "joining", call, wish, step: text });
     let leg: number | undefined;
-    step("Your telephone connects …");
+    step("Connecting your phone …");
     try {
       await this.line.open();
       if (!current()) return;
       await this.line.speak(wish.mode !== "listen");
       if (!current()) return;
-      step("The call takes you in …");
-      // The INVITE may come before the answer.
+      step("Joining the call …");
+      // The INVITE may arrive before the answer to the request.
       const joined = this.line.join(call);
       joined.catch(() => undefined);
       leg = await this.requests.start(call, wish);
@@ -118,7 +120,7 @@ export class Supervisor {
     }
   }
 
-  /** One after the other; of several that wait, the newest alone is asked for. */
+  /** Sends one change after the other; of several that wait, only the newest is sent. */
   private change(leg: number, wish: Supervises): Promise<void> {
     const { state } = this;
     if (state.phase !== "in" || same(state.wish ?? state.now, wish)) return Promise.resolve();
@@ -147,17 +149,17 @@ export class Supervisor {
       this.set({ ...state, wish: undefined });
       this.fail(state.call, error);
     }
-    // Nobody hears a listener: the microphone is closed.
+    // Nobody hears a listener, so the microphone is closed.
     if (this.state.phase === "in" && this.state.now.mode === "listen" && !this.state.wish) await this.line.speak(false).catch(() => undefined);
   }
 
-  /** A leg that this page asked for and does not take. */
+  /** Hangs up a leg that this page has requested but will not use. */
   private async drop(call: string, leg: number): Promise<void> {
     await this.requests.drop(call, leg).catch(() => undefined);
   }
 
   private fail(call: string, error: unknown): void {
-    this.problem = { call, text: error instanceof Error ? error.message : "It was not done." };
+    this.problem = { call, text: error instanceof Error ? error.message : "This could not be done." };
     this.onChange();
   }
 
@@ -167,11 +169,12 @@ export class Supervisor {
   }
 }
 
+/** Whether two modes are equal, including the listener of a whisper. */
 export function same(a: Supervises, b: Supervises): boolean {
   return a.mode === b.mode && a.to === b.to;
 }
 
-/** What the supervisor does, or is about to, in a call; nothing: it is another call's, or nobody's. */
+/** Returns the current or requested mode in this call; `undefined` if this call is not supervised from here. */
 export function inCall(state: State, call: string): { wish: Supervises; busy: boolean } | undefined {
   if (state.phase === "idle" || state.call !== call) return undefined;
   return state.phase === "joining" ? { wish: state.wish, busy: true } : { wish: state.wish ?? state.now, busy: state.wish !== undefined };

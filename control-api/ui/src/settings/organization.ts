@@ -1,5 +1,5 @@
 /** The organization: its name, how long things are kept, limits of its own. */
-import { asked } from "../dialog.js";
+import { askToConfirm } from "../dialog.js";
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
 import { dateOnly } from "../words.js";
@@ -92,7 +92,7 @@ function retention(context: Context, { recordingsDays, eventsDays }: Organizatio
     async save() {
       const wanted: Retention = { recordingsDays: number(recordings), eventsDays: number(events) };
       const warning = retentionWarning(kept, wanted);
-      const sure = warning === undefined || await asked({ id: "retention-confirm", title: "Delete what is older?", text: warning, action: "Save and delete" });
+      const sure = warning === undefined || await askToConfirm({ id: "retention-confirm", title: "Delete older data?", text: warning, action: "Save and delete" });
       if (!sure) return undefined;
       await requests.retentionPut(wanted.recordingsDays, wanted.eventsDays);
       kept = wanted;

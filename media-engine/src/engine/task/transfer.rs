@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - A fetched leg always has an owner: on its way it is a [`Given`], which hangs up if no call takes it.
-//! - All legs of a call are on one worker. Calls of one user are placed on one worker (`homes`) if there is room; a fetched leg
+//! - All legs of a call are on one worker. Calls of one user are placed on one worker (`placement`) if there is room; a fetched leg
 //!   of another worker moves with its sockets (`WorkerRequest::LegDetach`), unnoticed by its far end. A browser's leg cannot
 //!   move, because the browser knows one worker's port: then the transfer fails and both calls continue.
 //! - The party that asks for another call's leg, or for a leg's place, must be the party that has it, and both calls must belong

@@ -65,7 +65,7 @@ use trunking::TrunkState;
 pub use trunking::{PlaceStatus, TrunkStatus};
 
 use crate::sip::digest::NonceStore;
-use crate::sip::numbered::Numbered;
+use crate::sip::id_table::IdTable;
 use crate::sip::registrar::Registrar;
 use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
@@ -86,7 +86,7 @@ pub struct Endpoint {
     trunks: Vec<TrunkState>,
     connections: connecting::Connections,
     tables: Tables,
-    legs: Numbered<DialogId, Box<Leg>>,
+    legs: IdTable<DialogId, Box<Leg>>,
     /// Our local tags of calls in progress.
     tags: HashMap<Box<str>, TagOwner>,
     /// Legs by the connection that carries them; UDP listeners are not listed.
@@ -143,7 +143,7 @@ impl Endpoint {
             listeners: Vec::new(),
             connections: connecting::Connections::default(),
             tables: Tables::default(),
-            legs: Numbered::default(),
+            legs: IdTable::default(),
             tags: HashMap::new(),
             attached: BTreeSet::new(),
             unreachable: BTreeSet::new(),

@@ -17,7 +17,7 @@ use super::flow::{Flow, FlowId, network};
 use super::trunking::{Place, TrunkIndex};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
-use crate::sip::numbered::Numbered;
+use crate::sip::id_table::IdTable;
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite};
 use crate::sip::uri::{push_host, push_number};
 use crate::sip::wheel::TimerKey;
@@ -141,11 +141,11 @@ pub(super) struct Server {
 
 #[derive(Default)]
 pub(super) struct Tables {
-    clients: Numbered<ClientId, Box<Client>>,
+    clients: IdTable<ClientId, Box<Client>>,
     client_keys: HashMap<Box<str>, ClientId>,
     /// Clients by the connection that carries them; UDP has none.
     client_flows: BTreeSet<(FlowId, ClientId)>,
-    servers: Numbered<ServerId, Box<Server>>,
+    servers: IdTable<ServerId, Box<Server>>,
     server_keys: HashMap<Box<str>, ServerId>,
     merged: HashMap<Box<str>, ServerId>,
     /// Number of servers of each network.

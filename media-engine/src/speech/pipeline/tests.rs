@@ -20,7 +20,7 @@ fn speech() -> Vec<i16> {
         .output()
         .expect("this test needs the program espeak-ng: apt-get install espeak-ng");
     let samples = output.stdout[44..].as_chunks::<2>().0.iter().map(|&pair| i16::from_le_bytes(pair)).collect();
-    let mut carried = ToCarried::default();
+    let mut carried = LiveRateResampler::default();
     let (rate, mut whole) = carried.push(TtsChunk { rate_hz: 22_050, samples }).unwrap();
     assert_eq!(rate, SampleRate::HZ_16000);
     whole.extend(carried.finish());

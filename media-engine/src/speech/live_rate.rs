@@ -9,15 +9,15 @@ use rubato::{
 use super::TtsChunk;
 
 /// Rate to which odd rates are converted: wideband, from which every leg's own rate is derived.
-pub(super) const CARRIED: SampleRate = SampleRate::HZ_16000;
+pub(super) const LIVE_RATE: SampleRate = SampleRate::HZ_16000;
 
 /// Converts the chunks of a sentence to a rate that the live path supports; chunks of unusable rates are left out.
 #[derive(Default)]
-pub(super) struct ToCarried {
+pub(super) struct LiveRateResampler {
     odd: Option<(u32, OddRate)>,
 }
 
-impl ToCarried {
+impl LiveRateResampler {
     /// Converts a chunk; returns the samples that are ready.
     pub(super) fn push(&mut self, chunk: TtsChunk) -> Option<(SampleRate, Vec<i16>)> {
         if let Some(rate) = SampleRate::from_hz(chunk.rate_hz) {
@@ -26,10 +26,10 @@ impl ToCarried {
         if self.odd.as_ref().is_none_or(|(hz, _)| *hz != chunk.rate_hz) {
             self.odd = OddRate::new(chunk.rate_hz).map(|resampler| (chunk.rate_hz, resampler));
         }
-        self.odd.as_mut().map(|(_, resampler)| (CARRIED, resampler.push(&chunk.samples)))
+        self.odd.as_mut().map(|(_, resampler)| (LIVE_RATE, resampler.push(&chunk.samples)))
     }
 
-    /// Returns the remaining samples of the filter, at [`CARRIED`].
+    /// Returns the remaining samples of the filter, at [`LIVE_RATE`].
     pub(super) fn finish(&mut self) -> Vec<i16> {
         self.odd.as_mut().map(|(_, resampler)| resampler.finish()).unwrap_or_default()
     }
@@ -43,7 +43,7 @@ struct OddRate {
 }
 
 impl OddRate {
-    /// Creates a converter from `hz` to [`CARRIED`]; `None` for rates that no synthesiser uses (outside 4 to 192 kHz).
+    /// Creates a converter from `hz` to [`LIVE_RATE`]; `None` for rates that no synthesiser uses (outside 4 to 192 kHz).
     fn new(hz: u32) -> Option<OddRate> {
         if !(4_000..=192_000).contains(&hz) {
             return None;
@@ -55,7 +55,7 @@ impl OddRate {
             interpolation: SincInterpolationType::Linear,
             window: WindowFunction::BlackmanHarris2,
         };
-        let ratio = f64::from(CARRIED.hz()) / f64::from(hz);
+        let ratio = f64::from(LIVE_RATE.hz()) / f64::from(hz);
         // 10 ms at a time, so that the first sound is available early.
         let chunk = (hz / 100) as usize;
         let resampler = Async::new_sinc(ratio, 1.1, &parameters, chunk, 1, FixedAsync::Input).ok()?;
@@ -112,7 +112,7 @@ impl OddRate {
 mod tests {
     use codecs::tones;
 
-    use super::{CARRIED, OddRate};
+    use super::{LIVE_RATE, OddRate};
 
     #[test]
     fn a_tone_keeps_its_pitch_level_and_length_in_pieces_of_any_size() {
@@ -127,7 +127,7 @@ mod tests {
         }
         out.extend(odd.finish());
         assert!((15_900..16_600).contains(&out.len()), "{} samples", out.len());
-        let level = tones::goertzel_dbfs(&out[1_000..15_000], CARRIED, 440.0);
+        let level = tones::goertzel_dbfs(&out[1_000..15_000], LIVE_RATE, 440.0);
         let expected = 20.0 * (8_000.0_f32 / 32_767.0).log10();
         assert!((level - expected).abs() < 0.3, "{level} dBFS instead of {expected}");
     }

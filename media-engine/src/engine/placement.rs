@@ -12,20 +12,20 @@ use crate::worker::Worker;
 
 /// Worker index and number of legs by user.
 #[derive(Debug, Default)]
-pub(super) struct Homes(DashMap<String, (usize, usize)>);
+pub(super) struct UserWorkers(DashMap<String, (usize, usize)>);
 
-impl Homes {
+impl UserWorkers {
     /// Returns the index of the worker that a user's calls are on.
     pub(super) fn of(&self, user: &str) -> Option<usize> {
         self.0.get(user).map(|home| home.0)
     }
 
     /// Registers a leg of `owner` on this worker. The user's first leg decides where further calls go.
-    pub(super) fn claim(homes: &Arc<Homes>, owner: Source, worker: &Worker) -> Claim {
+    pub(super) fn claim(user_workers: &Arc<UserWorkers>, owner: Source, worker: &Worker) -> Claim {
         if let Source::User(user) = &owner {
-            homes.0.entry(user.clone()).or_insert((worker.index(), 0)).1 += 1;
+            user_workers.0.entry(user.clone()).or_insert((worker.index(), 0)).1 += 1;
         }
-        Claim { owner, homes: homes.clone() }
+        Claim { owner, user_workers: user_workers.clone() }
     }
 }
 
@@ -33,7 +33,7 @@ impl Homes {
 #[derive(Debug)]
 pub(super) struct Claim {
     owner: Source,
-    homes: Arc<Homes>,
+    user_workers: Arc<UserWorkers>,
 }
 
 impl Claim {
@@ -45,7 +45,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let Source::User(user) = &self.owner else { return };
-        if let Entry::Occupied(mut home) = self.homes.0.entry(user.clone()) {
+        if let Entry::Occupied(mut home) = self.user_workers.0.entry(user.clone()) {
             home.get_mut().1 = home.get().1.saturating_sub(1);
             if home.get().1 == 0 {
                 home.remove();

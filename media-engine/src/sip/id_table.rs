@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A table keyed by such a number.
-pub(crate) type Numbered<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+pub(crate) type IdTable<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
 /// Spreads increasing numbers over the whole range (Knuth, "The Art of Computer Programming", section 6.4).
 #[derive(Clone, Copy, Debug, Default)]

@@ -40,7 +40,7 @@ pub(super) enum Owner {
 
 /// Table of known organizations.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownTenants {
     /// Ordered by age; the oldest is the default.
     order: Vec<OrganizationId>,
     organizations: HashMap<OrganizationId, OrganizationFacts>,
@@ -50,10 +50,10 @@ pub(super) struct Known {
     complete: bool,
 }
 
-impl Known {
+impl KnownTenants {
     /// Creates the table of all organizations. The oldest must come first.
-    fn of_all(organizations: Vec<OrganizationFacts>) -> Known {
-        let mut known = Known { complete: true, ..Known::default() };
+    fn of_all(organizations: Vec<OrganizationFacts>) -> KnownTenants {
+        let mut known = KnownTenants { complete: true, ..KnownTenants::default() };
         organizations.into_iter().for_each(|facts| known.put(facts));
         known
     }
@@ -168,7 +168,7 @@ impl KnownFile {
 
     /// Reads the table that was written last. Returns `None` if there is none of this store, or if it cannot be read, which is
     /// logged. Blocks.
-    pub(super) fn read(&self) -> Option<Known> {
+    pub(super) fn read(&self) -> Option<KnownTenants> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
@@ -181,7 +181,7 @@ impl KnownFile {
         let read = file.take(SIZE_MAX).read_to_end(&mut text).map_err(|error| error.to_string());
         let parsed = read.and_then(|_| serde_json::from_slice::<ReadBack>(&text).map_err(|error| error.to_string()));
         match parsed {
-            Ok(back) if back.version == VERSION && back.store == self.store => Some(Known::of_all(back.organizations)),
+            Ok(back) if back.version == VERSION && back.store == self.store => Some(KnownTenants::of_all(back.organizations)),
             Ok(_) => {
                 tracing::warn!(path = %self.path.display(), "the saved settings belong to another store or version and are not used");
                 None
@@ -194,7 +194,7 @@ impl KnownFile {
     }
 
     /// Returns the content for [`KnownFile::write`].
-    pub(super) fn content(&self, known: &Known) -> serde_json::Result<Vec<u8>> {
+    pub(super) fn content(&self, known: &KnownTenants) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&Written { version: VERSION, store: &self.store, organizations: known.in_order() })
     }
 
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    fn whose(known: &Known, agent: Option<&str>, number: Option<&str>) -> Option<OrganizationId> {
+    fn whose(known: &KnownTenants, agent: Option<&str>, number: Option<&str>) -> Option<OrganizationId> {
         match known.owner(agent, number) {
             Owner::Tenant(tenant) => Some(tenant.organization),
             Owner::Nobody | Owner::Unknown => None,
@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn a_call_belongs_to_its_agent_then_its_number_then_the_oldest_organization() {
         let (first, second) = (facts(&["ana"], &["+15550100"], true), facts(&["ben"], &["+15550101"], false));
-        let mut known = Known::of_all(vec![first.clone(), second.clone()]);
-        let of = |known: &Known, agent, number| whose(known, agent, number).unwrap();
+        let mut known = KnownTenants::of_all(vec![first.clone(), second.clone()]);
+        let of = |known: &KnownTenants, agent, number| whose(known, agent, number).unwrap();
         assert_eq!(of(&known, Some("ben"), Some("+15550100")), second.id);
         assert_eq!(of(&known, None, Some("+15550101")), second.id);
         assert_eq!(of(&known, Some("eve"), None), first.id);
@@ -248,8 +248,8 @@ mod tests {
         known.put(OrganizationFacts { numbers: vec!["+15550101".into()], ..first.clone() });
         known.put(OrganizationFacts { numbers: vec![], ..second });
         assert_eq!(of(&known, None, Some("+15550101")), first.id);
-        assert_eq!(Known::of_all(vec![]).owner(None, None), Owner::Unknown);
-        assert_eq!(Known::default().owner(None, None), Owner::Unknown);
+        assert_eq!(KnownTenants::of_all(vec![]).owner(None, None), Owner::Unknown);
+        assert_eq!(KnownTenants::default().owner(None, None), Owner::Unknown);
         assert_eq!(whose(&known, None, None), Some(first.id));
     }
 
@@ -259,7 +259,7 @@ mod tests {
         let file = KnownFile::new(folder.path(), "postgres://tandem:one@localhost/calls");
         assert!(file.read().is_none());
         let (first, second) = (facts(&["ana"], &[], true), facts(&[], &["+15550101"], false));
-        let known = Known::of_all(vec![first.clone(), second.clone()]);
+        let known = KnownTenants::of_all(vec![first.clone(), second.clone()]);
         file.write(&file.content(&known).unwrap()).unwrap();
         assert_eq!(std::fs::metadata(folder.path().join(NAME)).unwrap().mode() & 0o777, 0o600);
         // A new password does not make it another store.

@@ -34,14 +34,14 @@ struct Play {
 
 /// Table of recent plays.
 #[derive(Default)]
-pub(crate) struct Plays {
+pub(crate) struct PlayLog {
     plays: Mutex<HashMap<Key, Play>>,
 }
 
-impl Plays {
+impl PlayLog {
     /// Creates an empty table.
-    pub(crate) fn new() -> Plays {
-        Plays::default()
+    pub(crate) fn new() -> PlayLog {
+        PlayLog::default()
     }
 
     /// Records that `who` hears a part of a call's recording. Returns when the play is in the audit log.
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn reads_within_ten_minutes_are_one_play_of_one_listener() {
-        let (plays, call, now) = (Plays::new(), Uuid::now_v7(), Instant::now());
+        let (plays, call, now) = (PlayLog::new(), Uuid::now_v7(), Instant::now());
         let first = plays.play(("user:a".into(), call), now);
         let again = plays.play(("user:a".into(), call), now + PLAY - Duration::from_millis(1));
         assert!(Arc::ptr_eq(&first, &again));
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_table_stays_bounded() {
-        let (plays, now) = (Plays::new(), Instant::now());
+        let (plays, now) = (PlayLog::new(), Instant::now());
         for n in 0..PLAYS_MAX as u128 + 10 {
             plays.play(("user:a".into(), Uuid::from_u128(n)), now);
         }
