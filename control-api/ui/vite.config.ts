@@ -1,14 +1,14 @@
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
 
-// One HTML file per page, all with the same module: the server may serve /agent from agent.html or from
-// index.html, the module looks at the path.
+// One HTML file per page, all with the same module, which chooses the page by path: the server may serve /agent from agent.html or
+// from index.html.
 export default defineConfig({
   build: {
     target: "es2022",
-    // Inlined assets are data: URLs, which the pages' content security policy forbids.
+    // Inlined assets would be data: URLs, which the pages' content security policy forbids.
     assetsInlineLimit: 0,
-    // The preload polyfill is an inline script in some setups; every supported browser preloads by itself.
+    // The preload polyfill is an inline script in some setups, and every supported browser has preloading.
     modulePreload: { polyfill: false },
     rollupOptions: {
       input: ["index", "login", "signup", "invitation", "reset", "agent", "live", "calls", "call", "settings"].map((page) => resolve(import.meta.dirname, `${page}.html`)),

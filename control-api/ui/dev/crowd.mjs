@@ -1,13 +1,15 @@
-// Many calls that talk at once, for mock.mjs: to look at the live page when it is busy, and to measure what it costs
-// (tests/browser/live_load.mjs).
+// Many simultaneous calls for mock.mjs, to look at a busy live page and to measure its load (tests/browser/live_load.mjs).
 //
-// Each call speaks a word every `word_ms`, ends a sentence every eight words, and reports its legs' quality every two seconds: more than
-// people do.
+// Each call speaks a word every `word_ms`, ends a sentence every eight words, and reports its legs' quality every two seconds, which is
+// more than in real calls.
 const NUMBERS = ["+44 20 7946 0", "+1 555 555 0", "+34 910 000 ", "+33 1 99 00 5"];
 const AGENTS = ["ana", "luis", "bob", "oluwaseun.adebayo", "mei", "priya"];
 const WORDS = "good morning I would like to know where my order is because it should have come on monday and nobody called me about it so far".split(" ");
 
-/** `make`: a call of the mock; `emit`: tells an event; `legs`: where a call's legs are kept; `words`: its sentences. */
+/**
+ * Returns functions that start and stop the calls. `make`: creates a call of the mock; `emit`: sends an event; `calls`, `legs`, `words`:
+ * the mock's calls, legs and sentences, by call; `leg`: creates a leg; `flows`, `deaf`: flow states of a good and a faulty leg.
+ */
 export function crowd({ make, emit, calls, legs, leg, flows, deaf, words }) {
   let timers = [];
 
@@ -43,12 +45,12 @@ export function crowd({ make, emit, calls, legs, leg, flows, deaf, words }) {
       const [first] = legs[id];
       emit("call.quality", { type: "call.quality", call_id: id, leg: first.leg, role: first.role, quality: first.quality }, false);
     };
-    // Not all at the same moment.
+    // The calls start at different times within an interval.
     timers.push(setTimeout(() => timers.push(setInterval(speak, wordMs), setInterval(report, 2_000)), (n * 37) % wordMs));
   }
 
   return {
-    /** Starts so many calls. */
+    /** Starts `count` calls and returns their ids. */
     start(count, wordMs = 350) {
       return Array.from({ length: count }, (_, n) => one(n, wordMs));
     },

@@ -1,4 +1,4 @@
-// Canned calls of the past for mock.mjs: a few hundred of them, with words, outcome, notes and a recording that can be heard.
+// Canned past calls for mock.mjs: 173 of them, with words, outcome, notes and a recording that can be played.
 import { randomUUID } from "node:crypto";
 import { Refusal } from "./organization.mjs";
 
@@ -17,7 +17,7 @@ const WORDS = [
   ["agent", 53, "Gracias a usted. Que tenga un buen día.", "Thank you. Have a nice day."],
 ];
 
-/** Tone bursts where somebody speaks, the customer left and the agent right. */
+/** Returns a WAV file with a tone where somebody speaks, the customer on the left and the agent on the right. */
 function recording() {
   const frames = SECONDS * RATE;
   const wav = Buffer.alloc(44 + frames * 4);
@@ -71,7 +71,7 @@ export function history(config, organization) {
       { id: randomUUID(), text: "Sent it. https://example.com/a/very/long/link/that/does/not/break/anywhere/because/it/has/no/spaces/at/all", author: { id: "x", name: "Luis Alejandro Fernández-Montenegro de la Torre" }, created_at: new Date(began + talked + 900_000).toISOString(), updated_at: new Date(began + talked + 1_900_000).toISOString() },
     ]);
   }
-  const told = (id) => calls.get(id) ?? (() => { throw new Refusal(404, "there is no such call"); })();
+  const callOf = (id) => calls.get(id) ?? (() => { throw new Refusal(404, "there is no such call"); })();
   const segments = (call) => {
     if (!call.config.live_translate || call.answered_at === null) return [];
     return WORDS.flatMap(([leg, offset, text, translation], index) => {
@@ -108,7 +108,7 @@ export function history(config, organization) {
       leg: number, role, state: "ended", peer, codec, created_at: after(0), answered_at: call.answered_at, ended_at: call.ended_at, flow, quality,
       held: false, muted: false, supervises: null, ending: { cause: call.ended_reason === "crash" ? "shutdown" : "normal", by: number === 1 ? "far_end" : "tandem" }, ...change,
     });
-    // A long one, as it goes in a contact centre: a hold, a colleague who does not answer, one who does, and a supervisor.
+    // A long call as in a contact centre: a hold, a colleague who is busy, another who answers, and a supervisor.
     const busy = answered && call.agent !== null && end > 60_000;
     const part = (share) => 11_000 + Math.round((end - 11_000) * share);
     const seat = (number, role, share, change) => event("seat", part(share), { leg: number, role, held: false, muted: false, supervises: null, ...change });
@@ -122,7 +122,7 @@ export function history(config, organization) {
       event("leg", part(0.36), { leg: 3, role: "agent", state: "ended", peer: "mei", codec: null, ending: more[0].ending }),
       seat(5, "supervisor", 0.51, { supervises: "listen" }), seat(5, "supervisor", 0.65, { supervises: { whisper: 4 } }), seat(5, "supervisor", 0.75, { supervises: "barge" }),
     ] : [];
-    // What the number's program did before the agent's telephone rang.
+    // The steps of the number's program before the agent's phone rang.
     const step = (ms, path, verb, outcome, took, change = {}) => [
       event("program", ms, { leg: 1, state: "step_started", program: 0, step: Number(/\d+/.exec(path)), path, verb, outcome: null, detail: null, ...change }),
       event("program", ms + took, { leg: 1, state: "step_ended", program: 0, step: Number(/\d+/.exec(path)), path, verb, outcome, detail: null, duration_ms: took, ...change }),
@@ -146,7 +146,7 @@ export function history(config, organization) {
     return { ...call, legs: answered ? [leg(1, "customer", "PCMA", call.from ?? "anonymous"), ...(call.agent ? [leg(2, "agent", "opus", `sip:${call.agent}@tandem.example.com`)] : []), ...more] : [leg(1, "customer", null, call.to, { answered_at: null, flow: null, quality: null, ending: { cause: call.ended_reason, by: "far_end", sip_status: 486, text: "Busy Here" } })], events, recording: sound };
   }
 
-  /** Every recording, with its gaps and a channel for each leg. */
+  /** Returns the recordings of a call, with their gaps and a channel for each leg. */
   function recordings(call) {
     const whole = detail(call);
     if (!whole.recording) return [];
@@ -173,9 +173,9 @@ export function history(config, organization) {
   const me = { id: "01993f2e-0000-7000-8000-000000000001", name: "Ana Ruiz" };
   const notesOf = (id) => notes.get(id) ?? notes.set(id, []).get(id);
   const routes = [
-    ["GET", /^\/calls\/([\w-]+)$/, ([id]) => [200, detail(told(id))]],
-    ["GET", /^\/calls\/([\w-]+)\/recordings$/, ([id]) => [200, { recordings: recordings(told(id)) }]],
-    ["GET", /^\/calls\/([\w-]+)\/transcript$/, ([id]) => [200, { segments: segments(told(id)) }]],
+    ["GET", /^\/calls\/([\w-]+)$/, ([id]) => [200, detail(callOf(id))]],
+    ["GET", /^\/calls\/([\w-]+)\/recordings$/, ([id]) => [200, { recordings: recordings(callOf(id)) }]],
+    ["GET", /^\/calls\/([\w-]+)\/transcript$/, ([id]) => [200, { segments: segments(callOf(id)) }]],
     ["GET", /^\/calls\/([\w-]+)\/translations$/, () => [200, { translations: [] }]],
     ["GET", /^\/calls\/([\w-]+)\/outcome$/, ([id]) => [200, outcomeOf(id)]],
     ["PUT", /^\/calls\/([\w-]+)\/outcome$/, ([id], { outcome, note }) => {
@@ -197,7 +197,7 @@ export function history(config, organization) {
   return { routes, list, wav };
 }
 
-/** The bytes asked for (RFC 9110 section 14). */
+/** Sends the requested range of bytes (RFC 9110 section 14). */
 export function sendSound(request, response, wav) {
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
   const head = { "Content-Type": "audio/wav", "Accept-Ranges": "bytes", "Cache-Control": "no-store" };

@@ -1,13 +1,13 @@
-// Serves dist/ with a canned API and a conversation that goes round, to look at the pages without the engine.
+// Serves dist/ with a canned API and a canned conversation, to look at the pages without the engine.
 //
 //   npm run build && npm run mock        http://127.0.0.1:8088, any email, password "demo"
 //   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams), /mock/provider
-//   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true, "refuse": "why a verb is refused", "ring": 1500}
-//   POST /mock/holds {"on": true}: the other telephone puts the call on hold
-//   POST /mock/park {"calls": 2} parks so many calls of others
-//   POST /mock/crowd {"calls": 50, "word_ms": 350} starts so many calls that talk; {"calls": 0} silences them
+//   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true, "refuse": "reason for a refusal", "ring": 1500}
+//   POST /mock/holds {"on": true}: the other phone puts the call on hold
+//   POST /mock/park {"calls": 2} parks this number of other agents' calls
+//   POST /mock/crowd {"calls": 50, "word_ms": 350} starts this number of talking calls; {"calls": 0} stops their words
 //
-// What it tells: calls that run are here, calls of the past in history.mjs, people and settings in organization.mjs.
+// Running calls are in this file, past calls in history.mjs, people and settings in organization.mjs.
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
@@ -205,7 +205,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     return slot;
   }
 
-  /** Rings the page's telephone into a parked call. */
+  /** Rings the page's phone for a parked call. */
   function pickUp(response, slot) {
     const found = state.parked.find((one) => one.slot === slot);
     if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
@@ -222,27 +222,27 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     return json(response, 201, { call_id: found.call_id, leg: 9 });
   }
 
-  /** What is done with a running call. Who is called answers after a while; "busy" and "nobody" in a name do what they say. */
+  /** Runs an action on a running call. New legs answer after a while, except agent `bob`, who is not registered. */
   async function verb(request, response, call, rest) {
     const body = await read(request);
     const legs = LEGS[call.id];
     const tell = (name, data) => emit(name, { type: name, call_id: call.id, at: new Date().toISOString(), ...data });
-    const told = (one) => tell("call.leg", { leg: one.leg, role: one.role, state: one.state, peer: one.peer, codec: one.codec, ending: one.ending ?? null });
+    const reportLeg = (one) => tell("call.leg", { leg: one.leg, role: one.role, state: one.state, peer: one.peer, codec: one.codec, ending: one.ending ?? null });
     const seat = (one) => tell("call.seat", { leg: one.leg, role: one.role, held: one.held, muted: one.muted, supervises: null });
-    const over = (one, ending) => {
+    const endLeg = (one, ending) => {
       Object.assign(one, { state: "ended", ending });
       legs.splice(legs.indexOf(one), 1);
-      told(one);
+      reportLeg(one);
       if (legs.filter(({ state }) => state === "answered").length === 2) for (const held of legs.filter((other) => other.held)) seat(Object.assign(held, { held: false }));
     };
     const dial = ({ agent, to }, then) => {
       const made = { ...leg(++state.legs, agent ? "agent" : "customer", null, FLOWS, SCORE, agent ?? to), state: "ringing" };
       legs.push(made);
-      told(made);
+      reportLeg(made);
       setTimeout(() => {
         if (!legs.includes(made)) return;
-        if (agent === "bob") return over(made, { cause: "no_answer", by: "far_end", sip_status: 480, text: "Not Registered" }), then?.(undefined);
-        told(Object.assign(made, { state: "answered", codec: "opus" }));
+        if (agent === "bob") return endLeg(made, { cause: "no_answer", by: "far_end", sip_status: 480, text: "Not Registered" }), then?.(undefined);
+        reportLeg(Object.assign(made, { state: "answered", codec: "opus" }));
         then?.(made);
       }, tenant.state.ring ?? 1500);
       return made.leg;
@@ -261,19 +261,19 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       if (legs.filter(({ state: now }) => now === "answered").length !== 2) return problem(response, 409, "only a call between two can be parked: there are more parties in this one");
       const own = legs.find(({ leg: n }) => n === body.leg);
       const slot = park(call.id, partner.peer, "ana");
-      setTimeout(() => (over(own, { cause: "requested", by: "request" }), state.phones.forEach((phone) => phone.hangup())), 60);
+      setTimeout(() => (endLeg(own, { cause: "requested", by: "request" }), state.phones.forEach((phone) => phone.hangup())), 60);
       return json(response, 200, { leg: partner.leg, slot });
     }
     if (rest === "/legs") return json(response, 201, { leg: dial(body) });
     const [, number, what] = /^\/legs\/(\d+)(?:\/(\w+))?$/.exec(rest) ?? [];
     const one = legs.find((known) => known.leg === Number(number));
     if (!one) return problem(response, 404, "the call has no such leg");
-    if (!what) over(one, { cause: "requested", by: "request" });
+    if (!what) endLeg(one, { cause: "requested", by: "request" });
     else seat(Object.assign(one, { hold: { held: true }, resume: { held: false }, mute: { muted: true }, unmute: { muted: false } }[what]));
     json(response, 200, { leg: one.leg });
   }
 
-  /** What is recorded of a running call; all are from their answer on, where the configuration says so. */
+  /** Returns the recordings of a running call; if its configuration says so, it has been recorded since its answer. */
   function recordingsOf(call) {
     if (!state.recordings.has(call.id)) {
       const channels = (LEGS[call.id] ?? []).map((one, channel) => ({ channel, leg: one.leg, role: one.role, peer: one.peer, agent: one.role === "agent" ? one.peer : null, from: call.answered_at, until: null }));
@@ -307,21 +307,21 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     return json(response, 200, { recording: found.number });
   }
 
-  /** A supervisor's leg: rings the page's telephone, changes, goes. */
+  /** Creates, changes and removes a supervisor's leg; a new one rings the page's phone. */
   async function supervise(request, response, found, rest) {
     if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
     const legs = (LEGS[found.id] ??= []);
     const body = await read(request);
     const number = Number(rest.split("/")[2] ?? 1 + legs.reduce((most, { leg: n }) => Math.max(most, n), 0));
     const seat = (one) => emit("call.seat", { type: "call.seat", call_id: found.id, leg: one.leg, role: one.role, held: false, muted: false, supervises: one.supervises });
-    const told = (one) => emit("call.leg", { type: "call.leg", call_id: found.id, leg: one.leg, role: one.role, state: one.state, peer: one.peer, codec: one.codec });
+    const reportLeg = (one) => emit("call.leg", { type: "call.leg", call_id: found.id, leg: one.leg, role: one.role, state: one.state, peer: one.peer, codec: one.codec });
     const mode = body.mode === "whisper" ? { whisper: body.whisper_to ?? null } : body.mode;
     if (request.method === "POST") {
       const one = { ...leg(number, "supervisor", "opus", FLOWS), peer: "ana", supervises: mode, held: false, muted: false };
       legs.push(one);
-      const gone = () => (Object.assign(one, { state: "ended" }), told(one));
+      const gone = () => (Object.assign(one, { state: "ended" }), reportLeg(one));
       state.phones.forEach((phone) => void phone.ring(found.from, [`Tandem-Supervises: ${found.id}`], gone));
-      told(one);
+      reportLeg(one);
       seat(one);
       return json(response, 201, { leg: number });
     }
@@ -329,11 +329,11 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     if (!one) return problem(response, 404, "there is no such leg");
     if (request.method === "PUT") one.supervises = mode;
     else one.state = "ended";
-    if (request.method === "PUT") seat(one); else told(one);
+    if (request.method === "PUT") seat(one); else reportLeg(one);
     json(response, 200, { leg: number });
   }
 
-  /** A running call's own routes. */
+  /** Serves the routes of a running call. */
   async function running(request, response, found, rest) {
     if (rest === "/translations") return json(response, 200, { translations: [...(found.id === CALL_A ? state.words : state.crowd.get(found.id) ?? new Map()).values()] });
     const of = Number(rest.split("/")[2]);

@@ -103,7 +103,7 @@ export function organization() {
     return [200, { [name]: all.slice(from, from + 50), next_cursor: from + 50 < all.length ? String(from + 50) : null }];
   };
 
-  // Method, path, what it does: ([parts of the path], body, query) => [status, body].
+  // Method, path and handler: ([parts of the path], body, query) => [status, body].
   const routes = [
     ["GET", /^\/auth\/providers$/, () => [200, { password: true, signup: state.signup, mail: state.mail }]],
     ["POST", /^\/auth\/signup$/, (_, body) => {

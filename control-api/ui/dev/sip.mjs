@@ -1,5 +1,5 @@
-// A registrar and one caller, thin enough to look at the agent's page. `media` makes and takes SDP; the default one only
-// lets the page ring.
+// A minimal registrar and caller, enough to look at the agent's page. `media` creates and accepts SDP; the mock's default only lets the
+// page ring.
 import { randomUUID } from "node:crypto";
 
 export function sipPeer(connection, media, log) {
@@ -70,10 +70,10 @@ export function sipPeer(connection, media, log) {
   }
 
   return {
-    /** `headers`: further ones of the INVITE; `over`: told when the page hangs up. */
-    async ring(from, headers = [], over = () => {}) {
+    /** Rings the page. `headers`: further headers of the INVITE; `onHangup`: called when the page hangs up. */
+    async ring(from, headers = [], onHangup = () => {}) {
       if (!contact) return;
-      gone = over;
+      gone = onHangup;
       dialog = { target: contact, local: `<sip:${from.replaceAll(" ", "")}@127.0.0.1>;tag=${tag}`, remote: "<sip:agent@127.0.0.1>", id: randomUUID(), branch: randomUUID(), cseq: 1 };
       request("INVITE", 1, headers, await media.offer());
     },

@@ -1,4 +1,4 @@
-// The little of RFC 6455 that the mock needs: handshake, unfragmented text frames, ping, close.
+// The parts of RFC 6455 that the mock needs: handshake, unfragmented text frames, ping, close.
 import { createHash } from "node:crypto";
 
 export function upgrade(request, socket, protocol) {

@@ -1,4 +1,4 @@
-/** Chooses the page by path; each page's code is loaded only there. */
+/** Chooses the page by path; only that page's code is loaded. */
 import "./style.css";
 import "./forms.css";
 import "./records.css";
@@ -17,11 +17,11 @@ async function start(): Promise<void> {
   else if (path === "/settings") await (await import("./settings/page.js")).settingsPage();
   else if (path === "/calls") await (await import("./calllist/page.js")).callListPage();
   else if (/^\/calls\/[\w-]+$/.test(path)) await (await import("./callpage/page.js")).callPage(path.slice("/calls/".length));
-  else await begin();
+  else await openStartPage();
 }
 
-/** To where this person begins. */
-async function begin(): Promise<void> {
+/** Goes to the user's start page, or to the sign-in page. */
+async function openStartPage(): Promise<void> {
   try {
     location.replace(home(await api.session()));
   } catch (error) {

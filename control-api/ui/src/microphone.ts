@@ -1,32 +1,33 @@
-/** What to tell about the microphone: one sentence that says what to do. */
+/** Texts about the microphone; each is a sentence that says what to do. */
 
 export type MicrophoneState = "unknown" | "prompt" | "granted" | "denied" | "absent" | "busy" | "insecure";
 
+/** Returns what the user must do before the microphone works; "" if it works. */
 export function microphoneText(state: MicrophoneState): string {
   switch (state) {
     case "unknown":
     case "granted":
       return "";
     case "prompt":
-      return "Your browser will ask for the microphone: allow it. Your voice is sent only while a call is up.";
+      return "Your browser will ask for the microphone: allow it. Your voice is sent only during a call.";
     case "denied":
-      return "The microphone is blocked for this page: open the site settings beside the address, allow the microphone, then reload.";
+      return "The microphone is blocked for this page: open the site settings next to the address, allow the microphone, then reload.";
     case "absent":
       return "No microphone was found: plug one in or connect a headset, then choose it below.";
     case "busy":
-      return "Another program holds the microphone: close it there, then try again.";
+      return "Another program is using the microphone: close it there, then try again.";
     case "insecure":
-      return "Browsers give no microphone to a page opened over plain http: open this page over https, or on localhost.";
+      return "Browsers do not allow the microphone on pages opened over plain http: open this page over https or on localhost.";
   }
 }
 
-/** The same to somebody whose telephone rings: a reload would lose the call. */
+/** Returns the same while a call rings; it must not suggest a reload, which would lose the call. */
 export function answerText(state: MicrophoneState): string {
   if (state !== "denied") return `You cannot answer yet. ${microphoneText(state)}`;
-  return "You cannot answer yet. Allow the microphone in the site settings beside the address, then press Answer again.";
+  return "You cannot answer yet. Allow the microphone in the site settings next to the address, then press Answer again.";
 }
 
-/** The same in two words, where a telephone would say that it is ready; "" when it is. */
+/** Returns the same in a few words, to show instead of "Ready for calls"; "" if the microphone works. */
 export function microphoneWords(state: MicrophoneState): string {
   switch (state) {
     case "unknown":
@@ -40,11 +41,11 @@ export function microphoneWords(state: MicrophoneState): string {
     case "busy":
       return "Microphone in use";
     case "insecure":
-      return "No microphone here";
+      return "Microphone unavailable";
   }
 }
 
-/** The state that an error of `getUserMedia` means. */
+/** Returns the state for the name of an error from `getUserMedia`. */
 export function microphoneError(name: string): MicrophoneState {
   switch (name) {
     case "NotAllowedError":

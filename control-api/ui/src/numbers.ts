@@ -1,10 +1,11 @@
-/** What an agent may type into the dial field. */
+/** Parsing of numbers and addresses that users type. */
 
+/** A SIP target, or why the text is not one. */
 export type Dialled = { ok: true; target: string } | { ok: false; problem: string };
 
 /**
- * A number (`+44 20 7946 0123`), a short code (`echo`, `100`) or a `sip:` URI, as a SIP target; `domain` completes what
- * has no host of its own.
+ * Converts a number (`+44 20 7946 0123`), a short code (`echo`, `100`) or a `sip:` URI to a SIP target. `domain` is the host for texts
+ * without one.
  */
 export function dialTarget(text: string, domain: string): Dialled {
   const trimmed = text.trim();
@@ -25,12 +26,12 @@ export function dialTarget(text: string, domain: string): Dialled {
     : { ok: false, problem: "Type a number such as +44 20 7946 0123, a short code, or a SIP address." };
 }
 
-/** Host part of `sip:user@host;params`. */
+/** Returns the host part of `sip:user@host;params`; "" if there is none. */
 export function domainOf(sipUri: string): string {
   return /@([^;>\s]+)/.exec(sipUri)?.[1] ?? "";
 }
 
-/** A number without the spaces and brackets that people write; addresses stay. */
+/** Returns a number without spaces and brackets; other texts are only trimmed. */
 export function compact(text: string): string {
   const trimmed = text.trim();
   return trimmed.startsWith("+") ? trimmed.replace(/[\s().\-/\u00a0]/g, "") : trimmed;

@@ -1,9 +1,9 @@
-/** Draws the state of the speech providers, what they cannot do, and a lack of room for recordings. */
+/** Draws the state and limits of the speech providers, and a warning if there is little space for recordings. */
 import { h } from "./dom.js";
 import { sentence } from "./refusals.js";
 import { limits, PROVIDER_LABEL, summary, type ProviderKind, type Providers } from "./providers.js";
 
-const WORD = { unknown: "not known yet", up: "ready", low: "short of room", restarting: "starting again", down: "not available", unsupported: "limited" };
+const WORD = { unknown: "not known yet", up: "ready", low: "low on space", restarting: "restarting", down: "not available", unsupported: "limited" };
 
 export class ProviderBar {
   readonly element = h("div", { id: "providers", class: "providers", "aria-label": "Speech providers", role: "group" });
@@ -13,7 +13,7 @@ export class ProviderBar {
     if (providers === this.last) return;
     this.last = providers;
     const speech: ProviderKind[] = ["stt", "translator", "tts"];
-    // Room for recordings is of interest only while there is too little of it.
+    // The space for recordings is shown only while there is too little of it.
     const short = ["low", "down"].includes(summary(providers.recording));
     const kinds: ProviderKind[] = short ? [...speech, "recording"] : speech;
     const notes = kinds

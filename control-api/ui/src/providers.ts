@@ -1,4 +1,4 @@
-/** State of the speech providers and of the room for recordings, as events tell it. */
+/** State of the speech providers and of the space for recordings, as events report it. */
 
 export type ProviderKind = "stt" | "translator" | "tts" | "recording";
 
@@ -22,7 +22,10 @@ export const PROVIDER_LABEL: Record<ProviderKind, string> = {
 
 const STATES = ["up", "low", "restarting", "down", "unsupported"];
 
-/** Reads `{kind, name, state, detail}`, bare or under `provider`; `state` may also be an object `{state, detail}`. */
+/**
+ * Parses `{kind, name, state, detail}`, bare or under `provider`; `state` may also be an object `{state, detail}`. `undefined` if it is
+ * malformed.
+ */
 export function parseProvider(value: unknown): ProviderState | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   if ("provider" in value) return parseProvider(value.provider);
@@ -42,8 +45,8 @@ export function parseProvider(value: unknown): ProviderState | undefined {
 }
 
 /**
- * The newest word of each provider. "Not for this language" stands beside the state of the same provider, because a
- * recogniser may be up for English and unable to hear Spanish.
+ * Returns the providers with a provider's new state. An unsupported language is kept beside the state of the same provider, because a
+ * recogniser may be up for English and unable to recognise Spanish.
  */
 export function applyProvider(providers: Providers, update: ProviderState): Providers {
   const limits = (state: ProviderState): boolean => state.state === "unsupported";
@@ -53,13 +56,13 @@ export function applyProvider(providers: Providers, update: ProviderState): Prov
   return { ...providers, [update.kind]: [...others, update] };
 }
 
-/** One word for the kind: the worst that its providers say, limits of language aside. */
+/** Returns the worst state of a kind's providers, ignoring unsupported languages. */
 export function summary(states: readonly ProviderState[]): ProviderState["state"] {
   const order: ProviderState["state"][] = ["down", "restarting", "low", "up"];
   return order.find((state) => states.some((known) => known.state === state)) ?? (states.length > 0 ? "unsupported" : "unknown");
 }
 
-/** Sentences to show as they are. */
+/** Returns sentences about unsupported languages. */
 export function limits(providers: Providers): string[] {
   const found = [...providers.stt, ...providers.translator, ...providers.tts].filter((known) => known.state === "unsupported");
   return [...new Set(found.map((known) => known.detail || "Spanish speech cannot be recognised offline."))];

@@ -1,8 +1,8 @@
 /**
- * What is recorded of a running call, and the buttons that start, pause, resume and stop it.
+ * The recordings of a running call, with buttons to start, pause, resume and stop them.
  *
- *   click ─▶ shown at once ─▶ request ─┬─ done ─▶ the list is asked for again
- *                                      └─ refused ─▶ as before, and why
+ *   click ─▶ shown at once ─▶ request ─┬─ done ─▶ the list is fetched again
+ *                                      └─ refused ─▶ previous state and the reason
  */
 import * as api from "./api.js";
 import { arrange, h, icon, ICON, setText } from "./dom.js";
@@ -13,16 +13,16 @@ export type RecordingAct = "pause" | "resume" | "stop";
 const STATE: Record<RecordingAct, string> = { pause: "paused", resume: "started", stop: "finished" };
 
 export interface RecordingBarOptions {
-  /** Whether this person may start and stop recordings. */
+  /** Whether the user may start and stop recordings. */
   allowed: boolean;
-  /** The server has done something: its list is wanted. */
+  /** Fetches the list of recordings, after the server has carried out an action. */
   refresh(call: string): Promise<void>;
 }
 
 export interface RecordingShown {
   call: string;
   recordings: readonly Recording[];
-  /** The call is answered, and has not ended. */
+  /** Whether the call has been answered and has not ended. */
   talks: boolean;
 }
 
@@ -31,7 +31,7 @@ export class RecordingBar {
   private readonly start: HTMLButtonElement;
   private readonly problem = h("p", { class: "problem", role: "alert", "data-role": "recording-problem" });
   private readonly rows = new Map<number, Row>();
-  /** What was asked for and is not known to be done. */
+  /** States that were requested and are not confirmed yet, by number of the recording. */
   private readonly wishes = new Map<number, string>();
   private starting = false;
   private shown: RecordingShown = { call: "", recordings: [], talks: false };
@@ -51,7 +51,7 @@ export class RecordingBar {
     this.redraw();
   }
 
-  /** Pauses what is recorded, resumes what is paused, starts where nothing is recorded. */
+  /** Pauses or resumes the first running recording, or starts one if there is none. */
   toggle(): void {
     if (!this.options.allowed || !this.shown.talks) return;
     const [first] = this.running();
@@ -59,7 +59,7 @@ export class RecordingBar {
     else void this.begin();
   }
 
-  /** As wished; those of everybody first. */
+  /** Returns the running recordings with the requested states applied; those of everybody come first. */
   private running(): Recording[] {
     return this.shown.recordings
       .map((one) => ({ ...one, state: this.wishes.get(one.number) ?? one.state }))
@@ -78,7 +78,7 @@ export class RecordingBar {
       return row.element;
     });
     const startable = talks && this.options.allowed && !running.some(({ leg }) => leg === null);
-    setText(this.start.querySelector("span") ?? this.start, this.starting ? "Recording starts …" : several > 0 ? "Record again" : "Record");
+    setText(this.start.querySelector("span") ?? this.start, this.starting ? "Starting …" : several > 0 ? "Record again" : "Record");
     this.start.disabled = this.starting;
     this.element.hidden = rows.length === 0 && !startable && this.problem.textContent === "";
     arrange(this.element, [...rows, ...(startable ? [this.start] : []), this.problem]);
@@ -108,7 +108,7 @@ export class RecordingBar {
       await work();
       await this.options.refresh(call);
     } catch (error) {
-      if (call === this.shown.call) setText(this.problem, error instanceof Error ? error.message : "The server did not do it.");
+      if (call === this.shown.call) setText(this.problem, error instanceof Error ? error.message : "The server did not carry this out.");
     }
   }
 }

@@ -1,17 +1,17 @@
 /**
- * The recordings of a call: each has a number, one or more files (parts), a channel for each leg that took part, and the gaps that
- * somebody asked for.
+ * The recordings of a call: each has a number, one or more files (parts), a channel for each leg that took part, and the gaps where it
+ * was paused.
  *
  *   fetched list ─┐
  *                 ├─▶ recordings ─▶ live page, agent's page, call page
  *   call.recording ┘
  *
- * Pure. A fetched list is the whole truth; events change single recordings, may come twice and in any order of parts.
+ * Pure. A fetched list is complete. Events change single recordings; they may arrive twice, and those of different parts in any order.
  */
 import { legName } from "./legs.js";
 import { fields, listOf, number, text } from "./shapes.js";
 
-/** One leg's sound in one file. */
+/** The sound of one leg in one file. */
 export interface Channel {
   channel: number;
   leg: number;
@@ -21,7 +21,7 @@ export interface Channel {
   until: string | null;
 }
 
-/** One file. */
+/** One file of a recording. */
 export interface Part {
   part: number;
   state: string;
@@ -29,22 +29,23 @@ export interface Part {
   durationMs: number;
   startedAt: string | null;
   endedAt: string | null;
-  /** What a player plays: two channels at most. */
+  /** Address of the file to play, with two channels at most. */
   url: string;
-  /** The file as it was written, with all its channels. */
+  /** Address of the original file, with all channels. */
   originalUrl: string;
   channels: Channel[];
 }
 
-/** From when to when nothing was recorded because somebody paused; null: it goes on. */
+/** A pause, during which nothing was recorded; `until` is null while it lasts. */
 export interface Gap {
   from: string;
   until: string | null;
 }
 
+/** A recording, as the API sends it. */
 export interface Recording {
   number: number;
-  /** The one leg that is recorded; null: everybody. */
+  /** The only recorded leg; null if everybody is recorded. */
   leg: number | null;
   state: string;
   note: string | null;
@@ -55,7 +56,7 @@ export interface Recording {
   parts: Part[];
 }
 
-/** `path`: of the call's recordings, where a file's own address is not told. */
+/** Parses a list of recordings, in order of their numbers. `path`: address of the call's recordings, for files without their own. */
 export function parseRecordings(value: unknown, path: string): Recording[] {
   return listOf(value, "recordings", (one) => parseRecording(one, path)).sort((a, b) => a.number - b.number);
 }
@@ -75,7 +76,7 @@ function parseRecording(value: unknown, path: string): Recording | undefined {
   };
 }
 
-/** A file as a call's own record tells it, or a list of its recordings. */
+/** Parses a file from a call or from a list of recordings; `undefined` if it is malformed. */
 export function parsePart(value: unknown, recording: number, path: string): Part | undefined {
   const told = fields(value);
   const state = text(told["state"]);
@@ -89,7 +90,7 @@ export function parsePart(value: unknown, recording: number, path: string): Part
   };
 }
 
-/** An address of this server. */
+/** Returns the address if it is one of this server's. */
 function local(url: string | null): string | undefined {
   return url !== null && /^\/api\//.test(url) ? url : undefined;
 }
@@ -101,7 +102,7 @@ function parseChannel(value: unknown): Channel | undefined {
   return { channel, leg, role: text(told["role"]) ?? "", peer: text(told["agent"]) ?? text(told["peer"]) ?? "", from: text(told["from"]), until: text(told["until"]) };
 }
 
-/** The one recording of a call that an older server tells of. */
+/** Returns the recording with these files, for older servers that report only the files of one recording. */
 export function singleRecording(parts: readonly Part[]): Recording[] {
   const [first, last] = [parts[0], parts.at(-1)];
   if (!first || !last) return [];
@@ -111,22 +112,23 @@ export function singleRecording(parts: readonly Part[]): Recording[] {
   }];
 }
 
+/** Whether a recording runs or is paused. */
 export function isRecording({ state }: Pick<Recording, "state">): boolean {
   return state === "started" || state === "paused";
 }
 
-/** One `call.recording`; any other event gives the same list back. */
+/** Returns the recordings after one event; events other than `call.recording` change nothing. */
 export function applyRecordingEvent(recordings: readonly Recording[], kind: string, data: unknown): readonly Recording[] {
   const event = fields(data);
   const state = text(event["state"]);
   if (kind !== "call.recording" || state === null) return recordings;
   const [named, at] = [number(event["number"]) ?? 1, text(event["at"])];
   const before = recordings.find((one) => one.number === named) ?? { number: named, leg: null, state: "", note: null, durationMs: 0, startedAt: at, endedAt: null, gaps: [], parts: [] };
-  const after = state === "paused" || state === "resumed" ? paused(before, state === "paused", at) : changed(before, event, state);
+  const after = state === "paused" || state === "resumed" ? withPause(before, state === "paused", at) : withFile(before, event, state);
   return [...recordings.filter((one) => one.number !== named), after].sort((a, b) => a.number - b.number);
 }
 
-function paused(recording: Recording, on: boolean, at: string | null): Recording {
+function withPause(recording: Recording, on: boolean, at: string | null): Recording {
   const open = recording.gaps.at(-1)?.until === null;
   const gaps = on
     ? open || at === null ? recording.gaps : [...recording.gaps, { from: at, until: null }]
@@ -134,11 +136,11 @@ function paused(recording: Recording, on: boolean, at: string | null): Recording
   return { ...recording, state: on ? "paused" : "started", gaps };
 }
 
-/** A file began or ended. A recording goes on while one of its files does. */
-function changed(recording: Recording, event: Record<string, unknown>, state: string): Recording {
+/** Returns the recording after a file has started or ended. It runs while one of its files does. */
+function withFile(recording: Recording, event: Record<string, unknown>, state: string): Recording {
   const told = parsePart(event, recording.number, "") as Part;
   const known = recording.parts.find(({ part }) => part === told.part);
-  // A file that has ended does not begin again.
+  // A file that has ended does not start again.
   const part = known && known.state !== "started" && state === "started" ? known : { ...told, startedAt: known?.startedAt ?? (state === "started" ? text(event["at"]) : null) };
   const parts = [...recording.parts.filter((one) => one.part !== part.part), part].sort((a, b) => a.part - b.part);
   const runs = parts.some((one) => one.state === "started");
@@ -146,7 +148,7 @@ function changed(recording: Recording, event: Record<string, unknown>, state: st
   return { ...recording, parts, state: runs ? (recording.state === "paused" ? "paused" : "started") : (parts.at(-1)?.state ?? state), note: told.note ?? recording.note, endedAt };
 }
 
-/** Whom a recording takes, and which it is among several. */
+/** Returns the name of a recording: its number if there are several (`among`), and the party if only one is recorded. */
 export function recordingName(recording: Pick<Recording, "number" | "leg" | "parts">, among: number): string {
   const title = among > 1 ? `Recording ${recording.number}` : "Recording";
   if (recording.leg === null) return title;
@@ -154,7 +156,7 @@ export function recordingName(recording: Pick<Recording, "number" | "leg" | "par
   return `${title}: ${alone ? legName(alone) : "one party"} only`;
 }
 
-/** Of a running call: `Recording`, `Recording paused`, or nothing. */
+/** Returns whether a running call is being recorded, or all its recordings are paused; `undefined` if none runs. */
 export function recordingNow(recordings: readonly Recording[]): "started" | "paused" | undefined {
   const running = recordings.filter(isRecording);
   if (running.length === 0) return undefined;

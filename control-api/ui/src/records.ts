@@ -1,5 +1,5 @@
 /**
- * A list of records as a table that becomes cards on a narrow screen: loading, empty, refused, and more of it.
+ * A list of records as a table, which becomes cards on a narrow screen. It shows loading, empty and failed states, and loads more pages.
  */
 import { ApiError, toLogin } from "./http.js";
 import { h, setText } from "./dom.js";
@@ -15,12 +15,12 @@ export interface Column<T> {
 
 export interface RecordsOptions<T> {
   id: string;
-  /** What the table is, for those who cannot see it. */
+  /** Name of the table for screen readers. */
   caption: string;
   columns: readonly Column<T>[];
   key(item: T): string;
   load(cursor: string | null): Promise<Page<T>>;
-  /** Said when there are none. */
+  /** Text for an empty list. */
   empty: string;
 }
 
@@ -45,7 +45,7 @@ export class Records<T> {
     setText(this.note, "Loading …");
   }
 
-  /** Asks for the list from its beginning. */
+  /** Fetches the list again from its start. */
   refresh(): Promise<void> {
     return this.load(null);
   }
@@ -75,7 +75,7 @@ export class Records<T> {
     this.element.dataset["state"] = this.items.length === 0 ? "empty" : "shown";
   }
 
-  /** Who works by keyboard stays at the same button of the same record, or at the list when the record is gone. */
+  /** Runs `change` and keeps the focus on the same button of the same record, or on the list if the record is gone. */
   private keepFocus(change: () => void): void {
     const focused = document.activeElement instanceof HTMLElement && this.body.contains(document.activeElement) ? document.activeElement : undefined;
     const [id, role] = [focused?.closest("tr")?.dataset["id"], focused?.dataset["role"]];
@@ -101,8 +101,8 @@ export class Records<T> {
   }
 }
 
-/** Why something could not be loaded, in a sentence. */
+/** Returns a sentence that says why something could not be loaded. */
 export function loadProblem(error: unknown): string {
-  if (error instanceof ApiError && error.status === 404) return "This server does not offer this.";
+  if (error instanceof ApiError && error.status === 404) return "This server does not support this.";
   return error instanceof Error ? error.message : "This could not be loaded.";
 }

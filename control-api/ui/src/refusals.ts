@@ -1,19 +1,20 @@
-/** What a refusal says to people, and the token that proves a request to be this page's own. */
+/** Texts of refusals, and the CSRF token, which proves that a request comes from this page. */
 import { fields, text } from "./shapes.js";
 
+/** A refusal in words. */
 export interface Refusal {
   message: string;
-  /** The field of the request that is wrong. */
+  /** The field of the request that caused the refusal. */
   field: string | undefined;
-  /** The message without the field's name before it. */
+  /** The message without the leading field name. */
   plain: string;
 }
 
-/** Reads a problem (RFC 9457); `retryAfter` is the header of that name. */
+/** Parses a problem (RFC 9457). `retryAfter`: value of the Retry-After header. */
 export function refusal(status: number, body: unknown, retryAfter: string | null): Refusal {
   const problem = fields(body);
   const detail = text(problem["detail"]) ?? text(problem["title"]) ?? `The server answered ${status}`;
-  // A capability that is switched off is named in a field of its own.
+  // A capability that is switched off is named in its own member, `capability`.
   const field = text(problem["field"]) ?? text(problem["capability"]) ?? undefined;
   const plain = field !== undefined && detail.startsWith(`${field}: `) ? detail.slice(field.length + 2) : detail;
   const wait = status === 429 && !/again/i.test(detail) ? waitText(retryAfter) : "";
@@ -26,12 +27,13 @@ function waitText(seconds: string | null): string {
   return wait < 90 ? ` Try again in ${Math.ceil(wait)} s.` : ` Try again in ${Math.ceil(wait / 60)} minutes.`;
 }
 
+/** Returns the text with a capital first letter and a full stop. */
 export function sentence(text: string): string {
   const upper = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(upper) ? upper : `${upper}.`;
 }
 
-/** The value of the cookie that scripts may read, out of `document.cookie`. */
+/** Returns the CSRF token from `document.cookie`. */
 export function csrfToken(cookies: string): string | undefined {
   for (const cookie of cookies.split(";")) {
     const [name, ...value] = cookie.split("=");
@@ -40,7 +42,7 @@ export function csrfToken(cookies: string): string | undefined {
   return undefined;
 }
 
-/** Which of a form's fields a refusal means: `config.record` means `record`, `scopes[0]` means `scopes`. */
+/** Returns the form field that a refusal's field refers to: `record` for `config.record`, `scopes` for `scopes[0]`. */
 export function fieldMeant(field: string | undefined, names: readonly string[]): string | undefined {
   if (field === undefined) return undefined;
   if (names.includes(field)) return field;

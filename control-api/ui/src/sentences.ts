@@ -1,4 +1,4 @@
-/** Draws the sentences of a call, one element per segment that stays in place while its text grows. */
+/** Draws the sentences of a call. Each segment has one element, which stays in place while its text grows. */
 import { arrange, h, setText } from "./dom.js";
 import { inOrder, type LagMs, type Sentence, type Sentences } from "./translations.js";
 
@@ -22,7 +22,7 @@ export class SentenceList {
   private readonly rows = new Map<number, Row>();
   private last: Sentences | undefined;
 
-  /** `who`: how a leg is called on this page. */
+  /** `who`: returns the name of a leg on this page. */
   constructor(
     readonly element: HTMLElement,
     private readonly who: (leg: string) => string,
@@ -34,11 +34,11 @@ export class SentenceList {
     const atEnd = this.element.scrollHeight - this.element.scrollTop - this.element.clientHeight < 60;
     arrange(this.element, inOrder(sentences).map((sentence) => this.row(sentence)));
     for (const segment of this.rows.keys()) if (!sentences.has(segment)) this.rows.delete(segment);
-    // Whoever scrolled up to read is left in peace.
+    // The list scrolls only if it was at its end, so that a user who has scrolled up can read.
     if (atEnd) this.element.scrollTop = this.element.scrollHeight;
   }
 
-  /** The page calls its legs otherwise now. */
+  /** Draws the names again, after the page has changed them. */
   rename(): void {
     for (const { leg, who } of this.rows.values()) setText(who, this.who(leg));
   }
@@ -70,7 +70,7 @@ export class SentenceList {
   }
 }
 
-/** What was said, or why that is not known. */
+/** Returns the sentence's text, or why it is unknown. */
 function words(sentence: Sentence): string {
   if (sentence.missed) return "(not heard)";
   return sentence.unrecognised ? "Not recognised" : sentence.text || "…";

@@ -1,6 +1,7 @@
-/** Who is signed in and what they may do. */
+/** The signed-in user and their permissions. */
 import { fields, text, texts } from "./shapes.js";
 
+/** The user, their organization, and what they may do. */
 export interface Session {
   userId: string;
   email: string;
@@ -12,14 +13,15 @@ export interface Session {
   permissions: ReadonlySet<string>;
 }
 
-/** Every action that the pages ask for. */
+/** All permissions that the pages check. */
 const ALL = [
   "organization.read", "organization.write", "team.write", "api_keys.read", "api_keys.write", "voice.read", "voice.write", "calls.read_own",
   "calls.read", "calls.dial", "calls.annotate", "calls.export", "calls.trace", "recordings.read_own", "recordings.read", "usage.read",
 ];
-/** For servers that do not tell permissions: what every role may, besides owners and admins. */
+/** Permissions of roles other than owner and admin, for servers that send none. */
 const FEW = ["organization.read", "calls.read_own", "calls.read", "calls.dial"];
 
+/** Parses a session; missing fields are "". */
 export function parseSession(value: unknown): Session {
   const [user, organization, told] = [fields(fields(value)["user"]), fields(fields(value)["organization"]), fields(value)["permissions"]];
   const email = text(user["email"]) ?? "";
@@ -36,18 +38,19 @@ export function parseSession(value: unknown): Session {
   };
 }
 
+/** Whether the user has any of these permissions. */
 export function may(session: Session, ...any: string[]): boolean {
   return any.some((permission) => session.permissions.has(permission));
 }
 
-/** Whether recordings may be heard, of every call or of one's own: which those are, the server says. */
+/** Whether the user may hear recordings, of every call or only of their own; the server decides which. */
 export function mayHear(session: Session): boolean {
   return may(session, "recordings.read") || may(session, "recordings.read_own");
 }
 
 export type PageName = "agent" | "live" | "calls" | "settings";
 
-/** The pages with what it takes to see them, in the order of the navigation. */
+/** The pages in the order of the navigation. Any of the permissions in `takes` opens a page; an empty list opens it for everybody. */
 export const PAGES: readonly { name: PageName; label: string; takes: readonly string[] }[] = [
   { name: "agent", label: "Phone", takes: ["calls.dial"] },
   { name: "live", label: "Live", takes: ["calls.read", "calls.read_own"] },
@@ -55,16 +58,17 @@ export const PAGES: readonly { name: PageName; label: string; takes: readonly st
   { name: "settings", label: "Settings", takes: [] },
 ];
 
+/** Returns the pages that the user may open. */
 export function pagesFor(session: Session): typeof PAGES {
   return PAGES.filter(({ takes }) => takes.length === 0 || may(session, ...takes));
 }
 
-/** Where somebody begins: the phone for those who have one. */
+/** Returns the path of the user's start page: the phone for users who have one. */
 export function home(session: Session): string {
   return `/${pagesFor(session)[0]?.name ?? "settings"}`;
 }
 
-/** A path of these pages out of a link; anything else, such as another server's address, is refused. */
+/** Returns `wanted` if it is a path of these pages; `undefined` for anything else, such as another server's address. */
 export function pagePath(wanted: string): string | undefined {
   return /^\/(agent|live|settings|calls(\/[\w-]{1,64})?)(\?[\w\-.~%&=+:]*)?(#[\w\-.~%&=+]*)?$/.test(wanted) ? wanted : undefined;
 }
@@ -75,16 +79,17 @@ export interface Role {
   about: string;
 }
 
-/** The roles from most to least, in words. What each may do is said by the server's table. */
+/** The roles with a description, most powerful first. The server's own table decides what each may do. */
 export const ROLES: readonly Role[] = [
-  { role: "owner", label: "Owner", about: "Everything, the organization itself included" },
+  { role: "owner", label: "Owner", about: "Everything, including the organization itself" },
   { role: "admin", label: "Admin", about: "People, keys, voice settings and every call" },
   { role: "supervisor", label: "Supervisor", about: "Every call of the organization, live and recorded" },
-  { role: "agent", label: "Agent", about: "Takes and makes calls, sees own calls" },
-  { role: "compliance", label: "Compliance", about: "Recordings and the audit log; does not dial" },
-  { role: "viewer", label: "Viewer", about: "Reads calls; changes nothing" },
+  { role: "agent", label: "Agent", about: "Takes and makes calls, sees their own calls" },
+  { role: "compliance", label: "Compliance", about: "Recordings and the audit log; makes no calls" },
+  { role: "viewer", label: "Viewer", about: "Sees calls; changes nothing" },
 ];
 
+/** Returns the name of a role for people. */
 export function roleLabel(role: string): string {
   return ROLES.find((known) => known.role === role)?.label ?? role;
 }

@@ -1,4 +1,4 @@
-/** What every page has: header, navigation, who is signed in. */
+/** The frame of every page after sign-in: header, navigation, user. */
 import * as api from "./api.js";
 import { confirm } from "./dialog.js";
 import { h, icon, ICON, setText } from "./dom.js";
@@ -8,13 +8,13 @@ import type { StreamState } from "./stream.js";
 export interface Shell {
   session: Session;
   main: HTMLElement;
-  /** Shows whether the page is up to date; pages that follow no stream never say so. */
+  /** Shows the state of the event stream; pages without a stream do not call it. */
   connection(state: StreamState): void;
-  /** Shows who is signed in anew, after the session's name was changed. */
+  /** Draws the user's name again, after it was changed in the session. */
   renamed(): void;
   /**
-   * While a call is up, links open beside the page instead of ending it, and signing out asks first. `hangUp` ends the call;
-   * `undefined`: there is none.
+   * Protects a running call: links open in a new tab, and signing out asks first. `hangUp` ends the call; `undefined` if there is no
+   * call.
    */
   keepPage(hangUp: (() => void) | undefined): void;
 }
@@ -28,7 +28,7 @@ const CONNECTION: Record<StreamState, string> = {
 
 const PAGE_ICON: Record<PageName, string> = { agent: ICON.phone, live: ICON.live, calls: ICON.list, settings: ICON.settings };
 
-/** The frame of a page; `undefined` when it cannot be shown, which is then said on it. */
+/** Draws the frame and returns it; `undefined` if the page cannot be shown, in which case the reason is shown instead. */
 export async function shell(page: PageName): Promise<Shell | undefined> {
   let session: Session;
   try {
@@ -64,7 +64,7 @@ export async function shell(page: PageName): Promise<Shell | undefined> {
   );
   const takes = PAGES.find(({ name }) => name === page)?.takes ?? [];
   if (takes.length > 0 && !may(session, ...takes)) {
-    main.replaceChildren(notYours(session));
+    main.replaceChildren(forbidden(session));
     return undefined;
   }
   return {
@@ -87,17 +87,17 @@ export async function shell(page: PageName): Promise<Shell | undefined> {
   };
 }
 
-/** The fragment belongs to the pages, so it is left alone. */
+/** Focuses the main part without changing the fragment, which the pages use themselves. */
 function skip(event: Event, main: HTMLElement): void {
   event.preventDefault();
   main.focus();
 }
 
-function notYours(session: Session): HTMLElement {
+function forbidden(session: Session): HTMLElement {
   return h("div", { class: "narrow" },
     h("div", { class: "card stack", role: "alert" }, h("h1", {}, "This page is not for your role"),
       h("p", {}, `You are signed in as ${roleLabel(session.role).toLowerCase()} of ${session.organization}. An owner or admin can give you another role.`),
-      h("a", { class: "button primary", href: home(session) }, "Go to your first page")));
+      h("a", { class: "button primary", href: home(session) }, "Go to your start page")));
 }
 
 function askToSignOut(hangUp: () => void): void {
@@ -118,12 +118,14 @@ async function signOut(): Promise<void> {
   location.assign("/login");
 }
 
+/** Returns the element that holds the page. */
 export function root(): HTMLElement {
   const element = document.getElementById("app");
   if (!element) throw new Error("the page has no #app");
   return element;
 }
 
+/** Returns a page that says why the page cannot start. */
 export function failure(error: unknown): HTMLElement {
   const text = error instanceof Error ? error.message : "Something went wrong.";
   return h(

@@ -1,7 +1,7 @@
 /**
- * Server-sent events as bytes become messages (WHATWG HTML, section 9.2.6).
+ * Parser for server-sent events (WHATWG HTML, section 9.2.6).
  *
- * Pure: text in, messages out. The connection lives in `stream.ts`.
+ * Pure: text in, messages out. The connection is in `stream.ts`.
  */
 
 export interface SseMessage {
@@ -9,11 +9,11 @@ export interface SseMessage {
   event: string;
   /** Data lines joined by line feeds. */
   data: string;
-  /** The message's own id; empty when it has none (it then cannot be resumed from). */
+  /** The message's own id; empty if it has none, in which case the stream cannot be resumed from it. */
   id: string;
 }
 
-/** Feeds on chunks that may end anywhere, even within a line end. */
+/** Parses chunks that may end anywhere, even within a line end. */
 export class SseParser {
   private rest = "";
   private event = "";
@@ -21,9 +21,10 @@ export class SseParser {
   private id = "";
   private afterCarriageReturn = false;
   private started = false;
-  /** Milliseconds that the server wants between attempts, once it said so. */
+  /** Pause between attempts that the server has requested, in ms. */
   retry: number | undefined;
 
+  /** Returns the messages that this chunk completes. */
   push(chunk: string): SseMessage[] {
     let text = chunk;
     if (!this.started && text.length > 0) {
@@ -70,12 +71,12 @@ export class SseParser {
 }
 
 /**
- * Keeps a resumed stream free of repetition: ids are numbers that grow, and one that was passed is not let through again.
+ * Drops repeated messages of a resumed stream: ids are growing numbers, and none is admitted twice.
  */
 export class ResumeGate {
   lastId = "";
 
-  /** Whether the message is new. Messages without an id always pass. */
+  /** Returns whether the message is new. Messages without an id are always admitted. */
   admit(message: SseMessage): boolean {
     if (message.id === "") return true;
     if (isNumber(message.id) && isNumber(this.lastId) && Number(message.id) <= Number(this.lastId)) return false;
@@ -88,7 +89,7 @@ function isNumber(text: string): boolean {
   return /^\d+$/.test(text);
 }
 
-/** Milliseconds before attempt number `attempt` (from 0): 0.5 s doubling to 15 s, with a jitter of `random` in 0 to 1. */
+/** Returns the pause before attempt number `attempt` (from 0), in ms: 0.5 s doubling to 15 s, with a jitter by `random` (0 to 1). */
 export function retryDelay(attempt: number, random: number, retry = 500): number {
   const full = Math.min(15_000, retry * 2 ** Math.min(attempt, 10));
   return Math.round(full * (0.75 + random * 0.5));

@@ -1,5 +1,6 @@
-/** What this browser remembers of the person's choices. */
+/** The user's choices, stored in this browser. */
 
+/** Returns a stored choice; "" if there is none. */
 export function read(key: string): string {
   try {
     return localStorage.getItem(key) ?? "";
@@ -8,10 +9,11 @@ export function read(key: string): string {
   }
 }
 
+/** Stores a choice. */
 export function write(key: string, value: string): void {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // A private window without storage: the choice lasts as long as the page.
+    // In a private window without storage the choice is lost when the page is closed.
   }
 }

@@ -1,9 +1,9 @@
 /**
- * A server-sent event stream that comes back by itself.
+ * A server-sent event stream that reconnects automatically.
  *
- *   open ─▶ live ─▶ broken ─▶ waiting ─▶ open …   resumes with Last-Event-ID, nothing lost, nothing twice
+ *   open ─▶ live ─▶ broken ─▶ waiting ─▶ open …   resumes with Last-Event-ID, so that nothing is lost or repeated
  *
- * Built on fetch, because EventSource gives up for good on an HTTP error and cannot say why.
+ * It uses fetch, because EventSource stops for good after an HTTP error and does not report it.
  */
 import { ResumeGate, retryDelay, SseParser, type SseMessage } from "./sse.js";
 
@@ -12,13 +12,14 @@ export type StreamState = "connecting" | "live" | "waiting" | "ended";
 export interface StreamHandlers {
   onMessage(message: SseMessage): void;
   onState?(state: StreamState): void;
-  /** 401: the session is over. */
+  /** The server answered 401: the session has ended. */
   onUnauthorized?(): void;
 }
 
-/** Without a byte for so long (servers send comments in between) the connection counts as dead. */
+/** Time without a byte after which the connection counts as dead; servers send comments in between. */
 const SILENCE_MS = 60_000;
 
+/** Opens a stream and keeps it open until `close` is called or the server ends it. */
 export function openStream(url: string, handlers: StreamHandlers): { close(): void } {
   const gate = new ResumeGate();
   let stopped = false;
@@ -45,7 +46,7 @@ export function openStream(url: string, handlers: StreamHandlers): { close(): vo
         handlers.onUnauthorized?.();
         return stop();
       }
-      // 204 is the server's word for "there will be nothing more"; 404: the call is unknown.
+      // 204 means that no more events will follow; 404 that the call is unknown.
       if (response.status === 204 || response.status === 404) return stop();
       if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
       handlers.onState?.("live");
@@ -60,7 +61,7 @@ export function openStream(url: string, handlers: StreamHandlers): { close(): vo
         retry = parser.retry ?? retry;
       }
     } catch {
-      // Broken connections are ordinary: what matters is said by the state.
+      // Broken connections are normal; the state reports them.
     } finally {
       clearTimeout(watchdog);
     }
@@ -75,7 +76,7 @@ export function openStream(url: string, handlers: StreamHandlers): { close(): vo
     handlers.onState?.("ended");
   }
 
-  // A laptop that wakes up, a network that comes back: no need to wait out the pause.
+  // After a laptop has woken up or the network is back, reconnect at once.
   const hurry = (): void => {
     if (stopped || timer === undefined) return;
     clearTimeout(timer);

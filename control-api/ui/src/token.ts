@@ -1,5 +1,6 @@
-/** Short-lived SIP credentials: when to ask again. */
+/** Short-lived SIP credentials, and when to fetch new ones. */
 
+/** The credentials, as the API sends them. */
 export interface Token {
   username: string;
   password: string;
@@ -7,17 +8,17 @@ export interface Token {
   ws_url: string;
   sip_uri: string;
   ice_servers: RTCIceServer[];
-  /** Credentials for relays, good for so many seconds: shorter than the password. */
+  /** Lifetime of the relay credentials in seconds; shorter than that of the password. */
   turn?: { ttl: number };
 }
 
-/** Milliseconds from now until the next token should be fetched: before password or relay credentials end. */
+/** Returns the time until the next token must be fetched, in ms: before the password or the relay credentials expire. */
 export function tokenDelay(token: Token, now: number): number {
   const password = refreshDelay(token.expires_at, now);
   return token.turn ? Math.min(password, Math.max(5_000, Math.round(token.turn.ttl * 800))) : password;
 }
 
-/** Milliseconds from now until the next token should be fetched: at four fifths of the time left, at least 5 s. */
+/** Returns the time until the next token must be fetched, in ms: four fifths of the remaining time, at least 5 s. */
 export function refreshDelay(expiresAt: string | number, now: number): number {
   const end = typeof expiresAt === "number" ? expiresAt * 1000 : Date.parse(expiresAt);
   if (!Number.isFinite(end)) return 60_000;

@@ -1,12 +1,14 @@
 /**
- * The sentences of one call, whatever order their states arrive in.
+ * The sentences of one call. Their states may arrive in any order.
  *
  *   partial* ─▶ final ─▶ translation ─▶ lag      and, at any time, a snapshot of everything
  *
- * Rules: a final text never becomes partial again; a segment that was missed live is heard later, never the other way round; an older event never replaces a newer one of the same segment;
- * lag stages fill in and stay. So replays, late answers and snapshots may be applied in any order.
+ * A final text never becomes partial again. A segment that was missed live may get a text later, but never loses it. An older event
+ * never replaces a newer one of the same segment. Lag stages are filled in and stay. Therefore replays, late answers and snapshots may
+ * be applied in any order.
  */
 
+/** Delay of each stage in ms; null if unknown. */
 export interface LagMs {
   stt: number | null;
   translate: number | null;
@@ -14,7 +16,7 @@ export interface LagMs {
   total: number | null;
 }
 
-/** As the API sends it. */
+/** An event, as the API sends it. */
 export interface TranslationEvent {
   segment: number;
   call_id?: string;
@@ -25,11 +27,12 @@ export interface TranslationEvent {
   translation: string | null;
   final: boolean;
   unrecognised?: boolean;
-  /** Live recognition did not hear it. */
+  /** Whether live recognition missed the segment. */
   missed?: boolean;
   lag_ms: Partial<LagMs>;
 }
 
+/** One segment of a call. */
 export interface Sentence {
   segment: number;
   leg: string;
@@ -41,7 +44,7 @@ export interface Sentence {
   unrecognised: boolean;
   missed: boolean;
   lag: LagMs;
-  /** Order number of the newest event that was applied; 0: a snapshot. */
+  /** Order number of the newest applied event; 0 if the sentence is from a snapshot. */
   revision: number;
 }
 
@@ -52,8 +55,8 @@ export const NO_SENTENCES: Sentences = new Map();
 const NO_LAG: LagMs = { stt: null, translate: null, tts: null, total: null };
 
 /**
- * `revision` orders events: the SSE id, or for events without one a number that grows by arrival. 0 marks a snapshot,
- * which knows less than any event.
+ * Returns the sentences after one event. `revision` orders events: the SSE id or, for events without one, a number that grows with each
+ * arrival. 0 marks a snapshot, which is older than any event.
  */
 export function applyEvent(sentences: Sentences, event: TranslationEvent, revision: number): Sentences {
   const before = sentences.get(event.segment);
@@ -64,6 +67,7 @@ export function applyEvent(sentences: Sentences, event: TranslationEvent, revisi
   return next;
 }
 
+/** Returns the sentences with a snapshot merged in. */
 export function applySnapshot(sentences: Sentences, events: readonly TranslationEvent[]): Sentences {
   return events.reduce((all, event) => applyEvent(all, event, 0), sentences);
 }
@@ -85,7 +89,7 @@ function merge(before: Sentence | undefined, event: TranslationEvent, revision: 
     };
   }
   const newer = revision > before.revision;
-  // Text: a final beats any partial, and a final that was missed; among equals the newer wins.
+  // A final text beats any partial one and a missed final; among equals the newer wins.
   const takeText = rank(event) === rank(before) ? newer : rank(event) > rank(before);
   const translation = event.translation ?? null;
   const takeTranslation = translation !== null && (newer || before.translation === null);
@@ -101,7 +105,7 @@ function merge(before: Sentence | undefined, event: TranslationEvent, revision: 
   return same(before, after) ? before : after;
 }
 
-/** How much is known of a sentence's text. */
+/** Returns how much is known of a sentence's text, from 0 for a partial text to 2 for a recognised final. */
 function rank(known: { final: boolean; missed?: boolean }): number {
   if (!known.final) return 0;
   return known.missed ? 1 : 2;
@@ -127,19 +131,19 @@ function same(a: Sentence, b: Sentence): boolean {
   );
 }
 
-/** In the order they were begun. */
+/** Returns the sentences in the order in which they started. */
 export function inOrder(sentences: Sentences): Sentence[] {
   return [...sentences.values()].sort((a, b) => a.segment - b.segment);
 }
 
-/** What was said last, and by whom; "" before anything was understood. */
+/** Returns the latest recognised sentence with its speaker; "" if there is none. */
 export function latestWords(sentences: Sentences): string {
   let last: Sentence | undefined;
   for (const one of sentences.values()) if (one.text !== "" && one.segment > (last?.segment ?? -1)) last = one;
   return last ? `${last.leg === "agent" ? "Agent" : "Customer"}: ${last.text}` : "";
 }
 
-/** Reads an API object; `undefined` when it is not a translation event. */
+/** Parses an API object; `undefined` if it is not a translation event. */
 export function parseTranslation(value: unknown): TranslationEvent | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const event = value as Partial<TranslationEvent>;
@@ -159,7 +163,7 @@ export function parseTranslation(value: unknown): TranslationEvent | undefined {
   };
 }
 
-/** Words that an event name may carry: `final` as well as `translation.final`. */
+/** Whether this is the name of a translation event, with or without its prefix: `final` or `translation.final`. */
 export function isTranslationEvent(name: string): boolean {
   return ["partial", "final", "translation", "lag"].includes(name.replace(/^translation\./, ""));
 }

@@ -1,6 +1,6 @@
-/** Small texts. */
+/** Texts for languages, causes, durations and times. */
 
-/** `es` as "Spanish". */
+/** Returns the English name of a language tag, such as "Spanish" for `es`; the tag itself if it is unknown. */
 export function languageName(tag: string): string {
   try {
     return new Intl.DisplayNames(["en"], { type: "language" }).of(tag) ?? tag;
@@ -9,7 +9,7 @@ export function languageName(tag: string): string {
   }
 }
 
-/** Minutes and seconds, hours when there are any. */
+/** Formats a duration as minutes and seconds, with hours if there are any. */
 export function duration(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   const two = (value: number): string => String(value).padStart(2, "0");
@@ -20,36 +20,38 @@ export function duration(milliseconds: number): string {
 const CAUSES: Record<string, string> = {
   normal: "The call has ended.",
   requested: "The call was ended here.",
-  max_duration: "The call lasted as long as calls may.",
+  max_duration: "The call reached the maximum length.",
   busy: "The line is busy.",
   no_answer: "Nobody answered.",
   rejected: "The call was refused.",
   not_found: "There is no such number.",
-  incompatible: "No common audio format.",
-  cancelled: "The caller hung up before the answer.",
+  incompatible: "The two sides have no audio format in common.",
+  cancelled: "The caller hung up before the call was answered.",
   unreachable: "The number could not be reached.",
-  media_timeout: "The sound stopped without a word.",
-  internal: "The call ended because of a fault of ours.",
+  media_timeout: "The sound stopped arriving.",
+  internal: "The call ended because of a server error.",
   transferred: "The call was transferred.",
   shutdown: "The server is shutting down.",
   crash: "The server stopped during the call.",
 };
 
-/** The same in a word or two, for lists; "" where the call's status says enough. */
+/** The same in a word or two, for lists; causes for which the call's status says enough are missing. */
 const CAUSE_WORDS: Record<string, string> = {
   busy: "Busy", no_answer: "No answer", rejected: "Refused", not_found: "No such number", incompatible: "No common audio", cancelled: "Cancelled",
-  unreachable: "Unreachable", media_timeout: "Sound stopped", internal: "Our fault", crash: "Server stopped", shutdown: "Server stopped",
+  unreachable: "Unreachable", media_timeout: "Sound stopped", internal: "Server error", crash: "Server stopped", shutdown: "Server stopped",
 };
 
+/** Returns a cause in a word or two; "" if the call's status says enough. */
 export function causeWords(cause: string | null): string {
   return CAUSE_WORDS[cause ?? ""] ?? "";
 }
 
+/** Returns a cause as a sentence. */
 export function causeText(cause: string | null): string {
   return cause ? (CAUSES[cause] ?? cause) : "The call has ended.";
 }
 
-/** `Today, 14:03`, `Sat 21 Nov, 14:03` this year, `21 Nov 2025, 14:03` before; in the reader's zone. */
+/** Formats a time in the user's time zone: `Today, 14:03`, `Sat 21 Nov, 14:03` this year, otherwise `21 Nov 2025, 14:03`. */
 export function dateTime(time: string | null, now: number, seconds = false): string {
   const at = new Date(time ?? "");
   if (Number.isNaN(at.getTime())) return "";
@@ -59,7 +61,7 @@ export function dateTime(time: string | null, now: number, seconds = false): str
   return `${dateOnly(time, now)}, ${clock}`;
 }
 
-/** `Sat 21 Nov`, with the year when it is another one. */
+/** Formats a date: `Sat 21 Nov` this year, otherwise `21 Nov 2025`. */
 export function dateOnly(time: string | null, now: number): string {
   const at = new Date(time ?? "");
   if (Number.isNaN(at.getTime())) return "";
@@ -68,12 +70,13 @@ export function dateOnly(time: string | null, now: number): string {
   return `${new Intl.DateTimeFormat("en-GB", { weekday: "short" }).format(at)} ${at.getDate()} ${month}`;
 }
 
+/** Formats the time of day, such as `14:03`. */
 export function clockTime(at: Date, seconds = false): string {
   const two = (value: number): string => String(value).padStart(2, "0");
   return `${two(at.getHours())}:${two(at.getMinutes())}${seconds ? `:${two(at.getSeconds())}` : ""}`;
 }
 
-/** `5 minutes ago`, `in 3 days`: to the unit that says most. */
+/** Formats a time relative to `now` in the largest fitting unit, such as `5 minutes ago` or `in 3 days`. */
 export function relative(time: string | null, now: number): string {
   const at = Date.parse(time ?? "");
   if (Number.isNaN(at)) return "";

@@ -15,50 +15,50 @@ function line(segment: number, text: string, change: object = {}): Line {
   return parsed;
 }
 
-function heard(segment: number, text: string, translation: string | null = null) {
+function liveSentence(segment: number, text: string, translation: string | null = null) {
   const event = parseTranslation({ segment, call_id: "1", leg: "customer", source_language: "en", target_language: "es", text, translation, final: true, lag_ms: {} });
   assert.ok(event);
   return applyEvent(NO_SENTENCES, event, 1);
 }
 
-test("of several versions the newest is shown, whatever their order", () => {
+test("the newest of several versions is shown, whatever their order", () => {
   const versions = [line(1, "old"), line(1, "new", { version: 2, source: "recording" })];
   for (const order of [versions, [...versions].reverse()]) assert.deepEqual(mergeLines(order, NO_SENTENCES).map(({ text }) => text), ["new"]);
 });
 
-test("what is being said counts over what was stored, but not over the recording's word", () => {
-  assert.equal(mergeLines([line(1, "stored")], heard(1, "live"))[0]?.text, "live");
-  assert.equal(mergeLines([line(1, "stored", { source: "recording" })], heard(1, "live"))[0]?.text, "stored");
-  const [kept] = mergeLines([line(1, "stored", { translation: "guardado" })], heard(1, "stored"));
+test("a live sentence replaces a stored one, unless that is from the recording", () => {
+  assert.equal(mergeLines([line(1, "stored")], liveSentence(1, "live"))[0]?.text, "live");
+  assert.equal(mergeLines([line(1, "stored", { source: "recording" })], liveSentence(1, "live"))[0]?.text, "stored");
+  const [kept] = mergeLines([line(1, "stored", { translation: "guardado" })], liveSentence(1, "stored"));
   assert.deepEqual([kept?.translation, kept?.startedAt], ["guardado", "2026-11-22T10:00:01Z"]);
 });
 
-test("lines stand in the order they were said", () => {
+test("lines are in the order in which they were said", () => {
   const lines = [line(2, "first", { started_at: "2026-11-22T10:00:01Z" }), line(1, "second", { started_at: "2026-11-22T10:00:05Z" })];
   assert.deepEqual(mergeLines(lines, NO_SENTENCES).map(({ text }) => text), ["first", "second"]);
 });
 
-test("what was missed stands in its place until the recording tells it", () => {
+test("a missed line keeps its place until the recording has been transcribed", () => {
   const missed = parseSegment({ segment: 2, text: "", leg: "agent", final: true, missed: true, began_at: "2026-11-22T10:00:02Z", lag_ms: {} });
   assert.ok(missed);
   assert.deepEqual([missed.missed, missed.unrecognised, missed.startedAt], [true, false, "2026-11-22T10:00:02Z"]);
-  const told = (transcript: Line[]) => mergeLines(withUnheard(transcript, [missed, line(1, "one")]), NO_SENTENCES).map((one) => [one.text, one.missed]);
-  assert.deepEqual(told([line(1, "one"), line(3, "three")]), [["one", false], ["", true], ["three", false]]);
-  assert.deepEqual(told([line(1, "one"), line(2, "two", { source: "recording" }), line(3, "three")]), [["one", false], ["two", false], ["three", false]]);
+  const linesWith = (transcript: Line[]) => mergeLines(withUnheard(transcript, [missed, line(1, "one")]), NO_SENTENCES).map((one) => [one.text, one.missed]);
+  assert.deepEqual(linesWith([line(1, "one"), line(3, "three")]), [["one", false], ["", true], ["three", false]]);
+  assert.deepEqual(linesWith([line(1, "one"), line(2, "two", { source: "recording" }), line(3, "three")]), [["one", false], ["two", false], ["three", false]]);
 });
 
-test("a line knows its place in the recording, when both times are known", () => {
+test("a line has a position in the recording if both times are known", () => {
   assert.equal(offsetOf(line(7, "x"), BEGAN), 7);
   assert.equal(offsetOf(line(7, "x", { started_at: "2026-11-22T09:59:59Z" }), BEGAN), 0);
   assert.equal(offsetOf(line(7, "x", { started_at: null }), BEGAN), null);
   assert.equal(offsetOf(line(7, "x"), null), null);
 });
 
-test("the line that is heard is the last one that has begun", () => {
+test("the current line is the last one that has started", () => {
   assert.deepEqual([0, 1, 4.6, 9].map((position) => lineAt([1, null, 5], position)), [-1, 0, 2, 2]);
 });
 
-test("words are found whatever their case and accents, and marked where they stand", () => {
+test("a search ignores case and accents, and marks its matches", () => {
   assert.deepEqual(splitMatches("Mañana, mañana", "MANANA"), ["", "Mañana", ", ", "mañana", ""]);
   assert.deepEqual(splitMatches("nothing here", ""), ["nothing here"]);
   assert.deepEqual(splitMatches("abcabc", "abc bca"), ["", "abc", "", "abc", ""]);
@@ -67,7 +67,7 @@ test("words are found whatever their case and accents, and marked where they sta
   assert.deepEqual([matchingSegments(lines, "order late"), matchingSegments(lines, "pedido the"), matchingSegments(lines, "zebra"), matchingSegments(lines, " ")], [[3], [1, 2], [], []]);
 });
 
-test("a long recording has its parts in order", () => {
+test("the parts of a long recording are in order", () => {
   const parts = [1, 2].map((part) => ({ part, state: "finished", note: null, duration_ms: 1000, started_at: `2026-11-23T10:00:0${part}Z` }));
   const detail = parseDetail({ id: "c", status: "ended", recording: parts[0], recording_parts: parts });
   assert.deepEqual(detail?.parts.map(({ part, startedAt }) => [part, startedAt]), [[1, "2026-11-23T10:00:01Z"], [2, "2026-11-23T10:00:02Z"]]);
@@ -81,7 +81,7 @@ test("a call without recording, legs or events is still a call", () => {
   assert.equal(parseDetail({ id: "1", status: "ended", cause: "busy" })?.call.ended_reason, "busy");
 });
 
-test("what happened is told in sentences; quality and words are left to their own places", () => {
+test("events become sentences, except quality and words, which are shown elsewhere", () => {
   const events = [
     { type: "call.created", at: BEGAN }, { type: "call.dtmf", at: "2026-11-22T10:01:05Z", role: "customer", digit: "4" }, { type: "call.quality" }, { type: "translation.final" },
     { type: "call.status", at: "2026-11-22T10:02:00Z", status: "failed", cause: "busy" }, { type: "call.moon_phase", at: null },
@@ -93,7 +93,7 @@ test("what happened is told in sentences; quality and words are left to their ow
   ]);
 });
 
-test("an event is known again when the stream and the store both tell it", () => {
+test("an event from both the stream and the store is recognised as the same", () => {
   const event = (body: object) => {
     const parsed = parseEvent({ type: "call.leg", at: BEGAN, leg: 1, state: "ringing", ...body });
     assert.ok(parsed);
@@ -104,14 +104,14 @@ test("an event is known again when the stream and the store both tell it", () =>
   assert.equal(isSame(event({ id: 4 }), event({ id: 5 })), false);
 });
 
-test("the newest outcome stands first", () => {
+test("the newest outcome comes first", () => {
   const { outcome, history } = parseOutcome({ outcome: "Sale", history: [{ outcome: "Call back", at: "2026-11-22T10:00:00Z" }, { outcome: "Sale", set_by: { name: "Ana" }, at: "2026-11-22T11:00:00Z" }, {}] });
   assert.deepEqual([outcome, history.map((entry) => [entry.outcome, entry.setBy])], ["Sale", [["Sale", "Ana"], ["Call back", ""]]]);
   const soon = parseOutcome({ outcome: "Sale", history: [{ outcome: "Call back", at: "2026-11-22T10:00:00.2Z" }, { outcome: "Sale", at: "2026-11-22T10:00:00.245Z" }] });
-  assert.deepEqual(soon.history.map((entry) => entry.outcome), ["Sale", "Call back"], "a fraction without its last zeros");
+  assert.deepEqual(soon.history.map((entry) => entry.outcome), ["Sale", "Call back"], "times with omitted trailing zeros");
 });
 
-test("a note is one's own by identity, else by name or address", () => {
+test("a note belongs to its author by id, else by name or email", () => {
   const me = { userId: "01993f2e-7b11-7d4e-9c39-5b1f0a6f2a01", name: "Ana", email: "ana@example.com" };
   const own = (author: unknown): boolean => {
     const note = parseNote({ id: "n", text: "x", author });
@@ -124,7 +124,7 @@ test("a note is one's own by identity, else by name or address", () => {
 
 const at = (seconds: number): string => new Date(Date.parse(BEGAN) + seconds * 1000).toISOString();
 
-function told(legs: object[], events: object[]) {
+function tracksOf(legs: object[], events: object[]) {
   const detail = parseDetail({
     id: "1", status: "ended", created_at: BEGAN, ended_at: at(100),
     legs: legs.map((leg) => ({ state: "ended", codec: null, created_at: BEGAN, answered_at: at(10), ended_at: at(100), ...leg })),
@@ -134,8 +134,8 @@ function told(legs: object[], events: object[]) {
   return legTracks(detail.times, detail.events, detail.legs, BEGAN, at(100));
 }
 
-test("a leg rings, talks, and is on hold and muted within that", () => {
-  const { until, tracks } = told([{ leg: 1, role: "customer", peer: "+15555550142" }], [
+test("a track shows ringing and talking, with hold and mute within it", () => {
+  const { until, tracks } = tracksOf([{ leg: 1, role: "customer", peer: "+15555550142" }], [
     { type: "call.seat", at: at(50), leg: 1, role: "customer", held: false, muted: true },
     { type: "call.seat", at: at(20), leg: 1, role: "customer", held: true, muted: false },
     { type: "call.seat", at: at(30), leg: 1, role: "customer", held: true, muted: true },
@@ -148,8 +148,8 @@ test("a leg rings, talks, and is on hold and muted within that", () => {
   assert.deepEqual(tracks[0]?.between, ["On hold 0:20 to 0:50", "Muted 0:30 to 1:40"]);
 });
 
-test("what a supervisor did stands in its lane, with whom it was whispered to", () => {
-  const { tracks } = told([{ leg: 2, role: "agent", peer: "ana" }, { leg: 3, role: "supervisor", peer: "mei", ended_at: null, state: "answered" }], [
+test("a supervisor's lane shows the modes and the listener of a whisper", () => {
+  const { tracks } = tracksOf([{ leg: 2, role: "agent", peer: "ana" }, { leg: 3, role: "supervisor", peer: "mei", ended_at: null, state: "answered" }], [
     { type: "call.seat", at: at(10), leg: 3, role: "supervisor", supervises: "listen" },
     { type: "call.seat", at: at(40), leg: 3, role: "supervisor", supervises: { whisper: 2 } },
   ]);
@@ -157,18 +157,18 @@ test("what a supervisor did stands in its lane, with whom it was whispered to", 
   assert.deepEqual([tracks[1]?.ended, tracks[1]?.ending, tracks[1]?.spans.at(-1)?.open], [false, "", true]);
 });
 
-test("a leg that was never answered has rung, and says how it was refused", () => {
+test("a leg that was never answered shows its ringing and its refusal", () => {
   const ending = { cause: "busy", by: "far_end", sip_status: 486, q850: 17, text: "Busy Here" };
-  const { tracks } = told([{ leg: 3, role: "agent", peer: "mei", created_at: at(30), answered_at: null, ended_at: at(36), ending }], []);
+  const { tracks } = tracksOf([{ leg: 3, role: "agent", peer: "mei", created_at: at(30), answered_at: null, ended_at: at(36), ending }], []);
   assert.deepEqual(tracks[0]?.spans.map(({ kind, from, to }) => [kind, from, to]), [["ring", 30_000, 36_000]]);
   assert.equal(tracks[0]?.when, "Rang 0:30 to 0:36, never answered");
   assert.equal(tracks[0]?.ending, "Refused: the line is busy (SIP 486, Q.850 17, Busy Here)");
 });
 
-test("who ended a leg is told, and odd endings survive", () => {
+test("an ending says who ended the leg, and malformed endings are ignored", () => {
   assert.equal(endingText(parseEnding({ by: "far_end", cause: "normal" }), true), "Hung up");
   assert.equal(endingText(parseEnding({ by: "request", cause: "requested" }), true), "Ended by request: the call was ended here");
-  assert.equal(endingText(parseEnding({ by: "tandem", cause: "media_timeout" }), true), "Ended by Tandem: the sound stopped without a word");
+  assert.equal(endingText(parseEnding({ by: "tandem", cause: "media_timeout" }), true), "Ended by Tandem: the sound stopped arriving");
   assert.equal(endingText(parseEnding({ by: "far_end", cause: "cancelled", q850: 16 }), false), "Gave up before an answer (Q.850 16)");
   assert.equal(endingText(parseEnding({ by: "tandem", cause: "busy", sip_status: 486, q850: 17 }), false), "Ended by Tandem: the line is busy (SIP 486, Q.850 17)");
   for (const odd of [null, "normal", {}, { by: 7 }]) assert.equal(endingText(parseEnding(odd), true), "");

@@ -13,7 +13,7 @@ function call(id: string, status: CallStatus, change: Partial<Call> = {}): Call 
 
 const VIEW = { filter: "", pinned: new Set<string>(), keep: new Set<string>() };
 
-test("a list that was asked for before an event does not undo it", () => {
+test("a list that was requested before an event does not undo it", () => {
   const calls = applyCallEvent(applyList(NO_CALLS, [call("1", "ringing")]), { call_id: "1", status: "ended", cause: "busy" });
   const late = applyList(calls, [call("1", "ringing")]);
   assert.equal(late.get("1")?.status, "ended");
@@ -23,7 +23,7 @@ test("a list that was asked for before an event does not undo it", () => {
 test("a status never goes back", () => {
   const calls = applyList(NO_CALLS, [call("1", "bridged")]);
   assert.equal(applyCallEvent(calls, { call_id: "1", status: "ringing" }), calls);
-  assert.equal(applyCallEvent(calls, { call_id: "2", status: "ringing" }), calls, "unknown calls are fetched, not guessed");
+  assert.equal(applyCallEvent(calls, { call_id: "2", status: "ringing" }), calls, "unknown calls must be fetched");
   assert.equal(applyCallEvent(calls, { call_id: "1", status: "strange" }), calls);
 });
 
@@ -35,14 +35,14 @@ test("running calls are shown, pinned ones first, ended ones only when kept", ()
   assert.deepEqual(ids({ keep: new Set(["4"]) }), ["2", "1", "4"]);
 });
 
-test("the filter wants every word", () => {
+test("the filter matches calls with every word", () => {
   const calls = applyList(NO_CALLS, [call("1", "bridged"), call("2", "bridged", { from: "+442079460123", agent: "luis" })]);
   const ids = (filter: string): string[] => visibleCalls(calls, { ...VIEW, filter }).map(({ id }) => id);
   assert.deepEqual(ids("7946 LUIS"), ["2"]);
   assert.deepEqual(ids("7946 ana"), []);
 });
 
-test("an event that carries the call brings it in, and never takes it back", () => {
+test("an event with a whole call adds it, and never moves its status back", () => {
   const calls = applyCallEvent(NO_CALLS, { call_id: "1", call: call("1", "bridged") });
   assert.equal(calls.get("1")?.status, "bridged");
   assert.equal(applyCallEvent(calls, { call_id: "1", call: call("1", "queued") }).get("1")?.status, "bridged");
@@ -54,19 +54,19 @@ test("an agent's own call is the newest running one", () => {
   assert.equal(ownCall(calls, "eva"), undefined);
 });
 
-test("a call that was parked does not hide the one that is talked in", () => {
+test("a parked call does not hide the call that the agent talks in", () => {
   const calls = applyList(NO_CALLS, [call("1", "bridged", { agent: "luis" }), call("2", "answered")]);
   assert.equal(ownCall(calls, "ana")?.id, "2");
-  assert.equal(ownCall(calls, "ana", (id) => id === "1")?.id, "1", "picked up, though the own parked call is newer");
+  assert.equal(ownCall(calls, "ana", (id) => id === "1")?.id, "1", "picked up, although the agent's own parked call is newer");
 });
 
-test("what is off by configuration is said to be off by configuration", () => {
+test("the notice says whether transcription or translation is off", () => {
   assert.equal(translationNotice(CONFIG), undefined);
-  assert.match(translationNotice({ ...CONFIG, live_translate: false }) ?? "", /^Off by configuration/);
+  assert.match(translationNotice({ ...CONFIG, live_translate: false }) ?? "", /^Transcription and translation are off/);
   assert.match(translationNotice({ ...CONFIG, live_translate: false, transcribe: true }) ?? "", /transcribed only/);
 });
 
-test("who was dialled is not called the caller", () => {
+test("the customer of an outbound call is named the callee", () => {
   assert.equal(customerName(call("1", "bridged", { direction: "inbound" })), "Caller");
   assert.equal(customerName(call("1", "bridged", { direction: "outbound" })), "Callee");
   assert.equal(directionText({ direction: "inbound", mode: null }), "Inbound");

@@ -2,18 +2,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addressOf, filterCount, NO_FILTERS, parseFilters, queryOf } from "../src/calllist/filters.js";
 
-test("filters survive the way through the address", () => {
+test("filters are unchanged after conversion to an address and back", () => {
   for (const search of ["", "?q=two+words&when=7d&agent=bob&status=ended&direction=inbound", "?when=between&from=2026-11-01&to=2026-11-05", "?number=%2B44+20&outcome=Sale"]) {
     assert.equal(addressOf(parseFilters(search)), search);
   }
 });
 
-test("what an address makes no sense of is left out", () => {
+test("unknown values in an address are ignored", () => {
   assert.deepEqual(parseFilters("?status=strange&when=never&from=yesterday&direction=up&cursor=x"), NO_FILTERS);
   assert.equal(parseFilters("?from=2026-11-01").when, "between");
 });
 
-test("times are exact for the server: whole days of the reader", () => {
+test("the server gets exact times for whole days of the user", () => {
   const now = new Date(2026, 10, 22, 15, 30);
   const of = (search: string) => {
     const query = queryOf(parseFilters(search), now);
@@ -28,7 +28,7 @@ test("times are exact for the server: whole days of the reader", () => {
   assert.deepEqual(of(""), [null, null]);
 });
 
-test("the server is asked for what is set, numbers without their spaces", () => {
+test("the query has only filters that are set, and numbers without spaces", () => {
   const query = queryOf({ ...NO_FILTERS, q: "order", number: "+44 (20) 79", agent: "bob" }, new Date());
   assert.equal(query.toString(), "q=order&number=%2B442079&agent=bob");
 });

@@ -16,14 +16,14 @@ const at = (path: string): string | undefined => {
   return place && TEXT.slice(place.from, place.to);
 };
 
-test("a path names a field with its value, or an item", () => {
+test("a path finds a field with its value, or an item", () => {
   assert.equal(at("steps[1].gather.max_digits"), '"max_digits": 65');
   assert.equal(at("program[0]"), '{"label": "menu"}');
   assert.equal(at("[0].label"), '"label": "menu"');
   assert.equal(at("steps[1].gather.prompts[0].speak.language"), '"language": "en"');
 });
 
-test("of what is not there the innermost value around it is named", () => {
+test("a missing value is located by the innermost value around it", () => {
   assert.equal(at("steps[0].label.x"), '"label": "menu"');
   assert.equal(at("steps[1].gather.prompts[0].speak.voice"), '"speak": {"text": "a \\"b\\" ] }", "language": "en"}');
   assert.equal(at("steps[9].gather"), undefined);
@@ -31,7 +31,7 @@ test("of what is not there the innermost value around it is named", () => {
   assert.equal(jsonPlace("[1,", "steps[0]"), undefined, "what is no JSON has no places");
 });
 
-test("the first fault of a syntax is told with its place", () => {
+test("the first syntax error is reported with its position", () => {
   assert.equal(syntaxFault(TEXT), undefined);
   for (const good of ["1", "-0.5e3", '"x"', "[]", "{}", " [true, false, null] ", '{"a":{"b":[1,2]}}']) assert.equal(syntaxFault(good), undefined, good);
   const told = (text: string) => {
@@ -45,11 +45,11 @@ test("the first fault of a syntax is told with its place", () => {
   assert.deepEqual(told("[1,]"), [3, "Expected a value, found “]”"]);
   assert.deepEqual(told("[1] x"), [4, "Expected the end, found “x”"]);
   assert.deepEqual(told('["a'), [1, "This text has no closing quotation mark"]);
-  assert.deepEqual(told('["\\x"]'), [1, "This text has a wrong escape sequence"]);
+  assert.deepEqual(told('["\\x"]'), [1, "This text has an invalid escape sequence"]);
   assert.deepEqual(told("[".repeat(100)), [65, "Nested too deeply"]);
 });
 
-test("it agrees with the browser's own reader on what is JSON", () => {
+test("the parser agrees with JSON.parse on what is valid", () => {
   const pieces = ["[", "]", "{", "}", '"a"', ":", ",", "1", "-2.5", "01", "true", "nul", " ", "\n", '"\\u0041"', "1e", '"\t"'];
   let seed = 7;
   for (let n = 0; n < 20_000; n += 1) {
@@ -64,17 +64,17 @@ test("it agrees with the browser's own reader on what is JSON", () => {
   }
 });
 
-test("an offset is a line and a column", () => {
+test("an offset is converted to line and column", () => {
   assert.deepEqual([0, 2, 4].map((offset) => lineColumn("a\nbc\n", offset)), [{ line: 1, column: 1 }, { line: 2, column: 1 }, { line: 2, column: 3 }]);
 });
 
-test("a refusal names its path", () => {
+test("a refusal is split into its path and its text", () => {
   assert.deepEqual(pathOf("Steps[3].gather.max_digits: expected a whole number."), { path: "Steps[3].gather.max_digits", rest: "expected a whole number." });
   assert.equal(pathOf("A program has at most 256 steps."), undefined);
   assert.deepEqual(pathOf("steps: expected a list."), { path: "steps", rest: "expected a list." });
 });
 
-test("a program is written as people read it, and comes back as it was", () => {
+test("a formatted program is readable and keeps its value", () => {
   const steps = [{ label: "menu" }, { speak: { text: "{ a } [ b ]", language: "en" } }, { gather: { prompts: [{ speak: { text: "x".repeat(120), language: "en" } }] } }];
   const text = programText(steps);
   assert.deepEqual(JSON.parse(text), steps);
@@ -82,7 +82,7 @@ test("a program is written as people read it, and comes back as it was", () => {
   assert.equal(programText([]), "[]");
 });
 
-test("of a program that is sent, what is not chosen stays out", () => {
+test("a sent program has only the chosen source", () => {
   const texts = { steps: "[]", url: "https://x.example", fallback: "" };
   assert.deepEqual(programDraft("steps", texts), { program: [] });
   assert.deepEqual(programDraft("server", { ...texts, fallback: '[{"hangup":{}}]' }), { program_url: "https://x.example", fallback: [{ hangup: {} }] });

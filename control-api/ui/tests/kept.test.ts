@@ -14,7 +14,7 @@ function memory(): Store & { held: Map<string, string> } {
 
 const message = { call_id: "c1@x", from_tag: "f", to_tag: "t" };
 
-test("a kept call is recalled once, and names its dialog as the server knows it", () => {
+test("a stored call is recalled once, with the server's view of the dialog", () => {
   const store = memory();
   keep(store, { ...dialogOf(message, true), peer: "+34", since: 5 });
   const kept = recall(store);
@@ -24,7 +24,7 @@ test("a kept call is recalled once, and names its dialog as the server knows it"
   assert.deepEqual(dialogOf(message, false), { callId: "c1@x", serverTag: "f", ownTag: "t" });
 });
 
-test("what is no kept call is forgotten without a word", () => {
+test("a malformed stored call is removed silently", () => {
   const store = memory();
   for (const text of ["", "{", "null", "{}", '{"callId":"a\\r\\nX: y","serverTag":"t","ownTag":"o","peer":"p","since":1}']) {
     store.setItem("tandem.call", text);

@@ -23,13 +23,13 @@ const LADDER: Ladder = {
   ],
 };
 
-test("the first party stands left of Tandem, the others right of it", () => {
+test("the first party is left of Tandem, the others right of it", () => {
   assert.deepEqual(lanes(LADDER).map((lane) => lane.title), ["Customer", "Tandem", "Agent"]);
   assert.deepEqual(lanes({ ...LADDER, parties: LADDER.parties.slice(0, 1) }).map((lane) => lane.title), ["Customer", "Tandem"]);
   assert.deepEqual(rungs(LADDER).map(({ from, to }) => [from, to]), [[0, 1], [1, 0], [1, 2], [2, 1], [2, 1], [1, 0]]);
 });
 
-test("an arrow tells what it is, whether it came again, and from where", () => {
+test("an arrow shows its kind, a retransmission, and an unusual address", () => {
   const drawn = rungs(LADDER);
   assert.deepEqual(drawn.map((rung) => rung.tone), ["request", "progress", "request", "challenge", "success", "failure"]);
   assert.deepEqual(drawn.map((rung) => rung.notes), [["SDP"], [], ["SDP", "again"], [], ["wss 192.0.2.10:52011"], []]);
@@ -37,7 +37,7 @@ test("an arrow tells what it is, whether it came again, and from where", () => {
   assert.equal(drawn[3]?.spoken, "0.040 s, Agent to Tandem: 407 Proxy Authentication Required");
 });
 
-test("what is no ladder is none", () => {
+test("a malformed ladder is rejected", () => {
   for (const value of [undefined, null, 3, {}, { parties: [] }, { parties: 1, steps: 2 }]) assert.equal(parseLadder(value), undefined);
   assert.equal(parseLadder({ parties: [], steps: [] })?.running, false);
 });

@@ -9,7 +9,7 @@ function fetched(leg: number, role: string, change = {}): object {
   return { leg, role, state: "answered", peer: "+15555550142", codec: "PCMU", flow: FLOW, quality: null, ...change };
 }
 
-test("events change what was fetched, each its own part", () => {
+test("each event changes its own part of a fetched leg", () => {
   let legs = applyLegs([fetched(1, "customer"), fetched(2, "agent")]);
   const flow = { ...FLOW, incoming: { state: "wrong_address", detail: "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000" } };
   legs = applyLegEvent(legs, "call.flow", { leg: 1, role: "customer", flow });
@@ -23,7 +23,7 @@ test("events change what was fetched, each its own part", () => {
   assert.deepEqual([legs.get(1)?.state, legs.get(1)?.codec], ["ended", "PCMU"]);
 });
 
-test("events of a leg that was not fetched make it; others change nothing", () => {
+test("events create a leg that was not fetched; other events change nothing", () => {
   const legs = applyLegEvent(NO_LEGS, "call.flow", { leg: 7, role: "agent", flow: FLOW });
   assert.equal(legs.get(7)?.role, "agent");
   for (const [kind, data] of [["call.flow", null], ["call.flow", { leg: "7" }], ["call.dtmf", { leg: 7 }], ["call.flow", 3]] as const) {
@@ -32,19 +32,19 @@ test("events of a leg that was not fetched make it; others change nothing", () =
   assert.equal(applyLegEvent(legs, "call.flow", { leg: 7, flow: { incoming: 1 } }).get(7)?.flow?.incoming.state, "flowing");
 });
 
-test("the customer stands first, and what nothing is known of is not shown", () => {
+test("the customer comes first, and legs without any data are not shown", () => {
   const legs = applyLegs([fetched(1, "agent"), fetched(2, "customer"), fetched(3, "customer", { flow: null }), "junk", { leg: 1 }]);
   assert.deepEqual(shownLegs(legs).map((leg) => leg.leg), [2, 1]);
 });
 
-test("a fault is explained, what is in order is not", () => {
+test("a problem is explained, a normal state is not", () => {
   const why = "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000";
   assert.deepEqual(describe("incoming", { state: "wrong_address", detail: why }), { tone: "bad", label: "Wrong source address", why });
   assert.deepEqual(describe("outgoing", { state: "on_hold", detail: "held" }), { tone: "idle", label: "On hold", why: null });
   assert.deepEqual(describe("incoming", { state: "some_new_state", detail: "x" }), { tone: "idle", label: "some new state", why: "x" });
 });
 
-test("a score says what is known", () => {
+test("a score shows the known values only", () => {
   const none: Score = { mos: null, mos_call: null, loss_percent: null, jitter_ms: null, delay_ms: null };
   assert.equal(scoreText({ ...none, ...SCORE }), "MOS 4.3, 0.4 % lost, 48 ms");
   assert.equal(scoreText({ ...none, mos: 4.41, loss_percent: 0, delay_ms: 20 }), "MOS 4.4, 20 ms");
@@ -54,14 +54,14 @@ test("a score says what is known", () => {
   assert.equal(scoreText({ ...none, mos: 4.1 }, true), "");
 });
 
-test("every role has a name, and supervisors stand last", () => {
+test("every role has a name, and supervisors come last", () => {
   assert.deepEqual(["customer", "agent", "supervisor", "other"].map(roleName), ["Customer", "Agent", "Supervisor", "Party"]);
   const legs = applyLegs([fetched(3, "supervisor"), fetched(2, "agent"), fetched(5, "other"), fetched(1, "customer")]);
   assert.deepEqual(shownLegs(legs).map(({ leg }) => leg), [1, 2, 3, 5]);
   assert.deepEqual([legName({ role: "agent", peer: "sip:ana@tandem.example" }), legName({ role: "customer", peer: "" })], ["Agent ana", "Customer"]);
 });
 
-test("what a leg does in the call is told: hold, mute, supervision", () => {
+test("a leg shows hold, mute and supervision", () => {
   let legs = applyLegs([fetched(1, "customer"), fetched(2, "agent", { peer: "ana" }), fetched(3, "supervisor", { supervises: "listen" })]);
   const seat = (leg: number): string => seatText(legs.get(leg) ?? NO_SEAT, legs);
   assert.deepEqual([seat(1), seat(3)], ["", "Listens"]);
@@ -75,7 +75,7 @@ test("what a leg does in the call is told: hold, mute, supervision", () => {
   assert.deepEqual(whisperTargets(legs).map(({ leg }) => leg), [2, 1], "agents first, supervisors never");
 });
 
-test("a telephone that holds the call and a changed volume are told", () => {
+test("a leg shows that its phone holds the call, and a changed volume", () => {
   const legs = applyLegEvent(applyLegs([fetched(1, "customer", { gain_db: -6 })]), "call.seat", { leg: 1, role: "customer", holds: true, gain_db: 3 });
   assert.equal(seatText(legs.get(1) ?? NO_SEAT, legs), "Put the call on hold, 3 dB louder");
   assert.equal(seatText({ ...NO_SEAT, gainDb: -6 }, legs), "6 dB quieter");
@@ -86,7 +86,7 @@ test("a leg that was never answered is shown with how it ended", () => {
   assert.deepEqual(shownLegs(legs).map(({ leg }) => leg), [1, 2]);
 });
 
-test("the worst that is wrong with the sound is told in few words", () => {
+test("the worst problem with the sound is named in a few words", () => {
   const stopped = { ...FLOW, incoming: { state: "stopped", detail: null } };
   const silent = { ...FLOW, incoming: { state: "silence", detail: null } };
   assert.equal(trouble(applyLegs([fetched(1, "customer"), fetched(2, "agent", { flow: null })])), undefined);

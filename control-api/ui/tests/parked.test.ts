@@ -13,21 +13,21 @@ function parked(change: object = {}): Parked {
 
 const text = (one: Parked, now = at(42)): string => parkedText(one, { me: "ana", of: (name) => ({ luis: "Luis" })[name], now });
 
-test("a parked call tells how long it waits, how long it may, and who parked it", () => {
+test("a parked call shows its waiting time, its maximum, and who parked it", () => {
   assert.equal(text(parked()), "Waiting 0:42 of 2:00, parked by Luis");
   assert.equal(text(parked({ parked_by: "ana" })), "Waiting 0:42 of 2:00, parked by you");
   assert.equal(text(parked({ parked_by: null, until: null })), "Waiting 0:42");
   assert.equal(text(parked({ since: null })), "Waiting, parked by Luis");
 });
 
-test("a call that somebody picks up, or that goes back, says so", () => {
+test("a call that is being picked up or returns is shown as such", () => {
   assert.equal(text(parked({ state: "picking_up" })), "Being picked up");
   assert.equal(text(parked({ state: "returning" })), "Not picked up, returning to Luis");
   assert.equal(text(parked({ state: "returning", parked_by: null })), "Not picked up, returning");
   assert.equal(parked({ state: "something new" }).state, "waiting");
 });
 
-test("the longest waiting stands first", () => {
+test("the call that has waited longest comes first", () => {
   const order = inOrder([parked({ slot: 3, since: "2026-11-22T10:00:01Z" }), parked({ slot: 2 }), parked({ slot: 1 })]).map(({ slot }) => slot);
   assert.deepEqual(order, [1, 2, 3]);
 });
@@ -38,7 +38,7 @@ test("the last twenty seconds are urgent", () => {
   assert.equal(isUrgent(parked({ until: null }), at(101)), false);
 });
 
-test("what has no slot or no call is no parked call", () => {
+test("a parked call needs a slot and a call id", () => {
   assert.deepEqual([{}, { slot: 1 }, { call_id: "c" }, null].map(parseParked), [undefined, undefined, undefined, undefined]);
 });
 

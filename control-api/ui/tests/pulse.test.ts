@@ -2,16 +2,16 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { ALERT, CALM, Pulse } from "../src/agent/pulse.js";
 
-/** A pulse under mocked time, and what it did. */
-function beating(): { pulse: Pulse; did: string[]; pass: (ms: number) => void; end: () => void } {
+/** Returns a pulse under mocked time with a log of its calls. */
+function mockPulse(): { pulse: Pulse; did: string[]; pass: (ms: number) => void; end: () => void } {
   mock.timers.enable({ apis: ["setTimeout"] });
   const did: string[] = [];
   const pulse = new Pulse(() => did.push("ask"), () => did.push("dead"));
   return { pulse, did, pass: (ms) => mock.timers.tick(ms), end: () => mock.timers.reset() };
 }
 
-test("a connection that answers is asked again and again", () => {
-  const { pulse, did, pass, end } = beating();
+test("a connection that answers is probed regularly", () => {
+  const { pulse, did, pass, end } = mockPulse();
   pulse.start();
   for (let n = 1; n <= 5; n++) {
     pass(CALM.every);
@@ -23,8 +23,8 @@ test("a connection that answers is asked again and again", () => {
   end();
 });
 
-test("one that does not answer is dead after the patience, once, however often it was asked", () => {
-  const { pulse, did, pass, end } = beating();
+test("a connection that does not answer is reported dead once", () => {
+  const { pulse, did, pass, end } = mockPulse();
   pulse.start();
   pulse.beat({ every: 300, patience: 1_000 });
   pass(999);
@@ -32,12 +32,12 @@ test("one that does not answer is dead after the patience, once, however often i
   pass(1);
   assert.deepEqual(did.filter((what) => what === "dead"), ["dead"]);
   pass(60_000);
-  assert.equal(did.at(-1), "dead", "nothing is asked of the dead");
+  assert.equal(did.at(-1), "dead", "a dead connection is not probed");
   end();
 });
 
-test("a call makes it impatient at once, and who asked hears that the connection lives", () => {
-  const { pulse, did, pass, end } = beating();
+test("a call shortens the patience, and the first answer is reported", () => {
+  const { pulse, did, pass, end } = mockPulse();
   pulse.start();
   pass(CALM.every);
   let alive = 0;
@@ -51,8 +51,8 @@ test("a call makes it impatient at once, and who asked hears that the connection
   end();
 });
 
-test("one that was stopped asks nothing and dies of nothing", () => {
-  const { pulse, did, pass, end } = beating();
+test("a stopped pulse neither probes nor reports", () => {
+  const { pulse, did, pass, end } = mockPulse();
   pulse.beat(ALERT);
   pulse.start();
   pass(ALERT.every);

@@ -10,7 +10,7 @@ const PATH = "/api/calls/c/recording";
 const CUSTOMER = { channel: 0, leg: 1, role: "customer", peer: "+15555550142", agent: null, from: at(10), until: null };
 const ANA = { channel: 1, leg: 2, role: "agent", peer: "sip:x", agent: "ana", from: at(12), until: at(40) };
 
-function told(change: object = {}, part: object = {}): Recording {
+function recordingWith(change: object = {}, part: object = {}): Recording {
   const [parsed] = parseRecordings({ recordings: [{
     number: 1, leg: null, state: "started", note: null, duration_ms: 0, started_at: at(10), ended_at: null, gaps: [],
     parts: [{ part: 1, state: "started", duration_ms: 0, started_at: at(10), ended_at: null, channels: [CUSTOMER, ANA], ...part }], ...change,
@@ -24,7 +24,7 @@ const event = (change: object) => ({ type: "call.recording", call_id: "c", at: a
 const after = (recordings: readonly Recording[], ...changes: object[]) => changes.reduce((all: readonly Recording[], change) => applyRecordingEvent(all, "call.recording", event(change)), recordings);
 
 test("a list of recordings is read with its files, channels and gaps", () => {
-  const recording = told({ gaps: [{ from: at(20), until: at(25) }, { from: at(30), until: null }, {}] });
+  const recording = recordingWith({ gaps: [{ from: at(20), until: at(25) }, { from: at(30), until: null }, {}] });
   assert.deepEqual(recording.gaps, [{ from: at(20), until: at(25) }, { from: at(30), until: null }]);
   assert.deepEqual(first(recording).channels.map(({ channel, leg, role, peer }) => [channel, leg, role, peer]), [[0, 1, "customer", "+15555550142"], [1, 2, "agent", "ana"]]);
   assert.deepEqual(parseRecordings({ recordings: [{ number: 1 }, { state: "started" }, null] }, PATH), []);
@@ -40,26 +40,26 @@ test("a file's address is this server's own", () => {
   assert.equal(part({ original_url: `${PATH}?channels=all` }).originalUrl, `${PATH}?channels=all`);
 });
 
-test("a recording is paused and goes on, and the pause is a gap", () => {
-  const paused = after([told()], { state: "paused" }, { state: "paused" });
+test("a pause of a recording is a gap", () => {
+  const paused = after([recordingWith()], { state: "paused" }, { state: "paused" });
   assert.deepEqual([paused[0]?.state, paused[0]?.gaps], ["paused", [{ from: at(20), until: null }]]);
   const resumed = after(paused, { state: "resumed", at: at(30) });
   assert.deepEqual([resumed[0]?.state, resumed[0]?.gaps], ["started", [{ from: at(20), until: at(30) }]]);
 });
 
-test("a recording goes on while one of its files does", () => {
+test("a recording runs while one of its files does", () => {
   const next = { state: "started", part: 2, channels: [CUSTOMER] };
   for (const order of [[next, { state: "finished", part: 1 }], [{ state: "finished", part: 1 }, next]]) {
-    assert.equal(after([told()], ...order)[0]?.state, "started");
+    assert.equal(after([recordingWith()], ...order)[0]?.state, "started");
   }
-  const over = after([told()], next, { state: "finished", part: 1 }, { state: "finished", part: 2, at: at(50) });
+  const over = after([recordingWith()], next, { state: "finished", part: 1 }, { state: "finished", part: 2, at: at(50) });
   assert.deepEqual([over[0]?.state, over[0]?.endedAt], ["finished", at(50)]);
-  assert.equal(after(over, { state: "started", part: 1 })[0]?.state, "finished", "an event that comes twice starts nothing again");
-  assert.equal(after([told()], { state: "paused" }, next)[0]?.state, "paused", "a file that begins during a pause ends no pause");
+  assert.equal(after(over, { state: "started", part: 1 })[0]?.state, "finished", "a repeated event does not start the recording again");
+  assert.equal(after([recordingWith()], { state: "paused" }, next)[0]?.state, "paused", "a file that starts during a pause does not end the pause");
 });
 
-test("a second recording stands beside the first", () => {
-  const two = after([told()], { number: 2, state: "started", part: 1 });
+test("a second recording is listed beside the first", () => {
+  const two = after([recordingWith()], { number: 2, state: "started", part: 1 });
   assert.deepEqual(two.map(({ number, state }) => [number, state]), [[1, "started"], [2, "started"]]);
   assert.equal(recordingNow(after(two, { state: "paused" })), "started");
   assert.equal(recordingNow(after(two, { state: "paused" }, { number: 2, state: "paused" })), "paused");
@@ -67,22 +67,22 @@ test("a second recording stands beside the first", () => {
   assert.equal(applyRecordingEvent(two, "call.leg", event({ state: "started" })), two);
 });
 
-test("a recording is named by its number and the one party that it takes", () => {
-  assert.equal(recordingName(told(), 1), "Recording");
-  assert.equal(recordingName(told({ number: 2 }), 2), "Recording 2");
-  assert.equal(recordingName(told({ leg: 2 }), 2), "Recording 1: Agent ana only");
-  assert.equal(recordingName(told({ leg: 9 }), 1), "Recording: one party only");
+test("a recording is named by its number and its only party", () => {
+  assert.equal(recordingName(recordingWith(), 1), "Recording");
+  assert.equal(recordingName(recordingWith({ number: 2 }), 2), "Recording 2");
+  assert.equal(recordingName(recordingWith({ leg: 2 }), 2), "Recording 1: Agent ana only");
+  assert.equal(recordingName(recordingWith({ leg: 9 }), 1), "Recording: one party only");
 });
 
-test("an older server's recording is one with the files that it tells of", () => {
+test("an older server's files become one recording", () => {
   const parts = [1, 2].map((part) => parsePart({ part, state: part === 1 ? "finished" : "started", duration_ms: 1000, started_at: at(part) }, 1, PATH) as Part);
   const [only] = singleRecording(parts);
   assert.deepEqual([only?.state, only?.durationMs, only?.startedAt, only?.endedAt], ["started", 2000, at(1), null]);
   assert.deepEqual(singleRecording([]), []);
 });
 
-test("each channel has a lane, and gaps go across all of them", () => {
-  const recording = told({ gaps: [{ from: at(5), until: at(15) }, { from: at(30), until: null }] }, { duration_ms: 40_000 });
+test("each channel has a lane, and gaps span all of them", () => {
+  const recording = recordingWith({ gaps: [{ from: at(5), until: at(15) }, { from: at(30), until: null }] }, { duration_ms: 40_000 });
   const { lengthMs, lanes, gaps } = channelLanes(first(recording), recording.gaps, 0);
   assert.equal(lengthMs, 40_000);
   assert.deepEqual(lanes.map(({ name, from, to, words }) => [name, from, to, words]), [
@@ -91,19 +91,19 @@ test("each channel has a lane, and gaps go across all of them", () => {
   assert.deepEqual(gaps.map(({ from, to, words }) => [from, to, words]), [[0, 5_000, "Paused 0:00 to 0:05"], [20_000, 40_000, "Paused since 0:20"]]);
 });
 
-test("a file that is still written ends now, and a gap before it is none of its own", () => {
-  const recording = told({ gaps: [{ from: at(1), until: at(5) }] });
+test("a file that is being written ends now, and has no gap before its start", () => {
+  const recording = recordingWith({ gaps: [{ from: at(1), until: at(5) }] });
   assert.equal(channelLanes(first(recording), recording.gaps, Date.parse(at(70))).lengthMs, 60_000);
   assert.deepEqual(channelLanes(first(recording), recording.gaps, Date.parse(at(70))).gaps, []);
   const { lanes, lengthMs } = channelLanes({ ...first(recording), startedAt: null }, [], Date.parse(at(70)));
   assert.deepEqual([lanes[0]?.from, lengthMs > 0], [0, true]);
 });
 
-test("recordings have lanes in the call's own timeline", () => {
-  const [track] = recordingTracks([told({ gaps: [{ from: at(20), until: at(25) }], state: "interrupted", note: "the disk is full", ended_at: at(60) })], BEGAN, at(100));
+test("recordings have lanes in the call's timeline", () => {
+  const [track] = recordingTracks([recordingWith({ gaps: [{ from: at(20), until: at(25) }], state: "interrupted", note: "the disk is full", ended_at: at(60) })], BEGAN, at(100));
   assert.deepEqual(track?.spans.map(({ kind, from, to, open }) => [kind, from, to, open]), [["recorded", 10_000, 60_000, false], ["gap", 20_000, 25_000, false]]);
   assert.deepEqual([track?.when, track?.between, track?.ending], ["Recorded 0:10 to 1:00", ["Paused 0:20 to 0:25"], "Interrupted: the disk is full"]);
-  const [open] = recordingTracks([told()], BEGAN, at(100));
+  const [open] = recordingTracks([recordingWith()], BEGAN, at(100));
   assert.deepEqual([open?.when, open?.ended, open?.spans[0]?.to], ["Recorded since 0:10", false, 100_000]);
   assert.equal(isRecording({ state: "paused" }), true);
 });

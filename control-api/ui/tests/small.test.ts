@@ -8,7 +8,7 @@ import { applyProvider, limits, NO_PROVIDERS, parseProvider, summary } from "../
 import { refreshDelay } from "../src/token.js";
 import { dateTime, duration, languageName, relative } from "../src/words.js";
 
-test("only the newest request may speak", () => {
+test("only the newest request's answer is wanted", () => {
   const latest = new Latest();
   const first = latest.begin();
   const second = latest.begin();
@@ -22,7 +22,7 @@ test("meters show 60 dB, rise at once and fall slowly", () => {
   assert.deepEqual([smooth(10, 80), smooth(80, 10), smooth(12, 10)], [80, 72, 10]);
 });
 
-test("silence on the wire is noticed after the limit", () => {
+test("missing packets are detected after the limit", () => {
   const watch = new FlowWatch(3000);
   assert.deepEqual([watch.update(5, 0), watch.update(5, 2999), watch.update(5, 3000), watch.update(6, 3001)], [true, true, false, true]);
 });
@@ -39,7 +39,7 @@ test("numbers, short codes and SIP addresses can be dialled", () => {
   for (const bad of ["", "+0123", "+12345678901234567", "sip:bob", "two words!", "<script>"]) assert.match(target(bad), /^!/, bad);
 });
 
-test("the domain of an address is found", () => {
+test("the domain of an address is extracted", () => {
   assert.equal(domainOf("sip:ana@127.0.0.1:8080;transport=ws"), "127.0.0.1:8080");
   assert.equal(domainOf("nonsense"), "");
 });
@@ -53,7 +53,7 @@ test("tokens are fetched again before they expire", () => {
   assert.equal(refreshDelay("soon", now), 60_000);
 });
 
-test("a recogniser can be up and yet unable to hear Spanish", () => {
+test("a recogniser can be up and yet not support Spanish", () => {
   const of = (value: unknown) => {
     const parsed = parseProvider(value);
     assert.ok(parsed);
@@ -69,7 +69,7 @@ test("a recogniser can be up and yet unable to hear Spanish", () => {
   for (const bad of [null, {}, { kind: "llm", state: "up" }, { kind: "tts", state: "odd" }]) assert.equal(parseProvider(bad), undefined);
 });
 
-test("a lack of room for recordings is told like the state of a provider", () => {
+test("low space for recordings is shown like a provider's state", () => {
   const low = parseProvider({ kind: "recording", name: "disk", state: "low", detail: "only 900 MB are free" });
   assert.ok(low);
   const providers = applyProvider(NO_PROVIDERS, low);
@@ -84,12 +84,12 @@ test("every microphone problem has one sentence that says what to do", () => {
   assert.equal(microphoneText("granted"), "");
 });
 
-test("times and languages are written for people", () => {
+test("durations and languages have readable names", () => {
   assert.deepEqual([-1, 59_999, 60_000, 3_661_000].map(duration), ["0:00", "0:59", "1:00", "1:01:01"]);
   assert.deepEqual([languageName("es"), languageName("??")], ["Spanish", "??"]);
 });
 
-test("times are told as people tell them", () => {
+test("times are formatted for people", () => {
   const now = new Date(2026, 10, 22, 15, 30).getTime();
   const at = (...when: [number, number, number, number, number]): string => new Date(...when).toISOString();
   assert.equal(dateTime(at(2026, 10, 22, 9, 5), now), "Today, 09:05");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ResumeGate, retryDelay, SseParser } from "../src/sse.js";
 
-test("messages are the same however the bytes are cut", () => {
+test("messages are the same however the text is split", () => {
   const text = '\uFEFFretry: 250\r\n: hello\r\nid: 7\r\nevent: final\r\ndata: {"a":1}\r\ndata: more\r\n\r\ndata\n\nid:8\rdata:x\r\rdata: cut';
   const whole = new SseParser().push(text);
   assert.deepEqual(whole, [
@@ -19,18 +19,18 @@ test("messages are the same however the bytes are cut", () => {
   }
 });
 
-test("a comment or a lone id dispatches nothing", () => {
+test("a comment or an id alone dispatches nothing", () => {
   assert.deepEqual(new SseParser().push(": keep alive\n\nid: 3\n\n"), []);
 });
 
-test("a resumed stream lets nothing through twice", () => {
+test("a resumed stream admits no message twice", () => {
   const gate = new ResumeGate();
   const of = (id: string) => gate.admit({ event: "call", data: "{}", id });
   assert.deepEqual(["9", "10", "10", "8", "", "11", "2"].map(of), [true, true, false, false, true, true, false]);
   assert.equal(gate.lastId, "11");
 });
 
-test("retries slow down to fifteen seconds and are spread", () => {
+test("retry pauses grow to fifteen seconds and have jitter", () => {
   assert.equal(retryDelay(0, 0.5), 500);
   assert.equal(retryDelay(3, 0.5), 4000);
   assert.equal(retryDelay(50, 0.5), 15_000);

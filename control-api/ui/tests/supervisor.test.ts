@@ -7,12 +7,12 @@ const LISTEN: Supervises = { mode: "listen", to: null };
 const WHISPER: Supervises = { mode: "whisper", to: 2 };
 const BARGE: Supervises = { mode: "barge", to: null };
 
-/** A telephone and a server that do what they are told, and write it down. */
+/** A phone and a server that carry out every request and log it. */
 class World {
   readonly log: string[] = [];
   refuse: Record<string, string> = {};
   rings = true;
-  /** Requests that wait for `go`. */
+  /** Requests that wait until `go` is called. */
   private held: (() => void)[] = [];
   hold = false;
   readonly supervisor: Supervisor;
@@ -47,11 +47,11 @@ class World {
   }
 }
 
-function told({ supervisor }: World): string {
+function problemText({ supervisor }: World): string {
   return supervisor.problem?.text ?? "";
 }
 
-test("a listener sends silence and is in the call when the telephone is", async () => {
+test("a listener sends silence and is in the call once the phone is connected", async () => {
   const { supervisor, log } = new World();
   const asked = supervisor.ask("a", LISTEN);
   assert.deepEqual([supervisor.state.phase, inCall(supervisor.state, "a")], ["joining", { wish: LISTEN, busy: true }], "it is shown at once");
@@ -61,7 +61,7 @@ test("a listener sends silence and is in the call when the telephone is", async 
   assert.equal(inCall(supervisor.state, "b"), undefined);
 });
 
-test("a mode changes while it runs, the microphone opens before anybody is to hear it and closes for a listener", async () => {
+test("the microphone opens before a whisper and closes for a listener", async () => {
   const { supervisor, log } = new World();
   await supervisor.ask("a", LISTEN);
   log.length = 0;
@@ -73,7 +73,7 @@ test("a mode changes while it runs, the microphone opens before anybody is to he
   assert.deepEqual(inCall(supervisor.state, "a"), { wish: LISTEN, busy: false });
 });
 
-test("what the server refuses is taken back and told in its words", async () => {
+test("a refused request is reverted, with the server's reason", async () => {
   const world = new World();
   const { supervisor } = world;
   world.refuse = { start: "the call does not talk yet" };
@@ -81,30 +81,30 @@ test("what the server refuses is taken back and told in its words", async () => 
   assert.deepEqual([supervisor.state.phase, supervisor.problem], ["idle", { call: "a", text: "the call does not talk yet" }]);
   world.refuse = {};
   await supervisor.ask("a", LISTEN);
-  assert.equal(told(world), "", "the next click starts afresh");
+  assert.equal(problemText(world), "", "the next click clears the problem");
   world.refuse = { change: "the leg is on hold" };
   await supervisor.ask("a", BARGE);
-  assert.deepEqual([inCall(supervisor.state, "a"), told(world)], [{ wish: LISTEN, busy: false }, "the leg is on hold"]);
+  assert.deepEqual([inCall(supervisor.state, "a"), problemText(world)], [{ wish: LISTEN, busy: false }, "the leg is on hold"]);
   assert.equal(world.log.at(-1), "silence", "the microphone does not stay open");
 });
 
-test("without a microphone nothing is asked of the server", async () => {
+test("without a microphone no request is sent", async () => {
   const world = new World();
   world.refuse = { speak: "the microphone is blocked" };
   await world.supervisor.ask("a", BARGE);
-  assert.deepEqual([world.supervisor.state.phase, told(world)], ["idle", "the microphone is blocked"]);
+  assert.deepEqual([world.supervisor.state.phase, problemText(world)], ["idle", "the microphone is blocked"]);
   assert.ok(!world.log.some((one) => one.startsWith("start")));
 });
 
-test("a leg that never rings here is taken out of the call", async () => {
+test("a leg that never rings here is hung up", async () => {
   const world = new World();
   world.rings = false;
   await world.supervisor.ask("a", LISTEN);
-  assert.deepEqual([world.supervisor.state.phase, told(world)], ["idle", "a did not ring"]);
+  assert.deepEqual([world.supervisor.state.phase, problemText(world)], ["idle", "a did not ring"]);
   assert.ok(world.log.includes("drop a 7"));
 });
 
-test("who leaves while joining is not joined afterwards", async () => {
+test("a supervisor who leaves while joining does not join afterwards", async () => {
   const world = new World();
   world.hold = true;
   const asked = world.supervisor.ask("a", LISTEN);
@@ -114,10 +114,10 @@ test("who leaves while joining is not joined afterwards", async () => {
   await asked;
   assert.equal(world.supervisor.state.phase, "idle");
   assert.deepEqual(world.log.slice(-2), ["start a listen", "drop a 7"]);
-  assert.equal(told(world), "");
+  assert.equal(problemText(world), "");
 });
 
-test("another call is left before the next one is joined", async () => {
+test("the current call is left before another one is joined", async () => {
   const { supervisor, log } = new World();
   await supervisor.ask("a", LISTEN);
   log.length = 0;
@@ -126,7 +126,7 @@ test("another call is left before the next one is joined", async () => {
   assert.equal(supervisor.state.phase === "in" && supervisor.state.call, "b");
 });
 
-test("of changes that wait the newest alone is asked for", async () => {
+test("of several waiting changes only the newest is sent", async () => {
   const world = new World();
   const { supervisor, log } = world;
   await supervisor.ask("a", LISTEN);
@@ -141,7 +141,7 @@ test("of changes that wait the newest alone is asked for", async () => {
   assert.deepEqual(inCall(supervisor.state, "a"), { wish: BARGE, busy: false });
 });
 
-test("a call that ends leaves nobody in it", async () => {
+test("the end of a call ends its supervision", async () => {
   const { supervisor } = new World();
   await supervisor.ask("a", LISTEN);
   supervisor.lineEnded();

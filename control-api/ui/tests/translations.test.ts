@@ -29,7 +29,7 @@ function permutations<T>(items: T[]): T[][] {
   return items.flatMap((item, index) => permutations([...items.slice(0, index), ...items.slice(index + 1)]).map((rest) => [item, ...rest]));
 }
 
-test("every order of arrival ends in the same sentence", () => {
+test("every order of arrival gives the same sentence", () => {
   for (const order of permutations(HISTORY)) {
     const sentences = order.reduce<Sentences>((all, [one, revision]) => applyEvent(all, one, revision), NO_SENTENCES);
     const [sentence] = inOrder(sentences);
@@ -46,7 +46,7 @@ test("a late partial does not overwrite a final", () => {
   assert.equal(sentences.get(1)?.final, true);
 });
 
-test("what was missed live is heard later, in whatever order that comes", () => {
+test("a missed segment gets its text later, in any order of arrival", () => {
   const missed = event({ text: "", final: true, missed: true });
   const heard = event({ text: "Good morning.", final: true });
   const partial = event({ text: "good" });
@@ -64,7 +64,7 @@ test("an older partial does not overwrite a newer one", () => {
   assert.equal(sentences.get(1)?.text, "one two");
 });
 
-test("a snapshot fills gaps and takes nothing back", () => {
+test("a snapshot fills gaps and replaces nothing newer", () => {
   const live = applyEvent(NO_SENTENCES, event({ segment: 2, text: "Now.", final: true, translation: "Ahora." }), 12);
   const all = applySnapshot(live, [
     event({ segment: 1, text: "Before.", final: true, translation: "Antes." }),
@@ -73,21 +73,21 @@ test("a snapshot fills gaps and takes nothing back", () => {
   assert.deepEqual(inOrder(all).map(({ text, translation }) => [text, translation]), [["Before.", "Antes."], ["Now.", "Ahora."]]);
 });
 
-test("an event that changes nothing gives the same map", () => {
+test("an event that changes nothing returns the same map", () => {
   const [first] = HISTORY;
   assert.ok(first);
   const once = applyEvent(NO_SENTENCES, ...first);
   assert.equal(applyEvent(once, ...first), once);
 });
 
-test("what is no translation event is not one", () => {
+test("malformed translation events are rejected", () => {
   for (const value of [null, 3, "x", {}, { segment: "1", text: "" }, { segment: 1 }]) assert.equal(parseTranslation(value), undefined);
   assert.equal(parseTranslation({ segment: 1, text: "", unrecognised: true })?.unrecognised, true);
   assert.equal(parseTranslation({ segment: 1, text: "", final: true, missed: true })?.missed, true);
   assert.deepEqual(["partial", "translation.final", "lag", "call", "leg"].map(isTranslationEvent), [true, true, true, false, false]);
 });
 
-test("the latest words are the newest segment's that was understood", () => {
+test("the latest words are those of the newest recognised segment", () => {
   let words: Sentences = NO_SENTENCES;
   assert.equal(latestWords(words), "");
   for (const [segment, leg, text] of [[2, "agent", "Claro"], [1, "customer", "Good morning"], [3, "customer", ""]] as const) words = applyEvent(words, event({ segment, leg, text }), segment);

@@ -326,7 +326,7 @@ async fn notes(page: &mut Browser, api: &Api, call: &str) {
     page.fill("#notes textarea", "Got a discount").await;
     page.click("#notes [type=submit]").await;
     page.says("#notes .note-text", "Got a discount").await;
-    page.says("#notes", "changed").await;
+    page.says("#notes", "edited").await;
     assert_eq!(api.get(&path).await["notes"][0]["text"], "Got a discount");
     page.click("#notes [data-role=remove]").await;
     page.click("#note-remove [data-role=confirm]").await;

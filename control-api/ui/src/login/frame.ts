@@ -1,9 +1,9 @@
-/** What the pages before the sign-in have in common. */
+/** Parts shared by the pages without sign-in. */
 import { h } from "../dom.js";
 import { home, pagePath, type Session } from "../session.js";
 import { root } from "../shell.js";
 
-/** A card in the middle of the page. */
+/** Shows a card in the middle of the page. */
 export function frame(title: string, lead: string, ...content: readonly Node[]): void {
   document.title = `${title} · Tandem`;
   root().replaceChildren(
@@ -13,13 +13,14 @@ export function frame(title: string, lead: string, ...content: readonly Node[]):
         h("h1", {}, title), h("p", { class: "muted" }, lead), ...content)));
 }
 
-/** On to the page that was asked for, or to where this person begins. */
+/** Goes to the page that the address's `next` names, else to the user's start page. */
 export function enter(session: Session): void {
   location.assign(pagePath(new URLSearchParams(location.search).get("next") ?? "") ?? home(session));
 }
 
+/** Returns an input for a password. */
 export function passwordInput(id: string, autocomplete: "current-password" | "new-password"): HTMLInputElement {
   return h("input", { id, name: "password", type: "password", autocomplete, required: true, maxlength: 256 });
 }
 
-export const PASSWORD_HINT = "At least 12 characters. A few words are easy to keep in mind.";
+export const PASSWORD_HINT = "At least 12 characters. A few words are easy to remember.";

@@ -1,11 +1,12 @@
-/** Where an invitation's token stands in a link: `#TOKEN`, `#token=TOKEN` or `?token=TOKEN`. */
+/** Finds an invitation's token in a link: `#TOKEN`, `#token=TOKEN` or `?token=TOKEN`. */
 
 export interface Invited {
   token: string | undefined;
-  /** The fragment that should stand in the address bar instead of the query; `undefined`: nothing to change. */
+  /** The fragment that must replace the query in the address bar; `undefined` if the address needs no change. */
   clean: string | undefined;
 }
 
+/** Returns the token of the link with this query and fragment. */
 export function invitationToken(search: string, hash: string): Invited {
   const asked = new URLSearchParams(search).get("token")?.trim() ?? "";
   const fragment = hash.replace(/^#/, "").replace(/^token=/, "");

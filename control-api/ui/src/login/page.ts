@@ -1,15 +1,16 @@
-/** Sign-in. */
+/** The sign-in page. */
 import * as api from "../api.js";
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
 import { enter, frame, passwordInput } from "./frame.js";
 
+/** Opens the sign-in page. */
 export function loginPage(): void {
   const email = h("input", { id: "login-email", name: "email", type: "email", autocomplete: "username", required: true, autofocus: true });
   const password = passwordInput("login-password", "current-password");
   const organization = h("input", { id: "login-organization", autocomplete: "organization", maxlength: 100 });
   const [emailField, passwordField] = [field("email", "Email", email), field("password", "Password", password)];
-  const organizationField = field("organization", "Organization (optional)", organization, "Its name. Empty: the one that you joined first.");
+  const organizationField = field("organization", "Organization (optional)", organization, "Name of the organization. Leave empty for the one you joined first.");
   const several = h("details", { id: "login-several", class: "fold" }, h("summary", {}, "I belong to several organizations"), organizationField.element);
   const form = new Form({
     id: "login",
@@ -34,7 +35,7 @@ export function loginPage(): void {
   void showWayIn(way, forgotten);
 }
 
-/** Who has no account learns how to get one. A server that does not tell says nothing. */
+/** Shows how to get an account and how to reset a password, if the server reports that. */
 async function showWayIn(place: HTMLElement, forgotten: HTMLElement): Promise<void> {
   const ways = await api.providers().catch(() => undefined);
   const signup = ways?.signup;

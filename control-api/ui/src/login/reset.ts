@@ -1,10 +1,11 @@
-/** A new password by mail: asks for the address, or takes the link that was mailed. The token stays in the fragment. */
+/** Password reset by mail: asks for the address or, opened by the mailed link, for the new password. The token is in the fragment. */
 import * as api from "../api.js";
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
 import { frame, PASSWORD_HINT, passwordInput } from "./frame.js";
 import { invitationToken } from "./invited.js";
 
+/** Opens the page. */
 export function resetPage(): void {
   const { token } = invitationToken("", location.hash);
   if (token) choose(token);
@@ -23,11 +24,11 @@ function ask(): void {
     fields: [field("email", "Email", email)],
     async save() {
       await api.passwordForgotten(email.value.trim());
-      frame("Look at your mail", "If there is an account with this address, a link to choose a new password is on its way.",
-        h("p", { id: "reset-sent", class: "note" }, "The link is good for one hour, and once."), back());
+      frame("Check your mail", "If there is an account with this address, a link to choose a new password is on its way.",
+        h("p", { id: "reset-sent", class: "note" }, "The link works once and expires after an hour."), back());
     },
   });
-  frame("New password", "We mail you a link.", form.element, back());
+  frame("New password", "We will mail you a link.", form.element, back());
   email.focus();
 }
 
@@ -35,14 +36,14 @@ function choose(token: string): void {
   const password = passwordInput("reset-password", "new-password");
   const form = new Form({
     id: "reset",
-    submit: "Set the password",
+    submit: "Set password",
     look: "primary wide",
     anonymous: true,
     fields: [field("password", "New password", password, PASSWORD_HINT)],
     async save() {
       await api.passwordReset(token, password.value);
       history.replaceState(null, "", "/reset");
-      frame("Password changed", "You were signed out everywhere.", h("p", { id: "reset-done", class: "note" }, h("a", { href: "/login" }, "Sign in"), " with the new password."));
+      frame("Password changed", "You have been signed out everywhere.", h("p", { id: "reset-done", class: "note" }, h("a", { href: "/login" }, "Sign in"), " with the new password."));
     },
   });
   frame("New password", "Choose the password for your account.", form.element, back());

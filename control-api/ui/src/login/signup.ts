@@ -1,9 +1,10 @@
-/** Sign-up: the first user of a fresh installation, or everybody where sign-up is open. */
+/** The sign-up page: for the first user of a new installation, or for everybody if sign-up is open. */
 import * as api from "../api.js";
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
 import { enter, frame, PASSWORD_HINT, passwordInput } from "./frame.js";
 
+/** Opens the page. */
 export function signupPage(): void {
   frame("Sign up", "One moment …");
   api.providers().then(
@@ -12,16 +13,16 @@ export function signupPage(): void {
   );
 }
 
-const back = (): HTMLElement => h("p", { class: "hint" }, "You have an account? ", h("a", { href: "/login" }, "Sign in"), ".");
+const back = (): HTMLElement => h("p", { class: "hint" }, "Already have an account? ", h("a", { href: "/login" }, "Sign in"), ".");
 
 function closed(): void {
-  frame("Sign up", "New accounts are made by invitation here.",
-    h("p", { id: "signup-closed", class: "note" }, "Ask an owner or admin of your organization for an invitation. They get a link to send to you."), back());
+  frame("Sign up", "New accounts are by invitation only.",
+    h("p", { id: "signup-closed", class: "note" }, "Ask an owner or admin of your organization for an invitation. They can send you a link."), back());
 }
 
 function refused(error: unknown): void {
   const missing = error instanceof api.ApiError && error.status === 404;
-  const text = missing ? "This server offers no sign-up." : error instanceof Error ? error.message : "Sign-up cannot be shown.";
+  const text = missing ? "This server does not offer sign-up." : error instanceof Error ? error.message : "Sign-up cannot be shown.";
   frame("Sign up", "That did not work.", h("p", { id: "signup-closed", class: "problem", role: "alert" }, text), back());
 }
 
@@ -34,11 +35,11 @@ function open(first: boolean, coded: boolean): void {
   const sipName = h("input", { id: "signup-sip_name", autocomplete: "off", spellcheck: "false", maxlength: 64 });
   const form = new Form({
     id: "signup",
-    submit: first ? "Create the organization" : "Sign up",
+    submit: first ? "Create organization" : "Sign up",
     look: "primary wide",
     anonymous: true,
     fields: [
-      ...(coded ? [field("code", "Sign-up code", code, "The server printed it when it started. It also stands in the file signup-code in its data folder.")] : []),
+      ...(coded ? [field("code", "Sign-up code", code, "The server printed it when it started. It is also in the file signup-code in the server's data folder.")] : []),
       field("organization", "Organization", organization),
       field("name", "Your name", name),
       field("email", "Email", email),
@@ -53,6 +54,6 @@ function open(first: boolean, coded: boolean): void {
       }));
     },
   });
-  frame(first ? "Set up Tandem" : "Sign up", first ? "You become the owner of the first organization. Others follow by invitation." : "Creates an organization with you as its owner.", form.element, back());
+  frame(first ? "Set up Tandem" : "Sign up", first ? "You become the owner of the first organization. You can invite others later." : "Creates an organization with you as its owner.", form.element, back());
   (coded ? code : organization).focus();
 }

@@ -1,4 +1,4 @@
-/** One's own name and password. */
+/** The user's own name and password. */
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
 import { ApiError } from "../http.js";
@@ -13,7 +13,7 @@ function build({ session, renamed }: Context): HTMLElement {
   const profile = new Form({
     id: "account",
     submit: "Save name",
-    fields: [field("name", "Your name", name, "What colleagues see.")],
+    fields: [field("name", "Your name", name, "Your colleagues see this name.")],
     async save() {
       const wanted = name.value.trim();
       await requests.accountRename(wanted);
@@ -30,15 +30,15 @@ function build({ session, renamed }: Context): HTMLElement {
   const password = new Form({
     id: "password",
     submit: "Change password",
-    fields: [field("current", "Password now", current), field("new", "New password", next, "At least 12 characters. Your other sessions end.")],
+    fields: [field("current", "Current password", current), field("new", "New password", next, "At least 12 characters. Your other sessions will end.")],
     async save() {
-      if (next.value === current.value) throw new ApiError(0, "This is the password that you have.", "new");
+      if (next.value === current.value) throw new ApiError(0, "This is your current password.", "new");
       await requests.passwordChange(current.value, next.value);
       current.value = next.value = "";
       return "Changed. Your other sessions have ended.";
     },
   });
   return h("div", { class: "stack wide-gap" },
-    panel("Your account", "How you appear to others, and what you are here.", [], profile.element, facts),
-    panel("Password", "Choose one that you use nowhere else.", [], password.element));
+    panel("Your account", "Your name, role and phone.", [], profile.element, facts),
+    panel("Password", "Choose a password that you use nowhere else.", [], password.element));
 }

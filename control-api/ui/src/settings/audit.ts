@@ -1,4 +1,4 @@
-/** What was done by whom: read, filtered, taken out, and the proof that nothing was altered. */
+/** The audit log: list, filters, export, and the check that no entry was altered. */
 import { NO_FILTERS, queryOf, WHEN, type When } from "../calllist/filters.js";
 import { h, icon, ICON, setText } from "../dom.js";
 import { field, select } from "../form.js";
@@ -19,7 +19,7 @@ function build(): HTMLElement {
   const list = new Records<AuditEntry>({
     id: "audit",
     caption: "Audit log",
-    empty: "Nothing fits.",
+    empty: "No entries match.",
     key: ({ id }) => id,
     load: async (cursor) => {
       const page = await requests.auditList(query, cursor);
@@ -44,13 +44,13 @@ function build(): HTMLElement {
   };
   for (const input of [actor, action, when]) input.addEventListener("change", ask);
   ask();
-  return panel("Audit log", "Every change, sign-in and heard recording, with who did it. Entries are chained by hashes and never altered.", [links],
+  return panel("Audit log", "Every change, sign-in and played recording, and who did it. Entries are chained by hashes and never altered.", [links],
     h("div", { class: "filter-grid" },
-      field("when", "Time", when).element, field("actor", "Who", actor, "Email or key's name").element, field("action", "What", action, "Such as member.update").element),
+      field("when", "Time", when).element, field("actor", "Who", actor, "Email or key name").element, field("action", "What", action, "Such as member.update").element),
     list.element, actions, proof());
 }
 
-/** What was changed; calls have a page. */
+/** Returns the target of an entry, as a link for calls. */
 function targetLink(target: string): HTMLElement {
   const call = /^call:([\w-]+)/.exec(target)?.[1];
   return call ? h("a", { href: `/calls/${call}` }, target) : h("span", { class: "muted" }, target);

@@ -1,4 +1,4 @@
-/** Caller identities: the numbers that may be shown, and the rules that choose one. */
+/** Caller identities: the organization's numbers, and the rules that choose which number is shown. */
 import { confirm } from "../dialog.js";
 import { h, icon, ICON } from "../dom.js";
 import { field, Form, select } from "../form.js";
@@ -21,15 +21,15 @@ function build(context: Context): HTMLElement {
   const addNumber = h("button", { id: "number-add", class: "primary", type: "button", onclick: () => editNumber(numbers) }, icon(ICON.plus), "Add number");
   const addRule = h("button", { id: "rule-add", class: "primary", type: "button", onclick: () => void editRule(rules) }, icon(ICON.plus), "Add rule");
   return h("div", { class: "stack wide-gap" },
-    panel("Numbers", "The numbers that people you call may see. Calls to them are yours. Both hold once a number is proven.", [writes ? addNumber : null], lockNote(context, "voice.write", "the caller identities"), numbers.element),
-    panel("Rules", "Which number is shown for whom and where. The first rule that fits counts, from the top.", [writes ? addRule : null], rules.element));
+    panel("Numbers", "Numbers that you can show to people you call. Calls to them reach your organization. Both apply once a number is proven.", [writes ? addNumber : null], lockNote(context, "voice.write", "the caller identities"), numbers.element),
+    panel("Rules", "Which number is shown for which agent and destination. The first matching rule applies, from the top.", [writes ? addRule : null], rules.element));
 }
 
 function numberTable(writes: boolean, changed: () => void): Records<CallerNumber> {
   const list: Records<CallerNumber> = new Records<CallerNumber>({
     id: "numbers",
     caption: "Numbers",
-    empty: "There are no numbers yet: calls show what the trunk says.",
+    empty: "There are no numbers yet: calls show the trunk's number.",
     key: ({ id }) => id,
     load: requests.numberList,
     columns: [
@@ -45,7 +45,7 @@ function numberTable(writes: boolean, changed: () => void): Records<CallerNumber
         kind: "tools",
         cell: (number) => (writes ? tools(
           iconButton(ICON.list, `Program of ${number.number}`, "program", () => openProgram(number, false)),
-          iconButton(ICON.edit, `Change the label of ${number.number}`, "edit", () => editNumber(list, number)),
+          iconButton(ICON.edit, `Edit the label of ${number.number}`, "edit", () => editNumber(list, number)),
           iconButton(ICON.trash, `Remove ${number.number}`, "remove", () => remove(number))) : tools(iconButton(ICON.list, `Program of ${number.number}`, "program", () => openProgram(number, true)))),
       },
     ],
@@ -53,7 +53,7 @@ function numberTable(writes: boolean, changed: () => void): Records<CallerNumber
   const remove = (number: CallerNumber): void => confirm({
     id: "number-remove",
     title: `Remove ${number.number}?`,
-    text: "It can no longer be shown to anybody. The rules that show it are removed too.",
+    text: "It can no longer be shown to anybody. Rules that use it are removed too.",
     action: "Remove",
     run: async () => {
       await requests.numberRemove(number.id);
@@ -65,7 +65,7 @@ function numberTable(writes: boolean, changed: () => void): Records<CallerNumber
 }
 
 function editNumber(list: Records<CallerNumber>, known?: CallerNumber): void {
-  formDialog(known ? "Change label" : "Add number", "number-dialog", list, (dialog, done) => {
+  formDialog(known ? "Edit label" : "Add number", "number-dialog", list, (dialog, done) => {
     const number = h("input", { id: "number-number", type: "tel", required: true, maxlength: 40, autocomplete: "off", value: known?.number, readonly: known !== undefined });
     const label = h("input", { id: "number-label", maxlength: 100, autocomplete: "off", value: known?.label });
     return new Form({
@@ -73,8 +73,8 @@ function editNumber(list: Records<CallerNumber>, known?: CallerNumber): void {
       submit: known ? "Save" : "Add",
       cancel: () => dialog.close(),
       fields: [
-        field("number", "Number", number, known ? "A number is not changed: remove it and add another." : "With + and country code, such as +44 20 7946 0123"),
-        field("label", "Label (optional)", label, "What you call it, such as Madrid office"),
+        field("number", "Number", number, known ? "A number cannot be changed: remove it and add another." : "With + and country code, such as +44 20 7946 0123"),
+        field("label", "Label (optional)", label, "For example Madrid office"),
       ],
       async save() {
         const text = label.value.trim();
@@ -85,16 +85,16 @@ function editNumber(list: Records<CallerNumber>, known?: CallerNumber): void {
   });
 }
 
-/** Has the number called, and takes the code that the call speaks. */
+/** Has the number called, and asks for the code that the call speaks. */
 function proveNumber(list: Records<CallerNumber>, number: CallerNumber): void {
   formDialog(`Prove ${number.number}`, "prove-dialog", list, (dialog, done) => {
     const code = h("input", { id: "prove-code", inputmode: "numeric", autocomplete: "one-time-code", maxlength: 6, pattern: "[0-9]{6}" });
     let called = false;
     return new Form({
       id: "prove-form",
-      submit: "Go on",
+      submit: "Continue",
       cancel: () => dialog.close(),
-      fields: [field("code", "Code", code, "Left empty: we call the number now and speak a code of six digits. Type it here, then go on.")],
+      fields: [field("code", "Code", code, "Leave empty and continue: we call the number and speak a six-digit code. Type the code here, then continue.")],
       async save() {
         if (code.value.trim() === "") {
           if (called) throw new Error("The number was called. Type the code that you heard.");
@@ -117,21 +117,21 @@ function ruleTable(writes: boolean): Records<CallerRule> {
     key: ({ id }) => id,
     load: requests.ruleList,
     columns: [
-      { label: "Place", kind: "number", cell: ({ position }) => String(position) },
+      { label: "Position", kind: "number", cell: ({ position }) => String(position) },
       { label: "For", kind: "main", cell: (rule) => ruleText(rule) },
       { label: "Shows", cell: ({ number }) => h("strong", {}, number) },
       {
         label: "Actions",
         kind: "tools",
         cell: (rule) => (writes ? tools(
-          iconButton(ICON.edit, `Change rule ${rule.position}`, "edit", () => void editRule(list, rule)), iconButton(ICON.trash, `Remove rule ${rule.position}`, "remove", () => remove(rule))) : ""),
+          iconButton(ICON.edit, `Edit rule ${rule.position}`, "edit", () => void editRule(list, rule)), iconButton(ICON.trash, `Remove rule ${rule.position}`, "remove", () => remove(rule))) : ""),
       },
     ],
   });
   const remove = (rule: CallerRule): void => confirm({
     id: "rule-remove",
     title: "Remove this rule?",
-    text: `${ruleText(rule)}: ${rule.number} is no longer chosen by it.`,
+    text: `${ruleText(rule)}: this rule no longer chooses ${rule.number}.`,
     action: "Remove",
     run: async () => {
       await requests.ruleRemove(rule.id);
@@ -148,9 +148,9 @@ async function editRule(list: Records<CallerRule>, rule?: CallerRule): Promise<v
     problem = loadProblem(error);
     return [];
   });
-  // Offered; whoever is not among them can be typed.
+  // Suggestions; other names can be typed.
   const agents = h("datalist", { id: "rule-agents" }, ...(await members).filter(({ sipName }) => sipName !== "").map(({ sipName, name }) => h("option", { value: sipName }, name)));
-  formDialog(rule ? "Change rule" : "Add rule", "rule-dialog", list, (dialog, done) => {
+  formDialog(rule ? "Edit rule" : "Add rule", "rule-dialog", list, (dialog, done) => {
     const number = select("rule-number_id", numbers.map(({ id, number: shown, label }) => [id, label ? `${shown} (${label})` : shown] as const), rule?.numberId);
     const optional = (name: string, value: string | undefined, more: Record<string, string> = {}): HTMLInputElement =>
       h("input", { id: `rule-${name}`, maxlength: 64, autocomplete: "off", spellcheck: "false", value, ...more });
@@ -159,16 +159,16 @@ async function editRule(list: Records<CallerRule>, rule?: CallerRule): Promise<v
     const position = h("input", { id: "rule-position", type: "number", min: 0, max: 1000000, step: 1, inputmode: "numeric", value: rule?.position });
     const fields = [
       field("number_id", "Number to show", number),
-      field("agent", "Agent (optional)", agent, "Phone name. Empty: everybody."),
-      field("campaign", "Campaign (optional)", campaign, "Empty: every campaign, and calls without one."),
-      field("destination_prefix", "Destination begins with (optional)", prefix, "Empty: any number."),
-      field("position", "Place (optional)", position, `Lower numbers are looked at first.${rule ? "" : " Empty: last."}`),
+      field("agent", "Agent (optional)", agent, "Phone name. Leave empty for everybody."),
+      field("campaign", "Campaign (optional)", campaign, "Leave empty for all calls, with or without a campaign."),
+      field("destination_prefix", "Destination begins with (optional)", prefix, "Leave empty for any number."),
+      field("position", "Position (optional)", position, `Lower positions are checked first.${rule ? "" : " Leave empty to add the rule at the end."}`),
     ];
     return new Form({
       id: "rule-form",
       submit: rule ? "Save" : "Add",
       cancel: () => dialog.close(),
-      locked: numbers.length === 0 ? problem || "Add a number first: a rule chooses among them." : undefined,
+      locked: numbers.length === 0 ? problem || "Add a number first: rules choose among your numbers." : undefined,
       fields,
       layout: [...fields.map(({ element }) => element), agents],
       async save() {

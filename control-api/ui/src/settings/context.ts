@@ -1,4 +1,4 @@
-/** What the sections of the settings have in common. */
+/** Parts shared by the sections of the settings. */
 import { h, icon, setText } from "../dom.js";
 import { Dialog } from "../dialog.js";
 import type { Form } from "../form.js";
@@ -8,23 +8,24 @@ import { may, roleLabel, type Session } from "../session.js";
 import * as requests from "./requests.js";
 import { rolesText, type RolePermissions } from "./shapes.js";
 
+/** The user of the settings. */
 export interface Context {
   session: Session;
-  /** Shows the session's names anew where they stand outside the section. */
+  /** Draws the session's names again where they appear outside the section, after one was changed. */
   renamed(): void;
 }
 
 /** One entry of the settings' navigation. */
 export interface Section {
-  /** Its place in the address: `/settings#members`. */
+  /** Fragment of the address: `/settings#members`. */
   name: string;
   label: string;
-  /** Any of these lets somebody see it; none: everybody may. */
+  /** Any of these permissions opens the section; an empty list opens it for everybody. */
   takes: readonly string[];
   build(context: Context): HTMLElement;
 }
 
-/** A titled card. */
+/** Returns a card with title, introduction and buttons. */
 export function panel(title: string, lead: string, tools: readonly (Node | null)[], ...content: readonly (Node | null)[]): HTMLElement {
   return h("section", { class: "card panel", "aria-label": title },
     h("div", { class: "panel-head" }, h("div", {}, h("h2", {}, title), h("p", { class: "muted lead" }, lead)), h("div", { class: "panel-tools" }, ...tools)), ...content);
@@ -32,20 +33,20 @@ export function panel(title: string, lead: string, tools: readonly (Node | null)
 
 let roles: Promise<RolePermissions[]> | undefined;
 
-/** Says why something cannot be changed, and who can; nothing for those who may. */
+/** Returns a note that says why `what` cannot be changed, and who can; null for users who have the permission. */
 export function lockNote(context: Context, permission: string, what: string): HTMLElement | null {
   if (may(context.session, permission)) return null;
   const role = roleLabel(context.session.role).toLowerCase();
-  const note = h("p", { class: "note", "data-role": "locked" }, `Your role (${role}) sees ${what} but cannot change this.`);
+  const note = h("p", { class: "note", "data-role": "locked" }, `Your role (${role}) can see ${what} but cannot make changes.`);
   roles ??= requests.roleList();
   roles.then((all) => {
     const who = rolesText(all, permission);
-    if (who !== "") setText(note, `Your role (${role}) sees ${what} but cannot change this. ${who} can.`);
+    if (who !== "") setText(note, `Your role (${role}) can see ${what} but cannot make changes. ${who} can.`);
   }, () => undefined);
   return note;
 }
 
-/** Loads something and puts what is made of it into a place, which says meanwhile that it loads and afterwards why it did not. */
+/** Returns an element that shows the loaded content, and until then that it is loading; if that fails, the reason with a retry button. */
 export function loaded<T>(load: () => Promise<T>, draw: (value: T) => readonly Node[]): HTMLElement {
   const place = h("div", { class: "loaded" });
   const run = (): void => {
@@ -63,7 +64,7 @@ export function loaded<T>(load: () => Promise<T>, draw: (value: T) => readonly N
   return place;
 }
 
-/** Opens a form in a dialog; it closes when the form was saved, and the list is asked for again. */
+/** Opens a form in a dialog. `done` closes it and fetches the list again; the form calls it after saving. */
 export function formDialog<T>(title: string, id: string, list: Records<T>, form: (dialog: Dialog, done: () => void) => Form): void {
   const dialog = new Dialog(title, id);
   const done = (): void => {
@@ -73,11 +74,12 @@ export function formDialog<T>(title: string, id: string, list: Records<T>, form:
   dialog.open(form(dialog, done).element);
 }
 
-/** A button with an icon alone. */
+/** Returns a button with only an icon. */
 export function iconButton(path: string, label: string, role: string, run: () => void): HTMLButtonElement {
   return h("button", { class: "quiet square", type: "button", title: label, "aria-label": label, "data-role": role, onclick: run }, icon(path));
 }
 
+/** Returns a row of buttons for a record. */
 export function tools(...buttons: readonly (Node | null)[]): HTMLElement {
   return h("div", { class: "row-tools" }, ...buttons);
 }

@@ -1,7 +1,7 @@
 /**
- * Where something stands in a JSON text: the first fault of its syntax, or the value that a path such as `steps[3].gather.max_digits` names.
+ * Positions in a JSON text: the first syntax error, or the value at a path such as `steps[3].gather.max_digits`.
  *
- * Pure. Places are offsets in the text. The grammar is that of RFC 8259; of a field that is there twice the last one counts.
+ * Pure. Positions are offsets in the text. The grammar is that of RFC 8259; of duplicate fields the last one counts.
  */
 export interface Span {
   from: number;
@@ -20,15 +20,15 @@ export interface SyntaxFault {
   message: string;
 }
 
-/** The first fault of a text's syntax; nothing: it is JSON. */
+/** Returns the first syntax error of a text; `undefined` if the text is valid JSON. */
 export function syntaxFault(text: string): SyntaxFault | undefined {
   const parsed = parse(text);
   return "message" in parsed ? parsed : undefined;
 }
 
 /**
- * The place of the value that `path` names, or of the innermost value around it that exists. The first word of a path, such as `steps`,
- * stands for the whole when the text is a list.
+ * Returns the position of the value at `path`, or of the innermost existing value around it. If the text is a list, the first word of
+ * the path, such as `steps`, stands for the whole text.
  */
 export function jsonPlace(text: string, path: string): Span | undefined {
   const root = parse(text);
@@ -52,13 +52,13 @@ export function jsonPlace(text: string, path: string): Span | undefined {
   return found;
 }
 
-/** Line and column, from 1. */
+/** Returns line and column of an offset, counted from 1. */
 export function lineColumn(text: string, at: number): { line: number; column: number } {
   const before = text.slice(0, at);
   return { line: before.split("\n").length, column: at - before.lastIndexOf("\n") };
 }
 
-/** What a refusal of the server says of a program: the path of the field, and what was expected there. */
+/** Splits the server's refusal of a program into the path of the field and the expectation; `undefined` if it names no path. */
 export function pathOf(problem: string): { path: string; rest: string } | undefined {
   const [, path, rest] = /^([A-Za-z_]\w*(?:\[\d+\]|\.\w+)*):\s*(.*)$/s.exec(problem) ?? [];
   return path === undefined || rest === undefined ? undefined : { path, rest };
@@ -70,7 +70,7 @@ class Fault extends Error {
   }
 }
 
-/** Deeper than any program may be. */
+/** Maximum depth, which is more than any program may have. */
 const DEPTH = 64;
 
 function parse(text: string): Node | SyntaxFault {
@@ -96,7 +96,7 @@ function parse(text: string): Node | SyntaxFault {
     try {
       return { value: JSON.parse(text.slice(from, at)) as string, from, to: at };
     } catch {
-      throw new Fault(from, "This text has a wrong escape sequence");
+      throw new Fault(from, "This text has an invalid escape sequence");
     }
   };
   const value = (depth: number): Node => {

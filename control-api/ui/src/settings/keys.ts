@@ -1,4 +1,4 @@
-/** API keys: made, shown once, revoked. */
+/** API keys: created, shown once, revoked. */
 import { confirm } from "../dialog.js";
 import { h, icon, ICON } from "../dom.js";
 import { ApiError } from "../http.js";
@@ -19,7 +19,7 @@ function build(context: Context): HTMLElement {
   const list = table(writes);
   void list.refresh();
   const add = h("button", { id: "key-add", class: "primary", type: "button", onclick: () => void addDialog(list, context) }, icon(ICON.plus), "New key");
-  return panel("API keys", "Programs use them as Authorization: Bearer KEY. A key is shown once; only its beginning is kept to tell it by.",
+  return panel("API keys", "Programs send a key as Authorization: Bearer KEY. A key is shown once; later only its beginning is shown, to recognise it by.",
     [writes ? add : null], lockNote(context, "api_keys.write", "the keys"), list.element);
 }
 
@@ -32,7 +32,7 @@ function table(writes: boolean): Records<ApiKey> {
     load: requests.keyList,
     columns: [
       { label: "Key", kind: "main", cell: (key) => h("div", { class: "two-lines" }, h("strong", {}, key.name), h("code", { class: "muted" }, key.prefix && `${key.prefix}…`)) },
-      { label: "May", kind: "long", cell: ({ scopes }) => scopeText(scopes) },
+      { label: "Permissions", kind: "long", cell: ({ scopes }) => scopeText(scopes) },
       { label: "Last use", cell: ({ lastUsedAt }) => (lastUsedAt === null ? h("span", { class: "muted" }, "Never") : h("time", { datetime: lastUsedAt, title: dateTime(lastUsedAt, Date.now()) }, relative(lastUsedAt, Date.now()))) },
       { label: "State", cell: stateCell },
       { label: "Actions", kind: "tools", cell: (key) => tools(writes && keyState(key, Date.now()) === "active" ? iconButton(ICON.trash, `Revoke ${key.name}`, "revoke", () => revoke(key)) : null) },
@@ -41,7 +41,7 @@ function table(writes: boolean): Records<ApiKey> {
   const revoke = (key: ApiKey): void => confirm({
     id: "key-revoke",
     title: `Revoke ${key.name}?`,
-    text: "Whatever uses this key is locked out within seconds, open streams too. This cannot be taken back.",
+    text: "Everything that uses this key is locked out within seconds, including open streams. This cannot be undone.",
     action: "Revoke",
     run: async () => {
       await requests.keyRevoke(key.id);
@@ -62,27 +62,27 @@ function stateCell(key: ApiKey): HTMLElement {
   if (state === "revoked") return h("span", { class: "pill", "data-tone": "idle", title: dateTime(key.revokedAt, Date.now()) }, "Revoked");
   if (state === "expired") return h("span", { class: "pill", "data-tone": "warn" }, "Expired");
   const soon = key.expiresAt !== null && Date.parse(key.expiresAt) - Date.now() < 7 * 86_400_000;
-  const until = key.expiresAt === null ? "Active" : `Ends ${relative(key.expiresAt, Date.now())}`;
+  const until = key.expiresAt === null ? "Active" : `Expires ${relative(key.expiresAt, Date.now())}`;
   return h("span", { class: "pill", "data-tone": soon ? "warn" : "good", title: dateTime(key.expiresAt, Date.now()) }, until);
 }
 
 async function addDialog(list: Records<ApiKey>, { session }: Context): Promise<void> {
   const [all, roles] = await Promise.all([requests.permissionList(), requests.roleList()]).catch((): [Permission[], RolePermissions[]] => [[], []]);
-  // A key may at most what its maker may, and at most what an admin may.
+  // A key has at most the permissions of its creator and of an admin.
   const admin = roles.find(({ role }) => role === "admin")?.permissions;
   const permissions = all.filter(({ permission }) => session.permissions.has(permission) && (admin?.includes(permission) ?? true));
   formDialog("New API key", "key-dialog", list, (dialog) => {
     const name = h("input", { id: "key-name", required: true, maxlength: 100, autocomplete: "off", placeholder: "What it is for" });
     const expiry = select("key-expiry", EXPIRY, "90");
-    const scopes = boxes("scopes", "key-scopes", "May", "Choose at least one, and no more than it needs.",
+    const scopes = boxes("scopes", "key-scopes", "Permissions", "Choose at least one, and no more than the key needs.",
       permissions.map(({ permission, description }) => ({ value: permission, label: permission, about: description })));
-    const all = h("button", { class: "quiet", type: "button", "data-role": "all" }, "Tick all");
+    const all = h("button", { class: "quiet", type: "button", "data-role": "all" }, "Select all");
     all.addEventListener("click", () => scopes.choose(permissions.map(({ permission }) => permission)));
     if (permissions.length > 0) scopes.element.querySelector(".hint")?.after(all);
-    const fields = [field("name", "Name", name), field("expires_in_days", "Ends", expiry), scopes];
+    const fields = [field("name", "Name", name), field("expires_in_days", "Expires", expiry), scopes];
     return new Form({
       id: "key-form",
-      submit: "Make the key",
+      submit: "Create key",
       cancel: () => dialog.close(),
       fields,
       async save() {
@@ -93,7 +93,7 @@ async function addDialog(list: Records<ApiKey>, { session }: Context): Promise<v
           name: name.value.trim(), scopes: chosen, ...(expiry.value ? { expires_in_days: Number(expiry.value) } : {}),
         });
         void list.refresh();
-        dialog.show(h("p", { class: "note warn", role: "status" }, "Copy the key now. It is not shown again: when it is lost, make another one."),
+        dialog.show(h("p", { class: "note warn", role: "status" }, "Copy the key now. It will not be shown again: if you lose it, create another one."),
           copyLine("key-secret", name.value, key),
           h("div", { class: "actions" }, h("button", { class: "primary", type: "button", onclick: () => dialog.close() }, "I have copied it")));
       },

@@ -1,4 +1,4 @@
-/** Who belongs to the organization, as what, and who is invited. */
+/** The members of the organization with their roles, and the invitations. */
 import { confirm } from "../dialog.js";
 import { h, icon, ICON, setText } from "../dom.js";
 import { copyLine, field, Form, select } from "../form.js";
@@ -21,7 +21,7 @@ function build(context: Context): HTMLElement {
   if (writes) void invitations.refresh();
   const invite = h("button", { id: "invite", class: "primary", type: "button", onclick: () => inviteDialog(invitations) }, icon(ICON.plus), "Invite");
   return h("div", { class: "stack wide-gap" },
-    panel("Members", "The role says what a member may do.", [writes ? invite : null], lockNote(context, "team.write", "who belongs here"), members.element,
+    panel("Members", "A member's role decides what they may do.", [writes ? invite : null], lockNote(context, "team.write", "the members"), members.element,
       h("details", { class: "fold" }, h("summary", {}, "What the roles mean"),
         h("dl", { class: "facts" }, ...ROLES.map(({ label, about }) => h("div", {}, h("dt", {}, label), h("dd", {}, about)))))),
     writes && panel("Invitations", "An invitation is a link that works once.", [], invitations.element));
@@ -31,7 +31,7 @@ function memberTable({ session }: Context, writes: boolean): Records<Member> {
   const list: Records<Member> = new Records<Member>({
     id: "members",
     caption: "Members",
-    empty: "Nobody is here.",
+    empty: "There are no members.",
     key: ({ id }) => id,
     load: requests.memberList,
     columns: [
@@ -45,7 +45,7 @@ function memberTable({ session }: Context, writes: boolean): Records<Member> {
   const remove = (member: Member): void => confirm({
     id: "member-remove",
     title: `Remove ${member.name}?`,
-    text: `${member.email} can no longer sign in to this organization, and their phone stops. Their calls stay.`,
+    text: `${member.email} can no longer sign in to this organization, and their phone stops working. Their calls are kept.`,
     action: "Remove",
     run: async () => {
       await requests.memberRemove(member.id);
@@ -63,7 +63,7 @@ function when(time: string | null, none: string): HTMLElement {
   return time === null ? h("span", { class: "muted" }, none) : h("time", { datetime: time, title: dateTime(time, Date.now()) }, relative(time, Date.now()));
 }
 
-/** Saved when chosen; what the server refuses goes back, with the reason. */
+/** Returns a select that saves the role when it is chosen, and shows the old role with the reason if the server refuses. */
 function roleChoice(member: Member, self: boolean): HTMLElement {
   const choice = select(`role-${member.id}`, ROLE_OPTIONS, member.role);
   choice.setAttribute("aria-label", `Role of ${member.name}`);
@@ -75,7 +75,7 @@ function roleChoice(member: Member, self: boolean): HTMLElement {
     setText(problem, "");
     requests.memberRole(member.id, choice.value).then(
       () => {
-        // What this page offers depends on one's own role.
+        // The actions on this page depend on the user's own role.
         if (self) return location.reload();
         member.role = choice.value;
         setText(status, "Saved");
@@ -86,7 +86,7 @@ function roleChoice(member: Member, self: boolean): HTMLElement {
       },
     ).finally(() => {
       choice.disabled = false;
-      // Being disabled took the focus; whoever went on meanwhile is not called back.
+      // Disabling removed the focus; it is restored unless the user has moved it meanwhile.
       if (document.activeElement === document.body) choice.focus();
     });
   });
@@ -104,21 +104,21 @@ function invitationTable(): Records<Invitation> {
   const list: Records<Invitation> = new Records<Invitation>({
     id: "invitations",
     caption: "Invitations",
-    empty: "Nobody is invited at the moment.",
+    empty: "There are no invitations.",
     key: ({ id }) => id,
     load: requests.invitationList,
     columns: [
       { label: "Invited", kind: "main", cell: (one) => h("div", { class: "two-lines" }, h("strong", {}, one.email), h("span", { class: "muted" }, one.invitedBy && `by ${one.invitedBy}`)) },
       { label: "Role", cell: ({ role }) => roleLabel(role) },
       { label: "State", cell: ({ state }) => h("span", { class: "pill", "data-tone": STATE[state][0] }, STATE[state][1]) },
-      { label: "Valid", cell: (one) => (one.state === "open" && one.expiresAt ? `ends ${relative(one.expiresAt, Date.now())}` : dateTime(one.createdAt, Date.now())) },
+      { label: "Valid", cell: (one) => (one.state === "open" && one.expiresAt ? `expires ${relative(one.expiresAt, Date.now())}` : dateTime(one.createdAt, Date.now())) },
       { label: "Actions", kind: "tools", cell: (one) => tools(one.state === "open" ? iconButton(ICON.trash, `Revoke the invitation of ${one.email}`, "revoke", () => revoke(one)) : null) },
     ],
   });
   const revoke = (one: Invitation): void => confirm({
     id: "invitation-revoke",
     title: "Revoke this invitation?",
-    text: `The link that ${one.email} has stops working.`,
+    text: `The link for ${one.email} stops working.`,
     action: "Revoke",
     run: async () => {
       await requests.invitationRevoke(one.id);
@@ -129,20 +129,20 @@ function invitationTable(): Records<Invitation> {
 }
 
 function inviteDialog(invitations: Records<Invitation>): void {
-  formDialog("Invite somebody", "invite-dialog", invitations, (dialog) => {
+  formDialog("Invite a person", "invite-dialog", invitations, (dialog) => {
     const email = h("input", { id: "invite-email", type: "email", required: true, maxlength: 254, autocomplete: "off" });
     const role = select("invite-role", ROLE_OPTIONS, "agent");
     const about = field("role", "Role", role, roleAbout("agent"));
     role.addEventListener("change", () => setText(about.element.querySelector(".hint") ?? about.element, roleAbout(role.value)));
     return new Form({
       id: "invite-form",
-      submit: "Make the invitation",
+      submit: "Create invitation",
       cancel: () => dialog.close(),
       fields: [field("email", "Email", email), about],
       async save() {
         const { url, mailed } = await requests.invitationCreate(email.value.trim(), role.value);
         void invitations.refresh();
-        const told = mailed ? `A mail with this link is on its way to ${email.value}.` : `No mail was sent: give this link to ${email.value} yourself. It works once.`;
+        const told = mailed ? `An email with this link is on its way to ${email.value}.` : `No email was sent: send this link to ${email.value} yourself. It works once.`;
         dialog.show(h("p", { id: "invite-told", role: "status" }, told), copyLine("invite-link", "Link", url),
           h("div", { class: "actions" }, h("button", { class: "primary", type: "button", onclick: () => dialog.close() }, "Done")));
       },

@@ -1,4 +1,4 @@
-/** The organization: its name, how long things are kept, limits of its own. */
+/** The organization: name, retention and its own limits. */
 import { askToConfirm } from "../dialog.js";
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
@@ -12,10 +12,10 @@ export const ORGANIZATION: Section = { name: "organization", label: "Organizatio
 function build(context: Context): HTMLElement {
   return h("div", { class: "stack wide-gap" },
     loaded(() => Promise.all([requests.organizationShow(), requests.limitList()]), ([organization, limits]) => [
-      panel("Organization", "The name stands in invitations and on every page.", [], form(context, organization),
+      panel("Organization", "The name appears in invitations and on every page.", [], form(context, organization),
         h("dl", { class: "facts" }, fact("Since", dateOnly(organization.createdAt, 0)))),
-      panel("Retention", "How long recordings and events are kept. What is older is deleted for good.", [], retention(context, organization)),
-      panel("Limits", "How often each member and each key may do things: at most what this server allows, less if you say so.", [], ownLimits(context, organization, limits)),
+      panel("Retention", "How long recordings and events are kept. Older ones are deleted permanently.", [], retention(context, organization)),
+      panel("Limits", "How often each member and each key may make requests: up to the server's limits, or less if you set lower ones.", [], ownLimits(context, organization, limits)),
     ]));
 }
 
@@ -25,11 +25,11 @@ function ownLimits(context: Context, organization: Organization, limits: readonl
   const off = locked !== null;
   const made = limits.map(({ name, limit, windowS }) => {
     const own = organization.limits.get(name);
-    // Where the server has no limit, one of the organization's own has no effect.
+    // If the server has no limit, a limit of the organization has no effect.
     const none = limit === null && own === undefined;
     const input = h("input", {
       id: `limit-${name}`, type: "number", min: 1, step: 1, inputmode: "numeric", value: own, disabled: off || none,
-      placeholder: none ? "No limit" : own === undefined && limit !== null ? limit.toLocaleString("en") : "What the server allows",
+      placeholder: none ? "No limit" : own === undefined && limit !== null ? limit.toLocaleString("en") : "Server's limit",
     });
     return { ...field(name, `${LIMITS[name] ?? name} ${limit === null ? "" : windowText(windowS)}`.trim(), input), input };
   });
@@ -74,15 +74,15 @@ function fact(term: string, value: string): HTMLElement {
 
 function retention(context: Context, { recordingsDays, eventsDays }: Organization): HTMLElement {
   let kept: Retention = { recordingsDays, eventsDays };
-  const locked = lockNote(context, "retention.write", "how long things are kept");
+  const locked = lockNote(context, "retention.write", "the retention");
   if (locked) {
-    const days = (count: number | null): string => (count === null ? "For ever" : count === 1 ? "1 day" : `${count.toLocaleString("en")} days`);
+    const days = (count: number | null): string => (count === null ? "Forever" : count === 1 ? "1 day" : `${count.toLocaleString("en")} days`);
     return h("div", { class: "form" }, h("dl", { class: "facts" }, fact("Recordings are kept", days(recordingsDays)), fact("Events are kept", days(eventsDays))), locked);
   }
   const input = (id: string, days: number | null): HTMLInputElement =>
-    h("input", { id: `retention-${id}`, type: "number", min: 1, max: 36500, step: 1, inputmode: "numeric", value: days, placeholder: "For ever" });
+    h("input", { id: `retention-${id}`, type: "number", min: 1, max: 36500, step: 1, inputmode: "numeric", value: days, placeholder: "Forever" });
   const [recordings, events] = [input("recordings_days", recordingsDays), input("events_days", eventsDays)];
-  const fields = [field("recordings_days", "Recordings, in days", recordings, "Empty: for ever."), field("events_days", "Events, in days", events, "Empty: for ever.")];
+  const fields = [field("recordings_days", "Recordings, in days", recordings, "Leave empty to keep them forever."), field("events_days", "Events, in days", events, "Leave empty to keep them forever.")];
   const number = (from: HTMLInputElement): number | null => (from.value === "" ? null : Number(from.value));
   return new Form({
     id: "retention",

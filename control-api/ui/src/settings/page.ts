@@ -1,4 +1,4 @@
-/** The settings: one section at a time, chosen by the address's fragment, so that each has a link of its own. */
+/** The settings page. It shows one section at a time, chosen by the address's fragment, so that each section has its own link. */
 import { h, setText } from "../dom.js";
 import { may, roleLabel } from "../session.js";
 import { shell } from "../shell.js";
@@ -16,6 +16,7 @@ import { CAPABILITIES, VOICE } from "./voice.js";
 
 const SECTIONS: readonly Section[] = [ORGANIZATION, MEMBERS, KEYS, VOICE, CAPABILITIES, CALLERS, TARGETS, SOUNDS, USAGE, AUDIT, ACCOUNT];
 
+/** Opens the settings. */
 export async function settingsPage(): Promise<void> {
   const frame = await shell("settings");
   if (!frame) return;

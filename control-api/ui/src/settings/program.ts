@@ -1,4 +1,4 @@
-/** What happens to calls to a number: the steps of a call program, or the server that supplies them. */
+/** The program of a number: the steps for its calls, or the server that supplies them. */
 import { confirm, Dialog } from "../dialog.js";
 import { h, setText } from "../dom.js";
 import { copyLine, field, Form, select } from "../form.js";
@@ -13,10 +13,10 @@ import survey from "../../../../examples/programs/survey.json?raw";
 import voicemail from "../../../../examples/programs/voicemail.json?raw";
 
 const EXAMPLES: Record<string, readonly [label: string, text: string]> = {
-  voicemail: ["Voicemail", voicemail], menu: ["A menu of two levels", menu], survey: ["A survey after the call", survey],
+  voicemail: ["Voicemail", voicemail], menu: ["A two-level menu", menu], survey: ["A survey after the call", survey],
 };
 
-/** `locked`: it can be read only. */
+/** Opens the program of a number in a dialog. `locked`: read-only. */
 export function openProgram(number: CallerNumber, locked: boolean): void {
   const dialog = new Dialog(`Program of ${number.number}`, "program-dialog");
   dialog.element.classList.add("wide-dialog");
@@ -30,9 +30,9 @@ function programForm(number: CallerNumber, program: NumberProgram | undefined, l
   const url = h("input", { id: "program-url", type: "url", maxlength: 2048, autocomplete: "off", spellcheck: "false", placeholder: "https://programs.example.com/tandem", value: program?.url ?? "" });
   const fields = {
     source: field("source", "Calls to this number are handled by", source, number.proven ? "" : "Calls follow it once the number is proven."),
-    program: field("program", "Steps (JSON)", steps.input, "A list of steps, which run one after another."),
-    url: field("program_url", "Address", url, "It is asked with a signed request when a call arrives, and answers with the steps within 2 seconds."),
-    fallback: field("fallback", "Fallback steps (JSON, optional)", fallback.input, "They run when a program server is slow, gone or wrong. Without them the caller is hung up."),
+    program: field("program", "Steps (JSON)", steps.input, "A list of steps, which run one after the other."),
+    url: field("program_url", "Address", url, "It receives a signed request when a call arrives, and must answer with the steps within 2 seconds."),
+    fallback: field("fallback", "Fallback steps (JSON, optional)", fallback.input, "They run if the program server is slow, unreachable or sends an invalid program. Without them the call is ended."),
   };
   if (!locked) for (const [one, editing] of [[fields.program, steps], [fields.fallback, fallback]] as const) one.element.querySelector("label")?.after(editing.tools);
   const secret = signingSecret();
@@ -51,7 +51,7 @@ function programForm(number: CallerNumber, program: NumberProgram | undefined, l
     cancel: () => dialog.close(),
     fields: Object.values(fields),
     layout: [fields.source.element, fields.program.element, fields.url.element, secret, fields.fallback.element],
-    locked: locked ? "Your role sees the program but cannot change it." : undefined,
+    locked: locked ? "Your role can see the program but cannot change it." : undefined,
     async save() {
       const wanted = source.value as ProgramSource;
       const shown = [...(wanted === "steps" ? [["program", steps] as const] : []), ...(wanted === "none" ? [] : [["fallback", fallback] as const])];
@@ -68,13 +68,13 @@ function programForm(number: CallerNumber, program: NumberProgram | undefined, l
   return form.element;
 }
 
-/** A field for JSON that goes to where something is wrong. */
+/** Returns an input for JSON that selects the position of an error. */
 function editor(id: string, value: unknown) {
   const input = h("textarea", { id, class: "code-input", rows: id === "program-steps" ? 16 : 6, spellcheck: "false", wrap: "off", autocomplete: "off" });
   input.value = value === undefined || value === null ? "" : programText(value);
   const go = ({ from, to }: Span): void => {
     const { line } = lineColumn(input.value, from);
-    // Once the form has put the focus here.
+    // Runs after the form has focused the input.
     queueMicrotask(() => {
       input.setSelectionRange(from, to);
       input.scrollTop = Math.max(0, (line - 4) * Number.parseFloat(getComputedStyle(input).lineHeight));
@@ -92,12 +92,12 @@ function editor(id: string, value: unknown) {
       input.focus();
     };
     if (input.value.trim() === "") void put();
-    else confirm({ id: "example-replace", title: "Replace these steps?", text: "What is written there is replaced by the example.", action: "Replace", run: put });
+    else confirm({ id: "example-replace", title: "Replace these steps?", text: "The example replaces your current steps.", action: "Replace", run: put });
   });
   return {
     input,
     tools: h("div", { class: "editor-tools" }, example),
-    /** Refuses what is no JSON. */
+    /** Throws an `ApiError` for the field `name` if the text is not valid JSON. */
     check(name: string): void {
       const text = input.value;
       if (name === "fallback" && text.trim() === "") return;
@@ -107,7 +107,7 @@ function editor(id: string, value: unknown) {
       const { line, column } = lineColumn(text, fault.at);
       throw new ApiError(0, text.trim() === "" ? "Write the steps first, or insert an example." : `Line ${line}, column ${column}: ${fault.message}.`, name);
     },
-    /** A refusal of the server's with the line that it means. */
+    /** Returns the server's refusal with the line that it refers to, and selects that place. */
     explain(error: ApiError): ApiError {
       const told = pathOf(error.plain);
       const place = told && jsonPlace(input.value, told.path);
@@ -120,13 +120,13 @@ function editor(id: string, value: unknown) {
   };
 }
 
-/** The key with which requests to program servers are signed, shown when it is asked for. */
+/** Returns a button that shows the key with which requests to program servers are signed. */
 function signingSecret(): HTMLElement {
   const place = h("div", { class: "row" });
   const problem = h("p", { class: "problem", role: "alert" });
   const draw = (secret: string): void => place.replaceChildren(copyLine("program-secret", "Signing secret", secret),
-    h("p", { class: "hint" }, "Your server checks with it that a request comes from here. It is the same for all numbers."),
-    h("div", {}, h("button", { id: "program-secret-replace", class: "plain", type: "button", onclick: () => replaceSecret(draw) }, "Replace the secret")));
+    h("p", { class: "hint" }, "Your server uses it to check that a request comes from Tandem. It is the same for all numbers."),
+    h("div", {}, h("button", { id: "program-secret-replace", class: "plain", type: "button", onclick: () => replaceSecret(draw) }, "Replace secret")));
   const show = h("button", { id: "program-secret-show", class: "plain", type: "button" }, "Show the signing secret");
   show.addEventListener("click", () => {
     show.disabled = true;
@@ -147,7 +147,7 @@ function replaceSecret(draw: (secret: string) => void): void {
   confirm({
     id: "program-secret-confirm",
     title: "Replace the signing secret?",
-    text: "Requests are signed with the new one at once. Program servers that know only the old one refuse them until you give them the new one.",
+    text: "Requests are signed with the new secret at once. Program servers that only know the old one refuse them until you give them the new one.",
     action: "Replace",
     run: async () => draw(await requests.programSecretReplace()),
   });

@@ -1,4 +1,4 @@
-/** The server's REST interface, as far as the settings use it. */
+/** The part of the server's REST API that the settings use. All functions reject with an `ApiError` when the server refuses. */
 import { parseConfig, type VoiceConfig } from "../calls.js";
 import { ApiError, request, upload } from "../http.js";
 import { fields, listOf, number, pageOf, text, type Page } from "../shapes.js";
@@ -6,7 +6,7 @@ import * as shapes from "./shapes.js";
 
 const id = encodeURIComponent;
 
-/** A list's path with where to go on. */
+/** Returns a list's path with the cursor of the page. */
 function paged(path: string, cursor: string | null): string {
   return cursor === null ? path : `${path}?cursor=${encodeURIComponent(cursor)}`;
 }
@@ -19,12 +19,12 @@ export async function organizationRename(name: string): Promise<void> {
   await request("PATCH", "/organizations/current", { name });
 }
 
-/** All limits of the organization's own. */
+/** Replaces all limits of the organization. */
 export async function limitsPatch(limits: Record<string, number>): Promise<void> {
   await request("PATCH", "/organizations/current", { limits });
 }
 
-/** `null`: for ever. */
+/** Sets the retention in days; `null` keeps data forever. */
 export async function retentionPut(recordingsDays: number | null, eventsDays: number | null): Promise<void> {
   await request("PUT", "/organizations/current/retention", { recordings_days: recordingsDays, events_days: eventsDays });
 }
@@ -33,7 +33,7 @@ export async function limitList(): Promise<shapes.Limit[]> {
   return listOf(await request("GET", "/usage/limits"), "limits", shapes.parseLimit);
 }
 
-/** The last 30 days. */
+/** Returns the usage of the last 30 days. */
 export async function usageShow(): Promise<shapes.UsageReport> {
   return shapes.parseUsage(await request("GET", "/usage"));
 }
@@ -44,7 +44,7 @@ export async function auditList(query: URLSearchParams, cursor: string | null): 
   return pageOf(await request("GET", `/audit-logs?${asked}`), "audit_logs", shapes.parseAuditEntry);
 }
 
-/** Whether the log's chain of hashes is whole. */
+/** Checks the log's chain of hashes; returns the result and the number of checked entries. */
 export async function auditVerify(): Promise<{ intact: boolean; checked: number }> {
   const value = fields(await request("GET", "/audit-logs/verify"));
   return { intact: value["intact"] === true, checked: number(value["checked"]) ?? 0 };
@@ -74,6 +74,7 @@ export async function invitationList(cursor: string | null): Promise<Page<shapes
   return pageOf(await request("GET", paged("/team/invitations", cursor)), "invitations", shapes.parseInvitation);
 }
 
+/** An invitation's link, and whether it was sent by mail. */
 export interface Invited {
   url: string;
   mailed: boolean;
@@ -100,7 +101,7 @@ export async function keyList(cursor: string | null): Promise<Page<shapes.ApiKey
   return pageOf(await request("GET", paged("/api-keys", cursor)), "api_keys", shapes.parseApiKey);
 }
 
-/** Makes a key; what it returns is shown once and cannot be had again. */
+/** Creates a key and returns it. The server does not return it again. */
 export async function keyCreate(key: { name: string; scopes: string[]; expires_in_days?: number }): Promise<string> {
   return text(fields(await request("POST", "/api-keys", key))["key"]) ?? "";
 }
@@ -113,7 +114,7 @@ export async function voiceShow(): Promise<VoiceConfig> {
   return parseConfig(await request("GET", "/voice/config"));
 }
 
-/** What is left out stays. */
+/** Changes the given settings only, and returns all of them. */
 export async function voicePut(config: Partial<VoiceConfig>): Promise<VoiceConfig> {
   return parseConfig(await request("PUT", "/voice/config", config));
 }
@@ -130,7 +131,7 @@ export async function numberList(cursor: string | null): Promise<Page<shapes.Cal
   return pageOf(await request("GET", paged("/caller-id/numbers", cursor)), "numbers", shapes.parseNumber);
 }
 
-/** Every number, for choosing one; some hundreds at most. */
+/** Returns all numbers, for choosing one; the server allows some hundreds. */
 export async function numberAll(): Promise<shapes.CallerNumber[]> {
   const all: shapes.CallerNumber[] = [];
   let cursor: string | null = null;
@@ -146,7 +147,7 @@ export async function numberCreate(made: { number: string; label?: string }): Pr
   await request("POST", "/caller-id/numbers", made);
 }
 
-/** Has the number called; the call speaks a code. */
+/** Has the server call the number and speak a code. */
 export async function numberCall(known: string): Promise<void> {
   await request("POST", `/caller-id/numbers/${id(known)}/call`);
 }
@@ -163,7 +164,7 @@ export async function numberRemove(known: string): Promise<void> {
   await request("DELETE", `/caller-id/numbers/${id(known)}`);
 }
 
-/** A rule as it is sent. `null`: holds for all. */
+/** A rule, as the API takes it. `null` matches everything. */
 export interface RuleDraft {
   number_id: string;
   position?: number;
@@ -177,7 +178,7 @@ export async function ruleList(cursor: string | null): Promise<Page<shapes.Calle
 }
 
 export async function ruleCreate(rule: RuleDraft): Promise<void> {
-  // What holds for all is left out: it is the default.
+  // Conditions that match everything are omitted: that is the default.
   await request("POST", "/caller-id/rules", Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== null)));
 }
 
@@ -209,7 +210,7 @@ export async function soundList(cursor: string | null): Promise<Page<shapes.Medi
   return pageOf(await request("GET", paged("/media", cursor)), "media", shapes.parseMediaSound);
 }
 
-/** Every sound, for choosing one; the server keeps 200 at most. */
+/** Returns all sounds, for choosing one; the server stores 200 at most. */
 export async function soundAll(): Promise<shapes.MediaSound[]> {
   return pageOf(await request("GET", "/media?limit=200"), "media", shapes.parseMediaSound).items;
 }
@@ -222,16 +223,17 @@ export async function soundRemove(sound: string): Promise<void> {
   await request("DELETE", `/media/${id(sound)}`);
 }
 
+/** Returns the address of a sound's audio. */
 export function soundUrl(sound: string): string {
   return `/api/media/${id(sound)}/audio`;
 }
 
-/** What is left out stays. */
+/** Changes the call handling. */
 export async function handlingPut(change: { hold_music: string | null; supervision_notice: boolean }): Promise<void> {
   await request("PUT", "/call-handling", change);
 }
 
-/** Nothing: the number has no program. */
+/** Returns the program of a number; `undefined` if it has none. */
 export async function programShow(number: string): Promise<shapes.NumberProgram | undefined> {
   try {
     return shapes.parseNumberProgram(await request("GET", `/caller-id/numbers/${id(number)}/program`));
@@ -249,11 +251,12 @@ export async function programRemove(number: string): Promise<void> {
   await request("DELETE", `/caller-id/numbers/${id(number)}/program`);
 }
 
-/** The key with which requests to program servers are signed. */
+/** Returns the key with which requests to program servers are signed. */
 export async function programSecret(): Promise<string> {
   return text(fields(await request("GET", "/voice/program-secret"))["secret"]) ?? "";
 }
 
+/** Replaces that key and returns the new one. */
 export async function programSecretReplace(): Promise<string> {
   return text(fields(await request("POST", "/voice/program-secret"))["secret"]) ?? "";
 }

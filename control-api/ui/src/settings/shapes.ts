@@ -1,10 +1,17 @@
-/** An organization's settings as the server tells them. */
+/**
+ * The objects of an organization's settings, with their parsers and texts.
+ *
+ *   JSON of the server ─▶ parse… ─▶ object ─▶ …Text ─▶ settings pages
+ *
+ * Pure. Parsers return `undefined` for a malformed object and defaults for missing fields, so that the pages also work with older and
+ * newer servers. Requests are in `requests.ts`.
+ */
 import { fields, listOf, number, text, texts } from "../shapes.js";
 
 export interface Organization {
   name: string;
   createdAt: string | null;
-  /** Limits that it set itself, by name. */
+  /** The organization's own limits, by name. */
   limits: ReadonlyMap<string, number>;
   recordingsDays: number | null;
   eventsDays: number | null;
@@ -12,10 +19,10 @@ export interface Organization {
 
 export type Retention = Pick<Organization, "recordingsDays" | "eventsDays">;
 
-/** Up to so many days a shorter retention is asked about: one digit too few deletes nearly everything. */
+/** A shorter retention of up to this number of days needs confirmation, because one digit too few deletes nearly everything. */
 const RETENTION_SHORT_DAYS = 7;
 
-/** What a shorter retention deletes soon; nothing where there is no need to ask. */
+/** Returns a warning about what a shorter retention deletes; `undefined` if no confirmation is needed. */
 export function retentionWarning(before: Retention, after: Retention): string | undefined {
   const shorter = (was: number | null, will: number | null): will is number =>
     will !== null && will <= RETENTION_SHORT_DAYS && (was === null || will < was);
@@ -25,7 +32,7 @@ export function retentionWarning(before: Retention, after: Retention): string | 
     shorter(before.eventsDays, after.eventsDays) ? `every event older than ${days(after.eventsDays)}` : "",
   ].filter(Boolean).join(" and ");
   if (gone === "") return undefined;
-  return `${gone.charAt(0).toUpperCase()}${gone.slice(1)} is deleted for good within hours. This cannot be taken back.`;
+  return `${gone.charAt(0).toUpperCase()}${gone.slice(1)} will be permanently deleted within hours. This cannot be undone.`;
 }
 
 export function parseOrganization(value: unknown): Organization {
@@ -88,7 +95,7 @@ export function parseInvitation(value: unknown): Invitation | undefined {
   };
 }
 
-/** A person as a name, or as an object that has one. Bare identities are no names. */
+/** Returns the name of a person, who may be a string or an object with a name; "" if there is only an id. */
 export function personName(value: unknown): string {
   const name = text(value) ?? text(fields(value)["name"]) ?? text(fields(value)["email"]) ?? "";
   return /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(name) ? "" : name;
@@ -98,7 +105,7 @@ export interface ApiKey {
   id: string;
   name: string;
   prefix: string;
-  /** Empty: everything that keys may do. */
+  /** Permissions; empty for everything that keys may do. */
   scopes: string[];
   createdAt: string | null;
   expiresAt: string | null;
@@ -124,12 +131,13 @@ export function parseApiKey(value: unknown): ApiKey | undefined {
 
 export type KeyState = "active" | "expired" | "revoked";
 
+/** Returns the state of a key at the time `now`. */
 export function keyState(key: ApiKey, now: number): KeyState {
   if (key.revokedAt !== null) return "revoked";
   return key.expiresAt !== null && Date.parse(key.expiresAt) <= now ? "expired" : "active";
 }
 
-/** Why a key cannot be made: one that names no permission may do nothing, and must not get them all instead. */
+/** Returns why a key cannot be created without permissions; a key with an empty list would get all of them. */
 export function scopesProblem(offered: number, chosen: number): string | undefined {
   if (offered === 0) return "The permissions could not be loaded. Close this and try again.";
   return chosen === 0 ? "Choose at least one permission: a key without any could do nothing." : undefined;
@@ -159,7 +167,7 @@ export interface CallerNumber {
   id: string;
   number: string;
   label: string;
-  /** Proven numbers alone decide about calls and may be shown. */
+  /** Whether the number is proven; only proven numbers take calls and may be shown. */
   proven: boolean;
 }
 
@@ -168,9 +176,9 @@ export function parseNumber(value: unknown): CallerNumber | undefined {
   return id === null || shown === null ? undefined : { id, number: shown, label: text(fields(value)["label"]) ?? "", proven: text(fields(value)["proven_at"]) !== null };
 }
 
-/** What a number's calls are given. */
+/** The program for calls to a number. */
 export interface NumberProgram {
-  /** A list of steps; null: a program server supplies them. */
+  /** List of steps; null if a program server supplies them. */
   program: unknown;
   url: string | null;
   fallback: unknown;
@@ -183,7 +191,7 @@ export function parseNumberProgram(value: unknown): NumberProgram {
   return { program: told["program"] ?? null, url: text(told["program_url"]), fallback: told["fallback"] ?? null };
 }
 
-/** The request; the texts are JSON. */
+/** Returns the request's body; `steps` and `fallback` are JSON texts and must be valid. */
 export function programDraft(source: ProgramSource, { steps, url, fallback }: { steps: string; url: string; fallback: string }): Record<string, unknown> {
   return {
     ...(source === "steps" ? { program: JSON.parse(steps) as unknown } : { program_url: url }),
@@ -191,7 +199,7 @@ export function programDraft(source: ProgramSource, { steps, url, fallback }: { 
   };
 }
 
-/** Steps as people write them: a line for each that fits in one. */
+/** Formats steps as people write them, with one line for each step that fits. */
 export function programText(steps: unknown): string {
   if (!Array.isArray(steps)) return JSON.stringify(steps, null, 2);
   const lines = steps.map((step) => {
@@ -201,7 +209,7 @@ export function programText(steps: unknown): string {
   return steps.length === 0 ? "[]" : `[\n${lines.join(",\n")}\n]`;
 }
 
-/** Texts that hold brackets or line ends are not to be changed by how they are written. */
+/** Whether the formatted text still has the same value; formatting could change strings with brackets or line ends. */
 function isSame(written: string, value: unknown): boolean {
   try {
     return JSON.stringify(JSON.parse(written)) === JSON.stringify(value);
@@ -235,7 +243,7 @@ export function parseRule(value: unknown): CallerRule | undefined {
   };
 }
 
-/** What a rule says, as one sentence. */
+/** Returns the conditions of a rule in words. */
 export function ruleText(rule: Pick<CallerRule, "agent" | "campaign" | "prefix">): string {
   const who = [rule.agent ? `agent ${rule.agent}` : "", rule.campaign ? `campaign ${rule.campaign}` : ""].filter(Boolean).join(" in ");
   return `${who === "" ? "Everybody" : who.charAt(0).toUpperCase() + who.slice(1)}, to ${rule.prefix ? `numbers that begin with ${rule.prefix}` : "any number"}`;
@@ -252,7 +260,7 @@ export function parseTarget(value: unknown): Target | undefined {
   return id === null || name === null ? undefined : { id, name, address: text(fields(value)["address"]) ?? "" };
 }
 
-/** A sound of the media store. */
+/** A sound in the media store. */
 export interface MediaSound {
   id: string;
   name: string;
@@ -268,28 +276,28 @@ export function parseMediaSound(value: unknown): MediaSound | undefined {
   return { id, name, durationMs: number(sound["duration_ms"]) ?? 0, sizeBytes: number(sound["size_bytes"]) ?? 0, createdAt: text(sound["created_at"]) };
 }
 
-/** Sounds to choose from by name. One that was removed stays there while it is chosen. */
+/** Returns the options for choosing a sound by name, including a removed one while it is chosen. */
 export function musicOptions(sounds: readonly MediaSound[], chosen: string | null, length: (ms: number) => string): (readonly [name: string, label: string])[] {
   const known = sounds.map(({ name, durationMs }) => [name, `${name} (${length(durationMs)})`] as const);
   return chosen === null || sounds.some(({ name }) => name === chosen) ? known : [...known, [chosen, `${chosen} (removed)`]];
 }
 
-/** The largest file that the media store takes. */
+/** Maximum size of a file in the media store, in bytes. */
 export const SOUND_BYTES_MAX = 10 * 1024 * 1024;
 
-/** Why a file cannot be added to the media store, as far as the page can tell before it is sent. */
+/** Returns why a file cannot be added to the media store; `undefined` if the page finds no problem before sending it. */
 export function soundProblem(file: { name: string; size: number } | undefined): string | undefined {
   if (!file) return "Choose a WAV file.";
   if (!/\.wave?$/i.test(file.name)) return "Only WAV files can be added.";
   return file.size > SOUND_BYTES_MAX ? `This file is too large: ${sizeText(file.size)}. The limit is ${sizeText(SOUND_BYTES_MAX)}.` : undefined;
 }
 
-/** The name that a file suggests for its sound. */
+/** Returns a suggested name for a sound, from its file name. */
 export function soundName(file: string): string {
   return file.replace(/\.[^.]*$/, "").replaceAll(/[_\s]+/g, " ").trim().slice(0, 100);
 }
 
-/** `640 KB`, `1.2 MB`. */
+/** Formats a size, such as `640 KB` or `1.2 MB`. */
 export function sizeText(bytes: number): string {
   return bytes < 1024 * 1024 ? `${Math.max(1, Math.round(bytes / 1024))} KB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
@@ -300,19 +308,19 @@ export interface Capability {
   about: string;
 }
 
-/** The switches of an organization, in the order of the page. */
+/** The capabilities of an organization, in the order of the page. */
 export const CAPABILITIES: readonly Capability[] = [
   { name: "record", label: "Record calls", about: "Calls may be recorded, each side on its own channel." },
   { name: "transcribe", label: "Transcribe", about: "Words may be recognised and kept." },
   { name: "translate", label: "Translate", about: "Recognised words may be translated, live on the page." },
   { name: "voice_to_voice", label: "Voice to voice", about: "Translations may be spoken to the other side." },
-  { name: "amd", label: "Answering machine detection", about: "Machines may be told from people when a call is answered." },
-  { name: "transfer", label: "Transfer", about: "Calls may be handed to somebody else." },
+  { name: "amd", label: "Answering machine detection", about: "Answering machines may be detected when a call is answered." },
+  { name: "transfer", label: "Transfer", about: "Calls may be transferred to others." },
   { name: "conference", label: "Conference", about: "More than two parties may talk with each other." },
   { name: "api_dialing", label: "Dialling by API", about: "Programs with an API key may start calls." },
 ];
 
-/** The switches that the server tells; one that it does not know is not shown. */
+/** Returns the capabilities that the server reports; others are not shown. */
 export function parseCapabilities(value: unknown): Map<string, boolean> {
   const told = fields(value);
   return new Map(CAPABILITIES.flatMap(({ name }) => (typeof told[name] === "boolean" ? [[name, told[name]] as const] : [])));
@@ -320,7 +328,7 @@ export function parseCapabilities(value: unknown): Map<string, boolean> {
 
 export interface Limit {
   name: string;
-  /** `null`: none. */
+  /** Requests per window; `null` for no limit. */
   limit: number | null;
   windowS: number;
   remaining: number | null;
@@ -334,23 +342,24 @@ export function parseLimit(value: unknown): Limit | undefined {
   return { name, limit: number(limit["limit"]), windowS: number(limit["window_s"]) ?? 60, remaining: number(limit["remaining"]), resetS: number(limit["reset_s"]) };
 }
 
-/** `600 a minute`, `20 in 5 minutes`. */
+/** Formats a limit, such as `600 a minute` or `20 in 5 minutes`. */
 export function limitText({ limit, windowS }: Pick<Limit, "limit" | "windowS">): string {
   if (limit === null) return "No limit";
   return `${limit.toLocaleString("en")} ${windowText(windowS)}`;
 }
 
+/** Formats a limit's window, such as `a minute` or `in 5 minutes`. */
 export function windowText(windowS: number): string {
   const single: Record<number, string> = { 1: "a second", 60: "a minute", 3600: "an hour" };
   return single[windowS] ?? (windowS % 60 === 0 ? `in ${windowS / 60} minutes` : `in ${windowS} s`);
 }
 
-/** What the server limits, in its order. */
+/** Names of the server's limits, in its order. */
 export const LIMITS: Record<string, string> = {
   default: "Requests", calls: "Calls started", speech: "Speech on demand", configuration: "Changes of settings", retention: "Changes of retention",
 };
 
-/** `Owners and admins`: the roles that may do something, as the server's table says. */
+/** Returns the roles that have a permission in the server's table, such as `Owners and admins`; "" if there are none. */
 export function rolesText(roles: readonly RolePermissions[], permission: string): string {
   const names = roles.filter(({ permissions }) => permissions.includes(permission)).map(({ role }) => (role === "compliance" ? "compliance officers" : `${role}s`));
   const all = names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
@@ -358,7 +367,7 @@ export function rolesText(roles: readonly RolePermissions[], permission: string)
 }
 
 export interface Usage {
-  /** Empty: of all days together. */
+  /** Date; empty for the total of all days. */
   day: string;
   inbound: number;
   outbound: number;
@@ -368,7 +377,7 @@ export interface Usage {
 }
 
 export interface UsageReport {
-  /** The newest first. */
+  /** Newest first. */
   days: Usage[];
   total: Usage;
 }
@@ -407,10 +416,10 @@ export function parseAuditEntry(value: unknown): AuditEntry | undefined {
   };
 }
 
-/** The entry itself says which and when. */
+/** Fields that are not shown as changes, because the entry itself has them. */
 const TOLD: readonly string[] = ["id", "created_at", "updated_at"];
 
-/** What an entry changed, field by field: `role: agent → admin`. */
+/** Returns the changes of an entry, field by field, such as `role: agent → admin`. */
 export function changes(before: unknown, after: unknown): string[] {
   const word = (value: unknown): string => (typeof value === "string" ? value : Array.isArray(value) ? value.map(word).join(", ") : JSON.stringify(value ?? null));
   const plain = [before, after].every((value) => value === null || value === undefined || (typeof value === "object" && !Array.isArray(value)));

@@ -10,6 +10,7 @@ import { formDialog, iconButton, lockNote, panel, tools, type Context, type Sect
 import * as requests from "./requests.js";
 import { sizeText, soundName, soundProblem, type MediaSound } from "./shapes.js";
 
+/** The section of the settings. */
 export const SOUNDS: Section = { name: "sounds", label: "Sounds", takes: ["voice.read"], build };
 
 function build(context: Context): HTMLElement {
@@ -45,7 +46,7 @@ class Preview {
   private playing: HTMLButtonElement | undefined;
 
   constructor() {
-    for (const event of ["ended", "error", "pause"]) this.audio.addEventListener(event, () => this.rest());
+    for (const event of ["ended", "error", "pause"]) this.audio.addEventListener(event, () => this.markStopped());
   }
 
   button({ id, name }: MediaSound): HTMLButtonElement {
@@ -57,15 +58,15 @@ class Preview {
   private toggle(button: HTMLButtonElement, id: string): void {
     const again = this.playing === button;
     this.audio.pause();
-    this.rest();
+    this.markStopped();
     if (again) return;
     this.playing = button;
     face(button, true);
     this.audio.src = requests.soundUrl(id);
-    this.audio.play().catch(() => this.playing === button && this.rest());
+    this.audio.play().catch(() => this.playing === button && this.markStopped());
   }
 
-  private rest(): void {
+  private markStopped(): void {
     if (this.playing) face(this.playing, false);
     this.playing = undefined;
   }
@@ -109,7 +110,7 @@ function remove(list: Records<MediaSound>, sound: MediaSound): void {
   confirm({
     id: "sound-remove",
     title: `Remove ${sound.name}?`,
-    text: "Call programs that name this sound skip it from now on. A call that is playing it plays it to its end.",
+    text: "Call programs that use this sound skip it from now on. Calls that are playing it finish playing it.",
     action: "Remove",
     run: async () => {
       await requests.soundRemove(sound.id);

@@ -1,4 +1,4 @@
-/** Numbers and addresses that the organization calls often, under names. */
+/** Targets: names for numbers and addresses that the organization calls often. */
 import { confirm } from "../dialog.js";
 import { h, icon, ICON } from "../dom.js";
 import { field, Form } from "../form.js";
@@ -26,17 +26,17 @@ function build(context: Context): HTMLElement {
         label: "Actions",
         kind: "tools",
         cell: (target) => (writes ? tools(
-          iconButton(ICON.edit, `Change ${target.name}`, "edit", () => edit(list, target)), iconButton(ICON.trash, `Remove ${target.name}`, "remove", () => remove(list, target))) : ""),
+          iconButton(ICON.edit, `Edit ${target.name}`, "edit", () => edit(list, target)), iconButton(ICON.trash, `Remove ${target.name}`, "remove", () => remove(list, target))) : ""),
       },
     ],
   });
   void list.refresh();
   const add = h("button", { id: "target-add", class: "primary", type: "button", onclick: () => edit(list) }, icon(ICON.plus), "Add target");
-  return panel("Targets", "Numbers and SIP addresses that are called often, under names.", [writes ? add : null], lockNote(context, "voice.write", "the targets"), list.element);
+  return panel("Targets", "Names for numbers and SIP addresses that you call often.", [writes ? add : null], lockNote(context, "voice.write", "the targets"), list.element);
 }
 
 function edit(list: Records<Target>, target?: Target): void {
-  formDialog(target ? "Change target" : "Add target", "target-dialog", list, (dialog, done) => {
+  formDialog(target ? "Edit target" : "Add target", "target-dialog", list, (dialog, done) => {
     const name = h("input", { id: "target-name", required: true, maxlength: 100, autocomplete: "off", value: target?.name });
     const address = h("input", { id: "target-address", required: true, maxlength: 255, autocomplete: "off", spellcheck: "false", value: target?.address });
     return new Form({
@@ -57,7 +57,7 @@ function remove(list: Records<Target>, target: Target): void {
   confirm({
     id: "target-remove",
     title: `Remove ${target.name}?`,
-    text: `${target.address} can still be called by its number or address.`,
+    text: `${target.address} can still be called directly.`,
     action: "Remove",
     run: async () => {
       await requests.targetRemove(target.id);

@@ -1,4 +1,4 @@
-/** What was used, day by day, and how often things may be done. */
+/** Usage by day, and the limits for requests. */
 import { h } from "../dom.js";
 import { Records } from "../records.js";
 import { dateOnly, duration } from "../words.js";
@@ -10,14 +10,14 @@ export const USAGE: Section = { name: "usage", label: "Usage", takes: ["usage.re
 
 function build(): HTMLElement {
   return h("div", { class: "stack wide-gap" },
-    panel("Usage", "The last 30 days, in UTC. A call counts on the day on which it ended.", [], loaded(requests.usageShow, (report) => [totals(report), days(report)])),
+    panel("Usage", "The last 30 days, in UTC. A call counts for the day on which it ended.", [], loaded(requests.usageShow, (report) => [totals(report), days(report)])),
     limits());
 }
 
 function totals({ total }: UsageReport): HTMLElement {
   const fact = (term: string, value: string): HTMLElement => h("div", {}, h("dt", {}, term), h("dd", {}, value));
   return h("dl", { class: "facts" },
-    fact("Calls", (total.inbound + total.outbound).toLocaleString("en")), fact("Talked", duration(total.callSeconds * 1000)),
+    fact("Calls", (total.inbound + total.outbound).toLocaleString("en")), fact("Talk time", duration(total.callSeconds * 1000)),
     fact("Recorded", duration(total.recordedSeconds * 1000)), fact("Sentences translated", total.translated.toLocaleString("en")));
 }
 
@@ -25,14 +25,14 @@ function days(report: UsageReport): HTMLElement {
   const list = new Records<Usage>({
     id: "usage",
     caption: "Usage by day",
-    empty: "Nothing was used yet.",
+    empty: "There has been no usage yet.",
     key: ({ day }) => day,
     load: async () => ({ items: report.days, next: null }),
     columns: [
       { label: "Day", kind: "main", cell: ({ day }) => dateOnly(`${day}T12:00:00`, Date.now()) },
       { label: "Inbound", kind: "number", cell: ({ inbound }) => inbound.toLocaleString("en") },
       { label: "Outbound", kind: "number", cell: ({ outbound }) => outbound.toLocaleString("en") },
-      { label: "Talked", kind: "number", cell: ({ callSeconds }) => duration(callSeconds * 1000) },
+      { label: "Talk time", kind: "number", cell: ({ callSeconds }) => duration(callSeconds * 1000) },
       { label: "Recorded", kind: "number", cell: ({ recordedSeconds }) => duration(recordedSeconds * 1000) },
       { label: "Translated", kind: "number", cell: ({ translated }) => translated.toLocaleString("en") },
     ],
@@ -45,15 +45,15 @@ function limits(): HTMLElement {
   const list = new Records<Limit>({
     id: "limits",
     caption: "Limits",
-    empty: "Nothing is limited.",
+    empty: "There are no limits.",
     key: ({ name }) => name,
     load: async () => ({ items: await requests.limitList(), next: null }),
     columns: [
-      { label: "What", kind: "main", cell: ({ name }) => LIMITS[name] ?? name },
-      { label: "At most", cell: limitText },
-      { label: "Left now", kind: "number", cell: ({ remaining }) => remaining?.toLocaleString("en") ?? "" },
+      { label: "Action", kind: "main", cell: ({ name }) => LIMITS[name] ?? name },
+      { label: "Limit", cell: limitText },
+      { label: "Remaining", kind: "number", cell: ({ remaining }) => remaining?.toLocaleString("en") ?? "" },
     ],
   });
   void list.refresh();
-  return panel("Limits", "How often you may do things before the server asks you to wait.", [], list.element);
+  return panel("Limits", "How many requests you may make before the server asks you to wait.", [], list.element);
 }

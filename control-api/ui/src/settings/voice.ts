@@ -1,4 +1,4 @@
-/** What is done with calls' audio, and what may be done at all. */
+/** Settings for calls' audio, and the organization's capabilities. */
 import type { VoiceConfig } from "../calls.js";
 import { h, setText } from "../dom.js";
 import { field, Form, toggle } from "../form.js";
@@ -16,22 +16,22 @@ const LANGUAGES = ["en", "es", "fr", "de", "it", "pt", "pt-BR", "nl", "pl", "tr"
 
 function voice(context: Context): HTMLElement {
   return h("div", { class: "stack wide-gap" },
-    panel("Voice", "What happens to new calls. Running calls keep what they began with.", [],
+    panel("Voice", "Settings for new calls. Running calls keep the settings they started with.", [],
       loaded(requests.voiceShow, (config) => [voiceForm(context, config)])),
     handlingPanel(context));
 }
 
 function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
-  const locked = lockNote(context, "voice.write", "what is done with calls");
+  const locked = lockNote(context, "voice.write", "the voice settings");
   const off = locked !== null;
   const flag = (name: "live_translate" | "transcribe" | "voice_to_voice" | "record", label: string, about: string) =>
     toggle(name, `voice-${name}`, label, about, config[name], off);
   const [translate, transcribe] = [
-    flag("live_translate", "Live translation", "Both sides are recognised and translated, and the text is shown while they talk. Off: nothing is sent to any speech provider."),
-    flag("transcribe", "Transcription only", "Words are recognised without being translated."),
+    flag("live_translate", "Live translation", "Both sides are transcribed and translated, and the text is shown while they talk. If off, nothing is translated."),
+    flag("transcribe", "Transcription only", "Words are transcribed but not translated. If this and live translation are off, nothing is sent to any speech provider."),
   ];
   const spoken = flag("voice_to_voice", "Voice to voice", "Translations are spoken to the other side over the quieter original.");
-  const record = flag("record", "Recording", "Every call is recorded from its answer on, each party on a channel of its own.");
+  const record = flag("record", "Recording", "Every call is recorded once it is answered, with a separate channel for each party.");
   const [from, to] = [language("translate_from", "Customers speak", config.translate_from, off), language("translate_to", "Agents speak", config.translate_to, off)];
   const depend = (): void => {
     spoken.input.disabled = off || !translate.input.checked;
@@ -55,21 +55,21 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
         voice_to_voice: spoken.input.checked, record: record.input.checked,
       };
       try {
-        config = await requests.voicePut(changed(config, wanted));
+        config = await requests.voicePut(changedFields(config, wanted));
       } catch (error) {
         throw atSwitch(error, wanted);
       }
-      return "Saved. New calls follow it.";
+      return "Saved. New calls use these settings.";
     },
   }).element;
 }
 
-/** What was changed: what is on although the organization's capabilities have it off meanwhile stays out of the server's judgement. */
-function changed(config: VoiceConfig, wanted: VoiceConfig): Partial<VoiceConfig> {
+/** Returns only the changed fields, so that the server does not refuse an unchanged one whose capability was switched off meanwhile. */
+function changedFields(config: VoiceConfig, wanted: VoiceConfig): Partial<VoiceConfig> {
   return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => config[name as keyof VoiceConfig] !== value));
 }
 
-/** A capability that is off is shown at the switch that asked for it: translation takes two. */
+/** Moves a refusal because of a capability to the switch that needs it: live translation needs two capabilities. */
 function atSwitch(error: unknown, wanted: VoiceConfig): unknown {
   if (!(error instanceof ApiError) || !wanted.live_translate || !["translate", "transcribe"].includes(error.field ?? "")) return error;
   return new ApiError(error.status, error.message, "live_translate", error.plain);
@@ -78,17 +78,17 @@ function atSwitch(error: unknown, wanted: VoiceConfig): unknown {
 function language(name: string, label: string, value: string, disabled: boolean) {
   const input = h("input", { id: `voice-${name}`, value, disabled, required: true, maxlength: 35, autocomplete: "off", spellcheck: "false", list: "languages" });
   const made = field(name, label, input, `${languageName(value)}`);
-  input.addEventListener("input", () => setText(made.element.querySelector(".hint") ?? made.element, named(input.value.trim())));
+  input.addEventListener("input", () => setText(made.element.querySelector(".hint") ?? made.element, languageHint(input.value.trim())));
   return { ...made, input };
 }
 
-function named(tag: string): string {
+function languageHint(tag: string): string {
   const name = languageName(tag);
   return name === tag ? "A language tag such as en, es-419 or pt-BR" : name;
 }
 
 function capabilities(context: Context): HTMLElement {
-  return panel("Capabilities", "What this organization may do at all. What is off is refused for everybody, by page and by API.", [],
+  return panel("Capabilities", "What this organization may do. Anything switched off is refused for everybody, on these pages and through the API.", [],
     loaded(requests.capabilityShow, (told) => [capabilityForm(context, told)]));
 }
 
