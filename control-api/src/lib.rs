@@ -60,8 +60,8 @@ mod state;
 mod text;
 mod tls;
 mod turn;
-mod wav;
 mod visibility;
+mod wav;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};

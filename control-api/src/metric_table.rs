@@ -22,6 +22,7 @@ enum Kind {
 struct Metric {
     kind: Kind,
     name: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the documentation lists the labels"))]
     labels: &'static [&'static str],
     /// One or more sentences in Markdown.
     description: &'static str,

@@ -388,7 +388,7 @@ async fn operator_commands_work_with_and_without_a_running_server() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     for (scopes, days, says) in [
-        (Some(&["calls.read", "all"][..]), None, "scopes[1]: there is no such permission"),
+        (Some(&["calls.read", "all"][..]), None, "scopes[1]: unknown permission"),
         (Some(&["retention.write"]), None, "scopes[0]: a key never may more than an admin"),
         (Some(&[]), None, "scopes: expected at least one"),
         (None, Some(0), "expires_in_days: expected 1 to 3650"),
@@ -501,7 +501,7 @@ async fn a_key_made_on_the_command_line_has_the_given_scopes_and_expiry() {
     let output = create(&["--scope", "calls.read", "--scope", "calls.dial", "--expires-in-days", "30"]);
     let key = text(output.stdout);
     for (terms, says) in [
-        (&["--scope", "calls.reed"][..], "tandem: scopes[0]: there is no such permission"),
+        (&["--scope", "calls.reed"][..], "tandem: scopes[0]: unknown permission"),
         (&["--expires-in-days", "3651"], "tandem: expires_in_days: expected 1 to 3650"),
     ] {
         let refused = create(terms);

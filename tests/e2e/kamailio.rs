@@ -24,7 +24,11 @@ async fn a_call_through_a_front_proxy_has_audio_and_is_ended_by_the_caller() {
     sound::assert_tone("a tone through the proxy", &heard, rate, 1_000.0, -16.0, 0.5);
     caller.party.hang_up();
     tandem.gives_back(&before, PATIENCE).await;
-    assert_eq!(tandem.metric("tandem_sip_requests_total", "method=\"BYE\"").await, 1.0, "by the route that was recorded");
+    assert_eq!(
+        tandem.metric("tandem_sip_requests_total", "method=\"BYE\"").await,
+        1.0,
+        "by the route that was recorded"
+    );
     caller.party.stop().await;
     kamailio.stop().await;
     tandem.stop().await;

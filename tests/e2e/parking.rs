@@ -71,7 +71,7 @@ async fn a_parked_customer_hears_music_until_a_colleague_picks_the_call_up() {
     assert_eq!(won.len(), 1, "{answers:?}");
     assert_eq!(won[0]["call_id"], json!(call), "{answers:?}");
     let (_, lost) = answers.iter().find(|(status, _)| *status == StatusCode::CONFLICT).expect("one is refused");
-    assert!(lost["detail"].as_str().is_some_and(|why| why.contains("somebody else")), "{lost}");
+    assert!(lost["detail"].as_str().is_some_and(|why| why.contains("another agent")), "{lost}");
     let invite = office.ben.rings(PATIENCE).await;
     assert!(invite.contains(&format!("\r\nTandem-Picks-Up: {call}\r\n")), "a page knows it by this: {invite}");
     assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "ben sees the customer: {invite}");

@@ -91,7 +91,7 @@ async fn a_tone_plays_to_one_leg_or_all_and_ends_by_itself_or_when_stopped() {
         ("play", json!({}), StatusCode::UNPROCESSABLE_ENTITY, "tone"),
         ("play", json!({ "tone": tone(5) }), StatusCode::UNPROCESSABLE_ENTITY, "tone.duration_ms"),
         ("play", json!({ "tone": { "hz": [], "duration_ms": 100 } }), StatusCode::UNPROCESSABLE_ENTITY, "tone.hz"),
-        ("stop", json!({ "play": played["play"] }), StatusCode::CONFLICT, "under way"),
+        ("stop", json!({ "play": played["play"] }), StatusCode::CONFLICT, "in progress"),
         ("gather", json!({ "leg": leg, "max": 0 }), StatusCode::UNPROCESSABLE_ENTITY, "max"),
         ("gather", json!({ "leg": leg, "max": 2, "finish": "x" }), StatusCode::UNPROCESSABLE_ENTITY, "finish"),
         ("gather", json!({ "leg": leg, "max": 2, "first_s": 0 }), StatusCode::UNPROCESSABLE_ENTITY, "first_s"),

@@ -79,8 +79,8 @@ async fn sip_messages_of_a_call_are_shown_to_the_operator_and_its_organization_o
     let id = call["id"].as_str().expect("an id");
 
     // Both follow the call from its middle to its end.
-    let (followed, tail) =
-        tokio::join!(tandem.run_command(&["trace", id, "--follow"]), tandem.run_command(&["tail", id]));
+    let (trace, tail) = (["trace", id, "--follow"], ["tail", id]);
+    let (followed, tail) = tokio::join!(tandem.run_command(&trace), tandem.run_command(&tail));
     for expected in [" call.status ", "status=\"bridged\"", "status=\"ended\"", "sound of leg "] {
         assert!(tail.contains(expected), "`{expected}` is missing:\n{tail}");
     }

@@ -181,7 +181,9 @@ impl KnownFile {
         let read = file.take(SIZE_MAX).read_to_end(&mut text).map_err(|error| error.to_string());
         let parsed = read.and_then(|_| serde_json::from_slice::<ReadBack>(&text).map_err(|error| error.to_string()));
         match parsed {
-            Ok(back) if back.version == VERSION && back.store == self.store => Some(KnownTenants::of_all(back.organizations)),
+            Ok(back) if back.version == VERSION && back.store == self.store => {
+                Some(KnownTenants::of_all(back.organizations))
+            }
             Ok(_) => {
                 tracing::warn!(path = %self.path.display(), "the saved settings belong to another store or version and are not used");
                 None

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::known_tenants::{KnownTenants, KnownFile, Owner};
+use super::known_tenants::{KnownFile, KnownTenants, Owner};
 use crate::capabilities::Capabilities;
 use crate::number::as_e164;
 use crate::store::{OrganizationId, Store, StoreError};

@@ -34,8 +34,8 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{self, Call, Change, Deed, Leg, NewCall, PartId, Recording, Sight, now};
 use crate::text;
-use crate::voice_config::VoiceConfigPatch;
 use crate::visibility::Seen;
+use crate::voice_config::VoiceConfigPatch;
 
 /// Largest number of events returned with one call.
 const EVENTS_MAX: u32 = 1_000;

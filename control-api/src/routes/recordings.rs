@@ -22,8 +22,8 @@ use crate::mixdown::Mixdown;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::{PartId, Recording};
-use crate::wav;
 use crate::visibility::{Seen, identity};
+use crate::wav;
 
 /// Returns the audio of a call's recording.
 ///

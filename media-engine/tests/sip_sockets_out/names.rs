@@ -53,7 +53,7 @@ async fn a_uri_is_resolved_by_its_port_transport_and_name() {
         assert_eq!(stack.handle.locate(uri).await, Ok(led), "{uri}");
     }
     for (uri, word) in
-        [("sip:bob@none.test", "none.test"), ("tel:+1", "no SIP URI"), ("sip:unknown.test", "no such host")]
+        [("sip:bob@none.test", "none.test"), ("tel:+1", "not a SIP URI"), ("sip:unknown.test", "no such host")]
     {
         let error = stack.handle.locate(uri).await.unwrap_err();
         assert!(error.contains(word), "{error}");

@@ -501,7 +501,11 @@ async fn a_looped_invite_is_not_sent_again() {
     let (status, made) = dial(&api, "112").await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     ended(&api, &made).await;
-    assert!(tandem.metric("tandem_calls_total", "").await <= calls + 3.0, "{}", tandem.metric("tandem_calls_total", "").await);
+    assert!(
+        tandem.metric("tandem_calls_total", "").await <= calls + 3.0,
+        "{}",
+        tandem.metric("tandem_calls_total", "").await
+    );
 
     assert!(caller.call("+34911222333", HZ, "", PATIENCE).await.is_err());
     let invite = carrier.invite("+34911222333").await;

@@ -19,7 +19,7 @@ async fn ends_when(part: &str) {
     let mut socket = UnixStream::connect(tandem.data().join("admin.sock")).expect("the admin socket");
     writeln!(socket, "{}", serde_json::json!({ "command": "panic", "name": part })).expect("a command is taken");
     let told = tandem.fails(ENDS).await;
-    let reason = format!("the server is not whole any more: {part} panicked: provoked");
+    let reason = format!("a part of the server has failed: {part} panicked: provoked");
     assert!(told.contains(&reason), "{part}: {told}");
     assert!(!told.contains("not everything could be closed in time"), "{part}: {told}");
     // The socket's other end is closed when its process ends.
