@@ -18,7 +18,7 @@ enum Kind {
     Histogram,
 }
 
-/// One metric.
+/// Metric with its description.
 struct Metric {
     kind: Kind,
     name: &'static str,
