@@ -389,7 +389,7 @@ async fn operator_commands_work_with_and_without_a_running_server() {
     }
     for (scopes, days, says) in [
         (Some(&["calls.read", "all"][..]), None, "scopes[1]: unknown permission"),
-        (Some(&["retention.write"]), None, "scopes[0]: a key never may more than an admin"),
+        (Some(&["retention.write"]), None, "scopes[0]: a key cannot have more permissions than an admin"),
         (Some(&[]), None, "scopes: expected at least one"),
         (None, Some(0), "expires_in_days: expected 1 to 3650"),
         (None, Some(3_651), "expires_in_days: expected 1 to 3650"),
