@@ -258,7 +258,7 @@ async fn callers(page: &mut Browser, api: &Api) {
     page.fill("#rule-agent", "nobody").await;
     page.fill("#rule-destination_prefix", "+44").await;
     page.click("#rule-form-submit").await;
-    page.says("[data-field=agent] .problem", "no agent").await;
+    page.says("[data-field=agent] .problem", "agent of your organization has this").await;
     was_refused(page).await;
     page.fill("#rule-agent", "olga").await;
     page.click("#rule-form-submit").await;
