@@ -593,10 +593,13 @@ async fn tail(place: &Place, call: &str) -> anyhow::Result<()> {
             _ => anyhow::bail!("the server sent an unexpected reply; it may be another version"),
         };
         tail.lines.iter().for_each(|line| println!("{line}"));
-        for (leg, flow) in tail.flows.iter().filter(|(leg, flow)| flows.get(*leg) != Some(*flow)) {
-            println!("             sound of leg {leg}: {flow}");
+        for (leg, flow) in tail.flows {
+            if flows.get(&leg) != Some(&flow) {
+                println!("             sound of leg {leg}: {flow}");
+                flows.insert(leg, flow);
+            }
         }
-        (organization, after, flows) = (Some(tail.organization), tail.latest, tail.flows);
+        (organization, after) = (Some(tail.organization), tail.latest);
         if !tail.running {
             return Ok(());
         }

@@ -8,8 +8,6 @@
 //! Events are read from the store and not from the running server, so a call of yesterday is shown in the same way. Not here: SIP
 //! messages (`trace`).
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,8 +29,8 @@ pub struct Tail {
     pub latest: i64,
     /// Lines to print, the oldest first.
     pub lines: Vec<String>,
-    /// State of the sound of each leg, in words.
-    pub flows: BTreeMap<u64, String>,
+    /// Each leg with the state of its sound, in words.
+    pub flows: Vec<(u64, String)>,
     /// Whether more may come.
     pub running: bool,
 }
