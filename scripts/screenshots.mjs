@@ -32,10 +32,16 @@ for (const [width, height] of WIDTHS) {
     const page = await context.newPage();
     const take = async (name, path) => {
       try {
-        // Pages with an event stream are never idle: wait for the load and for the first data.
+        // Pages with an event stream are never idle: wait until nothing has changed for half a second, 10 s at most.
         await page.goto(new URL(path, url).href, { waitUntil: 'load' });
-        await page.waitForFunction(() => !document.querySelector('[aria-busy=true]'), undefined, { timeout: 10_000 });
-        await page.waitForTimeout(1_000);
+        await page.evaluate(() => new Promise((resolve) => {
+          const end = setTimeout(resolve, 10_000);
+          let quiet = setTimeout(resolve, 500);
+          new MutationObserver(() => {
+            clearTimeout(quiet);
+            quiet = setTimeout(() => (clearTimeout(end), resolve()), 500);
+          }).observe(document.body, { subtree: true, childList: true, characterData: true });
+        }));
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         if (wide > 0) {
           console.error(`${name} at ${width} px is ${wide} px too wide`);

@@ -187,7 +187,7 @@ pub enum Reply {
         /// Name of each organization, with its newest jobs.
         jobs: Vec<(String, Vec<Job>)>,
     },
-    /// What has happened in a call.
+    /// New events of a call.
     Tail {
         /// New lines, and where the next look begins.
         tail: Tail,

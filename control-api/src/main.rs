@@ -270,7 +270,16 @@ fn start_log(command: &Command) {
         Command::Serve(place) => Config::load(place.config.as_deref()).map(|config| config.log).unwrap_or_default(),
         _ => LogConfig { level: LogLevel::Warn, ..LogConfig::default() },
     };
-    let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new(log.directives()));
+    let filter = match std::env::var("TANDEM_LOG").map(EnvFilter::try_new) {
+        Ok(Ok(filter)) => filter,
+        Ok(Err(error)) => {
+            eprintln!(
+                "tandem: TANDEM_LOG is ignored: {error}; expected levels such as info,media_engine::sip_io=debug"
+            );
+            EnvFilter::new(log.directives())
+        }
+        Err(_) => EnvFilter::new(log.directives()),
+    };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => subscriber.with_ansi(wants_colour()).init(),

@@ -1,4 +1,4 @@
-//! What happens in a call, as lines for a terminal: its words, its states and whether its sound flows.
+//! Events of a call as lines for a terminal: words, states, and whether sound flows.
 //!
 //! ```text
 //! events of the store ─┐
@@ -20,7 +20,7 @@ const EVENTS: u32 = 500;
 /// Fields of an event that every line has already.
 const COMMON: [&str; 4] = ["type", "call_id", "at", "seq"];
 
-/// What is new in a call.
+/// New events of a call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tail {
     /// Owning organization, which makes the next look cheaper.

@@ -41,7 +41,7 @@ const FREE: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.
 
 struct Server {
     running: Running,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
 }
 

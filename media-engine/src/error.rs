@@ -57,7 +57,7 @@ pub enum HangupCause {
     Requested,
     /// The called party is busy: 486, 600.
     Busy,
-    /// Nobody answered: 408, 480, or the engine's own ring time-out.
+    /// No answer: 408, 480, or the engine's own ring time-out.
     NoAnswer,
     /// The called party or its server declined: 403, 603.
     Rejected,

@@ -375,6 +375,18 @@ impl Trunks {
         hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
         (customer, anna)
     }
+
+    /// Anna joins her two calls by REFER with Replaces. Customer and expert talk without her, and the customer hangs up.
+    async fn join(&mut self, (mut anna, consults): (Line, Line), (mut customer, mut expert): (Line, Line)) {
+        let to = format!("sip:{EXPERT}@{}", self.tandem.sip());
+        self.anna.refer(&mut anna, &to, Some(&consults), PATIENCE).await;
+        assert_eq!(self.anna.notified(&anna, PATIENCE).await, [100, 200]);
+        hear_each_other((&mut customer, CUSTOMER_HZ), (&mut expert, BEN_HZ)).await;
+        self.anna.is_hung_up(&consults, PATIENCE).await;
+        self.anna.is_hung_up(&anna, PATIENCE).await;
+        self.customer.hang_up(&mut customer, PATIENCE).await;
+        self.expert.is_hung_up(&expert, PATIENCE).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -420,14 +432,7 @@ async fn a_telephone_joins_parties_on_two_trunks_by_refer_with_replaces() {
     let mut consults = consults.expect("the expert answered");
     hear_each_other((&mut consults, ANNA_HZ), (&mut expert, BEN_HZ)).await;
     hears("the customer waits", &mut customer, &[ANNA_HZ]).await;
-    let to = format!("sip:{EXPERT}@{}", office.tandem.sip());
-    office.anna.refer(&mut anna, &to, Some(&consults), PATIENCE).await;
-    assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 200]);
-    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut expert, BEN_HZ)).await;
-    office.anna.is_hung_up(&consults, PATIENCE).await;
-    office.anna.is_hung_up(&anna, PATIENCE).await;
-    office.customer.hang_up(&mut customer, PATIENCE).await;
-    office.expert.is_hung_up(&expert, PATIENCE).await;
+    office.join((anna, consults), (customer, expert)).await;
     office.tandem.gives_back(&before, PATIENCE).await;
     let calls = office.api.get("/api/calls").await;
     let mut ends: Vec<&str> =
@@ -441,7 +446,7 @@ async fn a_telephone_joins_parties_on_two_trunks_by_refer_with_replaces() {
 async fn a_telephone_joins_calls_of_two_media_threads_by_refer_with_replaces() {
     let mut office = Trunks::open().await;
     let before = office.tandem.holdings().await;
-    let (mut customer, mut anna) = office.talk().await;
+    let (customer, mut anna) = office.talk().await;
     office.anna.redirect(&mut anna, "sendonly", PATIENCE).await;
     // A call between numbers is assigned to the thread with fewer legs; anna is added on that thread.
     let [first, second] = [EXPERT, "+34910000101"].map(|number| json!({ "to": number, "trunk": "second" }));
@@ -464,14 +469,7 @@ async fn a_telephone_joins_calls_of_two_media_threads_by_refer_with_replaces() {
     for worker in ["0", "1"] {
         office.tandem.becomes("tandem_media_legs", &format!("worker={worker:?}"), 2.0, PATIENCE).await;
     }
-    let to = format!("sip:{EXPERT}@{}", office.tandem.sip());
-    office.anna.refer(&mut anna, &to, Some(&consults), PATIENCE).await;
-    assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 200]);
-    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut expert, BEN_HZ)).await;
-    office.anna.is_hung_up(&consults, PATIENCE).await;
-    office.anna.is_hung_up(&anna, PATIENCE).await;
-    office.customer.hang_up(&mut customer, PATIENCE).await;
-    office.expert.is_hung_up(&expert, PATIENCE).await;
+    office.join((anna, consults), (customer, expert)).await;
     office.tandem.gives_back(&before, PATIENCE).await;
     office.tandem.stop().await;
 }

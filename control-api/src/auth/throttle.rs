@@ -1,6 +1,7 @@
 //! Delays of log-in attempts, and the table of those who have to wait.
 //!
-//! Nobody is locked out. Wrong passwords delay the next attempt from the same network for the same account, up to a maximum.
+//! Wrong passwords never lock an account. They delay the next attempt from the same network for the same account, up to a
+//! maximum.
 //! Failures for an account from all networks shorten the patience with each network, but the first attempt of a network is always
 //! checked, so that the owner of an account under attack can log in from anywhere else.
 

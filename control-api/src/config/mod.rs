@@ -10,11 +10,11 @@
 //!
 //! Not here: types that TOML lacks (`value`), texts of errors (`problem`), accounts, mail and limits (`people`).
 
+mod log;
 mod people;
 mod problem;
 mod value;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,7 @@ use crate::engine::{
 
 use crate::store::{SealKey, StorePlace};
 
+pub use log::{LogConfig, LogFormat, LogLevel};
 pub use people::{AuthConfig, LimitsConfig, MailConfig, OrganizationLimits, Rate, Signup};
 pub use problem::ConfigError;
 pub(crate) use value::smtp_url;
@@ -522,81 +523,6 @@ impl Default for SpeechConfig {
     }
 }
 
-/// `[log]`: messages on standard error. The variable `TANDEM_LOG` overrides the levels.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogConfig {
-    /// How a message is written.
-    pub format: LogFormat,
-    /// Least severe level that is logged, by default `info`.
-    pub level: LogLevel,
-    /// Other levels for single rooms, which are folders of the sources such as `sip`, `worker` or `store`.
-    pub rooms: BTreeMap<String, LogLevel>,
-}
-
-/// `text` or `json`: how a log message is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// A line for people, with colours on terminals.
-    #[default]
-    Text,
-    /// A JSON object per line, for programs.
-    Json,
-}
-
-/// Severity of a log message, the most severe first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Nothing is logged.
-    Off,
-    /// A fault that needs a person.
-    Error,
-    /// Something that may become a fault.
-    Warn,
-    /// What happens to calls and to the server.
-    #[default]
-    Info,
-    /// Details for finding a fault.
-    Debug,
-    /// Every step; costs CPU.
-    Trace,
-}
-
-/// Rooms of both crates that write log messages.
-const LOG_ROOMS: [&str; 13] = [
-    "admin",
-    "engine",
-    "events",
-    "http",
-    "jobs",
-    "net",
-    "programs",
-    "record_io",
-    "routes",
-    "sip_io",
-    "speech",
-    "store",
-    "worker",
-];
-
-impl LogConfig {
-    /// Returns the directives of a filter, in the syntax of `tracing`'s `EnvFilter`: `info,media_engine::sip_io=debug`.
-    pub fn directives(&self) -> String {
-        let level = |level: LogLevel| format!("{level:?}").to_lowercase();
-        let rooms = self.rooms.iter().flat_map(|(room, of_room)| {
-            ["media_engine", "control_api"].map(|krate| format!(",{krate}::{room}={}", level(*of_room)))
-        });
-        std::iter::once(level(self.level)).chain(rooms).collect()
-    }
-
-    /// Returns the room that does not exist, if there is one.
-    fn unknown_room(&self) -> Option<&String> {
-        self.rooms.keys().find(|room| !LOG_ROOMS.contains(&room.as_str()))
-    }
-}
-
 /// `[debug]`: captures for debugging.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -712,7 +638,7 @@ impl Config {
         if let Some(room) = self.log.unknown_room() {
             return wrong(
                 format!("log.rooms.{room}"),
-                format!("unknown room; expected one of {}", LOG_ROOMS.join(", ")),
+                format!("unknown room; expected one of {}", log::ROOMS.join(", ")),
             );
         }
         for (n, listener) in self.sip.listen.iter().enumerate() {

@@ -117,6 +117,9 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[turn]\nuris = [\"turn:a\"]\nsecret = 123456", "turn.secret", "wrong type"),
         ("[media]\nadvertise = \"2001:db8::1\"", "media.advertise", "same family"),
         ("[media]\nadvertise = \"host\"", "media.advertise", "IP address"),
+        ("[log]\nformat = \"xml\"", "log.format", "json"),
+        ("[log]\nlevel = \"loud\"", "log.level", "debug"),
+        ("[log]\nrooms = { sip = \"debug\" }", "log.rooms.sip", "expected one of admin, "),
         (
             "[media]\naddress = \"192.0.2.1\"\nadvertise = [\"203.0.113.9\", \"203.0.113.10\"]",
             "media.advertise",

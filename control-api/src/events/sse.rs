@@ -398,7 +398,8 @@ mod tests {
         });
         asked.notified().await;
         bus.pass(Passing::Registration { organization, agent: "anna".into(), contacts: 1 });
-        let (is_told, mut reader) = told.await.unwrap();
+        let told = tokio::time::timeout(KEEP_ALIVE, told).await.expect("the event does not wait for the look-up");
+        let (is_told, mut reader) = told.unwrap();
         assert!(is_told, "the event is sent while the look-up is pending");
         answer.notify_one();
         assert!(reader.next().await.is_none(), "a listener without rights receives nothing more");

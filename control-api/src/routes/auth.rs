@@ -99,7 +99,7 @@ pub(super) struct SessionOrganization {
 pub(super) struct ProviderInfo {
     /// Whether users can log in by e-mail address and password. Always `true`.
     password: bool,
-    /// Who may sign up at present.
+    /// Rule for sign-up at present: by invitation only, or open to everybody.
     signup: SignupMode,
     /// Whether the server sends invitations by e-mail.
     mail: bool,

@@ -33,7 +33,7 @@ use crate::store::Deed;
 /// Allowed waiting times of a parked party, in seconds.
 pub(super) const WAIT_S: std::ops::RangeInclusive<u16> = 5..=3_600;
 
-/// What happens to a parked party that nobody has picked up in time.
+/// Consequence for a parked party that is not picked up in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum IfNobodyComes {
@@ -57,7 +57,7 @@ pub(super) struct ParkRequest {
     #[serde(default = "wait_s")]
     #[schema(minimum = 5, maximum = 3600, default = 120)]
     wait_s: u16,
-    /// What happens after the waiting time. If the parking party is not an agent, it is not called back: the call ends.
+    /// Consequence after the waiting time. If the parking party is not an agent, it is not called back: the call ends.
     #[serde(default)]
     #[schema(default = "return")]
     if_fails: IfNobodyComes,

@@ -65,7 +65,7 @@ pub(super) struct LegTarget {
     program: Option<Box<RawValue>>,
 }
 
-/// What happens when no target answers.
+/// Consequence when no target answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum IfNobodyAnswers {
@@ -113,7 +113,7 @@ pub(super) struct LegRequest {
     #[serde(default)]
     #[schema(max_items = 16)]
     or_else: Vec<LegTarget>,
-    /// What happens when none of them answers. Defaults to `return`.
+    /// Consequence when none of them answers; `return` by default.
     #[serde(default)]
     #[schema(default = "return")]
     if_fails: IfNobodyAnswers,
@@ -141,7 +141,7 @@ pub(super) struct TransferRequest {
     /// Longest ringing time of each target, in seconds. Defaults to the server's ringing time.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
-    /// What happens when no target answers. Defaults to `return`.
+    /// Consequence when no target answers. Defaults to `return`.
     #[serde(default)]
     #[schema(default = "return")]
     if_fails: IfNobodyAnswers,

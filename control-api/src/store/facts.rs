@@ -13,7 +13,7 @@ pub struct OrganizationFacts {
     pub id: OrganizationId,
     /// How the audio of its calls is processed.
     pub config: VoiceConfig,
-    /// What its calls may do.
+    /// Capabilities of the organization's calls.
     pub capabilities: Capabilities,
     /// SIP user names of its members, sorted.
     pub agents: Vec<String>,

@@ -31,7 +31,7 @@ pub struct Job {
     pub due_at: Timestamp,
     /// Cause of the latest failure.
     pub error: Option<String>,
-    /// What the job did, in words.
+    /// Result of the job, in words.
     pub result: Option<String>,
     /// Time at which it was done or failed for good.
     pub finished_at: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! What a person may see of a call: one rule for lists, records, words, recordings, verbs and streams.
+//! Rights of a person to see a call: one rule for lists, records, words, recordings, verbs and streams.
 //!
 //! ```text
 //!   time ───────────────────────────────────────────────────────────────────────▶
@@ -24,12 +24,12 @@ pub const TAIL: SignedDuration = SignedDuration::from_secs(2);
 /// Tolerance at the end of a call, shorter than a word: words of the last moment began before it.
 const MOMENT: SignedDuration = SignedDuration::from_millis(200);
 
-/// What a person may see of one call.
+/// Parts of one call that a person may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
     /// All of the call.
     Whole,
-    /// What happened while they were in it: at least one window, in order, none overlapping or touching the next.
+    /// Times during which the person was in the call: at least one window, in order, none overlapping or touching the next.
     While(Vec<Window>),
 }
 

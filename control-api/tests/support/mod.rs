@@ -46,7 +46,7 @@ pub struct World {
     /// Key of the organization `other`.
     pub other_key: String,
     /// Commands that the engine received, in order, without the periodic `Calls`.
-    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub commands: mpsc::Receiver<Command>,
     /// Sender of engine events.
     pub events: mpsc::Sender<Event>,
     /// Error with which the engine answers the next command, once; `None` answers `Done`.
@@ -58,14 +58,17 @@ pub struct World {
 /// Password of `anna@example.com` (admin, SIP name `anna`) and `vera@example.com` (viewer) of `acme`.
 pub const PASSWORD: &str = "a long enough password";
 
+/// Largest number of commands that a test may leave unread.
+const COMMANDS: usize = 4_096;
+
 /// Starts an engine that answers every command with `Done`, or once with the error or the trace that a test has set.
 ///
 /// Returns the commands that it receives and the place for the error.
 pub fn fake_engine(
     mut envelopes: mpsc::Receiver<Envelope>,
     trace: Arc<Mutex<Option<CallTrace>>>,
-) -> (mpsc::UnboundedReceiver<Command>, Arc<Mutex<Option<CommandError>>>) {
-    let (received, commands) = mpsc::unbounded_channel();
+) -> (mpsc::Receiver<Command>, Arc<Mutex<Option<CommandError>>>) {
+    let (received, commands) = mpsc::channel(COMMANDS);
     let refuse: Arc<Mutex<Option<CommandError>>> = Arc::default();
     let refusal = refuse.clone();
     tokio::spawn(async move {
@@ -80,7 +83,10 @@ pub fn fake_engine(
                 Some(error) => Err(error),
                 None => Ok(trace.map_or(Reply::Done, |trace| Reply::Trace(Box::new(trace)))),
             };
-            let _test_has_ended = received.send(command);
+            // A closed channel means that the test has ended.
+            if let Err(mpsc::error::TrySendError::Full(command)) = received.try_send(command) {
+                panic!("the test has left {COMMANDS} commands unread: {command:?}");
+            }
             let _caller_has_gone_away = reply.send(answer);
         }
     });

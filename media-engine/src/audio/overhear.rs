@@ -58,6 +58,12 @@ impl Ears {
         self.ears.retain(|ear| legs.contains(&ear.of));
     }
 
+    /// Stops overhearing a leg. Returns whether any other leg is still overheard.
+    pub fn forget(&mut self, leg: LegId) -> bool {
+        self.ears.retain(|ear| ear.of != leg);
+        !self.ears.is_empty()
+    }
+
     /// Starts overhearing a leg: its frames are expected from now on.
     pub fn overhear(&mut self, of: LegId) {
         let (frames, rate) = (Vec::new(), SampleRate::HZ_8000);

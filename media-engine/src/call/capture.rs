@@ -43,7 +43,7 @@ pub enum Happened {
         version: u32,
         /// Destination that was called first; `None`: the call came in.
         to: Option<Destination>,
-        /// What follows the first leg's answer.
+        /// Plan for the time after the first leg's answer.
         plan: Plan,
         /// Role of the first leg.
         role: LegRole,

@@ -84,7 +84,7 @@ pub(super) enum LegPhase {
     Leaving { until: Instant },
 }
 
-/// What a leg does once it is up.
+/// Task of a leg once it is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seat {
     /// It takes part in the conversation.
@@ -108,7 +108,7 @@ pub enum Holding {
     Silent,
 }
 
-/// What follows when an added leg does not answer.
+/// Consequence when an added leg does not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fallback {
     pub(super) targets: VecDeque<Target>,
@@ -118,7 +118,7 @@ pub(super) struct Fallback {
     pub(super) back: Option<Destination>,
 }
 
-/// What a leg's answer means to the call.
+/// Effect of a leg's answer on the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// It called us, or was called first: the plan follows.

@@ -103,7 +103,7 @@ impl From<Destination> for Target {
     }
 }
 
-/// What happens when no target answers.
+/// Consequence when no target answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IfFails {
@@ -117,7 +117,7 @@ pub enum IfFails {
     Program,
 }
 
-/// What the call does once its first leg is up.
+/// Plan of the call for the time after its first leg is up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Plan {
@@ -315,7 +315,7 @@ pub enum Input {
         to: Vec<Target>,
         /// Ring time of targets that have none of their own; `None`: [`Timing::ring`].
         ring: Option<Duration>,
-        /// What happens when no target answers.
+        /// Consequence when no target answers.
         if_fails: IfFails,
         /// Destination that is called with [`IfFails::Return`] when no target answers and `by` has gone meanwhile.
         back: Option<Destination>,
@@ -343,7 +343,7 @@ pub enum Input {
         ring: Option<Duration>,
         /// Targets that are called in turn when `to` does not answer, at most [`TARGETS_MAX`].
         or_else: Vec<Target>,
-        /// What happens when no target answers.
+        /// Consequence when no target answers.
         if_fails: IfFails,
         /// While the leg supervises, play a short tone to the parties at the start and every minute.
         notice: bool,
@@ -519,7 +519,7 @@ pub enum Notice {
     EarlyMedia,
     /// A leg is lost: it is silent, and the others wait for it.
     Lost(LegId),
-    /// What a leg does in the call has changed.
+    /// The state of a leg has changed: hold, mute, gain or supervision.
     Seat {
         /// Leg that has changed.
         leg: LegId,
@@ -569,7 +569,7 @@ pub enum Notice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     status: Status,
-    /// What follows once the first leg is up; taken at that point.
+    /// Plan for the time after the first leg is up; taken at that point.
     plan: Option<Plan>,
     /// Legs that have not ended, in the order in which they came.
     legs: Vec<Leg>,

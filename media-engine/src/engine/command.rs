@@ -38,7 +38,7 @@ pub struct Envelope {
     pub reply: oneshot::Sender<Result<Reply, CommandError>>,
 }
 
-/// What is done with a call's audio, and what its parties may do. The control plane decides this for each call.
+/// Settings of one call: treatment of its audio and rights of its parties. The control plane decides them for each call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallSettings {
     /// Recognise and translate the speech of both sides, and show the text.
@@ -166,7 +166,7 @@ pub struct NewCall {
     pub second: Option<CallTarget>,
     /// Application that the first leg is connected with when no second target is called.
     pub app: Option<App>,
-    /// What is done with the audio.
+    /// Treatment of the audio: recording, transcription and translation.
     pub settings: CallSettings,
 }
 
@@ -200,7 +200,7 @@ pub enum Command {
     CallProceed {
         /// Id of the announced call.
         call: CallId,
-        /// What is done with the audio.
+        /// Treatment of the audio: recording, transcription and translation.
         settings: CallSettings,
     },
     /// Lets the engine call a leg that a transfer wants (`EventKind::LegWanted`).
@@ -351,7 +351,7 @@ pub enum Verb {
         to: Vec<VerbTarget>,
         /// Ring time of targets that have none of their own; `None`: the default of every leg.
         ring: Option<Duration>,
-        /// What happens when no target answers.
+        /// Consequence when no target answers.
         if_fails: IfFails,
         /// Program for [`IfFails::Program`].
         program: Option<Box<CallProgram>>,
@@ -455,7 +455,7 @@ pub struct NewLeg {
     pub ring: Option<Duration>,
     /// Targets that are called in turn when `to` does not answer, at most [`crate::call::TARGETS_MAX`].
     pub or_else: Vec<VerbTarget>,
-    /// What happens when no target answers.
+    /// Consequence when no target answers.
     pub if_fails: IfFails,
     /// Play a short tone to the parties when the leg begins to supervise them, and every minute after that.
     pub notice: bool,
@@ -541,7 +541,7 @@ pub enum CommandError {
     Invalid {
         /// Name of the field in the API request.
         field: &'static str,
-        /// What is wrong, and what was expected.
+        /// Description of the fault and of the expected value.
         problem: String,
     },
     /// The engine refuses new work because it is draining or its inbox is full; try again later.

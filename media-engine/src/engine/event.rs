@@ -193,7 +193,7 @@ pub enum EventKind {
         /// How the leg ended; set with [`LegState::Ended`].
         ending: Option<Ending>,
     },
-    /// What a leg does in the call has changed: hold, mute, gain or supervision.
+    /// The state of a leg has changed: hold, mute, gain or supervision.
     LegSeat {
         /// Leg that has changed.
         leg: LegId,
@@ -304,7 +304,7 @@ pub enum EventKind {
     Program {
         /// Leg that the program runs for.
         leg: LegId,
-        /// What the program reports.
+        /// Step, outcome or fault that the program reports.
         news: ProgramNews,
     },
     /// A collection of digits has ended.

@@ -92,7 +92,7 @@ impl Window {
     }
 }
 
-/// What a packet at an unexpected position proves about a restart of its source.
+/// Evidence for a restart of the source, given by a packet at an unexpected position.
 enum Proof {
     /// It is a copy of an earlier packet.
     Copy,

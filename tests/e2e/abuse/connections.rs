@@ -273,6 +273,21 @@ async fn logs_written_to_a_file_have_no_colours() {
     tandem.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_json_objects_of_the_configured_levels_on_request() {
+    let further = "[log]\nformat = \"json\"\nlevel = \"warn\"\nrooms = { sip_io = \"info\" }\n";
+    let tandem = Tandem::start(&Setup { further, ..Setup::default() }).await;
+    is_healthy(&tandem.http).await;
+    let output = tandem.process().output();
+    let lines: Vec<Value> = output.lines().filter_map(|line| serde_json::from_str(line.trim()).ok()).collect();
+    let has = |level: &str, target: &str| {
+        lines.iter().any(|line| line["level"] == level && line["target"].as_str().is_some_and(|at| at.contains(target)))
+    };
+    assert!(has("INFO", "media_engine::sip_io"), "{output}");
+    assert!(lines.iter().all(|line| line["level"] != "INFO" || line["target"] == "media_engine::sip_io"), "{output}");
+    tandem.stop().await;
+}
+
 /// Number of requests in one flood, half of them over HTTP.
 const FLOOD: u64 = 6_000;
 /// Number of login attempts among them: each takes 19 MiB for a moment.

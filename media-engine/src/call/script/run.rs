@@ -76,7 +76,7 @@ pub(super) enum State {
     Over,
 }
 
-/// What a step waits for. Only pauses and fetches have a time-out here.
+/// Event that a step waits for. Only pauses and fetches have a time-out here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     Play(Ticket),

@@ -118,6 +118,8 @@ impl Drop for Given {
 impl Given {
     /// Takes over the leg, and attaches its media to `worker`. `None`: that worker accepts no media now, and the leg is hung up.
     fn take(mut self, worker: &Worker, media: &mpsc::Sender<WorkerEvent>) -> Option<Leg> {
+        // From here on, dropping it closes its media there.
+        self.worker = worker.clone();
         for (leg, detached) in self.detached.drain(..) {
             worker.send(WorkerRequest::LegAttach { leg, detached, events: media.clone() }).ok()?;
         }
@@ -240,6 +242,8 @@ impl CallTask {
             Some(_) if self.group != fetch.group => Some(HangupCause::Rejected),
             Some(leg) if !self.call.may_give_partner(leg) => Some(HangupCause::NoAnswer),
             Some(leg) if self.worker.index() != fetch.worker && !self.partner_may_move(leg) => {
+                let reason = "a browser's leg cannot move to the other call's media thread";
+                tracing::warn!(call = %self.id, to = %fetch.call, reason, "the calls cannot be joined");
                 Some(HangupCause::Unreachable)
             }
             Some(_) => None,

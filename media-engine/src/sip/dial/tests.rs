@@ -294,7 +294,7 @@ fn only_listed_hosts_are_called_and_internal_addresses_must_be_listed() {
     }
 }
 
-/// What is sent to the carrier, if anything: the rules of `engine::dial` without sockets.
+/// Returns the user part that is sent to the carrier, if any: the rules of `engine::dial` without sockets.
 fn sent(guard: &Guard, text: &str) -> Option<String> {
     let at_carrier =
         |at: &Option<Place>| at.as_ref().is_none_or(|at| ["carrier.example", "192.0.2.7"].contains(&at.host()));

@@ -53,7 +53,7 @@ pub struct TraceStep {
     pub transport: Transport,
     /// Address that it came from or went to.
     pub peer: SocketAddr,
-    /// Such as `INVITE`, `re-INVITE`, `180 Ringing`, `200 OK (BYE)`.
+    /// Method or status, such as `INVITE`, `re-INVITE`, `180 Ringing`, `200 OK (BYE)`.
     pub label: String,
     /// Kind of the body, such as `SDP`, `SDP sendonly`; empty without one.
     pub body: String,

@@ -186,7 +186,7 @@ fn a_label_for_an_unknown_dialog_keeps_nothing_of_strangers() {
     assert_eq!(off.census(), TraceCensus::default());
 }
 
-/// Whatever bytes arrive, nothing panics and the bounds hold.
+/// No input causes a panic or exceeds the bounds.
 #[test]
 fn mutated_messages_never_panic_and_keep_the_bounds() {
     use rand::{RngExt, SeedableRng};

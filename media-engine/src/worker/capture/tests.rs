@@ -378,3 +378,33 @@ fn a_capture_of_another_version_is_refused_with_an_explanation() {
     let newer = r#"{"at":0,"start":{"version":3,"something":"else"}}"#;
     assert!(replay(newer.as_bytes()).unwrap_err().to_string().contains("has version 3"));
 }
+
+#[test]
+fn a_leg_from_another_worker_and_legs_that_hear_it_are_not_compared() {
+    let audio = Audio::plain(Codec::Pcmu, SocketAddr::from(([192, 0, 2, 1], 4_000)));
+    let [moving, partner, other] = [1, 2, 3].map(LegId);
+    let mut from = Switch::new(1, Vec::new(), test_epoch(), UNIX_EPOCH);
+    from.handle(Input::Open { leg: moving, audio: Some(audio), nat: false }, test_epoch());
+    let Outcome::Detached(detached, _) = from.handle(Input::Detach { leg: moving }, test_epoch()) else {
+        panic!("it moves")
+    };
+    let mut trial = Trial::new(7);
+    trial.put(Input::Attach { leg: moving, moving: Some(detached) });
+    for leg in [partner, other] {
+        trial.put(Input::Open { leg, audio: Some(audio), nat: false });
+    }
+    trial.put(WorkerCommand::Bridge { a: moving, b: partner }.into());
+    for _ in 0..20 {
+        trial.now += Duration::from_millis(20);
+        trial.put(Input::Timeout);
+    }
+    for leg in [moving, partner, other] {
+        trial.put(WorkerCommand::LegClose { leg }.into());
+    }
+    let Trial { switch, capture, .. } = trial;
+    drop(switch);
+    let capture: Vec<u8> = capture.into_iter().flatten().collect();
+    let report = replay(&capture[..]).expect("a capture");
+    assert_eq!((report.difference, report.missing_blocks), (None, 0));
+    assert!(report.datagrams >= 19 && report.uncompared >= 4, "{} {}", report.datagrams, report.uncompared);
+}

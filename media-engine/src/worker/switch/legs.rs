@@ -73,9 +73,8 @@ impl Switch {
         self.part(slot, now);
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return Outcome::Done };
         self.forget(slot, id, leg.timing.phase);
-        let ears = leg.hearing.ears.take();
+        self.end_overhearing(&mut leg, now);
         leg.move_out();
-        self.forget_ears(slot, ears, now);
         Outcome::Detached(MovingLeg(leg), slot)
     }
 
@@ -250,7 +249,7 @@ impl Switch {
         self.unseat(slot, now);
         self.part(slot, now);
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
-        let (id, phase, ears) = (leg.id, leg.timing.phase, leg.hearing.ears.take());
+        let (id, phase) = (leg.id, leg.timing.phase);
         let Switch { outbox, shared, .. } = self;
         let goodbye = catch_unwind(AssertUnwindSafe(|| leg.say_goodbye(outbox, shared, now)));
         self.counters.panics += u64::from(goodbye.is_err());
@@ -259,7 +258,7 @@ impl Switch {
             self.outbox.event(slot, id, WorkerEventKind::Failed(why));
         }
         self.outbox.event(slot, id, WorkerEventKind::Closed(goodbye.unwrap_or_default()));
-        self.forget_ears(slot, ears, now);
+        self.end_overhearing(&mut leg, now);
     }
 
     pub(super) fn forget(&mut self, slot: Slot, id: LegId, phase: usize) {

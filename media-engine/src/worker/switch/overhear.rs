@@ -3,14 +3,13 @@
 //! An overheard leg is decoded beside the path to its peer, so that a relay stays a relay. Each of its frames is pushed into the ears of
 //! its listeners in its own tick.
 //!
-//! Invariant: a speaker lists the slots of its listeners, and their ears name the speaker. A listener that ends is removed from the
-//! lists; a slot without such ears is removed when the next frame finds none.
+//! Invariant: a speaker lists the slots of its listeners, and their ears name the speaker. Whichever of them goes away first, the other
+//! side forgets it ([`Switch::end_overhearing`]).
 
 use std::time::Instant;
 
 use super::leg::{Leg, Speech};
 use super::{Slot, Switch};
-use crate::audio::Ears;
 use crate::units::LegId;
 
 impl Switch {
@@ -29,7 +28,11 @@ impl Switch {
             let Some(&speaker) = self.by_id.get(&other).filter(|_| other != id) else { continue };
             if !ears.of().any(|known| known == other) {
                 ears.overhear(other);
-                self.leg_mut(speaker).speech.overheard.push(slot);
+                let overheard = &mut self.leg_mut(speaker).speech.overheard;
+                // A listener that a panic took away may have had this slot.
+                if !overheard.contains(&slot) {
+                    overheard.push(slot);
+                }
                 changed.push(other);
             }
         }
@@ -38,30 +41,35 @@ impl Switch {
         self.refresh_all(changed, now);
     }
 
-    /// The listener that was at `slot` has ended: the legs that it overheard need not be decoded for it any more.
-    pub(super) fn forget_ears(&mut self, slot: Slot, ears: Option<Ears>, now: Instant) {
-        let Some(ears) = ears else { return };
+    /// Ends what a leg that goes away overhears, and what others overhear of it. Speakers that nobody overhears any more are not decoded
+    /// for it.
+    pub(super) fn end_overhearing(&mut self, leg: &mut Leg, now: Instant) {
+        for listener in std::mem::take(&mut leg.speech.overheard) {
+            if let Some(Some(listener)) = self.legs.get_mut(listener.index()) {
+                listener.hearing.ears.take_if(|ears| !ears.forget(leg.id));
+            }
+        }
+        let Some(ears) = leg.hearing.ears.take() else { return };
         let speakers: Vec<LegId> = ears.of().collect();
-        self.take_off(slot, &speakers);
+        self.take_off(leg.slot, &speakers);
         self.refresh_all(speakers, now);
     }
 
-    /// Pushes the frame that a leg has just said to whoever overhears it.
+    /// Pushes the frame that a leg has just said into the ears of its listeners. A listener that a panic took away without
+    /// [`Switch::end_overhearing`] is taken off the list here.
     pub(super) fn let_overhear(&mut self, leg: &mut Leg) {
         if leg.speech.overheard.is_empty() || !leg.speech.is_decoded() {
             return;
         }
         let Speech { frame, overheard, .. } = &mut leg.speech;
-        let mut at = 0;
-        while let Some(listener) = overheard.get(at) {
+        let before = overheard.len();
+        overheard.retain(|listener| {
             let listener = self.legs.get_mut(listener.index()).and_then(Option::as_mut);
             let ears = listener.and_then(|listener| listener.hearing.ears.as_mut());
-            if ears.is_some_and(|ears| ears.push(leg.id, frame.rate, &frame.samples)) {
-                at += 1;
-            } else {
-                overheard.swap_remove(at);
-                self.stale.push(leg.slot);
-            }
+            ears.is_some_and(|ears| ears.push(leg.id, frame.rate, &frame.samples))
+        });
+        if overheard.len() < before {
+            self.stale.push(leg.slot);
         }
     }
 

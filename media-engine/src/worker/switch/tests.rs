@@ -48,6 +48,19 @@ struct Phone {
     sine: Sine,
 }
 
+/// An encoder that panics.
+struct Faulty;
+
+impl Encoder for Faulty {
+    fn sample_rate(&self) -> SampleRate {
+        NARROW
+    }
+
+    fn encode(&mut self, _: &[i16], _: &mut [u8]) -> Result<usize, CodecError> {
+        panic!("a fault of ours")
+    }
+}
+
 fn audio_of(codec: Codec, port: u16) -> Audio {
     Audio {
         telephone_event: Some(TelephoneEventFormat {
@@ -502,15 +515,6 @@ fn other_packet_lengths_are_cut_from_the_same_samples() {
 
 #[test]
 fn a_panic_in_one_call_ends_that_call_only() {
-    struct Faulty;
-    impl Encoder for Faulty {
-        fn sample_rate(&self) -> SampleRate {
-            NARROW
-        }
-        fn encode(&mut self, _: &[i16], _: &mut [u8]) -> Result<usize, CodecError> {
-            panic!("a fault of ours")
-        }
-    }
     let mut lab = Lab::new();
     let (a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
     let (mut c, d) = (lab.phone(Codec::Pcmu, 4004), lab.phone(Codec::Pcmu, 4006));

@@ -24,7 +24,7 @@ use value::Value;
 pub struct ProgramError {
     /// Path of the field, such as `steps[3].gather.max_digits`; `program` for the whole.
     pub path: String,
-    /// What is wrong, and what was expected.
+    /// Description of the fault and of the expected value.
     pub problem: String,
 }
 

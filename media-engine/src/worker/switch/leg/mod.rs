@@ -73,7 +73,6 @@ impl Leg {
     /// Removes everything that belongs to the switch that the leg leaves.
     pub(super) fn move_out(&mut self) {
         self.speech.taps.clear();
-        self.speech.overheard.clear();
         self.break_off();
         self.hearing.path = Path::Generate(Source::Silence);
         self.hearing.exit = None;

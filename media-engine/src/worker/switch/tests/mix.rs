@@ -178,6 +178,35 @@ fn a_listener_overhears_both_parties_and_a_relayed_call_stays_relayed() {
 }
 
 #[test]
+fn ears_and_lists_of_overheard_legs_are_empty_after_a_speaker_moved_or_a_listener_panicked() {
+    let mut lab = Lab::new();
+    let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
+    let mut listener = lab.singer(Codec::Pcmu, 4004, 900.0);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    let both = WorkerCommand::Overhear { leg: listener.id, of: vec![a.id, b.id] };
+    lab.tell(both.clone());
+    // A speaker that moves away and comes back is overheard again, because the ears had forgotten it.
+    let Outcome::Detached(moving, _) = lab.switch.handle(Input::Detach { leg: a.id }, lab.now) else {
+        panic!("it moves")
+    };
+    lab.sing(&mut [&mut b, &mut listener], 5);
+    let census = lab.switch.census();
+    assert_eq!((census.overhearing, census.overheard), (1, 1));
+    a.slot = lab.switch.handle(Input::Attach { leg: a.id, moving: Some(moving) }, lab.now).slot().expect("it returns");
+    lab.tell(both.clone());
+    assert_levels(&lab.levels(&mut [&mut a, &mut b, &mut listener], 2, &[500.0, 700.0]), &[true, true]);
+    // A listener that a panic takes away leaves the lists at the next frame, and its slot inherits nothing.
+    lab.switch.leg_mut(listener.slot).hearing.send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Pcmu, 0));
+    lab.sing(&mut [&mut a, &mut b], 5);
+    let census = lab.switch.census();
+    assert_eq!((census.legs, census.overhearing, census.overheard), (2, 0, 0));
+    let mut next = lab.singer(Codec::Pcmu, 4008, 900.0);
+    assert_eq!(next.slot, listener.slot);
+    lab.tell(WorkerCommand::Overhear { leg: next.id, of: vec![a.id, b.id] });
+    assert_levels(&lab.levels(&mut [&mut a, &mut b, &mut next], 2, &[500.0, 700.0]), &[true, true]);
+}
+
+#[test]
 fn an_overhearing_leg_hears_its_conference_or_application_instead() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
@@ -307,15 +336,6 @@ fn the_active_speaker_is_reported_on_the_legs_concerned() {
 
 #[test]
 fn closed_and_failed_legs_leave_a_conference_intact_and_the_last_one_frees_it() {
-    struct Faulty;
-    impl Encoder for Faulty {
-        fn sample_rate(&self) -> SampleRate {
-            NARROW
-        }
-        fn encode(&mut self, _: &[i16], _: &mut [u8]) -> Result<usize, CodecError> {
-            panic!("a fault of ours")
-        }
-    }
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let (c, d) = (lab.phone(Codec::Pcmu, 4004), lab.phone(Codec::Pcmu, 4006));
