@@ -178,7 +178,7 @@ fn a_listener_overhears_both_parties_and_a_relayed_call_stays_relayed() {
 }
 
 #[test]
-fn ears_and_lists_of_overheard_legs_are_empty_after_a_speaker_moved_or_a_listener_panicked() {
+fn overhearing_ends_on_both_sides_when_a_speaker_moves_or_a_listener_panics() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut listener = lab.singer(Codec::Pcmu, 4004, 900.0);
