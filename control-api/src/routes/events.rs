@@ -30,6 +30,11 @@ pub(super) struct ProviderList {
 ///
 /// - `call.created`, `call.status`: a call began or changed its status; both carry the whole call.
 /// - `call.leg`: a leg was added, rang, was answered or ended.
+/// - `call.seat`: a leg was held, muted, changed in gain, or given another task of supervision.
+/// - `call.active_speaker`: a leg became, or is no longer, the one who speaks in its conference.
+/// - `call.parked`, `call.unparked`: a party was parked in a slot, or has left it.
+/// - `call.play`, `call.gathered`: a play ended; digits were collected.
+/// - `call.program`: a call program began, made a step, fell back or ended.
 /// - `call.transfer`: a transfer was `started`, is `done` or has `failed`.
 /// - `call.flow`: whether audio of a leg flows, per direction, and why not.
 /// - `call.media_timeout`, `call.recording`, `call.dtmf`: lost media, recordings, keys.
