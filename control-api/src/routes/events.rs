@@ -31,7 +31,6 @@ pub(super) struct ProviderList {
 /// - `call.created`, `call.status`: a call began or changed its status; both carry the whole call.
 /// - `call.leg`: a leg was added, rang, was answered or ended.
 /// - `call.seat`: a leg was held, muted, changed in gain, or given another task of supervision.
-/// - `call.active_speaker`: a leg became, or is no longer, the one who speaks in its conference.
 /// - `call.parked`, `call.unparked`: a party was parked in a slot, or has left it.
 /// - `call.play`, `call.gathered`: a play ended; digits were collected.
 /// - `call.program`: a call program began, made a step, fell back or ended.
@@ -41,8 +40,8 @@ pub(super) struct ProviderList {
 /// - `call.joined`, `call.left`: an agent joined the call (carries the whole call) or left it.
 /// - `translation.partial`, `.final`, `.translation`, `.lag`: only with `translations=true`.
 ///
-/// States that are not stored have no id: `call.quality` (every 5 s for each leg, and at its end), `provider`, `registration`,
-/// and `gap` when some of them were dropped.
+/// States that are not stored have no id: `call.quality` (every 5 s for each leg, and at its end), `call.active_speaker` (a leg became,
+/// or is no longer, the one who speaks in its conference), `provider`, `registration`, and `gap` when some of them were dropped.
 ///
 /// A caller who may see only their own calls gets all events of a call while they are in it, only its status afterwards, and the
 /// registrations of their own devices. The stream starts now, or after `Last-Event-ID` (0 starts with the first event).
