@@ -209,7 +209,6 @@ impl Tandem {
         for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("TANDEM_")) {
             command.env_remove(key);
         }
-        command.env("TANDEM_LOG", "info");
         if !setup.colours {
             command.env("NO_COLOR", "1");
         }
