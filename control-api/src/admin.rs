@@ -21,13 +21,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AccountError, KeyTerms, NewAccount, Passwords, account_create, api_key_create, password_reset};
+use crate::calls::phones;
+use crate::calls::trace::Ladder;
 use crate::config::Config;
 use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, Supervisor, TrunkStatus};
-use crate::number::is_e164;
-use crate::phones;
 use crate::store::{Assigned, By, Job, OrganizationId, Place, Role, Store, StoreError};
 use crate::tail::Tail;
-use crate::trace::Ladder;
+use crate::tenant::number::is_e164;
 
 /// Size limit of a request, in bytes.
 const REQUEST_MAX: u64 = 64 * 1024;

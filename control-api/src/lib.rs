@@ -14,54 +14,26 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-pub mod audit;
 pub mod auth;
-pub mod call_limits;
-pub mod capabilities;
+pub mod calls;
 pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod events;
+pub mod gate;
 pub mod jobs;
-pub mod private;
-pub mod problem;
-pub mod rate_limit;
-pub mod rbac;
+pub mod ledger;
 pub mod serve;
 pub mod store;
 pub mod tail;
-pub mod trace;
-pub mod voice_config;
+pub mod tenant;
 
-mod body;
-mod client;
-mod csv;
-mod cursor;
-mod headers;
 mod http;
-mod idempotency;
-mod identity;
 mod mail;
-mod metric_table;
-mod mixdown;
-mod number;
-mod number_call;
-mod opening;
-mod phones;
-mod play_log;
+mod media;
 mod programs;
-mod readiness;
-mod request_id;
 mod routes;
-mod setup;
-mod signature;
-mod sound;
 mod state;
-mod text;
-mod tls;
-mod turn;
-mod visibility;
-mod wav;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -74,14 +46,14 @@ pub use state::AppState;
 /// Builds the HTTP application: API, `/openapi.json`, SIP over WebSocket and pages.
 pub fn app(state: AppState) -> Router {
     routes::router()
-        .layer(from_fn_with_state(state.clone(), rate_limit::enforce))
+        .layer(from_fn_with_state(state.clone(), gate::rate_limit::enforce))
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             metrics::counter!("tandem_http_panics_total").increment(1);
-            problem::Problem::internal().into_response()
+            http::problem::Problem::internal().into_response()
         }))
-        .layer(from_fn_with_state(state.clone(), setup::known_host))
-        .layer(from_fn_with_state(state.clone(), headers::secure))
-        .layer(from_fn(headers::count))
-        .layer(from_fn(request_id::attach))
+        .layer(from_fn_with_state(state.clone(), gate::setup::known_host))
+        .layer(from_fn_with_state(state.clone(), http::headers::secure))
+        .layer(from_fn(http::headers::count))
+        .layer(from_fn(http::request_id::attach))
         .with_state(state)
 }

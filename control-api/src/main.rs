@@ -22,7 +22,7 @@ use control_api::config::{Config, LogConfig, LogFormat, LogLevel};
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
 use control_api::events::{refused_clear, refused_list};
-use control_api::private;
+use control_api::serve::private;
 use control_api::serve::{self, Running};
 use control_api::store::{self, Job, Role};
 use tokio::signal::unix::{SignalKind, signal};

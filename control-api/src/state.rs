@@ -1,24 +1,23 @@
 //! State shared by all request handlers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{AuditLog, NotWritten};
-use crate::auth::{Actor, Credentials, Passwords, Throttle};
-use crate::call_limits::CallLimits;
+use crate::auth::{Actor, Authenticator};
+use crate::calls::limits::CallLimits;
+use crate::calls::phones::Phones;
 use crate::config::Config;
 use crate::engine::{self, Budget, Engine};
 use crate::events::{Bus, Listeners};
+use crate::gate::Gate;
+use crate::gate::readiness::Readiness;
+use crate::ledger::audit::{AuditLog, NotWritten};
+use crate::ledger::play_log::PlayLog;
 use crate::mail::Mail;
-use crate::phones::Phones;
-use crate::play_log::PlayLog;
 use crate::programs::Programs;
-use crate::rate_limit::RateLimits;
-use crate::readiness::Readiness;
-use crate::setup::Setup;
-use crate::store::{Deed, Store, StoreError};
+use crate::store::{Deed, Store};
 
 /// State of the server, shared by all requests; clones are cheap.
 #[derive(Clone)]
@@ -35,24 +34,16 @@ pub struct AppState {
     pub listeners: Listeners,
     /// Last result of the readiness check.
     pub(crate) readiness: Arc<Readiness>,
-    /// Password hashing, outside the async threads.
-    pub passwords: Passwords,
-    /// Delays of log-in attempts.
-    pub throttle: Arc<Throttle>,
-    /// Cache of valid keys and sessions.
-    pub credentials: Arc<Credentials>,
-    /// Rate limits of requests.
-    pub rate_limits: Arc<RateLimits>,
+    /// Authentication of requests.
+    pub auth: Authenticator,
+    /// Checks that a request passes before its handler runs.
+    pub gate: Gate,
     /// Writer of the audit log.
     pub audit_log: AuditLog,
     /// Recordings that are being played, and their listeners.
     pub(crate) plays: Arc<PlayLog>,
     /// SIP passwords that were issued to keys.
     pub(crate) phones: Arc<Phones>,
-    /// Rules until there is an organization; `None` if there is one already.
-    pub(crate) setup: Option<Arc<Setup>>,
-    /// Whether there is an organization. Once set, it is not checked again.
-    inhabited: Arc<AtomicBool>,
     /// Mail client, if mail is configured.
     pub(crate) mail: Option<Mail>,
     /// Limits of the organizations' calls.
@@ -71,15 +62,14 @@ impl AppState {
             tracing::error!(%error, "mail is not available");
             None
         });
+        let auth = Authenticator::new(Arc::clone(&config), store.clone());
         AppState {
             audit_log: AuditLog::new(store.clone()),
             plays: Arc::new(PlayLog::new()),
             phones: Arc::default(),
             mail,
-            setup: None,
-            inhabited: Arc::default(),
-            credentials: Arc::new(Credentials::new()),
-            rate_limits: Arc::new(RateLimits::new()),
+            gate: Gate::new(auth.clone()),
+            auth,
             limits: Arc::new(CallLimits::new(Arc::clone(&config))),
             programs: Programs::new(store.clone(), Arc::clone(&config)),
             config,
@@ -88,20 +78,8 @@ impl AppState {
             bus,
             listeners: Listeners::new(Budget::of(engine::descriptor_limit()).http),
             readiness: Arc::default(),
-            passwords: Passwords::new(),
-            throttle: Arc::new(Throttle::new()),
             stopping: CancellationToken::new(),
         }
-    }
-
-    /// Returns whether this installation has no organization yet. Once it has one, the store is not asked again.
-    pub(crate) async fn is_fresh(&self) -> Result<bool, StoreError> {
-        if !self.store.keeps() || self.inhabited.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        let fresh = self.store.organization_list().await?.is_empty();
-        self.inhabited.store(!fresh, Ordering::Relaxed);
-        Ok(fresh)
     }
 
     /// Writes an action of an actor to the audit log. Returns when it is committed.
@@ -110,5 +88,29 @@ impl AppState {
     /// Returns [`NotWritten`] if the log cannot be written; the request must then fail too.
     pub async fn audit(&self, actor: &Actor, deed: Deed) -> Result<(), NotWritten> {
         self.audit_log.append(actor.organization, actor.by.clone(), deed).await
+    }
+}
+
+impl FromRef<AppState> for Arc<Config> {
+    fn from_ref(state: &AppState) -> Arc<Config> {
+        Arc::clone(&state.config)
+    }
+}
+
+impl FromRef<AppState> for Store {
+    fn from_ref(state: &AppState) -> Store {
+        state.store.clone()
+    }
+}
+
+impl FromRef<AppState> for Authenticator {
+    fn from_ref(state: &AppState) -> Authenticator {
+        state.auth.clone()
+    }
+}
+
+impl FromRef<AppState> for Gate {
+    fn from_ref(state: &AppState) -> Gate {
+        state.gate.clone()
     }
 }

@@ -733,7 +733,7 @@ async fn bad_tokens_are_refused_before_the_store_is_asked() {
     assert_eq!(with("tdm_9999999999999999999999999999999999999999999").await, 429);
     // From here on, a look-up in the store fails with 500.
     world.state.store.close().await;
-    world.state.credentials.forget();
+    world.state.auth.credentials.forget();
     assert_eq!(with("tdm_8888888888888888888888888888888888888888888").await, 429, "an unknown token is not looked up");
     assert_eq!(with(&world.key).await, 500, "a token that was valid before is looked up even from this address");
 }

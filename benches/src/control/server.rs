@@ -20,7 +20,7 @@ use control_api::config::Config;
 use control_api::engine::{CallStatus, Engine, Envelope, Event, EventKind, LagMs, Reply, TranslationEvent, call_id};
 use control_api::serve;
 use control_api::store::{Change, NewCall, Store, StorePlace, now};
-use control_api::voice_config::VoiceConfig;
+use control_api::tenant::voice_config::VoiceConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::mpsc;

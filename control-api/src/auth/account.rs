@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::http::problem::Problem;
+
 use super::password::HashError;
 use super::{Passwords, Secret, token_hash};
 use crate::store::{
@@ -191,4 +193,15 @@ pub(crate) async fn free_sip_name(
     // A random suffix does not reveal how many users have the same name.
     let tail = token_hash(Secret::random("").reveal());
     Ok(format!("{base}-{}", &tail[..8]))
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Problem {
+        match error {
+            AccountError::Invalid { field, problem } => Problem::field(field, problem),
+            AccountError::NoSuchUser => Problem::not_found("user"),
+            AccountError::Store(error) => error.into(),
+            AccountError::Hash(error) => error.into(),
+        }
+    }
 }

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
+use super::authenticator::Authenticator;
 use super::credential::{Credential, Holder, KeyInfo, Kind};
 use super::token::{KEY_PREFIX, is_random_secret, token_hash};
-use crate::client::Client;
-use crate::http::Place;
-use crate::problem::Problem;
-use crate::rbac::{self, Action, Rights};
-use crate::request_id::RequestId;
-use crate::state::AppState;
+use crate::config::Config;
+use crate::http::client::Client;
+use crate::http::listener::Place;
+use crate::http::problem::Problem;
+use crate::http::request_id::RequestId;
 use crate::store::{ActorKind, By, OrganizationId, Role, Session, UserId};
+use crate::tenant::rbac::{self, Action, Rights};
 
 /// Name of the session cookie.
 pub const SESSION_COOKIE: &str = "tandem_session";
@@ -73,9 +74,9 @@ impl std::fmt::Debug for Actor {
 impl Actor {
     /// Returns whether the key or session is still valid with the same rights. Open streams check this repeatedly. If the store
     /// fails, the credential is assumed to be valid.
-    pub async fn is_still_good(&self, state: &AppState) -> bool {
+    pub async fn is_still_good(&self, auth: &Authenticator) -> bool {
         let kind = if self.person.is_some() { Kind::Session } else { Kind::Key };
-        match state.credentials.find(&state.store, kind, &self.credential).await {
+        match auth.credentials.find(&auth.store, kind, &self.credential).await {
             Ok(Some(now)) => self.may_do_the_same(&now),
             Ok(None) => false,
             Err(_) => true,
@@ -168,12 +169,12 @@ impl Actor {
     }
 
     /// Authenticates a request. A change with a session cookie must come from a page of this server.
-    pub(crate) async fn identify(parts: &mut Parts, state: &AppState) -> Result<Actor, Problem> {
-        let client = Client::from_request_parts(parts, state).await?;
+    pub(crate) async fn identify(parts: &mut Parts, auth: &Authenticator) -> Result<Actor, Problem> {
+        let client = Client::from_request_parts(parts, auth).await?;
         let (kind, secret) = presented(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let actor = Actor::of(state, parts, &client, kind, secret).await?;
+        let actor = Actor::of(auth, parts, &client, kind, secret).await?;
         if kind == Kind::Session && !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            own_page(state, &client, &parts.headers, secret)?;
+            own_page(auth, &client, &parts.headers, secret)?;
         }
         if let Some(place) = parts.extensions.get::<Arc<Place>>() {
             place.proven();
@@ -182,14 +183,20 @@ impl Actor {
     }
 
     /// Returns whether authenticating the request would look up a credential in the store that is probably a guess.
-    pub(crate) fn may_be_guess(headers: &HeaderMap, state: &AppState) -> bool {
-        let was_good = |(kind, secret)| state.credentials.was_good(kind, &token_hash(secret));
+    pub(crate) fn may_be_guess(headers: &HeaderMap, auth: &Authenticator) -> bool {
+        let was_good = |(kind, secret)| auth.credentials.was_good(kind, &token_hash(secret));
         !presented(headers).is_some_and(was_good)
     }
 
-    async fn of(state: &AppState, parts: &Parts, client: &Client, kind: Kind, secret: &str) -> Result<Actor, Problem> {
+    async fn of(
+        auth: &Authenticator,
+        parts: &Parts,
+        client: &Client,
+        kind: Kind,
+        secret: &str,
+    ) -> Result<Actor, Problem> {
         let credential = token_hash(secret);
-        let found = state.credentials.find(&state.store, kind, &credential).await?;
+        let found = auth.credentials.find(&auth.store, kind, &credential).await?;
         let known = found.ok_or_else(Problem::unauthorized)?;
         let (role, person, key, kind, id, name) = match &known.holder {
             Holder::Person(person) => {
@@ -204,23 +211,29 @@ impl Actor {
     }
 }
 
-impl FromRequestParts<AppState> for Actor {
+impl<S: Send + Sync> FromRequestParts<S> for Actor
+where
+    Authenticator: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match parts.extensions.get::<Identified>() {
             Some(Identified(identified)) => identified.clone(),
-            None => Actor::identify(parts, state).await,
+            None => Actor::identify(parts, &Authenticator::from_ref(state)).await,
         }
     }
 }
 
 /// Authenticates if possible, for handlers that also serve anonymous requests.
-impl OptionalFromRequestParts<AppState> for Actor {
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Actor
+where
+    Authenticator: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Option<Self>, Problem> {
-        Ok(<Actor as FromRequestParts<AppState>>::from_request_parts(parts, state).await.ok())
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        Ok(<Actor as FromRequestParts<S>>::from_request_parts(parts, state).await.ok())
     }
 }
 
@@ -240,10 +253,13 @@ fn presented(headers: &HeaderMap) -> Option<(Kind, &str)> {
 /// Origin of a request for the audit log, before the sender is authenticated.
 pub(crate) struct Origin(pub(crate) By);
 
-impl FromRequestParts<AppState> for Origin {
+impl<S: Send + Sync> FromRequestParts<S> for Origin
+where
+    Arc<Config>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let client = Client::from_request_parts(parts, state).await?;
         Ok(Origin(origin(parts, &client)))
     }
@@ -273,8 +289,8 @@ pub(crate) fn csrf_token(session_token: &str) -> String {
 }
 
 /// Checks that a request with a session cookie comes from a page of this server that knows the session's CSRF token.
-pub(crate) fn own_page(state: &AppState, client: &Client, headers: &HeaderMap, token: &str) -> Result<(), Problem> {
-    own_origin(state, client, headers, true)?;
+pub(crate) fn own_page(auth: &Authenticator, client: &Client, headers: &HeaderMap, token: &str) -> Result<(), Problem> {
+    own_origin(auth, client, headers, true)?;
     let sent = headers.get(CSRF_HEADER).map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
     if aws_lc_rs::constant_time::verify_slices_are_equal(sent, csrf_token(token).as_bytes()).is_ok() {
         return Ok(());
@@ -286,12 +302,17 @@ pub(crate) fn own_page(state: &AppState, client: &Client, headers: &HeaderMap, t
 
 /// Refuses requests from pages of another origin. With `proof`, requests that do not state their origin are refused too: only
 /// programs send those, and programs use keys.
-pub(crate) fn own_origin(state: &AppState, client: &Client, headers: &HeaderMap, proof: bool) -> Result<(), Problem> {
+pub(crate) fn own_origin(
+    auth: &Authenticator,
+    client: &Client,
+    headers: &HeaderMap,
+    proof: bool,
+) -> Result<(), Problem> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("null"));
     let foreign = || Problem::forbidden("with a session cookie, changes are accepted only from pages of this server");
     match (text("sec-fetch-site"), text("origin")) {
         (Some("same-origin"), None) => Ok(()),
-        (None | Some("same-origin"), Some(origin)) if client.is_own_origin(&state.config, origin) => Ok(()),
+        (None | Some("same-origin"), Some(origin)) if client.is_own_origin(&auth.config, origin) => Ok(()),
         (None, None) if !proof => Ok(()),
         _ => Err(foreign()),
     }

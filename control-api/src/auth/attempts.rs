@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 
+use super::authenticator::Authenticator;
 use super::throttle::{NETWORK, Patience, WINDOW};
 use super::token_hash;
-use crate::problem::Problem;
-use crate::rate_limit::network;
-use crate::state::AppState;
+use crate::http::client::network;
+use crate::http::problem::Problem;
 use crate::store::{Attempts, Window, now};
 
 /// Number of attempts between two removals of expired counts.
@@ -24,7 +24,7 @@ const PRUNE_EVERY: u32 = 256;
 
 /// Attempt that has been counted and may be checked.
 pub(crate) struct Attempt<'a> {
-    state: &'a AppState,
+    auth: &'a Authenticator,
     pair: String,
     network: String,
     account: String,
@@ -32,7 +32,7 @@ pub(crate) struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     /// Counts an attempt. Returns 429 with `Retry-After` if it comes too early after failed ones.
-    pub(crate) async fn begin(state: &'a AppState, email: &str, address: IpAddr) -> Result<Attempt<'a>, Problem> {
+    pub(crate) async fn begin(auth: &'a Authenticator, email: &str, address: IpAddr) -> Result<Attempt<'a>, Problem> {
         let (email, network) = (email.to_lowercase(), network(address));
         let subjects = [
             token_hash(&format!("log-in {network} {email}")),
@@ -40,7 +40,7 @@ impl<'a> Attempt<'a> {
             token_hash(&format!("log-in account {email}")),
         ];
         let at = Instant::now();
-        state.throttle.check(&subjects[..2], at).map_err(slowed)?;
+        auth.throttle.check(&subjects[..2], at).map_err(slowed)?;
         let mut waits = [Duration::ZERO; 2];
         let judge = |before: &[Attempts], now| {
             let patience = [Patience::with_pair(before[2].count), NETWORK];
@@ -51,22 +51,22 @@ impl<'a> Attempt<'a> {
             let longest = waits[0].max(waits[1]);
             if longest.is_zero() { Ok(()) } else { Err(longest) }
         };
-        let counted = state.store.attempt_count(&subjects, Window::FromLatest(WINDOW), judge).await?;
+        let counted = auth.store.attempt_count(&subjects, Window::FromLatest(WINDOW), judge).await?;
         for (subject, wait) in subjects.iter().zip(waits).filter(|(_, wait)| !wait.is_zero()) {
-            state.throttle.wait(subject, at + wait, at);
+            auth.throttle.wait(subject, at + wait, at);
         }
         counted.map_err(slowed)?;
-        if state.throttle.is_nth(PRUNE_EVERY) {
-            state.store.attempt_prune(now()).await?;
+        if auth.throttle.is_nth(PRUNE_EVERY) {
+            auth.store.attempt_prune(now()).await?;
         }
         let [pair, network, account] = subjects;
-        Ok(Attempt { state, pair, network, account })
+        Ok(Attempt { auth, pair, network, account })
     }
 
     /// Records that the password was correct: the count of the pair is reset, and the attempt is subtracted for network and
     /// account.
     pub(crate) async fn succeeded(self) -> Result<(), Problem> {
-        self.state.store.attempt_forgive(&self.pair, &[&self.network, &self.account]).await?;
+        self.auth.store.attempt_forgive(&self.pair, &[&self.network, &self.account]).await?;
         Ok(())
     }
 }

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Person;
-use crate::rbac::Action;
 use crate::store::{OrganizationId, Store, StoreError, now};
+use crate::tenant::rbac::Action;
 
 /// Time for which a look-up is used.
 const FRESH: Duration = Duration::from_secs(2);

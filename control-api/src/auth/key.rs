@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::account::{AccountError, check_name, organization_named};
 use super::token::{KEY_PREFIX, Secret};
-use crate::rbac::{self, Action};
 use crate::store::{By, NewKey, Organization, Role, Store, now};
+use crate::tenant::rbac::{self, Action};
 
 /// Longest life of a key with an expiry, in days.
 pub(crate) const KEY_DAYS_MAX: u32 = 3_650;

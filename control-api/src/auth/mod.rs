@@ -12,11 +12,14 @@
 mod account;
 mod actor;
 mod attempts;
+mod authenticator;
 mod credential;
 mod key;
 mod password;
 mod throttle;
 mod token;
+
+pub(crate) mod visibility;
 
 #[cfg(test)]
 pub(crate) use account::check_sip_name;
@@ -28,6 +31,7 @@ pub(crate) use account::{
 pub use actor::{Actor, CSRF_COOKIE, CSRF_HEADER, Person, SESSION_COOKIE, session_cookie};
 pub(crate) use actor::{Identified, Origin, csrf_token, own_origin, own_page};
 pub(crate) use attempts::{Attempt, too_early};
+pub use authenticator::Authenticator;
 pub use credential::{Credentials, KeyInfo};
 pub(crate) use key::KEY_DAYS_MAX;
 pub use key::{KeyTerms, api_key_create};

@@ -1,5 +1,7 @@
 //! Password hashing with argon2id, outside the async threads and few at a time, because one hash takes 19 MiB.
 
+use crate::http::problem::Problem;
+use axum::http::StatusCode;
 use std::sync::Arc;
 
 use argon2::Argon2;
@@ -84,6 +86,21 @@ impl Passwords {
 impl Default for Passwords {
     fn default() -> Self {
         Passwords::new()
+    }
+}
+
+impl From<HashError> for Problem {
+    fn from(error: HashError) -> Problem {
+        match error {
+            HashError::Busy => Problem {
+                retry_after: Some(1),
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy", error.to_string())
+            },
+            HashError::Failed(_) => {
+                tracing::error!(%error, "cannot hash a password");
+                Problem::internal()
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! Not here: types that TOML lacks (`value`), texts of errors (`problem`), accounts, mail and limits (`people`).
 
+mod engine;
 mod log;
 mod people;
 mod problem;
@@ -29,6 +30,7 @@ use crate::engine::{
 
 use crate::store::{SealKey, StorePlace};
 
+pub use engine::{dialled_number, engine_settings, is_emergency, speech_config};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use people::{AuthConfig, LimitsConfig, MailConfig, OrganizationLimits, Rate, Signup};
 pub use problem::ConfigError;

@@ -258,7 +258,7 @@ fn every_key_is_also_an_environment_variable() {
 fn a_media_timeout_of_zero_means_none() {
     let timeout = |text: &str| {
         let config = Config::from_toml(text).unwrap();
-        crate::engine::settings(&config, Path::new("/tmp")).media_timeout.map(|span| span.as_secs())
+        crate::config::engine_settings(&config, Path::new("/tmp")).media_timeout.map(|span| span.as_secs())
     };
     assert_eq!(timeout(""), Some(60));
     assert_eq!(timeout("[media]\ntimeout_s = 5"), Some(5));

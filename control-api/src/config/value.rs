@@ -15,7 +15,7 @@ use std::str::FromStr;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::engine::{Advertise, Codec, DtmfWay, HoldShown, NumberFormat, RouteTarget, SpeechProvider, Srtp};
-use crate::text::without_password;
+use crate::tenant::text::without_password;
 
 /// Encryption of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

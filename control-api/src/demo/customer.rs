@@ -1,5 +1,6 @@
 //! The scripted customer: calls, speaks line by line, and waits until each line has been translated and spoken.
 
+use crate::config::speech_config;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::watch::Watch;
 use crate::config::SpeechConfig;
-use crate::engine::{Codec, Command, Noticed, Party, Providers, SampleRate, call_id, speech_config};
+use crate::engine::{Codec, Command, Noticed, Party, Providers, SampleRate, call_id};
 use crate::state::AppState;
 
 /// Number of the customer.

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::engine::{Command, group};
 use crate::serve::{self, Running};
 use crate::store::{OrganizationId, Role};
-use crate::voice_config::VoiceConfig;
+use crate::tenant::voice_config::VoiceConfig;
 
 use agent::ScriptedAgent;
 use customer::Line;
@@ -174,7 +174,8 @@ async fn set_up(data: &Path, once: bool) -> Result<Stage> {
         sip_name: AGENT.into(),
         password: None,
     };
-    let (_user, membership, password) = account_create(&running.state.store, &running.state.passwords, account).await?;
+    let (_user, membership, password) =
+        account_create(&running.state.store, &running.state.auth.passwords, account).await?;
     let organization = membership.organization;
     let voice = VoiceConfig { live_translate: true, voice_to_voice: true, record: true, ..VoiceConfig::default() };
     running.state.store.voice_config_put(organization, &voice).await?;

@@ -19,7 +19,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::number_call::NumberCalls;
+use crate::calls::number_call::NumberCalls;
 use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, StoredEvent, StreamFilter};
 
 /// Number of events kept in memory. Readers that are further behind read from the store.
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
     use crate::engine::CallStatus;
     use crate::store::{NewCall, StorePlace, now};
-    use crate::voice_config::VoiceConfig;
+    use crate::tenant::voice_config::VoiceConfig;
 
     async fn bus() -> (tempfile::TempDir, Bus, OrganizationId) {
         let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@
 //! Invariants: the beginning of a call is written at the position at which the call was announced. A call that ends before its
 //! decision keeps no place in the limits.
 
+use crate::tenant::capabilities::call_settings;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,17 +23,17 @@ use uuid::Uuid;
 use super::known_tenants::Owner;
 use super::tenants::{Tenant, Tenants};
 use super::writer::Writer;
-use crate::call_limits::CallLimits;
-use crate::capabilities::Capabilities;
+use crate::calls::caller_identity;
+use crate::calls::limits::CallLimits;
 use crate::engine::{
     CallProgram, CallSettings, Command, CommandError, Engine, EventKind, HangupCause, LegId, LegState, TransferStage,
-    call_id, call_settings, mask,
+    call_id, mask,
 };
-use crate::identity;
-use crate::number::as_e164;
 use crate::programs::{Programs, Served, Supply};
 use crate::store::{Change, NewCall, OrganizationId, UnassignedCall};
-use crate::voice_config::VoiceConfig;
+use crate::tenant::capabilities::Capabilities;
+use crate::tenant::number::as_e164;
+use crate::tenant::voice_config::VoiceConfig;
 
 /// Time for which an engine with a full inbox is asked again. After that it lets the call proceed by itself.
 const ENGINE: Duration = Duration::from_millis(800);
@@ -175,7 +176,8 @@ impl Decisions {
 
     /// Returns the caller ID of an agent's call to the outside; `None` means that of the trunk, or none.
     async fn caller_id_of(&self, Caller { organization, agent, to }: Caller) -> Option<String> {
-        let asked = identity::of_call(self.tenants.store(), self.limits.config(), organization, Some(&agent), &to);
+        let asked =
+            caller_identity::of_call(self.tenants.store(), self.limits.config(), organization, Some(&agent), &to);
         match tokio::time::timeout(IDENTITY, asked).await {
             Ok(Ok(shown)) => shown,
             Ok(Err(error)) => {

@@ -26,7 +26,7 @@ use super::reconcile::reconcile;
 use super::steps;
 use super::tenants::Tenants;
 use super::writer::Writer;
-use crate::call_limits::CallLimits;
+use crate::calls::limits::CallLimits;
 use crate::engine::{
     Engine, Event, EventKind, PlayState, ProviderState, RecordingChannel, RecordingPart, RecordingState, Room, Space,
     call_uuid, word,

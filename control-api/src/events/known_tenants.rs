@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::tenants::Tenant;
-use crate::capabilities::Capabilities;
 use crate::store::{OrganizationFacts, OrganizationId};
-use crate::text::without_password;
-use crate::voice_config::VoiceConfig;
+use crate::tenant::capabilities::Capabilities;
+use crate::tenant::text::without_password;
+use crate::tenant::voice_config::VoiceConfig;
 
 /// Name of the file in the data folder.
 const NAME: &str = "tandem.known";

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 use crate::auth::Actor;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// Largest number of streams of one organization, if there are enough connections.
 const PER_ORGANIZATION: usize = 4096;

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::engine::{Command, Engine, Group, SampleRate, call_id};
-use crate::sound;
+use crate::media::sound;
 use crate::store::{OrganizationId, Store, StoreError};
 
 /// Number of files that are read at the same time.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use crate::call_limits::CallLimits;
+use crate::calls::limits::CallLimits;
 use crate::engine::{Command, Engine, Reply, call_uuid};
 
 /// Interval at which the engine is asked.

@@ -18,10 +18,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::known_tenants::{KnownFile, KnownTenants, Owner};
-use crate::capabilities::Capabilities;
-use crate::number::as_e164;
 use crate::store::{OrganizationId, Store, StoreError};
-use crate::voice_config::VoiceConfig;
+use crate::tenant::capabilities::Capabilities;
+use crate::tenant::number::as_e164;
+use crate::tenant::voice_config::VoiceConfig;
 
 /// Largest number of cached answers: more agents than one machine can serve.
 const LATELY_MAX: usize = 10_000;
@@ -332,7 +332,7 @@ mod tests {
         put(&elsewhere, true).await;
         assert!(!records().await, "a change by another server applies after a second");
         put(&store, true).await;
-        let off = crate::capabilities::Capabilities { record: false, ..Default::default() };
+        let off = crate::tenant::capabilities::Capabilities { record: false, ..Default::default() };
         assert!(records().await);
         store.capabilities_put(organization, &off).await.unwrap();
         assert!(!records().await);

@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::engine::{CallStatus, LagMs, TranslationEvent};
     use crate::store::{NewCall, OrganizationId, Store, StorePlace, StreamFilter, now};
-    use crate::voice_config::VoiceConfig;
+    use crate::tenant::voice_config::VoiceConfig;
 
     fn created(organization: OrganizationId, call: Uuid) -> Change {
         let new = NewCall {

@@ -236,7 +236,7 @@ async fn recordings_forget(store: &Store, organization: OrganizationId, before: 
 mod tests {
     use super::*;
     use crate::store::{Change, NewCall, NewMember, OrganizationChange, Retention, Role, StorePlace};
-    use crate::voice_config::VoiceConfig;
+    use crate::tenant::voice_config::VoiceConfig;
 
     async fn store() -> (tempfile::TempDir, Store, OrganizationId) {
         let folder = tempfile::tempdir().unwrap();

@@ -16,8 +16,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::engine::{Providers, SampleRate, SpeechError};
+use crate::media::wav;
 use crate::store::{MissedSegment, OrganizationId, Store, StoreError};
-use crate::wav;
 
 /// Segments per job: few enough for its lease, even if each takes as long as it may.
 const SEGMENTS: u32 = 12;

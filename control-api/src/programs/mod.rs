@@ -11,6 +11,7 @@
 mod client;
 mod signing;
 
+use crate::config::is_emergency;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +20,14 @@ use uuid::Uuid;
 
 pub(crate) use signing::secret;
 
+use crate::calls::caller_identity as identity;
 use crate::config::Config;
 use crate::engine::{
     CallProgram, FetchFailure, HangupCause, Program, ProgramHost, ProgramLimits, ProgramRequest, ProgramStart,
-    SampleRate, Variables, is_emergency, mask,
+    SampleRate, Variables, mask,
 };
+use crate::media::sound;
 use crate::store::{NumberProgram, OrganizationId, Store, StoreError};
-use crate::{identity, sound};
 use client::Client;
 
 /// Time the store has to return a sound or a caller ID.

@@ -9,12 +9,13 @@ use uuid::Uuid;
 
 use super::calls::call_of;
 use crate::auth::Actor;
-use crate::body::{CallPath, JsonBody, NotePath};
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::auth::visibility;
+use crate::http::body::{CallPath, JsonBody, NotePath};
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Deed, Note, Outcome};
-use crate::{text, visibility};
+use crate::tenant::rbac::Action;
+use crate::tenant::text;
 
 /// Longest outcome, in characters.
 pub(super) const OUTCOME_MAX: usize = 50;

@@ -10,13 +10,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::{Actor, KEY_PREFIX, KeyTerms, Secret, check_name};
-use crate::body::{JsonBody, PathId, QueryPairs};
-use crate::cursor::Page;
-use crate::phones;
-use crate::problem::Problem;
-use crate::rbac::{self, Action, Rights};
+use crate::calls::phones;
+use crate::http::body::{JsonBody, PathId, QueryPairs};
+use crate::http::cursor::Page;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{KeyRow, NewKey, Place};
+use crate::tenant::rbac::{self, Action, Rights};
 
 /// API key, without the key itself.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -147,7 +147,7 @@ pub(super) async fn key_revoke(State(state): State<AppState>, actor: Actor, id: 
     if !state.store.api_key_revoke(actor.organization, key, &actor.by).await? {
         return Err(none());
     }
-    state.credentials.forget();
+    state.auth.credentials.forget();
     phones::end(&state.engine, state.phones.of_key(key)).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,13 +13,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Actor;
-use crate::body::QueryPairs;
-use crate::csv;
-use crate::cursor::Page;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::QueryPairs;
+use crate::http::csv;
+use crate::http::cursor::Page;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{AuditFilter, AuditProof, AuditRow, Deed, OrganizationId, Place, Store, StoreError};
+use crate::tenant::rbac::Action;
 
 /// Number of rows read at a time for an export.
 const EXPORT_PAGE: u32 = 500;

@@ -24,14 +24,14 @@ use crate::auth::{
     AccountError, Actor, Attempt, CSRF_COOKIE, Origin, PASSWORD_MAX, SESSION_COOKIE, Secret, check_email, check_name,
     checked_password, csrf_token, own_origin, own_page, session_cookie, token_hash,
 };
-use crate::body::JsonBody;
-use crate::client::Client;
+use crate::calls::phones;
 use crate::config::Signup;
-use crate::phones;
-use crate::problem::Problem;
-use crate::rbac;
+use crate::http::body::JsonBody;
+use crate::http::client::Client;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{By, Deed, Membership, Role, now};
+use crate::tenant::rbac;
 
 /// Lifetime of a session: 12 hours, a working day.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
@@ -174,7 +174,7 @@ pub(super) struct KeyAnswer {
     responses((status = 200, body = ProviderInfo)))]
 pub(super) async fn provider_list(State(state): State<AppState>) -> Result<Json<ProviderInfo>, Problem> {
     let signup = signup_mode(&state).await?;
-    let code = state.setup.as_ref().is_some_and(|setup| setup.code().is_some());
+    let code = state.gate.setup.as_ref().is_some_and(|setup| setup.code().is_some());
     let password_reset = state.mail.is_some() && state.config.http.public_url.is_some();
     let signup_code = signup == SignupMode::FirstUser && code;
     Ok(Json(ProviderInfo { password: true, signup, mail: state.mail.is_some(), password_reset, signup_code }))
@@ -182,7 +182,7 @@ pub(super) async fn provider_list(State(state): State<AppState>) -> Result<Json<
 
 /// Returns who may sign up at present.
 pub(super) async fn signup_mode(state: &AppState) -> Result<SignupMode, Problem> {
-    if state.is_fresh().await? {
+    if state.gate.is_fresh().await? {
         return Ok(SignupMode::FirstUser);
     }
     Ok(match state.config.auth.signup {
@@ -202,14 +202,14 @@ pub(super) async fn login(
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Response, Problem> {
     // A page of another origin must not log the browser in as another user.
-    own_origin(&state, &client, &headers, false)?;
+    own_origin(&state.auth, &client, &headers, false)?;
     if check_email(&request.email).is_err() || request.password.len() > PASSWORD_MAX {
         return Err(wrong_credentials());
     }
-    let attempt = Attempt::begin(&state, &request.email, client.address.ip()).await?;
+    let attempt = Attempt::begin(&state.auth, &request.email, client.address.ip()).await?;
     let found = state.store.user_by_email(&request.email).await?;
     let hash = found.as_ref().map(|(user, _)| user.password_hash.clone());
-    let right = state.passwords.verify(&request.password, hash).await?;
+    let right = state.auth.passwords.verify(&request.password, hash).await?;
     let Some((user, first)) = found else { return Err(login_failed()) };
     let by = By { id: Some(user.id.0), name: user.email.clone(), ..origin };
     if !right {
@@ -298,9 +298,9 @@ pub(super) async fn logout(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if let Some(token) = session_cookie(&headers) {
-        own_page(&state, &client, &headers, token)?;
+        own_page(&state.auth, &client, &headers, token)?;
         state.store.session_delete(&token_hash(token)).await?;
-        state.credentials.forget();
+        state.auth.credentials.forget();
         if let Some(actor) = actor.filter(|actor| actor.person.is_some()) {
             let user = actor.by.id.unwrap_or_default();
             state.audit(&actor, Deed::new("session.close", format!("user:{user}"))).await?;
@@ -322,7 +322,7 @@ pub(super) async fn refresh(State(state): State<AppState>, client: Client, actor
         .session_refresh(actor.organization, actor.credential(), &token.hash(), now() + SESSION, SESSION_LONGEST)
         .await?;
     let expires_at = refreshed.ok_or_else(Problem::unauthorized)?;
-    state.credentials.forget();
+    state.auth.credentials.forget();
     let info = info_of(&actor, expires_at, csrf_token(token.reveal()))?;
     let age = Duration::try_from(expires_at.duration_since(now())).unwrap_or_default();
     Ok(Opened { info, cookies: cookies(&state, &client, token.reveal(), age) }.answer(StatusCode::OK))
@@ -382,16 +382,16 @@ pub(super) async fn password_change(
     if request.current.len() > PASSWORD_MAX {
         return Err(not_current());
     }
-    let attempt = Attempt::begin(&state, &person.session.email, client.address.ip()).await?;
+    let attempt = Attempt::begin(&state.auth, &person.session.email, client.address.ip()).await?;
     let user = state.store.user_by_id(actor.organization, person.user).await?.ok_or_else(Problem::unauthorized)?;
-    if !state.passwords.verify(&request.current, Some(user.password_hash)).await? {
+    if !state.auth.passwords.verify(&request.current, Some(user.password_hash)).await? {
         state.audit(&actor, Deed::new("user.password_refuse", format!("user:{}", user.id))).await?;
         return Err(not_current());
     }
     attempt.succeeded().await?;
-    let hash = state.passwords.hash(new.reveal()).await.map_err(AccountError::from)?;
+    let hash = state.auth.passwords.hash(new.reveal()).await.map_err(AccountError::from)?;
     state.store.user_password_change(user.id, &hash, Some(actor.credential()), &actor.by).await?;
-    state.credentials.forget();
+    state.auth.credentials.forget();
     phones::end_of(&state.engine, &state.store, user.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use crate::auth::Actor;
-use crate::body::JsonBody;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::JsonBody;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{CallHandling, Deed};
+use crate::tenant::rbac::Action;
 
 /// Settings to change. Fields that are left out keep their value.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

@@ -14,14 +14,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Actor;
-use crate::body::QueryPairs;
-use crate::csv;
-use crate::cursor::Page;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::auth::visibility::Seen;
+use crate::http::body::QueryPairs;
+use crate::http::csv;
+use crate::http::cursor::Page;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Call, CallFilter, Deed, OrganizationId, Place, Store, StoreError};
-use crate::visibility::Seen;
+use crate::tenant::rbac::Action;
 
 /// Possible statuses of a call.
 pub(super) const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];

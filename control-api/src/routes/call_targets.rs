@@ -9,6 +9,7 @@
 //! Invariant: a request uses one of the two forms; a mixture is refused. Not here: whether a number may be called, which the
 //! engine decides.
 
+use crate::config::is_emergency;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -17,11 +18,11 @@ use utoipa::ToSchema;
 use super::calls::{CallRequest, Mode};
 use super::verbs::ring;
 use crate::auth::Actor;
-use crate::engine::{self, CallTarget, Callee};
-use crate::number;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::engine::{CallTarget, Callee};
+use crate::http::problem::Problem;
 use crate::state::AppState;
+use crate::tenant::number;
+use crate::tenant::rbac::Action;
 
 /// Party to call. Exactly one of `agent` and `to` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -141,7 +142,7 @@ impl Wanted {
 pub(super) fn is_urgent(state: &AppState, request: &CallRequest) -> bool {
     let targets = [&request.first, &request.second].into_iter().flatten();
     let numbers = targets.filter_map(|target| target.to.as_ref()).chain(&request.to);
-    numbers.into_iter().any(|number| engine::is_emergency(&state.config, number))
+    numbers.into_iter().any(|number| is_emergency(&state.config, number))
 }
 
 /// Reads and checks the targets of a request.
@@ -250,7 +251,7 @@ async fn known(state: &AppState, actor: &Actor, field: &str, agent: &str) -> Res
 }
 
 fn number(state: &AppState, field: &str, to: &str) -> Result<Asked, Problem> {
-    let urgent = engine::is_emergency(&state.config, to);
+    let urgent = is_emergency(&state.config, to);
     match number::is_callable(to) || urgent {
         true => Ok(Asked { urgent, ..Asked::new(Callee::Number(to.to_owned())) }),
         false => Err(Problem::field(field, number::EXPECTED)),

@@ -4,7 +4,7 @@
 //! As soon as an organization has rules, a call shows a number only if a rule allows it for the agent and the destination.
 //!
 //! Invariants: a number belongs to one organization only; rules are tried in the order of their positions. The choice for a call
-//! without `from` is in `crate::identity`.
+//! without `from` is in `crate::calls::caller_identity`.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,13 +14,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Actor;
-use crate::body::{JsonBody, PathId, QueryPairs};
-use crate::cursor::Page;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::calls::caller_identity as identity;
+use crate::http::body::{JsonBody, PathId, QueryPairs};
+use crate::http::cursor::Page;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Deed, Place};
-use crate::{identity, number, text};
+use crate::tenant::number;
+use crate::tenant::rbac::Action;
+use crate::tenant::text;
 
 /// Longest label and longest name of a campaign, in characters.
 pub(super) const NAME_MAX: usize = 100;
@@ -109,7 +111,7 @@ fn null_or_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Op
 }
 
 fn checked_label(label: &str) -> Result<String, Problem> {
-    if label.trim().is_empty() { Ok(String::new()) } else { text::name("label", label, NAME_MAX) }
+    if label.trim().is_empty() { Ok(String::new()) } else { Ok(text::name("label", label, NAME_MAX)?) }
 }
 
 /// Lists the organization's numbers, oldest first.

@@ -9,6 +9,8 @@
 //!
 //! Searching is in `call_search`, actions on running calls are in `verbs`.
 
+use crate::calls::limits::LimitReached;
+use crate::tenant::capabilities::call_settings;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,19 +25,19 @@ use uuid::Uuid;
 use super::call_targets::{self, Asked, CallTargetRequest, Wanted};
 use super::caller_id;
 use crate::auth::Actor;
-use crate::body::CallPath;
-use crate::capabilities::switched_off;
-use crate::engine::{self, App, CallStatus, Command, CommandError, call_id, call_settings, mask};
-use crate::idempotency::{Attempt, Keyed, Reply, once};
-use crate::problem::Problem;
+use crate::auth::visibility::Seen;
+use crate::engine::{self, App, CallStatus, Command, CommandError, call_id, mask};
+use crate::gate::idempotency::{Attempt, Keyed, Reply, once};
+use crate::gate::rate_limit::Deferred;
+use crate::http::body::CallPath;
+use crate::http::problem::Problem;
 use crate::programs::{Served, Supply};
-use crate::rate_limit::Deferred;
-use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{self, Call, Change, Deed, Leg, NewCall, PartId, Recording, Sight, now};
-use crate::text;
-use crate::visibility::Seen;
-use crate::voice_config::VoiceConfigPatch;
+use crate::tenant::capabilities::SwitchedOff;
+use crate::tenant::rbac::Action;
+use crate::tenant::text;
+use crate::tenant::voice_config::VoiceConfigPatch;
 
 /// Largest number of events returned with one call.
 const EVENTS_MAX: u32 = 1_000;
@@ -196,7 +198,7 @@ pub(super) async fn call_create(
     let (request, key, hash) = keyed.parts();
     deferred.unless(call_targets::is_urgent(&state, &request))?;
     let (inner, by) = (state.clone(), actor.clone());
-    once(&state, &actor, key, &hash, |attempt| async move { call_out(inner, by, request, attempt).await }).await
+    once(&state.store, &actor, key, &hash, |attempt| async move { call_out(inner, by, request, attempt).await }).await
 }
 
 /// Checks the request against the organization's capabilities and limits, and starts the call.
@@ -214,12 +216,12 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     let urgent = wanted.is_urgent();
     let capabilities = state.store.capabilities_show(actor.organization).await?;
     if actor.person.is_none() && !capabilities.api_dialing && wanted.dials() {
-        return Err(switched_off("api_dialing"));
+        return Err(SwitchedOff("api_dialing").into());
     }
     let patch = request.config.clone().unwrap_or_default();
     capabilities.must_allow(&patch)?;
     if request.app == Some(AppName::Record) && !capabilities.record {
-        return Err(switched_off("record"));
+        return Err(SwitchedOff("record").into());
     }
     let defaults = state.store.voice_config_show(actor.organization).await?;
     let config = capabilities.applied(defaults.patched(patch, "config.")?);
@@ -394,7 +396,7 @@ pub(super) async fn call_say(
     actor.may(Action::CallsDial)?;
     let (request, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
-    once(&state, &actor, key, &hash, |_| async move { say(inner, by, id, request).await }).await
+    once(&state.store, &actor, key, &hash, |_| async move { say(inner, by, id, request).await }).await
 }
 
 async fn say(state: AppState, actor: Actor, id: Uuid, request: SayRequest) -> Result<Reply, Problem> {
@@ -427,4 +429,11 @@ pub(super) async fn call_joined(state: &AppState, actor: &Actor, id: Uuid) -> Re
         return Err(Problem::forbidden("you have left this call, so you can no longer act on it"));
     }
     Ok(call)
+}
+
+impl From<LimitReached> for Problem {
+    fn from(reached: LimitReached) -> Problem {
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "call-limit", "Too many calls", reached.to_string());
+        Problem { retry_after: Some(1), ..problem }
+    }
 }

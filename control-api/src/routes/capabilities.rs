@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::auth::Actor;
-use crate::body::JsonBody;
-use crate::capabilities::{Capabilities, CapabilitiesPatch};
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::JsonBody;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::Deed;
+use crate::tenant::capabilities::{Capabilities, CapabilitiesPatch};
+use crate::tenant::rbac::Action;
 
 /// Returns the organization's call capabilities.
 #[utoipa::path(get, path = "/call-capabilities", tag = "voice", security(("key" = []), ("session" = [])),

@@ -12,12 +12,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Actor;
-use crate::body::QueryPairs;
+use crate::auth::visibility::Seen;
 use crate::events::{OwnCalls, Provider, Reader, sse_response};
-use crate::problem::Problem;
+use crate::http::body::QueryPairs;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::StreamFilter;
-use crate::visibility::Seen;
 
 /// State of the organization's speech providers.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -96,7 +96,7 @@ pub(super) fn still_allowed(
     let (state, actor) = (state.clone(), Arc::new(actor));
     move || {
         let (state, actor) = (state.clone(), actor.clone());
-        async move { actor.is_still_good(&state).await }.boxed()
+        async move { actor.is_still_good(&state.auth).await }.boxed()
     }
 }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::readiness::Seen;
+use crate::gate::readiness::Seen;
 use crate::state::AppState;
 
 /// State of a process that is alive.
@@ -46,7 +46,7 @@ pub(super) async fn health_alias() -> Json<Health> {
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(super) async fn readiness_show(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
-    let Seen { store, listeners } = state.readiness.look(&state).await;
+    let Seen { store, listeners } = state.readiness.look(&state.store, &state.engine).await;
     let ready = store && listeners && !state.stopping.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, store, listeners }))

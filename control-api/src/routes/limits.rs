@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Actor;
-use crate::rate_limit::Group;
+use crate::gate::rate_limit::Group;
 use crate::state::AppState;
 
 /// Request limits that apply to the caller.
@@ -36,7 +36,7 @@ pub(super) struct LimitInfo {
     responses((status = 200, body = LimitList)))]
 pub(super) async fn limit_list(State(state): State<AppState>, actor: Actor) -> Json<LimitList> {
     let info = |group: Group| {
-        let standing = state.rate_limits.standing(&state.config.limits, &actor, group);
+        let standing = state.gate.rate_limits.standing(&state.config.limits, &actor, group);
         LimitInfo {
             name: group.as_str(),
             limit: standing.map(|standing| standing.rate.limit),

@@ -14,13 +14,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Actor;
-use crate::body::{PathId, QueryPairs, read_bytes};
-use crate::cursor::Page;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::{PathId, QueryPairs, read_bytes};
+use crate::http::cursor::Page;
+use crate::http::problem::Problem;
+use crate::media::sound;
 use crate::state::AppState;
 use crate::store::{Deed, MediaFile, NewMediaFile, Place};
-use crate::{sound, text};
+use crate::tenant::rbac::Action;
+use crate::tenant::text;
 
 /// Longest name of a sound, in characters.
 pub(super) const NAME_MAX: usize = 100;

@@ -57,9 +57,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::SESSION_COOKIE;
-use crate::idempotency;
-use crate::problem::Problem;
-use crate::rate_limit::{Charge, charge};
+use crate::gate::idempotency;
+use crate::gate::rate_limit::{Charge, charge};
+use crate::http::problem::Problem;
 use crate::state::AppState;
 
 #[derive(OpenApi)]

@@ -1,5 +1,6 @@
 //! Proof of numbers: a call to the number speaks a code, which the organization sends back.
 
+use crate::config::is_emergency;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,12 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::{AccountError, Actor, Secret, token_hash, too_early};
-use crate::body::{JsonBody, PathId};
-use crate::engine;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::{JsonBody, PathId};
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{CallerIdNumber, Deed, Proof, now};
+use crate::tenant::rbac::Action;
 
 /// Validity of a code: ten minutes.
 const VALID_FOR: Duration = Duration::from_secs(10 * 60);
@@ -64,7 +64,7 @@ pub(super) async fn number_call(
 ) -> Result<(StatusCode, Json<NumberCallStarted>), Problem> {
     actor.may(Action::VoiceWrite)?;
     let number = unproven(&state, &actor, &id).await?;
-    if engine::is_emergency(&state.config, &number.number) {
+    if is_emergency(&state.config, &number.number) {
         return Err(Problem::forbidden("an emergency number cannot be proven by a call"));
     }
     if !state.bus.providers().iter().any(|provider| provider.kind == "tts" && provider.state == "up") {
@@ -84,7 +84,7 @@ pub(super) async fn number_call(
     taken.map_err(|wait| too_early("too-many-number-calls", wait))?;
     state.limits.admit(actor.organization, call.id(), &number.number)?;
     let (code, expires_at) = (Secret::digits(DIGITS), now() + VALID_FOR);
-    let hash = state.passwords.hash(code.reveal()).await.map_err(AccountError::from)?;
+    let hash = state.auth.passwords.hash(code.reveal()).await.map_err(AccountError::from)?;
     state.store.caller_id_code_put(actor.organization, number.id, &hash, TRIES, expires_at).await?;
     let deed = Deed::new("caller_id.number.call", format!("caller_id_number:{}", number.id));
     state.audit(&actor, deed).await?;
@@ -119,7 +119,7 @@ pub(super) async fn number_code(
         return Err(Problem::new(StatusCode::CONFLICT, "no-code", "No valid code", detail));
     };
     let target = format!("caller_id_number:{}", before.id);
-    if !state.passwords.verify(&request.code, Some(hash)).await? {
+    if !state.auth.passwords.verify(&request.code, Some(hash)).await? {
         state.audit(&actor, Deed::new("caller_id.number.refuse", target)).await?;
         return Err(Problem::field("code", "wrong code"));
     }

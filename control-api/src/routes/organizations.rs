@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::auth::SessionOrganization;
 use crate::auth::{Actor, check_name, free_sip_name};
-use crate::body::JsonBody;
 use crate::config::Signup;
-use crate::problem::Problem;
-use crate::rate_limit::Group;
-use crate::rbac::Action;
+use crate::gate::rate_limit::Group;
+use crate::http::body::JsonBody;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Founder, OrganizationChange, OrganizationSettings, Retention, Role};
+use crate::tenant::rbac::Action;
 
 /// Longest retention time, in days: a century.
 pub(super) const DAYS_MAX: u32 = 36_500;
@@ -152,7 +152,7 @@ async fn change_to(
     change: OrganizationChange,
 ) -> Result<Json<OrganizationInfo>, Problem> {
     let changed = state.store.organization_update(actor.organization, change, &actor.by).await?;
-    state.credentials.forget();
+    state.auth.credentials.forget();
     Ok(Json(changed.ok_or_else(|| Problem::not_found("organization"))?.into()))
 }
 

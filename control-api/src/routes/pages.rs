@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 
 #[derive(RustEmbed)]
@@ -43,7 +43,7 @@ pub(super) fn router() -> Router<AppState> {
         let handler = move |State(state): State<AppState>, headers: HeaderMap| async move {
             // Without an organization nobody can log in, so every page redirects to sign-up. If the store fails, that page
             // reports it.
-            if !WITHOUT_ACCOUNT.contains(&path) && state.is_fresh().await.unwrap_or(false) {
+            if !WITHOUT_ACCOUNT.contains(&path) && state.gate.is_fresh().await.unwrap_or(false) {
                 return Redirect::temporary("/signup").into_response();
             }
             page(&headers, file)

@@ -22,13 +22,13 @@ use uuid::Uuid;
 
 use super::verbs::{agent_of, ring, running_call, verb};
 use crate::auth::Actor;
-use crate::body::{CallPath, SlotPath};
 use crate::engine::{self, Command, CommandError, LegId, Park, ParkedCall, SLOTS, Verb, call_uuid, group};
-use crate::idempotency::{Keyed, Reply, once};
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::gate::idempotency::{Keyed, Reply, once};
+use crate::http::body::{CallPath, SlotPath};
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::Deed;
+use crate::tenant::rbac::Action;
 
 /// Allowed waiting times of a parked party, in seconds.
 pub(super) const WAIT_S: std::ops::RangeInclusive<u16> = 5..=3_600;
@@ -176,7 +176,7 @@ pub(super) async fn call_park(
         inner.audit(&by, Deed::new("call.park", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::OK, &ParkedLeg { leg: parked.0, slot })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Lists the organization's parked calls, ordered by slot.
@@ -234,7 +234,7 @@ pub(super) async fn parked_pickup(
         inner.audit(&by, deed).await?;
         Reply::new(StatusCode::CREATED, &PickupLeg { call_id: call, leg })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 async fn parked(state: &AppState, actor: &Actor) -> Result<Vec<ParkedCall>, Problem> {

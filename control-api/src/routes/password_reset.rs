@@ -11,12 +11,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::auth::{AccountError, Origin, Secret, check_email, checked_password, own_origin, token_hash, too_early};
-use crate::body::JsonBody;
-use crate::client::Client;
+use crate::calls::phones;
+use crate::http::body::JsonBody;
+use crate::http::client::Client;
+use crate::http::client::network;
+use crate::http::problem::Problem;
 use crate::mail::Mail;
-use crate::phones;
-use crate::problem::Problem;
-use crate::rate_limit::network;
 use crate::state::AppState;
 use crate::store::{By, now};
 
@@ -63,7 +63,7 @@ pub(super) async fn reset_request(
     headers: HeaderMap,
     JsonBody(request): JsonBody<ResetRequest>,
 ) -> Result<StatusCode, Problem> {
-    own_origin(&state, &client, &headers, false)?;
+    own_origin(&state.auth, &client, &headers, false)?;
     // The link contains the host that the operator has configured, never one from the request.
     let (Some(mail), Some(base)) = (state.mail.clone(), state.config.http.public_url.as_ref()) else {
         return Err(Problem::forbidden(
@@ -121,18 +121,18 @@ pub(super) async fn reset_use(
     headers: HeaderMap,
     JsonBody(request): JsonBody<ResetUse>,
 ) -> Result<StatusCode, Problem> {
-    own_origin(&state, &client, &headers, false)?;
+    own_origin(&state.auth, &client, &headers, false)?;
     let password = checked_password(request.password)?;
     let missing = || Problem::not_found("link for a new password; it was used or has expired");
     if request.token.len() > TOKEN_MAX {
         return Err(missing());
     }
     // Hashed first, so that an error does not use up the link.
-    let hash = state.passwords.hash(password.reveal()).await.map_err(AccountError::from)?;
+    let hash = state.auth.passwords.hash(password.reveal()).await.map_err(AccountError::from)?;
     let user = state.store.password_reset_use(&token_hash(&request.token)).await?.ok_or_else(missing)?;
     let by = By { id: Some(user.id.0), name: user.email, ..origin };
     state.store.user_password_change(user.id, &hash, None, &by).await?;
-    state.credentials.forget();
+    state.auth.credentials.forget();
     phones::end_of(&state.engine, &state.store, user.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Actor;
-use crate::body::{JsonBody, PathId};
-use crate::problem::Problem;
+use crate::http::body::{JsonBody, PathId};
+use crate::http::problem::Problem;
 use crate::programs::{self, NoProgram, Supply};
-use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{self, Deed};
+use crate::tenant::rbac::Action;
 
 /// Program to run for calls to a number. Exactly one of `program` and `program_url` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

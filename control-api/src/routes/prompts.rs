@@ -19,14 +19,15 @@ use utoipa::ToSchema;
 
 use super::verbs::{running_call, verb};
 use crate::auth::Actor;
-use crate::body::CallPath;
 use crate::engine::{self, GatherId, GatherRules, LegId, NewGather, PlayId, Sound, Verb};
-use crate::idempotency::{Keyed, Reply, once};
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::gate::idempotency::{Keyed, Reply, once};
+use crate::http::body::CallPath;
+use crate::http::problem::Problem;
+use crate::media::sound;
 use crate::state::AppState;
 use crate::store::Deed;
-use crate::{sound, voice_config};
+use crate::tenant::rbac::Action;
+use crate::tenant::voice_config;
 
 /// Allowed waiting times for a key, in seconds.
 pub(super) const WAIT_S: std::ops::RangeInclusive<u16> = 1..=300;
@@ -193,7 +194,7 @@ pub(super) async fn call_play(
         inner.audit(&by, Deed::new("call.play", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::ACCEPTED, &PlayNumber { play })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Stops plays and collections of digits in a call.
@@ -220,7 +221,7 @@ pub(super) async fn call_stop(
         inner.audit(&by, Deed::new("call.stop", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::OK, &Stopped { stopped: true })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Collects digits that a party enters, after a prompt or at once.
@@ -264,7 +265,7 @@ pub(super) async fn call_gather(
         inner.audit(&by, Deed::new("call.gather", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::ACCEPTED, &GatherNumber { gather, play: play.map(|PlayId(play)| play) })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Reads the sound of a prompt and checks its fields.

@@ -1,12 +1,12 @@
-//! Roles and permissions, taken from the table in `crate::rbac`.
+//! Roles and permissions, taken from the table in `crate::tenant::rbac`.
 
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Actor;
-use crate::rbac;
 use crate::store::Role;
+use crate::tenant::rbac;
 
 /// All roles and their permissions.
 #[derive(Clone, Debug, Serialize, ToSchema)]

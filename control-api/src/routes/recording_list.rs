@@ -11,16 +11,16 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::recordings::{Form, file_of, file_response};
+use crate::auth::visibility::{Seen, identity};
 use crate::auth::{Actor, Origin, Secret};
-use crate::body::{PathId, QueryPairs};
-use crate::client::Client;
-use crate::cursor::Page;
-use crate::idempotency::{Keyed, Reply, once};
-use crate::problem::Problem;
-use crate::signature::{RecordingLink, SignedLink};
+use crate::gate::idempotency::{Keyed, Reply, once};
+use crate::gate::signature::{RecordingLink, SignedLink};
+use crate::http::body::{PathId, QueryPairs};
+use crate::http::client::Client;
+use crate::http::cursor::Page;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{ActorKind, By, Deed, ListedRecording, PartId, Place, now};
-use crate::visibility::{Seen, identity};
 
 /// Default validity of a signed URL, in seconds.
 const EXPIRES_DEFAULT: u32 = 3_600;
@@ -144,7 +144,7 @@ pub(super) async fn recording_sign(
     let base = client.base_url(&state.config);
     let (inner, by) = (state.clone(), actor.clone());
     let sign = |_| async move { signed(inner, by, (recording.call_id, file), seconds, base).await };
-    once(&state, &actor, key, &hash, sign).await
+    once(&state.store, &actor, key, &hash, sign).await
 }
 
 async fn signed(

@@ -20,15 +20,15 @@ use uuid::Uuid;
 use super::calls::{call_of, recording_url};
 use super::verbs::{running_call, verb};
 use crate::auth::Actor;
-use crate::body::{CallPath, RecordingPath};
-use crate::capabilities::switched_off;
+use crate::auth::visibility::Seen;
 use crate::engine::{self, LegId, Verb};
-use crate::idempotency::{Keyed, KeyedBare, Reply, once};
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::gate::idempotency::{Keyed, KeyedBare, Reply, once};
+use crate::http::body::{CallPath, RecordingPath};
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Deed, Gap, RecordedChannel, Recording};
-use crate::visibility::Seen;
+use crate::tenant::capabilities::SwitchedOff;
+use crate::tenant::rbac::Action;
 
 /// Reference to a recording of a call.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -67,7 +67,7 @@ pub(super) async fn recording_start(
     let work = async move {
         running_call(&inner, &by, id).await?;
         if !inner.store.capabilities_show(by.organization).await?.record {
-            return Err(switched_off("record"));
+            return Err(SwitchedOff("record").into());
         }
         let begun = verb(&inner, id, Verb::Record { leg: leg.map(LegId) }).await?;
         let engine::Reply::Recording(recording) = begun else { return Err(Problem::internal()) };
@@ -75,7 +75,7 @@ pub(super) async fn recording_start(
         inner.audit(&by, Deed::new("call.record.start", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::CREATED, &RecordingNumber { recording })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Pauses a recording.
@@ -153,7 +153,7 @@ async fn recording_verb(
         inner.audit(&by, Deed::new(deed, format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::OK, &RecordingNumber { recording })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// All recordings of a call.

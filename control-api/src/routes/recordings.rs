@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use super::calls::call_of;
 use crate::auth::Actor;
-use crate::body::{CallPath, QueryPairs};
-use crate::mixdown::Mixdown;
-use crate::problem::Problem;
+use crate::auth::visibility::{Seen, identity};
+use crate::http::body::{CallPath, QueryPairs};
+use crate::http::problem::Problem;
+use crate::media::mixdown::Mixdown;
+use crate::media::wav;
 use crate::state::AppState;
 use crate::store::{PartId, Recording};
-use crate::visibility::{Seen, identity};
-use crate::wav;
 
 /// Returns the audio of a call's recording.
 ///

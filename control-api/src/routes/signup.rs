@@ -13,14 +13,14 @@ use crate::auth::{
     AccountError, Attempt, Origin, PASSWORD_MAX, Secret, check_email, check_name, checked_password, free_sip_name,
     own_origin, token_hash,
 };
-use crate::body::JsonBody;
-use crate::client::Client;
-use crate::problem::Problem;
-use crate::rbac::{Action, Rights};
+use crate::http::body::JsonBody;
+use crate::http::client::Client;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{
     By, Founder, Invitation, Inviter, Joining, Membership, NewMember, OrganizationId, Role, StoreError,
 };
+use crate::tenant::rbac::{Action, Rights};
 
 /// Longest token of an invitation that is looked up, in bytes.
 const TOKEN_MAX: usize = 256;
@@ -81,7 +81,7 @@ pub(super) async fn signup(
     headers: HeaderMap,
     JsonBody(mut request): JsonBody<SignupRequest>,
 ) -> Result<Response, Problem> {
-    own_origin(&state, &client, &headers, false)?;
+    own_origin(&state.auth, &client, &headers, false)?;
     check_name("name", &request.name)?;
     let (email, name, membership) = match (request.invitation.take(), request.organization.take()) {
         (Some(token), None) => {
@@ -116,7 +116,7 @@ async fn found(
         return Err(closed());
     }
     if mode == SignupMode::FirstUser
-        && let Some(setup) = &state.setup
+        && let Some(setup) = &state.gate.setup
         && !setup.lets_in(request.code.as_deref())
     {
         metrics::counter!("tandem_signup_codes_refused_total").increment(1);
@@ -142,7 +142,7 @@ async fn found(
     let made = state.store.organization_found(organization, Founder::New(member), only_first, by).await?;
     // Another user may have been the first in the meantime.
     let (_, membership) = made.ok_or_else(closed)?;
-    if let Some(setup) = state.setup.as_ref().filter(|_| mode == SignupMode::FirstUser) {
+    if let Some(setup) = state.gate.setup.as_ref().filter(|_| mode == SignupMode::FirstUser) {
         setup.done();
     }
     Ok((email, membership))
@@ -172,8 +172,8 @@ async fn join(
             if request.password.len() > PASSWORD_MAX {
                 return Err(wrong_credentials());
             }
-            let attempt = Attempt::begin(state, &email, client.address.ip()).await?;
-            if !state.passwords.verify(&request.password, Some(user.password_hash)).await? {
+            let attempt = Attempt::begin(&state.auth, &email, client.address.ip()).await?;
+            if !state.auth.passwords.verify(&request.password, Some(user.password_hash)).await? {
                 return Err(wrong_credentials());
             }
             attempt.succeeded().await?;
@@ -202,7 +202,7 @@ async fn join(
 }
 
 async fn hashed(state: &AppState, password: &Secret) -> Result<String, Problem> {
-    Ok(state.passwords.hash(password.reveal()).await.map_err(AccountError::from)?)
+    Ok(state.auth.passwords.hash(password.reveal()).await.map_err(AccountError::from)?)
 }
 
 /// Returns the content of an invitation.

@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
 use crate::engine::{Command, WsConnection};
-use crate::problem::Problem;
+use crate::http::client::Client;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 
 /// Subprotocol of RFC 7118 section 3.

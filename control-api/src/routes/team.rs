@@ -21,15 +21,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::{Actor, Secret, check_email, token_hash, too_early};
-use crate::body::{JsonBody, PathId, QueryPairs};
-use crate::client::Client;
+use crate::calls::phones;
 use crate::config::Signup;
-use crate::cursor::Page;
-use crate::phones;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::{JsonBody, PathId, QueryPairs};
+use crate::http::client::Client;
+use crate::http::cursor::Page;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Invitation, InvitationChange, Member, MemberChange, NewInvitation, Place, Role, UserId, now};
+use crate::tenant::rbac::Action;
 
 /// Period in which invitations are counted.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -200,7 +200,7 @@ pub(super) async fn member_update(
     let user = UserId(id.of("member")?);
     let covers = |role| actor.rights().cover_role(role);
     let change = state.store.member_role_change(actor.organization, user, patch.role, covers, &actor.by).await?;
-    state.credentials.forget();
+    state.auth.credentials.forget();
     let member = changed(change)?;
     if !phones::may_call(member.role) {
         phones::end(&state.engine, vec![member.sip_name.clone()]).await;
@@ -224,7 +224,7 @@ pub(super) async fn member_remove(
     let user = UserId(id.of("member")?);
     let covers = |role| actor.rights().cover_role(role);
     let change = state.store.member_remove(actor.organization, user, covers, &actor.by).await?;
-    state.credentials.forget();
+    state.auth.credentials.forget();
     phones::end(&state.engine, vec![changed(change)?.sip_name]).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 
 use super::calls::call_seen;
 use crate::auth::Actor;
-use crate::body::{CallPath, QueryPairs};
+use crate::calls::trace::Ladder;
 use crate::engine::{Command, CommandError, Reply, call_id};
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::{CallPath, QueryPairs};
+use crate::http::problem::Problem;
 use crate::state::AppState;
-use crate::trace::Ladder;
+use crate::tenant::rbac::Action;
 
 /// Returns the SIP messages of a call as a ladder diagram.
 ///

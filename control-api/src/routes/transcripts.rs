@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::calls::call_seen;
 use crate::auth::Actor;
-use crate::body::CallPath;
-use crate::problem::Problem;
+use crate::http::body::CallPath;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::TranscriptSegment;
 

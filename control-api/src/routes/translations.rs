@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::calls::call_seen;
 use super::events::{own_calls, resume_after, still_allowed};
 use crate::auth::Actor;
-use crate::body::{CallPath, QueryPairs};
 use crate::events::{Bus, OwnCalls, Reader, STREAM_END_QUIET, sse_response};
-use crate::problem::Problem;
+use crate::http::body::{CallPath, QueryPairs};
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Sight, StoreError, StreamFilter, TAIL, event_time, now};
 

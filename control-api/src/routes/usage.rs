@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Actor;
-use crate::body::QueryPairs;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::QueryPairs;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Usage, day_of, now};
+use crate::tenant::rbac::Action;
 
 /// Default number of days before the last day.
 const DAYS_DEFAULT: i64 = 29;

@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::auth::{SessionOrganization, SessionUser, whoami};
 use crate::auth::{Actor, check_name};
-use crate::body::{JsonBody, PathId};
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::{JsonBody, PathId};
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::UserId;
+use crate::tenant::rbac::Action;
 
 /// The logged-in user with organization and permissions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -53,7 +53,7 @@ pub(super) async fn me_update(
     if !state.store.user_rename(actor.organization, person.user, &patch.name, &actor.by).await? {
         return Err(Problem::not_found("user"));
     }
-    state.credentials.forget();
+    state.auth.credentials.forget();
     let (mut user, organization) = whoami(&actor)?;
     user.name = patch.name;
     Ok(Json(Me { user, organization, permissions: actor.permissions() }))

@@ -18,8 +18,13 @@ use super::{
 };
 use crate::auth::{self, KEY_DAYS_MAX};
 use crate::engine::{DIGITS_MAX, DTMF_MAX, SLOTS, SPEECH_MAX, TONE_MS_MAX};
-use crate::rate_limit::Group;
-use crate::{cursor, idempotency, number, rbac, text, voice_config};
+use crate::gate::idempotency;
+use crate::gate::rate_limit::Group;
+use crate::http::cursor;
+use crate::tenant::number;
+use crate::tenant::rbac;
+use crate::tenant::text;
+use crate::tenant::voice_config;
 
 /// Values that a field or parameter accepts.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,6 +7,7 @@
 //! Invariant: the engine decides whether the state of the call allows a verb. A leg that is dialled here waits for the same
 //! decision (limits, caller ID) as one that a transfer by REFER requests.
 
+use crate::config::is_emergency;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -21,19 +22,19 @@ use uuid::Uuid;
 use super::caller_id;
 use super::calls::call_joined;
 use crate::auth::Actor;
-use crate::body::{CallPath, LegPath};
-use crate::capabilities::switched_off;
 use crate::engine::{
     self, Callee, Command, CommandError, GAIN_DB, IfFails, LegId, NewLeg, SuperviseMode, Verb, VerbTarget, call_id,
     mask,
 };
-use crate::idempotency::{Keyed, KeyedBare, Reply, once};
-use crate::number;
-use crate::problem::Problem;
+use crate::gate::idempotency::{Keyed, KeyedBare, Reply, once};
+use crate::http::body::{CallPath, LegPath};
+use crate::http::problem::Problem;
 use crate::programs::{Served, Supply};
-use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, Deed};
+use crate::tenant::capabilities::SwitchedOff;
+use crate::tenant::number;
+use crate::tenant::rbac::Action;
 
 /// Seconds that a leg may ring before the attempt is given up.
 pub(super) const RING_S: std::ops::RangeInclusive<u16> = 1..=300;
@@ -219,9 +220,9 @@ pub(super) async fn leg_create(
             }
             (_, None) => None,
         };
-        let urgent = to.as_ref().is_some_and(|to| engine::is_emergency(&inner.config, to));
+        let urgent = to.as_ref().is_some_and(|to| is_emergency(&inner.config, to));
         if !urgent && !inner.store.capabilities_show(by.organization).await?.conference {
-            return Err(switched_off("conference"));
+            return Err(SwitchedOff("conference").into());
         }
         let to = callee(&inner, &by, (&agent, &to)).await?;
         let ring = ring("ring_s", ring_s)?;
@@ -234,7 +235,7 @@ pub(super) async fn leg_create(
         inner.audit(&by, deed).await?;
         Reply::new(StatusCode::CREATED, &LegNumber { leg })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Hangs up one leg of a call, or stops calling it. The call continues while two other parties are connected, and ends otherwise.
@@ -338,7 +339,7 @@ pub(super) async fn leg_dtmf(
         inner.audit(&by, Deed::new("call.leg.dtmf", format!("call:{id}")).after(json!({"leg": leg}))).await?;
         Reply::new(StatusCode::ACCEPTED, &LegNumber { leg })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Changes how loud the other parties hear a leg. The change takes effect at once and without a click. Setting the same gain
@@ -369,7 +370,7 @@ pub(super) async fn leg_gain(
         inner.audit(&by, deed).await?;
         Reply::new(StatusCode::OK, &LegNumber { leg })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Transfers a call: connects a leg's partner to another party.
@@ -418,7 +419,7 @@ pub(super) async fn call_transfer(
         inner.audit(&by, deed).await?;
         Reply::new(StatusCode::ACCEPTED, &LegNumber { leg })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Adds a supervisor to a call, to listen, to whisper to one party, or to barge in.
@@ -456,7 +457,7 @@ pub(super) async fn supervise_start(
         inner.audit(&by, Deed::new("call.supervise", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::CREATED, &LegNumber { leg })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Changes the mode of a supervisor in a call.
@@ -485,7 +486,7 @@ pub(super) async fn supervise_change(
         inner.audit(&by, Deed::new("call.supervise", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::OK, &LegNumber { leg })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Runs a verb that needs only the leg, and records `deed` in the audit log.
@@ -505,7 +506,7 @@ async fn leg_verb(
         inner.audit(&by, Deed::new(deed, format!("call:{id}")).after(json!({"leg": leg}))).await?;
         Reply::new(StatusCode::OK, &LegNumber { leg })
     };
-    once(&state, &actor, key, &hash, |_| work).await
+    once(&state.store, &actor, key, &hash, |_| work).await
 }
 
 /// Returns the call if it belongs to the tenant, has not ended, and the actor has not left it.
@@ -550,13 +551,13 @@ async fn callee(
             Ok(Callee::Agent(agent.clone()))
         }
         (None, Some(to)) => {
-            let urgent = engine::is_emergency(&state.config, to);
+            let urgent = is_emergency(&state.config, to);
             if !number::is_callable(to) && !urgent {
                 return Err(Problem::field("to", number::EXPECTED));
             }
             let may_dial = actor.person.is_some() || urgent;
             if !may_dial && !state.store.capabilities_show(actor.organization).await?.api_dialing {
-                return Err(switched_off("api_dialing"));
+                return Err(SwitchedOff("api_dialing").into());
             }
             Ok(Callee::Number(to.clone()))
         }

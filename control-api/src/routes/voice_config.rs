@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::auth::Actor;
-use crate::body::JsonBody;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::JsonBody;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::Deed;
-use crate::voice_config::{VoiceConfig, VoiceConfigPatch};
+use crate::tenant::rbac::Action;
+use crate::tenant::voice_config::{VoiceConfig, VoiceConfigPatch};
 
 /// Returns the organization's voice configuration.
 #[utoipa::path(get, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),

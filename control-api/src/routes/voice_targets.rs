@@ -8,13 +8,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Actor;
-use crate::body::{JsonBody, PathId, QueryPairs};
-use crate::cursor::Page;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::{JsonBody, PathId, QueryPairs};
+use crate::http::cursor::Page;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Deed, Place, VoiceTarget, now};
-use crate::{number, text};
+use crate::tenant::number;
+use crate::tenant::rbac::Action;
+use crate::tenant::text;
 
 /// Longest name of a target, in characters.
 pub(super) const NAME_MAX: usize = 100;

@@ -11,15 +11,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{Actor, Secret};
-use crate::body::QueryPairs;
-use crate::client::Client;
+use crate::calls::phones;
+use crate::calls::turn::{self, TurnCredentials};
 use crate::engine::{Command, group};
-use crate::phones;
-use crate::problem::Problem;
-use crate::rbac::Action;
+use crate::http::body::QueryPairs;
+use crate::http::client::Client;
+use crate::http::problem::Problem;
 use crate::state::AppState;
 use crate::store::{Role, now};
-use crate::turn::{self, TurnCredentials};
+use crate::tenant::rbac::Action;
 
 /// Validity of a password. The page requests a new one before it expires.
 const VALID_FOR: Duration = Duration::from_secs(3600);
@@ -111,7 +111,7 @@ pub(super) async fn token_create(
         state.phones.record_given(key.id, &username, Instant::now() + VALID_FOR);
     }
     // The right may have ended in the meantime. The new credentials are then revoked.
-    if !actor.is_still_good(&state).await || !has_phone(&state, &actor, &username).await? {
+    if !actor.is_still_good(&state.auth).await || !has_phone(&state, &actor, &username).await? {
         phones::end(&state.engine, vec![username]).await;
         return Err(Problem::unauthorized());
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::db::Row;
 use super::{LegFlow, OrganizationId, Quality, Store, StoreError};
 use crate::engine::{Ending, SuperviseMode};
-use crate::voice_config::VoiceConfig;
+use crate::tenant::voice_config::VoiceConfig;
 
 /// A call as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -1,7 +1,7 @@
 //! Capabilities: what an organization's calls may do at all.
 
 use super::{OrganizationId, Store, StoreError, now};
-use crate::capabilities::Capabilities;
+use crate::tenant::capabilities::Capabilities;
 
 impl Store {
     /// Returns the tenant's switches; all are on until they are set.

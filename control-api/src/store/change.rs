@@ -28,7 +28,7 @@ use crate::engine::{
     CallStatus, Ending, GatherEnd, HangupCause, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent,
     Unparked, word,
 };
-use crate::voice_config::VoiceConfig;
+use crate::tenant::voice_config::VoiceConfig;
 
 /// One of a fixed set of words. The fields use this alias because serde would borrow a literal `&'static str` from its
 /// input.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{OrganizationId, Store, StoreError};
-use crate::capabilities::Capabilities;
-use crate::voice_config::VoiceConfig;
+use crate::tenant::capabilities::Capabilities;
+use crate::tenant::voice_config::VoiceConfig;
 
 /// The data of a tenant that decisions about calls need. It holds no secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

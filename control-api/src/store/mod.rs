@@ -73,6 +73,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use crate::tenant::role::Role;
 pub use api_key::{ApiKey, KeyRow, NewKey};
 pub use attempt::{Attempts, Window};
 pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
@@ -88,7 +89,7 @@ pub use job::{ATTEMPTS_MAX, Job};
 pub use media::{FlowState, LegFlow, Quality, Score};
 pub use media_file::{MediaFile, NewMediaFile};
 pub use member::{Member, MemberChange};
-pub use membership::{Membership, Role};
+pub use membership::Membership;
 pub use missed::MissedSegment;
 pub use note::Note;
 pub use number_program::{NumberProgram, ProgramStep};

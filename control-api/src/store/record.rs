@@ -23,7 +23,7 @@ use super::change::{CRASH, Change, Draft, apply, ending_unreported, leg_report};
 use super::db::Tx;
 use super::{OrganizationId, Store, StoreError, StoredEvent, clean, lookup, now};
 use crate::engine::CallStatus;
-use crate::number;
+use crate::tenant::number;
 
 /// Largest number of calls whose organization is remembered.
 const OWNERS_MAX: usize = 50_000;

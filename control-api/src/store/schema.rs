@@ -7,7 +7,7 @@ use sqlx::migrate::{Migrate, MigrateError};
 use super::db::Db;
 use super::seal::{self, Sealer};
 use super::{SealKey, Store, StoreError, postgres, sqlite};
-use crate::text::without_password;
+use crate::tenant::text::without_password;
 
 /// One numbered migration and its status.
 #[derive(Clone, Debug, PartialEq, Eq)]

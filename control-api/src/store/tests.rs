@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::engine::{CallStatus, EndedBy, Ending, HangupCause, LegRole, LegState, TranslationEvent};
-use crate::voice_config::VoiceConfig;
+use crate::tenant::voice_config::VoiceConfig;
 
 pub(super) type Case = (&'static str, fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>);
 

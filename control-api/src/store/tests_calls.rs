@@ -18,7 +18,7 @@ use super::tests::{Case, hold_on_postgresql, hold_on_sqlite, place, shared_folde
 use super::usage::day_of;
 use super::*;
 use crate::engine::{CallStatus, TranslationEvent};
-use crate::voice_config::VoiceConfig;
+use crate::tenant::voice_config::VoiceConfig;
 
 const CASES: &[Case] = &[
     ("a call is found by each filter and by its words", |store| Box::pin(filters_find_calls(store))),
@@ -517,7 +517,7 @@ async fn tenants_are_apart(store: Store) {
     assert_eq!(store.media_file_named(theirs, "greeting").await.unwrap(), Some(vec![0, 255, 7]));
     let note = store.note_create(theirs, call, "text", "anna", "user:1").await.unwrap();
     store.outcome_put(theirs, call, "sale", None, "anna").await.unwrap();
-    let off = crate::capabilities::Capabilities { record: false, ..Default::default() };
+    let off = crate::tenant::capabilities::Capabilities { record: false, ..Default::default() };
     store.capabilities_put(theirs, &off).await.unwrap();
     let key = store.signing_key(theirs, "key").await.unwrap();
     assert_eq!(store.signing_key(theirs, "another").await.unwrap(), key, "the key does not change");

@@ -1,7 +1,7 @@
 //! Settings for the audio of an organization's calls, unless a call has its own.
 
 use super::{OrganizationId, Store, StoreError, now};
-use crate::voice_config::VoiceConfig;
+use crate::tenant::voice_config::VoiceConfig;
 
 impl Store {
     /// Returns the tenant's settings; all are off until they are set.

@@ -273,7 +273,7 @@ impl World {
             sip_name: name.into(),
             password: Some(PASSWORD.into()),
         };
-        account_create(&self.state.store, &self.state.passwords, account).await.unwrap();
+        account_create(&self.state.store, &self.state.auth.passwords, account).await.unwrap();
         self.sign_in(&email).await
     }
 

@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::config::SpeechConfig;
-use crate::engine::{CallStatus, SpeechProvider, TranslationEvent, speech_config};
+use crate::config::speech_config;
+use crate::engine::{CallStatus, SpeechProvider, TranslationEvent};
 use crate::store::{Change, NewCall, PartId, StorePlace, now};
-use crate::voice_config::VoiceConfig;
+use crate::tenant::voice_config::VoiceConfig;
 
 /// Sample rate of recorded telephone calls, in hertz.
 const RATE: usize = 8_000;

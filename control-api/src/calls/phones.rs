@@ -17,8 +17,8 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use crate::engine::{Command, Engine};
-use crate::rbac::{self, Action};
 use crate::store::{Membership, Role, Store, StoreError, UserId};
+use crate::tenant::rbac::{self, Action};
 
 /// Largest number of passwords issued to keys that are remembered: more than the agents of one machine.
 const GIVEN_MAX: usize = 10_000;

@@ -5,10 +5,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{AccountError, HashError};
-use crate::call_limits::LimitReached;
 use crate::engine::CommandError;
 use crate::store::StoreError;
+use crate::tenant::capabilities::SwitchedOff;
+use crate::tenant::invalid::Invalid;
 
 /// Seconds after which a client should repeat a request that failed because the database was unavailable.
 const AWAY_S: u32 = 5;
@@ -153,36 +153,18 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<AccountError> for Problem {
-    fn from(error: AccountError) -> Problem {
-        match error {
-            AccountError::Invalid { field, problem } => Problem::field(field, problem),
-            AccountError::NoSuchUser => Problem::not_found("user"),
-            AccountError::Store(error) => error.into(),
-            AccountError::Hash(error) => error.into(),
-        }
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Problem {
+        Problem::field(invalid.field, invalid.expected)
     }
 }
 
-impl From<HashError> for Problem {
-    fn from(error: HashError) -> Problem {
-        match error {
-            HashError::Busy => Problem {
-                retry_after: Some(1),
-                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy", error.to_string())
-            },
-            HashError::Failed(_) => {
-                tracing::error!(%error, "cannot hash a password");
-                Problem::internal()
-            }
+impl From<SwitchedOff> for Problem {
+    fn from(off: SwitchedOff) -> Problem {
+        Problem {
+            capability: Some(off.0),
+            ..Problem::new(StatusCode::FORBIDDEN, "capability-off", "This capability is switched off", off.to_string())
         }
-    }
-}
-
-impl From<LimitReached> for Problem {
-    fn from(reached: LimitReached) -> Problem {
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "call-limit", "Too many calls", reached.to_string());
-        Problem { retry_after: Some(1), ..problem }
     }
 }
 

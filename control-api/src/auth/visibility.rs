@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use crate::auth::Actor;
-use crate::rbac::Action;
 use crate::store::{OrganizationId, Sight, Store, StoreError};
+use crate::tenant::rbac::Action;
 
 /// Returns an identifier of the actor, for the owner of an idempotency key or a note.
 pub(crate) fn identity(actor: &Actor) -> String {

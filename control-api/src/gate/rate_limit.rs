@@ -12,9 +12,10 @@
 //!
 //! Not counted: pages, assets, health, SIP, streams, and requests with a valid signature. A bad signature counts for its address.
 
+use crate::http::client::network;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -29,12 +30,12 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
+use super::Gate;
 use crate::auth::{Actor, Identified};
-use crate::client::Client;
 use crate::config::{LimitsConfig, Rate};
-use crate::problem::Problem;
-use crate::signature::{Checked, SignedLink};
-use crate::state::AppState;
+use crate::gate::signature::{Checked, SignedLink};
+use crate::http::client::Client;
+use crate::http::problem::Problem;
 use crate::store::OrganizationId;
 
 /// Largest number of buckets in each of the two tables.
@@ -334,16 +335,8 @@ fn holder(actor: &Actor) -> Holder {
     Holder::Actor(actor.organization.0, actor.by.id.unwrap_or_default())
 }
 
-/// Returns the address, or for IPv6 the network of its subscriber.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
-}
-
 /// Counts requests, refuses those over a limit, and adds the state to the headers of every counted response.
-pub(crate) async fn enforce(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub(crate) async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let charge = route.map_or(Charge::Free, |route| charge(request.method(), &route));
     if charge == Charge::Free {
@@ -351,7 +344,7 @@ pub(crate) async fn enforce(State(state): State<AppState>, request: Request, nex
     }
     let (mut parts, body) = request.into_parts();
     let may_be_urgent = charge == Charge::Actor(Some(Group::Calls));
-    let standing = match count_request(&state, &mut parts, charge).await {
+    let standing = match count_request(&gate, &mut parts, charge).await {
         Ok(standing) => standing,
         Err(problem) => return problem.into_response(),
     };
@@ -377,9 +370,9 @@ pub(crate) async fn enforce(State(state): State<AppState>, request: Request, nex
 }
 
 /// Counts a request in all its groups. Returns the first state that refuses it, or else that of the most specific group.
-async fn count_request(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<Option<Standing>, Problem> {
-    let client = Client::from_request_parts(parts, state).await?;
-    let (limits, config) = (&state.rate_limits, &state.config.limits);
+async fn count_request(gate: &Gate, parts: &mut Parts, charge: Charge) -> Result<Option<Standing>, Problem> {
+    let client = Client::from_request_parts(parts, &gate.auth).await?;
+    let (limits, config) = (&gate.rate_limits, &gate.auth.config.limits);
     let by_address = |group| limits.take_address(config, client.address.ip(), group);
     let mut standing = None;
     if matches!(charge, Charge::Address | Charge::Both) {
@@ -389,16 +382,16 @@ async fn count_request(state: &AppState, parts: &mut Parts, charge: Charge) -> R
         return Ok(standing);
     }
     if charge == Charge::Signed {
-        let checked = SignedLink::check(parts, state).await;
+        let checked = SignedLink::check(parts, &gate.auth.store).await;
         let standing = if checked.is_err() { by_address(Group::Default) } else { None };
         parts.extensions.insert(Checked(checked));
         return Ok(standing);
     }
     // An address with too many guesses is refused before the store is asked, unless the credential was valid recently.
-    if limits.is_address_spent(config, client.address.ip()) && Actor::may_be_guess(&parts.headers, state) {
+    if limits.is_address_spent(config, client.address.ip()) && Actor::may_be_guess(&parts.headers, &gate.auth) {
         return Ok(by_address(Group::Default));
     }
-    let identified = Actor::identify(parts, state).await;
+    let identified = Actor::identify(parts, &gate.auth).await;
     let standing = match &identified {
         Ok(actor) => {
             if let Charge::Actor(Some(group)) = charge {
@@ -412,7 +405,7 @@ async fn count_request(state: &AppState, parts: &mut Parts, charge: Charge) -> R
             }
         }
         // The store did not answer for a credential that was valid recently.
-        Err(problem) if problem.status.is_server_error() && !Actor::may_be_guess(&parts.headers, state) => None,
+        Err(problem) if problem.status.is_server_error() && !Actor::may_be_guess(&parts.headers, &gate.auth) => None,
         // The request is not authenticated.
         Err(_) => by_address(Group::Default),
     };

@@ -3,7 +3,7 @@
 //! Invariant: a number is shown only by the organization that has proven it, and the name of an agent is never shown.
 
 use crate::config::Config;
-use crate::engine;
+use crate::config::dialled_number;
 use crate::store::{OrganizationId, Store, StoreError};
 
 /// Returns the number of the first rule that matches this agent and destination. `None` means the trunk's own number, or none.
@@ -41,5 +41,5 @@ pub(crate) async fn may_show(
 
 /// Returns a destination in the form used by rules: `+` and digits, in whatever form it is written.
 pub(crate) fn destination(config: &Config, to: &str) -> String {
-    engine::dialled_number(config, to).unwrap_or_else(|| to.to_owned())
+    dialled_number(config, to).unwrap_or_else(|| to.to_owned())
 }

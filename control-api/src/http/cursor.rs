@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 use crate::store::{OrganizationId, Place};
 
 /// Default number of entries of a page.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::problem::Problem;
+use super::invalid::Invalid;
 
 /// Voice configuration: processing of a call's audio.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -62,11 +62,11 @@ impl VoiceConfig {
     ///
     /// # Errors
     ///
-    /// Returns a problem that names the field if a language is not a BCP 47 tag.
-    pub fn patched(mut self, patch: VoiceConfigPatch, prefix: &str) -> Result<VoiceConfig, Problem> {
+    /// Returns [`Invalid`] with the field if a language is not a BCP 47 tag.
+    pub fn patched(mut self, patch: VoiceConfigPatch, prefix: &str) -> Result<VoiceConfig, Invalid> {
         for (field, language) in [("translate_from", &patch.translate_from), ("translate_to", &patch.translate_to)] {
             if language.as_deref().is_some_and(|tag| !is_language_tag(tag)) {
-                return Err(Problem::field(
+                return Err(Invalid::new(
                     format!("{prefix}{field}"),
                     "expected a BCP 47 language tag such as `en` or `es-419`",
                 ));

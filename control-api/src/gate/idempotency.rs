@@ -10,6 +10,7 @@
 //! Invariants: a client that disconnects does not stop the work, and the response is stored. Only success is stored, because a
 //! refused request has created nothing. Keys of different users and API keys are separate.
 
+use crate::store::Store;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -23,11 +24,10 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::auth::Actor;
-use crate::body::{self, parse_json};
-use crate::problem::Problem;
-use crate::state::AppState;
+use crate::auth::visibility;
+use crate::http::body::{self, parse_json};
+use crate::http::problem::Problem;
 use crate::store::{Claimed, IdempotencyKey, KeptAnswer, LEASE};
-use crate::visibility;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -133,7 +133,7 @@ pub(crate) struct Attempt {
 
 /// Executes a request once: `work` runs unless it has been done before under the same key.
 pub(crate) async fn once<F, W>(
-    state: &AppState,
+    store: &Store,
     actor: &Actor,
     key: Option<String>,
     hash: &str,
@@ -151,10 +151,10 @@ where
     let key = IdempotencyKey { organization: actor.organization, actor: visibility::identity(actor), key };
     let deadline = Instant::now() + LEASE;
     loop {
-        match state.store.idempotency_claim(&key, hash).await? {
+        match store.idempotency_claim(&key, hash).await? {
             Claimed::Mine { claim, subject, again } => {
                 let attempt = Attempt { subject, again };
-                return carry_out(state.clone(), key, claim, work(attempt)).await;
+                return carry_out(store.clone(), key, claim, work(attempt)).await;
             }
             Claimed::Done(answer) => return Ok(replayed_response(answer)),
             Claimed::OtherBody => {
@@ -188,7 +188,7 @@ impl<T> Keyed<T> {
 
 /// Executes the claimed work in a task of its own and stores its response.
 async fn carry_out(
-    state: AppState,
+    store: Store,
     key: IdempotencyKey,
     claim: Uuid,
     work: impl Future<Output = Result<Reply, Problem>> + Send + 'static,
@@ -203,9 +203,9 @@ async fn carry_out(
                     location: reply.location.clone(),
                     body: reply.body.clone(),
                 };
-                state.store.idempotency_finish(&key, claim, &answer).await
+                store.idempotency_finish(&key, claim, &answer).await
             }
-            Err(_) => state.store.idempotency_release(&key, claim).await,
+            Err(_) => store.idempotency_release(&key, claim).await,
         };
         if let Err(error) = kept {
             // The work is done nevertheless; the claim expires by itself.

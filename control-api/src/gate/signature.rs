@@ -7,16 +7,17 @@
 //!
 //! The key belongs to the organization and is in the store, so that a URL outlives the process.
 
+use crate::store::Store;
 use aws_lc_rs::hmac;
+use axum::extract::FromRef;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::body::{PathId, QueryPairs};
-use crate::problem::Problem;
-use crate::state::AppState;
+use crate::http::body::{PathId, QueryPairs};
+use crate::http::problem::Problem;
 use crate::store::{OrganizationId, PartId, now};
 
 /// Content of a signed URL.
@@ -83,9 +84,9 @@ pub(crate) struct Checked(pub(crate) Result<SignedLink, Problem>);
 
 impl SignedLink {
     /// Checks the signature of a request.
-    pub(crate) async fn check(parts: &mut Parts, state: &AppState) -> Result<SignedLink, Problem> {
-        let id = PathId::from_request_parts(parts, state).await?;
-        let query = QueryPairs::from_request_parts(parts, state).await?;
+    pub(crate) async fn check(parts: &mut Parts, store: &Store) -> Result<SignedLink, Problem> {
+        let id = PathId::from_request_parts(parts, store).await?;
+        let query = QueryPairs::from_request_parts(parts, store).await?;
         // An altered link gets the same response, whichever of its parameters is empty.
         let taken = query.take(["number", "part", "expires", "by", "signature"]);
         let [number, part, expires, by, signature] = taken.map_err(|_| bad_signature())?;
@@ -97,8 +98,8 @@ impl SignedLink {
             return Err(bad_signature());
         }
         let call = id.of("recording").map_err(|_| bad_signature())?;
-        let organization = state.store.call_organization(call).await?.ok_or_else(bad_signature)?;
-        let key = state.store.signing_key_show(organization).await?.ok_or_else(bad_signature)?;
+        let organization = store.call_organization(call).await?.ok_or_else(bad_signature)?;
+        let key = store.signing_key_show(organization).await?.ok_or_else(bad_signature)?;
         let link = RecordingLink { organization, call, file, expires, by };
         if !link.opens(&key, &signature, now()) {
             return Err(bad_signature());
@@ -107,13 +108,16 @@ impl SignedLink {
     }
 }
 
-impl FromRequestParts<AppState> for SignedLink {
+impl<S: Send + Sync> FromRequestParts<S> for SignedLink
+where
+    Store: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match parts.extensions.get::<Checked>() {
             Some(Checked(checked)) => checked.clone(),
-            None => SignedLink::check(parts, state).await,
+            None => SignedLink::check(parts, &Store::from_ref(state)).await,
         }
     }
 }

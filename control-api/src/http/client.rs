@@ -3,16 +3,16 @@
 //! Invariant: `X-Forwarded-For`, `-Proto` and `-Host` are used only if the peer is in `http.trusted_proxies`. The client is then
 //! the right-most address that is not a trusted proxy.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 
 use crate::config::Config;
-use crate::problem::Problem;
-use crate::state::AppState;
+use crate::http::problem::Problem;
 
 /// Client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +75,15 @@ impl Client {
     }
 }
 
-impl FromRequestParts<AppState> for Client {
+impl<S: Send + Sync> FromRequestParts<S> for Client
+where
+    Arc<Config>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-        Ok(Client::of(&state.config, peer, &parts.headers))
+        Ok(Client::of(&Arc::<Config>::from_ref(state), peer, &parts.headers))
     }
 }
 
@@ -95,6 +98,14 @@ fn forwarded_address(text: &str) -> Option<IpAddr> {
         .ok()
         .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
         .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+/// Returns the address, or for IPv6 the network of its subscriber.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
 }
 
 #[cfg(test)]

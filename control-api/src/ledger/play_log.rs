@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use crate::audit::{AuditLog, NotWritten};
+use crate::ledger::audit::{AuditLog, NotWritten};
 use crate::store::{By, Deed, OrganizationId};
 
 /// Time within which reads belong to one play.

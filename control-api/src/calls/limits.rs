@@ -6,6 +6,7 @@
 //!   trunk busy.
 //! - A call or leg that has ended releases its place. One entry is held for each running call.
 
+use crate::config::is_emergency;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::engine;
 use crate::store::OrganizationId;
 
 /// Limits of every organization, and their current use.
@@ -129,7 +129,7 @@ impl CallLimits {
     /// # Errors
     /// Returns the limit that is reached; the caller may try again when another call has ended or a second has passed.
     pub fn admit(&self, organization: OrganizationId, call: Uuid, to: &str) -> Result<(), LimitReached> {
-        let urgent = engine::is_emergency(&self.config, to);
+        let urgent = is_emergency(&self.config, to);
         let admitted = self.admit_at(organization, call, urgent, Instant::now());
         report_refusal(admitted, organization, call)
     }

@@ -16,8 +16,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::engine::SampleRate;
+use crate::media::wav::{self, Format};
 use crate::store::RecordedChannel;
-use crate::wav::{self, Format};
 
 /// Size of the head, in bytes.
 const HEAD: u64 = 44;

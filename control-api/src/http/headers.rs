@@ -1,5 +1,6 @@
 //! Headers of all responses, and metrics of all requests.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -7,10 +8,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::client::Client;
 use crate::config::{Config, Tls};
-use crate::problem::Problem;
-use crate::state::AppState;
+use crate::http::client::Client;
+use crate::http::problem::Problem;
 
 /// Size limit of path and query, in bytes.
 const TARGET_MAX: usize = 8 * 1024;
@@ -28,9 +28,8 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Sets the headers of responses and refuses targets that are too long.
-pub(crate) async fn secure(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let config = &state.config;
-    let policy = content_policy(config, &Client::of(config, None, request.headers()).host);
+pub(crate) async fn secure(State(config): State<Arc<Config>>, request: Request, next: Next) -> Response {
+    let policy = content_policy(&config, &Client::of(&config, None, request.headers()).host);
     let is_api = request.uri().path().starts_with("/api/");
     let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     let mut response = if length > TARGET_MAX { too_long().into_response() } else { next.run(request).await };

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// Size limit of a request body, in bytes.
 const BODY_MAX: usize = 64 * 1024;

@@ -1,6 +1,6 @@
 //! Checks of names, notes and outcomes that people enter, and the patterns that describe them.
 
-use crate::problem::Problem;
+use super::invalid::Invalid;
 
 /// White space, which is trimmed, as the content of a character class.
 const WHITE: &str = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
@@ -46,20 +46,20 @@ fn trimmed(unfit: &str, most: usize) -> String {
 }
 
 /// Trims and checks a name on one line: 1 to `most` characters and no control characters.
-pub(crate) fn name(field: &'static str, text: &str, most: usize) -> Result<String, Problem> {
+pub(crate) fn name(field: &'static str, text: &str, most: usize) -> Result<String, Invalid> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-        return Err(Problem::field(field, format!("expected 1 to {most} characters and no control characters")));
+        return Err(Invalid::new(field, format!("expected 1 to {most} characters and no control characters")));
     }
     Ok(text.to_owned())
 }
 
 /// Trims and checks a text of several lines: 1 to `most` characters, and no control characters except line ends and tabs.
-pub(crate) fn prose(field: &'static str, text: &str, most: usize) -> Result<String, Problem> {
+pub(crate) fn prose(field: &'static str, text: &str, most: usize) -> Result<String, Invalid> {
     let text = text.trim();
     let unfit = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if text.is_empty() || text.chars().count() > most || text.chars().any(unfit) {
-        return Err(Problem::field(field, format!("expected 1 to {most} characters and no control characters")));
+        return Err(Invalid::new(field, format!("expected 1 to {most} characters and no control characters")));
     }
     Ok(text.to_owned())
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::engine::{Command, CommandError};
-use crate::state::AppState;
+use crate::engine::{Command, CommandError, Engine};
+use crate::store::Store;
 
 /// Time in which store and engine must answer to be ready.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ struct Looks {
 
 impl Readiness {
     /// Returns the current result, or one of a moment ago.
-    pub(crate) async fn look(&self, state: &AppState) -> Seen {
+    pub(crate) async fn look(&self, store: &Store, engine: &Engine) -> Seen {
         let asked = Instant::now();
         let mut looks = self.0.lock().await;
         let now = Instant::now();
@@ -50,17 +50,17 @@ impl Readiness {
         {
             return last.seen;
         }
-        let seen = look(state).await;
+        let seen = look(store, engine).await;
         let (since, count) = counted.map_or((now, 1), |looks| (looks.since, looks.count + 1));
         *looks = Some(Looks { seen, at: Instant::now(), since, count });
         seen
     }
 }
 
-async fn look(state: &AppState) -> Seen {
-    let store = async { matches!(timeout(ANSWER, state.store.ping()).await, Ok(Ok(()))) };
+async fn look(store: &Store, engine: &Engine) -> Seen {
+    let store = async { matches!(timeout(ANSWER, store.ping()).await, Ok(Ok(()))) };
     let listeners = async {
-        let answer = timeout(ANSWER, state.engine.command(Command::Trunks)).await;
+        let answer = timeout(ANSWER, engine.command(Command::Trunks)).await;
         answer.is_ok_and(|answer| !matches!(answer, Err(CommandError::Stopped)))
     };
     let (store, listeners) = tokio::join!(store, listeners);

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_table_in_the_documentation_is_current() {
-        let documented = include_str!("../../docs/metrics.md");
+        let documented = include_str!("../../../docs/metrics.md");
         assert!(documented.contains(&table()), "docs/metrics.md is out of date; its table should be:\n{}", table());
     }
 

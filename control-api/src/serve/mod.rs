@@ -8,6 +8,11 @@
 //! Invariants: every failure at the start is one sentence that says what to do, and leaves nothing running. Every task that must
 //! run until the stop is supervised by name, and the first that ends early ends the process ([`Running::fault`]).
 
+mod metric_table;
+mod opening;
+
+pub mod private;
+
 use std::fs::{File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -23,19 +28,17 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::opening::{Later, Opened};
 use crate::admin;
-use crate::config::Config;
+use crate::config::{Config, engine_settings};
 use crate::engine::{self, Budget, Command, Engine, Event, Fault, Listener, StartError, Supervisor};
 use crate::events::{Bus, KnownFile, Tenants, Writer, ingest};
-use crate::http::{self, Door, Places, connection_bounds};
+use crate::gate::setup::{self, Setup};
+use crate::http::listener::{self, Door, Places, connection_bounds};
+use crate::http::tls::{self, TlsError, TlsListeners};
 use crate::jobs;
-use crate::metric_table;
-use crate::opening::{self, Later, Opened};
-use crate::private;
-use crate::setup::{self, Setup};
 use crate::state::AppState;
 use crate::store::{SPOOL, Store, StoreError};
-use crate::tls::{self, TlsError, TlsListeners};
 
 /// Time in which the engine must end its calls.
 const ENGINE_STOP: Duration = Duration::from_secs(10);
@@ -139,8 +142,10 @@ struct Prepared {
 /// running.
 pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
+    let mut settings = engine_settings(&config, &config.record_dir(data));
+    settings.sip.tls = prepared.tls.sip.clone();
     let engine::Started { engine, events, sip, providers } =
-        engine::start(&config, &config.record_dir(data), prepared.tls.sip.clone(), prepared.supervisor.clone()).await?;
+        engine::start_supervised(settings, prepared.supervisor.clone()).await?;
     launch(prepared, config, data, Launched { engine, events, sip, providers: Some(providers) }).await
 }
 
@@ -236,12 +241,12 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
     state.stopping = stopping.clone();
     let fresh = match later {
         Some(_) => tenants.is_empty(),
-        None => state.is_fresh().await?,
+        None => state.gate.is_fresh().await?,
     };
     if fresh {
         let path = data.to_owned();
         let begun = Setup::begin(&state.config, http_address, data);
-        state.setup = Some(Arc::new(begun.map_err(|source| ServeError::Folder { path, source })?));
+        state.gate.setup = Some(Arc::new(begun.map_err(|source| ServeError::Folder { path, source })?));
     } else {
         setup::forget(data);
     }
@@ -249,7 +254,7 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
     let ingest = supervisor.spawn("ingest", ingest);
     let served = admin::Served {
         store: store.clone(),
-        passwords: state.passwords.clone(),
+        passwords: state.auth.passwords.clone(),
         engine: state.engine.clone(),
         supervisor: supervisor.clone(),
     };
@@ -274,7 +279,7 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
     };
     let stopping_later = stopping.clone();
     let mut tasks = vec![
-        supervisor.spawn("HTTP", http::serve(door, crate::app(state.clone()), closing.clone())),
+        supervisor.spawn("HTTP", listener::serve(door, crate::app(state.clone()), closing.clone())),
         supervisor.spawn("spool", writer.clone().replay(stopping.clone())),
         supervisor.spawn("tenants", tenants.keep_up(stopping.clone())),
         supervisor.spawn("jobs", jobs::run(store, providers, writer, stopping.clone())),
@@ -287,7 +292,7 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
         let page = Router::new().route("/metrics", get(move || async move { exporter.render() }));
         let places = Places::new("metrics", connection_bounds(budget.metrics));
         let door = Door { name: "metrics", listener, tls: None, places, is_proxy: Box::new(|_| false) };
-        tasks.push(supervisor.spawn("metrics", http::serve(door, page, closing.clone())));
+        tasks.push(supervisor.spawn("metrics", listener::serve(door, page, closing.clone())));
     }
     Ok(Running {
         http: http_address,
@@ -319,8 +324,8 @@ impl Running {
 
     /// Returns the code that the first sign-up requires, as long as it does.
     pub async fn signup_code(&self) -> Option<&str> {
-        let code = self.state.setup.as_ref()?.code()?;
-        matches!(self.state.is_fresh().await, Ok(true)).then_some(code)
+        let code = self.state.gate.setup.as_ref()?.code()?;
+        matches!(self.state.gate.is_fresh().await, Ok(true)).then_some(code)
     }
 
     /// Waits until a necessary task has ended. Call [`Running::stop`] then, which saves what can be saved, and end the process.

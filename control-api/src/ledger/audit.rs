@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 use crate::store::{By, Deed, OrganizationId, Store, StoreError};
 
 /// Largest number of deeds that may wait.

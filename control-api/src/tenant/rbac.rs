@@ -5,7 +5,7 @@
 //! Invariant: nobody can grant, change or remove rights beyond their own ([`Rights::cover`]), be it by a role, an invitation or a
 //! key.
 
-use crate::store::Role;
+use super::role::Role;
 
 /// Action that requires permission. Scopes of keys and the web pages refer to it by its name, such as `calls.dial`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_table_in_the_documentation_is_current() {
-        let documented = include_str!("../../docs/permissions.md");
+        let documented = include_str!("../../../docs/permissions.md");
         assert!(documented.contains(&table()), "docs/permissions.md is out of date; its table should be:\n{}", table());
     }
 

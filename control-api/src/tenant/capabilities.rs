@@ -16,12 +16,13 @@
 //!
 //! Emergency numbers are exempt from `api_dialing` and from `transfer`.
 
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::problem::Problem;
-use crate::voice_config::{VoiceConfig, VoiceConfigPatch};
+use crate::engine::{CallSettings, group};
+
+use super::voice_config::{VoiceConfig, VoiceConfigPatch};
 
 /// Call capabilities of an organization. All are on by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -82,20 +83,10 @@ pub(crate) struct CapabilitiesPatch {
     pub(crate) api_dialing: Option<bool>,
 }
 
-/// Returns a 403: the organization has switched this capability off.
-pub(crate) fn switched_off(capability: &'static str) -> Problem {
-    Problem {
-        capability: Some(capability),
-        ..Problem::new(
-            StatusCode::FORBIDDEN,
-            "capability-off",
-            "This capability is switched off",
-            format!(
-                "`{capability}` is switched off in your organization's call capabilities; an admin can switch it on"
-            ),
-        )
-    }
-}
+/// Capability that is needed and switched off, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is switched off in your organization's call capabilities; an admin can switch it on")]
+pub(crate) struct SwitchedOff(pub(crate) &'static str);
 
 impl Capabilities {
     /// Returns these switches with the changes of `patch`.
@@ -125,7 +116,7 @@ impl Capabilities {
     }
 
     /// Refuses settings that explicitly request a capability that is off.
-    pub(crate) fn must_allow(&self, asked: &VoiceConfigPatch) -> Result<(), Problem> {
+    pub(crate) fn must_allow(&self, asked: &VoiceConfigPatch) -> Result<(), SwitchedOff> {
         let on = |switch: Option<bool>| switch == Some(true);
         let wanted = [
             ("record", on(asked.record), self.record),
@@ -134,9 +125,27 @@ impl Capabilities {
             ("voice_to_voice", on(asked.voice_to_voice), self.voice_to_voice),
         ];
         match wanted.into_iter().find(|(_, wanted, allowed)| *wanted && !allowed) {
-            Some((name, ..)) => Err(switched_off(name)),
+            Some((name, ..)) => Err(SwitchedOff(name)),
             None => Ok(()),
         }
+    }
+}
+
+/// Returns the settings of a call: for its audio those of `config`, to which `capabilities` have been applied, and for its
+/// parties those of `capabilities`.
+pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organization: Option<Uuid>) -> CallSettings {
+    CallSettings {
+        live_translate: config.live_translate,
+        transcribe: config.transcribe,
+        translate_from: config.translate_from.clone(),
+        translate_to: config.translate_to.clone(),
+        voice_to_voice: config.voice_to_voice,
+        record: config.record,
+        record_app: capabilities.record,
+        transfer: capabilities.transfer,
+        group: organization.map(group),
+        from: None,
+        program: None,
     }
 }
 
@@ -168,9 +177,7 @@ mod tests {
                 "translate" => switches.translate = false,
                 _ => switches.voice_to_voice = false,
             }
-            let problem = switches.must_allow(&asked(name)).unwrap_err();
-            assert_eq!((problem.status, problem.capability), (StatusCode::FORBIDDEN, Some(name)));
-            assert!(problem.detail.contains(name));
+            assert_eq!(switches.must_allow(&asked(name)), Err(SwitchedOff(name)));
             assert_ne!(switches.applied(all.clone()), all, "{name}");
             assert_eq!(switches.applied(VoiceConfig::default()), VoiceConfig::default());
         }

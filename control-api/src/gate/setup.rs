@@ -20,11 +20,11 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::Gate;
 use crate::auth::{Secret, token_hash};
-use crate::client::Client;
 use crate::config::Config;
-use crate::problem::Problem;
-use crate::state::AppState;
+use crate::http::client::Client;
+use crate::http::problem::Problem;
 
 /// Name of the file with the code in the data folder.
 const FILE: &str = "signup-code";
@@ -140,15 +140,15 @@ fn is_local(host: &str) -> bool {
 }
 
 /// Refuses requests for host names that are not those of this server, until there is an organization.
-pub(crate) async fn known_host(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let Some(setup) = state.setup.as_ref().filter(|_| !PROBES.contains(&request.uri().path())) else {
+pub(crate) async fn known_host(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let Some(setup) = gate.setup.as_ref().filter(|_| !PROBES.contains(&request.uri().path())) else {
         return next.run(request).await;
     };
     let peer = request.extensions().get::<axum::extract::ConnectInfo<SocketAddr>>().map(|peer| peer.0);
-    let client = Client::of(&state.config, peer, request.headers());
+    let client = Client::of(&gate.auth.config, peer, request.headers());
     // HTTP/2 names the host in the request itself.
     let host = request.uri().authority().map_or(client.host.as_str(), |authority| authority.as_str());
-    if setup.knows(&state.config, host) || !state.is_fresh().await.unwrap_or(true) {
+    if setup.knows(&gate.auth.config, host) || !gate.is_fresh().await.unwrap_or(true) {
         return next.run(request).await;
     }
     metrics::counter!("tandem_hosts_refused_total").increment(1);
