@@ -35,18 +35,23 @@ mod programs;
 mod routes;
 mod state;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use gate::rate_limit::Enforcement;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use routes::openapi;
+pub use routes::{charges, openapi};
 pub use state::AppState;
 
 /// Builds the HTTP application: API, `/openapi.json`, SIP over WebSocket and pages.
 pub fn app(state: AppState) -> Router {
-    routes::router()
-        .layer(from_fn_with_state(state.clone(), gate::rate_limit::enforce))
+    let (router, charges) = routes::router();
+    let enforcement = Enforcement { gate: state.gate.clone(), charges: Arc::new(charges) };
+    router
+        .layer(from_fn_with_state(enforcement, gate::rate_limit::enforce))
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             metrics::counter!("tandem_http_panics_total").increment(1);
             http::problem::Problem::internal().into_response()

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::engine::Command;
-use control_api::gate::rate_limit::{Charge, Group, charge};
+use control_api::gate::rate_limit::{Charge, Group};
 use control_api::store::{Role, Store, StorePlace};
 use control_api::tenant::rbac::{self, Action};
 use serde_json::json;
@@ -348,6 +348,7 @@ async fn status(world: &World, request: Request<Body>) -> u16 {
 async fn every_operation_has_a_row_with_its_permission_tenant_rule_and_rate_limit() {
     let world = world("").await;
     let document = world.answer(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.json();
+    let charges = control_api::charges();
     let mut lines: BTreeMap<&str, &Line> = LINES.iter().map(|line| (line.0, line)).collect();
     assert_eq!(lines.len(), LINES.len(), "two rows have the same operation");
     let mut wrong = Vec::new();
@@ -368,7 +369,7 @@ async fn every_operation_has_a_row_with_its_permission_tenant_rule_and_rate_limi
             if path.contains('{') != matches!(tenant, ById | Signed) {
                 wrong.push(format!("{name}: {tenant:?}"));
             }
-            let charged = charge(&method.to_uppercase().parse().unwrap(), path);
+            let charged = charges.of(&method.to_uppercase().parse().unwrap(), path);
             if charged != *limit {
                 wrong.push(format!("{name}: counted as {charged:?}, not as {limit:?}"));
             }

@@ -1,7 +1,7 @@
 //! Rate limits: number of requests in a window of time, per user or key, or per address.
 //!
 //! ```text
-//! request ─▶ charge(method, route) ─▶ buckets (GCRA) ─▶ handler ─▶ X-RateLimit-Limit, -Remaining, -Reset
+//! request ─▶ charge of its route ─▶ buckets (GCRA) ─▶ handler ─▶ X-RateLimit-Limit, -Remaining, -Reset
 //!                                        └─ empty: 429, Retry-After
 //! ```
 //!
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -114,33 +114,44 @@ pub enum Charge {
     Signed,
 }
 
-/// Returns how a request to this route is counted. `route` contains placeholders.
-pub fn charge(method: &Method, route: &str) -> Charge {
-    let Some(path) = route.strip_prefix("/api/") else { return Charge::Free };
-    if path == "health" || path == "events" || path.ends_with("/stream") {
-        return Charge::Free;
+/// Charges of all routes of the API, by method and path with placeholders.
+#[derive(Clone, Debug, Default)]
+pub struct Charges(HashMap<(Method, String), Charge>);
+
+impl Charges {
+    /// Adds a route. Reads are never counted in the group of the changes at the same path.
+    pub(crate) fn add(&mut self, method: Method, route: String, charge: Charge) {
+        let charge = match charge {
+            Charge::Actor(Some(_)) | Charge::Both if method == Method::GET => Charge::Actor(None),
+            charge => charge,
+        };
+        self.0.insert((method, route), charge);
     }
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    match path {
-        "auth/signup" | "auth/login" | "auth/invitation" | "auth/validate-key" | "auth/password-reset" => {
-            return Charge::Address;
+
+    /// Adds other routes.
+    pub(crate) fn extend(&mut self, others: Charges) {
+        self.0.extend(others.0);
+    }
+
+    /// Returns how a request to this route is counted. HEAD is counted like GET. What is not a route of the API is not counted;
+    /// an unknown method of one is counted for its sender.
+    pub fn of(&self, method: &Method, route: &str) -> Charge {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        match self.0.get(&(method.clone(), route.to_owned())) {
+            Some(charge) => *charge,
+            None if route.starts_with("/api/") => Charge::Actor(None),
+            None => Charge::Free,
         }
-        "recordings/{id}/audio" => return Charge::Signed,
-        "team/invitations" if !reads => return Charge::Both,
-        "calls" if !reads => return Charge::Actor(Some(Group::Calls)),
-        "calls/{id}/legs" | "calls/{id}/transfer" | "calls/{id}/supervise" | "parked/{slot}/pickup" => {
-            return Charge::Actor(Some(Group::Calls));
-        }
-        "calls/{id}/say" | "calls/{id}/play" | "calls/{id}/gather" => return Charge::Actor(Some(Group::Speech)),
-        "organizations/current/retention" if !reads => return Charge::Actor(Some(Group::Retention)),
-        _ => {}
     }
-    let settings =
-        ["media", "voice/", "caller-id/", "call-capabilities", "call-handling", "organizations", "team/", "api-keys"];
-    if !reads && settings.iter().any(|start| path.starts_with(start)) {
-        return Charge::Actor(Some(Group::Configuration));
-    }
-    Charge::Actor(None)
+}
+
+/// State of [`enforce`].
+#[derive(Clone)]
+pub(crate) struct Enforcement {
+    /// State of the checks.
+    pub(crate) gate: Gate,
+    /// Charges of all routes.
+    pub(crate) charges: Arc<Charges>,
 }
 
 /// Owner of a bucket.
@@ -336,15 +347,15 @@ fn holder(actor: &Actor) -> Holder {
 }
 
 /// Counts requests, refuses those over a limit, and adds the state to the headers of every counted response.
-pub(crate) async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+pub(crate) async fn enforce(State(enforcement): State<Enforcement>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let charge = route.map_or(Charge::Free, |route| charge(request.method(), &route));
+    let charge = route.map_or(Charge::Free, |route| enforcement.charges.of(request.method(), &route));
     if charge == Charge::Free {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
     let may_be_urgent = charge == Charge::Actor(Some(Group::Calls));
-    let standing = match count_request(&gate, &mut parts, charge).await {
+    let standing = match count_request(&enforcement.gate, &mut parts, charge).await {
         Ok(standing) => standing,
         Err(problem) => return problem.into_response(),
     };

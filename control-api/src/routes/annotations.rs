@@ -60,8 +60,7 @@ pub(super) struct NoteRequest {
 /// Returns the outcome of a call with its history.
 #[utoipa::path(get, path = "/calls/{id}/outcome", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call")),
-    responses((status = 200, body = OutcomeState), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = OutcomeState)))]
 pub(super) async fn outcome_show(
     State(state): State<AppState>,
     actor: Actor,
@@ -74,10 +73,7 @@ pub(super) async fn outcome_show(
 /// Sets the outcome of a call. The previous outcome is kept in the history.
 #[utoipa::path(put, path = "/calls/{id}/outcome", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call")), request_body = OutcomeRequest,
-    responses((status = 200, body = OutcomeState), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = OutcomeState)))]
 pub(super) async fn outcome_put(
     State(state): State<AppState>,
     actor: Actor,
@@ -104,8 +100,7 @@ async fn outcome_state(state: &AppState, actor: &Actor, id: Uuid) -> Result<Json
 /// Lists the notes on a call, oldest first.
 #[utoipa::path(get, path = "/calls/{id}/notes", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call")),
-    responses((status = 200, body = NoteList), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = NoteList)))]
 pub(super) async fn note_list(
     State(state): State<AppState>,
     actor: Actor,
@@ -118,10 +113,7 @@ pub(super) async fn note_list(
 /// Adds a note to a call.
 #[utoipa::path(post, path = "/calls/{id}/notes", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call")), request_body = NoteRequest,
-    responses((status = 201, body = Note), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 201, body = Note)))]
 pub(super) async fn note_create(
     State(state): State<AppState>,
     actor: Actor,
@@ -141,10 +133,7 @@ pub(super) async fn note_create(
 #[utoipa::path(patch, path = "/calls/{id}/notes/{note}", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"), ("note" = Uuid, Path, description = "Id of the note")),
     request_body = NoteRequest,
-    responses((status = 200, body = Note), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = Note)))]
 pub(super) async fn note_update(
     State(state): State<AppState>,
     actor: Actor,
@@ -165,8 +154,7 @@ pub(super) async fn note_update(
 /// Deletes a note. Owners and admins may delete every note, others only their own.
 #[utoipa::path(delete, path = "/calls/{id}/notes/{note}", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"), ("note" = Uuid, Path, description = "Id of the note")),
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn note_delete(
     State(state): State<AppState>,
     actor: Actor,

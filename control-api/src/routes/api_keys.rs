@@ -135,7 +135,7 @@ pub(super) async fn key_create(
 /// with it must register again. A key with scopes that the caller lacks cannot be revoked.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "api-keys", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the key")),
-    responses((status = 204), (status = 404, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn key_revoke(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<StatusCode, Problem> {
     actor.may(Action::ApiKeysWrite)?;
     let key = id.of("key")?;

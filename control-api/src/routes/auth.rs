@@ -290,7 +290,7 @@ pub(super) async fn open_session(
 
 /// Logs out: ends the session and removes its cookies. Without a session nothing happens.
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("session" = []), ()),
-    responses((status = 204), (status = 403, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn logout(
     State(state): State<AppState>,
     client: Client,
@@ -313,7 +313,7 @@ pub(super) async fn logout(
 ///
 /// The session then lasts twelve hours from now, but no longer than one week after the log-in. The old token stops working.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", security(("session" = [])),
-    responses((status = 200, body = SessionInfo), (status = 401, body = Problem), (status = 403, body = Problem)))]
+    responses((status = 200, body = SessionInfo)))]
 pub(super) async fn refresh(State(state): State<AppState>, client: Client, actor: Actor) -> Result<Response, Problem> {
     actor.must_be_person()?;
     let token = Secret::random("");
@@ -330,7 +330,7 @@ pub(super) async fn refresh(State(state): State<AppState>, client: Client, actor
 
 /// Returns the user who is logged in, with organization and permissions.
 #[utoipa::path(get, path = "/auth/session", tag = "auth", security(("session" = [])),
-    responses((status = 200, body = SessionInfo), (status = 401, body = Problem)))]
+    responses((status = 200, body = SessionInfo)))]
 pub(super) async fn session_show(actor: Actor) -> Result<Json<SessionInfo>, Problem> {
     // An API key is not a session.
     let person = actor.person.as_ref().ok_or_else(Problem::unauthorized)?;
@@ -340,7 +340,7 @@ pub(super) async fn session_show(actor: Actor) -> Result<Json<SessionInfo>, Prob
 
 /// Returns the token that pages must send as `X-CSRF-Token`.
 #[utoipa::path(get, path = "/auth/csrf", tag = "auth", security(("session" = [])),
-    responses((status = 200, body = CsrfInfo), (status = 401, body = Problem)))]
+    responses((status = 200, body = CsrfInfo)))]
 pub(super) async fn csrf_show(actor: Actor) -> Result<Json<CsrfInfo>, Problem> {
     let csrf_token = actor.csrf().ok_or_else(Problem::unauthorized)?.to_owned();
     Ok(Json(CsrfInfo { csrf_token }))
@@ -369,7 +369,7 @@ pub(super) fn whoami(actor: &Actor) -> Result<(SessionUser, SessionOrganization)
 ///
 /// All other sessions of the user end, and their phones lose their registrations.
 #[utoipa::path(post, path = "/auth/password", tag = "auth", security(("session" = [])), request_body = PasswordChange,
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn password_change(
     State(state): State<AppState>,
     client: Client,

@@ -31,8 +31,7 @@ fn null_or_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Op
 
 /// Returns the organization's call handling settings.
 #[utoipa::path(get, path = "/call-handling", tag = "voice", security(("key" = []), ("session" = [])),
-    responses((status = 200, body = CallHandling), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = CallHandling)))]
 pub(super) async fn call_handling_show(
     State(state): State<AppState>,
     actor: Actor,
@@ -46,9 +45,7 @@ pub(super) async fn call_handling_show(
 /// Fields that are left out keep their value. A party that is on hold already keeps its music.
 #[utoipa::path(put, path = "/call-handling", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = CallHandlingPatch,
-    responses((status = 200, body = CallHandling), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 408, body = Problem), (status = 413, body = Problem),
-              (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = CallHandling)))]
 pub(super) async fn call_handling_put(
     State(state): State<AppState>,
     actor: Actor,

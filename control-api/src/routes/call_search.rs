@@ -59,8 +59,7 @@ pub(super) struct CallList {
            ("q" = Option<String>, Query, description = "Calls whose transcript or translation contains all these words"),
            ("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, body = CallList), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = CallList)))]
 pub(super) async fn call_list(
     State(state): State<AppState>,
     actor: Actor,
@@ -93,9 +92,7 @@ pub(super) async fn call_list(
            ("from" = Option<String>, Query, description = "Calls that began at this time or later (RFC 3339)"),
            ("to" = Option<String>, Query, description = "Calls that began before this time (RFC 3339)"),
            ("q" = Option<String>, Query, description = "Calls whose transcript or translation contains all these words")),
-    responses((status = 200, description = "The exported file", content((String = "text/csv"), (Vec<Call> = "application/json"))),
-              (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, description = "The exported file", content((String = "text/csv"), (Vec<Call> = "application/json")))))]
 pub(super) async fn call_export(
     State(state): State<AppState>,
     actor: Actor,

@@ -118,8 +118,7 @@ fn checked_label(label: &str) -> Result<String, Problem> {
 #[utoipa::path(get, path = "/caller-id/numbers", tag = "voice", security(("key" = []), ("session" = [])),
     params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, body = NumberList), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = NumberList)))]
 pub(super) async fn number_list(
     State(state): State<AppState>,
     actor: Actor,
@@ -139,10 +138,7 @@ pub(super) async fn number_list(
 /// From now on, calls to this number that name no agent belong to the organization.
 #[utoipa::path(post, path = "/caller-id/numbers", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = NumberRequest,
-    responses((status = 201, body = CallerIdNumber), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 201, body = CallerIdNumber), (status = 409, body = Problem)))]
 pub(super) async fn number_create(
     State(state): State<AppState>,
     actor: Actor,
@@ -161,10 +157,7 @@ pub(super) async fn number_create(
 /// Changes the label of a number.
 #[utoipa::path(patch, path = "/caller-id/numbers/{id}", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the number")), request_body = NumberPatch,
-    responses((status = 200, body = CallerIdNumber), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = CallerIdNumber)))]
 pub(super) async fn number_update(
     State(state): State<AppState>,
     actor: Actor,
@@ -186,8 +179,7 @@ pub(super) async fn number_update(
 /// Deletes a number and its rules.
 #[utoipa::path(delete, path = "/caller-id/numbers/{id}", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the number")),
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn number_delete(
     State(state): State<AppState>,
     actor: Actor,
@@ -207,8 +199,7 @@ pub(super) async fn number_delete(
 ///
 /// As soon as there is one, calls can show only numbers that a rule allows.
 #[utoipa::path(get, path = "/caller-id/rules", tag = "voice", security(("key" = []), ("session" = [])),
-    responses((status = 200, body = RuleList), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = RuleList)))]
 pub(super) async fn rule_list(State(state): State<AppState>, actor: Actor) -> Result<Json<RuleList>, Problem> {
     actor.may(Action::VoiceRead)?;
     Ok(Json(RuleList { rules: state.store.caller_id_rule_list(actor.organization).await? }))
@@ -220,10 +211,7 @@ pub(super) async fn rule_list(State(state): State<AppState>, actor: Actor) -> Re
 /// first matching rule is shown.
 #[utoipa::path(post, path = "/caller-id/rules", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = RuleRequest,
-    responses((status = 201, body = CallerIdRule), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 201, body = CallerIdRule), (status = 409, body = Problem)))]
 pub(super) async fn rule_create(
     State(state): State<AppState>,
     actor: Actor,
@@ -250,10 +238,7 @@ pub(super) async fn rule_create(
 /// Changes a rule. Fields that are left out keep their value.
 #[utoipa::path(patch, path = "/caller-id/rules/{id}", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the rule")), request_body = RulePatch,
-    responses((status = 200, body = CallerIdRule), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = CallerIdRule)))]
 pub(super) async fn rule_update(
     State(state): State<AppState>,
     actor: Actor,
@@ -284,8 +269,7 @@ pub(super) async fn rule_update(
 /// Deletes a rule for showing a number.
 #[utoipa::path(delete, path = "/caller-id/rules/{id}", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the rule")),
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn rule_delete(
     State(state): State<AppState>,
     actor: Actor,

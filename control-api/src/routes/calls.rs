@@ -184,10 +184,7 @@ pub(super) struct SayRequest {
     request_body = CallRequest,
     responses((status = 201, body = CallState,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn call_create(
     State(state): State<AppState>,
     actor: Actor,
@@ -323,7 +320,7 @@ async fn identity(state: &AppState, actor: &Actor, wanted: &Wanted, asked: &Aske
 /// Returns a call with its legs, events and recording.
 #[utoipa::path(get, path = "/calls/{id}", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call")),
-    responses((status = 200, body = CallDetail), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = CallDetail)))]
 pub(super) async fn call_show(
     State(state): State<AppState>,
     actor: Actor,
@@ -354,8 +351,7 @@ pub(super) async fn call_show(
 /// Ends a call. Ending a call that has ended is not an error: its status is returned.
 #[utoipa::path(post, path = "/calls/{id}/hangup", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call")),
-    responses((status = 202, body = CallState), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 202, body = CallState), (status = 503, body = Problem)))]
 pub(super) async fn call_hangup(
     State(state): State<AppState>,
     actor: Actor,
@@ -383,10 +379,7 @@ pub(super) async fn call_hangup(
     request_body = SayRequest,
     responses((status = 202, body = CallState,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
-              (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn call_say(
     State(state): State<AppState>,
     actor: Actor,

@@ -13,8 +13,7 @@ use crate::tenant::rbac::Action;
 
 /// Returns the organization's call capabilities.
 #[utoipa::path(get, path = "/call-capabilities", tag = "voice", security(("key" = []), ("session" = [])),
-    responses((status = 200, body = Capabilities), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = Capabilities)))]
 pub(super) async fn capabilities_show(
     State(state): State<AppState>,
     actor: Actor,
@@ -31,9 +30,7 @@ pub(super) async fn capabilities_show(
 /// incoming calls silently go without it.
 #[utoipa::path(put, path = "/call-capabilities", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = CapabilitiesPatch,
-    responses((status = 200, body = Capabilities), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 408, body = Problem), (status = 413, body = Problem),
-              (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = Capabilities)))]
 pub(super) async fn capabilities_put(
     State(state): State<AppState>,
     actor: Actor,

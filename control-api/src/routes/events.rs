@@ -49,8 +49,7 @@ pub(super) struct ProviderList {
     params(("Last-Event-ID" = Option<i64>, Header, description = "Id of the last event received; the stream continues after it"),
            ("last_event_id" = Option<i64>, Query, description = "Same as `Last-Event-ID`, for clients that cannot set headers"),
            ("translations" = Option<bool>, Query, description = "`true` to include transcripts and translations")),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 401, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 429, body = Problem)))]
 pub(super) async fn event_stream(
     State(state): State<AppState>,
     actor: Actor,
@@ -83,7 +82,7 @@ pub(super) fn own_calls(state: &AppState, actor: &Actor) -> OwnCalls {
 
 /// Returns the last reported state of the speech providers.
 #[utoipa::path(get, path = "/providers", tag = "events", security(("key" = []), ("session" = [])),
-    responses((status = 200, body = ProviderList), (status = 401, body = Problem)))]
+    responses((status = 200, body = ProviderList)))]
 pub(super) async fn provider_list(State(state): State<AppState>, _actor: Actor) -> Json<ProviderList> {
     Json(ProviderList { providers: state.bus.providers() })
 }

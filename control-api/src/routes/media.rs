@@ -43,8 +43,7 @@ pub(super) struct MediaList {
 #[utoipa::path(get, path = "/media", tag = "voice", security(("key" = []), ("session" = [])),
     params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, body = MediaList), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = MediaList)))]
 pub(super) async fn media_list(
     State(state): State<AppState>,
     actor: Actor,
@@ -65,9 +64,7 @@ pub(super) async fn media_list(
 #[utoipa::path(post, path = "/media", tag = "voice", security(("key" = []), ("session" = [])),
     params(("name" = String, Query, description = "Unique name of the sound, 1 to 100 characters")),
     request_body(content((Vec<u8> = "audio/wav"), (Vec<u8> = "application/octet-stream"))),
-    responses((status = 201, body = MediaFile), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 408, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
-              (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 201, body = MediaFile), (status = 409, body = Problem)))]
 pub(super) async fn media_create(
     State(state): State<AppState>,
     actor: Actor,
@@ -102,9 +99,7 @@ pub(super) async fn media_create(
 /// Returns the file of a sound, exactly as it was added.
 #[utoipa::path(get, path = "/media/{id}/audio", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the sound")),
-    responses((status = 200, description = "The WAV file", content_type = "audio/wav", body = Vec<u8>),
-              (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, description = "The WAV file", content_type = "audio/wav", body = Vec<u8>)))]
 pub(super) async fn media_audio(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<Response, Problem> {
     actor.may(Action::VoiceRead)?;
     let wav = state.store.media_file_read(actor.organization, id.of("sound")?).await?;
@@ -115,8 +110,7 @@ pub(super) async fn media_audio(State(state): State<AppState>, actor: Actor, id:
 /// Deletes a sound. Calls that are playing it finish playing it.
 #[utoipa::path(delete, path = "/media/{id}", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the sound")),
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn media_delete(
     State(state): State<AppState>,
     actor: Actor,

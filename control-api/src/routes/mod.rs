@@ -49,16 +49,17 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::get;
 use bytes::Bytes;
 use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{Content, ContentBuilder, RefOr, ResponseBuilder};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::auth::SESSION_COOKIE;
 use crate::gate::idempotency;
-use crate::gate::rate_limit::{Charge, charge};
+use crate::gate::rate_limit::{Charge, Charges, Group};
 use crate::http::problem::Problem;
 use crate::state::AppState;
 
@@ -97,117 +98,182 @@ impl utoipa::Modify for Security {
     }
 }
 
-/// Returns every route of the API with its description.
-fn api() -> OpenApiRouter<AppState> {
-    let api = OpenApiRouter::new()
-        .routes(routes!(call_search::call_list, calls::call_create))
-        .routes(routes!(call_search::call_export))
-        .routes(routes!(calls::call_show))
-        .routes(routes!(calls::call_hangup))
-        .routes(routes!(calls::call_say))
-        .routes(routes!(verbs::leg_create))
-        .routes(routes!(verbs::leg_delete))
-        .routes(routes!(verbs::leg_hold))
-        .routes(routes!(verbs::leg_resume))
-        .routes(routes!(verbs::leg_mute))
-        .routes(routes!(verbs::leg_unmute))
-        .routes(routes!(verbs::leg_dtmf))
-        .routes(routes!(verbs::call_transfer))
-        .routes(routes!(parking::call_park))
-        .routes(routes!(verbs::leg_gain))
-        .routes(routes!(call_handling::call_handling_show, call_handling::call_handling_put))
-        .routes(routes!(parking::parked_list))
-        .routes(routes!(parking::parked_pickup))
-        .routes(routes!(prompts::call_play))
-        .routes(routes!(prompts::call_stop))
-        .routes(routes!(prompts::call_gather))
-        .routes(routes!(recording_verbs::call_recordings, recording_verbs::recording_start))
-        .routes(routes!(recording_verbs::recording_pause))
-        .routes(routes!(recording_verbs::recording_resume))
-        .routes(routes!(recording_verbs::recording_stop))
-        .routes(routes!(verbs::supervise_start))
-        .routes(routes!(verbs::supervise_change))
-        .routes(routes!(annotations::outcome_show, annotations::outcome_put))
-        .routes(routes!(annotations::note_list, annotations::note_create))
-        .routes(routes!(annotations::note_update, annotations::note_delete))
-        .routes(routes!(transcripts::transcript_show))
-        .routes(routes!(translations::translation_list))
-        .routes(routes!(translations::translation_stream))
-        .routes(routes!(recordings::recording_show))
-        .routes(routes!(recording_list::recording_list))
-        .routes(routes!(recording_list::recording_info))
-        .routes(routes!(recording_list::recording_sign))
-        .routes(routes!(recording_list::recording_signed))
-        .routes(routes!(trace::trace_show))
-        .routes(routes!(voice_config::voice_config_show, voice_config::voice_config_put))
-        .routes(routes!(voice_targets::target_list, voice_targets::target_create))
-        .routes(routes!(voice_targets::target_update, voice_targets::target_delete))
-        .routes(routes!(media::media_list, media::media_create))
-        .routes(routes!(media::media_delete))
-        .routes(routes!(programs::program_show, programs::program_put, programs::program_delete))
-        .routes(routes!(programs::secret_show, programs::secret_replace))
-        .routes(routes!(media::media_audio))
-        .routes(routes!(caller_id::number_list, caller_id::number_create))
-        .routes(routes!(caller_id::number_update, caller_id::number_delete))
-        .routes(routes!(number_proof::number_call))
-        .routes(routes!(number_proof::number_code))
-        .routes(routes!(caller_id::rule_list, caller_id::rule_create))
-        .routes(routes!(caller_id::rule_update, caller_id::rule_delete))
-        .routes(routes!(capabilities::capabilities_show, capabilities::capabilities_put))
-        .routes(routes!(usage::usage_show))
-        .routes(routes!(webrtc::token_create))
-        .routes(routes!(events::event_stream))
-        .routes(routes!(events::provider_list))
+/// Counted for the sender only.
+const GENERAL: Charge = Charge::Actor(None);
+/// Starts a call or adds somebody to one.
+const CALLS: Charge = Charge::Actor(Some(Group::Calls));
+/// Makes speech or plays sounds.
+const SPEECH: Charge = Charge::Actor(Some(Group::Speech));
+/// Changes settings.
+const SETTINGS: Charge = Charge::Actor(Some(Group::Configuration));
+/// Changes retention times.
+const RETENTION: Charge = Charge::Actor(Some(Group::Retention));
+/// Sends mail for its sender.
+const INVITES: Charge = Charge::Both;
+/// Is open to anybody who has no credential yet.
+const ENTRANCE: Charge = Charge::Address;
+/// Is opened by a signature.
+const SIGNED: Charge = Charge::Signed;
+/// Costs little, or is bounded in another way.
+const FREE: Charge = Charge::Free;
+
+/// Routes with their descriptions, and how requests to each are counted. A route cannot be added without its charge.
+struct Api {
+    router: OpenApiRouter<AppState>,
+    charges: Charges,
+}
+
+impl Api {
+    fn new() -> Api {
+        Api { router: OpenApiRouter::new(), charges: Charges::default() }
+    }
+
+    /// Adds the routes of one path below `/api`.
+    fn routes(mut self, charge: Charge, routes: UtoipaMethodRouter<AppState>) -> Api {
+        for (path, item) in &routes.1.paths {
+            for (method, _operation) in operations(item) {
+                self.charges.add(method, format!("/api{path}"), charge);
+            }
+        }
+        Api { router: self.router.routes(routes), ..self }
+    }
+
+    fn merge(mut self, other: Api) -> Api {
+        self.charges.extend(other.charges);
+        Api { router: self.router.merge(other.router), ..self }
+    }
+}
+
+/// Returns the described operations of a path with their methods.
+fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
+    let all = [
+        (Method::GET, &item.get),
+        (Method::PUT, &item.put),
+        (Method::POST, &item.post),
+        (Method::PATCH, &item.patch),
+        (Method::DELETE, &item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+/// Returns every route of the API with its description and charge.
+fn api() -> Api {
+    let api = Api::new()
+        .routes(CALLS, routes!(call_search::call_list, calls::call_create))
+        .routes(GENERAL, routes!(call_search::call_export))
+        .routes(GENERAL, routes!(calls::call_show))
+        .routes(GENERAL, routes!(calls::call_hangup))
+        .routes(SPEECH, routes!(calls::call_say))
+        .routes(CALLS, routes!(verbs::leg_create))
+        .routes(GENERAL, routes!(verbs::leg_delete))
+        .routes(GENERAL, routes!(verbs::leg_hold))
+        .routes(GENERAL, routes!(verbs::leg_resume))
+        .routes(GENERAL, routes!(verbs::leg_mute))
+        .routes(GENERAL, routes!(verbs::leg_unmute))
+        .routes(GENERAL, routes!(verbs::leg_dtmf))
+        .routes(CALLS, routes!(verbs::call_transfer))
+        .routes(GENERAL, routes!(parking::call_park))
+        .routes(GENERAL, routes!(verbs::leg_gain))
+        .routes(SETTINGS, routes!(call_handling::call_handling_show, call_handling::call_handling_put))
+        .routes(GENERAL, routes!(parking::parked_list))
+        .routes(CALLS, routes!(parking::parked_pickup))
+        .routes(SPEECH, routes!(prompts::call_play))
+        .routes(GENERAL, routes!(prompts::call_stop))
+        .routes(SPEECH, routes!(prompts::call_gather))
+        .routes(GENERAL, routes!(recording_verbs::call_recordings, recording_verbs::recording_start))
+        .routes(GENERAL, routes!(recording_verbs::recording_pause))
+        .routes(GENERAL, routes!(recording_verbs::recording_resume))
+        .routes(GENERAL, routes!(recording_verbs::recording_stop))
+        .routes(CALLS, routes!(verbs::supervise_start))
+        .routes(GENERAL, routes!(verbs::supervise_change))
+        .routes(GENERAL, routes!(annotations::outcome_show, annotations::outcome_put))
+        .routes(GENERAL, routes!(annotations::note_list, annotations::note_create))
+        .routes(GENERAL, routes!(annotations::note_update, annotations::note_delete))
+        .routes(GENERAL, routes!(transcripts::transcript_show))
+        .routes(GENERAL, routes!(translations::translation_list))
+        .routes(FREE, routes!(translations::translation_stream))
+        .routes(GENERAL, routes!(recordings::recording_show))
+        .routes(GENERAL, routes!(recording_list::recording_list))
+        .routes(GENERAL, routes!(recording_list::recording_info))
+        .routes(GENERAL, routes!(recording_list::recording_sign))
+        .routes(SIGNED, routes!(recording_list::recording_signed))
+        .routes(GENERAL, routes!(trace::trace_show))
+        .routes(SETTINGS, routes!(voice_config::voice_config_show, voice_config::voice_config_put))
+        .routes(SETTINGS, routes!(voice_targets::target_list, voice_targets::target_create))
+        .routes(SETTINGS, routes!(voice_targets::target_update, voice_targets::target_delete))
+        .routes(SETTINGS, routes!(media::media_list, media::media_create))
+        .routes(SETTINGS, routes!(media::media_delete))
+        .routes(SETTINGS, routes!(programs::program_show, programs::program_put, programs::program_delete))
+        .routes(SETTINGS, routes!(programs::secret_show, programs::secret_replace))
+        .routes(GENERAL, routes!(media::media_audio))
+        .routes(SETTINGS, routes!(caller_id::number_list, caller_id::number_create))
+        .routes(SETTINGS, routes!(caller_id::number_update, caller_id::number_delete))
+        .routes(SETTINGS, routes!(number_proof::number_call))
+        .routes(SETTINGS, routes!(number_proof::number_code))
+        .routes(SETTINGS, routes!(caller_id::rule_list, caller_id::rule_create))
+        .routes(SETTINGS, routes!(caller_id::rule_update, caller_id::rule_delete))
+        .routes(SETTINGS, routes!(capabilities::capabilities_show, capabilities::capabilities_put))
+        .routes(GENERAL, routes!(usage::usage_show))
+        .routes(GENERAL, routes!(webrtc::token_create))
+        .routes(FREE, routes!(events::event_stream))
+        .routes(GENERAL, routes!(events::provider_list))
         .merge(people())
-        .routes(routes!(health::health_alias));
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
-        .nest("/api", api)
+        .routes(FREE, routes!(health::health_alias));
+    let router = OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .nest("/api", api.router)
         .routes(routes!(health::health_show))
-        .routes(routes!(health::readiness_show))
+        .routes(routes!(health::readiness_show));
+    Api { router, charges: api.charges }
 }
 
 /// Returns the routes of accounts, sessions, teams, permissions, keys and the audit log.
-fn people() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(auth::provider_list))
-        .routes(routes!(signup::signup))
-        .routes(routes!(signup::invitation_show))
-        .routes(routes!(auth::login))
-        .routes(routes!(auth::logout))
-        .routes(routes!(auth::refresh))
-        .routes(routes!(auth::session_show))
-        .routes(routes!(auth::csrf_show))
-        .routes(routes!(auth::password_change))
-        .routes(routes!(password_reset::reset_request, password_reset::reset_use))
-        .routes(routes!(auth::key_validate))
-        .routes(routes!(organizations::organization_create))
-        .routes(routes!(organizations::organization_show, organizations::organization_update))
-        .routes(routes!(organizations::retention_put))
-        .routes(routes!(users::me_show, users::me_update))
-        .routes(routes!(users::user_show))
-        .routes(routes!(team::member_list))
-        .routes(routes!(team::member_update, team::member_remove))
-        .routes(routes!(team::invitation_list, team::invitation_create))
-        .routes(routes!(team::invitation_revoke))
-        .routes(routes!(rbac::role_list))
-        .routes(routes!(rbac::permission_list))
-        .routes(routes!(api_keys::key_list, api_keys::key_create))
-        .routes(routes!(api_keys::key_revoke))
-        .routes(routes!(audit_logs::audit_list))
-        .routes(routes!(audit_logs::audit_verify))
-        .routes(routes!(audit_logs::audit_export))
-        .routes(routes!(limits::limit_list))
+fn people() -> Api {
+    Api::new()
+        .routes(GENERAL, routes!(auth::provider_list))
+        .routes(ENTRANCE, routes!(signup::signup))
+        .routes(ENTRANCE, routes!(signup::invitation_show))
+        .routes(ENTRANCE, routes!(auth::login))
+        .routes(GENERAL, routes!(auth::logout))
+        .routes(GENERAL, routes!(auth::refresh))
+        .routes(GENERAL, routes!(auth::session_show))
+        .routes(GENERAL, routes!(auth::csrf_show))
+        .routes(GENERAL, routes!(auth::password_change))
+        .routes(ENTRANCE, routes!(password_reset::reset_request, password_reset::reset_use))
+        .routes(ENTRANCE, routes!(auth::key_validate))
+        .routes(SETTINGS, routes!(organizations::organization_create))
+        .routes(SETTINGS, routes!(organizations::organization_show, organizations::organization_update))
+        .routes(RETENTION, routes!(organizations::retention_put))
+        .routes(GENERAL, routes!(users::me_show, users::me_update))
+        .routes(GENERAL, routes!(users::user_show))
+        .routes(GENERAL, routes!(team::member_list))
+        .routes(SETTINGS, routes!(team::member_update, team::member_remove))
+        .routes(INVITES, routes!(team::invitation_list, team::invitation_create))
+        .routes(SETTINGS, routes!(team::invitation_revoke))
+        .routes(GENERAL, routes!(rbac::role_list))
+        .routes(GENERAL, routes!(rbac::permission_list))
+        .routes(SETTINGS, routes!(api_keys::key_list, api_keys::key_create))
+        .routes(SETTINGS, routes!(api_keys::key_revoke))
+        .routes(GENERAL, routes!(audit_logs::audit_list))
+        .routes(GENERAL, routes!(audit_logs::audit_verify))
+        .routes(GENERAL, routes!(audit_logs::audit_export))
+        .routes(GENERAL, routes!(limits::limit_list))
+}
+
+/// Returns how requests to each route are counted.
+pub fn charges() -> Charges {
+    api().charges
 }
 
 /// Returns the OpenAPI description of the API, as `/openapi.json` serves it.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    with_common_responses(api().into_openapi())
+    let Api { router, charges } = api();
+    with_common_responses(router.into_openapi(), &charges)
 }
 
 /// Adds the error responses that all routes of a kind share, so that they are written in one place: 401 and 403 where
-/// authentication is required, 429 where requests are counted, 4xx for bodies and parameters where there are any, and 500 for a
+/// authentication is required, 429 where requests are counted, 404 where the path names a resource, 4xx for bodies and parameters where there are any, and 500 for a
 /// failure of the store.
-fn with_common_responses(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+fn with_common_responses(mut document: utoipa::openapi::OpenApi, charges: &Charges) -> utoipa::openapi::OpenApi {
     // A test checks that nothing is left undescribed.
     let _unsaid = values::describe(&mut document);
     for (path, item) in &mut document.paths.paths {
@@ -225,7 +291,7 @@ fn with_common_responses(mut document: utoipa::openapi::OpenApi) -> utoipa::open
             if known {
                 statuses.extend(["401", "403"]);
             }
-            if charge(&method, path) != Charge::Free {
+            if charges.of(&method, path) != Charge::Free {
                 statuses.extend(["429", "500"]);
             }
             if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
@@ -238,6 +304,9 @@ fn with_common_responses(mut document: utoipa::openapi::OpenApi) -> utoipa::open
             }) {
                 parameter.description = Some(idempotency::DESCRIPTION.into());
                 statuses.extend(["409", "422"]);
+            }
+            if path.contains('{') {
+                statuses.push("404");
             }
             if operation.request_body.is_some() {
                 statuses.extend(["400", "408", "413", "415", "422"]);
@@ -276,18 +345,21 @@ fn refusal() -> RefOr<utoipa::openapi::Response> {
     )
 }
 
-/// Returns all routes: the API, its description, SIP over WebSocket and the pages.
-pub(crate) fn router() -> Router<AppState> {
-    let (api, document) = api().split_for_parts();
-    let document = with_common_responses(document);
+/// Returns all routes (the API, its description, SIP over WebSocket and the pages) and how requests to them are counted.
+pub(crate) fn router() -> (Router<AppState>, Charges) {
+    let Api { router, charges } = api();
+    let (api, document) = router.split_for_parts();
+    let document = with_common_responses(document, &charges);
     // Shared by all responses, so a client that stops reading costs no copy.
     let document = Bytes::from(serde_json::to_string(&document).unwrap_or_default());
     let openapi = move || async move { ([(axum::http::header::CONTENT_TYPE, "application/json")], document) };
-    api.route("/openapi.json", get(openapi))
+    let router = api
+        .route("/openapi.json", get(openapi))
         .route("/sip", get(sip::upgrade))
         .merge(pages::router())
         .fallback(no_such_path)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(wrong_method);
+    (router, charges)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

@@ -55,8 +55,8 @@ pub(super) struct NumberCode {
 /// be spoken; the server's operator can then assign the number with `tandem number assign`.
 #[utoipa::path(post, path = "/caller-id/numbers/{id}/call", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = uuid::Uuid, Path, description = "Id of the number")),
-    responses((status = 202, body = NumberCallStarted), (status = 403, body = Problem), (status = 404, body = Problem),
-              (status = 409, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 202, body = NumberCallStarted),
+              (status = 409, body = Problem)))]
 pub(super) async fn number_call(
     State(state): State<AppState>,
     actor: Actor,
@@ -101,7 +101,7 @@ pub(super) async fn number_call(
 /// From then on, calls to the number belong to the organization, and the organization may show it.
 #[utoipa::path(post, path = "/caller-id/numbers/{id}/code", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = uuid::Uuid, Path, description = "Id of the number")), request_body = NumberCode,
-    responses((status = 200, body = CallerIdNumber), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = CallerIdNumber), (status = 409, body = Problem)))]
 pub(super) async fn number_code(
     State(state): State<AppState>,
     actor: Actor,

@@ -146,7 +146,7 @@ pub(super) struct ParkedList {
     request_body = ParkRequest,
     responses((status = 200, body = ParkedLeg,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn call_park(
     State(state): State<AppState>,
     actor: Actor,
@@ -181,8 +181,7 @@ pub(super) async fn call_park(
 
 /// Lists the organization's parked calls, ordered by slot.
 #[utoipa::path(get, path = "/parked", tag = "calls", security(("key" = []), ("session" = [])),
-    responses((status = 200, body = ParkedList), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = ParkedList)))]
 pub(super) async fn parked_list(State(state): State<AppState>, actor: Actor) -> Result<Json<ParkedList>, Problem> {
     actor.may(Action::CallsDial)?;
     let parked = parked(&state, &actor).await?.into_iter().map(Parked::try_from).collect::<Result<_, _>>()?;
@@ -200,7 +199,7 @@ pub(super) async fn parked_list(State(state): State<AppState>, actor: Actor) -> 
     request_body = PickupRequest,
     responses((status = 201, body = PickupLeg,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn parked_pickup(
     State(state): State<AppState>,
     actor: Actor,

@@ -76,7 +76,7 @@ impl From<NoProgram> for Problem {
 /// Returns the program of a number.
 #[utoipa::path(get, path = "/caller-id/numbers/{id}/program", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the number")),
-    responses((status = 200, body = NumberProgram), (status = 404, body = Problem)))]
+    responses((status = 200, body = NumberProgram)))]
 pub(super) async fn program_show(
     State(state): State<AppState>,
     actor: Actor,
@@ -94,7 +94,7 @@ pub(super) async fn program_show(
 /// Calls in progress keep their program.
 #[utoipa::path(put, path = "/caller-id/numbers/{id}/program", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the number")), request_body = ProgramRequest,
-    responses((status = 200, body = NumberProgram), (status = 404, body = Problem)))]
+    responses((status = 200, body = NumberProgram)))]
 pub(super) async fn program_put(
     State(state): State<AppState>,
     actor: Actor,
@@ -124,7 +124,7 @@ pub(super) async fn program_put(
 /// Removes the program of a number. Calls to the number then follow the routes.
 #[utoipa::path(delete, path = "/caller-id/numbers/{id}/program", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the number")),
-    responses((status = 204), (status = 404, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn program_delete(
     State(state): State<AppState>,
     actor: Actor,

@@ -172,7 +172,7 @@ pub(super) struct Stopped {
     request_body = PlayRequest,
     responses((status = 202, body = PlayNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn call_play(
     State(state): State<AppState>,
     actor: Actor,
@@ -204,7 +204,7 @@ pub(super) async fn call_play(
     request_body = StopRequest,
     responses((status = 200, body = Stopped,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn call_stop(
     State(state): State<AppState>,
     actor: Actor,
@@ -234,7 +234,7 @@ pub(super) async fn call_stop(
     request_body = GatherRequest,
     responses((status = 202, body = GatherNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn call_gather(
     State(state): State<AppState>,
     actor: Actor,

@@ -66,8 +66,7 @@ pub(super) struct SignedUrl {
 #[utoipa::path(get, path = "/recordings", tag = "recordings", security(("key" = []), ("session" = [])),
     params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, body = RecordingList), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = RecordingList)))]
 pub(super) async fn recording_list(
     State(state): State<AppState>,
     actor: Actor,
@@ -91,8 +90,7 @@ pub(super) async fn recording_list(
     params(("id" = Uuid, Path, description = "Id of the call that was recorded"),
            ("number" = Option<u32>, Query, minimum = 1, description = "Number of the recording; 1 by default"),
            ("part" = Option<u32>, Query, minimum = 1, description = "Number of the file; 1 by default")),
-    responses((status = 200, body = ListedRecording), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = ListedRecording)))]
 pub(super) async fn recording_info(
     State(state): State<AppState>,
     actor: Actor,
@@ -122,11 +120,7 @@ async fn recording_of(state: &AppState, actor: &Actor, id: &PathId, file: PartId
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
     request_body = SignRequest,
     responses((status = 201, body = SignedUrl,
-               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+               headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one")))))]
 pub(super) async fn recording_sign(
     State(state): State<AppState>,
     actor: Actor,
@@ -183,9 +177,8 @@ async fn signed(
            ("signature" = String, Query, description = "Value from the signed URL"),
            ("Range" = Option<String>, Header, description = "A single byte range")),
     responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
-              (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 416, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+              (status = 206, content_type = "audio/wav", body = Vec<u8>),
+              (status = 403, body = Problem), (status = 416, body = Problem)))]
 pub(super) async fn recording_signed(
     State(state): State<AppState>,
     Origin(origin): Origin,

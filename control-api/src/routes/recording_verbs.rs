@@ -54,7 +54,7 @@ pub(super) struct RecordRequest {
     request_body = RecordRequest,
     responses((status = 201, body = RecordingNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn recording_start(
     State(state): State<AppState>,
     actor: Actor,
@@ -86,7 +86,7 @@ pub(super) async fn recording_start(
     params(("id" = Uuid, Path, description = "Id of the call"),
            ("number" = u32, Path, description = "Number of the recording"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
-    responses((status = 200, body = RecordingNumber), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = RecordingNumber),
               (status = 503, body = Problem)))]
 pub(super) async fn recording_pause(
     State(state): State<AppState>,
@@ -104,7 +104,7 @@ pub(super) async fn recording_pause(
     params(("id" = Uuid, Path, description = "Id of the call"),
            ("number" = u32, Path, description = "Number of the recording"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
-    responses((status = 200, body = RecordingNumber), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = RecordingNumber),
               (status = 503, body = Problem)))]
 pub(super) async fn recording_resume(
     State(state): State<AppState>,
@@ -124,7 +124,7 @@ pub(super) async fn recording_resume(
     params(("id" = Uuid, Path, description = "Id of the call"),
            ("number" = u32, Path, description = "Number of the recording"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
-    responses((status = 200, body = RecordingNumber), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = RecordingNumber),
               (status = 503, body = Problem)))]
 pub(super) async fn recording_stop(
     State(state): State<AppState>,
@@ -220,7 +220,7 @@ pub(super) struct CallRecordingPart {
 /// Files that you may not hear are left out.
 #[utoipa::path(get, path = "/calls/{id}/recordings", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call")),
-    responses((status = 200, body = CallRecordings), (status = 404, body = Problem)))]
+    responses((status = 200, body = CallRecordings)))]
 pub(super) async fn call_recordings(
     State(state): State<AppState>,
     actor: Actor,

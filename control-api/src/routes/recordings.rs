@@ -38,8 +38,7 @@ use crate::store::{PartId, Recording};
            ("channels" = Option<String>, Query, description = "`all` for one channel per leg"),
            ("Range" = Option<String>, Header, description = "A single byte range")),
     responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
-              (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 401, body = Problem),
-              (status = 404, body = Problem), (status = 416, body = Problem), (status = 422, body = Problem)))]
+              (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 416, body = Problem)))]
 pub(super) async fn recording_show(
     State(state): State<AppState>,
     actor: Actor,

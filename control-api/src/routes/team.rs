@@ -189,7 +189,7 @@ pub(super) async fn member_list(
 /// whose new role may not make calls loses the phone registration; calls in progress continue.
 #[utoipa::path(patch, path = "/team/members/{id}", tag = "team", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the user")), request_body = MemberPatch,
-    responses((status = 200, body = MemberInfo), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = MemberInfo), (status = 409, body = Problem)))]
 pub(super) async fn member_update(
     State(state): State<AppState>,
     actor: Actor,
@@ -214,7 +214,7 @@ pub(super) async fn member_update(
 /// registrations of the member end; calls in progress continue.
 #[utoipa::path(delete, path = "/team/members/{id}", tag = "team", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the user")),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 204), (status = 409, body = Problem)))]
 pub(super) async fn member_remove(
     State(state): State<AppState>,
     actor: Actor,
@@ -353,7 +353,7 @@ fn mail_name(name: &str) -> String {
 /// Revokes an invitation, so that it can no longer be accepted.
 #[utoipa::path(delete, path = "/team/invitations/{id}", tag = "team", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the invitation")),
-    responses((status = 204), (status = 404, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn invitation_revoke(
     State(state): State<AppState>,
     actor: Actor,

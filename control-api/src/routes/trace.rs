@@ -23,8 +23,7 @@ use crate::tenant::rbac::Action;
 #[utoipa::path(get, path = "/calls/{id}/trace", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"),
            ("messages" = Option<bool>, Query, description = "`true` to include the text of each message")),
-    responses((status = 200, body = Ladder), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
+    responses((status = 200, body = Ladder), (status = 409, body = Problem),
               (status = 503, body = Problem)))]
 pub(super) async fn trace_show(
     State(state): State<AppState>,

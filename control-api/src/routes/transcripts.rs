@@ -24,8 +24,7 @@ pub(super) struct Transcript {
 /// A user who may see only their own calls gets the part that was said while they were in the call.
 #[utoipa::path(get, path = "/calls/{id}/transcript", tag = "translations", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call")),
-    responses((status = 200, body = Transcript), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = Transcript)))]
 pub(super) async fn transcript_show(
     State(state): State<AppState>,
     actor: Actor,

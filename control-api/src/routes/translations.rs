@@ -85,7 +85,7 @@ pub(super) struct Lag {
 /// A user who may see only their own calls gets the segments that were said while they were in the call.
 #[utoipa::path(get, path = "/calls/{id}/translations", tag = "translations",
     security(("key" = []), ("session" = [])), params(("id" = Uuid, Path, description = "Id of the call")),
-    responses((status = 200, body = TranslationList), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = TranslationList)))]
 pub(super) async fn translation_list(
     State(state): State<AppState>,
     actor: Actor,
@@ -119,7 +119,6 @@ pub(super) async fn translation_list(
            ("last_event_id" = Option<i64>, Query, description = "Same as `Last-Event-ID`, for clients that cannot set headers")),
     responses((status = 200, content_type = "text/event-stream", body = Translation),
               (status = 204, description = "The call has ended and there are no further events"),
-              (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem),
               (status = 429, body = Problem)))]
 pub(super) async fn translation_stream(
     State(state): State<AppState>,

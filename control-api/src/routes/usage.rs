@@ -42,8 +42,7 @@ pub(super) struct UsageDay {
 #[utoipa::path(get, path = "/usage", tag = "usage", security(("key" = []), ("session" = [])),
     params(("from" = Option<String>, Query, description = "First day, YYYY-MM-DD"),
            ("to" = Option<String>, Query, description = "Last day, YYYY-MM-DD")),
-    responses((status = 200, body = UsageReport), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = UsageReport)))]
 pub(super) async fn usage_show(
     State(state): State<AppState>,
     actor: Actor,

@@ -34,7 +34,7 @@ pub(super) struct MePatch {
 
 /// Returns the logged-in user.
 #[utoipa::path(get, path = "/users/me", tag = "users", security(("session" = [])),
-    responses((status = 200, body = Me), (status = 403, body = Problem)))]
+    responses((status = 200, body = Me)))]
 pub(super) async fn me_show(actor: Actor) -> Result<Json<Me>, Problem> {
     let (user, organization) = whoami(&actor)?;
     Ok(Json(Me { user, organization, permissions: actor.permissions() }))
@@ -62,7 +62,7 @@ pub(super) async fn me_update(
 /// Returns a member of the organization.
 #[utoipa::path(get, path = "/users/{id}", tag = "users", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the user")),
-    responses((status = 200, body = SessionUser), (status = 404, body = Problem)))]
+    responses((status = 200, body = SessionUser)))]
 pub(super) async fn user_show(
     State(state): State<AppState>,
     actor: Actor,

@@ -311,14 +311,14 @@ mod tests {
 
     #[test]
     fn every_value_has_its_place_in_the_description() {
-        let mut document = super::super::api().into_openapi();
+        let mut document = super::super::api().router.into_openapi();
         assert_eq!(describe(&mut document), Vec::<String>::new());
     }
 
     /// Checks texts of requests that have no pattern of their own.
     #[test]
     fn no_request_text_accepts_nul_in_the_description() {
-        let mut document = super::super::api().into_openapi();
+        let mut document = super::super::api().router.into_openapi();
         describe(&mut document);
         let schemas = &document.components.as_ref().unwrap().schemas;
         for (schema, field) in

@@ -197,7 +197,7 @@ pub(super) struct ModeRequest {
     request_body = LegRequest,
     responses((status = 201, body = LegNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn leg_create(
     State(state): State<AppState>,
     actor: Actor,
@@ -242,7 +242,7 @@ pub(super) async fn leg_create(
 #[utoipa::path(delete, path = "/calls/{id}/legs/{leg}", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
-    responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = LegNumber),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_delete(
     State(state): State<AppState>,
@@ -259,7 +259,7 @@ pub(super) async fn leg_delete(
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/hold", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
-    responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = LegNumber),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_hold(
     State(state): State<AppState>,
@@ -274,7 +274,7 @@ pub(super) async fn leg_hold(
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/resume", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
-    responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = LegNumber),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_resume(
     State(state): State<AppState>,
@@ -289,7 +289,7 @@ pub(super) async fn leg_resume(
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/mute", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
-    responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = LegNumber),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_mute(
     State(state): State<AppState>,
@@ -304,7 +304,7 @@ pub(super) async fn leg_mute(
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/unmute", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the call"), ("leg" = u64, Path, description = "Number of the leg"),
            ("Idempotency-Key" = Option<String>, Header, description = "Key of your choice, 1 to 255 printable ASCII characters")),
-    responses((status = 200, body = LegNumber), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = LegNumber),
               (status = 503, body = Problem)))]
 pub(super) async fn leg_unmute(
     State(state): State<AppState>,
@@ -322,7 +322,7 @@ pub(super) async fn leg_unmute(
     request_body = DtmfRequest,
     responses((status = 202, body = LegNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn leg_dtmf(
     State(state): State<AppState>,
     actor: Actor,
@@ -350,7 +350,7 @@ pub(super) async fn leg_dtmf(
     request_body = GainRequest,
     responses((status = 200, body = LegNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn leg_gain(
     State(state): State<AppState>,
     actor: Actor,
@@ -385,7 +385,7 @@ pub(super) async fn leg_gain(
     request_body = TransferRequest,
     responses((status = 202, body = LegNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn call_transfer(
     State(state): State<AppState>,
     actor: Actor,
@@ -431,7 +431,7 @@ pub(super) async fn call_transfer(
     request_body = SuperviseRequest,
     responses((status = 201, body = LegNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn supervise_start(
     State(state): State<AppState>,
     actor: Actor,
@@ -468,7 +468,7 @@ pub(super) async fn supervise_start(
     request_body = ModeRequest,
     responses((status = 200, body = LegNumber,
                headers(("Idempotent-Replayed" = String, description = "`true` if this response repeats an earlier one"))),
-              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+              (status = 503, body = Problem)))]
 pub(super) async fn supervise_change(
     State(state): State<AppState>,
     actor: Actor,

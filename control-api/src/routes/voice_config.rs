@@ -13,8 +13,7 @@ use crate::tenant::voice_config::{VoiceConfig, VoiceConfigPatch};
 
 /// Returns the organization's voice configuration.
 #[utoipa::path(get, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),
-    responses((status = 200, body = VoiceConfig), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 200, body = VoiceConfig)))]
 pub(super) async fn voice_config_show(
     State(state): State<AppState>,
     actor: Actor,
@@ -28,9 +27,7 @@ pub(super) async fn voice_config_show(
 /// Fields that are left out keep their value. Calls in progress keep their configuration.
 #[utoipa::path(put, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = VoiceConfigPatch,
-    responses((status = 200, body = VoiceConfig), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
-              (status = 422, body = Problem)))]
+    responses((status = 200, body = VoiceConfig)))]
 pub(super) async fn voice_config_put(
     State(state): State<AppState>,
     actor: Actor,

@@ -58,8 +58,7 @@ fn checked_address(address: &str) -> Result<(), Problem> {
 #[utoipa::path(get, path = "/voice/targets", tag = "voice", security(("key" = []), ("session" = [])),
     params(("limit" = Option<u32>, Query, description = "Page size, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page")),
-    responses((status = 200, body = TargetList), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = TargetList)))]
 pub(super) async fn target_list(
     State(state): State<AppState>,
     actor: Actor,
@@ -77,10 +76,7 @@ pub(super) async fn target_list(
 /// Adds a named target.
 #[utoipa::path(post, path = "/voice/targets", tag = "voice", security(("key" = []), ("session" = [])),
     request_body = TargetRequest,
-    responses((status = 201, body = VoiceTarget), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 429, body = Problem)))]
+    responses((status = 201, body = VoiceTarget), (status = 409, body = Problem)))]
 pub(super) async fn target_create(
     State(state): State<AppState>,
     actor: Actor,
@@ -97,10 +93,8 @@ pub(super) async fn target_create(
 /// Changes a target. Fields that are left out keep their value.
 #[utoipa::path(patch, path = "/voice/targets/{id}", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the target")), request_body = TargetPatch,
-    responses((status = 200, body = VoiceTarget), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
-              (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
-              (status = 422, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = VoiceTarget),
+              (status = 409, body = Problem)))]
 pub(super) async fn target_update(
     State(state): State<AppState>,
     actor: Actor,
@@ -128,8 +122,7 @@ pub(super) async fn target_update(
 /// Deletes a named target.
 #[utoipa::path(delete, path = "/voice/targets/{id}", tag = "voice", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "Id of the target")),
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 204)))]
 pub(super) async fn target_delete(
     State(state): State<AppState>,
     actor: Actor,

@@ -65,8 +65,7 @@ pub(super) struct IceServer {
 /// A key gets credentials only for agents, and for members whose role has no permissions that the key lacks.
 #[utoipa::path(post, path = "/webrtc/token", tag = "webrtc", security(("key" = []), ("session" = [])),
     params(("agent" = Option<String>, Query, description = "SIP user name of the agent; required with an API key")),
-    responses((status = 200, body = WebrtcToken), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 422, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = WebrtcToken), (status = 503, body = Problem)))]
 pub(super) async fn token_create(
     State(state): State<AppState>,
     actor: Actor,
