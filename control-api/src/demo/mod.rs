@@ -25,7 +25,7 @@ use crate::auth::{NewAccount, account_create};
 use crate::config::Config;
 use crate::engine::{Command, group};
 use crate::serve::{self, Running};
-use crate::store::{OrganizationId, Role};
+use crate::store::{By, OrganizationId, Role};
 use crate::tenant::voice_config::VoiceConfig;
 
 use agent::ScriptedAgent;
@@ -178,7 +178,7 @@ async fn set_up(data: &Path, once: bool) -> Result<Stage> {
         account_create(&running.state.store, &running.state.auth.passwords, account).await?;
     let organization = membership.organization;
     let voice = VoiceConfig { live_translate: true, voice_to_voice: true, record: true, ..VoiceConfig::default() };
-    running.state.store.voice_config_put(organization, &voice).await?;
+    running.state.store.voice_config_put(organization, &VoiceConfig::default(), &voice, &By::system("demo")).await?;
 
     println!("Tandem is up. On this machine:");
     println!("  {}/agent   answer calls in the browser", running.url());

@@ -308,7 +308,7 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StorePlace;
+    use crate::store::{By, StorePlace};
 
     #[tokio::test]
     async fn a_changed_setting_applies_to_the_next_call_and_answers_are_cached() {
@@ -323,7 +323,7 @@ mod tests {
         };
         let put = async |store: &Store, record| {
             let config = VoiceConfig { record, ..VoiceConfig::default() };
-            store.voice_config_put(organization, &config).await.unwrap();
+            store.voice_config_put(organization, &VoiceConfig::default(), &config, &By::system("test")).await.unwrap();
         };
         put(&store, true).await;
         assert!(records().await);
@@ -351,7 +351,7 @@ mod tests {
         let running = tokio::spawn(tenants.clone().keep_up(stopping.clone()));
         // No call has asked for either of them; the last change is read without one.
         let config = VoiceConfig { record: true, ..VoiceConfig::default() };
-        store.voice_config_put(other, &config).await.unwrap();
+        store.voice_config_put(other, &VoiceConfig::default(), &config, &By::system("test")).await.unwrap();
         let written = async {
             while !file.read().is_some_and(|known| format!("{known:?}").contains("record: true, ")) {
                 tokio::task::yield_now().await;

@@ -9,7 +9,7 @@
 //! Invariants: the caller learns whether the deed was written. The queue is bounded; deeds that do not fit are refused and
 //! counted.
 //!
-//! Not here: the content of a row and the chain of rows (`store/audit_log`). Changes of some resources write their deed in the
+//! Not here: the content of a row and the chain of rows (`store/audit_log`). Changes of rows write their deed in the
 //! same transaction, in the store.
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use crate::auth::visibility;
 use crate::http::body::{CallPath, JsonBody, NotePath};
 use crate::http::problem::Problem;
 use crate::state::AppState;
-use crate::store::{Deed, Note, Outcome};
+use crate::store::{Note, Outcome};
 use crate::tenant::rbac::Action;
 use crate::tenant::text;
 
@@ -84,11 +84,9 @@ pub(super) async fn outcome_put(
     let call = call_of(&state, &actor, id).await?;
     let outcome = text::name("outcome", &request.outcome, OUTCOME_MAX)?;
     let note = request.note.as_deref().map(|note| text::prose("note", note, TEXT_MAX)).transpose()?;
-    if !state.store.outcome_put(actor.organization, id, &outcome, note.as_deref(), actor.name()).await? {
+    if !state.store.outcome_put(actor.organization, id, &outcome, note.as_deref(), call.outcome, &actor.by).await? {
         return Err(Problem::not_found("call"));
     }
-    let deed = Deed::new("call.outcome", format!("call:{id}")).before(call.outcome).after(outcome);
-    state.audit(&actor, deed).await?;
     outcome_state(&state, &actor, id).await
 }
 
@@ -124,8 +122,7 @@ pub(super) async fn note_create(
     call_of(&state, &actor, id).await?;
     let text = text::prose("text", &request.text, TEXT_MAX)?;
     let author = (actor.name(), visibility::identity(&actor));
-    let note = state.store.note_create(actor.organization, id, &text, author.0, &author.1).await?;
-    state.audit(&actor, Deed::new("call.note.create", of(id, note.id)).after(&note)).await?;
+    let note = state.store.note_create(actor.organization, id, &text, author.0, &author.1, &actor.by).await?;
     Ok((StatusCode::CREATED, Json(note)))
 }
 
@@ -142,13 +139,8 @@ pub(super) async fn note_update(
 ) -> Result<Json<Note>, Problem> {
     let before = note_of(&state, &actor, id, note).await?;
     let text = text::prose("text", &request.text, TEXT_MAX)?;
-    let none = || Problem::not_found("note");
-    if !state.store.note_update(actor.organization, id, note, &text).await? {
-        return Err(none());
-    }
-    let after = state.store.note_show(actor.organization, id, note).await?.ok_or_else(none)?;
-    state.audit(&actor, Deed::new("call.note.update", of(id, note)).before(&before).after(&after)).await?;
-    Ok(Json(after))
+    let after = state.store.note_update(actor.organization, id, &before, &text, &actor.by).await?;
+    Ok(Json(after.ok_or_else(|| Problem::not_found("note"))?))
 }
 
 /// Deletes a note. Owners and admins may delete every note, others only their own.
@@ -161,10 +153,9 @@ pub(super) async fn note_delete(
     NotePath(id, note): NotePath,
 ) -> Result<StatusCode, Problem> {
     let before = note_of(&state, &actor, id, note).await?;
-    if !state.store.note_delete(actor.organization, id, note).await? {
+    if !state.store.note_delete(actor.organization, id, &before, &actor.by).await? {
         return Err(Problem::not_found("note"));
     }
-    state.audit(&actor, Deed::new("call.note.delete", of(id, note)).before(&before)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -178,8 +169,4 @@ async fn note_of(state: &AppState, actor: &Actor, call: Uuid, id: Uuid) -> Resul
         return Err(Problem::forbidden("only an owner or admin may change another author's note"));
     }
     Ok(note)
-}
-
-fn of(call: Uuid, note: Uuid) -> String {
-    format!("call:{call}/note:{note}")
 }

@@ -19,7 +19,7 @@ use crate::http::body::{JsonBody, PathId, QueryPairs};
 use crate::http::cursor::Page;
 use crate::http::problem::Problem;
 use crate::state::AppState;
-use crate::store::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Deed, Place};
+use crate::store::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Place};
 use crate::tenant::number;
 use crate::tenant::rbac::Action;
 use crate::tenant::text;
@@ -149,8 +149,7 @@ pub(super) async fn number_create(
         return Err(Problem::field("number", "expected a number in E.164 form such as +15555550142"));
     }
     let label = checked_label(request.label.as_deref().unwrap_or_default())?;
-    let number = state.store.caller_id_number_create(actor.organization, &request.number, &label).await?;
-    state.audit(&actor, Deed::new("caller_id.number.create", number_of(number.id)).after(&number)).await?;
+    let number = state.store.caller_id_number_create(actor.organization, &request.number, &label, &actor.by).await?;
     Ok((StatusCode::CREATED, Json(number)))
 }
 
@@ -168,11 +167,9 @@ pub(super) async fn number_update(
     let none = || Problem::not_found("number");
     let before = state.store.caller_id_number_show(actor.organization, id.of("number")?).await?.ok_or_else(none)?;
     let after = CallerIdNumber { label: checked_label(&patch.label)?, ..before.clone() };
-    if !state.store.caller_id_number_update(actor.organization, after.id, &after.label).await? {
+    if !state.store.caller_id_number_update(actor.organization, &before, &after, &actor.by).await? {
         return Err(none());
     }
-    let deed = Deed::new("caller_id.number.update", number_of(after.id)).before(&before).after(&after);
-    state.audit(&actor, deed).await?;
     Ok(Json(after))
 }
 
@@ -188,10 +185,9 @@ pub(super) async fn number_delete(
     actor.may(Action::VoiceWrite)?;
     let none = || Problem::not_found("number");
     let before = state.store.caller_id_number_show(actor.organization, id.of("number")?).await?.ok_or_else(none)?;
-    if !state.store.caller_id_number_delete(actor.organization, before.id).await? {
+    if !state.store.caller_id_number_delete(actor.organization, &before, &actor.by).await? {
         return Err(none());
     }
-    state.audit(&actor, Deed::new("caller_id.number.delete", number_of(before.id)).before(&before)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -230,8 +226,8 @@ pub(super) async fn rule_create(
         let detail = format!("an organization has at most {RULES_MAX} rules; remove one first");
         return Err(Problem::new(StatusCode::CONFLICT, "too-many", "Too many rules", detail));
     }
-    let rule = state.store.caller_id_rule_create(actor.organization, &draft).await?.ok_or_else(no_such_number)?;
-    state.audit(&actor, Deed::new("caller_id.rule.create", rule_of(rule.id)).after(&rule)).await?;
+    let rule = state.store.caller_id_rule_create(actor.organization, &draft, &actor.by).await?;
+    let rule = rule.ok_or_else(no_such_number)?;
     Ok((StatusCode::CREATED, Json(rule)))
 }
 
@@ -257,13 +253,8 @@ pub(super) async fn rule_update(
         destination_prefix: patch.destination_prefix.unwrap_or(old.destination_prefix),
     };
     let draft = checked_rule(&state, &actor, draft).await?;
-    if !state.store.caller_id_rule_update(actor.organization, before.id, &draft).await? {
-        return Err(none());
-    }
-    let after = state.store.caller_id_rule_show(actor.organization, before.id).await?.ok_or_else(none)?;
-    let deed = Deed::new("caller_id.rule.update", rule_of(after.id)).before(&before).after(&after);
-    state.audit(&actor, deed).await?;
-    Ok(Json(after))
+    let after = state.store.caller_id_rule_update(actor.organization, &before, &draft, &actor.by).await?;
+    Ok(Json(after.ok_or_else(none)?))
 }
 
 /// Deletes a rule for showing a number.
@@ -278,10 +269,9 @@ pub(super) async fn rule_delete(
     actor.may(Action::VoiceWrite)?;
     let none = || Problem::not_found("rule");
     let before = state.store.caller_id_rule_show(actor.organization, id.of("rule")?).await?.ok_or_else(none)?;
-    if !state.store.caller_id_rule_delete(actor.organization, before.id).await? {
+    if !state.store.caller_id_rule_delete(actor.organization, &before, &actor.by).await? {
         return Err(none());
     }
-    state.audit(&actor, Deed::new("caller_id.rule.delete", rule_of(before.id)).before(&before)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -311,14 +301,6 @@ async fn checked_rule(state: &AppState, actor: &Actor, draft: CallerIdRuleDraft)
 
 fn no_such_number() -> Problem {
     Problem::field("number_id", "your organization has no number with this id")
-}
-
-fn number_of(id: Uuid) -> String {
-    format!("caller_id_number:{id}")
-}
-
-fn rule_of(id: Uuid) -> String {
-    format!("caller_id_rule:{id}")
 }
 
 /// Returns the caller ID that a call shows. A requested number must be proven, and allowed by a rule if there are rules. Without

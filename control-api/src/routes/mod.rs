@@ -374,3 +374,40 @@ async fn wrong_method(method: Method) -> Problem {
         format!("{method} is not supported on this path; the Allow header lists the methods that are"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_counted_in_the_groups_of_this_table() {
+        use Charge::{Actor as By, Address, Both, Free, Signed};
+        let charges = charges();
+        for (method, route, expected) in [
+            (Method::GET, "/health", Free),
+            (Method::GET, "/readyz", Free),
+            (Method::GET, "/api/health", Free),
+            (Method::GET, "/assets/{*path}", Free),
+            (Method::GET, "/sip", Free),
+            (Method::GET, "/api/events", Free),
+            (Method::GET, "/api/calls/{id}/translations/stream", Free),
+            (Method::POST, "/api/auth/login", Address),
+            (Method::POST, "/api/team/invitations", Both),
+            (Method::GET, "/api/team/invitations", By(None)),
+            (Method::GET, "/api/recordings/{id}/audio", Signed),
+            (Method::POST, "/api/calls", By(Some(Group::Calls))),
+            (Method::GET, "/api/calls", By(None)),
+            (Method::HEAD, "/api/calls", By(None)),
+            (Method::DELETE, "/api/calls", By(None)),
+            (Method::POST, "/api/calls/{id}/say", By(Some(Group::Speech))),
+            (Method::POST, "/api/calls/{id}/hangup", By(None)),
+            (Method::PUT, "/api/voice/config", By(Some(Group::Configuration))),
+            (Method::GET, "/api/voice/config", By(None)),
+            (Method::PUT, "/api/call-capabilities", By(Some(Group::Configuration))),
+            (Method::DELETE, "/api/caller-id/rules/{id}", By(Some(Group::Configuration))),
+            (Method::PUT, "/api/organizations/current/retention", By(Some(Group::Retention))),
+        ] {
+            assert_eq!(charges.of(&method, route), expected, "{method} {route}");
+        }
+    }
+}

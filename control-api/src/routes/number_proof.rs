@@ -123,13 +123,8 @@ pub(super) async fn number_code(
         state.audit(&actor, Deed::new("caller_id.number.refuse", target)).await?;
         return Err(Problem::field("code", "wrong code"));
     }
-    let none = || Problem::not_found("number");
-    if !state.store.caller_id_number_prove(actor.organization, before.id, Proof::Code).await? {
-        return Err(none());
-    }
-    let after = state.store.caller_id_number_show(actor.organization, before.id).await?.ok_or_else(none)?;
-    state.audit(&actor, Deed::new("caller_id.number.prove", target).before(&before).after(&after)).await?;
-    Ok(Json(after))
+    let after = state.store.caller_id_number_prove(actor.organization, &before, Proof::Code, &actor.by).await?;
+    Ok(Json(after.ok_or_else(|| Problem::not_found("number"))?))
 }
 
 /// Returns the number if it still has to be proven. Otherwise, or if another organization has proven it, returns 409.

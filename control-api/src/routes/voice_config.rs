@@ -7,7 +7,6 @@ use crate::auth::Actor;
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
 use crate::state::AppState;
-use crate::store::Deed;
 use crate::tenant::rbac::Action;
 use crate::tenant::voice_config::{VoiceConfig, VoiceConfigPatch};
 
@@ -37,7 +36,6 @@ pub(super) async fn voice_config_put(
     state.store.capabilities_show(actor.organization).await?.must_allow(&patch)?;
     let before = state.store.voice_config_show(actor.organization).await?;
     let config = before.clone().patched(patch, "")?;
-    state.store.voice_config_put(actor.organization, &config).await?;
-    state.audit(&actor, Deed::new("voice_config.update", "voice_config").before(&before).after(&config)).await?;
+    state.store.voice_config_put(actor.organization, &before, &config, &actor.by).await?;
     Ok(Json(config))
 }

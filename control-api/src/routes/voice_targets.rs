@@ -5,14 +5,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::auth::Actor;
 use crate::http::body::{JsonBody, PathId, QueryPairs};
 use crate::http::cursor::Page;
 use crate::http::problem::Problem;
 use crate::state::AppState;
-use crate::store::{Deed, Place, VoiceTarget, now};
+use crate::store::{Place, VoiceTarget, now};
 use crate::tenant::number;
 use crate::tenant::rbac::Action;
 use crate::tenant::text;
@@ -85,8 +84,7 @@ pub(super) async fn target_create(
     actor.may(Action::VoiceWrite)?;
     let name = text::name("name", &request.name, NAME_MAX)?;
     checked_address(&request.address)?;
-    let target = state.store.voice_target_create(actor.organization, &name, &request.address).await?;
-    state.audit(&actor, Deed::new("target.create", of(target.id)).after(&target)).await?;
+    let target = state.store.voice_target_create(actor.organization, &name, &request.address, &actor.by).await?;
     Ok((StatusCode::CREATED, Json(target)))
 }
 
@@ -112,10 +110,9 @@ pub(super) async fn target_update(
         checked_address(&address)?;
         target.address = address;
     }
-    if !state.store.voice_target_update(actor.organization, &target).await? {
+    if !state.store.voice_target_update(actor.organization, &before, &target, &actor.by).await? {
         return Err(none());
     }
-    state.audit(&actor, Deed::new("target.update", of(target.id)).before(&before).after(&target)).await?;
     Ok(Json(target))
 }
 
@@ -131,13 +128,8 @@ pub(super) async fn target_delete(
     actor.may(Action::VoiceWrite)?;
     let none = || Problem::not_found("target");
     let before = state.store.voice_target_show(actor.organization, id.of("target")?).await?.ok_or_else(none)?;
-    if !state.store.voice_target_delete(actor.organization, before.id).await? {
+    if !state.store.voice_target_delete(actor.organization, &before, &actor.by).await? {
         return Err(none());
     }
-    state.audit(&actor, Deed::new("target.delete", of(before.id)).before(&before)).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn of(id: Uuid) -> String {
-    format!("target:{id}")
 }

@@ -254,6 +254,25 @@ pub(super) async fn append(tx: &mut Tx, organization: OrganizationId, by: &By, d
 }
 
 impl Store {
+    /// Runs one statement and records the action, both or neither. Returns whether a row was changed; if none was, nothing is
+    /// recorded.
+    pub(super) async fn run_audited(
+        &self,
+        organization: OrganizationId,
+        sql: &'static str,
+        values: &[Value],
+        by: &By,
+        deed: Deed,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        if tx.run(sql, values).await? == 0 {
+            return Ok(false);
+        }
+        append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// Records actions in order, all or none.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit_log::{self, By, Deed};
-use super::db::Row;
+use super::db::{Row, Tx};
 use super::{OrganizationId, Place, Store, StoreError, now, taken};
 
 /// A number that an organization lists. Once it is proven, the organization may show it, and calls to it are the
@@ -155,6 +155,27 @@ fn rule(row: &Row) -> Result<CallerIdRule, StoreError> {
     })
 }
 
+const ONE_RULE: &str = "SELECT r.id, r.position, r.number_id, n.number, r.agent, r.campaign, r.destination_prefix, \
+                        r.created_at FROM caller_id_rules r JOIN caller_id_numbers n \
+                        ON n.organization_id = r.organization_id AND n.id = r.number_id \
+                        WHERE r.organization_id = $1 AND r.id = $2";
+
+/// Returns a rule that was written in this unit of work.
+async fn rule_in(tx: &mut Tx, organization: OrganizationId, id: Uuid) -> Result<CallerIdRule, StoreError> {
+    let row = tx.row(ONE_RULE, &[organization.into(), id.into()]).await?;
+    rule(&row.ok_or(StoreError::Corrupt { column: "caller_id_rules.number_id" })?)
+}
+
+/// Returns the target of an action on a number in the audit log.
+fn number_of(id: Uuid) -> String {
+    format!("caller_id_number:{id}")
+}
+
+/// Returns the target of an action on a rule in the audit log.
+fn rule_of(id: Uuid) -> String {
+    format!("caller_id_rule:{id}")
+}
+
 impl Store {
     /// Returns a tenant's numbers after a place, the oldest first.
     ///
@@ -197,6 +218,7 @@ impl Store {
         organization: OrganizationId,
         number: &str,
         label: &str,
+        by: &By,
     ) -> Result<CallerIdNumber, StoreError> {
         let new = CallerIdNumber {
             id: Uuid::now_v7(),
@@ -209,26 +231,33 @@ impl Store {
         let sql = "INSERT INTO caller_id_numbers (id, organization_id, number, label, created_at) \
                    VALUES ($1, $2, $3, $4, $5)";
         let values = [new.id.into(), organization.into(), number.into(), label.into(), new.created_at.into()];
-        self.db.run(organization, sql, &values).await.map_err(taken("a caller identity with this number"))?;
+        let deed = Deed::new("caller_id.number.create", number_of(new.id)).after(&new);
+        self.run_audited(organization, sql, &values, by, deed)
+            .await
+            .map_err(taken("a caller identity with this number"))?;
         Ok(new)
     }
 
-    /// Marks a number of the organization as proven: from now on it affects calls. Returns `false` if the organization
-    /// does not list it.
+    /// Marks a number of the organization as proven, with its row in the audit log: from now on it affects calls. Returns
+    /// it, or `None` if the organization does not list it.
     ///
     /// # Errors
     /// [`StoreError::Taken`] when another organization has proven the number; else when the database fails.
     pub async fn caller_id_number_prove(
         &self,
         organization: OrganizationId,
-        id: Uuid,
+        before: &CallerIdNumber,
         proof: Proof,
-    ) -> Result<bool, StoreError> {
+        by: &By,
+    ) -> Result<Option<CallerIdNumber>, StoreError> {
+        let at = now();
+        let after = CallerIdNumber { proven_at: Some(at), proven_by: Some(proof), ..before.clone() };
         let sql = "UPDATE caller_id_numbers SET proven_at = $3, proven_by = $4 WHERE organization_id = $1 AND id = $2";
-        let values = [organization.into(), id.into(), now().into(), proof.as_str().into()];
-        let proven = self.db.run(organization, sql, &values).await.map_err(taken(ELSEWHERE))? > 0;
+        let values = [organization.into(), before.id.into(), at.into(), proof.as_str().into()];
+        let deed = Deed::new("caller_id.number.prove", number_of(before.id)).before(before).after(&after);
+        let proven = self.run_audited(organization, sql, &values, by, deed).await.map_err(taken(ELSEWHERE))?;
         self.settings_changed(organization);
-        Ok(proven)
+        Ok(proven.then_some(after))
     }
 
     /// Assigns a number to an organization, proven by the operator, unless another organization has proven it. A label
@@ -343,20 +372,29 @@ impl Store {
     pub async fn caller_id_number_update(
         &self,
         organization: OrganizationId,
-        id: Uuid,
-        label: &str,
+        before: &CallerIdNumber,
+        after: &CallerIdNumber,
+        by: &By,
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE caller_id_numbers SET label = $3 WHERE organization_id = $1 AND id = $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), id.into(), label.into()]).await? > 0)
+        let values = [organization.into(), before.id.into(), (&after.label).into()];
+        let deed = Deed::new("caller_id.number.update", number_of(before.id)).before(before).after(after);
+        self.run_audited(organization, sql, &values, by, deed).await
     }
 
     /// Removes a tenant's number with its rules. Returns `false` if there is no such number.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn caller_id_number_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+    pub async fn caller_id_number_delete(
+        &self,
+        organization: OrganizationId,
+        before: &CallerIdNumber,
+        by: &By,
+    ) -> Result<bool, StoreError> {
         let sql = "DELETE FROM caller_id_numbers WHERE organization_id = $1 AND id = $2";
-        let gone = self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0;
+        let deed = Deed::new("caller_id.number.delete", number_of(before.id)).before(before);
+        let gone = self.run_audited(organization, sql, &[organization.into(), before.id.into()], by, deed).await?;
         self.settings_changed(organization);
         Ok(gone)
     }
@@ -395,11 +433,7 @@ impl Store {
         organization: OrganizationId,
         id: Uuid,
     ) -> Result<Option<CallerIdRule>, StoreError> {
-        let sql = "SELECT r.id, r.position, r.number_id, n.number, r.agent, r.campaign, r.destination_prefix, \
-                   r.created_at FROM caller_id_rules r JOIN caller_id_numbers n \
-                   ON n.organization_id = r.organization_id AND n.id = r.number_id \
-                   WHERE r.organization_id = $1 AND r.id = $2";
-        let row = self.db.row(organization, sql, &[organization.into(), id.into()]).await?;
+        let row = self.db.row(organization, ONE_RULE, &[organization.into(), id.into()]).await?;
         row.as_ref().map(rule).transpose()
     }
 
@@ -411,6 +445,7 @@ impl Store {
         &self,
         organization: OrganizationId,
         draft: &CallerIdRuleDraft,
+        by: &By,
     ) -> Result<Option<CallerIdRule>, StoreError> {
         let id = Uuid::now_v7();
         let sql = "INSERT INTO caller_id_rules (id, organization_id, position, number_id, agent, campaign, \
@@ -428,43 +463,64 @@ impl Store {
             (&draft.destination_prefix).into(),
             now().into(),
         ];
-        if self.db.run(organization, sql, &values).await? == 0 {
+        let mut tx = self.db.write(organization).await?;
+        if tx.run(sql, &values).await? == 0 {
             return Ok(None);
         }
-        self.caller_id_rule_show(organization, id).await
+        let created = rule_in(&mut tx, organization, id).await?;
+        let deed = Deed::new("caller_id.rule.create", rule_of(id)).after(&created);
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await?;
+        Ok(Some(created))
     }
 
-    /// Changes a tenant's rule. Returns `false` if there is no such rule or its number is not the tenant's.
+    /// Changes a tenant's rule, with its row in the audit log, and returns it; `None` if there is no such rule or its number
+    /// is not the tenant's.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn caller_id_rule_update(
         &self,
         organization: OrganizationId,
-        id: Uuid,
+        before: &CallerIdRule,
         draft: &CallerIdRuleDraft,
-    ) -> Result<bool, StoreError> {
+        by: &By,
+    ) -> Result<Option<CallerIdRule>, StoreError> {
         let sql = "UPDATE caller_id_rules SET position = COALESCE($3, position), number_id = $4, agent = $5, \
                    campaign = $6, destination_prefix = $7 WHERE organization_id = $1 AND id = $2 AND EXISTS \
                    (SELECT 1 FROM caller_id_numbers n WHERE n.organization_id = $1 AND n.id = $4)";
         let values = [
             organization.into(),
-            id.into(),
+            before.id.into(),
             draft.position.map(i64::from).into(),
             draft.number_id.into(),
             (&draft.agent).into(),
             (&draft.campaign).into(),
             (&draft.destination_prefix).into(),
         ];
-        Ok(self.db.run(organization, sql, &values).await? > 0)
+        let mut tx = self.db.write(organization).await?;
+        if tx.run(sql, &values).await? == 0 {
+            return Ok(None);
+        }
+        let after = rule_in(&mut tx, organization, before.id).await?;
+        let deed = Deed::new("caller_id.rule.update", rule_of(after.id)).before(before).after(&after);
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await?;
+        Ok(Some(after))
     }
 
     /// Removes a tenant's rule. Returns `false` if there is no such rule.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn caller_id_rule_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+    pub async fn caller_id_rule_delete(
+        &self,
+        organization: OrganizationId,
+        before: &CallerIdRule,
+        by: &By,
+    ) -> Result<bool, StoreError> {
         let sql = "DELETE FROM caller_id_rules WHERE organization_id = $1 AND id = $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)
+        let deed = Deed::new("caller_id.rule.delete", rule_of(before.id)).before(before);
+        self.run_audited(organization, sql, &[organization.into(), before.id.into()], by, deed).await
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::audit_log::{By, Deed};
 use super::db::Row;
 use super::{OrganizationId, Store, StoreError, now};
 
@@ -42,6 +43,11 @@ fn note(row: &Row) -> Result<Note, StoreError> {
     })
 }
 
+/// Returns the target of an action in the audit log.
+fn of(call: Uuid, note: Uuid) -> String {
+    format!("call:{call}/note:{note}")
+}
+
 impl Store {
     /// Returns the notes on a tenant's call, the oldest first, at most 1,000.
     ///
@@ -70,7 +76,7 @@ impl Store {
         row.as_ref().map(note).transpose()
     }
 
-    /// Adds a note to a call. The caller has checked that the call is the tenant's.
+    /// Adds a note to a call, with its row in the audit log. The caller has checked that the call is the tenant's.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
@@ -81,6 +87,7 @@ impl Store {
         text: &str,
         author: &str,
         author_id: &str,
+        by: &By,
     ) -> Result<Note, StoreError> {
         let at = now();
         let new = Note {
@@ -95,11 +102,12 @@ impl Store {
                    updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
         let values =
             [new.id.into(), organization.into(), call.into(), text.into(), author.into(), author_id.into(), at.into()];
-        self.db.run(organization, sql, &values).await?;
+        let deed = Deed::new("call.note.create", of(call, new.id)).after(&new);
+        self.run_audited(organization, sql, &values, by, deed).await?;
         Ok(new)
     }
 
-    /// Changes the text of a note. Returns `false` if there is no such note.
+    /// Changes the text of a note, with its row in the audit log, and returns it; `None` if there is no such note.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
@@ -107,21 +115,32 @@ impl Store {
         &self,
         organization: OrganizationId,
         call: Uuid,
-        id: Uuid,
+        before: &Note,
         text: &str,
-    ) -> Result<bool, StoreError> {
+        by: &By,
+    ) -> Result<Option<Note>, StoreError> {
+        let after = Note { text: text.into(), updated_at: now(), ..before.clone() };
         let sql = "UPDATE call_notes SET text = $4, updated_at = $5 \
                    WHERE organization_id = $1 AND call_id = $2 AND id = $3";
-        let values = [organization.into(), call.into(), id.into(), text.into(), now().into()];
-        Ok(self.db.run(organization, sql, &values).await? > 0)
+        let values = [organization.into(), call.into(), before.id.into(), text.into(), after.updated_at.into()];
+        let deed = Deed::new("call.note.update", of(call, before.id)).before(before).after(&after);
+        Ok(self.run_audited(organization, sql, &values, by, deed).await?.then_some(after))
     }
 
-    /// Removes a note. Returns `false` if there is no such note.
+    /// Removes a note, with its row in the audit log. Returns `false` if there is no such note.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn note_delete(&self, organization: OrganizationId, call: Uuid, id: Uuid) -> Result<bool, StoreError> {
+    pub async fn note_delete(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+        before: &Note,
+        by: &By,
+    ) -> Result<bool, StoreError> {
         let sql = "DELETE FROM call_notes WHERE organization_id = $1 AND call_id = $2 AND id = $3";
-        Ok(self.db.run(organization, sql, &[organization.into(), call.into(), id.into()]).await? > 0)
+        let values = [organization.into(), call.into(), before.id.into()];
+        let deed = Deed::new("call.note.delete", of(call, before.id)).before(before);
+        self.run_audited(organization, sql, &values, by, deed).await
     }
 }

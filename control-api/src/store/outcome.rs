@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::audit_log::{self, By, Deed};
 use super::{OrganizationId, Store, StoreError, now};
 
 /// One outcome that was set for a call.
@@ -43,7 +44,7 @@ impl Store {
             .collect()
     }
 
-    /// Sets the outcome of a tenant's call. Returns `false` if there is no such call.
+    /// Sets the outcome of a tenant's call, with its row in the audit log, where `before` is the one so far. Returns `false` if there is no such call.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
@@ -53,7 +54,8 @@ impl Store {
         call: Uuid,
         outcome: &str,
         note: Option<&str>,
-        set_by: &str,
+        before: Option<String>,
+        by: &By,
     ) -> Result<bool, StoreError> {
         let mut tx = self.db.write(organization).await?;
         let sql = "UPDATE calls SET outcome = $3 WHERE organization_id = $1 AND id = $2";
@@ -68,10 +70,12 @@ impl Store {
             call.into(),
             outcome.into(),
             note.into(),
-            set_by.into(),
+            by.name.as_str().into(),
             now().into(),
         ];
         tx.run(sql, &values).await?;
+        let deed = Deed::new("call.outcome", format!("call:{call}")).before(before).after(outcome);
+        audit_log::append(&mut tx, organization, by, &deed).await?;
         tx.commit().await?;
         Ok(true)
     }

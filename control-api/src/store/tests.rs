@@ -161,7 +161,15 @@ async fn two(store: &Store) -> Two {
     store.session_create(theirs, user, "session", now() + std::time::Duration::from_secs(60)).await.unwrap();
     let new = NewKey { name: "key", prefix: "tdm_", key_hash: "key", scopes: None, expires_at: None, created_by: None };
     store.api_key_create(theirs, new, &By::system("test")).await.unwrap();
-    store.voice_config_put(theirs, &VoiceConfig { record: true, ..VoiceConfig::default() }).await.unwrap();
+    store
+        .voice_config_put(
+            theirs,
+            &VoiceConfig::default(),
+            &VoiceConfig { record: true, ..VoiceConfig::default() },
+            &By::system("test"),
+        )
+        .await
+        .unwrap();
     let new = new_call(theirs);
     let call = new.id;
     let leg = Change::Leg {

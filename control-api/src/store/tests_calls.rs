@@ -20,6 +20,11 @@ use super::*;
 use crate::engine::{CallStatus, TranslationEvent};
 use crate::tenant::voice_config::VoiceConfig;
 
+/// Returns an actor of this name.
+fn by(name: &str) -> By {
+    By::system(name)
+}
+
 const CASES: &[Case] = &[
     ("a call is found by each filter and by its words", |store| Box::pin(filters_find_calls(store))),
     ("pages contain every call once, even if calls are added in between", |store| Box::pin(pages_are_stable(store))),
@@ -99,7 +104,7 @@ async fn filters_find_calls(store: Store) {
     let third = begin(&store, mine, 2_000, |call| (call.from, call.to) = (None, "sip:c@example.com".into())).await;
     let ended = Change::CallStatus { call: third, status: CallStatus::Failed, cause: Some("busy".into()), at: at(9) };
     store.changes_record(&[ended]).await.unwrap();
-    assert!(store.outcome_put(mine, second, "sale", Some("gladly"), "anna").await.unwrap());
+    assert!(store.outcome_put(mine, second, "sale", Some("gladly"), None, &by("anna")).await.unwrap());
     say(&store, first, 1, "Hello, the e-mail is 3.14 wörld", Some("Hola, señor")).await;
     say(&store, first, 2, "goodbye", None).await;
     say(&store, second, 1, "hello again", None).await;
@@ -134,7 +139,7 @@ async fn filters_find_calls(store: Store) {
     }
     let call = store.call_show(mine, third).await.unwrap().unwrap();
     assert_eq!((call.ended_reason.as_deref(), call.outcome), (Some("busy"), None));
-    assert!(store.outcome_put(mine, second, "callback", None, "bert").await.unwrap());
+    assert!(store.outcome_put(mine, second, "callback", None, None, &by("bert")).await.unwrap());
     let history = store.outcome_list(mine, second).await.unwrap();
     assert_eq!(history.iter().map(|set| set.outcome.as_str()).collect::<Vec<_>>(), ["sale", "callback"]);
     assert_eq!(store.call_show(mine, second).await.unwrap().unwrap().outcome.as_deref(), Some("callback"));
@@ -336,7 +341,7 @@ async fn unassigned_calls_find_their_tenant(store: Store) {
 async fn programs_follow_numbers(store: Store) {
     let mine = store.organization_create("mine").await.unwrap().id;
     let theirs = store.organization_create("theirs").await.unwrap().id;
-    let number = store.caller_id_number_create(mine, "+15555550100", "").await.unwrap();
+    let number = store.caller_id_number_create(mine, "+15555550100", "", &by("test")).await.unwrap();
     let program = r#"[{"hangup": {}}]"#;
     let put = store.number_program_put(theirs, number.id, (Some(program), None), None).await.unwrap();
     assert_eq!(put, None, "another tenant's number");
@@ -345,7 +350,7 @@ async fn programs_follow_numbers(store: Store) {
     assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), Some(put));
     let of_call = async |organization| store.number_program_of_call(organization, "+15555550100").await.unwrap();
     assert_eq!(of_call(mine).await, None, "the number is not proven");
-    assert!(store.caller_id_number_prove(mine, number.id, Proof::Code).await.unwrap());
+    assert!(store.caller_id_number_prove(mine, &number, Proof::Code, &by("test")).await.unwrap().is_some());
     let url = Some("https://programs.example/");
     let put = store.number_program_put(mine, number.id, (None, url), None).await.unwrap().unwrap();
     assert_eq!((put.program.as_deref(), put.program_url.as_deref(), put.fallback.as_deref()), (None, url, None));
@@ -356,7 +361,7 @@ async fn programs_follow_numbers(store: Store) {
     assert!(store.number_program_delete(mine, number.id).await.unwrap());
     assert!(!store.number_program_delete(mine, number.id).await.unwrap());
     store.number_program_put(mine, number.id, (None, url), None).await.unwrap().unwrap();
-    assert!(store.caller_id_number_delete(mine, number.id).await.unwrap());
+    assert!(store.caller_id_number_delete(mine, &number, &by("test")).await.unwrap());
     assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), None, "a program is removed with its number");
     assert_eq!(store.program_secret_version(mine).await.unwrap(), None, "there is no key yet");
     store.signing_key(mine, "key").await.unwrap();
@@ -372,18 +377,27 @@ async fn programs_follow_numbers(store: Store) {
 async fn numbers_have_one_owner(store: Store) {
     let mine = store.organization_create("mine").await.unwrap().id;
     let theirs = store.organization_create("theirs").await.unwrap().id;
-    let number = store.caller_id_number_create(theirs, "+15555550100", "desk").await.unwrap();
-    assert!(matches!(store.caller_id_number_create(theirs, "+15555550100", "").await, Err(StoreError::Taken(_))));
+    let number = store.caller_id_number_create(theirs, "+15555550100", "desk", &by("test")).await.unwrap();
+    assert!(matches!(
+        store.caller_id_number_create(theirs, "+15555550100", "", &by("test")).await,
+        Err(StoreError::Taken(_))
+    ));
     // Another tenant may list it too: as long as it is unproven, it has no effect.
-    let listed = store.caller_id_number_create(mine, "+15555550100", "").await.unwrap();
+    let listed = store.caller_id_number_create(mine, "+15555550100", "", &by("test")).await.unwrap();
     assert_eq!(store.caller_id_number_organization("+15555550100").await.unwrap(), None);
     assert!(!store.caller_id_proven(theirs, "+15555550100").await.unwrap());
-    assert!(!store.caller_id_number_prove(mine, number.id, Proof::Code).await.unwrap(), "another tenant's number");
-    assert!(store.caller_id_number_prove(theirs, number.id, Proof::Code).await.unwrap());
+    assert!(
+        store.caller_id_number_prove(mine, &number, Proof::Code, &by("test")).await.unwrap().is_none(),
+        "another tenant's number"
+    );
+    assert!(store.caller_id_number_prove(theirs, &number, Proof::Code, &by("test")).await.unwrap().is_some());
     assert_eq!(store.caller_id_number_organization("+15555550100").await.unwrap(), Some(theirs));
     assert!(store.caller_id_proven(theirs, "+15555550100").await.unwrap());
     assert!(!store.caller_id_proven(mine, "+15555550100").await.unwrap());
-    assert!(matches!(store.caller_id_number_prove(mine, listed.id, Proof::Code).await, Err(StoreError::Taken(_))));
+    assert!(matches!(
+        store.caller_id_number_prove(mine, &listed, Proof::Code, &by("test")).await,
+        Err(StoreError::Taken(_))
+    ));
     let by = By::system("test");
     let given = store.caller_id_number_assign(mine, "+15555550100", &by).await.unwrap();
     assert_eq!(given, Assigned::Elsewhere(theirs));
@@ -399,17 +413,20 @@ async fn numbers_have_one_owner(store: Store) {
         campaign: None,
         destination_prefix: Some("+34".into()),
     };
-    assert!(store.caller_id_rule_create(mine, &draft).await.unwrap().is_none(), "another tenant's number");
-    let first = store.caller_id_rule_create(theirs, &draft).await.unwrap().unwrap();
-    let second = store.caller_id_rule_create(theirs, &draft).await.unwrap().unwrap();
+    assert!(
+        store.caller_id_rule_create(mine, &draft, &By::system("test")).await.unwrap().is_none(),
+        "another tenant's number"
+    );
+    let first = store.caller_id_rule_create(theirs, &draft, &By::system("test")).await.unwrap().unwrap();
+    let second = store.caller_id_rule_create(theirs, &draft, &By::system("test")).await.unwrap().unwrap();
     assert_eq!((first.position, second.position, first.number.as_str()), (1, 2, "+15555550100"));
     let moved = CallerIdRuleDraft { position: Some(3), ..draft.clone() };
-    assert!(!store.caller_id_rule_update(mine, first.id, &moved).await.unwrap());
-    assert!(store.caller_id_rule_update(theirs, first.id, &moved).await.unwrap());
+    assert!(store.caller_id_rule_update(mine, &first, &moved, &By::system("test")).await.unwrap().is_none());
+    assert!(store.caller_id_rule_update(theirs, &first, &moved, &By::system("test")).await.unwrap().is_some());
     let order: Vec<Uuid> = store.caller_id_rule_list(theirs).await.unwrap().iter().map(|rule| rule.id).collect();
     assert_eq!(order, [second.id, first.id]);
-    assert!(!store.caller_id_number_delete(mine, number.id).await.unwrap());
-    assert!(store.caller_id_number_delete(theirs, number.id).await.unwrap());
+    assert!(!store.caller_id_number_delete(mine, &number, &By::system("test")).await.unwrap());
+    assert!(store.caller_id_number_delete(theirs, &number, &By::system("test")).await.unwrap());
     assert!(store.caller_id_rule_list(theirs).await.unwrap().is_empty(), "a number's rules are removed with it");
 }
 
@@ -503,7 +520,7 @@ async fn tenants_are_apart(store: Store) {
     let theirs = store.organization_create("theirs").await.unwrap().id;
     let call = begin(&store, theirs, 0, |_| {}).await;
     say(&store, call, 1, "secret", Some("secreto")).await;
-    let target = store.voice_target_create(theirs, "desk", "+15555550100").await.unwrap();
+    let target = store.voice_target_create(theirs, "desk", "+15555550100", &by("test")).await.unwrap();
     let new = NewMediaFile { name: "greeting".into(), wav: vec![0, 255, 7], rate_hz: 8_000, duration_ms: 1 };
     let media = store.media_file_create(theirs, new.clone(), 2).await.unwrap().unwrap();
     assert!(matches!(store.media_file_create(theirs, new.clone(), 2).await, Err(StoreError::Taken(_))));
@@ -515,8 +532,8 @@ async fn tenants_are_apart(store: Store) {
     );
     assert_eq!(store.media_file_read(theirs, media.id).await.unwrap(), Some(vec![0, 255, 7]));
     assert_eq!(store.media_file_named(theirs, "greeting").await.unwrap(), Some(vec![0, 255, 7]));
-    let note = store.note_create(theirs, call, "text", "anna", "user:1").await.unwrap();
-    store.outcome_put(theirs, call, "sale", None, "anna").await.unwrap();
+    let note = store.note_create(theirs, call, "text", "anna", "user:1", &by("test")).await.unwrap();
+    store.outcome_put(theirs, call, "sale", None, None, &by("anna")).await.unwrap();
     let off = crate::tenant::capabilities::Capabilities { record: false, ..Default::default() };
     store.capabilities_put(theirs, &off).await.unwrap();
     let key = store.signing_key(theirs, "key").await.unwrap();
@@ -525,8 +542,8 @@ async fn tenants_are_apart(store: Store) {
 
     assert!(store.voice_target_list(mine, Place::FIRST, 10).await.unwrap().is_empty());
     assert!(store.voice_target_show(mine, target.id).await.unwrap().is_none());
-    assert!(!store.voice_target_update(mine, &target).await.unwrap());
-    assert!(!store.voice_target_delete(mine, target.id).await.unwrap());
+    assert!(!store.voice_target_update(mine, &target, &target, &by("test")).await.unwrap());
+    assert!(!store.voice_target_delete(mine, &target, &by("test")).await.unwrap());
     assert!(store.media_file_list(mine, Place::FIRST, 10).await.unwrap().is_empty());
     assert_eq!(store.media_file_show(mine, media.id).await.unwrap(), None);
     assert_eq!(store.media_file_read(mine, media.id).await.unwrap(), None);
@@ -535,10 +552,10 @@ async fn tenants_are_apart(store: Store) {
     assert!(store.media_file_delete(theirs, media.id).await.unwrap());
     assert!(store.note_list(mine, call).await.unwrap().is_empty());
     assert!(store.note_show(mine, call, note.id).await.unwrap().is_none());
-    assert!(!store.note_update(mine, call, note.id, "x").await.unwrap());
-    assert!(!store.note_delete(mine, call, note.id).await.unwrap());
+    assert!(store.note_update(mine, call, &note, "x", &by("test")).await.unwrap().is_none());
+    assert!(!store.note_delete(mine, call, &note, &by("test")).await.unwrap());
     assert!(store.outcome_list(mine, call).await.unwrap().is_empty());
-    assert!(!store.outcome_put(mine, call, "lost", None, "x").await.unwrap());
+    assert!(!store.outcome_put(mine, call, "lost", None, None, &by("x")).await.unwrap());
     assert!(store.transcript_list(mine, call).await.unwrap().is_empty());
     assert!(store.capabilities_show(mine).await.unwrap().record);
     assert!(store.signing_key_show(mine).await.unwrap().is_none());

@@ -1,5 +1,6 @@
 //! Settings for the audio of an organization's calls, unless a call has its own.
 
+use super::audit_log::{By, Deed};
 use super::{OrganizationId, Store, StoreError, now};
 use crate::tenant::voice_config::VoiceConfig;
 
@@ -24,14 +25,16 @@ impl Store {
         })
     }
 
-    /// Replaces the tenant's settings. Running calls keep those with which they began.
+    /// Replaces the tenant's settings, with its row in the audit log, where `before` are those so far. Running calls keep those with which they began.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_config_put(
         &self,
         organization: OrganizationId,
+        before: &VoiceConfig,
         settings: &VoiceConfig,
+        by: &By,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO voice_configs (organization_id, live_translate, transcribe, translate_from, \
                    translate_to, voice_to_voice, record, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
@@ -49,7 +52,8 @@ impl Store {
             settings.record.into(),
             now().into(),
         ];
-        self.db.run(organization, sql, &values).await?;
+        let deed = Deed::new("voice_config.update", "voice_config").before(before).after(settings);
+        self.run_audited(organization, sql, &values, by, deed).await?;
         self.settings_changed(organization);
         Ok(())
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::audit_log::{By, Deed};
 use super::db::Row;
 use super::{OrganizationId, Place, Store, StoreError, now, taken};
 
@@ -35,6 +36,11 @@ fn target(row: &Row) -> Result<VoiceTarget, StoreError> {
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
     })
+}
+
+/// Returns the target of an action in the audit log.
+fn of(id: Uuid) -> String {
+    format!("target:{id}")
 }
 
 const NAME: &str = "a target of this name";
@@ -71,7 +77,7 @@ impl Store {
         row.as_ref().map(target).transpose()
     }
 
-    /// Adds a target.
+    /// Adds a target, with its row in the audit log.
     ///
     /// # Errors
     /// [`StoreError::Taken`] when the tenant has a target with this name; else when the database fails.
@@ -80,6 +86,7 @@ impl Store {
         organization: OrganizationId,
         name: &str,
         address: &str,
+        by: &By,
     ) -> Result<VoiceTarget, StoreError> {
         let at = now();
         let new = VoiceTarget {
@@ -92,18 +99,21 @@ impl Store {
         let sql = "INSERT INTO voice_targets (id, organization_id, name, address, created_at, updated_at) \
                    VALUES ($1, $2, $3, $4, $5, $5)";
         let values = [new.id.into(), organization.into(), name.into(), address.into(), at.into()];
-        self.db.run(organization, sql, &values).await.map_err(taken(NAME))?;
+        let deed = Deed::new("target.create", of(new.id)).after(&new);
+        self.run_audited(organization, sql, &values, by, deed).await.map_err(taken(NAME))?;
         Ok(new)
     }
 
-    /// Changes a tenant's target. Returns `false` if there is no such target.
+    /// Changes a tenant's target, with its row in the audit log. Returns `false` if there is no such target.
     ///
     /// # Errors
     /// [`StoreError::Taken`] when another target has the name; else when the database fails.
     pub async fn voice_target_update(
         &self,
         organization: OrganizationId,
+        before: &VoiceTarget,
         changed: &VoiceTarget,
+        by: &By,
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE voice_targets SET name = $3, address = $4, updated_at = $5 \
                    WHERE organization_id = $1 AND id = $2";
@@ -114,15 +124,22 @@ impl Store {
             (&changed.address).into(),
             changed.updated_at.into(),
         ];
-        Ok(self.db.run(organization, sql, &values).await.map_err(taken(NAME))? > 0)
+        let deed = Deed::new("target.update", of(changed.id)).before(before).after(changed);
+        self.run_audited(organization, sql, &values, by, deed).await.map_err(taken(NAME))
     }
 
-    /// Removes a tenant's target. Returns `false` if there is no such target.
+    /// Removes a tenant's target, with its row in the audit log. Returns `false` if there is no such target.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn voice_target_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+    pub async fn voice_target_delete(
+        &self,
+        organization: OrganizationId,
+        before: &VoiceTarget,
+        by: &By,
+    ) -> Result<bool, StoreError> {
         let sql = "DELETE FROM voice_targets WHERE organization_id = $1 AND id = $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)
+        let deed = Deed::new("target.delete", of(before.id)).before(before);
+        self.run_audited(organization, sql, &[organization.into(), before.id.into()], by, deed).await
     }
 }
