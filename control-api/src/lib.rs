@@ -8,8 +8,9 @@
 //!                                  engine.rs: the only user of media_engine
 //! ```
 //!
-//! Modules: `config` (file and environment), `store` (all SQL), `auth` (authentication), `routes` (one file per resource),
-//! `events` (event bus and streams), `serve` (listeners, start and stop), `admin` (the operator's socket).
+//! Rooms, from the bottom up: `engine`, `tenant` (rules), `store` (all SQL), `config`, `mail`, `media`, `http`, `ledger` (audit log),
+//! `auth`, `gate`, `calls`, `programs`, `events`, `jobs`, `state`, `routes`, `tail`, `admin`, `serve`, `demo`. A room imports only
+//! rooms that come before it (`tests/architecture`).
 
 #![forbid(unsafe_code)]
 

@@ -334,7 +334,7 @@ mod tests {
         put(&store, true).await;
         let off = crate::tenant::capabilities::Capabilities { record: false, ..Default::default() };
         assert!(records().await);
-        store.capabilities_put(organization, &off).await.unwrap();
+        store.capabilities_put(organization, &Capabilities::default(), &off, &By::system("test")).await.unwrap();
         assert!(!records().await);
     }
 

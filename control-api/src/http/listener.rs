@@ -10,7 +10,7 @@
 //! 30 s after the previous response; and a client must accept some of its response within 20 s. A connection that misses a
 //! deadline is closed.
 //!
-//! Not here: the content of requests (`routes`), their rate (`rate_limit`), the time for bodies (`body`).
+//! Not here: the content of requests (`routes`), their rate (`gate/rate_limit`), the time for bodies (`body`).
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};

@@ -9,7 +9,7 @@ use crate::auth::Actor;
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
 use crate::state::AppState;
-use crate::store::{CallHandling, Deed};
+use crate::store::CallHandling;
 use crate::tenant::rbac::Action;
 
 /// Settings to change. Fields that are left out keep their value.
@@ -62,7 +62,6 @@ pub(super) async fn call_handling_put(
         hold_music: patch.hold_music.unwrap_or_else(|| before.hold_music.clone()),
         supervision_notice: patch.supervision_notice.unwrap_or(before.supervision_notice),
     };
-    state.store.call_handling_put(actor.organization, &after).await?;
-    state.audit(&actor, Deed::new("call_handling.update", "call_handling").before(&before).after(&after)).await?;
+    state.store.call_handling_put(actor.organization, &before, &after, &actor.by).await?;
     Ok(Json(after))
 }

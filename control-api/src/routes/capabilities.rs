@@ -7,7 +7,6 @@ use crate::auth::Actor;
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
 use crate::state::AppState;
-use crate::store::Deed;
 use crate::tenant::capabilities::{Capabilities, CapabilitiesPatch};
 use crate::tenant::rbac::Action;
 
@@ -39,7 +38,6 @@ pub(super) async fn capabilities_put(
     actor.may(Action::VoiceWrite)?;
     let before = state.store.capabilities_show(actor.organization).await?;
     let after = before.patched(patch);
-    state.store.capabilities_put(actor.organization, &after).await?;
-    state.audit(&actor, Deed::new("capabilities.update", "call_capabilities").before(before).after(after)).await?;
+    state.store.capabilities_put(actor.organization, &before, &after, &actor.by).await?;
     Ok(Json(after))
 }

@@ -11,7 +11,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::auth::Actor;
 use crate::http::body::{PathId, QueryPairs, read_bytes};
@@ -19,7 +18,7 @@ use crate::http::cursor::Page;
 use crate::http::problem::Problem;
 use crate::media::sound;
 use crate::state::AppState;
-use crate::store::{Deed, MediaFile, NewMediaFile, Place};
+use crate::store::{MediaFile, NewMediaFile, Place};
 use crate::tenant::rbac::Action;
 use crate::tenant::text;
 
@@ -88,11 +87,11 @@ pub(super) async fn media_create(
     .map_err(|_| Problem::internal())?;
     let heard = heard.map_err(|error| Problem::field("body", error.to_string()))?;
     let new = NewMediaFile { name, rate_hz: heard.hz, duration_ms: heard.duration_ms, wav: wav.into() };
-    let made = state.store.media_file_create(actor.organization, new, FILES_MAX).await?.ok_or_else(|| {
+    let made = state.store.media_file_create(actor.organization, new, FILES_MAX, &actor.by).await?;
+    let made = made.ok_or_else(|| {
         let why = format!("an organization has at most {FILES_MAX} sounds; delete one first");
         Problem::new(StatusCode::CONFLICT, "too-many", "Too many sounds", why)
     })?;
-    state.audit(&actor, Deed::new("media.create", of(made.id)).after(&made)).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 
@@ -119,13 +118,8 @@ pub(super) async fn media_delete(
     actor.may(Action::VoiceWrite)?;
     let none = || Problem::not_found("sound");
     let before = state.store.media_file_show(actor.organization, id.of("sound")?).await?.ok_or_else(none)?;
-    if !state.store.media_file_delete(actor.organization, before.id).await? {
+    if !state.store.media_file_delete(actor.organization, &before, &actor.by).await? {
         return Err(none());
     }
-    state.audit(&actor, Deed::new("media.delete", of(before.id)).before(&before)).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn of(id: Uuid) -> String {
-    format!("media:{id}")
 }

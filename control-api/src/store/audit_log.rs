@@ -10,7 +10,7 @@
 //! here changes or removes a row, and triggers prevent any other code from doing so.
 //!
 //! `append` writes a row in the same unit of work as the change; [`Store::audit_append`] writes rows by themselves. Not here:
-//! which requests are recorded (`audit`, `routes`).
+//! which requests are recorded (`ledger/audit`, `routes`).
 
 use jiff::Timestamp;
 use serde::Serialize;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::audit_log::{By, Deed};
 use super::{OrganizationId, Store, StoreError, now};
 
 /// Settings for the handling of an organization's calls.
@@ -39,7 +40,9 @@ impl Store {
     pub async fn call_handling_put(
         &self,
         organization: OrganizationId,
+        before: &CallHandling,
         settings: &CallHandling,
+        by: &By,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO call_handling (organization_id, hold_music, supervision_notice, updated_at) \
                    VALUES ($1, $2, $3, $4) ON CONFLICT (organization_id) DO UPDATE SET \
@@ -47,7 +50,8 @@ impl Store {
                    updated_at = excluded.updated_at";
         let CallHandling { hold_music, supervision_notice } = settings;
         let values = [organization.into(), hold_music.into(), (*supervision_notice).into(), now().into()];
-        self.db.run(organization, sql, &values).await?;
+        let deed = Deed::new("call_handling.update", "call_handling").before(before).after(settings);
+        self.run_audited(organization, sql, &values, by, deed).await?;
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 //! Invariants: an unproven number has no effect: calls to it are not the organization's, and it is not shown. Any
 //! number of organizations may list a number, but at most one has proven it.
 //!
-//! Not here: the call that speaks the code (`routes`), the choice of a number for a call (`identity`).
+//! Not here: the call that speaks the code (`routes`), the choice of a number for a call (`calls/caller_identity`).
 
 use jiff::Timestamp;
 use serde::Serialize;

@@ -1,5 +1,6 @@
 //! Capabilities: what an organization's calls may do at all.
 
+use super::audit_log::{By, Deed};
 use super::{OrganizationId, Store, StoreError, now};
 use crate::tenant::capabilities::Capabilities;
 
@@ -33,7 +34,9 @@ impl Store {
     pub async fn capabilities_put(
         &self,
         organization: OrganizationId,
+        before: &Capabilities,
         switches: &Capabilities,
+        by: &By,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO call_capabilities (organization_id, record, transcribe, translate, voice_to_voice, amd, \
                    transfer, conference, api_dialing, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
@@ -54,7 +57,8 @@ impl Store {
             switches.api_dialing.into(),
             now().into(),
         ];
-        self.db.run(organization, sql, &values).await?;
+        let deed = Deed::new("capabilities.update", "call_capabilities").before(before).after(switches);
+        self.run_audited(organization, sql, &values, by, deed).await?;
         self.settings_changed(organization);
         Ok(())
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::audit_log::{self, By, Deed};
 use super::db::Row;
 use super::{OrganizationId, Place, Store, StoreError, now, taken};
 
@@ -53,6 +54,11 @@ fn file(row: &Row) -> Result<MediaFile, StoreError> {
         duration_ms: row.count("duration_ms")?,
         created_at: row.time("created_at")?,
     })
+}
+
+/// Returns the target of an action in the audit log.
+fn of(id: Uuid) -> String {
+    format!("media:{id}")
 }
 
 impl Store {
@@ -121,6 +127,7 @@ impl Store {
         organization: OrganizationId,
         new: NewMediaFile,
         most: u64,
+        by: &By,
     ) -> Result<Option<MediaFile>, StoreError> {
         let NewMediaFile { name, wav, rate_hz, duration_ms } = new;
         let made = MediaFile {
@@ -150,6 +157,8 @@ impl Store {
             made.created_at.into(),
         ];
         tx.run(sql, &values).await.map_err(taken(NAME))?;
+        let deed = Deed::new("media.create", of(made.id)).after(&made);
+        audit_log::append(&mut tx, organization, by, &deed).await?;
         tx.commit().await?;
         Ok(Some(made))
     }
@@ -158,8 +167,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn media_file_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+    pub async fn media_file_delete(
+        &self,
+        organization: OrganizationId,
+        before: &MediaFile,
+        by: &By,
+    ) -> Result<bool, StoreError> {
         let sql = "DELETE FROM media_files WHERE organization_id = $1 AND id = $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)
+        let deed = Deed::new("media.delete", of(before.id)).before(before);
+        self.run_audited(organization, sql, &[organization.into(), before.id.into()], by, deed).await
     }
 }

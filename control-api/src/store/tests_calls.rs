@@ -522,11 +522,11 @@ async fn tenants_are_apart(store: Store) {
     say(&store, call, 1, "secret", Some("secreto")).await;
     let target = store.voice_target_create(theirs, "desk", "+15555550100", &by("test")).await.unwrap();
     let new = NewMediaFile { name: "greeting".into(), wav: vec![0, 255, 7], rate_hz: 8_000, duration_ms: 1 };
-    let media = store.media_file_create(theirs, new.clone(), 2).await.unwrap().unwrap();
-    assert!(matches!(store.media_file_create(theirs, new.clone(), 2).await, Err(StoreError::Taken(_))));
+    let media = store.media_file_create(theirs, new.clone(), 2, &by("test")).await.unwrap().unwrap();
+    assert!(matches!(store.media_file_create(theirs, new.clone(), 2, &by("test")).await, Err(StoreError::Taken(_))));
     let other = NewMediaFile { name: "other".into(), ..new };
     assert_eq!(
-        store.media_file_create(theirs, other, 1).await.unwrap(),
+        store.media_file_create(theirs, other, 1, &by("test")).await.unwrap(),
         None,
         "the tenant has as many sounds as allowed"
     );
@@ -535,7 +535,7 @@ async fn tenants_are_apart(store: Store) {
     let note = store.note_create(theirs, call, "text", "anna", "user:1", &by("test")).await.unwrap();
     store.outcome_put(theirs, call, "sale", None, None, &by("anna")).await.unwrap();
     let off = crate::tenant::capabilities::Capabilities { record: false, ..Default::default() };
-    store.capabilities_put(theirs, &off).await.unwrap();
+    store.capabilities_put(theirs, &Default::default(), &off, &by("test")).await.unwrap();
     let key = store.signing_key(theirs, "key").await.unwrap();
     assert_eq!(store.signing_key(theirs, "another").await.unwrap(), key, "the key does not change");
     assert_eq!(store.call_organization(call).await.unwrap(), Some(theirs));
@@ -548,8 +548,8 @@ async fn tenants_are_apart(store: Store) {
     assert_eq!(store.media_file_show(mine, media.id).await.unwrap(), None);
     assert_eq!(store.media_file_read(mine, media.id).await.unwrap(), None);
     assert_eq!(store.media_file_named(mine, "greeting").await.unwrap(), None);
-    assert!(!store.media_file_delete(mine, media.id).await.unwrap());
-    assert!(store.media_file_delete(theirs, media.id).await.unwrap());
+    assert!(!store.media_file_delete(mine, &media, &by("test")).await.unwrap());
+    assert!(store.media_file_delete(theirs, &media, &by("test")).await.unwrap());
     assert!(store.note_list(mine, call).await.unwrap().is_empty());
     assert!(store.note_show(mine, call, note.id).await.unwrap().is_none());
     assert!(store.note_update(mine, call, &note, "x", &by("test")).await.unwrap().is_none());
