@@ -105,8 +105,9 @@ bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Compare Tandem with rtp
 	@echo "bench: audio quality of calls"
 	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
 
-fmt: ## Format the Rust sources
+fmt: $(UI)/node_modules/.installed ## Format the sources: Rust, TypeScript and scripts
 	@cargo fmt
+	@cd $(UI) && npm run --silent fmt
 
 lint: setup ui ## Check formatting, clippy, licences, and that the pure half of the engine needs no tokio
 	@cargo fmt --check
