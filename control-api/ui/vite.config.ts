@@ -11,7 +11,9 @@ export default defineConfig({
     // The preload polyfill is an inline script in some setups, and every supported browser has preloading.
     modulePreload: { polyfill: false },
     rollupOptions: {
-      input: ["index", "login", "signup", "invitation", "reset", "agent", "live", "calls", "call", "settings"].map((page) => resolve(import.meta.dirname, `${page}.html`)),
+      input: ["index", "login", "signup", "invitation", "reset", "agent", "live", "calls", "call", "settings"].map((page) =>
+        resolve(import.meta.dirname, `${page}.html`),
+      ),
     },
   },
   server: { proxy: { "/api": "http://127.0.0.1:8080", "/sip": { target: "ws://127.0.0.1:8080", ws: true } } },

@@ -8,10 +8,10 @@
  * An answer that is older than an event which arrived meanwhile is fetched again. After a gap everything followed is fetched again.
  */
 import * as api from "./api.js";
-import { applyCallEvent, applyList, NO_CALLS, type Call, type CallEvent, type Calls } from "./calls.js";
+import { applyCallEvent, applyList, type Call, type CallEvent, type Calls, NO_CALLS } from "./calls.js";
 import { Latest } from "./latest.js";
-import { applyLegEvent, NO_LEGS, type Legs } from "./legs.js";
-import { applyProvider, NO_PROVIDERS, parseProvider, type Providers } from "./providers.js";
+import { applyLegEvent, type Legs, NO_LEGS } from "./legs.js";
+import { applyProvider, NO_PROVIDERS, type Providers, parseProvider } from "./providers.js";
 import { applyRecordingEvent, type Recording } from "./recordings.js";
 import { fields, number, text } from "./shapes.js";
 import type { SseMessage } from "./sse.js";

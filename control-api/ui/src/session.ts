@@ -15,8 +15,22 @@ export interface Session {
 
 /** All permissions that the pages check. */
 const ALL = [
-  "organization.read", "organization.write", "team.write", "api_keys.read", "api_keys.write", "voice.read", "voice.write", "calls.read_own",
-  "calls.read", "calls.dial", "calls.annotate", "calls.export", "calls.trace", "recordings.read_own", "recordings.read", "usage.read",
+  "organization.read",
+  "organization.write",
+  "team.write",
+  "api_keys.read",
+  "api_keys.write",
+  "voice.read",
+  "voice.write",
+  "calls.read_own",
+  "calls.read",
+  "calls.dial",
+  "calls.annotate",
+  "calls.export",
+  "calls.trace",
+  "recordings.read_own",
+  "recordings.read",
+  "usage.read",
 ];
 /** Permissions of roles other than owner and admin, for servers that send none. */
 const FEW = ["organization.read", "calls.read_own", "calls.read", "calls.dial"];

@@ -8,7 +8,7 @@
  * server's record of the call explains an end that the phone cannot.
  */
 import * as api from "../api.js";
-import { isRunning, ownCall, translationNotice, type Call } from "../calls.js";
+import { type Call, isRunning, ownCall, translationNotice } from "../calls.js";
 import { setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { Latest } from "../latest.js";
@@ -19,24 +19,24 @@ import { RecordingBar } from "../recordingbar.js";
 import { SentenceList } from "../sentences.js";
 import { may, mayHear } from "../session.js";
 import { fields } from "../shapes.js";
-import { shell, type Shell } from "../shell.js";
+import { type Shell, shell } from "../shell.js";
 import { read, write } from "../storage.js";
 import { duration, languageName } from "../words.js";
 import { CallView, shortcutHelp } from "./callview.js";
 import { Controls } from "./controls.js";
 import type { Entry } from "./directory.js";
 import { endText } from "./endings.js";
-import { watchFlow, type Flow } from "./flow.js";
-import { choices, joinNames, ownLeg, parties, type Party } from "./parties.js";
+import { type Flow, watchFlow } from "./flow.js";
 import type { Parked } from "./parked.js";
 import { ParkedList } from "./parkedlist.js";
-import { Phone, type Line, type Registration } from "./phone.js";
+import { choices, joinNames, ownLeg, type Party, parties } from "./parties.js";
+import { type Line, Phone, type Registration } from "./phone.js";
 import { Picker } from "./picker.js";
 import { ring, ringback } from "./ring.js";
-import { commandOf, type Command } from "./shortcuts.js";
+import { type Command, commandOf } from "./shortcuts.js";
 import { Sound } from "./sound.js";
 import { parkedPickup } from "./verbs.js";
-import { agentView, type AgentView } from "./view.js";
+import { type AgentView, agentView } from "./view.js";
 
 const TITLE = "Phone · Tandem";
 const LETTERS = "tandem.shortcuts";
@@ -55,7 +55,10 @@ export async function agentPage(): Promise<void> {
 
 class AgentPage {
   private readonly view: AgentView;
-  private readonly feed = new Feed(() => this.drawWords(), (kind, data) => this.onEvent(kind, data));
+  private readonly feed = new Feed(
+    () => this.drawWords(),
+    (kind, data) => this.onEvent(kind, data),
+  );
   private readonly controls = new Controls({ onChange: () => this.drawCall(), onProblem: (text) => setText(this.callView.problem, text) });
   private readonly callView = new CallView({
     onCommand: (command) => this.command(command),
@@ -68,8 +71,16 @@ class AgentPage {
     onConsult: (entry) => this.consult(entry),
     onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
   });
-  private readonly parkedList = new ParkedList({ onChange: () => this.drawCall(), onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
-  private readonly recordings = new RecordingBar({ allowed: true, refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined) });
+  private readonly parkedList = new ParkedList({
+    onChange: () => this.drawCall(),
+    onPickUp: (parked) => void this.pickUp(parked),
+    me: () => this.me,
+    nameOf: (name) => this.picker.nameOf(name),
+  });
+  private readonly recordings = new RecordingBar({
+    allowed: true,
+    refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined),
+  });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -354,7 +365,8 @@ class AgentPage {
   /** Handles an event of the stream. */
   private onEvent(kind: string, data: unknown): void {
     this.parkedList.onEvent(kind);
-    if (this.running && fields(data)["call_id"] === this.running.id) this.controls.onEvent(kind, data, this.ownLeg, (peer) => this.picker.nameOf(peer) ?? peer);
+    if (this.running && fields(data)["call_id"] === this.running.id)
+      this.controls.onEvent(kind, data, this.ownLeg, (peer) => this.picker.nameOf(peer) ?? peer);
   }
 
   private drawCall(): void {
@@ -363,15 +375,29 @@ class AgentPage {
     const legs = this.controls.withWishes(actual);
     const { transferring } = this.controls;
     const { music } = this;
-    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music, parked: this.parkedList.find(call?.id ?? "") }, transferring?.leg);
+    this.party = parties(
+      legs,
+      { me: this.me, of: (peer) => this.picker.nameOf(peer), music, parked: this.parkedList.find(call?.id ?? "") },
+      transferring?.leg,
+    );
     this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({
-      known: this.party.some(({ me }) => me), parties: this.party, choices: choices(this.party), muted: this.isMuted(),
-      waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, music, picking: this.picker.purpose,
+      known: this.party.some(({ me }) => me),
+      parties: this.party,
+      choices: choices(this.party),
+      muted: this.isMuted(),
+      waiting: this.controls.waiting(actual).map(({ name }) => name),
+      transferring: transferring?.name,
+      music,
+      picking: this.picker.purpose,
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
     if (call && mayHear(this.frame.session)) this.feed.followRecordings(call.id);
-    this.recordings.draw({ call: call?.id ?? "", recordings: this.feed.recordings(call?.id ?? "") ?? [], talks: call?.status === "answered" || call?.status === "bridged" });
+    this.recordings.draw({
+      call: call?.id ?? "",
+      recordings: this.feed.recordings(call?.id ?? "") ?? [],
+      talks: call?.status === "answered" || call?.status === "bridged",
+    });
     const { consulting, others } = choices(this.party);
     // Leaving a consultation connects the others, and the button for that has its own label.
     this.view.hangup.hidden = consulting && transferring === undefined;
@@ -389,7 +415,8 @@ class AgentPage {
     this.controls.reset();
     setText(this.view.message, text);
     const leg = this.ownLeg;
-    this.unexplained = ours || transferred || parked || !this.call ? undefined : { call: this.call.id, leg, until: Date.now() + EXPLAINED_MS };
+    this.unexplained =
+      ours || transferred || parked || !this.call ? undefined : { call: this.call.id, leg, until: Date.now() + EXPLAINED_MS };
     this.ownLeg = undefined;
     this.drawWords();
   }
@@ -488,7 +515,10 @@ class AgentPage {
       this.drawFlow(undefined);
     } else if (phase === "active") {
       void this.picker.load();
-      this.stopFlow ??= watchFlow(() => this.phone.connection, (flow) => this.drawFlow(flow));
+      this.stopFlow ??= watchFlow(
+        () => this.phone.connection,
+        (flow) => this.drawFlow(flow),
+      );
     }
     this.frame.keepPage(phase === "idle" ? undefined : () => this.phone.hangup());
     this.alarm(phase === "incoming" ? line.peer : undefined);
@@ -523,7 +553,12 @@ class AgentPage {
     blink();
     this.flash = setInterval(blink, 1000);
     if ("Notification" in window && Notification.permission === "granted" && document.hidden) {
-      this.notification = new Notification("Incoming call", { body: peer, tag: "tandem-call", icon: "/favicon.svg", requireInteraction: true });
+      this.notification = new Notification("Incoming call", {
+        body: peer,
+        tag: "tandem-call",
+        icon: "/favicon.svg",
+        requireInteraction: true,
+      });
       this.notification.addEventListener("click", () => window.focus());
     }
   }
@@ -537,7 +572,10 @@ class AgentPage {
 
   private drawFlow(flow: Flow | undefined): void {
     const { view } = this;
-    for (const [meter, level] of [[view.levelIn, flow?.levelIn ?? 0], [view.levelOut, flow?.levelOut ?? 0]] as const) {
+    for (const [meter, level] of [
+      [view.levelIn, flow?.levelIn ?? 0],
+      [view.levelOut, flow?.levelOut ?? 0],
+    ] as const) {
       meter.setAttribute("aria-valuenow", String(level));
       meter.style.setProperty("--level", `${level}%`);
     }
@@ -545,9 +583,14 @@ class AgentPage {
     // Silence is expected while every other party is on hold.
     const { others, openLegs } = choices(this.party);
     const expected = (others === 0 || openLegs.length > 0) && this.controls.transferring === undefined;
-    const problem = !flow || this.phone.line.phase !== "active" ? "" : !flow.arriving && expected
-      ? "No sound is arriving from the other side."
-      : !flow.leaving ? "Your sound is not leaving this browser. Check the network." : "";
+    const problem =
+      !flow || this.phone.line.phase !== "active"
+        ? ""
+        : !flow.arriving && expected
+          ? "No sound is arriving from the other side."
+          : !flow.leaving
+            ? "Your sound is not leaving this browser. Check the network."
+            : "";
     setText(view.flowProblem, problem);
   }
 
@@ -584,7 +627,12 @@ class AgentPage {
     view.notice.hidden = notice === undefined;
     view.empty.hidden = sentences.size > 0 || notice !== undefined;
     const [theirs, mine] = [languageName(config?.translate_from ?? "en"), languageName(config?.translate_to ?? "es")];
-    setText(view.empty, running ? "Listening. Words appear here as they are spoken." : "During a call, the other side's words appear here with their translation.");
+    setText(
+      view.empty,
+      running
+        ? "Listening. Words appear here as they are spoken."
+        : "During a call, the other side's words appear here with their translation.",
+    );
     setText(view.sayLabel, `Type in ${mine}; it is spoken in ${theirs}`);
     view.sayInput.lang = config?.translate_to ?? "es";
     const possible = running !== undefined && config?.live_translate === true;

@@ -12,9 +12,9 @@ import type { RTCSessionEvent } from "jssip/lib/UA";
 import * as api from "../api.js";
 import { Latest } from "../latest.js";
 import { domainOf } from "../numbers.js";
-import { tokenDelay, type Token } from "../token.js";
+import { type Token, tokenDelay } from "../token.js";
 import { endingText } from "./endings.js";
-import { dialogOf, forget, keep, recall, replacing, type Kept, type Named, type Store } from "./kept.js";
+import { dialogOf, forget, type Kept, keep, type Named, recall, replacing, type Store } from "./kept.js";
 import { WatchedSocket } from "./socket.js";
 
 export type Registration = "connecting" | "registered" | "unregistered" | "failed";
@@ -197,7 +197,12 @@ export class Phone {
     ua.on("unregistered", () => report("unregistered", "Not registered"));
     ua.on("registrationFailed", (event) => {
       const status = event.response?.status_code ?? 0;
-      report("failed", status === 401 || status === 403 ? "Signing in to the phone service failed, trying again" : `Not registered: ${event.cause ?? "no answer"}`);
+      report(
+        "failed",
+        status === 401 || status === 403
+          ? "Signing in to the phone service failed, trying again"
+          : `Not registered: ${event.cause ?? "no answer"}`,
+      );
       clearTimeout(this.timer);
       this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
     });
@@ -310,17 +315,22 @@ export class Phone {
   /** Handles the end of the session. `message`: the response or request that ended it, if there was one. */
   private finish({ originator, cause, message }: { originator: string; cause: string; message: unknown }): void {
     const { phase } = this.line;
-    const said = message as { status_code?: unknown; reason_phrase?: unknown; getHeader?(name: string): string | undefined } | null | undefined;
+    const said = message as
+      | { status_code?: unknown; reason_phrase?: unknown; getHeader?(name: string): string | undefined }
+      | null
+      | undefined;
     if (phase === "idle") return;
-    this.endCall(endingText({
-      stage: phase,
-      ours: this.hangingUp,
-      originator,
-      cause,
-      status: Number(said?.status_code ?? 0),
-      phrase: typeof said?.reason_phrase === "string" ? said.reason_phrase : "",
-      reason: said?.getHeader?.("Reason") ?? "",
-    }));
+    this.endCall(
+      endingText({
+        stage: phase,
+        ours: this.hangingUp,
+        originator,
+        cause,
+        status: Number(said?.status_code ?? 0),
+        phrase: typeof said?.reason_phrase === "string" ? said.reason_phrase : "",
+        reason: said?.getHeader?.("Reason") ?? "",
+      }),
+    );
   }
 
   private follow(connection: RTCPeerConnection): void {

@@ -1,5 +1,5 @@
 /** Microphone and speaker: permission, choice of device, and the microphone's state. */
-import { microphoneError, type MicrophoneState } from "../microphone.js";
+import { type MicrophoneState, microphoneError } from "../microphone.js";
 import { read, write } from "../storage.js";
 
 const CHOICE = { microphone: "tandem.microphone", speaker: "tandem.speaker" };

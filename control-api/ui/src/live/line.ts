@@ -101,7 +101,9 @@ export class SupervisorLine implements Line {
     this.isRegistered = state === "registered";
     if (state === "connecting") return;
     const waiting = this.registered.splice(0);
-    for (const waiter of waiting) if (this.isRegistered) waiter.resolve(); else waiter.reject(new Error(`Your browser's phone is not ready: ${text}`));
+    for (const waiter of waiting)
+      if (this.isRegistered) waiter.resolve();
+      else waiter.reject(new Error(`Your browser's phone is not ready: ${text}`));
   }
 
   private follow(line: PhoneLine): void {

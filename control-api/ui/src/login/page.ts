@@ -1,7 +1,7 @@
 /** The sign-in page. */
 import * as api from "../api.js";
 import { h } from "../dom.js";
-import { field, Form } from "../form.js";
+import { Form, field } from "../form.js";
 import { enter, frame, passwordInput } from "./frame.js";
 
 /** Opens the sign-in page. */
@@ -10,8 +10,18 @@ export function loginPage(): void {
   const password = passwordInput("login-password", "current-password");
   const organization = h("input", { id: "login-organization", autocomplete: "organization", maxlength: 100 });
   const [emailField, passwordField] = [field("email", "Email", email), field("password", "Password", password)];
-  const organizationField = field("organization", "Organization (optional)", organization, "Name of the organization. Leave empty for the one you joined first.");
-  const several = h("details", { id: "login-several", class: "fold" }, h("summary", {}, "I belong to several organizations"), organizationField.element);
+  const organizationField = field(
+    "organization",
+    "Organization (optional)",
+    organization,
+    "Name of the organization. Leave empty for the one you joined first.",
+  );
+  const several = h(
+    "details",
+    { id: "login-several", class: "fold" },
+    h("summary", {}, "I belong to several organizations"),
+    organizationField.element,
+  );
   const form = new Form({
     id: "login",
     submit: "Sign in",

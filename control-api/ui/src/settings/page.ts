@@ -31,11 +31,19 @@ export async function settingsPage(): Promise<void> {
   renamed();
   const place = h("div", { id: "settings-section", class: "settings-section" });
   frame.main.replaceChildren(
-    h("div", { class: "settings" },
-      h("div", { class: "settings-side" }, h("h1", {}, "Settings"),
+    h(
+      "div",
+      { class: "settings" },
+      h(
+        "div",
+        { class: "settings-side" },
+        h("h1", {}, "Settings"),
         whose,
-        h("nav", { class: "settings-nav", "aria-label": "Settings" }, ...links.values())),
-      place));
+        h("nav", { class: "settings-nav", "aria-label": "Settings" }, ...links.values()),
+      ),
+      place,
+    ),
+  );
 
   let shown = "";
   const show = (move: boolean): void => {
