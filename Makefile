@@ -68,8 +68,9 @@ $(TANDEM_SCHEMATHESIS)/requirements.txt: tests/openapi/requirements.txt
 	@"$(TANDEM_SCHEMATHESIS)/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
-check: ui ## Check formatting, clippy and the unit tests, without peers (under two minutes when warm)
+check: ui ## Check formatting, lints and the unit tests, without peers (under two minutes when warm)
 	@cargo fmt --check
+	@cd $(UI) && npm run --silent lint
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo nextest run --locked --workspace --lib --bins -E 'not package(tests)'
 	@cargo nextest run --locked -p tests --test architecture --test sim
@@ -109,8 +110,9 @@ fmt: $(UI)/node_modules/.installed ## Format the sources: Rust, TypeScript and s
 	@cargo fmt
 	@cd $(UI) && npm run --silent fmt
 
-lint: setup ui ## Check formatting, clippy, licences, and that the pure half of the engine needs no tokio
+lint: setup ui ## Check formatting, lints of Rust and TypeScript, licences, and that the pure half of the engine needs no tokio
 	@cargo fmt --check
+	@cd $(UI) && npm run --silent lint
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo clippy --locked -p media-engine --no-default-features -- -D warnings
 	@! cargo tree --locked -p media-engine --no-default-features -e normal --prefix none | grep -E '^tokio ' \

@@ -44,7 +44,10 @@ for (const [width, height] of WIDTHS) {
               let quiet = setTimeout(resolve, 500);
               new MutationObserver(() => {
                 clearTimeout(quiet);
-                quiet = setTimeout(() => (clearTimeout(end), resolve()), 500);
+                quiet = setTimeout(() => {
+                  clearTimeout(end);
+                  resolve();
+                }, 500);
               }).observe(document.body, { subtree: true, childList: true, characterData: true });
             }),
         );

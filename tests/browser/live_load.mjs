@@ -83,5 +83,5 @@ try {
   server.closeAllConnections();
   server.close();
 }
-problems.forEach((problem) => console.error(problem));
+for (const problem of problems) console.error(problem);
 process.exit(problems.length > 0 ? 1 : 0);

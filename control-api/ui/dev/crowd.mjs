@@ -74,7 +74,10 @@ export function crowd({ make, emit, calls, legs, leg, flows, deaf, words }) {
       return Array.from({ length: count }, (_, n) => one(n, wordMs));
     },
     stop() {
-      timers.forEach((timer) => (clearTimeout(timer), clearInterval(timer)));
+      for (const timer of timers) {
+        clearTimeout(timer);
+        clearInterval(timer);
+      }
       timers = [];
     },
   };

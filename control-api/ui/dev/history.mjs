@@ -498,24 +498,22 @@ export function history(config, organization) {
     [
       "PATCH",
       /^\/calls\/([\w-]+)\/notes\/([\w-]+)$/,
-      ([id, note], { text }) => (
+      ([id, note], { text }) => {
         Object.assign(
           notesOf(id).find((one) => one.id === note),
           { text, updated_at: new Date().toISOString() },
-        ),
-        [200, {}]
-      ),
+        );
+        return [200, {}];
+      },
     ],
     [
       "DELETE",
       /^\/calls\/([\w-]+)\/notes\/([\w-]+)$/,
-      ([id, note]) => (
-        notes.set(
-          id,
-          notesOf(id).filter((one) => one.id !== note),
-        ),
-        [204]
-      ),
+      ([id, note]) => {
+        const others = notesOf(id).filter((one) => one.id !== note);
+        notes.set(id, others);
+        return [204];
+      },
     ],
     [
       "POST",

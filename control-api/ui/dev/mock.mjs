@@ -281,11 +281,11 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       json(response, 204);
     },
     "POST /mock/hangup": (_, response) => {
-      state.phones.forEach((phone) => phone.hangup());
+      hangUpPhones();
       json(response, 204);
     },
     "POST /mock/drop": (_, response) => {
-      state.streams.forEach((stream) => stream.destroy());
+      for (const stream of state.streams) stream.destroy();
       json(response, 204);
     },
     "POST /mock/holds": async (request, response) => {
@@ -336,6 +336,10 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     return slot;
   }
 
+  function hangUpPhones() {
+    for (const phone of state.phones) phone.hangup();
+  }
+
   /** Rings the page's phone for a parked call. */
   function pickUp(response, slot) {
     const found = state.parked.find((one) => one.slot === slot);
@@ -346,17 +350,18 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       state.parked.splice(state.parked.indexOf(found), 1);
       const legs = LEGS[found.call_id];
       const made = legs && { ...leg(++state.legs, "agent", "opus", FLOWS, SCORE, "ana") };
-      if (made)
-        legs.push(made),
-          emit("call.leg", {
-            type: "call.leg",
-            call_id: found.call_id,
-            leg: made.leg,
-            role: "agent",
-            state: "answered",
-            peer: "ana",
-            codec: "opus",
-          });
+      if (made) {
+        legs.push(made);
+        emit("call.leg", {
+          type: "call.leg",
+          call_id: found.call_id,
+          leg: made.leg,
+          role: "agent",
+          state: "answered",
+          peer: "ana",
+          codec: "opus",
+        });
+      }
       emit("call.unparked", {
         type: "call.unparked",
         call_id: found.call_id,
@@ -391,8 +396,11 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       reportLeg(made);
       setTimeout(() => {
         if (!legs.includes(made)) return;
-        if (agent === "bob")
-          return (endLeg(made, { cause: "no_answer", by: "far_end", sip_status: 480, text: "Not Registered" }), then?.(undefined));
+        if (agent === "bob") {
+          endLeg(made, { cause: "no_answer", by: "far_end", sip_status: 480, text: "Not Registered" });
+          then?.(undefined);
+          return;
+        }
         reportLeg(Object.assign(made, { state: "answered", codec: "opus" }));
         then?.(made);
       }, tenant.state.ring ?? 1500);
@@ -410,7 +418,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
           cause: heir ? null : "no_answer",
           other_call_id: null,
         });
-        if (heir) state.phones.forEach((phone) => phone.hangup());
+        if (heir) hangUpPhones();
       });
       return json(response, 202, { leg: body.leg });
     }
@@ -420,7 +428,10 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
         return problem(response, 409, "only a call between two can be parked: there are more parties in this one");
       const own = legs.find(({ leg: n }) => n === body.leg);
       const slot = park(call.id, partner.peer, "ana");
-      setTimeout(() => (endLeg(own, { cause: "requested", by: "request" }), state.phones.forEach((phone) => phone.hangup())), 60);
+      setTimeout(() => {
+        endLeg(own, { cause: "requested", by: "request" });
+        hangUpPhones();
+      }, 60);
       return json(response, 200, { leg: partner.leg, slot });
     }
     if (rest === "/legs") return json(response, 201, { leg: dial(body) });
@@ -496,7 +507,8 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
   /** Creates, changes and removes a supervisor's leg; a new one rings the page's phone. */
   async function supervise(request, response, found, rest) {
     if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
-    const legs = (LEGS[found.id] ??= []);
+    LEGS[found.id] ??= [];
+    const legs = LEGS[found.id];
     const body = await read(request);
     const number = Number(rest.split("/")[2] ?? 1 + legs.reduce((most, { leg: n }) => Math.max(most, n), 0));
     const seat = (one) =>
@@ -523,7 +535,10 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     if (request.method === "POST") {
       const one = { ...leg(number, "supervisor", "opus", FLOWS), peer: "ana", supervises: mode, held: false, muted: false };
       legs.push(one);
-      const gone = () => (Object.assign(one, { state: "ended" }), reportLeg(one));
+      const gone = () => {
+        one.state = "ended";
+        reportLeg(one);
+      };
       state.phones.forEach((phone) => void phone.ring(found.from, [`Tandem-Supervises: ${found.id}`], gone));
       reportLeg(one);
       seat(one);

@@ -321,7 +321,15 @@ export function organization() {
         return [204];
       },
     ],
-    ["PATCH", /^\/users\/me$/, (_, { name }) => (named(name, "name"), (me.name = name), [200, {}])],
+    [
+      "PATCH",
+      /^\/users\/me$/,
+      (_, { name }) => {
+        named(name, "name");
+        me.name = name;
+        return [200, {}];
+      },
+    ],
     [
       "GET",
       /^\/organizations\/current$/,
@@ -330,14 +338,25 @@ export function organization() {
     [
       "PATCH",
       /^\/organizations\/current$/,
-      (_, { name, limits }) => (
-        need("organization.write"),
-        name !== undefined && (named(name, "name"), (state.name = name)),
-        limits && (state.limits = limits),
-        [200, {}]
-      ),
+      (_, { name, limits }) => {
+        need("organization.write");
+        if (name !== undefined) {
+          named(name, "name");
+          state.name = name;
+        }
+        if (limits) state.limits = limits;
+        return [200, {}];
+      },
     ],
-    ["PUT", /^\/organizations\/current\/retention$/, (_, body) => (need("retention.write"), (state.retention = body), [200, {}])],
+    [
+      "PUT",
+      /^\/organizations\/current\/retention$/,
+      (_, body) => {
+        need("retention.write");
+        state.retention = body;
+        return [200, {}];
+      },
+    ],
     [
       "GET",
       /^\/usage\/limits$/,
@@ -437,7 +456,8 @@ export function organization() {
       ([id]) => {
         need("team.write");
         if (found(members, id, "user_id").role === "owner") throw new Refusal(409, "the last owner stays: make somebody else owner first");
-        return (drop(members, id, "user_id"), [204]);
+        drop(members, id, "user_id");
+        return [204];
       },
     ],
     ["GET", /^\/team\/invitations$/, page("invitations", invitations)],
@@ -455,7 +475,14 @@ export function organization() {
         ];
       },
     ],
-    ["DELETE", /^\/team\/invitations\/([\w-]+)$/, ([id]) => ((found(invitations, id).state = "revoked"), [204])],
+    [
+      "DELETE",
+      /^\/team\/invitations\/([\w-]+)$/,
+      ([id]) => {
+        found(invitations, id).state = "revoked";
+        return [204];
+      },
+    ],
     ["GET", /^\/rbac\/roles$/, () => [200, { roles: Object.entries(ROLES).map(([role, permissions]) => ({ role, permissions })) }]],
     [
       "GET",
@@ -483,7 +510,14 @@ export function organization() {
         return [201, { ...made, key: `tdm_New1${randomUUID().replaceAll("-", "")}` }];
       },
     ],
-    ["DELETE", /^\/api-keys\/([\w-]+)$/, ([id]) => ((found(keys, id).revoked_at = at(0)), [204])],
+    [
+      "DELETE",
+      /^\/api-keys\/([\w-]+)$/,
+      ([id]) => {
+        found(keys, id).revoked_at = at(0);
+        return [204];
+      },
+    ],
     ["GET", /^\/voice\/config$/, () => [200, config]],
     [
       "PUT",
@@ -534,9 +568,30 @@ export function organization() {
         return [200, made];
       },
     ],
-    ["DELETE", /^\/caller-id\/numbers\/([\w-]+)\/program$/, ([id]) => (programs.delete(id), [204])],
-    ["GET", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20" }])],
-    ["POST", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, { secret: `tps_${randomUUID().replaceAll("-", "")}` }])],
+    [
+      "DELETE",
+      /^\/caller-id\/numbers\/([\w-]+)\/program$/,
+      ([id]) => {
+        programs.delete(id);
+        return [204];
+      },
+    ],
+    [
+      "GET",
+      /^\/voice\/program-secret$/,
+      () => {
+        need("voice.write");
+        return [200, { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20" }];
+      },
+    ],
+    [
+      "POST",
+      /^\/voice\/program-secret$/,
+      () => {
+        need("voice.write");
+        return [200, { secret: `tps_${randomUUID().replaceAll("-", "")}` }];
+      },
+    ],
     ["GET", /^\/call-handling$/, () => [200, handling]],
     [
       "PUT",
@@ -562,9 +617,23 @@ export function organization() {
         return [201, {}];
       },
     ],
-    ["DELETE", /^\/media\/([\w-]+)$/, ([id]) => (drop(sounds, id), [204])],
+    [
+      "DELETE",
+      /^\/media\/([\w-]+)$/,
+      ([id]) => {
+        drop(sounds, id);
+        return [204];
+      },
+    ],
     ["GET", /^\/call-capabilities$/, () => [200, capabilities]],
-    ["PUT", /^\/call-capabilities$/, (_, body) => (need("voice.write"), [200, Object.assign(capabilities, body)])],
+    [
+      "PUT",
+      /^\/call-capabilities$/,
+      (_, body) => {
+        need("voice.write");
+        return [200, Object.assign(capabilities, body)];
+      },
+    ],
     ["GET", /^\/caller-id\/numbers$/, page("numbers", numbers)],
     [
       "POST",
@@ -576,7 +645,14 @@ export function organization() {
       },
     ],
     ["PATCH", /^\/caller-id\/numbers\/([\w-]+)$/, ([id], body) => [200, Object.assign(found(numbers, id), body)]],
-    ["DELETE", /^\/caller-id\/numbers\/([\w-]+)$/, ([id]) => (drop(numbers, id), [204])],
+    [
+      "DELETE",
+      /^\/caller-id\/numbers\/([\w-]+)$/,
+      ([id]) => {
+        drop(numbers, id);
+        return [204];
+      },
+    ],
     ["GET", /^\/caller-id\/rules$/, page("rules", rules)],
     [
       "POST",
@@ -593,7 +669,14 @@ export function organization() {
       /^\/caller-id\/rules\/([\w-]+)$/,
       ([id], body) => [200, Object.assign(found(rules, id), body, { number: found(numbers, body.number_id).number })],
     ],
-    ["DELETE", /^\/caller-id\/rules\/([\w-]+)$/, ([id]) => (drop(rules, id), [204])],
+    [
+      "DELETE",
+      /^\/caller-id\/rules\/([\w-]+)$/,
+      ([id]) => {
+        drop(rules, id);
+        return [204];
+      },
+    ],
     ["GET", /^\/voice\/targets$/, page("targets", targets)],
     [
       "POST",
@@ -606,7 +689,14 @@ export function organization() {
       },
     ],
     ["PATCH", /^\/voice\/targets\/([\w-]+)$/, ([id], body) => [200, Object.assign(found(targets, id), body)]],
-    ["DELETE", /^\/voice\/targets\/([\w-]+)$/, ([id]) => (drop(targets, id), [204])],
+    [
+      "DELETE",
+      /^\/voice\/targets\/([\w-]+)$/,
+      ([id]) => {
+        drop(targets, id);
+        return [204];
+      },
+    ],
   ];
   return { state, routes, session, may: (action) => ROLES[state.role].includes(action) };
 }

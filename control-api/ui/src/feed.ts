@@ -107,7 +107,10 @@ export class Feed {
   /** Fetches a call's recordings. */
   async fetchRecordings(call: string): Promise<void> {
     let latest = this.soundLists.get(call);
-    if (!latest) this.soundLists.set(call, (latest = new Latest()));
+    if (!latest) {
+      latest = new Latest();
+      this.soundLists.set(call, latest);
+    }
     const wanted = latest.begin();
     try {
       const recordings = await api.recordingList(call);
@@ -135,7 +138,10 @@ export class Feed {
 
   private async fetchLegs(call: string): Promise<void> {
     let latest = this.legLists.get(call);
-    if (!latest) this.legLists.set(call, (latest = new Latest()));
+    if (!latest) {
+      latest = new Latest();
+      this.legLists.set(call, latest);
+    }
     const wanted = latest.begin();
     const heard = this.mediaHeard.get(call);
     try {

@@ -85,7 +85,9 @@ export function boxes(
     element,
     input: inputs[0] ?? h("input", {}),
     chosen: () => inputs.filter((input) => input.checked).map((input) => input.value),
-    choose: (values) => inputs.forEach((input) => (input.checked = values.includes(input.value))),
+    choose: (values) => {
+      for (const input of inputs) input.checked = values.includes(input.value);
+    },
   };
 }
 
@@ -118,7 +120,7 @@ export interface FormOptions {
   /** Arrangement of the fields' elements; by default they follow each other. */
   layout?: readonly Node[];
   /** Sends the form. The returned text is shown as success; without one the form's owner shows the result. */
-  save(): Promise<string | void>;
+  save(): Promise<string | undefined> | Promise<void>;
   /** Classes of the button. */
   look?: string;
   /** Why the form cannot be sent; it disables all fields and replaces the button. */

@@ -23,7 +23,10 @@ export class LegView {
 
   private row(leg: Leg, legs: Legs): LegRow {
     let row = this.rows.get(leg.leg);
-    if (!row) this.rows.set(leg.leg, (row = new LegRow(leg.leg)));
+    if (!row) {
+      row = new LegRow(leg.leg);
+      this.rows.set(leg.leg, row);
+    }
     row.draw(leg, legs);
     return row;
   }

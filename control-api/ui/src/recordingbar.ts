@@ -84,7 +84,10 @@ export class RecordingBar {
     const several = recordings.length;
     const rows = running.map((one) => {
       let row = this.rows.get(one.number);
-      if (!row) this.rows.set(one.number, (row = new Row(one.number, (act) => void this.act(one.number, act))));
+      if (!row) {
+        row = new Row(one.number, (act) => void this.act(one.number, act));
+        this.rows.set(one.number, row);
+      }
       row.draw(one, several, this.options.allowed);
       return row.element;
     });

@@ -112,7 +112,10 @@ export class Records<T> {
   }
 
   private fail(error: unknown): void {
-    if (error instanceof ApiError && error.status === 401) return toLogin();
+    if (error instanceof ApiError && error.status === 401) {
+      toLogin();
+      return;
+    }
     this.element.dataset["state"] = "failed";
     this.note.hidden = true;
     this.problem.hidden = false;

@@ -81,7 +81,10 @@ function words(sentence: Sentence): string {
 
 function drawLag(element: HTMLElement, lag: LagMs): void {
   const stages = STAGES.filter(([stage]) => lag[stage] !== null);
-  if (stages.length === 0 && lag.total === null) return element.replaceChildren();
+  if (stages.length === 0 && lag.total === null) {
+    element.replaceChildren();
+    return;
+  }
   element.replaceChildren(
     ...stages.map(([stage, label]) => h("span", { class: "stage", "data-stage": stage }, `${label} ${lag[stage]} ms`)),
     ...(lag.total === null ? [] : [h("span", { class: "total", "data-stage": "total" }, `total ${lag.total} ms`)]),

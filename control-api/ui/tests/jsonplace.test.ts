@@ -54,10 +54,10 @@ test("the parser agrees with JSON.parse on what is valid", () => {
   const pieces = ["[", "]", "{", "}", '"a"', ":", ",", "1", "-2.5", "01", "true", "nul", " ", "\n", '"\\u0041"', "1e", '"\t"'];
   let seed = 7;
   for (let n = 0; n < 20_000; n += 1) {
-    const text = Array.from(
-      { length: 1 + (n % 9) },
-      () => pieces[(seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % pieces.length],
-    ).join("");
+    const text = Array.from({ length: 1 + (n % 9) }, () => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+      return pieces[seed % pieces.length];
+    }).join("");
     let whole = true;
     try {
       JSON.parse(text);
@@ -96,7 +96,7 @@ test("a formatted program is readable and keeps its value", () => {
   ];
   const text = programText(steps);
   assert.deepEqual(JSON.parse(text), steps);
-  assert.match(text, /^\[\n  \{"label": "menu"\},\n/);
+  assert.match(text, /^\[\n {2}\{"label": "menu"\},\n/);
   assert.equal(programText([]), "[]");
 });
 

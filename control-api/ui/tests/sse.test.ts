@@ -13,7 +13,7 @@ test("messages are the same however the text is split", () => {
   ]);
   for (let size = 1; size < 9; size += 1) {
     const parser = new SseParser();
-    const found = [];
+    const found: ReturnType<SseParser["push"]> = [];
     for (let at = 0; at < text.length; at += size) found.push(...parser.push(text.slice(at, at + size)));
     assert.deepEqual(found, whole, `in pieces of ${size}`);
     assert.equal(parser.retry, 250);

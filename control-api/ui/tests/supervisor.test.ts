@@ -13,7 +13,7 @@ class World {
   refuse: Record<string, string> = {};
   rings = true;
   /** Requests that wait until `go` is called. */
-  private held: (() => void)[] = [];
+  private readonly held: (() => void)[] = [];
   hold = false;
   readonly supervisor: Supervisor;
 
@@ -34,7 +34,10 @@ class World {
       hangUp: () => void this.log.push("hangup"),
     };
     const requests: Requests = {
-      start: async (call, { mode }) => (await asked(`start ${call} ${mode}`), 7),
+      start: async (call, { mode }) => {
+        await asked(`start ${call} ${mode}`);
+        return 7;
+      },
       change: (call, leg, { mode }) => asked(`change ${call} ${leg} ${mode}`),
       drop: (call, leg) => done(`drop ${call} ${leg}`),
     };
@@ -43,7 +46,7 @@ class World {
 
   go(): void {
     this.hold = false;
-    this.held.splice(0).forEach((go) => go());
+    for (const go of this.held.splice(0)) go();
   }
 }
 

@@ -144,7 +144,10 @@ export class CallView {
 
   private row(key: string, party: Party, busy: boolean): Row {
     let row = this.rows.get(key);
-    if (!row) this.rows.set(key, (row = new Row(this.events)));
+    if (!row) {
+      row = new Row(this.events);
+      this.rows.set(key, row);
+    }
     row.draw(party, busy);
     return row;
   }

@@ -64,7 +64,7 @@ async function all(path: string, name: string, parse: (value: unknown) => Entry 
 export function searchEntries(entries: readonly Entry[], query: string): Entry[] {
   const words = plain(query).split(/\s+/).filter(Boolean);
   const score = (entry: Entry): number => {
-    const parts = [...plain(entry.name).split(/[\s\-]+/), plain(entry.address)];
+    const parts = [...plain(entry.name).split(/[\s-]+/), plain(entry.address)];
     const digits = entry.address.replace(/\D/g, "");
     const ranks = words.map((word) => {
       const number = word.replace(/\D/g, "");

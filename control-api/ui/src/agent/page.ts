@@ -12,7 +12,7 @@ import { type Call, isRunning, ownCall, translationNotice } from "../calls.js";
 import { setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { Latest } from "../latest.js";
-import { answerText, microphoneText, microphoneWords } from "../microphone.js";
+import { answerText, microphoneText, microphoneWords, stopTracks } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
 import { RecordingBar } from "../recordingbar.js";
@@ -223,37 +223,51 @@ class AgentPage {
     const { heldLegs, openLegs, held, consulting, others } = choices(this.party);
     switch (command) {
       case "answer":
-        return void (phase === "incoming" && !this.view.answer.disabled && this.answer());
+        if (phase === "incoming" && !this.view.answer.disabled) void this.answer();
+        return;
       case "hangup":
-        return this.phone.hangup();
+        this.phone.hangup();
+        return;
       case "mute":
-        return this.mute();
+        this.mute();
+        return;
       case "keypad":
-        return void (this.view.keypad.open = !this.view.keypad.open);
+        this.view.keypad.open = !this.view.keypad.open;
+        return;
       case "help":
-        return this.showKeys();
+        this.showKeys();
+        return;
       case "hold":
-        return held ? this.hold(heldLegs, false) : this.hold(openLegs, true);
+        if (held) this.hold(heldLegs, false);
+        else this.hold(openLegs, true);
+        return;
       case "swap":
         if (!consulting) return;
         this.hold(openLegs, true);
-        return this.hold(heldLegs, false);
+        this.hold(heldLegs, false);
+        return;
       case "merge":
-        return void (consulting && this.hold(heldLegs, false));
+        if (consulting) this.hold(heldLegs, false);
+        return;
       case "complete":
-        return void (others > 1 && !this.controls.transferring && this.leave());
+        if (others > 1 && !this.controls.transferring) this.leave();
+        return;
       case "record":
-        return this.recordings.toggle();
+        this.recordings.toggle();
+        return;
       case "park":
-        return void (others > 0 && !this.controls.transferring && this.park());
+        if (others > 0 && !this.controls.transferring) this.park();
+        return;
       case "parked":
-        return this.parkedList.focus();
+        this.parkedList.focus();
+        return;
       case "transfer":
       case "add":
         if (others === 0 || this.controls.transferring) return;
         if (this.picker.purpose === command) this.picker.close();
         else this.picker.open(command);
-        return this.drawCall();
+        this.drawCall();
+        return;
     }
   }
 
@@ -334,7 +348,7 @@ class AgentPage {
 
   private dropPickUp(problem: string): void {
     clearTimeout(this.pickingUp?.timer);
-    this.pickingUp?.microphone.getTracks().forEach((track) => track.stop());
+    stopTracks(this.pickingUp?.microphone);
     this.pickingUp = undefined;
     this.parkedList.pick(undefined, problem);
   }
@@ -410,10 +424,9 @@ class AgentPage {
     const transferred = transferring !== undefined && transferring.leg === this.ownLeg && !ours;
     const parked = ours ? undefined : this.parking;
     this.parking = undefined;
-    if (transferred) text = `The call was transferred to ${transferring.name}.`;
-    else if (parked) text = parkedMessage(parked);
+    const ended = transferred ? `The call was transferred to ${transferring.name}.` : parked ? parkedMessage(parked) : text;
     this.controls.reset();
-    setText(this.view.message, text);
+    setText(this.view.message, ended);
     const leg = this.ownLeg;
     this.unexplained =
       ours || transferred || parked || !this.call ? undefined : { call: this.call.id, leg, until: Date.now() + EXPLAINED_MS };

@@ -107,7 +107,10 @@ export class ParkedList {
       this.list,
       this.parked.map((parked) => {
         let row = this.rows.get(parked.slot);
-        if (!row) this.rows.set(parked.slot, (row = new Row(parked.slot, (one) => this.events.onPickUp(one))));
+        if (!row) {
+          row = new Row(parked.slot, (one) => this.events.onPickUp(one));
+          this.rows.set(parked.slot, row);
+        }
         row.draw(parked, {
           text: parkedText(parked, { me: this.events.me(), of: (name) => this.events.nameOf(name), now }),
           urgent: isUrgent(parked, now),

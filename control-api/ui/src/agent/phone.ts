@@ -11,6 +11,7 @@ import type { RTCSession } from "jssip/lib/RTCSession";
 import type { RTCSessionEvent } from "jssip/lib/UA";
 import * as api from "../api.js";
 import { Latest } from "../latest.js";
+import { stopTracks } from "../microphone.js";
 import { domainOf } from "../numbers.js";
 import { type Token, tokenDelay } from "../token.js";
 import { endingText } from "./endings.js";
@@ -139,7 +140,10 @@ export class Phone {
       this.timer = setTimeout(() => void this.renew(), tokenDelay(token, Date.now()));
     } catch (error) {
       if (!wanted()) return;
-      if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+      if (error instanceof api.ApiError && error.status === 401) {
+        api.toLogin();
+        return;
+      }
       const text = error instanceof Error ? error.message : "No credentials were received.";
       this.events.onRegistration("failed", text);
       this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
@@ -224,7 +228,10 @@ export class Phone {
 
   /** Calls `target`, a SIP URI, or takes back the call `kept`. The stream is stopped when the call ends. */
   dial(target: string, microphone: MediaStream, kept?: Kept): void {
-    if (!this.ua || this.line.phase !== "idle") return microphone.getTracks().forEach((track) => track.stop());
+    if (!this.ua || this.line.phase !== "idle") {
+      stopTracks(microphone);
+      return;
+    }
     this.microphone = microphone;
     const session = this.ua.call(target, {
       ...this.media(),
@@ -241,7 +248,10 @@ export class Phone {
 
   /** Answers the incoming call. The stream is stopped when the call ends. */
   answer(microphone: MediaStream): void {
-    if (!this.session || this.line.phase !== "incoming") return microphone.getTracks().forEach((track) => track.stop());
+    if (!this.session || this.line.phase !== "incoming") {
+      stopTracks(microphone);
+      return;
+    }
     this.microphone = microphone;
     this.events.onRinging("none");
     this.session.answer(this.media());
@@ -250,7 +260,10 @@ export class Phone {
   /** Declines, cancels or ends the call, whichever fits its state. */
   hangup(): void {
     const { session } = this;
-    if (!session || session.isEnded()) return this.endCall("");
+    if (!session || session.isEnded()) {
+      this.endCall("");
+      return;
+    }
     this.hangingUp = true;
     session.terminate(this.line.phase === "incoming" ? { status_code: 486 } : {});
   }
@@ -273,10 +286,13 @@ export class Phone {
   async replaceMicrophone(microphone: MediaStream): Promise<void> {
     const track = microphone.getAudioTracks()[0];
     const sender = this.connection?.getSenders().find((one) => one.track?.kind === "audio" || one.track === null);
-    if (!track || !sender || this.line.phase === "idle") return microphone.getTracks().forEach((one) => one.stop());
+    if (!track || !sender || this.line.phase === "idle") {
+      stopTracks(microphone);
+      return;
+    }
     track.enabled = !this.line.muted;
     await sender.replaceTrack(track);
-    this.microphone?.getTracks().forEach((one) => one.stop());
+    stopTracks(this.microphone);
     this.microphone = microphone;
   }
 
@@ -350,7 +366,7 @@ export class Phone {
     this.hangingUp = false;
     this.astray = false;
     forget(this.store);
-    this.microphone?.getTracks().forEach((track) => track.stop());
+    stopTracks(this.microphone);
     this.microphone = undefined;
     this.remote.srcObject = null;
     this.events.onRinging("none");

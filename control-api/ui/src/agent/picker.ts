@@ -116,7 +116,10 @@ export class Picker {
 
   private take(run: (entry: Entry) => void): void {
     const entry = this.shown[this.chosen];
-    if (!entry) return this.input.focus();
+    if (!entry) {
+      this.input.focus();
+      return;
+    }
     this.close();
     run(entry);
   }
@@ -161,7 +164,7 @@ export class Picker {
 
   private choose(at: number): void {
     this.chosen = Math.max(0, Math.min(at, this.shown.length - 1));
-    [...this.list.children].forEach((option, index) => option.setAttribute("aria-selected", String(index === this.chosen)));
+    for (const [index, option] of [...this.list.children].entries()) option.setAttribute("aria-selected", String(index === this.chosen));
     const option = this.list.children[this.chosen];
     if (option) this.input.setAttribute("aria-activedescendant", option.id);
     else this.input.removeAttribute("aria-activedescendant");

@@ -92,7 +92,9 @@ class CallListPage {
       onUnauthorized: api.toLogin,
     });
     // The durations of running calls grow.
-    setInterval(() => this.rows.forEach((row) => row.tick()), 1000);
+    setInterval(() => {
+      for (const row of this.rows.values()) row.tick();
+    }, 1000);
     void this.load();
   }
 
@@ -130,9 +132,15 @@ class CallListPage {
   }
 
   private fail(error: unknown): void {
-    if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+    if (error instanceof api.ApiError && error.status === 401) {
+      api.toLogin();
+      return;
+    }
     // The cursor is no longer valid, for example after midnight for today's calls: show the first page.
-    if (error instanceof api.ApiError && error.field === "cursor" && this.place.cursors.length > 0) return this.go(this.filters, []);
+    if (error instanceof api.ApiError && error.field === "cursor" && this.place.cursors.length > 0) {
+      this.go(this.filters, []);
+      return;
+    }
     this.order = [];
     this.next = null;
     this.draw();
@@ -201,7 +209,10 @@ class CallListPage {
 
   private row(call: Call, now: number): CallRow {
     let row = this.rows.get(call.id);
-    if (!row) this.rows.set(call.id, (row = new CallRow(call.id)));
+    if (!row) {
+      row = new CallRow(call.id);
+      this.rows.set(call.id, row);
+    }
     row.draw(call, now, this.filters.q);
     return row;
   }

@@ -45,7 +45,10 @@ export async function callPage(id: string): Promise<void> {
   try {
     new CallPage(frame, await detailShow(id)).start();
   } catch (error) {
-    if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+    if (error instanceof api.ApiError && error.status === 401) {
+      api.toLogin();
+      return;
+    }
     const gone = error instanceof api.ApiError && (error.status === 404 || error.status === 422 || error.status === 400);
     frame.main.replaceChildren(
       h(
@@ -294,9 +297,12 @@ class CallPage {
       recordings: this.hears ? this.shownRecordings() : (this.feed?.recordings(this.id) ?? []),
       talks,
     });
-    if (!this.hears) return setText(this.soundNote, "Your role may not hear this recording.");
+    if (!this.hears) {
+      setText(this.soundNote, "Your role may not hear this recording.");
+      return;
+    }
     if (recordings.length === 0) {
-      return setText(
+      setText(
         this.soundNote,
         isRunning(call) && call.config.record
           ? "Recording starts when the call is answered."
@@ -306,6 +312,7 @@ class CallPage {
               : "There is no recording from your time in this call."
             : "This call was not recorded, because recording was off.",
       );
+      return;
     }
     if (!this.sounds) {
       const sounds = new RecordingView(this.id, () => this.drawTranscript());

@@ -175,8 +175,8 @@ export class Player {
         this.recording?.state === "paused"
           ? "Paused: nothing is being recorded."
           : "Still recording. The player has the sound up to the moment it was loaded.",
-      finished: [length, sidesText(part)].filter(Boolean).join(", ") + ".",
-      interrupted: ["The recording was interrupted", part.note, length && `${length} available`].filter(Boolean).join(". ") + ".",
+      finished: `${[length, sidesText(part)].filter(Boolean).join(", ")}.`,
+      interrupted: `${["The recording was interrupted", part.note, length && `${length} available`].filter(Boolean).join(". ")}.`,
     }[part.state];
     setText(this.note, text ?? part.state);
     this.newest.hidden = part.state !== "started";

@@ -112,7 +112,10 @@ export function programHistory(events: readonly CallEventRecord[], began: string
     if (state !== "step_started" && state !== "step_ended") return;
     current = program;
     let run = runs.get(program);
-    if (!run) runs.set(program, (run = { program, steps: [] }));
+    if (!run) {
+      run = { program, steps: [] };
+      runs.set(program, run);
+    }
     const [path, verb] = [word("path") || `steps[${number(body["step"]) ?? "?"}]`, word("verb")];
     const open = run.steps.map((step) => step.running && step.path === path).lastIndexOf(true);
     const after = at === null ? "" : duration(Date.parse(at) - Date.parse(began));

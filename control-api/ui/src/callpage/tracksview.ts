@@ -35,7 +35,10 @@ export class TracksView {
       this.lanes,
       tracks.map((track) => {
         let row = this.rows.get(track.leg);
-        if (!row) this.rows.set(track.leg, (row = new Row(track)));
+        if (!row) {
+          row = new Row(track);
+          this.rows.set(track.leg, row);
+        }
         const { codec, quality } = facts.get(track.leg) ?? { codec: null, quality: "" };
         row.draw(track, until, [codec, quality].filter(Boolean).join(", "));
         return row.element;

@@ -71,7 +71,7 @@ export class TranscriptView {
     const index = lineAt(this.offsets, position);
     if (index === this.current) return;
     this.current = index;
-    this.lines.forEach((line, at) => this.rows.get(line.segment)?.element.toggleAttribute("data-playing", at === index));
+    for (const [at, line] of this.lines.entries()) this.rows.get(line.segment)?.element.toggleAttribute("data-playing", at === index);
     const line = this.lines[index];
     const element = line && this.rows.get(line.segment)?.element;
     // The list does not scroll away from a user who reads it by keyboard.
@@ -116,7 +116,10 @@ export class TranscriptView {
 
   private row(line: Line, offset: number | null, words: string): Row {
     let row = this.rows.get(line.segment);
-    if (!row) this.rows.set(line.segment, (row = this.build(line)));
+    if (!row) {
+      row = this.build(line);
+      this.rows.set(line.segment, row);
+    }
     row.time.disabled = offset === null;
     setText(row.time.querySelector("span") ?? row.time, offset === null ? "" : duration(offset * 1000));
     row.time.hidden = offset === null;

@@ -188,7 +188,7 @@ export class CallCard {
     this.modes.hidden = !this.monitors || !(talks || own);
     this.element.classList.toggle("supervised", own !== undefined);
     this.modes.classList.toggle("busy", own?.busy === true);
-    MODES.forEach(({ mode }, index) => this.modeButtons[index]?.setAttribute("aria-pressed", String(own?.wish.mode === mode)));
+    for (const [index, { mode }] of MODES.entries()) this.modeButtons[index]?.setAttribute("aria-pressed", String(own?.wish.mode === mode));
     setText(this.problem, problem?.call === call.id ? problem.text : "");
   }
 

@@ -131,7 +131,10 @@ class LivePage {
     this.linked = decodeURIComponent(location.hash.slice(1));
     if (!/^[\w-]{8,64}$/.test(this.linked)) this.linked = "";
     setText(this.message, "");
-    if (this.linked === "") return this.drawList();
+    if (this.linked === "") {
+      this.drawList();
+      return;
+    }
     this.keep.add(this.linked);
     const wanted = this.linked;
     if (!this.feed.calls.has(wanted) && !(await this.feed.fetchCall(wanted)) && wanted === this.linked) {
@@ -146,7 +149,10 @@ class LivePage {
     if (this.feed.state === "live" && this.stream !== "live" && may(this.frame.session, "calls.dial")) void this.feed.fetchSlots();
     this.stream = this.feed.state;
     this.providers.draw(this.feed.providers);
-    if (news.list) return this.drawList();
+    if (news.list) {
+      this.drawList();
+      return;
+    }
     for (const id of news.calls) this.stale.add(id);
     const open = [...this.stale].filter((id) => this.cards.get(id)?.isOpen === true);
     if (open.length > 0) keepInPlace(this.list, () => this.drawStale(open));
@@ -156,7 +162,7 @@ class LivePage {
   /** Draws lines with news and all durations; a line need not show every word at once. */
   private everySecond(): void {
     this.drawStale([...this.stale]);
-    this.cards.forEach((card) => card.tick());
+    for (const card of this.cards.values()) card.tick();
   }
 
   private drawStale(ids: readonly string[]): void {

@@ -10,7 +10,10 @@ import { invitationToken } from "./invited.js";
 /** Opens the invitation that the address names. */
 export function invitationPage(): void {
   const { token, clean } = invitationToken(location.search, location.hash);
-  if (!token) return showUnusable("This link has no invitation in it. Open the complete link that was sent to you.");
+  if (!token) {
+    showUnusable("This link has no invitation in it. Open the complete link that was sent to you.");
+    return;
+  }
   // A token in the query is removed from the address bar and the history.
   if (clean !== undefined) history.replaceState(null, "", `/invitation${clean}`);
   frame("Invitation", "One moment …");
@@ -59,7 +62,7 @@ function showInvitation(token: string, invitation: api.Invitation): void {
   frame(
     `Join ${invitation.organization}`,
     `You have been invited as ${roleLabel(invitation.role).toLowerCase()}.`,
-    h("p", { id: "invitation-role", class: "note" }, [about, until].filter(Boolean).join(". ") + "."),
+    h("p", { id: "invitation-role", class: "note" }, `${[about, until].filter(Boolean).join(". ")}.`),
     form.element,
   );
   name.focus();

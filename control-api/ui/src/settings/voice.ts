@@ -62,6 +62,7 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const pair = h("div", { class: "pair-row" }, from.element, to.element);
   const shown = [translate.element, pair, spoken.element, transcribe.element, record.element, languages];
   if (locked) return h("div", { class: "form" }, ...shown, locked);
+  let saved = config;
   return new Form({
     id: "voice",
     submit: "Save",
@@ -77,7 +78,7 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
         record: record.input.checked,
       };
       try {
-        config = await requests.voicePut(changedFields(config, wanted));
+        saved = await requests.voicePut(changedFields(saved, wanted));
       } catch (error) {
         throw atSwitch(error, wanted);
       }
