@@ -19,6 +19,11 @@ import { organization } from "./organization.mjs";
 import { sipPeer } from "./sip.mjs";
 import { upgrade } from "./websocket.mjs";
 
+/** The pages with a pattern of their paths, from the table that the server reads too. */
+const PAGES = JSON.parse(await readFile(new URL("../pages.json", import.meta.url), "utf8")).map(({ name, path }) => ({
+  name,
+  pattern: new RegExp(`^${path.replace("{id}", "[\\w-]+")}$`),
+}));
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const CSP =
   "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
@@ -662,7 +667,8 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       }
     }
     if (path.startsWith("/api/")) return api(request, response, url);
-    const name = path === "/" ? "/index.html" : /^\/calls\/[\w-]+$/.test(path) ? "/call.html" : extname(path) ? path : `${path}.html`;
+    const page = PAGES.find(({ pattern }) => pattern.test(path));
+    const name = page ? `/${page.name}.html` : path;
     try {
       const bytes = await readFile(join(dist, normalize(name)));
       response.writeHead(200, {

@@ -38,8 +38,8 @@ export async function shell(page: PageName): Promise<Shell | undefined> {
     else root().replaceChildren(failure(error));
     return undefined;
   }
-  const links = pagesFor(session).map(({ name, label }) =>
-    h("a", { href: `/${name}`, "data-page": name, "aria-current": name === page ? "page" : null }, icon(PAGE_ICON[name]), label),
+  const links = pagesFor(session).map(({ name, path, label }) =>
+    h("a", { href: path, "data-page": name, "aria-current": name === page ? "page" : null }, icon(PAGE_ICON[name]), label),
   );
   const status = h("span", { id: "connection", class: "pill", role: "status", "data-state": "connecting", hidden: true }, "Connecting");
   let call: (() => void) | undefined;

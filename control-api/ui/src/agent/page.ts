@@ -20,6 +20,7 @@ import { SentenceList } from "../sentences.js";
 import { may, mayHear } from "../session.js";
 import { fields } from "../shapes.js";
 import { type Shell, shell } from "../shell.js";
+import { start } from "../start.js";
 import { read, write } from "../storage.js";
 import { duration, languageName } from "../words.js";
 import { CallView, shortcutHelp } from "./callview.js";
@@ -48,7 +49,7 @@ const PICKUP = "Tandem-Picks-Up";
 const PICKUP_MS = 10_000;
 
 /** Opens the agent's page. */
-export async function agentPage(): Promise<void> {
+async function agentPage(): Promise<void> {
   const frame = await shell("agent");
   if (frame) new AgentPage(frame).start();
 }
@@ -657,3 +658,5 @@ class AgentPage {
 function parkedMessage({ name, slot }: { name: string; slot: number | undefined }): string {
   return slot === undefined ? `The call with ${name} is parked.` : `The call with ${name} is parked in slot ${slot}.`;
 }
+
+start(agentPage);

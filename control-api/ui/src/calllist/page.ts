@@ -8,13 +8,14 @@ import { loadProblem } from "../records.js";
 import { may } from "../session.js";
 import { pageOf } from "../shapes.js";
 import { type Shell, shell } from "../shell.js";
+import { start } from "../start.js";
 import { openStream } from "../stream.js";
 import { addressOf, type Filters, filterCount, parseFilters, queryOf } from "./filters.js";
 import { FilterForm } from "./form.js";
 import { CallRow } from "./row.js";
 
 /** Opens the call list. */
-export async function callListPage(): Promise<void> {
+async function callListPage(): Promise<void> {
   const frame = await shell("calls");
   if (frame) new CallListPage(frame).start();
 }
@@ -253,3 +254,5 @@ function placeOf(state: unknown): Place {
   const cursors = (state as Partial<Place> | null)?.cursors;
   return { cursors: Array.isArray(cursors) ? cursors.filter((cursor) => typeof cursor === "string") : [] };
 }
+
+start(callListPage);

@@ -19,6 +19,7 @@ import { RecordingBar } from "../recordingbar.js";
 import { isRecording, type Recording, singleRecording } from "../recordings.js";
 import { may, mayHear } from "../session.js";
 import { type Shell, shell } from "../shell.js";
+import { start } from "../start.js";
 import type { StreamState } from "../stream.js";
 import { NO_SENTENCES, type Sentences } from "../translations.js";
 import { causeText, dateTime, duration, languageName } from "../words.js";
@@ -37,8 +38,13 @@ import { TranscriptView } from "./transcript.js";
 /** Pauses before the fetches after a call's end, while the server still stores its last data. */
 const AFTER_END_MS = [500, 2_000, 6_000, 20_000];
 
-/** Opens the page of the call with this id. */
-export async function callPage(id: string): Promise<void> {
+/** Opens the page of the call that the address names, or the list if it names none. */
+async function callPage(): Promise<void> {
+  const [, id] = /^\/calls\/([\w-]+)$/.exec(location.pathname) ?? [];
+  if (id === undefined) {
+    location.replace("/calls");
+    return;
+  }
   const frame = await shell("calls");
   if (!frame) return;
   frame.main.replaceChildren(h("div", { class: "page" }, h("p", { class: "empty", role: "status" }, "Loading …")));
@@ -384,3 +390,5 @@ function back(event: Event): void {
   event.preventDefault();
   history.back();
 }
+
+start(callPage);

@@ -14,6 +14,7 @@ import type { SuperviseMode } from "../legs.js";
 import { ProviderBar } from "../providerbar.js";
 import { may, mayHear } from "../session.js";
 import { type Shell, shell } from "../shell.js";
+import { start } from "../start.js";
 import type { StreamState } from "../stream.js";
 import { SupervisionBar } from "./bar.js";
 import { CallCard, type CardActions } from "./card.js";
@@ -29,7 +30,7 @@ const OPEN_MAX = 3;
 const PAUSE_MS = 250;
 
 /** Opens the live page. */
-export async function livePage(): Promise<void> {
+async function livePage(): Promise<void> {
   const frame = await shell("live");
   if (frame) new LivePage(frame).start();
 }
@@ -308,3 +309,5 @@ function writePins(pins: ReadonlySet<string>): void {
     // Without storage the pins are lost when the page is closed.
   }
 }
+
+start(livePage);

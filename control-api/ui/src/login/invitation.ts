@@ -3,12 +3,13 @@ import * as api from "../api.js";
 import { h } from "../dom.js";
 import { Form, field } from "../form.js";
 import { ROLES, roleLabel } from "../session.js";
+import { start } from "../start.js";
 import { dateTime } from "../words.js";
 import { enter, frame, PASSWORD_HINT, passwordInput } from "./frame.js";
 import { invitationToken } from "./invited.js";
 
 /** Opens the invitation that the address names. */
-export function invitationPage(): void {
+function invitationPage(): void {
   const { token, clean } = invitationToken(location.search, location.hash);
   if (!token) {
     showUnusable("This link has no invitation in it. Open the complete link that was sent to you.");
@@ -67,3 +68,5 @@ function showInvitation(token: string, invitation: api.Invitation): void {
   );
   name.focus();
 }
+
+start(invitationPage);

@@ -2,10 +2,11 @@
 import * as api from "../api.js";
 import { h } from "../dom.js";
 import { Form, field } from "../form.js";
+import { start } from "../start.js";
 import { enter, frame, passwordInput } from "./frame.js";
 
 /** Opens the sign-in page. */
-export function loginPage(): void {
+function loginPage(): void {
   const email = h("input", { id: "login-email", name: "email", type: "email", autocomplete: "username", required: true, autofocus: true });
   const password = passwordInput("login-password", "current-password");
   const organization = h("input", { id: "login-organization", autocomplete: "organization", maxlength: 100 });
@@ -56,3 +57,5 @@ async function showWayIn(place: HTMLElement, forgotten: HTMLElement): Promise<vo
   } else if (signup === "open") place.replaceChildren("No account yet? ", h("a", { href: "/signup" }, "Sign up"), ".");
   else if (signup === "invitation") place.replaceChildren("No account yet? An owner or admin of your organization can invite you.");
 }
+
+start(loginPage);

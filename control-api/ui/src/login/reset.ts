@@ -2,11 +2,12 @@
 import * as api from "../api.js";
 import { h } from "../dom.js";
 import { Form, field } from "../form.js";
+import { start } from "../start.js";
 import { frame, PASSWORD_HINT, passwordInput } from "./frame.js";
 import { invitationToken } from "./invited.js";
 
 /** Opens the page. */
-export function resetPage(): void {
+function resetPage(): void {
   const { token } = invitationToken("", location.hash);
   if (token) choose(token);
   else ask();
@@ -57,3 +58,5 @@ function choose(token: string): void {
   frame("New password", "Choose the password for your account.", form.element, back());
   password.focus();
 }
+
+start(resetPage);

@@ -2,10 +2,11 @@
 import * as api from "../api.js";
 import { h } from "../dom.js";
 import { Form, field } from "../form.js";
+import { start } from "../start.js";
 import { enter, frame, PASSWORD_HINT, passwordInput } from "./frame.js";
 
 /** Opens the page. */
-export function signupPage(): void {
+function signupPage(): void {
   frame("Sign up", "One moment …");
   api.providers().then(
     ({ signup, signupCode }) => (signup === "invitation" ? closed() : open(signup === "first_user", signupCode)),
@@ -98,3 +99,5 @@ function open(first: boolean, coded: boolean): void {
   );
   (coded ? code : organization).focus();
 }
+
+start(signupPage);
