@@ -92,19 +92,30 @@ soak: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Run 
 setup-bench: ## Install the packages for the benchmarks
 	@scripts/setup.sh bench
 
-bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Compare Tandem with rtpengine and Kamailio (about 30 min); writes benches/RESULTS.md and benches/results.json
+# The options of the parts differ, so ARGS reach a part only when it is the only one.
+PARTS := media signalling control verbs sound
+PART ?= $(PARTS)
+BENCHES = "$(CARGO_TARGET_DIR)/release/benches"
+ifneq (,$(filter bench,$(MAKECMDGOALS)))
+ifneq (,$(filter-out $(PARTS),$(PART)))
+$(error there is no part $(filter-out $(PARTS),$(PART)); the parts are: $(PARTS))
+endif
+ifneq (,$(and $(ARGS),$(filter-out 1,$(words $(PART)))))
+$(error name the part that gets ARGS by PART=..., one of: $(PARTS))
+endif
+endif
+bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Compare Tandem with rtpengine, Kamailio and the stored figures (about 30 min); PART=verbs ARGS=... for one part
 	@echo "bench: building (the first time takes some minutes)"
 	@cargo build --release --locked -p benches -p control-api
 	@cargo build --release --locked -p tests --bin sound-table
-	@"$(CARGO_TARGET_DIR)/release/benches" --out benches $(ARGS)
-	@echo "bench: signalling"
-	@"$(CARGO_TARGET_DIR)/release/benches" signalling --out benches
-	@echo "bench: control plane"
-	@"$(CARGO_TARGET_DIR)/release/benches" control --out benches
-	@echo "bench: supervisors, conferences and verbs"
-	@"$(CARGO_TARGET_DIR)/release/benches" verbs --out benches
-	@echo "bench: audio quality of calls"
-	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
+	@for part in $(PART); do \
+		echo "bench: $$part"; \
+		case $$part in \
+			media) $(BENCHES) --out benches $(ARGS) ;; \
+			sound) "$(CARGO_TARGET_DIR)/release/sound-table" | tee /dev/stderr | $(BENCHES) section --out benches ;; \
+			*) $(BENCHES) $$part --out benches $(ARGS) ;; \
+		esac; \
+	done
 
 fmt: $(UI)/node_modules/.installed ## Format the sources: Rust, TypeScript and scripts
 	@cargo fmt
