@@ -17,7 +17,7 @@ export TANDEM_PESQ ?= $(HOME)/.cache/tandem/pesq
 # schemathesis for the API tests (tests/e2e/openapi.rs), in its own Python environment.
 export TANDEM_SCHEMATHESIS ?= $(HOME)/.cache/tandem/schemathesis
 
-.PHONY: help run build setup setup-test setup-bench ui pesq schemathesis check test soak bench fmt lint
+.PHONY: help run build setup setup-test setup-bench setup-coverage ui pesq schemathesis check test soak coverage bench fmt lint
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -88,6 +88,12 @@ test: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Run 
 soak: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Run every check that takes longer than 30 s, at full length
 	@cargo build --locked -p control-api -p tandem-local-speech --bins
 	@TANDEM_SOAK=1 cargo nextest run --locked --workspace --profile soak --run-ignored all
+
+setup-coverage: ## Install what coverage needs
+	@scripts/setup.sh coverage
+
+coverage: setup-coverage ui ## Measure line coverage by unit tests and list the ten least covered files of the engine
+	@scripts/coverage.sh
 
 setup-bench: ## Install the packages for the benchmarks
 	@scripts/setup.sh bench
