@@ -17,7 +17,7 @@ export TANDEM_PESQ ?= $(HOME)/.cache/tandem/pesq
 # schemathesis for the API tests (tests/e2e/openapi.rs), in its own Python environment.
 export TANDEM_SCHEMATHESIS ?= $(HOME)/.cache/tandem/schemathesis
 
-.PHONY: help run build setup setup-test setup-bench ui pesq schemathesis check test soak bench fmt lint
+.PHONY: help run build setup setup-test setup-bench setup-coverage ui pesq schemathesis check test soak coverage bench fmt lint
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -68,8 +68,9 @@ $(TANDEM_SCHEMATHESIS)/requirements.txt: tests/openapi/requirements.txt
 	@"$(TANDEM_SCHEMATHESIS)/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
-check: ui ## Check formatting, clippy and the unit tests, without peers (under two minutes when warm)
+check: ui ## Check formatting, lints and the unit tests, without peers (under two minutes when warm)
 	@cargo fmt --check
+	@cd $(UI) && npm run --silent lint
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo nextest run --locked --workspace --lib --bins -E 'not package(tests)'
 	@cargo nextest run --locked -p tests --test architecture --test sim
@@ -88,28 +89,47 @@ soak: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Run 
 	@cargo build --locked -p control-api -p tandem-local-speech --bins
 	@TANDEM_SOAK=1 cargo nextest run --locked --workspace --profile soak --run-ignored all
 
+setup-coverage: ## Install what coverage needs
+	@scripts/setup.sh coverage
+
+coverage: setup-coverage ui ## Measure line coverage by unit tests and list the ten least covered files of the engine
+	@scripts/coverage.sh
+
 setup-bench: ## Install the packages for the benchmarks
 	@scripts/setup.sh bench
 
-bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Compare Tandem with rtpengine and Kamailio (about 30 min); writes benches/RESULTS.md and benches/results.json
+# The options of the parts differ, so ARGS reach a part only when it is the only one.
+PARTS := media signalling control verbs sound
+PART ?= $(PARTS)
+BENCHES = "$(CARGO_TARGET_DIR)/release/benches"
+ifneq (,$(filter bench,$(MAKECMDGOALS)))
+ifneq (,$(filter-out $(PARTS),$(PART)))
+$(error there is no part $(filter-out $(PARTS),$(PART)); the parts are: $(PARTS))
+endif
+ifneq (,$(and $(ARGS),$(filter-out 1,$(words $(PART)))))
+$(error name the part that gets ARGS by PART=..., one of: $(PARTS))
+endif
+endif
+bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Compare Tandem with rtpengine, Kamailio and the stored figures (about 30 min); PART=verbs ARGS=... for one part
 	@echo "bench: building (the first time takes some minutes)"
 	@cargo build --release --locked -p benches -p control-api
 	@cargo build --release --locked -p tests --bin sound-table
-	@"$(CARGO_TARGET_DIR)/release/benches" --out benches $(ARGS)
-	@echo "bench: signalling"
-	@"$(CARGO_TARGET_DIR)/release/benches" signalling --out benches
-	@echo "bench: control plane"
-	@"$(CARGO_TARGET_DIR)/release/benches" control --out benches
-	@echo "bench: supervisors, conferences and verbs"
-	@"$(CARGO_TARGET_DIR)/release/benches" verbs --out benches
-	@echo "bench: audio quality of calls"
-	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
+	@for part in $(PART); do \
+		echo "bench: $$part"; \
+		case $$part in \
+			media) $(BENCHES) --out benches $(ARGS) ;; \
+			sound) "$(CARGO_TARGET_DIR)/release/sound-table" | tee /dev/stderr | $(BENCHES) section --out benches ;; \
+			*) $(BENCHES) $$part --out benches $(ARGS) ;; \
+		esac; \
+	done
 
-fmt: ## Format the Rust sources
+fmt: $(UI)/node_modules/.installed ## Format the sources: Rust, TypeScript and scripts
 	@cargo fmt
+	@cd $(UI) && npm run --silent fmt
 
-lint: setup ui ## Check formatting, clippy, licences, and that the pure half of the engine needs no tokio
+lint: setup ui ## Check formatting, lints of Rust and TypeScript, licences, and that the pure half of the engine needs no tokio
 	@cargo fmt --check
+	@cd $(UI) && npm run --silent lint
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo clippy --locked -p media-engine --no-default-features -- -D warnings
 	@! cargo tree --locked -p media-engine --no-default-features -e normal --prefix none | grep -E '^tokio ' \

@@ -3,17 +3,39 @@
 #   scripts/setup.sh run    packages for building and running
 #   scripts/setup.sh test   those of run, and packages for the tests
 #   scripts/setup.sh bench  those of run, and the peers that `make bench` compares with Tandem
+#   scripts/setup.sh coverage  those of run, and what `make coverage` needs
 set -euo pipefail
 
 for_run=(build-essential cmake pkg-config libpocketsphinx-dev pocketsphinx-en-us espeak-ng apertium-eng-spa)
 for_test=(sip-tester baresip linphone-cli kamailio chromium firefox-esr coturn postgresql iproute2 flac sox openssl python3-dev python3-venv)
 for_bench=(rtpengine-daemon kamailio sip-tester postgresql sox python3-dev python3-venv)
 
+# Coverage needs llvm-profdata and llvm-cov of rustc's LLVM: rustup has them, and Debian where it has the same version.
+for_coverage=()
+if [ "${1:-run}" = coverage ] && command -v rustc >/dev/null; then
+    llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    tools=$(rustc --print target-libdir)/../bin
+    if [ ! -x "$tools/llvm-profdata" ] && command -v rustup >/dev/null; then
+        echo "setup: adding llvm-tools to the Rust toolchain"
+        rustup --quiet component add llvm-tools || true
+    fi
+    if [ ! -x "$tools/llvm-profdata" ]; then
+        if apt-cache show "llvm-$llvm" >/dev/null 2>&1; then
+            for_coverage=("llvm-$llvm")
+        else
+            echo "setup: llvm-profdata and llvm-cov of LLVM $llvm are missing, and neither rustup nor Debian has them here." >&2
+            echo "    Run \`rustup component add llvm-tools\`, or install LLVM $llvm as llvm-profdata-$llvm and llvm-cov-$llvm." >&2
+            exit 1
+        fi
+    fi
+fi
+
 case "${1:-run}" in
     run) wanted=("${for_run[@]}") ;;
     test) wanted=("${for_run[@]}" "${for_test[@]}") ;;
     bench) wanted=("${for_run[@]}" "${for_bench[@]}") ;;
-    *) echo "usage: scripts/setup.sh run|test|bench" >&2; exit 2 ;;
+    coverage) wanted=("${for_run[@]}" "${for_coverage[@]}") ;;
+    *) echo "usage: scripts/setup.sh run|test|bench|coverage" >&2; exit 2 ;;
 esac
 
 for tool in cargo node npm python3; do
@@ -59,7 +81,12 @@ else
     done
 fi
 
-if [ "${1:-run}" = test ] && ! cargo nextest --version >/dev/null 2>&1; then
+if [[ "${1:-run}" =~ ^(test|coverage)$ ]] && ! cargo nextest --version >/dev/null 2>&1; then
     echo "setup: installing cargo-nextest (some minutes, once)"
     cargo install cargo-nextest --locked --quiet
+fi
+
+if [ "${1:-run}" = coverage ] && ! cargo llvm-cov --version >/dev/null 2>&1; then
+    echo "setup: installing cargo-llvm-cov (some minutes, once)"
+    cargo install cargo-llvm-cov --version 0.9.1 --locked --quiet
 fi

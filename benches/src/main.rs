@@ -6,12 +6,14 @@
 //! ```
 //!
 //! plan: cases and peers. peer: Tandem's worker, rtpengine (controlled through `ng`), a bare forwarder. generator, far, wire,
-//! sound: far ends of all legs. score: evaluation of a record. floors: bare codecs. report, page: output. signalling: SIP only.
+//! sound: far ends of all legs. score: evaluation of a record. floors: bare codecs. report, page: output. compare: what changed
+//! against the stored figures. signalling: SIP only.
 //! control: HTTP, events and the store. verbs: supervisors, conferences, and the time until a verb is heard.
 //!
 //! Every measurement starts its peer anew. Repetitions run the whole plan in turn, so that a disturbance of the machine does not
 //! affect one peer only.
 
+mod compare;
 mod control;
 mod cpu;
 mod far;
@@ -98,6 +100,12 @@ enum Process {
     Signalling(signalling::Arguments),
     /// Measures calls of more than two parties instead, and the time until a verb is heard.
     Verbs(verbs::Arguments),
+    /// Replaces the section of RESULTS.md whose text is read from stdin.
+    Section {
+        /// Folder of RESULTS.md.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
@@ -110,6 +118,9 @@ fn main() -> Result<()> {
         Some(Process::Control(arguments)) => return control::run(arguments),
         Some(Process::Signalling(arguments)) => return signalling::run(arguments),
         Some(Process::Verbs(arguments)) => return verbs::run(arguments),
+        Some(Process::Section { out }) => {
+            return report::write_section(out, &std::io::read_to_string(std::io::stdin())?);
+        }
         None => {}
     }
     if arguments.quick {
@@ -133,7 +144,7 @@ fn main() -> Result<()> {
             rows.push(row);
         }
     }
-    report::write(&arguments, terms.peer.realtime, &rows)
+    report::write(&arguments, terms.peer.realtime, rows)
 }
 
 impl Arguments {

@@ -132,10 +132,10 @@ fn measurements(rows: &[Row]) -> String {
     );
     let mut seen: Vec<(&str, &str, usize)> = Vec::new();
     for row in rows {
-        let key = (row.case, row.peer, row.calls);
+        let key = (row.case.as_str(), row.peer.as_str(), row.calls);
         let Some(group) = Group::find(rows, key.0, key.1, key.2).filter(|_| !seen.contains(&key)) else { continue };
         seen.push(key);
-        let share = Group::find(rows, row.case, "rtpengine", row.calls).and_then(|rival| group.share_of(&rival));
+        let share = Group::find(rows, &row.case, "rtpengine", row.calls).and_then(|rival| group.share_of(&rival));
         let audio = row.audio_delays_us.map(|_| {
             let of = |side: usize| group.median(|row| row.audio_delays_us.map_or(f64::NAN, |both| both[side])) / 1e3;
             format!("{:.1} → / {:.1} ←", of(0), of(1))
@@ -279,13 +279,16 @@ pub(crate) fn page(tables: &str, rows: &[Row], arguments: &Arguments, realtime: 
         "without real-time scheduling: other work on the machine affects the figures"
     };
     let rtpengine = peer::rtpengine_version().unwrap_or_else(|| "not installed".into());
-    let commit = rows.first().map_or("unknown", |row| row.commit.as_str());
+    let mut commits: Vec<&str> = rows.iter().map(|row| row.commit.as_str()).collect();
+    commits.sort_unstable();
+    commits.dedup();
     format!(
         "# The packet path beside rtpengine's\n\n\
-         {}. {}. Commit {commit}. rtpengine: {rtpengine}. Codec: {}. {} measurements of {} s each, {} repetitions; {scheduling}. \
+         {}. {}. Commit {}. rtpengine: {rtpengine}. Codec: {}. {} measurements, the last of {} s each, {} repetitions; {scheduling}. \
          Command: `{}`; `make bench` installs missing packages and runs `benches --out benches`.\n\n{tables}\n{MEANING}",
         date(),
         machine(),
+        commits.join(", "),
         opus::version(),
         rows.len(),
         arguments.seconds,
@@ -344,8 +347,8 @@ mod tests {
 
     fn row(peer: &'static str, run: usize, cpu: f64, loss: f64) -> Row {
         Row {
-            case: "pcmu-pcmu",
-            peer,
+            case: "pcmu-pcmu".into(),
+            peer: peer.into(),
             calls: 200,
             cpu_ms_per_call_s: cpu,
             p50_us: 50.0,

@@ -16,10 +16,12 @@ let page;
 const complaints = [];
 /** The newest SIP messages, included in the text of a failure. */
 const sip = [];
-const keep = (direction) => ({ payload }) => {
-  sip.push(`${direction} ${payload}`);
-  if (sip.length > 12) sip.shift();
-};
+const keep =
+  (direction) =>
+  ({ payload }) => {
+    sip.push(`${direction} ${payload}`);
+    if (sip.length > 12) sip.shift();
+  };
 /** Calls a function of the page. Results are sent as text, because Firefox would send each number of a list as a separate object. */
 const ask = async (object, name, argument) => {
   const run = async ([on, key, value]) => JSON.stringify((await window[on][key](value)) ?? null);
@@ -55,27 +57,32 @@ const actions = {
   text: ({ on }) => page.innerText(on),
   /** Waits until the attribute of an element has a value. */
   attribute: ({ on, name, value, within }) =>
-    page.waitForFunction(
-      ([selector, key, wanted]) => document.querySelector(selector)?.getAttribute(key) === wanted,
-      [on, name, value],
-      { timeout: within, polling: 20 },
-    ).then(() => null),
+    page
+      .waitForFunction(([selector, key, wanted]) => document.querySelector(selector)?.getAttribute(key) === wanted, [on, name, value], {
+        timeout: within,
+        polling: 20,
+      })
+      .then(() => null),
   /** Chooses a file in a file input. */
   attach: ({ on, path }) => page.setInputFiles(on, path),
   /** Waits until an element's text contains `text`. */
   says: ({ on, text, within }) =>
-    page.waitForFunction(
-      ([selector, words]) => document.querySelector(selector)?.innerText.includes(words),
-      [on, text],
-      { timeout: within, polling: 20 },
-    ).then(() => null),
+    page
+      .waitForFunction(([selector, words]) => document.querySelector(selector)?.innerText.includes(words), [on, text], {
+        timeout: within,
+        polling: 20,
+      })
+      .then(() => null),
   /** Waits until the matching elements have these values of an attribute, in this order. */
   list: ({ on, name, values, within }) =>
-    page.waitForFunction(
-      ([selector, key, wanted]) => JSON.stringify([...document.querySelectorAll(selector)].map((one) => one.getAttribute(key))) === wanted,
-      [on, name, JSON.stringify(values)],
-      { timeout: within, polling: 20 },
-    ).then(() => null),
+    page
+      .waitForFunction(
+        ([selector, key, wanted]) =>
+          JSON.stringify([...document.querySelectorAll(selector)].map((one) => one.getAttribute(key))) === wanted,
+        [on, name, JSON.stringify(values)],
+        { timeout: within, polling: 20 },
+      )
+      .then(() => null),
   /** Waits until the page's address, without scheme and host, is `path`. */
   arrive: ({ path, within }) => page.waitForURL((url) => url.pathname + url.search + url.hash === path, { timeout: within }),
   /** Clicks on a link to a file and returns the file's name and text. */
@@ -84,8 +91,7 @@ const actions = {
     return { name: download.suggestedFilename(), text: await readFile(await download.path(), "utf8") };
   },
   /** Waits until an element is visible, or is not. */
-  visible: ({ on, value, within }) =>
-    page.waitForSelector(on, { state: value ? "visible" : "hidden", timeout: within }).then(() => null),
+  visible: ({ on, value, within }) => page.waitForSelector(on, { state: value ? "visible" : "hidden", timeout: within }).then(() => null),
   /** Calls a function of page.js. */
   call: ({ name, argument }) => ask("tandemTest", name, argument),
   /** Turns the open page into a phone (phone.js); below, calls a function of that phone. */

@@ -15,7 +15,10 @@ const [calls, seconds] = [Number(process.argv[2] ?? 50), Number(process.argv[3] 
 const port = 18_000 + (process.pid % 2_000);
 const server = start({ port });
 const base = `http://127.0.0.1:${port}`;
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--disable-gpu", "--disable-dev-shm-usage", "--no-sandbox"] });
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--disable-gpu", "--disable-dev-shm-usage", "--no-sandbox"],
+});
 const problems = [];
 
 /** CPU seconds of the page's process so far, and of its main thread's tasks. */
@@ -25,7 +28,11 @@ async function spent(browserSession, pageSession) {
   const of = (name) => metrics.find((one) => one.name === name)?.value ?? 0;
   return {
     renderer: processInfo.filter(({ type }) => type === "renderer").reduce((sum, { cpuTime }) => sum + cpuTime, 0),
-    main: of("TaskDuration"), script: of("ScriptDuration"), layout: of("LayoutDuration"), style: of("RecalcStyleDuration"), at: of("Timestamp"),
+    main: of("TaskDuration"),
+    script: of("ScriptDuration"),
+    layout: of("LayoutDuration"),
+    style: of("RecalcStyleDuration"),
+    at: of("Timestamp"),
   };
 }
 
@@ -36,8 +43,11 @@ async function measure(page, browserSession, pageSession, what) {
   await page.waitForTimeout(seconds * 1000);
   const after = await spent(browserSession, pageSession);
   const percent = (name) => (100 * (after[name] - before[name])) / (after.at - before.at);
-  console.log(`${what}: renderer ${percent("renderer").toFixed(1)} % of a core (main thread ${percent("main").toFixed(1)}: script ${percent("script").toFixed(1)}, layout ${percent("layout").toFixed(1)}, style ${percent("style").toFixed(1)})`);
-  if (percent("renderer") > LIMIT_PERCENT) problems.push(`${what}: ${percent("renderer").toFixed(1)} % of a core, more than ${LIMIT_PERCENT}`);
+  console.log(
+    `${what}: renderer ${percent("renderer").toFixed(1)} % of a core (main thread ${percent("main").toFixed(1)}: script ${percent("script").toFixed(1)}, layout ${percent("layout").toFixed(1)}, style ${percent("style").toFixed(1)})`,
+  );
+  if (percent("renderer") > LIMIT_PERCENT)
+    problems.push(`${what}: ${percent("renderer").toFixed(1)} % of a core, more than ${LIMIT_PERCENT}`);
 }
 
 try {
@@ -73,5 +83,5 @@ try {
   server.closeAllConnections();
   server.close();
 }
-problems.forEach((problem) => console.error(problem));
+for (const problem of problems) console.error(problem);
 process.exit(problems.length > 0 ? 1 : 0);

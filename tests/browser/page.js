@@ -2,7 +2,7 @@
  * Runs in every page before its own scripts: records audio, and measures times of peer connections. The phone belongs to
  * the page; this script neither answers nor dials nor changes SDP.
  */
-(() => {
+{
   // Noise suppression would remove a steady tone, and gain control would change its level.
   const devices = navigator.mediaDevices;
   if (devices) {
@@ -139,4 +139,4 @@
       return found;
     },
   };
-})();
+}

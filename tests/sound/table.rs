@@ -1,4 +1,4 @@
-//! Prints the audio quality of calls as a Markdown section, which `make bench` appends to its results.
+//! Prints the audio quality of calls as a Markdown section, which `make bench` puts in its results.
 
 use tests::quality::{measure_promised, table};
 

@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         });
         clients.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the clients' thread panicked")))
     })?;
-    page::write(arguments, &rows)
+    page::write(arguments, rows)
 }
 
 async fn measure(arguments: &Arguments) -> Result<Vec<Row>> {

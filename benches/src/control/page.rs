@@ -1,14 +1,14 @@
 //! Output of the control plane: rows in `results.json`, and a section of `RESULTS.md`.
 
 use std::fmt;
-use std::fs;
 
-use anyhow::{Context, Result};
-use serde::Serialize;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use super::{Arguments, LISTENERS, READS, STARTS};
 use crate::latencies::Latencies;
-use crate::{page as machine, report};
+use crate::report::{self, Stored};
+use crate::{compare, page as machine};
 
 /// Heading of this module's section.
 const HEADING: &str = "## Control plane";
@@ -16,10 +16,10 @@ const HEADING: &str = "## Control plane";
 const CASES: [&str; 4] = ["api-reads", "call-starts", "sse-fanout", "call-search"];
 
 /// Result of one measurement.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Row {
-    case: &'static str,
-    peer: &'static str,
+    case: String,
+    peer: String,
     rate_per_s: f64,
     p50_ms: f64,
     p95_ms: f64,
@@ -30,17 +30,11 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(
-        case: &'static str,
-        peer: &'static str,
-        rate: f64,
-        mut latencies: Latencies,
-        failed: u64,
-        run: usize,
-    ) -> Row {
+    pub(super) fn new(case: &str, peer: &str, rate: f64, mut latencies: Latencies, failed: u64, run: usize) -> Row {
         let mut at = |percent| rounded(latencies.percentile(percent));
         let (p50_ms, p95_ms, p99_ms) = (at(50.0), at(95.0), at(99.0));
-        Row { case, peer, rate_per_s: rounded(rate), p50_ms, p95_ms, p99_ms, failed, run, commit: report::commit() }
+        let (case, peer, rate_per_s) = (case.into(), peer.into(), rounded(rate));
+        Row { case, peer, rate_per_s, p50_ms, p95_ms, p99_ms, failed, run, commit: report::commit() }
     }
 }
 
@@ -56,18 +50,19 @@ fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// Prints the table and, if requested, updates this module's part of both files.
-pub(super) fn write(arguments: &Arguments, rows: &[Row]) -> Result<()> {
-    let part = part(rows);
+/// Prints the table and, if requested, updates this module's part of both files. Rows that were not measured this time stay.
+pub(super) fn write(arguments: &Arguments, measured: Vec<Row>) -> Result<()> {
+    let Some(out) = &arguments.out else {
+        println!("\n{}", part(&measured));
+        return Ok(());
+    };
+    let stored = Stored::read(out)?;
+    let own = |case: &str| CASES.contains(&case);
+    let rows = stored.rows_with(measured.clone(), own, |row| (row.case.clone(), row.peer.clone()))?;
+    let part = part(&rows);
     println!("\n{part}");
-    let Some(out) = &arguments.out else { return Ok(()) };
-    let (json, page) = (out.join("results.json"), out.join("RESULTS.md"));
-    let text = fs::read_to_string(&json).unwrap_or_else(|_| "[]".into());
-    let kept = report::others(&text, |case| CASES.contains(&case)).with_context(|| format!("{}", json.display()))?;
-    let own = rows.iter().map(serde_json::to_string_pretty).collect::<Result<Vec<_>, _>>()?;
-    fs::write(&json, report::joined(kept, own)).context("results.json cannot be written")?;
-    let text = fs::read_to_string(&page).unwrap_or_default();
-    fs::write(&page, report::with_part(&text, HEADING, &part)).context("RESULTS.md cannot be written")
+    stored.write(&rows, own, &report::with_part(&stored.page, HEADING, &part))?;
+    compare::print(&stored.rows, &measured)
 }
 
 fn part(rows: &[Row]) -> String {

@@ -134,7 +134,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         println!("{} INVITE/s to a silent callee: {mb:.0} MB at most", SILENT.rate);
         further.silent_mb = Some(mb);
     }
-    page::write(arguments, &rows, &further)
+    page::write(arguments, rows, &further)
 }
 
 fn lasting(load: Load, seconds: u32) -> Load {

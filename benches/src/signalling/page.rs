@@ -1,23 +1,23 @@
 //! Output of signalling: rows in `results.json`, and a section of `RESULTS.md`.
 
 use std::fmt;
-use std::fs;
 
-use anyhow::{Context, Result};
-use serde::Serialize;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use super::peer::{self, Kind};
 use super::{Arguments, Further, Measured, SILENT, STANDING, sipp};
-use crate::{page as machine, report};
+use crate::report::{self, Stored};
+use crate::{compare, page as machine};
 
 /// Heading of this module's section.
 const HEADING: &str = "## Signalling";
 
 /// One measurement. Run 0 is at the full rate; others are at half of it, or at the product's.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Row {
-    pub(super) case: &'static str,
-    pub(super) peer: &'static str,
+    pub(super) case: String,
+    pub(super) peer: String,
     calls_per_s: f64,
     cpu_ms_per_call: f64,
     p99_ms: f64,
@@ -32,8 +32,8 @@ impl Row {
     pub(super) fn new(kind: Kind, run: usize, measured: Measured) -> Row {
         let Measured { outcome, cpu_ms_per_call, kb_finished } = measured;
         Row {
-            case: kind.case(),
-            peer: kind.name(),
+            case: kind.case().into(),
+            peer: kind.name().into(),
             calls_per_s: rounded(outcome.calls_per_s, 1),
             cpu_ms_per_call: rounded(cpu_ms_per_call, 4),
             p99_ms: rounded(outcome.p99_ms, 1),
@@ -59,18 +59,19 @@ pub(super) fn rounded(value: f64, digits: i32) -> f64 {
     (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits)
 }
 
-/// Prints the table and, if requested, updates this module's part of both files.
-pub(super) fn write(arguments: &Arguments, rows: &[Row], further: &Further) -> Result<()> {
-    let part = part(arguments, rows, further);
+/// Prints the table and, if requested, updates this module's part of both files. Rows that were not measured this time stay.
+pub(super) fn write(arguments: &Arguments, measured: Vec<Row>, further: &Further) -> Result<()> {
+    let Some(out) = &arguments.out else {
+        println!("\n{}", part(arguments, &measured, further));
+        return Ok(());
+    };
+    let stored = Stored::read(out)?;
+    let own = |case: &str| case.starts_with("sip-");
+    let rows = stored.rows_with(measured.clone(), own, |row| (row.case.clone(), row.peer.clone(), row.run == 0))?;
+    let part = part(arguments, &rows, further);
     println!("\n{part}");
-    let Some(out) = &arguments.out else { return Ok(()) };
-    let (json, page) = (out.join("results.json"), out.join("RESULTS.md"));
-    let text = fs::read_to_string(&json).unwrap_or_else(|_| "[]".into());
-    let kept = report::others(&text, |case| case.starts_with("sip-")).with_context(|| format!("{}", json.display()))?;
-    let own = rows.iter().map(serde_json::to_string_pretty).collect::<Result<Vec<_>, _>>()?;
-    fs::write(&json, report::joined(kept, own)).context("results.json cannot be written")?;
-    let text = fs::read_to_string(&page).unwrap_or_default();
-    fs::write(&page, report::with_part(&text, HEADING, &part)).context("RESULTS.md cannot be written")
+    stored.write(&rows, own, &report::with_part(&stored.page, HEADING, &part))?;
+    compare::print(&stored.rows, &measured)
 }
 
 fn part(arguments: &Arguments, rows: &[Row], further: &Further) -> String {
@@ -89,10 +90,10 @@ fn part(arguments: &Arguments, rows: &[Row], further: &Further) -> String {
 }
 
 /// Kinds of measurement, in the order in which they ran.
-fn groups(rows: &[Row]) -> Vec<(&'static str, &'static str, bool)> {
+fn groups(rows: &[Row]) -> Vec<(&str, &str, bool)> {
     let mut groups = Vec::new();
     for row in rows {
-        let group = (row.case, row.peer, row.run == 0);
+        let group = (row.case.as_str(), row.peer.as_str(), row.run == 0);
         if !groups.contains(&group) {
             groups.push(group);
         }
@@ -112,7 +113,7 @@ fn line(all: &[Row], rows: &[&Row]) -> String {
         (Some(least), Some(most)) if cpu.len() > 1 => format!(" ({least:.3}–{most:.3})"),
         _ => String::new(),
     };
-    let ratio = |rival| (first.peer == "tandem").then(|| ratio(all, first.case, rival, first.run == 0)).flatten();
+    let ratio = |rival| (first.peer == "tandem").then(|| ratio(all, &first.case, rival, first.run == 0)).flatten();
     let failed: u64 = rows.iter().map(|row| row.failed).sum();
     format!(
         "| {} | {} | {} | {}{spread} | {} | {} | {failed} | {} | {} |\n",

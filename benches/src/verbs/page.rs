@@ -7,17 +7,16 @@
 //! measurement (`changes`, `scripts`, and the generator).
 
 use std::fmt;
-use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Arguments;
 use crate::latencies::Latencies;
 use crate::plan::{Case, Entry, Shape, more_than_two};
+use crate::report::{self, Stored};
 use crate::score::Measured;
-use crate::{page as machine, report};
+use crate::{compare, page as machine};
 
 /// Heading of this module's section.
 const HEADING: &str = "## Calls of more than two";
@@ -158,34 +157,17 @@ fn rounded(value: f64, digits: i32) -> f64 {
 
 /// Prints the tables and, if requested, updates this module's part of both files. Rows of cases that were not measured this time
 /// stay unchanged.
-pub(super) fn write(arguments: &Arguments, realtime: bool, rows: Vec<Row>) -> Result<()> {
+pub(super) fn write(arguments: &Arguments, realtime: bool, measured: Vec<Row>) -> Result<()> {
     let Some(out) = &arguments.out else {
-        println!("\n{}", part(realtime, &rows));
+        println!("\n{}", part(realtime, &measured));
         return Ok(());
     };
-    let (json, page) = (out.join("results.json"), out.join("RESULTS.md"));
-    let text = fs::read_to_string(&json).unwrap_or_else(|_| "[]".into());
-    let rows = with_those_of_before(&text, rows).with_context(|| format!("{}", json.display()))?;
+    let stored = Stored::read(out)?;
+    let rows = stored.rows_with(measured.clone(), is_own, |row| row.case().to_owned())?;
     let part = part(realtime, &rows);
     println!("\n{part}");
-    let kept = report::others(&text, is_own).with_context(|| format!("{}", json.display()))?;
-    let own = rows.iter().map(serde_json::to_string_pretty).collect::<Result<Vec<_>, _>>()?;
-    fs::write(&json, report::joined(kept, own)).context("results.json cannot be written")?;
-    let text = fs::read_to_string(&page).unwrap_or_default();
-    fs::write(&page, report::with_part(&text, HEADING, &part)).context("RESULTS.md cannot be written")
-}
-
-/// Returns this module's rows of earlier runs, except for the cases in `rows`, followed by `rows`.
-fn with_those_of_before(text: &str, rows: Vec<Row>) -> Result<Vec<Row>> {
-    let before: Vec<Value> = serde_json::from_str(text)?;
-    let is_missing = |case: &Value| {
-        let case = case.as_str().unwrap_or_default();
-        is_own(case) && rows.iter().all(|row| row.case() != case)
-    };
-    let kept = before.into_iter().filter(|row| is_missing(&row["case"])).map(serde_json::from_value);
-    let mut all = kept.collect::<Result<Vec<Row>, _>>()?;
-    all.extend(rows);
-    Ok(all)
+    stored.write(&rows, is_own, &report::with_part(&stored.page, HEADING, &part))?;
+    compare::print(&stored.rows, &measured)
 }
 
 /// Returns whether a row of `results.json` belongs to this module.
@@ -431,15 +413,17 @@ mod tests {
     }
 
     #[test]
-    fn cases_not_measured_again_and_cases_of_other_benches_stay_unchanged() {
-        let old = [room(Case::Conference3, 33, 1, 1.0, 1.0, 0.0), room(Case::Conference50, 2, 1, 1.0, 1.0, 0.0)];
-        let mut text: Vec<Value> = old.iter().map(|row| serde_json::to_value(row).unwrap()).collect();
-        text.push(serde_json::json!({ "case": "pcmu-pcmu" }));
+    fn stored_rows_of_rooms_and_verbs_are_read_again() {
+        let mut latencies = Latencies::default();
+        latencies.add(std::time::Duration::from_millis(30));
+        let stored = [room(Case::Conference50, 2, 1, 1.0, 1.0, 0.0), Row::Verb(Verb::of_scripts(latencies, 1))];
+        let rows = serde_json::to_string(&stored).unwrap();
+        let stored = Stored { rows, ..Stored::read(tempfile::tempdir().unwrap().path()).unwrap() };
         let new = vec![room(Case::Conference3, 33, 1, 2.0, 1.0, 0.0)];
-        let all = with_those_of_before(&serde_json::to_string(&text).unwrap(), new).unwrap();
-        let cpu: Vec<f64> = Sorted::of(&all).rooms.iter().map(|room| room.cpu_ms_per_call_s).collect();
-        assert_eq!(cpu, [1.0, 2.0]);
-        assert_eq!(Sorted::of(&all).rooms[0].case, "conference-50-pcmu");
+        let all = stored.rows_with(new, is_own, |row| row.case().to_owned()).unwrap();
+        let cases: Vec<&str> = all.iter().map(Row::case).collect();
+        assert_eq!(cases, ["conference-50-pcmu", "verb-gather-to-prompt", "conference-3-pcmu"]);
+        assert!(matches!(&all[1], Row::Verb(verb) if verb.lost == Some(1)));
     }
 
     #[test]

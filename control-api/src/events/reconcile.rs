@@ -115,7 +115,7 @@ mod tests {
         assert!(limits.admit(ours, Uuid::now_v7(), "+15550100").is_err());
         let (engine, mut inbox) = Engine::pair(8);
         let answer = async {
-            while let Some(Envelope { command: Command::Calls, reply }) = inbox.recv().await {
+            while let Some(Envelope { command: Command::Calls, reply, .. }) = inbox.recv().await {
                 reply.send(Ok(Reply::Calls(vec![call_id(runs)]))).unwrap();
                 if limits.calls() == [runs] {
                     return;

@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::auth::Actor;
@@ -146,7 +147,10 @@ where
     let Some(key) = key else {
         let attempt = Attempt { subject: Uuid::now_v7(), again: false };
         // The work runs to its end, so that a client that disconnects does not leave it half done.
-        return Ok(tokio::spawn(work(attempt)).await.map_err(|_| Problem::internal())??.into_response());
+        return Ok(tokio::spawn(work(attempt).in_current_span())
+            .await
+            .map_err(|_| Problem::internal())??
+            .into_response());
     };
     let key = IdempotencyKey { organization: actor.organization, actor: visibility::identity(actor), key };
     let deadline = Instant::now() + LEASE;
@@ -194,7 +198,7 @@ async fn carry_out(
     work: impl Future<Output = Result<Reply, Problem>> + Send + 'static,
 ) -> Result<Response, Problem> {
     // After a panic the claim expires by itself, because it is not known what was created.
-    let task = tokio::spawn(async move {
+    let work = async move {
         let done = work.await;
         let kept = match &done {
             Ok(reply) => {
@@ -212,8 +216,8 @@ async fn carry_out(
             tracing::warn!(%error, "cannot store the response for an idempotency key");
         }
         done
-    });
-    Ok(task.await.map_err(|_| Problem::internal())??.into_response())
+    };
+    Ok(tokio::spawn(work.in_current_span()).await.map_err(|_| Problem::internal())??.into_response())
 }
 
 fn replayed_response(answer: KeptAnswer) -> Response {

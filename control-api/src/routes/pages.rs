@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
+use serde::Deserialize;
 
 use crate::http::problem::Problem;
 use crate::state::AppState;
@@ -20,33 +21,33 @@ const NOTICE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><
      <h1>The pages were not built</h1><p>Run <code>make build</code> and start the server again. \
      The API at <a href=\"/openapi.json\">/openapi.json</a> works.</p></html>\n";
 
-/// Paths that a person opens, with the file of each page.
-const PAGES: [(&str, &str); 10] = [
-    ("/", "index.html"),
-    ("/login", "login.html"),
-    ("/signup", "signup.html"),
-    ("/invitation", "invitation.html"),
-    ("/reset", "reset.html"),
-    ("/agent", "agent.html"),
-    ("/live", "live.html"),
-    ("/calls", "calls.html"),
-    ("/calls/{id}", "call.html"),
-    ("/settings", "settings.html"),
-];
+/// The table of the pages, from which the build of the pages makes their HTML files.
+const TABLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/ui/pages.json"));
+
+/// A row of the table: the path that a person opens, and the name of the page's HTML file. The other columns are for the build.
+#[derive(Deserialize)]
+struct PageRow {
+    name: &'static str,
+    path: &'static str,
+}
+
+fn table() -> Vec<PageRow> {
+    serde_json::from_str(TABLE).expect("the table is part of the binary, and a test reads it")
+}
 
 /// Pages that do not redirect to sign-up while there is no organization.
 const WITHOUT_ACCOUNT: [&str; 2] = ["/signup", "/invitation"];
 
 pub(super) fn router() -> Router<AppState> {
     let mut router = Router::new();
-    for (path, file) in PAGES {
+    for PageRow { name, path } in table() {
         let handler = move |State(state): State<AppState>, headers: HeaderMap| async move {
             // Without an organization nobody can log in, so every page redirects to sign-up. If the store fails, that page
             // reports it.
             if !WITHOUT_ACCOUNT.contains(&path) && state.gate.is_fresh().await.unwrap_or(false) {
                 return Redirect::temporary("/signup").into_response();
             }
-            page(&headers, file)
+            page(&headers, name)
         };
         router = router.route(path, get(handler));
     }
@@ -61,10 +62,11 @@ pub(super) fn router() -> Router<AppState> {
     )
 }
 
-/// Returns the page's own file, or else `index.html`, or else the notice.
-fn page(headers: &HeaderMap, file: &str) -> Response {
-    match Dist::get(file).map(|found| (file, found)).or_else(|| Some(("index.html", Dist::get("index.html")?))) {
-        Some((name, found)) => embedded(headers, name, found, "no-cache"),
+/// Returns the page's file, or the notice if the pages were not built.
+fn page(headers: &HeaderMap, name: &str) -> Response {
+    let file = format!("{name}.html");
+    match Dist::get(&file) {
+        Some(found) => embedded(headers, &file, found, "no-cache"),
         None => (StatusCode::OK, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], NOTICE).into_response(),
     }
 }
@@ -102,4 +104,33 @@ fn embedded(headers: &HeaderMap, name: &str, file: EmbeddedFile, cache: &'static
         headers.insert(header::ETAG, value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dist, WITHOUT_ACCOUNT, table};
+
+    #[test]
+    fn the_table_has_each_page_once_and_those_that_need_no_account() {
+        let rows = table();
+        assert_eq!(rows.iter().filter(|row| row.path == "/").map(|row| row.name).collect::<Vec<_>>(), ["index"]);
+        for row in &rows {
+            let same = |other: &&super::PageRow| other.name == row.name || other.path == row.path;
+            assert_eq!(rows.iter().filter(same).count(), 1, "{} is there twice", row.path);
+            assert!(row.path.starts_with('/'), "{}", row.path);
+        }
+        for path in WITHOUT_ACCOUNT {
+            assert!(rows.iter().any(|row| row.path == path), "{path} is no page");
+        }
+    }
+
+    #[test]
+    fn the_embedded_pages_are_those_of_the_table() {
+        let mut named: Vec<String> = table().iter().map(|row| format!("{}.html", row.name)).collect();
+        named.sort();
+        let mut embedded: Vec<String> =
+            Dist::iter().filter(|file| file.ends_with(".html")).map(|file| file.into_owned()).collect();
+        embedded.sort();
+        assert!(embedded.is_empty() || embedded == named, "build the pages again by `make ui`: {embedded:?}");
+    }
 }

@@ -72,7 +72,7 @@ pub fn fake_engine(
     let refuse: Arc<Mutex<Option<CommandError>>> = Arc::default();
     let refusal = refuse.clone();
     tokio::spawn(async move {
-        while let Some(Envelope { command, reply }) = envelopes.recv().await {
+        while let Some(Envelope { command, reply, .. }) = envelopes.recv().await {
             if matches!(command, Command::Calls) {
                 // The server asks every few seconds by itself, and no test waits for it. Sending fails when the server has stopped.
                 let _ = reply.send(Ok(Reply::Calls(Vec::new())));

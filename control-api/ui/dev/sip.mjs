@@ -15,18 +15,39 @@ export function sipPeer(connection, media, log) {
   function respond(request, status, reason, extra = [], sdp = "") {
     const to = all(request, "To")[0] ?? "";
     connection.send(
-      [`SIP/2.0 ${status} ${reason}`, ...all(request, "Via"), all(request, "From")[0], /;tag=/.test(to) || status === 100 ? to : `${to};tag=${tag}`,
-        all(request, "Call-ID")[0], all(request, "CSeq")[0], ...extra, ...(sdp ? ["Content-Type: application/sdp"] : []),
-        `Content-Length: ${Buffer.byteLength(sdp)}`, "", sdp].join("\r\n"),
+      [
+        `SIP/2.0 ${status} ${reason}`,
+        ...all(request, "Via"),
+        all(request, "From")[0],
+        /;tag=/.test(to) || status === 100 ? to : `${to};tag=${tag}`,
+        all(request, "Call-ID")[0],
+        all(request, "CSeq")[0],
+        ...extra,
+        ...(sdp ? ["Content-Type: application/sdp"] : []),
+        `Content-Length: ${Buffer.byteLength(sdp)}`,
+        "",
+        sdp,
+      ].join("\r\n"),
     );
   }
 
   function request(method, cseq, extra = [], sdp = "") {
     connection.send(
-      [`${method} ${dialog.target} SIP/2.0`, `Via: SIP/2.0/WS mock.invalid;branch=z9hG4bK${method === "CANCEL" ? dialog.branch : randomUUID()}`,
-        "Max-Forwards: 70", `From: ${dialog.local}`, `To: ${dialog.remote}`, `Call-ID: ${dialog.id}`, `CSeq: ${cseq} ${method}`,
-        "Contact: <sip:mock@127.0.0.1;transport=ws>", ...extra, ...(sdp ? ["Content-Type: application/sdp"] : []),
-        `Content-Length: ${Buffer.byteLength(sdp)}`, "", sdp].join("\r\n"),
+      [
+        `${method} ${dialog.target} SIP/2.0`,
+        `Via: SIP/2.0/WS mock.invalid;branch=z9hG4bK${method === "CANCEL" ? dialog.branch : randomUUID()}`,
+        "Max-Forwards: 70",
+        `From: ${dialog.local}`,
+        `To: ${dialog.remote}`,
+        `Call-ID: ${dialog.id}`,
+        `CSeq: ${cseq} ${method}`,
+        "Contact: <sip:mock@127.0.0.1;transport=ws>",
+        ...extra,
+        ...(sdp ? ["Content-Type: application/sdp"] : []),
+        `Content-Length: ${Buffer.byteLength(sdp)}`,
+        "",
+        sdp,
+      ].join("\r\n"),
     );
   }
 
@@ -44,7 +65,14 @@ export function sipPeer(connection, media, log) {
     if (method === "INVITE" && !/;tag=/.test(header(message, "To"))) {
       respond(message, 100, "Trying");
       respond(message, 180, "Ringing", ["Contact: <sip:mock@127.0.0.1;transport=ws>"]);
-      dialog = { target: /<([^>]*)>/.exec(header(message, "Contact"))[1], local: `${header(message, "To")};tag=${tag}`, remote: header(message, "From"), id: header(message, "Call-ID"), cseq: 1, invite: message };
+      dialog = {
+        target: /<([^>]*)>/.exec(header(message, "Contact"))[1],
+        local: `${header(message, "To")};tag=${tag}`,
+        remote: header(message, "From"),
+        id: header(message, "Call-ID"),
+        cseq: 1,
+        invite: message,
+      };
       const sdp = await media.accept(body(message));
       setTimeout(() => respond(message, 200, "OK", ["Contact: <sip:mock@127.0.0.1;transport=ws>"], sdp), 1200);
       return;
@@ -74,7 +102,14 @@ export function sipPeer(connection, media, log) {
     async ring(from, headers = [], onHangup = () => {}) {
       if (!contact) return;
       gone = onHangup;
-      dialog = { target: contact, local: `<sip:${from.replaceAll(" ", "")}@127.0.0.1>;tag=${tag}`, remote: "<sip:agent@127.0.0.1>", id: randomUUID(), branch: randomUUID(), cseq: 1 };
+      dialog = {
+        target: contact,
+        local: `<sip:${from.replaceAll(" ", "")}@127.0.0.1>;tag=${tag}`,
+        remote: "<sip:agent@127.0.0.1>",
+        id: randomUUID(),
+        branch: randomUUID(),
+        cseq: 1,
+      };
       request("INVITE", 1, headers, await media.offer());
     },
     hangup() {

@@ -1,10 +1,10 @@
 /** The part of the server's REST API that several pages use. All functions reject with an `ApiError` when the server refuses. */
-import { parseCall, parseCalls, type Call } from "./calls.js";
+import { type Call, parseCall, parseCalls } from "./calls.js";
 import { ApiError, command, request } from "./http.js";
-import { parseLadder, type Ladder } from "./ladder.js";
+import { type Ladder, parseLadder } from "./ladder.js";
 import { applyLegs, type Legs } from "./legs.js";
-import { parseProvider, type ProviderState } from "./providers.js";
-import { parsePart, parseRecordings, singleRecording, type Recording } from "./recordings.js";
+import { type ProviderState, parseProvider } from "./providers.js";
+import { parsePart, parseRecordings, type Recording, singleRecording } from "./recordings.js";
 import { parseSession, type Session } from "./session.js";
 import { fields, listOf, number, text } from "./shapes.js";
 import type { Token } from "./token.js";
@@ -122,10 +122,12 @@ export async function recordingAct(call: string, number: number, act: "pause" | 
 
 /** Returns the slots of the parked calls, by call id. */
 export async function parkedSlots(): Promise<Map<string, number>> {
-  return new Map(listOf(await request("GET", "/parked"), "parked", (one) => {
-    const [call, slot] = [text(fields(one)["call_id"]), number(fields(one)["slot"])];
-    return call === null || slot === null ? undefined : ([call, slot] as const);
-  }));
+  return new Map(
+    listOf(await request("GET", "/parked"), "parked", (one) => {
+      const [call, slot] = [text(fields(one)["call_id"]), number(fields(one)["slot"])];
+      return call === null || slot === null ? undefined : ([call, slot] as const);
+    }),
+  );
 }
 
 /** What parties hear while they wait and when a supervisor joins. */

@@ -131,7 +131,14 @@ export function isRunning(call: Call): boolean {
   return rank(call.status) < RANK.ended;
 }
 
-const STATUS: Record<CallStatus, string> = { queued: "Queued", ringing: "Ringing", answered: "Answered", bridged: "Connected", ended: "Ended", failed: "Failed" };
+const STATUS: Record<CallStatus, string> = {
+  queued: "Queued",
+  ringing: "Ringing",
+  answered: "Answered",
+  bridged: "Connected",
+  ended: "Ended",
+  failed: "Failed",
+};
 
 /** Returns the name of a call's status for people. */
 export function statusText(call: Call): string {
@@ -142,10 +149,7 @@ export function statusText(call: Call): string {
  * Returns the calls of the live page: running, pinned and kept ones that match `filter` (numbers, agent, status, direction, id).
  * Pinned calls come first, then running ones, then ended ones, each newest first.
  */
-export function visibleCalls(
-  calls: Calls,
-  view: { filter: string; pinned: ReadonlySet<string>; keep: ReadonlySet<string> },
-): Call[] {
+export function visibleCalls(calls: Calls, view: { filter: string; pinned: ReadonlySet<string>; keep: ReadonlySet<string> }): Call[] {
   const words = view.filter.toLowerCase().split(/\s+/).filter(Boolean);
   const matches = (call: Call): boolean => {
     const text = [call.from, call.to, call.agent, call.status, statusText(call), call.direction, call.id].join(" ").toLowerCase();
@@ -160,10 +164,12 @@ export function visibleCalls(
 
 /** Returns the agent's newest running call. `takesPart`: whether the agent has a leg in the call, which may be another agent's. */
 export function ownCall(calls: Calls, agent: string, takesPart: (call: string) => boolean = () => false): Call | undefined {
-  return [...calls.values()]
-    .filter((call) => isRunning(call) && (call.agent === agent || takesPart(call.id)))
-    // A call that the agent has parked is still theirs, but the one with their leg comes first.
-    .sort((a, b) => Number(takesPart(b.id)) - Number(takesPart(a.id)) || compareTimes(b.created_at, a.created_at))[0];
+  return (
+    [...calls.values()]
+      .filter((call) => isRunning(call) && (call.agent === agent || takesPart(call.id)))
+      // A call that the agent has parked is still theirs, but the one with their leg comes first.
+      .sort((a, b) => Number(takesPart(b.id)) - Number(takesPart(a.id)) || compareTimes(b.created_at, a.created_at))[0]
+  );
 }
 
 /** Returns the name of the customer's side: the callee of an outbound call, otherwise the caller. */

@@ -1,14 +1,22 @@
 /** Dialogs for questions and small forms. The browser's own dialog element traps the focus and restores it. */
-import { h, icon, ICON, setText } from "./dom.js";
+import { h, ICON, icon, setText } from "./dom.js";
 
 export class Dialog {
   readonly element: HTMLDialogElement;
   private readonly body = h("div", { class: "dialog-body stack" });
 
   constructor(title: string, id: string) {
-    const close = h("button", { class: "quiet square", type: "button", "aria-label": "Close", onclick: () => this.close() }, icon(ICON.close));
-    this.element = h("dialog", { id, class: "dialog", "aria-labelledby": `${id}-title` },
-      h("div", { class: "dialog-head" }, h("h2", { id: `${id}-title` }, title), close), this.body);
+    const close = h(
+      "button",
+      { class: "quiet square", type: "button", "aria-label": "Close", onclick: () => this.close() },
+      icon(ICON.close),
+    );
+    this.element = h(
+      "dialog",
+      { id, class: "dialog", "aria-labelledby": `${id}-title` },
+      h("div", { class: "dialog-head" }, h("h2", { id: `${id}-title` }, title), close),
+      this.body,
+    );
     this.element.addEventListener("close", () => this.element.remove());
   }
 

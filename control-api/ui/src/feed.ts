@@ -8,10 +8,10 @@
  * An answer that is older than an event which arrived meanwhile is fetched again. After a gap everything followed is fetched again.
  */
 import * as api from "./api.js";
-import { applyCallEvent, applyList, NO_CALLS, type Call, type CallEvent, type Calls } from "./calls.js";
+import { applyCallEvent, applyList, type Call, type CallEvent, type Calls, NO_CALLS } from "./calls.js";
 import { Latest } from "./latest.js";
-import { applyLegEvent, NO_LEGS, type Legs } from "./legs.js";
-import { applyProvider, NO_PROVIDERS, parseProvider, type Providers } from "./providers.js";
+import { applyLegEvent, type Legs, NO_LEGS } from "./legs.js";
+import { applyProvider, NO_PROVIDERS, type Providers, parseProvider } from "./providers.js";
 import { applyRecordingEvent, type Recording } from "./recordings.js";
 import { fields, number, text } from "./shapes.js";
 import type { SseMessage } from "./sse.js";
@@ -107,7 +107,10 @@ export class Feed {
   /** Fetches a call's recordings. */
   async fetchRecordings(call: string): Promise<void> {
     let latest = this.soundLists.get(call);
-    if (!latest) this.soundLists.set(call, (latest = new Latest()));
+    if (!latest) {
+      latest = new Latest();
+      this.soundLists.set(call, latest);
+    }
     const wanted = latest.begin();
     try {
       const recordings = await api.recordingList(call);
@@ -135,7 +138,10 @@ export class Feed {
 
   private async fetchLegs(call: string): Promise<void> {
     let latest = this.legLists.get(call);
-    if (!latest) this.legLists.set(call, (latest = new Latest()));
+    if (!latest) {
+      latest = new Latest();
+      this.legLists.set(call, latest);
+    }
     const wanted = latest.begin();
     const heard = this.mediaHeard.get(call);
     try {

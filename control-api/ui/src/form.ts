@@ -3,8 +3,9 @@
  *
  *   edited ─▶ sending ─▶ saved │ refused (at the field, else below the form) ─▶ edited
  */
+
+import { h, ICON, icon, setText } from "./dom.js";
 import { ApiError } from "./http.js";
-import { h, icon, ICON, setText } from "./dom.js";
 import { fieldMeant } from "./refusals.js";
 
 export type Input = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
@@ -24,30 +25,69 @@ export function field(name: string, label: string, input: Input, hint = ""): Fie
   const note = h("p", { id: `${input.id}-hint`, class: "hint" }, hint);
   input.setAttribute("aria-describedby", `${note.id} ${problem.id}`);
   const shown = input instanceof HTMLInputElement && input.type === "password" ? withReveal(input) : input;
-  return { name, input, problem, element: h("div", { class: "row", "data-field": name }, h("label", { for: input.id }, label), shown, note, problem) };
+  return {
+    name,
+    input,
+    problem,
+    element: h("div", { class: "row", "data-field": name }, h("label", { for: input.id }, label), shown, note, problem),
+  };
 }
 
 /** Returns a switch with its label and description. */
-export function toggle(name: string, id: string, label: string, about: string, checked: boolean, disabled = false): Field & { input: HTMLInputElement } {
+export function toggle(
+  name: string,
+  id: string,
+  label: string,
+  about: string,
+  checked: boolean,
+  disabled = false,
+): Field & { input: HTMLInputElement } {
   const input = h("input", { id, type: "checkbox", role: "switch", checked, disabled, "aria-describedby": `${id}-hint ${id}-problem` });
   const problem = h("p", { id: `${id}-problem`, class: "problem", role: "alert" });
-  const words = h("span", { class: "switch-words" }, h("label", { for: id }, label), h("span", { id: `${id}-hint`, class: "hint" }, about), problem);
+  const words = h(
+    "span",
+    { class: "switch-words" },
+    h("label", { for: id }, label),
+    h("span", { id: `${id}-hint`, class: "hint" }, about),
+    problem,
+  );
   return { name, input, problem, element: h("div", { class: "switch", "data-field": name }, words, input) };
 }
 
 /** Returns a group of checkboxes as one field. */
-export function boxes(name: string, id: string, legend: string, hint: string, all: readonly { value: string; label: string; about: string }[]): Field & { chosen(): string[]; choose(values: readonly string[]): void } {
+export function boxes(
+  name: string,
+  id: string,
+  legend: string,
+  hint: string,
+  all: readonly { value: string; label: string; about: string }[],
+): Field & { chosen(): string[]; choose(values: readonly string[]): void } {
   const problem = h("p", { id: `${id}-problem`, class: "problem", role: "alert" });
   const inputs = all.map(({ value }) => h("input", { type: "checkbox", value, id: `${id}-${value.replace(/\W/g, "-")}` }));
-  const element = h("fieldset", { class: "row boxes", "data-field": name }, h("legend", {}, legend), h("p", { class: "hint" }, hint),
-    h("div", { class: "box-list" }, ...all.map(({ label, about }, index) => {
-      const input = inputs[index] as HTMLInputElement;
-      return h("label", { class: "box", for: input.id }, input, h("span", {}, label, h("small", {}, about)));
-    })), problem);
+  const element = h(
+    "fieldset",
+    { class: "row boxes", "data-field": name },
+    h("legend", {}, legend),
+    h("p", { class: "hint" }, hint),
+    h(
+      "div",
+      { class: "box-list" },
+      ...all.map(({ label, about }, index) => {
+        const input = inputs[index] as HTMLInputElement;
+        return h("label", { class: "box", for: input.id }, input, h("span", {}, label, h("small", {}, about)));
+      }),
+    ),
+    problem,
+  );
   return {
-    name, problem, element, input: inputs[0] ?? h("input", {}),
+    name,
+    problem,
+    element,
+    input: inputs[0] ?? h("input", {}),
     chosen: () => inputs.filter((input) => input.checked).map((input) => input.value),
-    choose: (values) => inputs.forEach((input) => (input.checked = values.includes(input.value))),
+    choose: (values) => {
+      for (const input of inputs) input.checked = values.includes(input.value);
+    },
   };
 }
 
@@ -80,7 +120,7 @@ export interface FormOptions {
   /** Arrangement of the fields' elements; by default they follow each other. */
   layout?: readonly Node[];
   /** Sends the form. The returned text is shown as success; without one the form's owner shows the result. */
-  save(): Promise<string | void>;
+  save(): Promise<string | undefined> | Promise<void>;
   /** Classes of the button. */
   look?: string;
   /** Why the form cannot be sent; it disables all fields and replaces the button. */
@@ -109,21 +149,35 @@ export class Form {
     this.status = h("p", { id: `${id}-status`, class: "saved", role: "status" });
     this.problem = h("p", { id: `${id}-problem`, class: "problem form-problem", role: "alert" });
     const cancel = options.cancel ? h("button", { class: "quiet", type: "button", onclick: options.cancel }, "Cancel") : null;
-    const actions = options.locked === undefined ? h("div", { class: "actions" }, this.button, cancel, this.status) : h("p", { class: "note" }, options.locked);
-    this.element = h("form", { id, class: "form" }, ...(options.layout ?? options.fields.map(({ element }) => element)), this.problem, actions);
+    const actions =
+      options.locked === undefined
+        ? h("div", { class: "actions" }, this.button, cancel, this.status)
+        : h("p", { class: "note" }, options.locked);
+    this.element = h(
+      "form",
+      { id, class: "form" },
+      ...(options.layout ?? options.fields.map(({ element }) => element)),
+      this.problem,
+      actions,
+    );
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.send();
     });
     this.element.addEventListener("input", () => this.status.replaceChildren());
-    if (options.locked !== undefined) for (const control of this.element.querySelectorAll<Input>("input, select, textarea")) control.disabled = true;
+    if (options.locked !== undefined)
+      for (const control of this.element.querySelectorAll<Input>("input, select, textarea")) control.disabled = true;
   }
 
   /** Shows a refusal at its field, else below the form. */
   refuse(error: unknown): void {
     const { fields } = this.options;
-    const refusal = error instanceof ApiError ? error : new ApiError(0, error instanceof Error ? error.message : "This could not be saved.");
-    const name = fieldMeant(refusal.field, fields.map((one) => one.name));
+    const refusal =
+      error instanceof ApiError ? error : new ApiError(0, error instanceof Error ? error.message : "This could not be saved.");
+    const name = fieldMeant(
+      refusal.field,
+      fields.map((one) => one.name),
+    );
     const meant = fields.find((one) => one.name === name);
     if (!meant) {
       setText(this.problem, [refusal.message, this.options.anonymous ? "" : (ADVICE[refusal.status] ?? "")].filter(Boolean).join(" "));

@@ -39,7 +39,12 @@ export async function upload(path: string, file: Blob, type: string): Promise<un
   return send("POST", path, { type, bytes: file }, {});
 }
 
-async function send(method: string, path: string, body: { type: string; bytes: string | Blob } | undefined, more: Record<string, string>): Promise<unknown> {
+async function send(
+  method: string,
+  path: string,
+  body: { type: string; bytes: string | Blob } | undefined,
+  more: Record<string, string>,
+): Promise<unknown> {
   let response: Response;
   try {
     response = await fetch(`/api${path}`, {

@@ -62,7 +62,13 @@ const TANDEM = 1;
 export function parseLadder(value: unknown): Ladder | undefined {
   const ladder = value as Partial<Ladder> | null | undefined;
   if (!ladder || !Array.isArray(ladder.parties) || !Array.isArray(ladder.steps)) return undefined;
-  return { began_at: String(ladder.began_at), running: ladder.running === true, dropped: Number(ladder.dropped) || 0, parties: ladder.parties, steps: ladder.steps };
+  return {
+    began_at: String(ladder.began_at),
+    running: ladder.running === true,
+    dropped: Number(ladder.dropped) || 0,
+    parties: ladder.parties,
+    steps: ladder.steps,
+  };
 }
 
 /** Returns the lanes from left to right. */
@@ -74,7 +80,10 @@ export function lanes(ladder: Ladder): Lane[] {
 /** Returns the arrows in the order of time. */
 export function rungs(ladder: Ladder): Rung[] {
   return ladder.steps.map((step) => {
-    const index = Math.max(0, ladder.parties.findIndex((party) => party.leg === step.leg));
+    const index = Math.max(
+      0,
+      ladder.parties.findIndex((party) => party.leg === step.leg),
+    );
     const party = ladder.parties[index];
     const lane = index < TANDEM ? index : index + 1;
     const [from, to] = step.sent ? [TANDEM, lane] : [lane, TANDEM];

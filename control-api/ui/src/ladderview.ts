@@ -1,7 +1,7 @@
 /** Draws a call's SIP ladder. It is folded at first; once opened, it follows the call. */
 import * as api from "./api.js";
 import { h, setText } from "./dom.js";
-import { lanes, rungs, type Ladder, type Lane, type Rung } from "./ladder.js";
+import { type Ladder, type Lane, lanes, type Rung, rungs } from "./ladder.js";
 import { Latest } from "./latest.js";
 
 /** Interval between fetches of a running call's messages. */
@@ -83,8 +83,13 @@ export class LadderView {
   private drawLanes(all: Lane[]): void {
     this.body.style.setProperty("--lanes", String(all.length));
     const head = (lane: Lane): HTMLElement =>
-      h("div", { class: "lane-head", "data-lane": lane.title.toLowerCase() },
-        h("strong", {}, lane.title), h("span", {}, lane.peer), h("small", {}, lane.address));
+      h(
+        "div",
+        { class: "lane-head", "data-lane": lane.title.toLowerCase() },
+        h("strong", {}, lane.title),
+        h("span", {}, lane.peer),
+        h("small", {}, lane.address),
+      );
     this.heads.replaceChildren(h("span", { class: "after" }, "Seconds"), ...all.map(head));
     this.lines.replaceChildren(h("span", {}), ...all.map(() => h("i", {})));
   }
@@ -92,7 +97,13 @@ export class LadderView {
   private rung(rung: Rung): HTMLElement {
     const span = Math.abs(rung.to - rung.from) + 1;
     const words = [h("span", { class: "label" }, rung.label), ...rung.notes.map((note) => h("small", {}, note))];
-    const properties = { class: "arrow", "data-to": rung.to > rung.from ? "right" : "left", "aria-label": rung.spoken, "data-tone": rung.tone, "data-again": rung.again };
+    const properties = {
+      class: "arrow",
+      "data-to": rung.to > rung.from ? "right" : "left",
+      "aria-label": rung.spoken,
+      "data-tone": rung.tone,
+      "data-again": rung.again,
+    };
     const arrow = this.readable
       ? h("button", { ...properties, type: "button", "aria-expanded": "false" }, ...words)
       : h("span", { ...properties, role: "img" }, ...words);

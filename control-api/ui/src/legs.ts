@@ -7,7 +7,7 @@
  * Pure. Parsers accept missing and malformed fields; unknown states are shown by their own word.
  */
 
-import { fields as record, number, text } from "./shapes.js";
+import { number, fields as record, text } from "./shapes.js";
 import { causeText } from "./words.js";
 
 /** State of one direction with the server's explanation, which is null if there is nothing to explain. */
@@ -95,11 +95,29 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
   const event = record(data);
   const number = event["leg"];
   if (typeof number !== "number") return legs;
-  const before = legs.get(number) ?? { leg: number, role: "", state: "answered", peer: "", codec: null, ...NO_SEAT, speaking: false, ending: null, flow: null, quality: null };
+  const before = legs.get(number) ?? {
+    leg: number,
+    role: "",
+    state: "answered",
+    peer: "",
+    codec: null,
+    ...NO_SEAT,
+    speaking: false,
+    ending: null,
+    flow: null,
+    quality: null,
+  };
   const role = text(event["role"]) ?? before.role;
   let after: Leg;
   if (kind === "call.leg") {
-    after = { ...before, role, state: text(event["state"]) ?? before.state, peer: text(event["peer"]) ?? before.peer, codec: text(event["codec"]) ?? before.codec, ending: parseEnding(event["ending"]) ?? before.ending };
+    after = {
+      ...before,
+      role,
+      state: text(event["state"]) ?? before.state,
+      peer: text(event["peer"]) ?? before.peer,
+      codec: text(event["codec"]) ?? before.codec,
+      ending: parseEnding(event["ending"]) ?? before.ending,
+    };
   } else if (kind === "call.seat") after = { ...before, role, ...parseSeat(event) };
   else if (kind === "call.active_speaker") after = { ...before, role, speaking: event["active"] === true };
   else if (kind === "call.flow") after = { ...before, role, flow: parseFlow(event["flow"]) ?? before.flow };
@@ -108,7 +126,11 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
   return new Map(legs).set(number, after);
 }
 
-const ROLES: readonly (readonly [role: string, name: string])[] = [["customer", "Customer"], ["agent", "Agent"], ["supervisor", "Supervisor"]];
+const ROLES: readonly (readonly [role: string, name: string])[] = [
+  ["customer", "Customer"],
+  ["agent", "Agent"],
+  ["supervisor", "Supervisor"],
+];
 
 /**
  * Returns the legs that have media or an ending to show, customers first. Supervisors come last, and only while they are in the call.
@@ -134,8 +156,14 @@ export function legName(leg: Pick<Leg, "role" | "peer">): string {
 /** Returns the state of a leg in a few words, such as hold, mute or supervision; "" if it simply talks. */
 export function seatText(leg: Seat, legs: Legs): string {
   return [
-    leg.supervises ? superviseText(leg.supervises, legs) : "", leg.held ? "On hold" : "", leg.holds ? "Put the call on hold" : "", leg.muted ? "Muted" : "", gainText(leg.gainDb),
-  ].filter(Boolean).join(", ");
+    leg.supervises ? superviseText(leg.supervises, legs) : "",
+    leg.held ? "On hold" : "",
+    leg.holds ? "Put the call on hold" : "",
+    leg.muted ? "Muted" : "",
+    gainText(leg.gainDb),
+  ]
+    .filter(Boolean)
+    .join(", ");
 }
 
 function gainText(db: number): string {
@@ -151,7 +179,9 @@ function superviseText({ mode, to }: Supervises, legs: Legs): string {
 
 /** Returns the legs that a supervisor can whisper to, agents first. */
 export function whisperTargets(legs: Legs): Leg[] {
-  return [...legs.values()].filter((leg) => leg.state === "answered" && leg.role !== "supervisor").sort((a, b) => a.role.localeCompare(b.role) || a.leg - b.leg);
+  return [...legs.values()]
+    .filter((leg) => leg.state === "answered" && leg.role !== "supervisor")
+    .sort((a, b) => a.role.localeCompare(b.role) || a.leg - b.leg);
 }
 
 const STATES: Record<Direction, Record<string, readonly [Tone, string]>> = {
@@ -208,10 +238,26 @@ export function scoreText(score: Score, ended = false): string {
 /** Returns how a leg ended, with the raw values of its signalling. `answered`: whether the leg was answered. */
 export function endingText(ending: LegEnding | null, answered: boolean): string {
   if (!ending) return "";
-  const raw = [ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`, ending.q850 === null ? "" : `Q.850 ${ending.q850}`, ending.text ?? ""].filter(Boolean).join(", ");
+  const raw = [
+    ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`,
+    ending.q850 === null ? "" : `Q.850 ${ending.q850}`,
+    ending.text ?? "",
+  ]
+    .filter(Boolean)
+    .join(", ");
   const gaveUp = ending.by === "far_end" && ending.cause === "cancelled";
   const cause = ending.cause === "normal" || gaveUp ? "" : causeText(ending.cause).replace(/\.$/, "");
-  const who = gaveUp ? "Gave up before an answer" : ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
+  const who = gaveUp
+    ? "Gave up before an answer"
+    : ending.by === "far_end"
+      ? answered
+        ? "Hung up"
+        : "Refused"
+      : ending.by === "request"
+        ? "Ended by request"
+        : ending.by === "tandem"
+          ? "Ended by Tandem"
+          : "Ended";
   const said = cause === "" ? who : `${who}: ${cause.charAt(0).toLowerCase()}${cause.slice(1)}`;
   return raw === "" ? said : `${said} (${raw})`;
 }
@@ -221,7 +267,18 @@ function parseLeg(value: unknown): Leg | undefined {
   const { leg: number, role, state } = leg;
   if (typeof number !== "number" || typeof role !== "string" || typeof state !== "string") return undefined;
   const [peer, codec] = [text(leg["peer"]) ?? "", text(leg["codec"])];
-  return { leg: number, role, state, peer, codec, ...parseSeat(leg), speaking: false, ending: parseEnding(leg["ending"]), flow: parseFlow(leg["flow"]), quality: parseQuality(leg["quality"]) };
+  return {
+    leg: number,
+    role,
+    state,
+    peer,
+    codec,
+    ...parseSeat(leg),
+    speaking: false,
+    ending: parseEnding(leg["ending"]),
+    flow: parseFlow(leg["flow"]),
+    quality: parseQuality(leg["quality"]),
+  };
 }
 
 /** State of a leg in the call: hold, mute, volume, supervision. */
@@ -232,14 +289,28 @@ export const NO_SEAT: Seat = { held: false, muted: false, holds: false, gainDb: 
 /** Parses a leg's seat; missing fields have their defaults. */
 export function parseSeat(value: unknown): Seat {
   const seat = record(value);
-  return { held: seat["held"] === true, muted: seat["muted"] === true, holds: seat["holds"] === true, gainDb: number(seat["gain_db"]) ?? 0, supervises: parseSupervises(seat["supervises"]) };
+  return {
+    held: seat["held"] === true,
+    muted: seat["muted"] === true,
+    holds: seat["holds"] === true,
+    gainDb: number(seat["gain_db"]) ?? 0,
+    supervises: parseSupervises(seat["supervises"]),
+  };
 }
 
 /** Parses a leg's ending; null if there is none. */
 export function parseEnding(value: unknown): LegEnding | null {
   const ending = record(value);
   const cause = text(ending["cause"]);
-  return cause === null ? null : { cause, by: text(ending["by"]) ?? "", sipStatus: number(ending["sip_status"]), q850: number(ending["q850"]), text: text(ending["text"]) };
+  return cause === null
+    ? null
+    : {
+        cause,
+        by: text(ending["by"]) ?? "",
+        sipStatus: number(ending["sip_status"]),
+        q850: number(ending["q850"]),
+        text: text(ending["text"]),
+      };
 }
 
 /** Parses `listen`, `barge` or a whisper with its listener, such as `{"whisper": 2}`; null means the first agent. */
@@ -264,7 +335,13 @@ function parseQuality(value: unknown): Quality | null {
   const quality = record(value);
   const score = (one: unknown): Score => {
     const of = (name: string): number | null => number(record(one)[name]);
-    return { mos: of("mos"), mos_call: of("mos_call"), loss_percent: of("loss_percent"), jitter_ms: of("jitter_ms"), delay_ms: of("delay_ms") };
+    return {
+      mos: of("mos"),
+      mos_call: of("mos_call"),
+      loss_percent: of("loss_percent"),
+      jitter_ms: of("jitter_ms"),
+      delay_ms: of("delay_ms"),
+    };
   };
   return { round_trip_ms: number(quality["round_trip_ms"]), incoming: score(quality["incoming"]), outgoing: score(quality["outgoing"]) };
 }

@@ -1,6 +1,6 @@
 /** Draws a call's legs: for each direction whether sound flows, its quality, and the reason if it does not flow. */
 import { arrange, h, setText } from "./dom.js";
-import { describe, endingText, legName, roleName, scoreText, seatText, shownLegs, type Direction, type Leg, type Legs } from "./legs.js";
+import { type Direction, describe, endingText, type Leg, type Legs, legName, roleName, scoreText, seatText, shownLegs } from "./legs.js";
 
 const DIRECTIONS: readonly Direction[] = ["incoming", "outgoing"];
 const HEADINGS: Record<Direction, string> = { incoming: "From them", outgoing: "To them" };
@@ -15,12 +15,18 @@ export class LegView {
     this.last = legs;
     const shown = shownLegs(legs);
     this.element.hidden = shown.length === 0;
-    arrange(this.element, shown.map((leg) => this.row(leg, legs).element));
+    arrange(
+      this.element,
+      shown.map((leg) => this.row(leg, legs).element),
+    );
   }
 
   private row(leg: Leg, legs: Legs): LegRow {
     let row = this.rows.get(leg.leg);
-    if (!row) this.rows.set(leg.leg, (row = new LegRow(leg.leg)));
+    if (!row) {
+      row = new LegRow(leg.leg);
+      this.rows.set(leg.leg, row);
+    }
     row.draw(leg, legs);
     return row;
   }
@@ -32,11 +38,19 @@ class LegRow {
   private readonly codec = h("span", { class: "muted" });
   private readonly seat = h("span", { class: "pill", "data-role": "seat", hidden: true });
   private readonly ending = h("p", { class: "leg-ending muted", "data-role": "ending", hidden: true });
-  private readonly cells: Record<Direction, DirectionCell> = { incoming: new DirectionCell("incoming"), outgoing: new DirectionCell("outgoing") };
+  private readonly cells: Record<Direction, DirectionCell> = {
+    incoming: new DirectionCell("incoming"),
+    outgoing: new DirectionCell("outgoing"),
+  };
 
   constructor(leg: number) {
-    this.element = h("div", { class: "leg", "data-media-leg": leg },
-      h("div", { class: "leg-who" }, this.who, this.codec, this.seat), ...DIRECTIONS.map((direction) => this.cells[direction].element), this.ending);
+    this.element = h(
+      "div",
+      { class: "leg", "data-media-leg": leg },
+      h("div", { class: "leg-who" }, this.who, this.codec, this.seat),
+      ...DIRECTIONS.map((direction) => this.cells[direction].element),
+      this.ending,
+    );
   }
 
   draw(leg: Leg, legs: Legs): void {
@@ -70,8 +84,14 @@ class DirectionCell {
   private readonly why = h("p", { class: "why", role: "status", hidden: true });
 
   constructor(private readonly direction: Direction) {
-    this.element = h("div", { class: "direction", "data-flow": direction, role: "group" },
-      h("span", { class: "heading" }, HEADINGS[direction]), this.pill, this.score, this.why);
+    this.element = h(
+      "div",
+      { class: "direction", "data-flow": direction, role: "group" },
+      h("span", { class: "heading" }, HEADINGS[direction]),
+      this.pill,
+      this.score,
+      this.why,
+    );
   }
 
   draw(leg: Leg): void {
@@ -79,7 +99,9 @@ class DirectionCell {
     const ended = leg.state === "ended";
     const { tone, label, why } = ended
       ? { tone: "idle", label: "Ended", why: null }
-      : flow ? describe(this.direction, flow) : { tone: "idle", label: "Not known yet", why: null };
+      : flow
+        ? describe(this.direction, flow)
+        : { tone: "idle", label: "Not known yet", why: null };
     this.element.setAttribute("aria-label", `${roleName(leg.role)}: ${HEADINGS[this.direction]}`);
     this.element.dataset["state"] = flow?.state ?? "";
     this.pill.dataset["tone"] = tone;

@@ -58,3 +58,8 @@ export function microphoneError(name: string): MicrophoneState {
       return "busy";
   }
 }
+
+/** Releases the microphone or another source of a stream. */
+export function stopTracks(stream: MediaStream | undefined): void {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}

@@ -1,9 +1,16 @@
 /** Draws the state and limits of the speech providers, and a warning if there is little space for recordings. */
 import { h } from "./dom.js";
+import { limits, PROVIDER_LABEL, type ProviderKind, type Providers, summary } from "./providers.js";
 import { sentence } from "./refusals.js";
-import { limits, PROVIDER_LABEL, summary, type ProviderKind, type Providers } from "./providers.js";
 
-const WORD = { unknown: "not known yet", up: "ready", low: "low on space", restarting: "restarting", down: "not available", unsupported: "limited" };
+const WORD = {
+  unknown: "not known yet",
+  up: "ready",
+  low: "low on space",
+  restarting: "restarting",
+  down: "not available",
+  unsupported: "limited",
+};
 
 export class ProviderBar {
   readonly element = h("div", { id: "providers", class: "providers", "aria-label": "Speech providers", role: "group" });

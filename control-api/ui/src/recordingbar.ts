@@ -5,8 +5,8 @@
  *                                      └─ refused ─▶ previous state and the reason
  */
 import * as api from "./api.js";
-import { arrange, h, icon, ICON, setText } from "./dom.js";
-import { isRecording, recordingName, type Recording } from "./recordings.js";
+import { arrange, h, ICON, icon, setText } from "./dom.js";
+import { isRecording, type Recording, recordingName } from "./recordings.js";
 
 export type RecordingAct = "pause" | "resume" | "stop";
 
@@ -27,7 +27,13 @@ export interface RecordingShown {
 }
 
 export class RecordingBar {
-  readonly element = h("div", { class: "recording-bar", "data-role": "recordings", role: "group", "aria-label": "Recording", hidden: true });
+  readonly element = h("div", {
+    class: "recording-bar",
+    "data-role": "recordings",
+    role: "group",
+    "aria-label": "Recording",
+    hidden: true,
+  });
   private readonly start: HTMLButtonElement;
   private readonly problem = h("p", { class: "problem", role: "alert", "data-role": "recording-problem" });
   private readonly rows = new Map<number, Row>();
@@ -37,7 +43,12 @@ export class RecordingBar {
   private shown: RecordingShown = { call: "", recordings: [], talks: false };
 
   constructor(private readonly options: RecordingBarOptions) {
-    this.start = h("button", { class: "plain", type: "button", "data-role": "record-start", onclick: () => void this.begin() }, icon(ICON.record), h("span", {}, "Record"));
+    this.start = h(
+      "button",
+      { class: "plain", type: "button", "data-role": "record-start", onclick: () => void this.begin() },
+      icon(ICON.record),
+      h("span", {}, "Record"),
+    );
   }
 
   draw(shown: RecordingShown): void {
@@ -73,7 +84,10 @@ export class RecordingBar {
     const several = recordings.length;
     const rows = running.map((one) => {
       let row = this.rows.get(one.number);
-      if (!row) this.rows.set(one.number, (row = new Row(one.number, (act) => void this.act(one.number, act))));
+      if (!row) {
+        row = new Row(one.number, (act) => void this.act(one.number, act));
+        this.rows.set(one.number, row);
+      }
       row.draw(one, several, this.options.allowed);
       return row.element;
     });
@@ -121,8 +135,18 @@ class Row {
   private paused = false;
 
   constructor(number: number, onAct: (act: RecordingAct) => void) {
-    this.pause = h("button", { class: "quiet", type: "button", "data-role": "record-pause", onclick: () => onAct(this.paused ? "resume" : "pause") });
-    this.stop = h("button", { class: "quiet", type: "button", "data-role": "record-stop", onclick: () => onAct("stop") }, icon(ICON.stop), "Stop");
+    this.pause = h("button", {
+      class: "quiet",
+      type: "button",
+      "data-role": "record-pause",
+      onclick: () => onAct(this.paused ? "resume" : "pause"),
+    });
+    this.stop = h(
+      "button",
+      { class: "quiet", type: "button", "data-role": "record-stop", onclick: () => onAct("stop") },
+      icon(ICON.stop),
+      "Stop",
+    );
     this.element = h("div", { class: "recording-row", "data-recording": number }, this.state, this.pause, this.stop);
   }
 

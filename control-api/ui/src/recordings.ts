@@ -66,8 +66,13 @@ function parseRecording(value: unknown, path: string): Recording | undefined {
   const [named, state] = [number(told["number"]), text(told["state"])];
   if (named === null || state === null) return undefined;
   return {
-    number: named, leg: number(told["leg"]), state, note: text(told["note"]), durationMs: number(told["duration_ms"]) ?? 0,
-    startedAt: text(told["started_at"]), endedAt: text(told["ended_at"]),
+    number: named,
+    leg: number(told["leg"]),
+    state,
+    note: text(told["note"]),
+    durationMs: number(told["duration_ms"]) ?? 0,
+    startedAt: text(told["started_at"]),
+    endedAt: text(told["ended_at"]),
     gaps: listOf(told, "gaps", (gap) => {
       const from = text(fields(gap)["from"]);
       return from === null ? undefined : { from, until: text(fields(gap)["until"]) };
@@ -85,8 +90,15 @@ export function parsePart(value: unknown, recording: number, path: string): Part
   const query = [recording === 1 ? "" : `number=${recording}`, part === 1 ? "" : `part=${part}`].filter(Boolean).join("&");
   const url = local(text(told["url"])) ?? (query === "" ? path : `${path}?${query}`);
   return {
-    part, state, note: text(told["note"]), durationMs: number(told["duration_ms"]) ?? 0, startedAt: text(told["started_at"]), endedAt: text(told["ended_at"]),
-    url, originalUrl: local(text(told["original_url"])) ?? url, channels: listOf(told, "channels", parseChannel),
+    part,
+    state,
+    note: text(told["note"]),
+    durationMs: number(told["duration_ms"]) ?? 0,
+    startedAt: text(told["started_at"]),
+    endedAt: text(told["ended_at"]),
+    url,
+    originalUrl: local(text(told["original_url"])) ?? url,
+    channels: listOf(told, "channels", parseChannel),
   };
 }
 
@@ -99,17 +111,33 @@ function parseChannel(value: unknown): Channel | undefined {
   const told = fields(value);
   const [channel, leg] = [number(told["channel"]), number(told["leg"])];
   if (channel === null || leg === null) return undefined;
-  return { channel, leg, role: text(told["role"]) ?? "", peer: text(told["agent"]) ?? text(told["peer"]) ?? "", from: text(told["from"]), until: text(told["until"]) };
+  return {
+    channel,
+    leg,
+    role: text(told["role"]) ?? "",
+    peer: text(told["agent"]) ?? text(told["peer"]) ?? "",
+    from: text(told["from"]),
+    until: text(told["until"]),
+  };
 }
 
 /** Returns the recording with these files, for older servers that report only the files of one recording. */
 export function singleRecording(parts: readonly Part[]): Recording[] {
   const [first, last] = [parts[0], parts.at(-1)];
   if (!first || !last) return [];
-  return [{
-    number: 1, leg: null, state: last.state, note: parts.find(({ note }) => note !== null)?.note ?? null, durationMs: parts.reduce((sum, { durationMs }) => sum + durationMs, 0),
-    startedAt: first.startedAt, endedAt: last.endedAt, gaps: [], parts: [...parts],
-  }];
+  return [
+    {
+      number: 1,
+      leg: null,
+      state: last.state,
+      note: parts.find(({ note }) => note !== null)?.note ?? null,
+      durationMs: parts.reduce((sum, { durationMs }) => sum + durationMs, 0),
+      startedAt: first.startedAt,
+      endedAt: last.endedAt,
+      gaps: [],
+      parts: [...parts],
+    },
+  ];
 }
 
 /** Whether a recording runs or is paused. */
@@ -123,7 +151,17 @@ export function applyRecordingEvent(recordings: readonly Recording[], kind: stri
   const state = text(event["state"]);
   if (kind !== "call.recording" || state === null) return recordings;
   const [named, at] = [number(event["number"]) ?? 1, text(event["at"])];
-  const before = recordings.find((one) => one.number === named) ?? { number: named, leg: null, state: "", note: null, durationMs: 0, startedAt: at, endedAt: null, gaps: [], parts: [] };
+  const before = recordings.find((one) => one.number === named) ?? {
+    number: named,
+    leg: null,
+    state: "",
+    note: null,
+    durationMs: 0,
+    startedAt: at,
+    endedAt: null,
+    gaps: [],
+    parts: [],
+  };
   const after = state === "paused" || state === "resumed" ? withPause(before, state === "paused", at) : withFile(before, event, state);
   return [...recordings.filter((one) => one.number !== named), after].sort((a, b) => a.number - b.number);
 }
@@ -131,7 +169,9 @@ export function applyRecordingEvent(recordings: readonly Recording[], kind: stri
 function withPause(recording: Recording, on: boolean, at: string | null): Recording {
   const open = recording.gaps.at(-1)?.until === null;
   const gaps = on
-    ? open || at === null ? recording.gaps : [...recording.gaps, { from: at, until: null }]
+    ? open || at === null
+      ? recording.gaps
+      : [...recording.gaps, { from: at, until: null }]
     : recording.gaps.map((gap) => (gap.until === null ? { ...gap, until: at } : gap));
   return { ...recording, state: on ? "paused" : "started", gaps };
 }
@@ -141,11 +181,20 @@ function withFile(recording: Recording, event: Record<string, unknown>, state: s
   const told = parsePart(event, recording.number, "") as Part;
   const known = recording.parts.find(({ part }) => part === told.part);
   // A file that has ended does not start again.
-  const part = known && known.state !== "started" && state === "started" ? known : { ...told, startedAt: known?.startedAt ?? (state === "started" ? text(event["at"]) : null) };
+  const part =
+    known && known.state !== "started" && state === "started"
+      ? known
+      : { ...told, startedAt: known?.startedAt ?? (state === "started" ? text(event["at"]) : null) };
   const parts = [...recording.parts.filter((one) => one.part !== part.part), part].sort((a, b) => a.part - b.part);
   const runs = parts.some((one) => one.state === "started");
   const endedAt = runs ? null : text(event["at"]);
-  return { ...recording, parts, state: runs ? (recording.state === "paused" ? "paused" : "started") : (parts.at(-1)?.state ?? state), note: told.note ?? recording.note, endedAt };
+  return {
+    ...recording,
+    parts,
+    state: runs ? (recording.state === "paused" ? "paused" : "started") : (parts.at(-1)?.state ?? state),
+    note: told.note ?? recording.note,
+    endedAt,
+  };
 }
 
 /** Returns the name of a recording: its number if there are several (`among`), and the party if only one is recorded. */

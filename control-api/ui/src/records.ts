@@ -1,8 +1,9 @@
 /**
  * A list of records as a table, which becomes cards on a narrow screen. It shows loading, empty and failed states, and loads more pages.
  */
-import { ApiError, toLogin } from "./http.js";
+
 import { h, setText } from "./dom.js";
+import { ApiError, toLogin } from "./http.js";
 import { Latest } from "./latest.js";
 import type { Page } from "./shapes.js";
 
@@ -37,10 +38,23 @@ export class Records<T> {
 
   constructor(private readonly options: RecordsOptions<T>) {
     const heads = options.columns.map(({ label, kind }) =>
-      h("th", { role: "columnheader", scope: "col", class: kind }, kind === "tools" ? h("span", { class: "sr" }, label) : label));
-    this.table = h("table", { class: "records", role: "table", hidden: true }, h("caption", { class: "sr" }, options.caption),
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)), this.body);
-    this.element = h("div", { id: options.id, class: "records-frame", tabindex: -1, "data-state": "loading" }, this.problem, this.note, this.table, this.more);
+      h("th", { role: "columnheader", scope: "col", class: kind }, kind === "tools" ? h("span", { class: "sr" }, label) : label),
+    );
+    this.table = h(
+      "table",
+      { class: "records", role: "table", hidden: true },
+      h("caption", { class: "sr" }, options.caption),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)),
+      this.body,
+    );
+    this.element = h(
+      "div",
+      { id: options.id, class: "records-frame", tabindex: -1, "data-state": "loading" },
+      this.problem,
+      this.note,
+      this.table,
+      this.more,
+    );
     this.more.addEventListener("click", () => void this.load(this.next));
     setText(this.note, "Loading …");
   }
@@ -77,7 +91,8 @@ export class Records<T> {
 
   /** Runs `change` and keeps the focus on the same button of the same record, or on the list if the record is gone. */
   private keepFocus(change: () => void): void {
-    const focused = document.activeElement instanceof HTMLElement && this.body.contains(document.activeElement) ? document.activeElement : undefined;
+    const focused =
+      document.activeElement instanceof HTMLElement && this.body.contains(document.activeElement) ? document.activeElement : undefined;
     const [id, role] = [focused?.closest("tr")?.dataset["id"], focused?.dataset["role"]];
     change();
     if (!focused) return;
@@ -87,17 +102,27 @@ export class Records<T> {
   }
 
   private row(item: T): HTMLElement {
-    return h("tr", { role: "row", "data-id": this.options.key(item) }, ...this.options.columns.map(({ label, cell, kind }) =>
-      h("td", { role: "cell", class: kind, "data-label": kind === "main" || kind === "tools" ? null : label }, cell(item))));
+    return h(
+      "tr",
+      { role: "row", "data-id": this.options.key(item) },
+      ...this.options.columns.map(({ label, cell, kind }) =>
+        h("td", { role: "cell", class: kind, "data-label": kind === "main" || kind === "tools" ? null : label }, cell(item)),
+      ),
+    );
   }
 
   private fail(error: unknown): void {
-    if (error instanceof ApiError && error.status === 401) return toLogin();
+    if (error instanceof ApiError && error.status === 401) {
+      toLogin();
+      return;
+    }
     this.element.dataset["state"] = "failed";
     this.note.hidden = true;
     this.problem.hidden = false;
-    this.problem.replaceChildren(h("p", {}, loadProblem(error)),
-      h("button", { class: "plain", type: "button", onclick: () => void this.refresh() }, "Try again"));
+    this.problem.replaceChildren(
+      h("p", {}, loadProblem(error)),
+      h("button", { class: "plain", type: "button", onclick: () => void this.refresh() }, "Try again"),
+    );
   }
 }
 

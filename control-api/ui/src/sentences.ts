@@ -32,7 +32,10 @@ export class SentenceList {
     if (sentences === this.last) return;
     this.last = sentences;
     const atEnd = this.element.scrollHeight - this.element.scrollTop - this.element.clientHeight < 60;
-    arrange(this.element, inOrder(sentences).map((sentence) => this.row(sentence)));
+    arrange(
+      this.element,
+      inOrder(sentences).map((sentence) => this.row(sentence)),
+    );
     for (const segment of this.rows.keys()) if (!sentences.has(segment)) this.rows.delete(segment);
     // The list scrolls only if it was at its end, so that a user who has scrolled up can read.
     if (atEnd) this.element.scrollTop = this.element.scrollHeight;
@@ -78,7 +81,10 @@ function words(sentence: Sentence): string {
 
 function drawLag(element: HTMLElement, lag: LagMs): void {
   const stages = STAGES.filter(([stage]) => lag[stage] !== null);
-  if (stages.length === 0 && lag.total === null) return element.replaceChildren();
+  if (stages.length === 0 && lag.total === null) {
+    element.replaceChildren();
+    return;
+  }
   element.replaceChildren(
     ...stages.map(([stage, label]) => h("span", { class: "stage", "data-stage": stage }, `${label} ${lag[stage]} ms`)),
     ...(lag.total === null ? [] : [h("span", { class: "total", "data-stage": "total" }, `total ${lag.total} ms`)]),

@@ -1,4 +1,5 @@
 /** The signed-in user and their permissions. */
+import table from "../pages.json" with { type: "json" };
 import { fields, text, texts } from "./shapes.js";
 
 /** The user, their organization, and what they may do. */
@@ -15,8 +16,22 @@ export interface Session {
 
 /** All permissions that the pages check. */
 const ALL = [
-  "organization.read", "organization.write", "team.write", "api_keys.read", "api_keys.write", "voice.read", "voice.write", "calls.read_own",
-  "calls.read", "calls.dial", "calls.annotate", "calls.export", "calls.trace", "recordings.read_own", "recordings.read", "usage.read",
+  "organization.read",
+  "organization.write",
+  "team.write",
+  "api_keys.read",
+  "api_keys.write",
+  "voice.read",
+  "voice.write",
+  "calls.read_own",
+  "calls.read",
+  "calls.dial",
+  "calls.annotate",
+  "calls.export",
+  "calls.trace",
+  "recordings.read_own",
+  "recordings.read",
+  "usage.read",
 ];
 /** Permissions of roles other than owner and admin, for servers that send none. */
 const FEW = ["organization.read", "calls.read_own", "calls.read", "calls.dial"];
@@ -50,13 +65,22 @@ export function mayHear(session: Session): boolean {
 
 export type PageName = "agent" | "live" | "calls" | "settings";
 
-/** The pages in the order of the navigation. Any of the permissions in `takes` opens a page; an empty list opens it for everybody. */
-export const PAGES: readonly { name: PageName; label: string; takes: readonly string[] }[] = [
-  { name: "agent", label: "Phone", takes: ["calls.dial"] },
-  { name: "live", label: "Live", takes: ["calls.read", "calls.read_own"] },
-  { name: "calls", label: "Calls", takes: ["calls.read", "calls.read_own"] },
-  { name: "settings", label: "Settings", takes: [] },
-];
+/** Whom the navigation shows a page: a user with any of these permissions, or everybody if there are none. */
+const TAKES: Record<PageName, readonly string[]> = {
+  agent: ["calls.dial"],
+  live: ["calls.read", "calls.read_own"],
+  calls: ["calls.read", "calls.read_own"],
+  settings: [],
+};
+
+/** The pages of the navigation, in the order of the table. */
+export const PAGES: readonly { name: PageName; path: string; label: string; takes: readonly string[] }[] = table.flatMap(
+  ({ name, path, title }) => (isPageName(name) ? [{ name, path, label: title, takes: TAKES[name] }] : []),
+);
+
+function isPageName(name: string): name is PageName {
+  return Object.hasOwn(TAKES, name);
+}
 
 /** Returns the pages that the user may open. */
 export function pagesFor(session: Session): typeof PAGES {
@@ -65,7 +89,7 @@ export function pagesFor(session: Session): typeof PAGES {
 
 /** Returns the path of the user's start page: the phone for users who have one. */
 export function home(session: Session): string {
-  return `/${pagesFor(session)[0]?.name ?? "settings"}`;
+  return pagesFor(session)[0]?.path ?? "/settings";
 }
 
 /** Returns `wanted` if it is a path of these pages; `undefined` for anything else, such as another server's address. */

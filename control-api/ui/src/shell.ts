@@ -1,8 +1,8 @@
 /** The frame of every page after sign-in: header, navigation, user. */
 import * as api from "./api.js";
 import { confirm } from "./dialog.js";
-import { h, icon, ICON, setText } from "./dom.js";
-import { home, may, PAGES, pagesFor, roleLabel, type PageName, type Session } from "./session.js";
+import { h, ICON, icon, setText } from "./dom.js";
+import { home, may, PAGES, type PageName, pagesFor, roleLabel, type Session } from "./session.js";
 import type { StreamState } from "./stream.js";
 
 export interface Shell {
@@ -38,8 +38,9 @@ export async function shell(page: PageName): Promise<Shell | undefined> {
     else root().replaceChildren(failure(error));
     return undefined;
   }
-  const links = pagesFor(session).map(({ name, label }) =>
-    h("a", { href: `/${name}`, "data-page": name, "aria-current": name === page ? "page" : null }, icon(PAGE_ICON[name]), label));
+  const links = pagesFor(session).map(({ name, path, label }) =>
+    h("a", { href: path, "data-page": name, "aria-current": name === page ? "page" : null }, icon(PAGE_ICON[name]), label),
+  );
   const status = h("span", { id: "connection", class: "pill", role: "status", "data-state": "connecting", hidden: true }, "Connecting");
   let call: (() => void) | undefined;
   const leave = (): void => {
@@ -48,7 +49,11 @@ export async function shell(page: PageName): Promise<Shell | undefined> {
   };
   const logout = h("button", { id: "logout", class: "quiet", type: "button", onclick: leave }, "Sign out");
   const main = h("main", { id: "main", tabindex: -1 });
-  const who = h("a", { class: "who", href: "/settings#account", title: `${session.email}, ${roleLabel(session.role)} of ${session.organization}` }, session.name);
+  const who = h(
+    "a",
+    { class: "who", href: "/settings#account", title: `${session.email}, ${roleLabel(session.role)} of ${session.organization}` },
+    session.name,
+  );
   root().replaceChildren(
     h("a", { class: "skip", href: "#main", onclick: (event: Event) => skip(event, main) }, "Skip to content"),
     h(
@@ -94,10 +99,21 @@ function skip(event: Event, main: HTMLElement): void {
 }
 
 function forbidden(session: Session): HTMLElement {
-  return h("div", { class: "narrow" },
-    h("div", { class: "card stack", role: "alert" }, h("h1", {}, "This page is not for your role"),
-      h("p", {}, `You are signed in as ${roleLabel(session.role).toLowerCase()} of ${session.organization}. An owner or admin can give you another role.`),
-      h("a", { class: "button primary", href: home(session) }, "Go to your start page")));
+  return h(
+    "div",
+    { class: "narrow" },
+    h(
+      "div",
+      { class: "card stack", role: "alert" },
+      h("h1", {}, "This page is not for your role"),
+      h(
+        "p",
+        {},
+        `You are signed in as ${roleLabel(session.role).toLowerCase()} of ${session.organization}. An owner or admin can give you another role.`,
+      ),
+      h("a", { class: "button primary", href: home(session) }, "Go to your start page"),
+    ),
+  );
 }
 
 function askToSignOut(hangUp: () => void): void {
@@ -131,7 +147,12 @@ export function failure(error: unknown): HTMLElement {
   return h(
     "main",
     { class: "narrow" },
-    h("div", { class: "card stack", role: "alert" }, h("h1", {}, "This page cannot start"), h("p", {}, text),
-      h("button", { class: "primary", type: "button", onclick: () => location.reload() }, "Try again")),
+    h(
+      "div",
+      { class: "card stack", role: "alert" },
+      h("h1", {}, "This page cannot start"),
+      h("p", {}, text),
+      h("button", { class: "primary", type: "button", onclick: () => location.reload() }, "Try again"),
+    ),
   );
 }

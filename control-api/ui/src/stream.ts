@@ -5,7 +5,7 @@
  *
  * It uses fetch, because EventSource stops for good after an HTTP error and does not report it.
  */
-import { ResumeGate, retryDelay, SseParser, type SseMessage } from "./sse.js";
+import { ResumeGate, retryDelay, type SseMessage, SseParser } from "./sse.js";
 
 export type StreamState = "connecting" | "live" | "waiting" | "ended";
 

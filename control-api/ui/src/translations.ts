@@ -95,9 +95,7 @@ function merge(before: Sentence | undefined, event: TranslationEvent, revision: 
   const takeTranslation = translation !== null && (newer || before.translation === null);
   const after: Sentence = {
     ...before,
-    ...(takeText
-      ? { text: event.text, final: event.final, unrecognised: event.unrecognised ?? false, missed: event.missed ?? false }
-      : {}),
+    ...(takeText ? { text: event.text, final: event.final, unrecognised: event.unrecognised ?? false, missed: event.missed ?? false } : {}),
     translation: takeTranslation ? translation : before.translation,
     lag: mergeLag(before.lag, event.lag_ms, newer),
     revision: Math.max(before.revision, revision),

@@ -37,8 +37,17 @@ const CAUSES: Record<string, string> = {
 
 /** The same in a word or two, for lists; causes for which the call's status says enough are missing. */
 const CAUSE_WORDS: Record<string, string> = {
-  busy: "Busy", no_answer: "No answer", rejected: "Refused", not_found: "No such number", incompatible: "No common audio", cancelled: "Cancelled",
-  unreachable: "Unreachable", media_timeout: "Sound stopped", internal: "Server error", crash: "Server stopped", shutdown: "Server stopped",
+  busy: "Busy",
+  no_answer: "No answer",
+  rejected: "Refused",
+  not_found: "No such number",
+  incompatible: "No common audio",
+  cancelled: "Cancelled",
+  unreachable: "Unreachable",
+  media_timeout: "Sound stopped",
+  internal: "Server error",
+  crash: "Server stopped",
+  shutdown: "Server stopped",
 };
 
 /** Returns a cause in a word or two; "" if the call's status says enough. */
@@ -81,7 +90,13 @@ export function relative(time: string | null, now: number): string {
   const at = Date.parse(time ?? "");
   if (Number.isNaN(at)) return "";
   const seconds = Math.round((at - now) / 1000);
-  const units: [Intl.RelativeTimeFormatUnit, number][] = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60]];
+  const units: [Intl.RelativeTimeFormatUnit, number][] = [
+    ["year", 31_536_000],
+    ["month", 2_592_000],
+    ["day", 86_400],
+    ["hour", 3600],
+    ["minute", 60],
+  ];
   const [unit, size] = units.find(([, length]) => Math.abs(seconds) >= length) ?? ["second", 1];
   if (unit === "second") return seconds > 0 ? "in a moment" : "just now";
   return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(Math.round(seconds / size), unit);

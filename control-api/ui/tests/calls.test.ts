@@ -1,13 +1,44 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyCallEvent, applyList, customerName, directionText, NO_CALLS, ownCall, parseConfig, translationNotice, visibleCalls, type Call, type CallStatus } from "../src/calls.js";
+import {
+  applyCallEvent,
+  applyList,
+  type Call,
+  type CallStatus,
+  customerName,
+  directionText,
+  NO_CALLS,
+  ownCall,
+  parseConfig,
+  translationNotice,
+  visibleCalls,
+} from "../src/calls.js";
 
-const CONFIG = parseConfig({ live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true });
+const CONFIG = parseConfig({
+  live_translate: true,
+  transcribe: false,
+  translate_from: "en",
+  translate_to: "es",
+  voice_to_voice: true,
+  record: true,
+});
 
 function call(id: string, status: CallStatus, change: Partial<Call> = {}): Call {
   return {
-    id, status, direction: "inbound", mode: null, from: "+15555550142", to: "+34910000001", agent: "ana", config: CONFIG,
-    created_at: `2026-11-21T10:00:0${id}Z`, answered_at: null, ended_at: null, ended_reason: null, outcome: null, ...change,
+    id,
+    status,
+    direction: "inbound",
+    mode: null,
+    from: "+15555550142",
+    to: "+34910000001",
+    agent: "ana",
+    config: CONFIG,
+    created_at: `2026-11-21T10:00:0${id}Z`,
+    answered_at: null,
+    ended_at: null,
+    ended_reason: null,
+    outcome: null,
+    ...change,
   };
 }
 

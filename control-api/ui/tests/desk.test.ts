@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { searchEntries, targetOf, type Entry } from "../src/agent/directory.js";
-import { commandOf, SHORTCUTS, type Pressed } from "../src/agent/shortcuts.js";
+import { type Entry, searchEntries, targetOf } from "../src/agent/directory.js";
+import { commandOf, type Pressed, SHORTCUTS } from "../src/agent/shortcuts.js";
 import { applyWishes, compare, dropDone, NO_WISHES, settle, wish } from "../src/agent/wishes.js";
 import { applyLegEvent, applyLegs } from "../src/legs.js";
 
-const LEGS = applyLegs([{ leg: 1, role: "customer", state: "answered", peer: "x" }, { leg: 2, role: "agent", state: "answered", peer: "ana" }]);
+const LEGS = applyLegs([
+  { leg: 1, role: "customer", state: "answered", peer: "x" },
+  { leg: 2, role: "agent", state: "answered", peer: "ana" },
+]);
 const HELD = applyLegEvent(LEGS, "call.seat", { leg: 1, held: true, muted: false });
 
 test("a wish is shown at once, until the server agrees", () => {
@@ -53,7 +56,10 @@ test("no letter answers a call, and typed text is not a command", () => {
 
 test("P parks during a call, and goes to the parked calls between calls", () => {
   const pressed = { ...PLAIN, key: "p" };
-  assert.deepEqual(["active", "idle", "incoming", "calling"].map((phase) => commandOf(pressed, phase, FREE)), ["park", "parked", undefined, undefined]);
+  assert.deepEqual(
+    ["active", "idle", "incoming", "calling"].map((phase) => commandOf(pressed, phase, FREE)),
+    ["park", "parked", undefined, undefined],
+  );
   assert.equal(commandOf(pressed, "idle", { typing: true, letters: true }), undefined);
 });
 
@@ -64,7 +70,8 @@ test("letters act during a call unless they are switched off", () => {
   assert.equal(commandOf({ ...PLAIN, repeat: true }, "active", FREE), undefined);
   assert.equal(commandOf({ ...PLAIN, altKey: true }, "active", FREE), undefined);
   assert.equal(commandOf({ ...PLAIN, ctrlKey: true, key: "a" }, "active", FREE), undefined);
-  for (const phase of ["incoming", "calling", "active"]) assert.equal(commandOf({ ...PLAIN, key: "Delete", ctrlKey: true }, phase, FREE), "hangup");
+  for (const phase of ["incoming", "calling", "active"])
+    assert.equal(commandOf({ ...PLAIN, key: "Delete", ctrlKey: true }, phase, FREE), "hangup");
   assert.equal(commandOf({ ...PLAIN, key: "Delete", ctrlKey: true }, "idle", FREE), undefined);
 });
 
@@ -72,7 +79,11 @@ test("every listed shortcut runs the listed command", () => {
   for (const { command, keys } of SHORTCUTS) {
     const key = keys.split(" + ").at(-1) ?? "";
     const phase = command === "answer" ? "incoming" : "active";
-    assert.equal(commandOf({ ...PLAIN, key: key.length === 1 ? key.toLowerCase() : key, ctrlKey: keys.startsWith("Ctrl") }, phase, FREE), command, keys);
+    assert.equal(
+      commandOf({ ...PLAIN, key: key.length === 1 ? key.toLowerCase() : key, ctrlKey: keys.startsWith("Ctrl") }, phase, FREE),
+      command,
+      keys,
+    );
   }
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { endText, endingText, recordedText, refusalText, type Ending } from "../src/agent/endings.js";
-import { answerText, microphoneText, microphoneWords, type MicrophoneState } from "../src/microphone.js";
+import { type Ending, endingText, endText, recordedText, refusalText } from "../src/agent/endings.js";
+import { answerText, type MicrophoneState, microphoneText, microphoneWords } from "../src/microphone.js";
 
 const ending = (change: Partial<Ending>): string =>
   endingText({ stage: "active", ours: false, originator: "remote", cause: "Terminated", status: 0, phrase: "", reason: "", ...change });
@@ -25,7 +25,8 @@ test("no route, unknown number and absent colleague have different texts", () =>
 
 test("every status has a sentence, whatever its phrase", () => {
   for (const status of [400, 403, 404, 408, 480, 484, 486, 487, 488, 500, 502, 503, 504, 600, 603, 604, 606, 699]) {
-    for (const phrase of ["", " ", "Forbidden", "call barred by the carrier", "<b>x</b>"]) assert.match(refusalText(status, phrase), /\S.*[.!?]$/, `${status} ${phrase}`);
+    for (const phrase of ["", " ", "Forbidden", "call barred by the carrier", "<b>x</b>"])
+      assert.match(refusalText(status, phrase), /\S.*[.!?]$/, `${status} ${phrase}`);
   }
 });
 
@@ -41,7 +42,7 @@ test("only the side that ended the call is named", () => {
 test("a call that was answered elsewhere is not shown as given up by the caller", () => {
   const cancelled = { stage: "incoming", cause: "Canceled" } as const;
   assert.match(ending({ ...cancelled, reason: 'SIP;cause=200;text="Call completed elsewhere"' }), /answered elsewhere/);
-  assert.match(ending({ ...cancelled, reason: 'SIP ; cause = 200' }), /answered elsewhere/);
+  assert.match(ending({ ...cancelled, reason: "SIP ; cause = 200" }), /answered elsewhere/);
   assert.match(ending({ ...cancelled, reason: 'Q.850;cause=19;text="No answer from user"' }), /did not answer in time/);
   for (const reason of ["", "SIP", "SIP;cause=x", 'Q.850;cause=16;text="Normal call clearing"']) {
     assert.equal(ending({ ...cancelled, reason }), "The caller hung up before you answered.", reason);
@@ -60,7 +61,12 @@ test("a user's own leg explains the end before the call does, except a restart",
   assert.match(endText("requested", "normal") ?? "", /another page or program/);
   assert.match(endText("normal", "max_duration") ?? "", /maximum length/);
   assert.match(endText(null, "shutdown") ?? "", /stopped/);
-  for (const [leg, call] of [[null, null], ["normal", null], ["normal", "normal"]] as const) assert.equal(endText(leg, call), undefined);
+  for (const [leg, call] of [
+    [null, null],
+    ["normal", null],
+    ["normal", "normal"],
+  ] as const)
+    assert.equal(endText(leg, call), undefined);
 });
 
 test("a phone without a microphone is not ready and says what to do", () => {

@@ -3,7 +3,12 @@ import { test } from "node:test";
 import { addressOf, filterCount, NO_FILTERS, parseFilters, queryOf } from "../src/calllist/filters.js";
 
 test("filters are unchanged after conversion to an address and back", () => {
-  for (const search of ["", "?q=two+words&when=7d&agent=bob&status=ended&direction=inbound", "?when=between&from=2026-11-01&to=2026-11-05", "?number=%2B44+20&outcome=Sale"]) {
+  for (const search of [
+    "",
+    "?q=two+words&when=7d&agent=bob&status=ended&direction=inbound",
+    "?when=between&from=2026-11-01&to=2026-11-05",
+    "?number=%2B44+20&outcome=Sale",
+  ]) {
     assert.equal(addressOf(parseFilters(search)), search);
   }
 });

@@ -33,7 +33,8 @@ test("a missing value is located by the innermost value around it", () => {
 
 test("the first syntax error is reported with its position", () => {
   assert.equal(syntaxFault(TEXT), undefined);
-  for (const good of ["1", "-0.5e3", '"x"', "[]", "{}", " [true, false, null] ", '{"a":{"b":[1,2]}}']) assert.equal(syntaxFault(good), undefined, good);
+  for (const good of ["1", "-0.5e3", '"x"', "[]", "{}", " [true, false, null] ", '{"a":{"b":[1,2]}}'])
+    assert.equal(syntaxFault(good), undefined, good);
   const told = (text: string) => {
     const fault = syntaxFault(text);
     return fault && [fault.at, fault.message];
@@ -53,7 +54,10 @@ test("the parser agrees with JSON.parse on what is valid", () => {
   const pieces = ["[", "]", "{", "}", '"a"', ":", ",", "1", "-2.5", "01", "true", "nul", " ", "\n", '"\\u0041"', "1e", '"\t"'];
   let seed = 7;
   for (let n = 0; n < 20_000; n += 1) {
-    const text = Array.from({ length: 1 + (n % 9) }, () => pieces[(seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % pieces.length]).join("");
+    const text = Array.from({ length: 1 + (n % 9) }, () => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+      return pieces[seed % pieces.length];
+    }).join("");
     let whole = true;
     try {
       JSON.parse(text);
@@ -65,26 +69,43 @@ test("the parser agrees with JSON.parse on what is valid", () => {
 });
 
 test("an offset is converted to line and column", () => {
-  assert.deepEqual([0, 2, 4].map((offset) => lineColumn("a\nbc\n", offset)), [{ line: 1, column: 1 }, { line: 2, column: 1 }, { line: 2, column: 3 }]);
+  assert.deepEqual(
+    [0, 2, 4].map((offset) => lineColumn("a\nbc\n", offset)),
+    [
+      { line: 1, column: 1 },
+      { line: 2, column: 1 },
+      { line: 2, column: 3 },
+    ],
+  );
 });
 
 test("a refusal is split into its path and its text", () => {
-  assert.deepEqual(pathOf("Steps[3].gather.max_digits: expected a whole number."), { path: "Steps[3].gather.max_digits", rest: "expected a whole number." });
+  assert.deepEqual(pathOf("Steps[3].gather.max_digits: expected a whole number."), {
+    path: "Steps[3].gather.max_digits",
+    rest: "expected a whole number.",
+  });
   assert.equal(pathOf("A program has at most 256 steps."), undefined);
   assert.deepEqual(pathOf("steps: expected a list."), { path: "steps", rest: "expected a list." });
 });
 
 test("a formatted program is readable and keeps its value", () => {
-  const steps = [{ label: "menu" }, { speak: { text: "{ a } [ b ]", language: "en" } }, { gather: { prompts: [{ speak: { text: "x".repeat(120), language: "en" } }] } }];
+  const steps = [
+    { label: "menu" },
+    { speak: { text: "{ a } [ b ]", language: "en" } },
+    { gather: { prompts: [{ speak: { text: "x".repeat(120), language: "en" } }] } },
+  ];
   const text = programText(steps);
   assert.deepEqual(JSON.parse(text), steps);
-  assert.match(text, /^\[\n  \{"label": "menu"\},\n/);
+  assert.match(text, /^\[\n {2}\{"label": "menu"\},\n/);
   assert.equal(programText([]), "[]");
 });
 
 test("a sent program has only the chosen source", () => {
   const texts = { steps: "[]", url: "https://x.example", fallback: "" };
   assert.deepEqual(programDraft("steps", texts), { program: [] });
-  assert.deepEqual(programDraft("server", { ...texts, fallback: '[{"hangup":{}}]' }), { program_url: "https://x.example", fallback: [{ hangup: {} }] });
+  assert.deepEqual(programDraft("server", { ...texts, fallback: '[{"hangup":{}}]' }), {
+    program_url: "https://x.example",
+    fallback: [{ hangup: {} }],
+  });
   assert.deepEqual(parseNumberProgram({ program: [1], program_url: null }), { program: [1], url: null, fallback: null });
 });

@@ -1,9 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lanes, parseLadder, rungs, type Ladder, type LadderStep } from "../src/ladder.js";
+import { type Ladder, type LadderStep, lanes, parseLadder, rungs } from "../src/ladder.js";
 
-const step = (number: number, leg: number, sent: boolean, label: string, change: Partial<LadderStep> = {}): LadderStep =>
-  ({ number, after_ms: number * 10, leg, sent, label, body: "", again: false, address: leg === 7 ? "udp 192.0.2.7:5060" : "wss 192.0.2.9:52010", cut: false, ...change });
+const step = (number: number, leg: number, sent: boolean, label: string, change: Partial<LadderStep> = {}): LadderStep => ({
+  number,
+  after_ms: number * 10,
+  leg,
+  sent,
+  label,
+  body: "",
+  again: false,
+  address: leg === 7 ? "udp 192.0.2.7:5060" : "wss 192.0.2.9:52010",
+  cut: false,
+  ...change,
+});
 
 const LADDER: Ladder = {
   began_at: "2026-01-02T03:04:05Z",
@@ -24,15 +34,37 @@ const LADDER: Ladder = {
 };
 
 test("the first party is left of Tandem, the others right of it", () => {
-  assert.deepEqual(lanes(LADDER).map((lane) => lane.title), ["Customer", "Tandem", "Agent"]);
-  assert.deepEqual(lanes({ ...LADDER, parties: LADDER.parties.slice(0, 1) }).map((lane) => lane.title), ["Customer", "Tandem"]);
-  assert.deepEqual(rungs(LADDER).map(({ from, to }) => [from, to]), [[0, 1], [1, 0], [1, 2], [2, 1], [2, 1], [1, 0]]);
+  assert.deepEqual(
+    lanes(LADDER).map((lane) => lane.title),
+    ["Customer", "Tandem", "Agent"],
+  );
+  assert.deepEqual(
+    lanes({ ...LADDER, parties: LADDER.parties.slice(0, 1) }).map((lane) => lane.title),
+    ["Customer", "Tandem"],
+  );
+  assert.deepEqual(
+    rungs(LADDER).map(({ from, to }) => [from, to]),
+    [
+      [0, 1],
+      [1, 0],
+      [1, 2],
+      [2, 1],
+      [2, 1],
+      [1, 0],
+    ],
+  );
 });
 
 test("an arrow shows its kind, a retransmission, and an unusual address", () => {
   const drawn = rungs(LADDER);
-  assert.deepEqual(drawn.map((rung) => rung.tone), ["request", "progress", "request", "challenge", "success", "failure"]);
-  assert.deepEqual(drawn.map((rung) => rung.notes), [["SDP"], [], ["SDP", "again"], [], ["wss 192.0.2.10:52011"], []]);
+  assert.deepEqual(
+    drawn.map((rung) => rung.tone),
+    ["request", "progress", "request", "challenge", "success", "failure"],
+  );
+  assert.deepEqual(
+    drawn.map((rung) => rung.notes),
+    [["SDP"], [], ["SDP", "again"], [], ["wss 192.0.2.10:52011"], []],
+  );
   assert.equal(drawn[2]?.spoken, "0.030 s, Tandem to Agent: INVITE, SDP, again");
   assert.equal(drawn[3]?.spoken, "0.040 s, Agent to Tandem: 407 Proxy Authentication Required");
 });

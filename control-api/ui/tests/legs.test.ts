@@ -1,6 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyLegEvent, applyLegs, describe, legName, NO_SEAT, NO_LEGS, roleName, scoreText, seatText, shownLegs, trouble, whisperTargets, type Score } from "../src/legs.js";
+import {
+  applyLegEvent,
+  applyLegs,
+  describe,
+  legName,
+  NO_LEGS,
+  NO_SEAT,
+  roleName,
+  type Score,
+  scoreText,
+  seatText,
+  shownLegs,
+  trouble,
+  whisperTargets,
+} from "../src/legs.js";
 
 const FLOW = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
 const SCORE = { mos: 4.3, mos_call: 4.2, loss_percent: 0.4, loss_percent_call: 0.1, jitter_ms: 2, delay_ms: 47.6 };
@@ -26,7 +40,12 @@ test("each event changes its own part of a fetched leg", () => {
 test("events create a leg that was not fetched; other events change nothing", () => {
   const legs = applyLegEvent(NO_LEGS, "call.flow", { leg: 7, role: "agent", flow: FLOW });
   assert.equal(legs.get(7)?.role, "agent");
-  for (const [kind, data] of [["call.flow", null], ["call.flow", { leg: "7" }], ["call.dtmf", { leg: 7 }], ["call.flow", 3]] as const) {
+  for (const [kind, data] of [
+    ["call.flow", null],
+    ["call.flow", { leg: "7" }],
+    ["call.dtmf", { leg: 7 }],
+    ["call.flow", 3],
+  ] as const) {
     assert.equal(applyLegEvent(legs, kind, data), legs);
   }
   assert.equal(applyLegEvent(legs, "call.flow", { leg: 7, flow: { incoming: 1 } }).get(7)?.flow?.incoming.state, "flowing");
@@ -34,7 +53,10 @@ test("events create a leg that was not fetched; other events change nothing", ()
 
 test("the customer comes first, and legs without any data are not shown", () => {
   const legs = applyLegs([fetched(1, "agent"), fetched(2, "customer"), fetched(3, "customer", { flow: null }), "junk", { leg: 1 }]);
-  assert.deepEqual(shownLegs(legs).map((leg) => leg.leg), [2, 1]);
+  assert.deepEqual(
+    shownLegs(legs).map((leg) => leg.leg),
+    [2, 1],
+  );
 });
 
 test("a problem is explained, a normal state is not", () => {
@@ -57,8 +79,14 @@ test("a score shows the known values only", () => {
 test("every role has a name, and supervisors come last", () => {
   assert.deepEqual(["customer", "agent", "supervisor", "other"].map(roleName), ["Customer", "Agent", "Supervisor", "Party"]);
   const legs = applyLegs([fetched(3, "supervisor"), fetched(2, "agent"), fetched(5, "other"), fetched(1, "customer")]);
-  assert.deepEqual(shownLegs(legs).map(({ leg }) => leg), [1, 2, 3, 5]);
-  assert.deepEqual([legName({ role: "agent", peer: "sip:ana@tandem.example" }), legName({ role: "customer", peer: "" })], ["Agent ana", "Customer"]);
+  assert.deepEqual(
+    shownLegs(legs).map(({ leg }) => leg),
+    [1, 2, 3, 5],
+  );
+  assert.deepEqual(
+    [legName({ role: "agent", peer: "sip:ana@tandem.example" }), legName({ role: "customer", peer: "" })],
+    ["Agent ana", "Customer"],
+  );
 });
 
 test("a leg shows hold, mute and supervision", () => {
@@ -72,24 +100,43 @@ test("a leg shows hold, mute and supervision", () => {
   assert.equal(seat(3), "Whispers to the agent");
   legs = applyLegEvent(legs, "call.seat", { leg: 3, role: "supervisor", supervises: "barge" });
   assert.equal(seat(3), "Heard by everybody");
-  assert.deepEqual(whisperTargets(legs).map(({ leg }) => leg), [2, 1], "agents first, supervisors never");
+  assert.deepEqual(
+    whisperTargets(legs).map(({ leg }) => leg),
+    [2, 1],
+    "agents first, supervisors never",
+  );
 });
 
 test("a leg shows that its phone holds the call, and a changed volume", () => {
-  const legs = applyLegEvent(applyLegs([fetched(1, "customer", { gain_db: -6 })]), "call.seat", { leg: 1, role: "customer", holds: true, gain_db: 3 });
+  const legs = applyLegEvent(applyLegs([fetched(1, "customer", { gain_db: -6 })]), "call.seat", {
+    leg: 1,
+    role: "customer",
+    holds: true,
+    gain_db: 3,
+  });
   assert.equal(seatText(legs.get(1) ?? NO_SEAT, legs), "Put the call on hold, 3 dB louder");
   assert.equal(seatText({ ...NO_SEAT, gainDb: -6 }, legs), "6 dB quieter");
 });
 
 test("a leg that was never answered is shown with how it ended", () => {
-  const legs = applyLegs([fetched(1, "customer"), { leg: 2, role: "agent", state: "ended", peer: "mei", ending: { cause: "busy", by: "far_end", sip_status: 486 } }, { leg: 3, role: "agent", state: "ringing", peer: "bob" }]);
-  assert.deepEqual(shownLegs(legs).map(({ leg }) => leg), [1, 2]);
+  const legs = applyLegs([
+    fetched(1, "customer"),
+    { leg: 2, role: "agent", state: "ended", peer: "mei", ending: { cause: "busy", by: "far_end", sip_status: 486 } },
+    { leg: 3, role: "agent", state: "ringing", peer: "bob" },
+  ]);
+  assert.deepEqual(
+    shownLegs(legs).map(({ leg }) => leg),
+    [1, 2],
+  );
 });
 
 test("the worst problem with the sound is named in a few words", () => {
   const stopped = { ...FLOW, incoming: { state: "stopped", detail: null } };
   const silent = { ...FLOW, incoming: { state: "silence", detail: null } };
   assert.equal(trouble(applyLegs([fetched(1, "customer"), fetched(2, "agent", { flow: null })])), undefined);
-  assert.deepEqual(trouble(applyLegs([fetched(1, "customer", { flow: silent }), fetched(2, "agent", { flow: stopped })])), { tone: "bad", text: "Agent: sound has stopped" });
+  assert.deepEqual(trouble(applyLegs([fetched(1, "customer", { flow: silent }), fetched(2, "agent", { flow: stopped })])), {
+    tone: "bad",
+    text: "Agent: sound has stopped",
+  });
   assert.equal(trouble(applyLegs([fetched(1, "customer", { flow: stopped, state: "ended" })])), undefined);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choices, joinNames, ownLeg, parties, type Names } from "../src/agent/parties.js";
+import { choices, joinNames, type Names, ownLeg, parties } from "../src/agent/parties.js";
 import { applyLegEvent, applyLegs, type Legs } from "../src/legs.js";
 
 const NAMES: Names = { me: "ana", of: (peer) => ({ luis: "Luis", mei: "Mei" })[peer] };
@@ -25,7 +25,10 @@ test("a party on hold hears a tone, and its partner hears nobody", () => {
 
 test("a phone that holds the call neither hears nor is heard, with the reason", () => {
   const legs = applyLegs([{ ...CUSTOMER, holds: true }, ANA]);
-  assert.deepEqual(hears(legs), { You: "hear a soft tone: +15555550142 has put the call on hold", "+15555550142": "has put the call on hold" });
+  assert.deepEqual(hears(legs), {
+    You: "hear a soft tone: +15555550142 has put the call on hold",
+    "+15555550142": "has put the call on hold",
+  });
   assert.deepEqual(choices(parties(legs, NAMES)).openLegs, [1], "it can still be put on hold and transferred");
   assert.equal(hears(applyLegs([CUSTOMER, { ...ANA, holds: true }]))["+15555550142"], "hears a soft tone: you have put the call on hold");
   const three = hears(applyLegs([{ ...CUSTOMER, holds: true }, ANA, LUIS]));
@@ -33,7 +36,8 @@ test("a phone that holds the call neither hears nor is heard, with the reason", 
 });
 
 test("waiting parties hear the organization's music", () => {
-  const of = (legs: Legs, aside?: number) => Object.fromEntries(parties(legs, { ...NAMES, music: true }, aside).map(({ name, hears }) => [name, hears]));
+  const of = (legs: Legs, aside?: number) =>
+    Object.fromEntries(parties(legs, { ...NAMES, music: true }, aside).map(({ name, hears }) => [name, hears]));
   assert.equal(of(applyLegs([{ ...CUSTOMER, held: true }, ANA]))["+15555550142"], "hears music");
   assert.equal(of(applyLegs([CUSTOMER, ANA, { ...LUIS, state: "ringing" }]), 2)["+15555550142"], "hears music");
   assert.equal(of(applyLegs([CUSTOMER, { ...ANA, holds: true }]))["+15555550142"], "hears music: you have put the call on hold");
@@ -41,7 +45,8 @@ test("waiting parties hear the organization's music", () => {
 
 test("a parked party waits in a slot", () => {
   const parked = { leg: 2, slot: 71 };
-  const of = (me: string) => parties(applyLegs([{ ...CUSTOMER, state: "ended" }, ANA]), { ...NAMES, me, parked }).map(({ hears, state }) => [state, hears]);
+  const of = (me: string) =>
+    parties(applyLegs([{ ...CUSTOMER, state: "ended" }, ANA]), { ...NAMES, me, parked }).map(({ hears, state }) => [state, hears]);
   assert.deepEqual(of("ana"), [["parked", "wait in slot 71 and hear a soft tone"]]);
   assert.deepEqual(of("mei"), [["parked", "waits in slot 71 and hears a soft tone"]]);
 });
@@ -66,7 +71,9 @@ test("a muted partner is named as the reason for silence", () => {
 test("during a transfer the transferor is out, and the other party hears ringing", () => {
   const legs = applyLegs([CUSTOMER, ANA, { ...LUIS, state: "ringing" }]);
   assert.deepEqual(hears(legs, 2), {
-    You: "are out of the conversation until the transfer is done", "+15555550142": "hears ringing", Luis: "is being called",
+    You: "are out of the conversation until the transfer is done",
+    "+15555550142": "hears ringing",
+    Luis: "is being called",
   });
   assert.equal(hears(legs)["You"], "hear +15555550142");
   assert.deepEqual(choices(parties(legs, NAMES)).ringing, [3]);
@@ -84,9 +91,25 @@ test("events change seats, and ended legs are not shown", () => {
   let legs = applyLegs([CUSTOMER, ANA, LUIS]);
   legs = applyLegEvent(legs, "call.seat", { leg: 1, role: "customer", held: true, muted: false, supervises: null });
   legs = applyLegEvent(legs, "call.active_speaker", { leg: 3, role: "agent", active: true });
-  assert.deepEqual(parties(legs, NAMES).map(({ state, speaking }) => [state, speaking]), [["talking", false], ["held", false], ["talking", true]]);
-  legs = applyLegEvent(legs, "call.leg", { leg: 3, role: "agent", state: "ended", peer: "luis", ending: { cause: "busy", by: "far_end", sip_status: 486 } });
-  assert.deepEqual(parties(legs, NAMES).map(({ leg }) => leg), [2, 1]);
+  assert.deepEqual(
+    parties(legs, NAMES).map(({ state, speaking }) => [state, speaking]),
+    [
+      ["talking", false],
+      ["held", false],
+      ["talking", true],
+    ],
+  );
+  legs = applyLegEvent(legs, "call.leg", {
+    leg: 3,
+    role: "agent",
+    state: "ended",
+    peer: "luis",
+    ending: { cause: "busy", by: "far_end", sip_status: 486 },
+  });
+  assert.deepEqual(
+    parties(legs, NAMES).map(({ leg }) => leg),
+    [2, 1],
+  );
   assert.deepEqual(legs.get(3)?.ending, { cause: "busy", by: "far_end", sipStatus: 486, q850: null, text: null });
 });
 
@@ -94,11 +117,17 @@ test("the user's own leg is the newest that has not ended", () => {
   const legs = applyLegs([CUSTOMER, { ...ANA, state: "ended" }, { ...ANA, leg: 5 }]);
   assert.equal(ownLeg(legs, "ana")?.leg, 5);
   assert.equal(ownLeg(legs, "nobody"), undefined);
-  assert.deepEqual(parties(legs, NAMES).map(({ leg }) => leg), [5, 1]);
+  assert.deepEqual(
+    parties(legs, NAMES).map(({ leg }) => leg),
+    [5, 1],
+  );
 });
 
 test("a user who was called by a colleague has the customer's role", () => {
-  const legs = applyLegs([{ ...LUIS, leg: 1 }, { ...ANA, leg: 2, role: "customer" }]);
+  const legs = applyLegs([
+    { ...LUIS, leg: 1 },
+    { ...ANA, leg: 2, role: "customer" },
+  ]);
   assert.equal(ownLeg(legs, "ana")?.leg, 2);
   assert.deepEqual(hears(legs), { You: "hear Luis", Luis: "hears you" });
   // A customer who calls under the same name is not the user.

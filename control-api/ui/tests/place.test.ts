@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readPlace } from "../src/live/place.js";
 
-const CARDS = [{ top: -400, bottom: -100 }, { top: -90, bottom: 210 }, { top: 220, bottom: 520 }, { top: 900, bottom: 1200 }];
+const CARDS = [
+  { top: -400, bottom: -100 },
+  { top: -90, bottom: 210 },
+  { top: 220, bottom: 520 },
+  { top: 900, bottom: 1200 },
+];
 
 test("the first visible card is the one that is read", () => {
   assert.equal(readPlace(CARDS, -1, 64, 800), 1);

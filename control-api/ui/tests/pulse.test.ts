@@ -6,7 +6,10 @@ import { ALERT, CALM, Pulse } from "../src/agent/pulse.js";
 function mockPulse(): { pulse: Pulse; did: string[]; pass: (ms: number) => void; end: () => void } {
   mock.timers.enable({ apis: ["setTimeout"] });
   const did: string[] = [];
-  const pulse = new Pulse(() => did.push("ask"), () => did.push("dead"));
+  const pulse = new Pulse(
+    () => did.push("ask"),
+    () => did.push("dead"),
+  );
   return { pulse, did, pass: (ms) => mock.timers.tick(ms), end: () => mock.timers.reset() };
 }
 
@@ -30,7 +33,10 @@ test("a connection that does not answer is reported dead once", () => {
   pass(999);
   assert.ok(!did.includes("dead"));
   pass(1);
-  assert.deepEqual(did.filter((what) => what === "dead"), ["dead"]);
+  assert.deepEqual(
+    did.filter((what) => what === "dead"),
+    ["dead"],
+  );
   pass(60_000);
   assert.equal(did.at(-1), "dead", "a dead connection is not probed");
   end();

@@ -18,7 +18,10 @@ test("a rate limit says once when to try again", () => {
 
 test("a field is found despite prefixes and indexes", () => {
   const names = ["record", "scopes", "email"];
-  assert.deepEqual(["email", "config.record", "scopes[0]", "name", undefined].map((field) => fieldMeant(field, names)), ["email", "record", "scopes", undefined, undefined]);
+  assert.deepEqual(
+    ["email", "config.record", "scopes[0]", "name", undefined].map((field) => fieldMeant(field, names)),
+    ["email", "record", "scopes", undefined, undefined],
+  );
 });
 
 test("the CSRF token is found among other cookies", () => {

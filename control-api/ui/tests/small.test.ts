@@ -60,7 +60,10 @@ test("a recogniser can be up and yet not support Spanish", () => {
     return parsed;
   };
   let providers = applyProvider(NO_PROVIDERS, of({ kind: "stt", name: "local", state: "up" }));
-  providers = applyProvider(providers, of({ kind: "stt", name: "local", state: { state: "unsupported", detail: "Spanish speech cannot be recognised offline." } }));
+  providers = applyProvider(
+    providers,
+    of({ kind: "stt", name: "local", state: { state: "unsupported", detail: "Spanish speech cannot be recognised offline." } }),
+  );
   assert.equal(summary(providers.stt), "up");
   assert.deepEqual(limits(providers), ["Spanish speech cannot be recognised offline."]);
   providers = applyProvider(providers, of({ type: "provider", provider: { kind: "stt", name: "local", state: "down", detail: "gone" } }));

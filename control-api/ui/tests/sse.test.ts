@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { ResumeGate, retryDelay, SseParser } from "../src/sse.js";
 
 test("messages are the same however the text is split", () => {
-  const text = '\uFEFFretry: 250\r\n: hello\r\nid: 7\r\nevent: final\r\ndata: {"a":1}\r\ndata: more\r\n\r\ndata\n\nid:8\rdata:x\r\rdata: cut';
+  const text =
+    '\uFEFFretry: 250\r\n: hello\r\nid: 7\r\nevent: final\r\ndata: {"a":1}\r\ndata: more\r\n\r\ndata\n\nid:8\rdata:x\r\rdata: cut';
   const whole = new SseParser().push(text);
   assert.deepEqual(whole, [
     { event: "final", data: '{"a":1}\nmore', id: "7" },
@@ -12,7 +13,7 @@ test("messages are the same however the text is split", () => {
   ]);
   for (let size = 1; size < 9; size += 1) {
     const parser = new SseParser();
-    const found = [];
+    const found: ReturnType<SseParser["push"]> = [];
     for (let at = 0; at < text.length; at += size) found.push(...parser.push(text.slice(at, at + size)));
     assert.deepEqual(found, whole, `in pieces of ${size}`);
     assert.equal(parser.retry, 250);

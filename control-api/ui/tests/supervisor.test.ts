@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Supervises } from "../src/legs.js";
-import { inCall, Supervisor, type Line, type Requests } from "../src/live/supervisor.js";
+import { inCall, type Line, type Requests, Supervisor } from "../src/live/supervisor.js";
 
 const LISTEN: Supervises = { mode: "listen", to: null };
 const WHISPER: Supervises = { mode: "whisper", to: 2 };
@@ -13,7 +13,7 @@ class World {
   refuse: Record<string, string> = {};
   rings = true;
   /** Requests that wait until `go` is called. */
-  private held: (() => void)[] = [];
+  private readonly held: (() => void)[] = [];
   hold = false;
   readonly supervisor: Supervisor;
 
@@ -34,7 +34,10 @@ class World {
       hangUp: () => void this.log.push("hangup"),
     };
     const requests: Requests = {
-      start: async (call, { mode }) => (await asked(`start ${call} ${mode}`), 7),
+      start: async (call, { mode }) => {
+        await asked(`start ${call} ${mode}`);
+        return 7;
+      },
       change: (call, leg, { mode }) => asked(`change ${call} ${leg} ${mode}`),
       drop: (call, leg) => done(`drop ${call} ${leg}`),
     };
@@ -43,7 +46,7 @@ class World {
 
   go(): void {
     this.hold = false;
-    this.held.splice(0).forEach((go) => go());
+    for (const go of this.held.splice(0)) go();
   }
 }
 
@@ -54,7 +57,11 @@ function problemText({ supervisor }: World): string {
 test("a listener sends silence and is in the call once the phone is connected", async () => {
   const { supervisor, log } = new World();
   const asked = supervisor.ask("a", LISTEN);
-  assert.deepEqual([supervisor.state.phase, inCall(supervisor.state, "a")], ["joining", { wish: LISTEN, busy: true }], "it is shown at once");
+  assert.deepEqual(
+    [supervisor.state.phase, inCall(supervisor.state, "a")],
+    ["joining", { wish: LISTEN, busy: true }],
+    "it is shown at once",
+  );
   await asked;
   assert.deepEqual(supervisor.state, { phase: "in", call: "a", leg: 7, now: LISTEN, wish: undefined });
   assert.deepEqual(log, ["open", "silence", "start a listen"]);
@@ -137,7 +144,10 @@ test("of several waiting changes only the newest is sent", async () => {
   all.push(supervisor.ask("a", LISTEN), supervisor.ask("a", BARGE));
   world.go();
   await Promise.all(all);
-  assert.deepEqual(log.filter((one) => one.startsWith("change")), ["change a 7 whisper", "change a 7 barge"]);
+  assert.deepEqual(
+    log.filter((one) => one.startsWith("change")),
+    ["change a 7 whisper", "change a 7 barge"],
+  );
   assert.deepEqual(inCall(supervisor.state, "a"), { wish: BARGE, busy: false });
 });
 

@@ -13,7 +13,17 @@ import {
 } from "../src/translations.js";
 
 function event(change: Partial<TranslationEvent>): TranslationEvent {
-  return { segment: 1, leg: "customer", source_language: "en", target_language: "es", text: "", translation: null, final: false, lag_ms: {}, ...change };
+  return {
+    segment: 1,
+    leg: "customer",
+    source_language: "en",
+    target_language: "es",
+    text: "",
+    translation: null,
+    final: false,
+    lag_ms: {},
+    ...change,
+  };
 }
 
 const HISTORY: [TranslationEvent, number][] = [
@@ -34,8 +44,17 @@ test("every order of arrival gives the same sentence", () => {
     const sentences = order.reduce<Sentences>((all, [one, revision]) => applyEvent(all, one, revision), NO_SENTENCES);
     const [sentence] = inOrder(sentences);
     assert.deepEqual(sentence, {
-      segment: 1, leg: "customer", sourceLanguage: "en", targetLanguage: "es", text: "Good morning.", translation: "Buenos días.",
-      final: true, unrecognised: false, missed: false, lag: { stt: 210, translate: 8, tts: 40, total: 258 }, revision: 5,
+      segment: 1,
+      leg: "customer",
+      sourceLanguage: "en",
+      targetLanguage: "es",
+      text: "Good morning.",
+      translation: "Buenos días.",
+      final: true,
+      unrecognised: false,
+      missed: false,
+      lag: { stt: 210, translate: 8, tts: 40, total: 258 },
+      revision: 5,
     });
   }
 });
@@ -50,7 +69,11 @@ test("a missed segment gets its text later, in any order of arrival", () => {
   const missed = event({ text: "", final: true, missed: true });
   const heard = event({ text: "Good morning.", final: true });
   const partial = event({ text: "good" });
-  for (const order of permutations<[TranslationEvent, number]>([[partial, 1], [missed, 2], [heard, 0]])) {
+  for (const order of permutations<[TranslationEvent, number]>([
+    [partial, 1],
+    [missed, 2],
+    [heard, 0],
+  ])) {
     const sentences = order.reduce<Sentences>((all, [one, revision]) => applyEvent(all, one, revision), NO_SENTENCES);
     const sentence = sentences.get(1);
     assert.deepEqual([sentence?.text, sentence?.final, sentence?.missed], ["Good morning.", true, false]);
@@ -70,7 +93,13 @@ test("a snapshot fills gaps and replaces nothing newer", () => {
     event({ segment: 1, text: "Before.", final: true, translation: "Antes." }),
     event({ segment: 2, text: "no", final: false }),
   ]);
-  assert.deepEqual(inOrder(all).map(({ text, translation }) => [text, translation]), [["Before.", "Antes."], ["Now.", "Ahora."]]);
+  assert.deepEqual(
+    inOrder(all).map(({ text, translation }) => [text, translation]),
+    [
+      ["Before.", "Antes."],
+      ["Now.", "Ahora."],
+    ],
+  );
 });
 
 test("an event that changes nothing returns the same map", () => {
@@ -90,6 +119,11 @@ test("malformed translation events are rejected", () => {
 test("the latest words are those of the newest recognised segment", () => {
   let words: Sentences = NO_SENTENCES;
   assert.equal(latestWords(words), "");
-  for (const [segment, leg, text] of [[2, "agent", "Claro"], [1, "customer", "Good morning"], [3, "customer", ""]] as const) words = applyEvent(words, event({ segment, leg, text }), segment);
+  for (const [segment, leg, text] of [
+    [2, "agent", "Claro"],
+    [1, "customer", "Good morning"],
+    [3, "customer", ""],
+  ] as const)
+    words = applyEvent(words, event({ segment, leg, text }), segment);
   assert.equal(latestWords(words), "Agent: Claro");
 });

@@ -36,6 +36,9 @@ pub struct Envelope {
     pub command: Command,
     /// Channel for the reply, which is sent exactly once.
     pub reply: oneshot::Sender<Result<Reply, CommandError>>,
+    /// Span in which the command was sent, such as a request's. What the engine logs of the command, and all that it logs of a call
+    /// that the command creates, is in this span too.
+    pub span: tracing::Span,
 }
 
 /// Settings of one call: treatment of its audio and rights of its parties. The control plane decides them for each call.
@@ -570,7 +573,7 @@ impl Engine {
     /// Otherwise the reason why the command was refused.
     pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let envelope = Envelope { command, reply };
+        let envelope = Envelope { command, reply, span: tracing::Span::current() };
         match &envelope.command {
             Command::Drain | Command::Shutdown => {
                 self.inbox.send(envelope).await.map_err(|_| CommandError::Stopped)?;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::command::{CallTarget, Callee, Command, CommandError, Envelope, NewCall, Reply, Verb};
 use super::dial::Refusal;
@@ -79,7 +80,7 @@ type Requester = oneshot::Sender<Result<Reply, CommandError>>;
 
 /// Waits for a shutdown and refuses every other command; `None`: no handle is left that could send one.
 async fn next_shutdown(envelopes: &mut mpsc::Receiver<Envelope>) -> Option<Requester> {
-    while let Some(Envelope { command, reply }) = envelopes.recv().await {
+    while let Some(Envelope { command, reply, .. }) = envelopes.recv().await {
         if matches!(command, Command::Shutdown) {
             return Some(reply);
         }
@@ -112,7 +113,7 @@ impl Switchboard {
         loop {
             tokio::select! {
                 envelope = inputs.envelopes.recv() => match envelope {
-                    Some(Envelope { command: Command::Shutdown, reply }) => return Some(reply),
+                    Some(Envelope { command: Command::Shutdown, reply, .. }) => return Some(reply),
                     Some(envelope) => self.on_command(envelope),
                     None => return None,
                 },
@@ -136,7 +137,8 @@ impl Switchboard {
     }
 
     fn on_command(&mut self, envelope: Envelope) {
-        let Envelope { command, reply } = envelope;
+        let Envelope { command, reply, span } = envelope;
+        let _within = span.enter();
         let result = match command {
             Command::CallCreate(new) => self.create(*new),
             Command::CallProceed { call, settings } => self.hand_over(call, TaskInput::Proceed(settings)),
@@ -447,8 +449,10 @@ impl Switchboard {
         metrics::counter!("tandem_calls_total").increment(1);
         metrics::gauge!("tandem_calls_running").increment(1.0);
         let shared = self.shared.clone();
+        // What the call logs is in the span of the request that created it, if there was one.
+        let task = task.run().in_current_span();
         self.tasks.spawn(async move {
-            if tokio::spawn(task.run()).await.is_err() {
+            if tokio::spawn(task).await.is_err() {
                 tracing::error!(call = %id, "the call's task panicked: the call is ended");
                 metrics::counter!("tandem_call_panics_total").increment(1);
                 super::task::clear_after_panic(&shared, id).await;

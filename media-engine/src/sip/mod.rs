@@ -36,6 +36,6 @@ pub use endpoint::{
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
 pub use message::{Message, Method, ParseError, Start};
 pub use reason::Told;
-pub use trace::{CallTrace, Trace, TraceBounds, TraceLabel, TraceLevel, TraceParty, TraceStep};
+pub use trace::{CallTrace, NamedLeg, Trace, TraceBounds, TraceLabel, TraceLevel, TraceParty, TraceStep};
 pub use trunk::{Destination, Trunk};
 pub use uri::{Host, Scheme, Uri};

@@ -31,7 +31,7 @@ use crate::admission::{ConnectionTable, Full, Standing};
 use crate::net::clock;
 use crate::net::supervisor::Supervisor;
 use crate::sip::id_table::IdTable;
-use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipCommand, SipEvent, SipOutput, Trace, Transport};
+use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, NamedLeg, SipCommand, SipEvent, SipOutput, Trace, Transport};
 
 /// Most datagrams that may wait for the owner; more are dropped and left to retransmission.
 const DATAGRAMS: usize = 4096;
@@ -256,7 +256,7 @@ impl Stack {
                     Some(Control::Census(reply)) => self.send_census(reply),
                     // The caller may have gone away.
                     Some(Control::Trunks(reply)) => drop(reply.send(self.endpoint.trunk_status(clock::now()))),
-                    Some(Control::Label(dialog, label)) => self.trace.label(dialog, *label),
+                    Some(Control::Label(dialog, label)) => log_named(self.trace.label(dialog, *label)),
                     // The caller may have gone away.
                     Some(Control::Trace(call, reply)) => drop(reply.send(self.trace.of_call(call))),
                     Some(Control::Stop(reply)) if leaving.is_none() => {
@@ -573,7 +573,7 @@ impl Stack {
     }
 
     fn transmit(&mut self, flow: &Flow, bytes: Vec<u8>) {
-        self.trace.sent(flow, &bytes, clock::now(), |tag| self.endpoint.dialog_of_tag(tag));
+        log_named(self.trace.sent(flow, &bytes, clock::now(), |tag| self.endpoint.dialog_of_tag(tag)));
         if flow.transport == Transport::Udp {
             let Some(listener) = self.listeners.get(&flow.id) else { return meters::send_failed() };
             if let Err(error) = listener.socket.try_send_to(&bytes, flow.peer) {
@@ -626,6 +626,14 @@ impl Stack {
         let _ = tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await;
         self.root.cancel();
         self.tasks.wait().await;
+    }
+}
+
+/// Logs the Call-ID of a leg, once, so that a call of the log can be found in SIP traces and in other systems' logs.
+fn log_named(leg: Option<NamedLeg>) {
+    if let Some(NamedLeg { call, leg, call_id }) = leg {
+        // As a quoted string, because the far end of an incoming call chose it.
+        tracing::info!(%call, %leg, sip_call_id = ?call_id, "the SIP dialog of a leg");
     }
 }
 

@@ -1,7 +1,7 @@
 /** Draws the running call: its parties, what each of them hears, and the available actions. */
-import { arrange, h, icon, ICON, setText } from "../dom.js";
-import { joinNames, type Choices, type Party, type PartyState } from "./parties.js";
-import { keysOf, SHORTCUTS, type Command } from "./shortcuts.js";
+import { arrange, h, ICON, icon, setText } from "../dom.js";
+import { type Choices, joinNames, type Party, type PartyState } from "./parties.js";
+import { type Command, keysOf, SHORTCUTS } from "./shortcuts.js";
 
 /** State of the running call, as `CallView.draw` takes it. */
 export interface CallShown {
@@ -27,7 +27,16 @@ export interface CallViewEvents {
   onCallOff(): void;
 }
 
-const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", holds: "Put the call on hold", aside: "Waiting", parked: "Parked", listening: "Listening" };
+const STATE: Record<PartyState, string> = {
+  ringing: "Ringing",
+  talking: "",
+  muted: "Muted",
+  held: "On hold",
+  holds: "Put the call on hold",
+  aside: "Waiting",
+  parked: "Parked",
+  listening: "Listening",
+};
 
 export class CallView {
   readonly parties = h("ul", { id: "parties", class: "parties", "aria-label": "People in the call" });
@@ -49,28 +58,68 @@ export class CallView {
   constructor(private readonly events: CallViewEvents) {
     const button = (id: string, look: string, label: string, path: string, command: Command): HTMLButtonElement => {
       const keys = keysOf(command);
-      return h("button", { id, class: look, type: "button", title: `${label} (${keys})`, "aria-keyshortcuts": keys.toLowerCase(), onclick: () => events.onCommand(command) },
-        icon(path), h("span", {}, label));
+      return h(
+        "button",
+        {
+          id,
+          class: look,
+          type: "button",
+          title: `${label} (${keys})`,
+          "aria-keyshortcuts": keys.toLowerCase(),
+          onclick: () => events.onCommand(command),
+        },
+        icon(path),
+        h("span", {}, label),
+      );
     };
     this.mute = button("mute", "control", "Mute", ICON.microphone, "mute");
     this.hold = button("hold", "control", "Hold", ICON.pause, "hold");
     this.transfer = button("transfer", "control", "Transfer", ICON.transfer, "transfer");
     this.add = button("add", "control", "Add", ICON.plus, "add");
     this.park = button("park", "control", "Park", ICON.park, "park");
-    this.controls = h("div", { id: "controls", class: "controls", role: "group", "aria-label": "Call" }, this.mute, this.hold, this.transfer, this.add, this.park);
+    this.controls = h(
+      "div",
+      { id: "controls", class: "controls", role: "group", "aria-label": "Call" },
+      this.mute,
+      this.hold,
+      this.transfer,
+      this.add,
+      this.park,
+    );
     this.swap = button("swap", "plain", "Swap", ICON.swap, "swap");
     this.merge = button("merge", "plain", "Join all", ICON.merge, "merge");
     this.complete = button("complete", "primary", "Connect them and leave", ICON.transfer, "complete");
-    this.consult = h("div", { id: "consult", class: "consult", role: "group", "aria-label": "Several parties", hidden: true }, this.complete, this.merge, this.swap);
-    const callOff = h("button", { id: "transfer-off", class: "quiet", type: "button", onclick: () => events.onCallOff() }, "Cancel transfer");
-    this.transferState = h("div", { id: "transfer-state", class: "note transfer-state", role: "status", hidden: true }, this.transferText, callOff);
+    this.consult = h(
+      "div",
+      { id: "consult", class: "consult", role: "group", "aria-label": "Several parties", hidden: true },
+      this.complete,
+      this.merge,
+      this.swap,
+    );
+    const callOff = h(
+      "button",
+      { id: "transfer-off", class: "quiet", type: "button", onclick: () => events.onCallOff() },
+      "Cancel transfer",
+    );
+    this.transferState = h(
+      "div",
+      { id: "transfer-state", class: "note transfer-state", role: "status", hidden: true },
+      this.transferText,
+      callOff,
+    );
   }
 
   draw(shown: CallShown): void {
     const { known, parties, choices, transferring, waiting } = shown;
     const busy = transferring !== undefined;
-    const rows = [...parties.map((party) => this.row(String(party.leg), party, busy)), ...waiting.map((name) => this.row(`wait ${name}`, callingParty(name), busy))];
-    arrange(this.parties, rows.map(({ element }) => element));
+    const rows = [
+      ...parties.map((party) => this.row(String(party.leg), party, busy)),
+      ...waiting.map((name) => this.row(`wait ${name}`, callingParty(name), busy)),
+    ];
+    arrange(
+      this.parties,
+      rows.map(({ element }) => element),
+    );
     const drawn = new Set(rows);
     for (const [key, row] of this.rows) if (!drawn.has(row)) this.rows.delete(key);
 
@@ -85,12 +134,20 @@ export class CallView {
 
     this.consult.hidden = busy || !choices.consulting;
     this.transferState.hidden = !busy;
-    setText(this.transferText, busy ? `${transferring} is being called. ${others(parties)} ${plural(parties) ? "hear" : "hears"} ${shown.music ? "music" : "ringing"}.` : "");
+    setText(
+      this.transferText,
+      busy
+        ? `${transferring} is being called. ${others(parties)} ${plural(parties) ? "hear" : "hears"} ${shown.music ? "music" : "ringing"}.`
+        : "",
+    );
   }
 
   private row(key: string, party: Party, busy: boolean): Row {
     let row = this.rows.get(key);
-    if (!row) this.rows.set(key, (row = new Row(this.events)));
+    if (!row) {
+      row = new Row(this.events);
+      this.rows.set(key, row);
+    }
     row.draw(party, busy);
     return row;
   }
@@ -106,9 +163,24 @@ class Row {
   private party: Party | undefined;
 
   constructor(events: CallViewEvents) {
-    this.hold = h("button", { class: "quiet square", type: "button", "data-role": "hold", onclick: () => this.party && events.onHold(this.party.leg, this.party.state !== "held") });
-    this.remove = h("button", { class: "quiet square danger", type: "button", "data-role": "remove", onclick: () => this.party && events.onRemove(this.party.leg) }, icon(ICON.hangup));
-    this.element = h("li", { class: "party" }, h("div", { class: "party-who" }, h("div", { class: "party-name" }, this.name, this.state), this.hears), this.hold, this.remove);
+    this.hold = h("button", {
+      class: "quiet square",
+      type: "button",
+      "data-role": "hold",
+      onclick: () => this.party && events.onHold(this.party.leg, this.party.state !== "held"),
+    });
+    this.remove = h(
+      "button",
+      { class: "quiet square danger", type: "button", "data-role": "remove", onclick: () => this.party && events.onRemove(this.party.leg) },
+      icon(ICON.hangup),
+    );
+    this.element = h(
+      "li",
+      { class: "party" },
+      h("div", { class: "party-who" }, h("div", { class: "party-name" }, this.name, this.state), this.hears),
+      this.hold,
+      this.remove,
+    );
   }
 
   /** Draws `party`. `busy`: a transfer is in progress, so the buttons are hidden. */
@@ -144,7 +216,10 @@ function callingParty(name: string): Party {
 }
 
 function others(parties: readonly Party[]): string {
-  return joinNames(parties.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name)) || "The other side";
+  return (
+    joinNames(parties.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name)) ||
+    "The other side"
+  );
 }
 
 function plural(parties: readonly Party[]): boolean {
@@ -168,7 +243,15 @@ function face(button: HTMLButtonElement, text: string, path: string, on?: boolea
 export function shortcutHelp(on: boolean, onSwitch: (on: boolean) => void): HTMLDetailsElement {
   const box = h("input", { id: "shortcuts-on", type: "checkbox", checked: on });
   box.addEventListener("change", () => onSwitch(box.checked));
-  const rows = SHORTCUTS.flatMap(({ keys, label }) => [h("dt", {}, ...keys.split(" + ").map((key) => h("kbd", {}, key))), h("dd", {}, label)]);
-  return h("details", { id: "shortcuts", class: "fold" }, h("summary", {}, icon(ICON.keyboard), "Keyboard shortcuts"), h("dl", { class: "shortcut-list" }, ...rows),
-    h("label", { class: "check" }, box, "Use single-letter shortcuts"));
+  const rows = SHORTCUTS.flatMap(({ keys, label }) => [
+    h("dt", {}, ...keys.split(" + ").map((key) => h("kbd", {}, key))),
+    h("dd", {}, label),
+  ]);
+  return h(
+    "details",
+    { id: "shortcuts", class: "fold" },
+    h("summary", {}, icon(ICON.keyboard), "Keyboard shortcuts"),
+    h("dl", { class: "shortcut-list" }, ...rows),
+    h("label", { class: "check" }, box, "Use single-letter shortcuts"),
+  );
 }

@@ -8,10 +8,10 @@
 import type { Legs } from "../legs.js";
 import { fields, text } from "../shapes.js";
 import { causeText } from "../words.js";
-import { targetOf, type Entry } from "./directory.js";
+import { type Entry, targetOf } from "./directory.js";
 import { refusalText } from "./endings.js";
 import * as verbs from "./verbs.js";
-import { applyWishes, compare, dropDone, NO_WISHES, settle, wish, type Flag, type Wishes } from "./wishes.js";
+import { applyWishes, compare, dropDone, type Flag, NO_WISHES, settle, type Wishes, wish } from "./wishes.js";
 
 /** A person who is being called into the call from this page. */
 export interface Invited {
@@ -135,7 +135,9 @@ export class Controls {
       if (leg?.state !== "ended") return true;
       if (!one.answered) {
         const { sipStatus, text: words, cause } = leg.ending ?? { sipStatus: null, text: null, cause: null };
-        this.events.onProblem(`${one.name} was not reached. ${sipStatus === null ? causeText(cause) : refusalText(sipStatus, words ?? "")}`);
+        this.events.onProblem(
+          `${one.name} was not reached. ${sipStatus === null ? causeText(cause) : refusalText(sipStatus, words ?? "")}`,
+        );
       }
       return false;
     });

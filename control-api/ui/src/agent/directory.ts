@@ -1,7 +1,7 @@
 /** The people and numbers that an agent can call: colleagues with a phone, and the organization's targets. */
 import { request } from "../http.js";
-import { fields, pageOf, text } from "../shapes.js";
 import { compact } from "../numbers.js";
+import { fields, pageOf, text } from "../shapes.js";
 import type { Target } from "./verbs.js";
 
 /** Someone who can be called. */
@@ -41,7 +41,10 @@ export async function directoryList(me: string): Promise<{ entries: Entry[]; com
     return name && address ? { kind: "target", name, address } : undefined;
   };
   const lists = await Promise.allSettled([all("/team/members", "members", colleague), all("/voice/targets", "targets", target)]);
-  return { entries: lists.flatMap((list) => (list.status === "fulfilled" ? list.value : [])), complete: lists.every(({ status }) => status === "fulfilled") };
+  return {
+    entries: lists.flatMap((list) => (list.status === "fulfilled" ? list.value : [])),
+    complete: lists.every(({ status }) => status === "fulfilled"),
+  };
 }
 
 async function all(path: string, name: string, parse: (value: unknown) => Entry | undefined): Promise<Entry[]> {
@@ -61,7 +64,7 @@ async function all(path: string, name: string, parse: (value: unknown) => Entry 
 export function searchEntries(entries: readonly Entry[], query: string): Entry[] {
   const words = plain(query).split(/\s+/).filter(Boolean);
   const score = (entry: Entry): number => {
-    const parts = [...plain(entry.name).split(/[\s\-]+/), plain(entry.address)];
+    const parts = [...plain(entry.name).split(/[\s-]+/), plain(entry.address)];
     const digits = entry.address.replace(/\D/g, "");
     const ranks = words.map((word) => {
       const number = word.replace(/\D/g, "");

@@ -8,35 +8,36 @@
  * server's record of the call explains an end that the phone cannot.
  */
 import * as api from "../api.js";
-import { isRunning, ownCall, translationNotice, type Call } from "../calls.js";
+import { type Call, isRunning, ownCall, translationNotice } from "../calls.js";
 import { setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { Latest } from "../latest.js";
-import { answerText, microphoneText, microphoneWords } from "../microphone.js";
+import { answerText, microphoneText, microphoneWords, stopTracks } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
 import { RecordingBar } from "../recordingbar.js";
 import { SentenceList } from "../sentences.js";
 import { may, mayHear } from "../session.js";
 import { fields } from "../shapes.js";
-import { shell, type Shell } from "../shell.js";
+import { type Shell, shell } from "../shell.js";
+import { start } from "../start.js";
 import { read, write } from "../storage.js";
 import { duration, languageName } from "../words.js";
 import { CallView, shortcutHelp } from "./callview.js";
 import { Controls } from "./controls.js";
 import type { Entry } from "./directory.js";
 import { endText } from "./endings.js";
-import { watchFlow, type Flow } from "./flow.js";
-import { choices, joinNames, ownLeg, parties, type Party } from "./parties.js";
+import { type Flow, watchFlow } from "./flow.js";
 import type { Parked } from "./parked.js";
 import { ParkedList } from "./parkedlist.js";
-import { Phone, type Line, type Registration } from "./phone.js";
+import { choices, joinNames, ownLeg, type Party, parties } from "./parties.js";
+import { type Line, Phone, type Registration } from "./phone.js";
 import { Picker } from "./picker.js";
 import { ring, ringback } from "./ring.js";
-import { commandOf, type Command } from "./shortcuts.js";
+import { type Command, commandOf } from "./shortcuts.js";
 import { Sound } from "./sound.js";
 import { parkedPickup } from "./verbs.js";
-import { agentView, type AgentView } from "./view.js";
+import { type AgentView, agentView } from "./view.js";
 
 const TITLE = "Phone · Tandem";
 const LETTERS = "tandem.shortcuts";
@@ -48,14 +49,17 @@ const PICKUP = "Tandem-Picks-Up";
 const PICKUP_MS = 10_000;
 
 /** Opens the agent's page. */
-export async function agentPage(): Promise<void> {
+async function agentPage(): Promise<void> {
   const frame = await shell("agent");
   if (frame) new AgentPage(frame).start();
 }
 
 class AgentPage {
   private readonly view: AgentView;
-  private readonly feed = new Feed(() => this.drawWords(), (kind, data) => this.onEvent(kind, data));
+  private readonly feed = new Feed(
+    () => this.drawWords(),
+    (kind, data) => this.onEvent(kind, data),
+  );
   private readonly controls = new Controls({ onChange: () => this.drawCall(), onProblem: (text) => setText(this.callView.problem, text) });
   private readonly callView = new CallView({
     onCommand: (command) => this.command(command),
@@ -68,8 +72,16 @@ class AgentPage {
     onConsult: (entry) => this.consult(entry),
     onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
   });
-  private readonly parkedList = new ParkedList({ onChange: () => this.drawCall(), onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
-  private readonly recordings = new RecordingBar({ allowed: true, refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined) });
+  private readonly parkedList = new ParkedList({
+    onChange: () => this.drawCall(),
+    onPickUp: (parked) => void this.pickUp(parked),
+    me: () => this.me,
+    nameOf: (name) => this.picker.nameOf(name),
+  });
+  private readonly recordings = new RecordingBar({
+    allowed: true,
+    refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined),
+  });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -212,37 +224,51 @@ class AgentPage {
     const { heldLegs, openLegs, held, consulting, others } = choices(this.party);
     switch (command) {
       case "answer":
-        return void (phase === "incoming" && !this.view.answer.disabled && this.answer());
+        if (phase === "incoming" && !this.view.answer.disabled) void this.answer();
+        return;
       case "hangup":
-        return this.phone.hangup();
+        this.phone.hangup();
+        return;
       case "mute":
-        return this.mute();
+        this.mute();
+        return;
       case "keypad":
-        return void (this.view.keypad.open = !this.view.keypad.open);
+        this.view.keypad.open = !this.view.keypad.open;
+        return;
       case "help":
-        return this.showKeys();
+        this.showKeys();
+        return;
       case "hold":
-        return held ? this.hold(heldLegs, false) : this.hold(openLegs, true);
+        if (held) this.hold(heldLegs, false);
+        else this.hold(openLegs, true);
+        return;
       case "swap":
         if (!consulting) return;
         this.hold(openLegs, true);
-        return this.hold(heldLegs, false);
+        this.hold(heldLegs, false);
+        return;
       case "merge":
-        return void (consulting && this.hold(heldLegs, false));
+        if (consulting) this.hold(heldLegs, false);
+        return;
       case "complete":
-        return void (others > 1 && !this.controls.transferring && this.leave());
+        if (others > 1 && !this.controls.transferring) this.leave();
+        return;
       case "record":
-        return this.recordings.toggle();
+        this.recordings.toggle();
+        return;
       case "park":
-        return void (others > 0 && !this.controls.transferring && this.park());
+        if (others > 0 && !this.controls.transferring) this.park();
+        return;
       case "parked":
-        return this.parkedList.focus();
+        this.parkedList.focus();
+        return;
       case "transfer":
       case "add":
         if (others === 0 || this.controls.transferring) return;
         if (this.picker.purpose === command) this.picker.close();
         else this.picker.open(command);
-        return this.drawCall();
+        this.drawCall();
+        return;
     }
   }
 
@@ -323,7 +349,7 @@ class AgentPage {
 
   private dropPickUp(problem: string): void {
     clearTimeout(this.pickingUp?.timer);
-    this.pickingUp?.microphone.getTracks().forEach((track) => track.stop());
+    stopTracks(this.pickingUp?.microphone);
     this.pickingUp = undefined;
     this.parkedList.pick(undefined, problem);
   }
@@ -354,7 +380,8 @@ class AgentPage {
   /** Handles an event of the stream. */
   private onEvent(kind: string, data: unknown): void {
     this.parkedList.onEvent(kind);
-    if (this.running && fields(data)["call_id"] === this.running.id) this.controls.onEvent(kind, data, this.ownLeg, (peer) => this.picker.nameOf(peer) ?? peer);
+    if (this.running && fields(data)["call_id"] === this.running.id)
+      this.controls.onEvent(kind, data, this.ownLeg, (peer) => this.picker.nameOf(peer) ?? peer);
   }
 
   private drawCall(): void {
@@ -363,15 +390,29 @@ class AgentPage {
     const legs = this.controls.withWishes(actual);
     const { transferring } = this.controls;
     const { music } = this;
-    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music, parked: this.parkedList.find(call?.id ?? "") }, transferring?.leg);
+    this.party = parties(
+      legs,
+      { me: this.me, of: (peer) => this.picker.nameOf(peer), music, parked: this.parkedList.find(call?.id ?? "") },
+      transferring?.leg,
+    );
     this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({
-      known: this.party.some(({ me }) => me), parties: this.party, choices: choices(this.party), muted: this.isMuted(),
-      waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, music, picking: this.picker.purpose,
+      known: this.party.some(({ me }) => me),
+      parties: this.party,
+      choices: choices(this.party),
+      muted: this.isMuted(),
+      waiting: this.controls.waiting(actual).map(({ name }) => name),
+      transferring: transferring?.name,
+      music,
+      picking: this.picker.purpose,
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
     if (call && mayHear(this.frame.session)) this.feed.followRecordings(call.id);
-    this.recordings.draw({ call: call?.id ?? "", recordings: this.feed.recordings(call?.id ?? "") ?? [], talks: call?.status === "answered" || call?.status === "bridged" });
+    this.recordings.draw({
+      call: call?.id ?? "",
+      recordings: this.feed.recordings(call?.id ?? "") ?? [],
+      talks: call?.status === "answered" || call?.status === "bridged",
+    });
     const { consulting, others } = choices(this.party);
     // Leaving a consultation connects the others, and the button for that has its own label.
     this.view.hangup.hidden = consulting && transferring === undefined;
@@ -384,12 +425,12 @@ class AgentPage {
     const transferred = transferring !== undefined && transferring.leg === this.ownLeg && !ours;
     const parked = ours ? undefined : this.parking;
     this.parking = undefined;
-    if (transferred) text = `The call was transferred to ${transferring.name}.`;
-    else if (parked) text = parkedMessage(parked);
+    const ended = transferred ? `The call was transferred to ${transferring.name}.` : parked ? parkedMessage(parked) : text;
     this.controls.reset();
-    setText(this.view.message, text);
+    setText(this.view.message, ended);
     const leg = this.ownLeg;
-    this.unexplained = ours || transferred || parked || !this.call ? undefined : { call: this.call.id, leg, until: Date.now() + EXPLAINED_MS };
+    this.unexplained =
+      ours || transferred || parked || !this.call ? undefined : { call: this.call.id, leg, until: Date.now() + EXPLAINED_MS };
     this.ownLeg = undefined;
     this.drawWords();
   }
@@ -488,7 +529,10 @@ class AgentPage {
       this.drawFlow(undefined);
     } else if (phase === "active") {
       void this.picker.load();
-      this.stopFlow ??= watchFlow(() => this.phone.connection, (flow) => this.drawFlow(flow));
+      this.stopFlow ??= watchFlow(
+        () => this.phone.connection,
+        (flow) => this.drawFlow(flow),
+      );
     }
     this.frame.keepPage(phase === "idle" ? undefined : () => this.phone.hangup());
     this.alarm(phase === "incoming" ? line.peer : undefined);
@@ -523,7 +567,12 @@ class AgentPage {
     blink();
     this.flash = setInterval(blink, 1000);
     if ("Notification" in window && Notification.permission === "granted" && document.hidden) {
-      this.notification = new Notification("Incoming call", { body: peer, tag: "tandem-call", icon: "/favicon.svg", requireInteraction: true });
+      this.notification = new Notification("Incoming call", {
+        body: peer,
+        tag: "tandem-call",
+        icon: "/favicon.svg",
+        requireInteraction: true,
+      });
       this.notification.addEventListener("click", () => window.focus());
     }
   }
@@ -537,7 +586,10 @@ class AgentPage {
 
   private drawFlow(flow: Flow | undefined): void {
     const { view } = this;
-    for (const [meter, level] of [[view.levelIn, flow?.levelIn ?? 0], [view.levelOut, flow?.levelOut ?? 0]] as const) {
+    for (const [meter, level] of [
+      [view.levelIn, flow?.levelIn ?? 0],
+      [view.levelOut, flow?.levelOut ?? 0],
+    ] as const) {
       meter.setAttribute("aria-valuenow", String(level));
       meter.style.setProperty("--level", `${level}%`);
     }
@@ -545,9 +597,14 @@ class AgentPage {
     // Silence is expected while every other party is on hold.
     const { others, openLegs } = choices(this.party);
     const expected = (others === 0 || openLegs.length > 0) && this.controls.transferring === undefined;
-    const problem = !flow || this.phone.line.phase !== "active" ? "" : !flow.arriving && expected
-      ? "No sound is arriving from the other side."
-      : !flow.leaving ? "Your sound is not leaving this browser. Check the network." : "";
+    const problem =
+      !flow || this.phone.line.phase !== "active"
+        ? ""
+        : !flow.arriving && expected
+          ? "No sound is arriving from the other side."
+          : !flow.leaving
+            ? "Your sound is not leaving this browser. Check the network."
+            : "";
     setText(view.flowProblem, problem);
   }
 
@@ -584,7 +641,12 @@ class AgentPage {
     view.notice.hidden = notice === undefined;
     view.empty.hidden = sentences.size > 0 || notice !== undefined;
     const [theirs, mine] = [languageName(config?.translate_from ?? "en"), languageName(config?.translate_to ?? "es")];
-    setText(view.empty, running ? "Listening. Words appear here as they are spoken." : "During a call, the other side's words appear here with their translation.");
+    setText(
+      view.empty,
+      running
+        ? "Listening. Words appear here as they are spoken."
+        : "During a call, the other side's words appear here with their translation.",
+    );
     setText(view.sayLabel, `Type in ${mine}; it is spoken in ${theirs}`);
     view.sayInput.lang = config?.translate_to ?? "es";
     const possible = running !== undefined && config?.live_translate === true;
@@ -596,3 +658,5 @@ class AgentPage {
 function parkedMessage({ name, slot }: { name: string; slot: number | undefined }): string {
   return slot === undefined ? `The call with ${name} is parked.` : `The call with ${name} is parked in slot ${slot}.`;
 }
+
+start(agentPage);

@@ -28,7 +28,13 @@ export function parseParked(value: unknown): Parked | undefined {
   if (slot === null || call === null) return undefined;
   const state = parked["state"];
   return {
-    slot, call, leg: number(parked["leg"]) ?? 0, peer: text(parked["peer"]) ?? "", parkedBy: text(parked["parked_by"]), since: text(parked["since"]), until: text(parked["until"]),
+    slot,
+    call,
+    leg: number(parked["leg"]) ?? 0,
+    peer: text(parked["peer"]) ?? "",
+    parkedBy: text(parked["parked_by"]),
+    since: text(parked["since"]),
+    until: text(parked["until"]),
     state: state === "picking_up" || state === "returning" ? state : "waiting",
   };
 }
@@ -50,7 +56,9 @@ export function parkedText(parked: Parked, { me, of, now }: { me: string; of(sip
   const who = parkedBy === null ? "" : parkedBy === me ? "you" : (of(parkedBy) ?? parkedBy);
   if (state === "returning") return who === "" ? "Not picked up, returning" : `Not picked up, returning to ${who}`;
   const [since, until] = [Date.parse(parked.since ?? ""), Date.parse(parked.until ?? "")];
-  const waits = Number.isNaN(since) ? "Waiting" : `Waiting ${duration(now - since)}${Number.isNaN(until) ? "" : ` of ${duration(until - since)}`}`;
+  const waits = Number.isNaN(since)
+    ? "Waiting"
+    : `Waiting ${duration(now - since)}${Number.isNaN(until) ? "" : ` of ${duration(until - since)}`}`;
   return `${waits}${who === "" ? "" : `, parked by ${who}`}`;
 }
 

@@ -9,7 +9,7 @@
 import { arrange, h, setText } from "../dom.js";
 import { ApiError } from "../http.js";
 import { Latest } from "../latest.js";
-import { inOrder, isUrgent, parkedText, waiterName, type Parked } from "./parked.js";
+import { inOrder, isUrgent, type Parked, parkedText, waiterName } from "./parked.js";
 import { parkedList } from "./verbs.js";
 
 const ASK_MS = 10_000;
@@ -38,8 +38,13 @@ export class ParkedList {
   private timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly events: ParkedEvents) {
-    this.element = h("section", { id: "parked", class: "parked", "aria-labelledby": "parked-title", hidden: true },
-      h("h2", { id: "parked-title" }, "Parked calls ", this.count), this.list, this.problem);
+    this.element = h(
+      "section",
+      { id: "parked", class: "parked", "aria-labelledby": "parked-title", hidden: true },
+      h("h2", { id: "parked-title" }, "Parked calls ", this.count),
+      this.list,
+      this.problem,
+    );
   }
 
   start(): void {
@@ -98,12 +103,23 @@ export class ParkedList {
     this.element.hidden = this.parked.length === 0 && this.problem.textContent === "";
     setText(this.count, String(this.parked.length));
     const [now, free] = [Date.now(), this.element.dataset["free"] === "true"];
-    arrange(this.list, this.parked.map((parked) => {
-      let row = this.rows.get(parked.slot);
-      if (!row) this.rows.set(parked.slot, (row = new Row(parked.slot, (one) => this.events.onPickUp(one))));
-      row.draw(parked, { text: parkedText(parked, { me: this.events.me(), of: (name) => this.events.nameOf(name), now }), urgent: isUrgent(parked, now), free, picking: this.picking === parked.slot });
-      return row.element;
-    }));
+    arrange(
+      this.list,
+      this.parked.map((parked) => {
+        let row = this.rows.get(parked.slot);
+        if (!row) {
+          row = new Row(parked.slot, (one) => this.events.onPickUp(one));
+          this.rows.set(parked.slot, row);
+        }
+        row.draw(parked, {
+          text: parkedText(parked, { me: this.events.me(), of: (name) => this.events.nameOf(name), now }),
+          urgent: isUrgent(parked, now),
+          free,
+          picking: this.picking === parked.slot,
+        });
+        return row.element;
+      }),
+    );
     for (const slot of this.rows.keys()) if (!this.parked.some((one) => one.slot === slot)) this.rows.delete(slot);
     if (this.parked.length > 0) this.timer ??= setInterval(() => this.draw(), 1000);
     else this.timer = void clearInterval(this.timer);
@@ -118,10 +134,18 @@ class Row {
   private parked: Parked | undefined;
 
   constructor(slot: number, onPickUp: (parked: Parked) => void) {
-    this.button = h("button", { class: "plain", type: "button", "data-role": "pick-up", onclick: () => this.parked && onPickUp(this.parked) }, "Pick up");
-    this.element = h("li", { class: "party", "data-slot": slot },
+    this.button = h(
+      "button",
+      { class: "plain", type: "button", "data-role": "pick-up", onclick: () => this.parked && onPickUp(this.parked) },
+      "Pick up",
+    );
+    this.element = h(
+      "li",
+      { class: "party", "data-slot": slot },
       h("span", { class: "slot", title: `Slot ${slot}` }, h("span", { class: "sr" }, "Slot "), String(slot)),
-      h("div", { class: "party-who" }, this.peer, this.text), this.button);
+      h("div", { class: "party-who" }, this.peer, this.text),
+      this.button,
+    );
   }
 
   draw(parked: Parked, { text, urgent, free, picking }: { text: string; urgent: boolean; free: boolean; picking: boolean }): void {

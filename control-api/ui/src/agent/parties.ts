@@ -83,16 +83,24 @@ export function parties(legs: Legs, names: Names, aside?: number): Party[] {
     if (others.length === 0) {
       if (all.some((other) => state(other) === "ringing")) return names.music ? "hears music" : "hears ringing";
       const holding = all.filter((other) => other !== leg && state(other) === "holds");
-      if (holding.length > 0) return `${names.music ? "hears music" : "hears a soft tone"}: ${joinNames(holding.map(called))} ${holding.length === 1 && holding[0] !== mine ? "has" : "have"} put the call on hold`;
+      if (holding.length > 0)
+        return `${names.music ? "hears music" : "hears a soft tone"}: ${joinNames(holding.map(called))} ${holding.length === 1 && holding[0] !== mine ? "has" : "have"} put the call on hold`;
       return all.length === 1 ? "is alone" : "hears nobody: the others are on hold";
     }
     const voices = others.filter((other) => !other.muted);
-    return voices.length === 0 ? `hears nobody: ${joinNames(others.map(called))} ${others.length === 1 && others[0] !== mine ? "is" : "are"} muted` : `hears ${joinNames(voices.map(called))}`;
+    return voices.length === 0
+      ? `hears nobody: ${joinNames(others.map(called))} ${others.length === 1 && others[0] !== mine ? "is" : "are"} muted`
+      : `hears ${joinNames(voices.map(called))}`;
   };
   return all
     .map((leg) => ({
-      leg: leg.leg, me: leg === mine, name: leg === mine ? "You" : nameOf(leg, names), address: nameOf(leg, names) === leg.peer ? "" : leg.peer,
-      state: state(leg), speaking: leg.speaking, hears: leg === mine ? ofYou(hears(leg)) : hears(leg),
+      leg: leg.leg,
+      me: leg === mine,
+      name: leg === mine ? "You" : nameOf(leg, names),
+      address: nameOf(leg, names) === leg.peer ? "" : leg.peer,
+      state: state(leg),
+      speaking: leg.speaking,
+      hears: leg === mine ? ofYou(hears(leg)) : hears(leg),
     }))
     .sort((a, b) => Number(b.me) - Number(a.me) || a.leg - b.leg);
 }
@@ -112,7 +120,12 @@ export function joinNames(names: readonly string[]): string {
 
 /** Returns the sentence in the second person. */
 function ofYou(sentence: string): string {
-  return sentence.replace(/^hears\b/, "hear").replace(/^is\b/, "are").replace(/^has\b/, "have").replace(/^waits\b(.*) and hears\b/, "wait$1 and hear").replace(/\bnobody hears them\b/, "nobody hears you");
+  return sentence
+    .replace(/^hears\b/, "hear")
+    .replace(/^is\b/, "are")
+    .replace(/^has\b/, "have")
+    .replace(/^waits\b(.*) and hears\b/, "wait$1 and hear")
+    .replace(/\bnobody hears them\b/, "nobody hears you");
 }
 
 /** The actions that the current state of the call allows. */
@@ -137,7 +150,11 @@ export function choices(all: readonly Party[]): Choices {
   const heldLegs = legs(({ state }) => state === "held");
   const openLegs = legs(({ state }) => state === "talking" || state === "muted" || state === "holds");
   return {
-    held: heldLegs.length > 0 && openLegs.length === 0, heldLegs, openLegs,
-    consulting: heldLegs.length > 0 && openLegs.length > 0, others: heldLegs.length + openLegs.length, ringing: legs(({ state }) => state === "ringing"),
+    held: heldLegs.length > 0 && openLegs.length === 0,
+    heldLegs,
+    openLegs,
+    consulting: heldLegs.length > 0 && openLegs.length > 0,
+    others: heldLegs.length + openLegs.length,
+    ringing: legs(({ state }) => state === "ringing"),
   };
 }

@@ -11,10 +11,11 @@ import type { RTCSession } from "jssip/lib/RTCSession";
 import type { RTCSessionEvent } from "jssip/lib/UA";
 import * as api from "../api.js";
 import { Latest } from "../latest.js";
+import { stopTracks } from "../microphone.js";
 import { domainOf } from "../numbers.js";
-import { tokenDelay, type Token } from "../token.js";
+import { type Token, tokenDelay } from "../token.js";
 import { endingText } from "./endings.js";
-import { dialogOf, forget, keep, recall, replacing, type Kept, type Named, type Store } from "./kept.js";
+import { dialogOf, forget, type Kept, keep, type Named, recall, replacing, type Store } from "./kept.js";
 import { WatchedSocket } from "./socket.js";
 
 export type Registration = "connecting" | "registered" | "unregistered" | "failed";
@@ -139,7 +140,10 @@ export class Phone {
       this.timer = setTimeout(() => void this.renew(), tokenDelay(token, Date.now()));
     } catch (error) {
       if (!wanted()) return;
-      if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+      if (error instanceof api.ApiError && error.status === 401) {
+        api.toLogin();
+        return;
+      }
       const text = error instanceof Error ? error.message : "No credentials were received.";
       this.events.onRegistration("failed", text);
       this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
@@ -197,7 +201,12 @@ export class Phone {
     ua.on("unregistered", () => report("unregistered", "Not registered"));
     ua.on("registrationFailed", (event) => {
       const status = event.response?.status_code ?? 0;
-      report("failed", status === 401 || status === 403 ? "Signing in to the phone service failed, trying again" : `Not registered: ${event.cause ?? "no answer"}`);
+      report(
+        "failed",
+        status === 401 || status === 403
+          ? "Signing in to the phone service failed, trying again"
+          : `Not registered: ${event.cause ?? "no answer"}`,
+      );
       clearTimeout(this.timer);
       this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
     });
@@ -219,7 +228,10 @@ export class Phone {
 
   /** Calls `target`, a SIP URI, or takes back the call `kept`. The stream is stopped when the call ends. */
   dial(target: string, microphone: MediaStream, kept?: Kept): void {
-    if (!this.ua || this.line.phase !== "idle") return microphone.getTracks().forEach((track) => track.stop());
+    if (!this.ua || this.line.phase !== "idle") {
+      stopTracks(microphone);
+      return;
+    }
     this.microphone = microphone;
     const session = this.ua.call(target, {
       ...this.media(),
@@ -236,7 +248,10 @@ export class Phone {
 
   /** Answers the incoming call. The stream is stopped when the call ends. */
   answer(microphone: MediaStream): void {
-    if (!this.session || this.line.phase !== "incoming") return microphone.getTracks().forEach((track) => track.stop());
+    if (!this.session || this.line.phase !== "incoming") {
+      stopTracks(microphone);
+      return;
+    }
     this.microphone = microphone;
     this.events.onRinging("none");
     this.session.answer(this.media());
@@ -245,7 +260,10 @@ export class Phone {
   /** Declines, cancels or ends the call, whichever fits its state. */
   hangup(): void {
     const { session } = this;
-    if (!session || session.isEnded()) return this.endCall("");
+    if (!session || session.isEnded()) {
+      this.endCall("");
+      return;
+    }
     this.hangingUp = true;
     session.terminate(this.line.phase === "incoming" ? { status_code: 486 } : {});
   }
@@ -268,10 +286,13 @@ export class Phone {
   async replaceMicrophone(microphone: MediaStream): Promise<void> {
     const track = microphone.getAudioTracks()[0];
     const sender = this.connection?.getSenders().find((one) => one.track?.kind === "audio" || one.track === null);
-    if (!track || !sender || this.line.phase === "idle") return microphone.getTracks().forEach((one) => one.stop());
+    if (!track || !sender || this.line.phase === "idle") {
+      stopTracks(microphone);
+      return;
+    }
     track.enabled = !this.line.muted;
     await sender.replaceTrack(track);
-    this.microphone?.getTracks().forEach((one) => one.stop());
+    stopTracks(this.microphone);
     this.microphone = microphone;
   }
 
@@ -310,17 +331,22 @@ export class Phone {
   /** Handles the end of the session. `message`: the response or request that ended it, if there was one. */
   private finish({ originator, cause, message }: { originator: string; cause: string; message: unknown }): void {
     const { phase } = this.line;
-    const said = message as { status_code?: unknown; reason_phrase?: unknown; getHeader?(name: string): string | undefined } | null | undefined;
+    const said = message as
+      | { status_code?: unknown; reason_phrase?: unknown; getHeader?(name: string): string | undefined }
+      | null
+      | undefined;
     if (phase === "idle") return;
-    this.endCall(endingText({
-      stage: phase,
-      ours: this.hangingUp,
-      originator,
-      cause,
-      status: Number(said?.status_code ?? 0),
-      phrase: typeof said?.reason_phrase === "string" ? said.reason_phrase : "",
-      reason: said?.getHeader?.("Reason") ?? "",
-    }));
+    this.endCall(
+      endingText({
+        stage: phase,
+        ours: this.hangingUp,
+        originator,
+        cause,
+        status: Number(said?.status_code ?? 0),
+        phrase: typeof said?.reason_phrase === "string" ? said.reason_phrase : "",
+        reason: said?.getHeader?.("Reason") ?? "",
+      }),
+    );
   }
 
   private follow(connection: RTCPeerConnection): void {
@@ -340,7 +366,7 @@ export class Phone {
     this.hangingUp = false;
     this.astray = false;
     forget(this.store);
-    this.microphone?.getTracks().forEach((track) => track.stop());
+    stopTracks(this.microphone);
     this.microphone = undefined;
     this.remote.srcObject = null;
     this.events.onRinging("none");

@@ -1,6 +1,6 @@
 /** Chooses someone to call: searches colleagues and targets, or takes a number. It can be operated by keyboard alone. */
-import { h, icon, ICON, setText } from "../dom.js";
-import { directoryList, searchEntries, type Entry } from "./directory.js";
+import { h, ICON, icon, setText } from "../dom.js";
+import { directoryList, type Entry, searchEntries } from "./directory.js";
 
 export type PickFor = "transfer" | "add";
 
@@ -18,8 +18,15 @@ const KIND: Record<Entry["kind"], string> = { colleague: "Colleague", target: "T
 export class Picker {
   private readonly label = h("label", { for: "picker-input" });
   private readonly input = h("input", {
-    id: "picker-input", type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", placeholder: "Name or number",
-    "aria-autocomplete": "list", "aria-controls": "picker-list", "aria-expanded": "true",
+    id: "picker-input",
+    type: "text",
+    role: "combobox",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "Name or number",
+    "aria-autocomplete": "list",
+    "aria-controls": "picker-list",
+    "aria-expanded": "true",
   });
   private readonly list = h("ul", { id: "picker-list", class: "picker-list", role: "listbox", "aria-label": "Matches" });
   private readonly none = h("p", { class: "hint", role: "status" });
@@ -34,10 +41,24 @@ export class Picker {
   private wanted: PickFor = "transfer";
   private before: Element | null = null;
 
-  constructor(private readonly me: () => string, private readonly events: PickEvents) {
-    const close = h("button", { class: "quiet square", type: "button", "aria-label": "Close", onclick: () => this.close() }, icon(ICON.close));
-    this.element = h("div", { id: "picker", class: "picker", role: "group", "aria-label": "Choose a person", hidden: true },
-      h("div", { class: "picker-head" }, this.label, close), this.input, this.list, this.none, h("div", { class: "pair" }, this.now, this.ask, this.addIn));
+  constructor(
+    private readonly me: () => string,
+    private readonly events: PickEvents,
+  ) {
+    const close = h(
+      "button",
+      { class: "quiet square", type: "button", "aria-label": "Close", onclick: () => this.close() },
+      icon(ICON.close),
+    );
+    this.element = h(
+      "div",
+      { id: "picker", class: "picker", role: "group", "aria-label": "Choose a person", hidden: true },
+      h("div", { class: "picker-head" }, this.label, close),
+      this.input,
+      this.list,
+      this.none,
+      h("div", { class: "pair" }, this.now, this.ask, this.addIn),
+    );
     this.input.addEventListener("input", () => this.search());
     this.element.addEventListener("keydown", (event) => this.key(event));
     this.list.addEventListener("click", (event) => {
@@ -95,7 +116,10 @@ export class Picker {
 
   private take(run: (entry: Entry) => void): void {
     const entry = this.shown[this.chosen];
-    if (!entry) return this.input.focus();
+    if (!entry) {
+      this.input.focus();
+      return;
+    }
     this.close();
     run(entry);
   }
@@ -106,7 +130,8 @@ export class Picker {
     else if (event.target !== this.input) return;
     else if (event.key === "ArrowDown") this.choose(this.chosen + 1);
     else if (event.key === "ArrowUp") this.choose(this.chosen - 1);
-    else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) (this.wanted === "add" ? this.addIn : event.shiftKey ? this.ask : this.now).click();
+    else if (event.key === "Enter" && !event.ctrlKey && !event.metaKey)
+      (this.wanted === "add" ? this.addIn : event.shiftKey ? this.ask : this.now).click();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -115,17 +140,31 @@ export class Picker {
   private search(): void {
     const query = this.input.value.trim();
     this.shown = searchEntries(this.entries, query);
-    this.list.replaceChildren(...this.shown.map((entry, at) =>
-      h("li", { id: `picker-${at}`, role: "option", "data-at": at, "data-address": entry.address },
-        h("span", { class: "picker-name" }, entry.name), h("small", {}, entry.kind === "number" ? KIND.number : `${KIND[entry.kind]}, ${entry.address}`))));
+    this.list.replaceChildren(
+      ...this.shown.map((entry, at) =>
+        h(
+          "li",
+          { id: `picker-${at}`, role: "option", "data-at": at, "data-address": entry.address },
+          h("span", { class: "picker-name" }, entry.name),
+          h("small", {}, entry.kind === "number" ? KIND.number : `${KIND[entry.kind]}, ${entry.address}`),
+        ),
+      ),
+    );
     this.list.hidden = this.shown.length === 0;
-    setText(this.none, this.shown.length > 0 ? "" : query === "" ? "Type a name, or a number that starts with +." : "No match. To call a number, start with + and the country code.");
+    setText(
+      this.none,
+      this.shown.length > 0
+        ? ""
+        : query === ""
+          ? "Type a name, or a number that starts with +."
+          : "No match. To call a number, start with + and the country code.",
+    );
     this.choose(0);
   }
 
   private choose(at: number): void {
     this.chosen = Math.max(0, Math.min(at, this.shown.length - 1));
-    [...this.list.children].forEach((option, index) => option.setAttribute("aria-selected", String(index === this.chosen)));
+    for (const [index, option] of [...this.list.children].entries()) option.setAttribute("aria-selected", String(index === this.chosen));
     const option = this.list.children[this.chosen];
     if (option) this.input.setAttribute("aria-activedescendant", option.id);
     else this.input.removeAttribute("aria-activedescendant");

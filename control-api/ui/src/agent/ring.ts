@@ -9,7 +9,9 @@ const RATE = 8000;
 function cadence(tones: readonly number[], on: number, period: number, volume: number): Blob {
   const samples = Math.round(RATE * period);
   const view = new DataView(new ArrayBuffer(44 + samples * 2));
-  const text = (at: number, value: string): void => [...value].forEach((letter, index) => view.setUint8(at + index, letter.charCodeAt(0)));
+  const text = (at: number, value: string): void => {
+    for (let index = 0; index < value.length; index += 1) view.setUint8(at + index, value.charCodeAt(index));
+  };
   text(0, "RIFF");
   view.setUint32(4, 36 + samples * 2, true);
   text(8, "WAVEfmt ");

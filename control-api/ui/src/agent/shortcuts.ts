@@ -2,7 +2,21 @@
  * Keyboard shortcuts. Single letters act during a call while the user is not typing, and P also between calls. Answering needs the
  * Control key, so that a letter meant for something else never opens the microphone.
  */
-export type Command = "answer" | "hangup" | "mute" | "hold" | "keypad" | "transfer" | "add" | "swap" | "merge" | "complete" | "park" | "parked" | "record" | "help";
+export type Command =
+  | "answer"
+  | "hangup"
+  | "mute"
+  | "hold"
+  | "keypad"
+  | "transfer"
+  | "add"
+  | "swap"
+  | "merge"
+  | "complete"
+  | "park"
+  | "parked"
+  | "record"
+  | "help";
 
 /** The shortcuts in the order of the help. */
 export const SHORTCUTS: readonly { command: Command; keys: string; label: string }[] = [
@@ -21,7 +35,19 @@ export const SHORTCUTS: readonly { command: Command; keys: string; label: string
   { command: "help", keys: "?", label: "Show these shortcuts" },
 ];
 
-const LETTERS: Record<string, Command> = { m: "mute", h: "hold", t: "transfer", a: "add", s: "swap", j: "merge", l: "complete", p: "park", r: "record", k: "keypad", "?": "help" };
+const LETTERS: Record<string, Command> = {
+  m: "mute",
+  h: "hold",
+  t: "transfer",
+  a: "add",
+  s: "swap",
+  j: "merge",
+  l: "complete",
+  p: "park",
+  r: "record",
+  k: "keypad",
+  "?": "help",
+};
 
 /** The part of a `KeyboardEvent` that is read. */
 export interface Pressed {
@@ -34,7 +60,11 @@ export interface Pressed {
 }
 
 /** Returns the command of a key press. `typing`: the focus is in a text field; `letters`: single-letter shortcuts are switched on. */
-export function commandOf(pressed: Pressed, phase: string, { typing, letters }: { typing: boolean; letters: boolean }): Command | undefined {
+export function commandOf(
+  pressed: Pressed,
+  phase: string,
+  { typing, letters }: { typing: boolean; letters: boolean },
+): Command | undefined {
   if (pressed.repeat || pressed.altKey) return undefined;
   if (pressed.ctrlKey || pressed.metaKey) {
     if (pressed.key === "Enter") return phase === "incoming" ? "answer" : undefined;

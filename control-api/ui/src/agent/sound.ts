@@ -1,5 +1,5 @@
 /** Microphone and speaker: permission, choice of device, and the microphone's state. */
-import { microphoneError, type MicrophoneState } from "../microphone.js";
+import { type MicrophoneState, microphoneError, stopTracks } from "../microphone.js";
 import { read, write } from "../storage.js";
 
 const CHOICE = { microphone: "tandem.microphone", speaker: "tandem.speaker" };
@@ -69,7 +69,7 @@ export class Sound {
   /** Asks for permission and releases the microphone at once. */
   async ask(): Promise<void> {
     const stream = await this.open();
-    stream?.getTracks().forEach((track) => track.stop());
+    stopTracks(stream);
   }
 
   chooseMicrophone(id: string): void {

@@ -1,7 +1,7 @@
 /** Actions on a running call, by the server's REST API. They reject with an `ApiError` when the server refuses. */
 import { command, request } from "../http.js";
 import { fields, listOf, number } from "../shapes.js";
-import { parseParked, type Parked } from "./parked.js";
+import { type Parked, parseParked } from "./parked.js";
 
 /** The target of a new leg: a colleague by SIP name, or a number or SIP address. */
 export type Target = { agent: string } | { to: string };

@@ -1,15 +1,23 @@
 /** The elements of the agent's page. Ids are stable: tests and scripts use them (see README.md). */
-import { h, icon, ICON, setText } from "../dom.js";
+import { h, ICON, icon, setText } from "../dom.js";
 import { microphoneText } from "../microphone.js";
 import type { CallView } from "./callview.js";
 import { keysOf } from "./shortcuts.js";
 import type { Sound } from "./sound.js";
 
 const KEYS: [string, string][] = [
-  ["1", ""], ["2", "ABC"], ["3", "DEF"],
-  ["4", "GHI"], ["5", "JKL"], ["6", "MNO"],
-  ["7", "PQRS"], ["8", "TUV"], ["9", "WXYZ"],
-  ["*", ""], ["0", "+"], ["#", ""],
+  ["1", ""],
+  ["2", "ABC"],
+  ["3", "DEF"],
+  ["4", "GHI"],
+  ["5", "JKL"],
+  ["6", "MNO"],
+  ["7", "PQRS"],
+  ["8", "TUV"],
+  ["9", "WXYZ"],
+  ["*", ""],
+  ["0", "+"],
+  ["#", ""],
 ];
 
 export type AgentView = ReturnType<typeof agentView>;
@@ -30,10 +38,21 @@ export function agentView(call: CallView) {
   answer.title = `Answer (${keysOf("answer")})`;
   const decline = button("decline", "bad", "Decline", ICON.hangup);
   decline.title = `Decline (${keysOf("hangup")})`;
-  const unheard = h("p", { id: "ring-unheard", class: "note warn", hidden: true }, "Your browser mutes the ringtone until you click this page once.");
+  const unheard = h(
+    "p",
+    { id: "ring-unheard", class: "note warn", hidden: true },
+    "Your browser mutes the ringtone until you click this page once.",
+  );
   const answerProblem = h("p", { id: "answer-problem", class: "problem", role: "alert" });
-  const incoming = h("div", { id: "incoming", class: "incoming", role: "alert", "aria-live": "assertive", hidden: true },
-    h("p", { class: "muted" }, "Incoming call from"), incomingPeer, h("div", { class: "pair" }, answer, decline), answerProblem, unheard);
+  const incoming = h(
+    "div",
+    { id: "incoming", class: "incoming", role: "alert", "aria-live": "assertive", hidden: true },
+    h("p", { class: "muted" }, "Incoming call from"),
+    incomingPeer,
+    h("div", { class: "pair" }, answer, decline),
+    answerProblem,
+    unheard,
+  );
 
   const peer = h("strong", { id: "call-peer" });
   const timer = h("span", { id: "call-timer", class: "timer", role: "timer", "aria-live": "off" });
@@ -45,20 +64,52 @@ export function agentView(call: CallView) {
   hangup.title = `Hang up (${keysOf("hangup")})`;
   const picker = h("div");
   const recordings = h("div");
-  const ongoing = h("div", { id: "ongoing", class: "ongoing", hidden: true },
+  const ongoing = h(
+    "div",
+    { id: "ongoing", class: "ongoing", hidden: true },
     h("div", { class: "who-line" }, peer, timer),
-    h("div", { class: "levels" }, h("span", { "aria-hidden": "true" }, "Other side"), levelIn, h("span", { "aria-hidden": "true" }, "You"), levelOut),
-    flowDetail, flowProblem, call.parties, call.transferState, recordings, call.controls, picker, call.consult, call.problem, hangup);
+    h(
+      "div",
+      { class: "levels" },
+      h("span", { "aria-hidden": "true" }, "Other side"),
+      levelIn,
+      h("span", { "aria-hidden": "true" }, "You"),
+      levelOut,
+    ),
+    flowDetail,
+    flowProblem,
+    call.parties,
+    call.transferState,
+    recordings,
+    call.controls,
+    picker,
+    call.consult,
+    call.problem,
+    hangup,
+  );
 
   const dialInput = h("input", { id: "dial-input", type: "tel", autocomplete: "off", placeholder: "+44 20 7946 0123" });
   const dial = h("button", { id: "dial", class: "good", type: "submit", disabled: true }, icon(ICON.phone), "Call");
-  const dialForm = h("form", { id: "dial-form", class: "dial" }, h("label", { for: "dial-input" }, "Number or short code"),
-    h("div", { class: "field" }, dialInput, dial));
+  const dialForm = h(
+    "form",
+    { id: "dial-form", class: "dial" },
+    h("label", { for: "dial-input" }, "Number or short code"),
+    h("div", { class: "field" }, dialInput, dial),
+  );
 
   const pressed = h("output", { id: "pressed", class: "pressed", "aria-live": "off" });
-  const keys = h("div", { class: "keys" }, ...KEYS.map(([digit, letters]) =>
-    h("button", { class: "key", type: "button", "data-digit": digit, "aria-label": digit === "*" ? "star" : digit === "#" ? "hash" : digit },
-      digit, h("small", { "aria-hidden": "true" }, letters))));
+  const keys = h(
+    "div",
+    { class: "keys" },
+    ...KEYS.map(([digit, letters]) =>
+      h(
+        "button",
+        { class: "key", type: "button", "data-digit": digit, "aria-label": digit === "*" ? "star" : digit === "#" ? "hash" : digit },
+        digit,
+        h("small", { "aria-hidden": "true" }, letters),
+      ),
+    ),
+  );
   const keypad = h("details", { id: "keypad", class: "fold", hidden: true }, h("summary", {}, icon(ICON.keypad), "Keypad"), pressed, keys);
 
   const microphoneNote = h("p", { id: "mic-text" });
@@ -69,8 +120,16 @@ export function agentView(call: CallView) {
   const speaker = h("select", { id: "speaker-select" });
   const speakerLabel = h("label", { for: "speaker-select" }, "Speaker");
   const notify = button("notify", "quiet", "Notify me about incoming calls");
-  const devices = h("details", { id: "devices", class: "fold" }, h("summary", {}, icon(ICON.microphone), "Microphone and speaker"),
-    h("label", { for: "mic-select" }, "Microphone"), microphone, speakerLabel, speaker, notify);
+  const devices = h(
+    "details",
+    { id: "devices", class: "fold" },
+    h("summary", {}, icon(ICON.microphone), "Microphone and speaker"),
+    h("label", { for: "mic-select" }, "Microphone"),
+    microphone,
+    speakerLabel,
+    speaker,
+    notify,
+  );
   const parked = h("div");
   const shortcuts = h("div");
   const remote = h("audio", { id: "remote", autoplay: true });
@@ -85,12 +144,36 @@ export function agentView(call: CallView) {
   const sayProblem = h("p", { id: "say-problem", class: "problem", role: "alert" });
   const sayForm = h("form", { id: "say-form", class: "say" }, sayLabel, h("div", { class: "field" }, sayInput, saySend), sayProblem);
 
-  const root = h("div", { class: "agent" },
-    h("section", { class: "card phone", "aria-label": "Phone" },
+  const root = h(
+    "div",
+    { class: "agent" },
+    h(
+      "section",
+      { class: "card phone", "aria-label": "Phone" },
       h("div", { class: "head" }, h("h1", {}, "Phone"), registration),
-      microphoneCard, state, incoming, ongoing, dialForm, keypad, message, parked, devices, shortcuts, remote),
-    h("section", { class: "card words", "aria-label": "Translation" },
-      h("div", { class: "head" }, h("h2", {}, "Conversation")), providers, notice, empty, sentences, sayForm));
+      microphoneCard,
+      state,
+      incoming,
+      ongoing,
+      dialForm,
+      keypad,
+      message,
+      parked,
+      devices,
+      shortcuts,
+      remote,
+    ),
+    h(
+      "section",
+      { class: "card words", "aria-label": "Translation" },
+      h("div", { class: "head" }, h("h2", {}, "Conversation")),
+      providers,
+      notice,
+      empty,
+      sentences,
+      sayForm,
+    ),
+  );
 
   function drawSound(sound: Sound): void {
     const text = microphoneText(sound.state);
@@ -105,9 +188,49 @@ export function agentView(call: CallView) {
   }
 
   return {
-    root, registration, state, message, incoming, incomingPeer, answer, decline, answerProblem, unheard, ongoing, peer, timer, levelIn, levelOut,
-    flowDetail, flowProblem, picker, hangup, recordings, parked, shortcuts, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
-    remote, providers, notice, empty, sentences, sayForm, sayLabel, sayInput, saySend, sayProblem, drawSound,
+    root,
+    registration,
+    state,
+    message,
+    incoming,
+    incomingPeer,
+    answer,
+    decline,
+    answerProblem,
+    unheard,
+    ongoing,
+    peer,
+    timer,
+    levelIn,
+    levelOut,
+    flowDetail,
+    flowProblem,
+    picker,
+    hangup,
+    recordings,
+    parked,
+    shortcuts,
+    dialForm,
+    dialInput,
+    dial,
+    keypad,
+    keys,
+    pressed,
+    allow,
+    microphone,
+    speaker,
+    notify,
+    remote,
+    providers,
+    notice,
+    empty,
+    sentences,
+    sayForm,
+    sayLabel,
+    sayInput,
+    saySend,
+    sayProblem,
+    drawSound,
   };
 }
 

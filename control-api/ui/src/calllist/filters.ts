@@ -24,12 +24,27 @@ export type When = "" | "today" | "yesterday" | "7d" | "30d" | "between";
 export const NO_FILTERS: Filters = { q: "", when: "", from: "", to: "", agent: "", number: "", outcome: "", status: "", direction: "" };
 
 export const WHEN: readonly (readonly [When, string])[] = [
-  ["", "Any time"], ["today", "Today"], ["yesterday", "Yesterday"], ["7d", "Last 7 days"], ["30d", "Last 30 days"], ["between", "Between two days"],
+  ["", "Any time"],
+  ["today", "Today"],
+  ["yesterday", "Yesterday"],
+  ["7d", "Last 7 days"],
+  ["30d", "Last 30 days"],
+  ["between", "Between two days"],
 ];
 export const STATUS: readonly (readonly [string, string])[] = [
-  ["", "Any"], ["queued", "Queued"], ["ringing", "Ringing"], ["answered", "Answered"], ["bridged", "Connected"], ["ended", "Ended"], ["failed", "Failed"],
+  ["", "Any"],
+  ["queued", "Queued"],
+  ["ringing", "Ringing"],
+  ["answered", "Answered"],
+  ["bridged", "Connected"],
+  ["ended", "Ended"],
+  ["failed", "Failed"],
 ];
-export const DIRECTION: readonly (readonly [string, string])[] = [["", "Both"], ["inbound", "Inbound"], ["outbound", "Outbound"]];
+export const DIRECTION: readonly (readonly [string, string])[] = [
+  ["", "Both"],
+  ["inbound", "Inbound"],
+  ["outbound", "Outbound"],
+];
 
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 const PLAIN = ["agent", "outcome", "status", "direction"] as const;
@@ -38,13 +53,21 @@ const PLAIN = ["agent", "outcome", "status", "direction"] as const;
 export function parseFilters(search: string): Filters {
   const query = new URLSearchParams(search);
   const word = (name: string): string => (query.get(name) ?? "").trim().slice(0, 200);
-  const known = (name: string, list: readonly (readonly [string, string])[]): string => (list.some(([value]) => value === word(name)) ? word(name) : "");
+  const known = (name: string, list: readonly (readonly [string, string])[]): string =>
+    list.some(([value]) => value === word(name)) ? word(name) : "";
   const day = (name: string): string => (DAY.test(word(name)) ? word(name) : "");
   const [from, to] = [day("from"), day("to")];
   const when = known("when", WHEN) as When;
   return {
-    q: word("q"), when: when === "" && (from !== "" || to !== "") ? "between" : when, from, to, agent: word("agent"), number: word("number"),
-    outcome: word("outcome"), status: known("status", STATUS), direction: known("direction", DIRECTION),
+    q: word("q"),
+    when: when === "" && (from !== "" || to !== "") ? "between" : when,
+    from,
+    to,
+    agent: word("agent"),
+    number: word("number"),
+    outcome: word("outcome"),
+    status: known("status", STATUS),
+    direction: known("direction", DIRECTION),
   };
 }
 
@@ -78,12 +101,18 @@ export function queryOf(filters: Filters, now: Date): URLSearchParams {
 function span(filters: Filters, now: Date): { from?: Date | undefined; to?: Date | undefined } {
   const day = (offset: number): Date => new Date(now.getFullYear(), now.getMonth(), now.getDate() + offset);
   switch (filters.when) {
-    case "today": return { from: day(0) };
-    case "yesterday": return { from: day(-1), to: day(0) };
-    case "7d": return { from: day(-6) };
-    case "30d": return { from: day(-29) };
-    case "between": return { from: dayStart(filters.from, 0), to: dayStart(filters.to, 1) };
-    default: return {};
+    case "today":
+      return { from: day(0) };
+    case "yesterday":
+      return { from: day(-1), to: day(0) };
+    case "7d":
+      return { from: day(-6) };
+    case "30d":
+      return { from: day(-29) };
+    case "between":
+      return { from: dayStart(filters.from, 0), to: dayStart(filters.to, 1) };
+    default:
+      return {};
   }
 }
 
@@ -96,5 +125,6 @@ function dayStart(day: string, offset: number): Date | undefined {
 
 /** Returns the number of filters that are set, without the search. */
 export function filterCount(filters: Filters): number {
-  return [filters.when, filters.agent, filters.number, filters.outcome, filters.status, filters.direction].filter((value) => value !== "").length;
+  return [filters.when, filters.agent, filters.number, filters.outcome, filters.status, filters.direction].filter((value) => value !== "")
+    .length;
 }

@@ -1,9 +1,9 @@
 /** Search and filters of the call list. Filters apply as soon as they are set, the search when it is submitted. */
-import { h, icon, ICON, setText } from "../dom.js";
-import { field, select, type Field } from "../form.js";
+import { h, ICON, icon, setText } from "../dom.js";
+import { type Field, field, select } from "../form.js";
 import { ApiError } from "../http.js";
 import { fieldMeant } from "../refusals.js";
-import { DIRECTION, filterCount, NO_FILTERS, STATUS, WHEN, type Filters } from "./filters.js";
+import { DIRECTION, type Filters, filterCount, NO_FILTERS, STATUS, WHEN } from "./filters.js";
 
 export class FilterForm {
   readonly element: HTMLFormElement;
@@ -22,8 +22,16 @@ export class FilterForm {
     everybody: boolean,
     private readonly apply: (filters: Filters) => void,
   ) {
-    this.q = h("input", { id: "calls-q", type: "search", maxlength: 200, placeholder: "Words from the call or its translation", "aria-label": "Search in transcripts", "aria-describedby": "calls-q-problem" });
-    const input = (name: string, more: Record<string, string>): HTMLInputElement => h("input", { id: `calls-${name}`, maxlength: 100, autocomplete: "off", spellcheck: "false", ...more });
+    this.q = h("input", {
+      id: "calls-q",
+      type: "search",
+      maxlength: 200,
+      placeholder: "Words from the call or its translation",
+      "aria-label": "Search in transcripts",
+      "aria-describedby": "calls-q-problem",
+    });
+    const input = (name: string, more: Record<string, string>): HTMLInputElement =>
+      h("input", { id: `calls-${name}`, maxlength: 100, autocomplete: "off", spellcheck: "false", ...more });
     this.fields = {
       when: field("when", "Time", select("calls-when", WHEN)),
       from: field("from", "First day", input("from", { type: "date" })),
@@ -37,12 +45,43 @@ export class FilterForm {
     this.fields.agent.element.hidden = !everybody;
     const { when, from, to, number, agent, outcome, status, direction } = this.fields;
     this.days = h("div", { class: "pair-row" }, from.element, to.element);
-    this.clear = h("button", { id: "calls-reset", class: "quiet", type: "button", title: "Clear search and filters", onclick: () => this.reset() }, icon(ICON.close), h("span", {}, "Clear"));
-    this.fold = h("details", { id: "calls-filters", class: "fold filters" }, h("summary", {}, this.summary),
-      h("div", { class: "filter-grid" }, when.element, this.days, number.element, agent.element, outcome.element, status.element, direction.element),
-      this.known.agent, this.known.outcome);
-    this.element = h("form", { id: "calls-form", class: "card call-filters", role: "search" },
-      h("div", { class: "field" }, this.q, h("button", { id: "calls-search", class: "primary", type: "submit" }, icon(ICON.search), h("span", {}, "Search")), this.clear), this.qProblem, this.fold);
+    this.clear = h(
+      "button",
+      { id: "calls-reset", class: "quiet", type: "button", title: "Clear search and filters", onclick: () => this.reset() },
+      icon(ICON.close),
+      h("span", {}, "Clear"),
+    );
+    this.fold = h(
+      "details",
+      { id: "calls-filters", class: "fold filters" },
+      h("summary", {}, this.summary),
+      h(
+        "div",
+        { class: "filter-grid" },
+        when.element,
+        this.days,
+        number.element,
+        agent.element,
+        outcome.element,
+        status.element,
+        direction.element,
+      ),
+      this.known.agent,
+      this.known.outcome,
+    );
+    this.element = h(
+      "form",
+      { id: "calls-form", class: "card call-filters", role: "search" },
+      h(
+        "div",
+        { class: "field" },
+        this.q,
+        h("button", { id: "calls-search", class: "primary", type: "submit" }, icon(ICON.search), h("span", {}, "Search")),
+        this.clear,
+      ),
+      this.qProblem,
+      this.fold,
+    );
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
@@ -89,7 +128,8 @@ export class FilterForm {
   learn(words: readonly (readonly ["agent" | "outcome", string])[]): void {
     for (const [name, word] of words) {
       const list = this.known[name];
-      if (word !== "" && ![...list.children].some((option) => option.getAttribute("value") === word)) list.append(h("option", { value: word }));
+      if (word !== "" && ![...list.children].some((option) => option.getAttribute("value") === word))
+        list.append(h("option", { value: word }));
     }
   }
 

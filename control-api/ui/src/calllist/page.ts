@@ -1,20 +1,21 @@
 /** The list of calls, past and running, with search, filters, pages and export. The address holds the filters, so it can be shared. */
 import * as api from "../api.js";
-import { applyCallEvent, applyList, NO_CALLS, parseCall, type Call, type CallEvent, type Calls } from "../calls.js";
-import { arrange, h, icon, ICON, setText } from "../dom.js";
+import { applyCallEvent, applyList, type Call, type CallEvent, type Calls, NO_CALLS, parseCall } from "../calls.js";
+import { arrange, h, ICON, icon, setText } from "../dom.js";
 import { request } from "../http.js";
 import { Latest } from "../latest.js";
 import { loadProblem } from "../records.js";
 import { may } from "../session.js";
 import { pageOf } from "../shapes.js";
-import { shell, type Shell } from "../shell.js";
+import { type Shell, shell } from "../shell.js";
+import { start } from "../start.js";
 import { openStream } from "../stream.js";
+import { addressOf, type Filters, filterCount, parseFilters, queryOf } from "./filters.js";
 import { FilterForm } from "./form.js";
-import { addressOf, filterCount, parseFilters, queryOf, type Filters } from "./filters.js";
 import { CallRow } from "./row.js";
 
 /** Opens the call list. */
-export async function callListPage(): Promise<void> {
+async function callListPage(): Promise<void> {
   const frame = await shell("calls");
   if (frame) new CallListPage(frame).start();
 }
@@ -42,18 +43,41 @@ class CallListPage {
   private readonly list = h("ol", { id: "calls-list", class: "call-list", "aria-label": "Calls" });
   private readonly note = h("div", { id: "calls-empty", class: "empty", hidden: true });
   private readonly problem = h("div", { id: "calls-problem", class: "load-problem", role: "alert", hidden: true });
-  private readonly fresh = h("button", { id: "calls-fresh", class: "fresh", type: "button", hidden: true, onclick: () => this.go(this.filters, []) });
-  private readonly newer = h("button", { id: "calls-newer", class: "plain", type: "button", onclick: () => this.go(this.filters, this.place.cursors.slice(0, -1)) }, icon(ICON.back), "Newer");
-  private readonly older = h("button", { id: "calls-older", class: "plain", type: "button", onclick: () => this.go(this.filters, [...this.place.cursors, this.next ?? ""]) }, "Older", icon(ICON.next));
+  private readonly fresh = h("button", {
+    id: "calls-fresh",
+    class: "fresh",
+    type: "button",
+    hidden: true,
+    onclick: () => this.go(this.filters, []),
+  });
+  private readonly newer = h(
+    "button",
+    { id: "calls-newer", class: "plain", type: "button", onclick: () => this.go(this.filters, this.place.cursors.slice(0, -1)) },
+    icon(ICON.back),
+    "Newer",
+  );
+  private readonly older = h(
+    "button",
+    { id: "calls-older", class: "plain", type: "button", onclick: () => this.go(this.filters, [...this.place.cursors, this.next ?? ""]) },
+    "Older",
+    icon(ICON.next),
+  );
   private readonly pager = h("nav", { class: "pager", "aria-label": "Pages of the list", hidden: true }, this.newer, this.older);
 
   constructor(private readonly frame: Shell) {
     this.form = new FilterForm(this.filters, may(frame.session, "calls.read"), (filters) => this.go(filters, []));
     frame.main.replaceChildren(
-      h("div", { class: "page" },
+      h(
+        "div",
+        { class: "page" },
         h("div", { class: "head" }, h("h1", {}, "Calls"), this.count, this.exports),
-        this.form.element, this.fresh, this.problem,
-        h("div", { class: "card flush" }, this.list, this.note), this.pager));
+        this.form.element,
+        this.fresh,
+        this.problem,
+        h("div", { class: "card flush" }, this.list, this.note),
+        this.pager,
+      ),
+    );
   }
 
   start(): void {
@@ -69,7 +93,9 @@ class CallListPage {
       onUnauthorized: api.toLogin,
     });
     // The durations of running calls grow.
-    setInterval(() => this.rows.forEach((row) => row.tick()), 1000);
+    setInterval(() => {
+      for (const row of this.rows.values()) row.tick();
+    }, 1000);
     void this.load();
   }
 
@@ -107,9 +133,15 @@ class CallListPage {
   }
 
   private fail(error: unknown): void {
-    if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+    if (error instanceof api.ApiError && error.status === 401) {
+      api.toLogin();
+      return;
+    }
     // The cursor is no longer valid, for example after midnight for today's calls: show the first page.
-    if (error instanceof api.ApiError && error.field === "cursor" && this.place.cursors.length > 0) return this.go(this.filters, []);
+    if (error instanceof api.ApiError && error.field === "cursor" && this.place.cursors.length > 0) {
+      this.go(this.filters, []);
+      return;
+    }
     this.order = [];
     this.next = null;
     this.draw();
@@ -119,7 +151,10 @@ class CallListPage {
       return;
     }
     this.problem.hidden = false;
-    this.problem.replaceChildren(h("p", {}, loadProblem(error)), h("button", { class: "plain", type: "button", onclick: () => void this.load() }, "Try again"));
+    this.problem.replaceChildren(
+      h("p", {}, loadProblem(error)),
+      h("button", { class: "plain", type: "button", onclick: () => void this.load() }, "Try again"),
+    );
   }
 
   /** Updates shown calls in place. New calls are only counted until the user asks for them, so that the list does not jump. */
@@ -147,7 +182,10 @@ class CallListPage {
   private draw(): void {
     const now = Date.now();
     const calls = this.order.flatMap((id) => this.calls.get(id) ?? []);
-    arrange(this.list, calls.map((call) => this.row(call, now).element));
+    arrange(
+      this.list,
+      calls.map((call) => this.row(call, now).element),
+    );
     for (const id of this.rows.keys()) if (!this.order.includes(id)) this.rows.delete(id);
     this.list.hidden = calls.length === 0;
     this.note.hidden = calls.length > 0;
@@ -158,13 +196,24 @@ class CallListPage {
     this.older.disabled = this.next === null;
     const page = more ? `, page ${this.place.cursors.length + 1}` : "";
     setText(this.count, calls.length === 0 ? "" : `${calls.length === 1 ? "1 call" : `${calls.length} calls`}${page}`);
-    this.form.learn(calls.flatMap(({ agent, outcome }) => [["agent", agent ?? ""], ["outcome", outcome ?? ""]] as const));
+    this.form.learn(
+      calls.flatMap(
+        ({ agent, outcome }) =>
+          [
+            ["agent", agent ?? ""],
+            ["outcome", outcome ?? ""],
+          ] as const,
+      ),
+    );
     this.drawFresh();
   }
 
   private row(call: Call, now: number): CallRow {
     let row = this.rows.get(call.id);
-    if (!row) this.rows.set(call.id, (row = new CallRow(call.id)));
+    if (!row) {
+      row = new CallRow(call.id);
+      this.rows.set(call.id, row);
+    }
     row.draw(call, now, this.filters.q);
     return row;
   }
@@ -172,9 +221,11 @@ class CallListPage {
   private drawEmpty(): void {
     const filtered = this.filters.q !== "" || filterCount(this.filters) > 0;
     const reset = h("button", { class: "plain", type: "button", onclick: () => this.form.reset() }, "Show all calls");
-    this.note.replaceChildren(...(filtered
-      ? [h("h2", {}, "No calls match"), h("p", {}, "Try fewer words or a longer period."), reset]
-      : [h("h2", {}, "There are no calls yet"), h("p", {}, "Calls appear here with their words, outcome and recording.")]));
+    this.note.replaceChildren(
+      ...(filtered
+        ? [h("h2", {}, "No calls match"), h("p", {}, "Try fewer words or a longer period."), reset]
+        : [h("h2", {}, "There are no calls yet"), h("p", {}, "Calls appear here with their words, outcome and recording.")]),
+    );
   }
 
   private drawFresh(): void {
@@ -188,7 +239,12 @@ class CallListPage {
     const link = (format: string): HTMLElement => {
       const asked = new URLSearchParams(query);
       asked.set("format", format);
-      return h("a", { class: "button quiet", id: `export-${format}`, href: `/api/calls/export?${asked}`, download: `calls.${format}` }, icon(ICON.download), format.toUpperCase());
+      return h(
+        "a",
+        { class: "button quiet", id: `export-${format}`, href: `/api/calls/export?${asked}`, download: `calls.${format}` },
+        icon(ICON.download),
+        format.toUpperCase(),
+      );
     };
     this.exports.replaceChildren(h("span", { class: "muted export-label" }, "Export"), link("csv"), link("json"));
   }
@@ -199,3 +255,4 @@ function placeOf(state: unknown): Place {
   return { cursors: Array.isArray(cursors) ? cursors.filter((cursor) => typeof cursor === "string") : [] };
 }
 
+start(callListPage);

@@ -1,6 +1,6 @@
 /** One call in the list. The whole row is its link. */
-import { isRunning, statusText, type Call } from "../calls.js";
-import { h, icon, ICON, setText } from "../dom.js";
+import { type Call, isRunning, statusText } from "../calls.js";
+import { h, ICON, icon, setText } from "../dom.js";
 import { causeText, causeWords, dateTime, duration } from "../words.js";
 
 /** Returns the content `A to B`, with line breaks between the parts rather than inside a number. */
@@ -30,7 +30,16 @@ export class CallRow {
 
   constructor(id: string) {
     this.link = h("a", { class: "row-link", href: `/calls/${id}` });
-    this.element = h("li", { class: "call-row", "data-call": id }, this.direction, h("div", { class: "two-lines" }, this.link, this.time), this.agent, this.outcome, this.length, this.status);
+    this.element = h(
+      "li",
+      { class: "call-row", "data-call": id },
+      this.direction,
+      h("div", { class: "two-lines" }, this.link, this.time),
+      this.agent,
+      this.outcome,
+      this.length,
+      this.status,
+    );
   }
 
   draw(call: Call, now: number, words: string): void {

@@ -27,18 +27,31 @@ export interface Lanes {
 /** Returns the lanes and gaps of a file. `now`: the end of a file that is still being written. */
 export function channelLanes(part: Part, gaps: readonly Gap[], now: number): Lanes {
   const zero = Date.parse(part.startedAt ?? "");
-  const lengthMs = Math.max(1, part.durationMs > 0 ? part.durationMs : (part.endedAt === null ? now : Date.parse(part.endedAt)) - zero || 1);
+  const lengthMs = Math.max(
+    1,
+    part.durationMs > 0 ? part.durationMs : (part.endedAt === null ? now : Date.parse(part.endedAt)) - zero || 1,
+  );
   const place = (time: string | null, otherwise: number): number => {
     const at = Date.parse(time ?? "") - zero;
     return Number.isNaN(at) ? otherwise : Math.min(lengthMs, Math.max(0, at));
   };
   return {
     lengthMs,
-    lanes: [...part.channels].sort((a, b) => a.channel - b.channel || place(a.from, 0) - place(b.from, 0)).map(({ channel, leg, role, peer, from, until }) => {
-      const [begin, end] = [place(from, 0), place(until, lengthMs)];
-      const open = until === null && part.state === "started";
-      return { channel, leg, role, name: legName({ role, peer }), from: begin, to: end, words: open ? `since ${duration(begin)}` : `${duration(begin)} to ${duration(end)}` };
-    }),
+    lanes: [...part.channels]
+      .sort((a, b) => a.channel - b.channel || place(a.from, 0) - place(b.from, 0))
+      .map(({ channel, leg, role, peer, from, until }) => {
+        const [begin, end] = [place(from, 0), place(until, lengthMs)];
+        const open = until === null && part.state === "started";
+        return {
+          channel,
+          leg,
+          role,
+          name: legName({ role, peer }),
+          from: begin,
+          to: end,
+          words: open ? `since ${duration(begin)}` : `${duration(begin)} to ${duration(end)}`,
+        };
+      }),
     gaps: gaps.flatMap((gap) => {
       const [from, to] = [place(gap.from, 0), place(gap.until, lengthMs)];
       if (to <= from) return [];

@@ -30,7 +30,10 @@ export class ChannelsView {
     this.lengthMs = lanes.lengthMs;
     this.element.hidden = lanes.lanes.length === 0;
     this.scale.replaceChildren(...[0, 0.5, 1].map((share) => h("span", {}, duration(lanes.lengthMs * share))));
-    arrange(this.list, lanes.lanes.map((lane) => this.lane(lane, lanes)));
+    arrange(
+      this.list,
+      lanes.lanes.map((lane) => this.lane(lane, lanes)),
+    );
     setText(this.gaps, lanes.gaps.length === 0 ? "" : `${lanes.gaps.map(({ words }) => words).join(". ")}. Nothing was recorded there.`);
   }
 
@@ -46,9 +49,17 @@ export class ChannelsView {
       element.style.width = `${(100 * (end - begin)) / lengthMs}%`;
       return element;
     };
-    return h("li", { class: "track", "data-channel": channel, "data-leg": leg, "data-role": role },
+    return h(
+      "li",
+      { class: "track", "data-channel": channel, "data-leg": leg, "data-role": role },
       h("div", { class: "track-who" }, h("strong", {}, name), h("span", { class: "muted" }, `channel ${channel + 1}, ${words}`)),
-      h("div", { class: "track-bar seekable", "aria-hidden": "true" }, span("recorded", from, to, `${name} ${words}`),
-        ...gaps.map((gap) => span("gap", gap.from, gap.to, gap.words)), this.head.cloneNode()));
+      h(
+        "div",
+        { class: "track-bar seekable", "aria-hidden": "true" },
+        span("recorded", from, to, `${name} ${words}`),
+        ...gaps.map((gap) => span("gap", gap.from, gap.to, gap.words)),
+        this.head.cloneNode(),
+      ),
+    );
   }
 }

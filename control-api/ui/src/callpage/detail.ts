@@ -1,7 +1,7 @@
 /** Parsers for a call with its legs, events, recording, outcome and notes. */
-import { parseCall, type Call } from "../calls.js";
-import { applyLegs, parseEnding, type LegEnding, type Legs } from "../legs.js";
-import { parsePart, type Part } from "../recordings.js";
+import { type Call, parseCall } from "../calls.js";
+import { applyLegs, type LegEnding, type Legs, parseEnding } from "../legs.js";
+import { type Part, parsePart } from "../recordings.js";
 import { compareTimes, fields, listOf, number, text } from "../shapes.js";
 
 /** Times, ending and quality of a leg. */
@@ -77,7 +77,9 @@ function qualityText(quality: Record<string, unknown>): string {
     received !== null && lost !== null && all > 0 ? `${((100 * lost) / all).toFixed(1)} % lost` : "",
     jitter !== null ? `jitter ${jitter.toFixed(1)} ms` : "",
     trip !== null ? `round trip ${Math.round(trip)} ms` : "",
-  ].filter(Boolean).join(", ");
+  ]
+    .filter(Boolean)
+    .join(", ");
 }
 
 /** Parses an event from the store or the stream; `undefined` without a type. */
@@ -90,7 +92,8 @@ export function parseEvent(value: unknown): CallEventRecord | undefined {
 /** Whether two objects describe the same event; only those from the store have an id. */
 export function isSame(a: CallEventRecord, b: CallEventRecord): boolean {
   if (a.id !== null && b.id !== null) return a.id === b.id;
-  const without = ({ body }: CallEventRecord): string => JSON.stringify(Object.entries({ ...body, id: null }).sort(([x], [y]) => x.localeCompare(y)));
+  const without = ({ body }: CallEventRecord): string =>
+    JSON.stringify(Object.entries({ ...body, id: null }).sort(([x], [y]) => x.localeCompare(y)));
   return a.type === b.type && a.at === b.at && without(a) === without(b);
 }
 
@@ -111,7 +114,9 @@ export function parseOutcome(value: unknown): Outcome {
   const history = listOf(value, "history", (one): OutcomeEntry | undefined => {
     const entry = fields(one);
     const outcome = text(entry["outcome"]);
-    return outcome === null ? undefined : { outcome, note: text(entry["note"]) || null, setBy: author(entry["set_by"]).name, at: text(entry["at"]) };
+    return outcome === null
+      ? undefined
+      : { outcome, note: text(entry["note"]) || null, setBy: author(entry["set_by"]).name, at: text(entry["at"]) };
   });
   history.sort((a, b) => compareTimes(b.at, a.at));
   return { outcome: text(fields(value)["outcome"]), history };
@@ -135,7 +140,13 @@ export function parseNote(value: unknown): Note | undefined {
   const note = fields(value);
   const id = text(note["id"]);
   if (id === null) return undefined;
-  return { id, text: text(note["text"]) ?? "", author: author(note["author"]), createdAt: text(note["created_at"]), updatedAt: text(note["updated_at"]) };
+  return {
+    id,
+    text: text(note["text"]) ?? "",
+    author: author(note["author"]),
+    createdAt: text(note["created_at"]),
+    updatedAt: text(note["updated_at"]),
+  };
 }
 
 /** Parses a person, who may be a name, an id, or an object with both. */

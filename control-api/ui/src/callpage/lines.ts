@@ -82,7 +82,9 @@ export function mergeLines(stored: readonly Line[], sentences: Sentences): Line[
       startedAt: before?.startedAt ?? null,
     });
   }
-  return [...lines.values()].sort((a, b) => (a.startedAt && b.startedAt ? compareTimes(a.startedAt, b.startedAt) : 0) || a.segment - b.segment);
+  return [...lines.values()].sort(
+    (a, b) => (a.startedAt && b.startedAt ? compareTimes(a.startedAt, b.startedAt) : 0) || a.segment - b.segment,
+  );
 }
 
 /** Returns the position of a line in the recording, in seconds; `null` if it is unknown. */

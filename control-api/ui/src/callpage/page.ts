@@ -7,29 +7,30 @@
  * A running call is followed by the feed. After its end the stored data is fetched several times, until the recording is complete.
  */
 import * as api from "../api.js";
-import { directionText, isRunning, statusText, translationNotice, type Call } from "../calls.js";
-import { arrange, h, icon, ICON, setText } from "../dom.js";
+import { parties, talkTime } from "../calllist/row.js";
+import { type Call, directionText, isRunning, statusText, translationNotice } from "../calls.js";
+import { arrange, h, ICON, icon, setText } from "../dom.js";
 import { askToEnd } from "../ending.js";
 import { Feed } from "../feed.js";
 import { LadderView } from "../ladderview.js";
 import type { Legs } from "../legs.js";
 import { LegView } from "../legview.js";
-import { parties, talkTime } from "../calllist/row.js";
 import { RecordingBar } from "../recordingbar.js";
-import { isRecording, singleRecording, type Recording } from "../recordings.js";
+import { isRecording, type Recording, singleRecording } from "../recordings.js";
 import { may, mayHear } from "../session.js";
-import { shell, type Shell } from "../shell.js";
+import { type Shell, shell } from "../shell.js";
+import { start } from "../start.js";
 import type { StreamState } from "../stream.js";
 import { NO_SENTENCES, type Sentences } from "../translations.js";
 import { causeText, dateTime, duration, languageName } from "../words.js";
-import { isSame, parseEvent, type CallDetail } from "./detail.js";
-import { mergeLines, type Line } from "./lines.js";
-import { RecordingView } from "./recordingview.js";
+import { type CallDetail, isSame, parseEvent } from "./detail.js";
+import { type Line, mergeLines } from "./lines.js";
 import { programHistory } from "./program.js";
 import { ProgramView } from "./programview.js";
+import { RecordingView } from "./recordingview.js";
 import { NotesPanel, OutcomePanel } from "./remarks.js";
 import { detailShow, recordingList, transcriptList } from "./requests.js";
-import { timeline, type Moment } from "./timeline.js";
+import { type Moment, timeline } from "./timeline.js";
 import { legTracks, recordingTracks } from "./tracks.js";
 import { TracksView } from "./tracksview.js";
 import { TranscriptView } from "./transcript.js";
@@ -37,20 +38,45 @@ import { TranscriptView } from "./transcript.js";
 /** Pauses before the fetches after a call's end, while the server still stores its last data. */
 const AFTER_END_MS = [500, 2_000, 6_000, 20_000];
 
-/** Opens the page of the call with this id. */
-export async function callPage(id: string): Promise<void> {
+/** Opens the page of the call that the address names, or the list if it names none. */
+async function callPage(): Promise<void> {
+  const [, id] = /^\/calls\/([\w-]+)$/.exec(location.pathname) ?? [];
+  if (id === undefined) {
+    location.replace("/calls");
+    return;
+  }
   const frame = await shell("calls");
   if (!frame) return;
   frame.main.replaceChildren(h("div", { class: "page" }, h("p", { class: "empty", role: "status" }, "Loading …")));
   try {
     new CallPage(frame, await detailShow(id)).start();
   } catch (error) {
-    if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+    if (error instanceof api.ApiError && error.status === 401) {
+      api.toLogin();
+      return;
+    }
     const gone = error instanceof api.ApiError && (error.status === 404 || error.status === 422 || error.status === 400);
-    frame.main.replaceChildren(h("div", { class: "narrow" }, h("div", { id: "call-missing", class: "card stack", role: "alert" },
-      h("h1", {}, gone ? "There is no such call" : "This call cannot be shown"),
-      h("p", {}, gone ? "It may belong to somebody else, or have been deleted." : error instanceof Error ? error.message : "Something went wrong."),
-      h("a", { class: "button primary", href: "/calls" }, "All calls"))));
+    frame.main.replaceChildren(
+      h(
+        "div",
+        { class: "narrow" },
+        h(
+          "div",
+          { id: "call-missing", class: "card stack", role: "alert" },
+          h("h1", {}, gone ? "There is no such call" : "This call cannot be shown"),
+          h(
+            "p",
+            {},
+            gone
+              ? "It may belong to somebody else, or have been deleted."
+              : error instanceof Error
+                ? error.message
+                : "Something went wrong.",
+          ),
+          h("a", { class: "button primary", href: "/calls" }, "All calls"),
+        ),
+      ),
+    );
   }
 }
 
@@ -104,17 +130,34 @@ class CallPage {
     document.title = `${call.from ?? "Unknown"} to ${call.to} · Tandem`;
     this.recordingNow = new RecordingBar({ allowed: may(session, "calls.dial"), refresh: () => this.loadRecordings() });
     this.sound.append(this.recordingNow.element, this.soundNote);
-    const panel = (title: string, ...content: Node[]): HTMLElement => h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
+    const panel = (title: string, ...content: Node[]): HTMLElement =>
+      h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
     const quality = panel("Legs", this.tracks.element, this.noLegs, this.legs.element);
     // In a single column these parts come last, because they are read least.
     for (const last of [this.program.element, quality, this.ladder.element]) last.classList.add("last");
-    frame.main.replaceChildren(h("div", { class: "page call-page", "data-call": call.id },
-      h("a", { class: "back", href: "/calls", onclick: back }, icon(ICON.back), "Calls"),
-      h("div", { class: "head" }, this.title, this.status, this.time, this.end),
-      h("section", { class: "card", "aria-label": "Summary" }, this.facts),
-      h("div", { class: "call-columns" },
-        h("div", { class: "stack wide-gap" }, panel("Recording", this.sound), this.transcript.element, this.program.element, quality, this.ladder.element),
-        h("div", { class: "stack wide-gap" }, this.outcome.element, this.notes.element, panel("What happened", this.moments)))));
+    frame.main.replaceChildren(
+      h(
+        "div",
+        { class: "page call-page", "data-call": call.id },
+        h("a", { class: "back", href: "/calls", onclick: back }, icon(ICON.back), "Calls"),
+        h("div", { class: "head" }, this.title, this.status, this.time, this.end),
+        h("section", { class: "card", "aria-label": "Summary" }, this.facts),
+        h(
+          "div",
+          { class: "call-columns" },
+          h(
+            "div",
+            { class: "stack wide-gap" },
+            panel("Recording", this.sound),
+            this.transcript.element,
+            this.program.element,
+            quality,
+            this.ladder.element,
+          ),
+          h("div", { class: "stack wide-gap" }, this.outcome.element, this.notes.element, panel("What happened", this.moments)),
+        ),
+      ),
+    );
   }
 
   start(): void {
@@ -128,7 +171,10 @@ class CallPage {
   }
 
   private followLive(): void {
-    this.feed = new Feed(() => this.onNews(), (name, data) => this.onEvent(name, data));
+    this.feed = new Feed(
+      () => this.onNews(),
+      (name, data) => this.onEvent(name, data),
+    );
     this.feed.start();
     this.feed.follow(this.id);
     void this.feed.fetchCall(this.id);
@@ -225,30 +271,54 @@ class CallPage {
   private drawFacts(call: Call): void {
     const { config } = call;
     const now = Date.now();
-    const waited = call.answered_at === null ? "Not answered" : `after ${duration(Date.parse(call.answered_at) - Date.parse(call.created_at))}`;
+    const waited =
+      call.answered_at === null ? "Not answered" : `after ${duration(Date.parse(call.answered_at) - Date.parse(call.created_at))}`;
     const languages = `${languageName(config.translate_from)} (customer), ${languageName(config.translate_to)} (agent)`;
     const all: [string, string][] = [
-      ["Started", dateTime(call.created_at, now, true)], ["Answered", waited], ["Agent", call.agent ?? "None"], ["Direction", directionText(call)],
+      ["Started", dateTime(call.created_at, now, true)],
+      ["Answered", waited],
+      ["Agent", call.agent ?? "None"],
+      ["Direction", directionText(call)],
       ["Languages", config.live_translate ? languages : config.transcribe ? "Transcribed only" : "Not translated"],
       ...(isRunning(call) ? [] : [["Ended", dateTime(call.ended_at, now, true)] as [string, string]]),
     ];
-    arrange(this.facts, all.map(([term, value], index) => {
-      const old = this.facts.children[index];
-      if (old?.firstElementChild?.textContent === term && old.lastElementChild) {
-        setText(old.lastElementChild, value);
-        return old;
-      }
-      return h("div", {}, h("dt", {}, term), h("dd", {}, value));
-    }));
+    arrange(
+      this.facts,
+      all.map(([term, value], index) => {
+        const old = this.facts.children[index];
+        if (old?.firstElementChild?.textContent === term && old.lastElementChild) {
+          setText(old.lastElementChild, value);
+          return old;
+        }
+        return h("div", {}, h("dt", {}, term), h("dd", {}, value));
+      }),
+    );
   }
 
   private drawSound(call: Call): void {
     const recordings = this.shownRecordings().filter(({ parts }) => parts.length > 0);
     const talks = call.status === "answered" || call.status === "bridged";
-    this.recordingNow.draw({ call: this.id, recordings: this.hears ? this.shownRecordings() : (this.feed?.recordings(this.id) ?? []), talks });
-    if (!this.hears) return setText(this.soundNote, "Your role may not hear this recording.");
+    this.recordingNow.draw({
+      call: this.id,
+      recordings: this.hears ? this.shownRecordings() : (this.feed?.recordings(this.id) ?? []),
+      talks,
+    });
+    if (!this.hears) {
+      setText(this.soundNote, "Your role may not hear this recording.");
+      return;
+    }
     if (recordings.length === 0) {
-      return setText(this.soundNote, isRunning(call) && call.config.record ? "Recording starts when the call is answered." : call.config.record ? may(this.frame.session, "recordings.read") ? "There is no recording of this call." : "There is no recording from your time in this call." : "This call was not recorded, because recording was off.");
+      setText(
+        this.soundNote,
+        isRunning(call) && call.config.record
+          ? "Recording starts when the call is answered."
+          : call.config.record
+            ? may(this.frame.session, "recordings.read")
+              ? "There is no recording of this call."
+              : "There is no recording from your time in this call."
+            : "This call was not recorded, because recording was off.",
+      );
+      return;
     }
     if (!this.sounds) {
       const sounds = new RecordingView(this.id, () => this.drawTranscript());
@@ -263,7 +333,10 @@ class CallPage {
     const { call } = this.detail;
     const sentences: Sentences = this.feed?.sentences(this.id) ?? NO_SENTENCES;
     const lines = mergeLines(this.stored, sentences);
-    const empty = this.storedProblem || (translationNotice(call.config) ?? (isRunning(call) ? "Listening. Words appear here as they are spoken." : "Nothing was said, or nothing was recognised."));
+    const empty =
+      this.storedProblem ||
+      (translationNotice(call.config) ??
+        (isRunning(call) ? "Listening. Words appear here as they are spoken." : "Nothing was said, or nothing was recognised."));
     this.transcript.draw(lines, this.hears ? (this.sounds?.player.startedAt ?? null) : null, empty);
   }
 
@@ -288,8 +361,14 @@ class CallPage {
     const known = new Map([...this.moments.children].map((one) => [(one as HTMLElement).dataset["event"], one]));
     this.program.draw(programHistory(events, call.created_at));
     const moments = timeline(events, call.created_at);
-    const drawn = (moment: Moment): Element => known.get(moment.key) ?? h("li", { "data-event": moment.key, "data-tone": moment.tone },
-      h("time", { datetime: moment.at, title: dateTime(moment.at, Date.now(), true) }, moment.after), h("div", {}, moment.text, moment.detail && h("span", { class: "muted" }, moment.detail)));
+    const drawn = (moment: Moment): Element =>
+      known.get(moment.key) ??
+      h(
+        "li",
+        { "data-event": moment.key, "data-tone": moment.tone },
+        h("time", { datetime: moment.at, title: dateTime(moment.at, Date.now(), true) }, moment.after),
+        h("div", {}, moment.text, moment.detail && h("span", { class: "muted" }, moment.detail)),
+      );
     arrange(this.moments, moments.map(drawn));
   }
 }
@@ -311,3 +390,5 @@ function back(event: Event): void {
   event.preventDefault();
   history.back();
 }
+
+start(callPage);

@@ -6,16 +6,21 @@
  *
  * The graph is created when a single side is first chosen; until then the browser plays the file directly.
  */
-import { h, icon, ICON, setText } from "../dom.js";
-import { copyLine } from "../form.js";
+
 import { Dialog } from "../dialog.js";
-import { dateTime, duration } from "../words.js";
+import { h, ICON, icon, setText } from "../dom.js";
+import { copyLine } from "../form.js";
 import { legName } from "../legs.js";
 import type { Part, Recording } from "../recordings.js";
+import { dateTime, duration } from "../words.js";
 import { recordingLink, recordingUrl } from "./requests.js";
 
 type Side = "both" | "customer" | "agent";
-const SIDES: readonly (readonly [Side, string])[] = [["both", "Both"], ["customer", "Customer"], ["agent", "Agent"]];
+const SIDES: readonly (readonly [Side, string])[] = [
+  ["both", "Both"],
+  ["customer", "Customer"],
+  ["agent", "Agent"],
+];
 const SPEEDS = [1, 1.25, 1.5, 2];
 
 export class Player {
@@ -41,7 +46,12 @@ export class Player {
     this.audio.addEventListener("error", () => this.fail());
     this.audio.addEventListener("loadedmetadata", () => setText(this.problem, ""));
     this.sides = SIDES.map(([side, label]) =>
-      h("button", { class: "plain", type: "button", "data-side": side, "aria-pressed": String(side === "both"), onclick: () => this.listen(side) }, label));
+      h(
+        "button",
+        { class: "plain", type: "button", "data-side": side, "aria-pressed": String(side === "both"), onclick: () => this.listen(side) },
+        label,
+      ),
+    );
     const speed = h("button", { id: "player-speed", class: "plain", type: "button", title: "Speed", "aria-label": "Speed: 1 times" }, "1×");
     speed.addEventListener("click", () => {
       const next = SPEEDS[(SPEEDS.indexOf(this.audio.playbackRate) + 1) % SPEEDS.length] ?? 1;
@@ -50,19 +60,79 @@ export class Player {
       speed.setAttribute("aria-label", `Speed: ${next} times`);
     });
     const skip = (seconds: number, label: string): HTMLElement =>
-      h("button", { class: "plain", type: "button", "aria-label": label, title: label, onclick: () => this.seek(this.audio.currentTime + seconds, false) }, seconds < 0 ? `−${-seconds} s` : `+${seconds} s`);
-    const link = h("button", { id: "recording-link", class: "quiet", type: "button", title: "A link that needs no sign-in", onclick: () => void this.shareLink(link) }, icon(ICON.link), h("span", {}, "Link"));
-    this.download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav`, title: "Download the recording" }, icon(ICON.download), h("span", {}, "Download"));
-    this.original = h("a", { id: "recording-original", class: "button quiet", download: "", title: "Download the file with a channel for each party", hidden: true }, icon(ICON.download), h("span", {}, "All channels"));
+      h(
+        "button",
+        {
+          class: "plain",
+          type: "button",
+          "aria-label": label,
+          title: label,
+          onclick: () => this.seek(this.audio.currentTime + seconds, false),
+        },
+        seconds < 0 ? `−${-seconds} s` : `+${seconds} s`,
+      );
+    const link = h(
+      "button",
+      {
+        id: "recording-link",
+        class: "quiet",
+        type: "button",
+        title: "A link that needs no sign-in",
+        onclick: () => void this.shareLink(link),
+      },
+      icon(ICON.link),
+      h("span", {}, "Link"),
+    );
+    this.download = h(
+      "a",
+      {
+        id: "recording-download",
+        class: "button quiet",
+        href: recordingUrl(call),
+        download: `${call}.wav`,
+        title: "Download the recording",
+      },
+      icon(ICON.download),
+      h("span", {}, "Download"),
+    );
+    this.original = h(
+      "a",
+      {
+        id: "recording-original",
+        class: "button quiet",
+        download: "",
+        title: "Download the file with a channel for each party",
+        hidden: true,
+      },
+      icon(ICON.download),
+      h("span", {}, "All channels"),
+    );
     this.newest = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => this.reload() }, "Load the latest sound");
     this.choice.addEventListener("change", () => this.choose(Number(this.choice.value)));
     this.sideGroup = h("div", { class: "segmented", role: "group", "aria-label": "Side to hear" }, ...this.sides);
-    this.element = h("div", { class: "player" }, this.choice, this.audio, this.problem,
-      h("div", { class: "player-tools" },
+    this.element = h(
+      "div",
+      { class: "player" },
+      this.choice,
+      this.audio,
+      this.problem,
+      h(
+        "div",
+        { class: "player-tools" },
         this.sideGroup,
-        h("div", { class: "segmented", role: "group", "aria-label": "Position and speed" }, skip(-10, "10 seconds back"), skip(10, "10 seconds forward"), speed),
-        h("span", { class: "grow" }), this.newest, h("span", { class: "player-links" }, link, this.download, this.original)),
-      this.note);
+        h(
+          "div",
+          { class: "segmented", role: "group", "aria-label": "Position and speed" },
+          skip(-10, "10 seconds back"),
+          skip(10, "10 seconds forward"),
+          speed,
+        ),
+        h("span", { class: "grow" }),
+        this.newest,
+        h("span", { class: "player-links" }, link, this.download, this.original),
+      ),
+      this.note,
+    );
   }
 
   /** Time of the first sample of the current file; null if unknown. */
@@ -78,7 +148,9 @@ export class Player {
     const options = parts.map(({ part }) => part).join();
     if (options !== this.options) {
       this.options = options;
-      this.choice.replaceChildren(...parts.map(({ part }, index) => h("option", { value: String(part) }, `Part ${index + 1} of ${parts.length}`)));
+      this.choice.replaceChildren(
+        ...parts.map(({ part }, index) => h("option", { value: String(part) }, `Part ${index + 1} of ${parts.length}`)),
+      );
       this.choice.value = String(this.part);
       this.choice.hidden = parts.length < 2;
     }
@@ -99,9 +171,12 @@ export class Player {
     this.state = part.state;
     const length = part.durationMs > 0 ? duration(part.durationMs) : "";
     const text = {
-      started: this.recording?.state === "paused" ? "Paused: nothing is being recorded." : "Still recording. The player has the sound up to the moment it was loaded.",
-      finished: [length, sidesText(part)].filter(Boolean).join(", ") + ".",
-      interrupted: ["The recording was interrupted", part.note, length && `${length} available`].filter(Boolean).join(". ") + ".",
+      started:
+        this.recording?.state === "paused"
+          ? "Paused: nothing is being recorded."
+          : "Still recording. The player has the sound up to the moment it was loaded.",
+      finished: `${[length, sidesText(part)].filter(Boolean).join(", ")}.`,
+      interrupted: `${["The recording was interrupted", part.note, length && `${length} available`].filter(Boolean).join(". ")}.`,
     }[part.state];
     setText(this.note, text ?? part.state);
     this.newest.hidden = part.state !== "started";
@@ -114,7 +189,9 @@ export class Player {
     const { number = 1 } = this.recording ?? {};
     this.audio.src = part.url;
     this.download.href = part.url;
-    this.download.download = [this.call, number === 1 ? "" : `r${number}`, part.part === 1 ? "" : String(part.part), "wav"].filter(Boolean).join(".");
+    this.download.download = [this.call, number === 1 ? "" : `r${number}`, part.part === 1 ? "" : String(part.part), "wav"]
+      .filter(Boolean)
+      .join(".");
     setText(this.problem, "");
   }
 
@@ -168,8 +245,12 @@ export class Player {
 
   private fail(): void {
     const code = this.audio.error?.code;
-    setText(this.problem, code === MediaError.MEDIA_ERR_NETWORK ? "The connection broke while the recording was being fetched. Press play to continue."
-      : "The recording cannot be played: its file may have been deleted, or it has no sound yet.");
+    setText(
+      this.problem,
+      code === MediaError.MEDIA_ERR_NETWORK
+        ? "The connection broke while the recording was being fetched. Press play to continue."
+        : "The recording cannot be played: its file may have been deleted, or it has no sound yet.",
+    );
   }
 
   private async shareLink(button: HTMLButtonElement): Promise<void> {
@@ -178,7 +259,13 @@ export class Player {
     try {
       const { url, expiresAt } = await recordingLink(this.call, this.recording?.number ?? 1, this.part);
       new Dialog("Link to this recording", "recording-link-dialog").open(
-        h("p", {}, `Whoever has this link can hear this recording without signing in, until ${dateTime(expiresAt, Date.now()) || "it expires"}.`), copyLine("recording-url", "Link", url));
+        h(
+          "p",
+          {},
+          `Whoever has this link can hear this recording without signing in, until ${dateTime(expiresAt, Date.now()) || "it expires"}.`,
+        ),
+        copyLine("recording-url", "Link", url),
+      );
     } catch (error) {
       setText(this.problem, error instanceof Error ? error.message : "The link could not be created.");
     }

@@ -5,9 +5,10 @@
  *
  * Pure. A step that ran several times is listed several times.
  */
+
+import type { Tone } from "../legs.js";
 import { number, text } from "../shapes.js";
 import { duration } from "../words.js";
-import type { Tone } from "../legs.js";
 import type { CallEventRecord } from "./detail.js";
 
 /** One step that ran. */
@@ -42,19 +43,44 @@ export interface ProgramHistory {
 }
 
 const VERBS: Record<string, string> = {
-  play: "Play a sound", speak: "Speak", gather: "Collect digits", record: "Record", dial: "Call someone", transfer: "Transfer", queue: "Queue", pause: "Pause",
-  hangup: "Hang up", jump: "Jump", webhook: "Ask the program server", label: "Label",
+  play: "Play a sound",
+  speak: "Speak",
+  gather: "Collect digits",
+  record: "Record",
+  dial: "Call someone",
+  transfer: "Transfer",
+  queue: "Queue",
+  pause: "Pause",
+  hangup: "Hang up",
+  jump: "Jump",
+  webhook: "Ask the program server",
+  label: "Label",
 };
 
 const OUTCOMES: Record<string, readonly [Tone, string]> = {
-  completed: ["good", "Done"], skipped: ["idle", "Skipped"], failed: ["bad", "Failed"], stopped: ["idle", "Stopped"], digits: ["good", "Digits"], timeout: ["warn", "No key was pressed"],
-  invalid: ["warn", "Not a valid choice"], recorded: ["good", "Recorded"], not_reached: ["warn", "Nobody answered"], talked: ["good", "Talked"], transferred: ["good", "Transferred"],
-  fetched: ["good", "Next program received"], not_fetched: ["bad", "No program received"],
+  completed: ["good", "Done"],
+  skipped: ["idle", "Skipped"],
+  failed: ["bad", "Failed"],
+  stopped: ["idle", "Stopped"],
+  digits: ["good", "Digits"],
+  timeout: ["warn", "No key was pressed"],
+  invalid: ["warn", "Not a valid choice"],
+  recorded: ["good", "Recorded"],
+  not_reached: ["warn", "Nobody answered"],
+  talked: ["good", "Talked"],
+  transferred: ["good", "Transferred"],
+  fetched: ["good", "Next program received"],
+  not_fetched: ["bad", "No program received"],
 };
 
 const ENDINGS: Record<string, readonly [Tone, string]> = {
-  finished: ["good", "Completed"], hung_up: ["good", "Hung up"], transferred: ["good", "The caller was transferred"], caller_gone: ["idle", "The caller left"],
-  withdrawn: ["warn", "Withdrawn"], bound: ["bad", "Exceeded a program limit"], not_fetched: ["bad", "The next program could not be fetched"],
+  finished: ["good", "Completed"],
+  hung_up: ["good", "Hung up"],
+  transferred: ["good", "The caller was transferred"],
+  caller_gone: ["idle", "The caller left"],
+  withdrawn: ["warn", "Withdrawn"],
+  bound: ["bad", "Exceeded a program limit"],
+  not_fetched: ["bad", "The next program could not be fetched"],
 };
 
 /** Returns the name of a verb for people. */
@@ -86,26 +112,51 @@ export function programHistory(events: readonly CallEventRecord[], began: string
     if (state !== "step_started" && state !== "step_ended") return;
     current = program;
     let run = runs.get(program);
-    if (!run) runs.set(program, (run = { program, steps: [] }));
+    if (!run) {
+      run = { program, steps: [] };
+      runs.set(program, run);
+    }
     const [path, verb] = [word("path") || `steps[${number(body["step"]) ?? "?"}]`, word("verb")];
     const open = run.steps.map((step) => step.running && step.path === path).lastIndexOf(true);
     const after = at === null ? "" : duration(Date.parse(at) - Date.parse(began));
     if (state === "step_started") {
-      run.steps.push({ key: `${program} ${index}`, path, verb, at, after, outcome: "", detail: word("detail"), took: "", tone: "idle", running: true });
+      run.steps.push({
+        key: `${program} ${index}`,
+        path,
+        verb,
+        at,
+        after,
+        outcome: "",
+        detail: word("detail"),
+        took: "",
+        tone: "idle",
+        running: true,
+      });
       return;
     }
     const [tone, words] = OUTCOMES[word("outcome")] ?? ["idle", word("outcome").replaceAll("_", " ")];
     const digits = text(body["digits"]);
     const before = run.steps[open];
     const step: Step = {
-      key: before?.key ?? `${program} ${index}`, path, verb: verb || (before?.verb ?? ""), at: before?.at ?? at, after: before?.after ?? after,
-      outcome: digits === null ? words : digits === "" ? `${words}: none` : `${words}: ${digits}`, detail: word("detail") || (before?.detail ?? ""), took: tookText(number(body["duration_ms"])), tone, running: false,
+      key: before?.key ?? `${program} ${index}`,
+      path,
+      verb: verb || (before?.verb ?? ""),
+      at: before?.at ?? at,
+      after: before?.after ?? after,
+      outcome: digits === null ? words : digits === "" ? `${words}: none` : `${words}: ${digits}`,
+      detail: word("detail") || (before?.detail ?? ""),
+      took: tookText(number(body["duration_ms"])),
+      tone,
+      running: false,
     };
     if (before) run.steps[open] = step;
     else run.steps.push(step);
   });
   // No step runs after its program has ended.
-  const steps = ending[1] === "" ? [...runs.values()] : [...runs.values()].map((run) => ({ ...run, steps: run.steps.map((step) => ({ ...step, running: false })) }));
+  const steps =
+    ending[1] === ""
+      ? [...runs.values()]
+      : [...runs.values()].map((run) => ({ ...run, steps: run.steps.map((step) => ({ ...step, running: false })) }));
   return { runs: steps.sort((a, b) => a.program - b.program), ended: ending[1], tone: ending[0] };
 }
 

@@ -1,7 +1,7 @@
 /** What people have written about a call: its outcome with history, and notes. */
 import { confirm } from "../dialog.js";
-import { h, icon, ICON } from "../dom.js";
-import { field, Form } from "../form.js";
+import { h, ICON, icon } from "../dom.js";
+import { Form, field } from "../form.js";
 import { ApiError } from "../http.js";
 import { loadProblem } from "../records.js";
 import { may, roleLabel, type Session } from "../session.js";
@@ -20,7 +20,10 @@ export class OutcomePanel {
   private readonly problem = h("p", { class: "problem", role: "alert" });
   private readonly input = h("input", { id: "outcome-outcome", required: true, maxlength: 50, autocomplete: "off", list: "outcomes" });
 
-  constructor(private readonly call: string, private readonly session: Session) {
+  constructor(
+    private readonly call: string,
+    private readonly session: Session,
+  ) {
     const note = h("textarea", { id: "outcome-note", rows: 2, maxlength: 4000 });
     const form = new Form({
       id: "outcome",
@@ -34,8 +37,16 @@ export class OutcomePanel {
     });
     const offered = h("datalist", { id: "outcomes" }, ...USUAL.map((value) => h("option", { value })));
     const annotates = may(session, "calls.annotate");
-    this.element = h("section", { class: "card panel", "aria-label": "Outcome" }, h("h2", {}, "Outcome"), this.shown, this.problem,
-      annotates ? form.element : h("p", { class: "hint" }, locked(session, "set outcomes")), offered, this.fold);
+    this.element = h(
+      "section",
+      { class: "card panel", "aria-label": "Outcome" },
+      h("h2", {}, "Outcome"),
+      this.shown,
+      this.problem,
+      annotates ? form.element : h("p", { class: "hint" }, locked(session, "set outcomes")),
+      offered,
+      this.fold,
+    );
   }
 
   async load(): Promise<void> {
@@ -51,8 +62,17 @@ export class OutcomePanel {
     this.shown.replaceChildren(outcome === null ? h("span", { class: "muted" }, "Not set yet") : h("strong", {}, outcome));
     if (outcome !== null && document.activeElement !== this.input) this.input.value = outcome;
     this.fold.hidden = history.length === 0;
-    this.history.replaceChildren(...history.map((entry) =>
-      h("li", {}, h("strong", {}, entry.outcome), h("span", { class: "muted" }, [shownName(entry.setBy, this.session), dateTime(entry.at, Date.now())].filter(Boolean).join(", ")), entry.note && h("p", {}, entry.note))));
+    this.history.replaceChildren(
+      ...history.map((entry) =>
+        h(
+          "li",
+          {},
+          h("strong", {}, entry.outcome),
+          h("span", { class: "muted" }, [shownName(entry.setBy, this.session), dateTime(entry.at, Date.now())].filter(Boolean).join(", ")),
+          entry.note && h("p", {}, entry.note),
+        ),
+      ),
+    );
   }
 }
 
@@ -63,7 +83,10 @@ export class NotesPanel {
   private readonly problem = h("p", { class: "problem", role: "alert" });
   private readonly annotates: boolean;
 
-  constructor(private readonly call: string, private readonly session: Session) {
+  constructor(
+    private readonly call: string,
+    private readonly session: Session,
+  ) {
     this.annotates = may(session, "calls.annotate");
     const text = h("textarea", { id: "note-text", required: true, rows: 3, maxlength: 4000 });
     const form = new Form({
@@ -78,8 +101,15 @@ export class NotesPanel {
         return "Added";
       },
     });
-    this.element = h("section", { class: "card panel", "aria-label": "Notes" }, h("h2", {}, "Notes"), this.problem, this.empty, this.list,
-      this.annotates ? form.element : h("p", { class: "hint" }, locked(session, "write notes")));
+    this.element = h(
+      "section",
+      { class: "card panel", "aria-label": "Notes" },
+      h("h2", {}, "Notes"),
+      this.problem,
+      this.empty,
+      this.list,
+      this.annotates ? form.element : h("p", { class: "hint" }, locked(session, "write notes")),
+    );
   }
 
   async load(): Promise<void> {
@@ -98,14 +128,31 @@ export class NotesPanel {
     // Owners and admins may change everybody's notes.
     const changes = own || may(this.session, "team.write");
     const edited = note.updatedAt !== null && note.updatedAt !== note.createdAt;
-    const by = [shownName(note.author.name, this.session) || (own ? "You" : "Unknown"), dateTime(note.createdAt, Date.now()), edited ? "edited" : ""].filter(Boolean).join(", ");
+    const by = [
+      shownName(note.author.name, this.session) || (own ? "You" : "Unknown"),
+      dateTime(note.createdAt, Date.now()),
+      edited ? "edited" : "",
+    ]
+      .filter(Boolean)
+      .join(", ");
     const item = h("li", { "data-note": note.id });
     const button = (path: string, label: string, role: string, run: () => void): HTMLElement =>
-      h("button", { class: "quiet square", type: "button", title: label, "aria-label": label, "data-role": role, onclick: run }, icon(path));
-    const show = (): void => item.replaceChildren(h("p", { class: "note-text" }, note.text),
-      h("div", { class: "note-foot" }, h("span", { class: "muted" }, by),
-        this.annotates && changes && button(ICON.edit, "Edit this note", "edit", () => item.replaceChildren(this.editor(note, show))),
-        this.annotates && changes && button(ICON.trash, "Delete this note", "remove", () => this.remove(note))));
+      h(
+        "button",
+        { class: "quiet square", type: "button", title: label, "aria-label": label, "data-role": role, onclick: run },
+        icon(path),
+      );
+    const show = (): void =>
+      item.replaceChildren(
+        h("p", { class: "note-text" }, note.text),
+        h(
+          "div",
+          { class: "note-foot" },
+          h("span", { class: "muted" }, by),
+          this.annotates && changes && button(ICON.edit, "Edit this note", "edit", () => item.replaceChildren(this.editor(note, show))),
+          this.annotates && changes && button(ICON.trash, "Delete this note", "remove", () => this.remove(note)),
+        ),
+      );
     show();
     return item;
   }

@@ -3,8 +3,8 @@ import * as api from "../api.js";
 import { ApiError, request } from "../http.js";
 import type { Recording } from "../recordings.js";
 import { fields, listOf, text } from "../shapes.js";
-import { parseDetail, parseNote, parseOutcome, type CallDetail, type Note, type Outcome } from "./detail.js";
-import { parseSegment, withUnheard, type Line } from "./lines.js";
+import { type CallDetail, type Note, type Outcome, parseDetail, parseNote, parseOutcome } from "./detail.js";
+import { type Line, parseSegment, withUnheard } from "./lines.js";
 
 const path = (call: string, rest = ""): string => `/calls/${encodeURIComponent(call)}${rest}`;
 
@@ -62,6 +62,12 @@ export async function recordingList(call: string): Promise<Recording[] | undefin
 
 /** Creates a link to the recording that needs no sign-in and expires. */
 export async function recordingLink(call: string, number: number, part: number): Promise<{ url: string; expiresAt: string | null }> {
-  const value = fields(await request("POST", `/recordings/${encodeURIComponent(call)}/signed-url`, { expires_in_s: 3600, part, ...(number === 1 ? {} : { number }) }));
+  const value = fields(
+    await request("POST", `/recordings/${encodeURIComponent(call)}/signed-url`, {
+      expires_in_s: 3600,
+      part,
+      ...(number === 1 ? {} : { number }),
+    }),
+  );
   return { url: new URL(text(value["url"]) ?? "", location.href).href, expiresAt: text(value["expires_at"]) };
 }

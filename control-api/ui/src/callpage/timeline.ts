@@ -17,7 +17,12 @@ export interface Moment {
 }
 
 const STATUS: Record<string, string> = {
-  queued: "The call is queued", ringing: "Ringing", answered: "Answered", bridged: "Both sides are connected", ended: "The call ended", failed: "The call failed",
+  queued: "The call is queued",
+  ringing: "Ringing",
+  answered: "Answered",
+  bridged: "Both sides are connected",
+  ended: "The call ended",
+  failed: "The call failed",
 };
 
 /** Returns a line for each event worth showing, newest last. `began`: start of the call. */
@@ -37,7 +42,8 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
   const word = (name: string): string => text(body[name]) ?? "";
   const said = (tone: Tone, words: string, detail = ""): Said => ({ tone, text: words, detail });
   switch (type.replace(/^call\./, "")) {
-    case "created": return said("idle", "The call was created");
+    case "created":
+      return said("idle", "The call was created");
     case "status": {
       const status = word("status");
       const reason = text(body["cause"]);
@@ -49,45 +55,92 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
       const told = parseEnding(body["ending"]);
       const ending = state === "ended" ? endingText(told, told?.sipStatus === null) : "";
       const detail = [word("peer"), word("codec"), ending].filter(Boolean).join(", ");
-      return said("idle", `${who}: ${state === "ringing" ? "rings" : state === "answered" ? "joins" : state === "ended" ? "leaves" : state}`, detail);
+      return said(
+        "idle",
+        `${who}: ${state === "ringing" ? "rings" : state === "answered" ? "joins" : state === "ended" ? "leaves" : state}`,
+        detail,
+      );
     }
     case "seat": {
       const seat = seatText(parseSeat(body), NO_LEGS);
       return said("idle", `${who}: ${seat === "" ? "talks again" : seat.charAt(0).toLowerCase() + seat.slice(1)}`);
     }
     // The events of their legs show this already.
-    case "active_speaker": case "joined": case "left": return undefined;
-    case "play": return PLAY[word("state")] === undefined ? undefined : said(word("state") === "failed" ? "warn" : "idle", PLAY[word("state")] ?? "", word("note"));
-    case "gathered": return said("idle", `Digits were collected: ${word("digits") || "none"}`);
-    case "flow": return flow(who, body);
-    case "transfer": return said("idle", `${who} is transferred: ${word("stage").replaceAll("_", " ")}`, [word("to"), word("cause") && causeText(word("cause"))].filter(Boolean).join(". "));
-    case "media_timeout": return said("bad", `${who}: the sound stopped`, number(body["after_s"]) !== null ? `Nothing arrived for ${number(body["after_s"])} s` : "");
-    case "recording": return recording(body);
-    case "parked": return said("warn", `${who === "Party" ? "The caller" : who} is parked in slot ${number(body["slot"]) ?? ""}`.trim(), word("parked_by") && `By ${word("parked_by")}`);
-    case "unparked": return said("idle", UNPARKED[word("why")] ?? "The call is no longer parked");
-    case "program": return program(body);
-    case "dtmf": return said("idle", `${who} pressed ${word("digit")}`);
-    case "outcome": return said("good", `Outcome: ${word("outcome") || "none"}`, word("note"));
-    case "amd": return said("idle", `Answered by: ${word("verdict").replaceAll("_", " ") || "unknown"}`);
-    case "quality": return undefined;
-    default: return type.startsWith("translation.") ? undefined : said("idle", type.replace(/^call\./, "").replaceAll(/[._]/g, " "));
+    case "active_speaker":
+    case "joined":
+    case "left":
+      return undefined;
+    case "play":
+      return PLAY[word("state")] === undefined
+        ? undefined
+        : said(word("state") === "failed" ? "warn" : "idle", PLAY[word("state")] ?? "", word("note"));
+    case "gathered":
+      return said("idle", `Digits were collected: ${word("digits") || "none"}`);
+    case "flow":
+      return flow(who, body);
+    case "transfer":
+      return said(
+        "idle",
+        `${who} is transferred: ${word("stage").replaceAll("_", " ")}`,
+        [word("to"), word("cause") && causeText(word("cause"))].filter(Boolean).join(". "),
+      );
+    case "media_timeout":
+      return said(
+        "bad",
+        `${who}: the sound stopped`,
+        number(body["after_s"]) !== null ? `Nothing arrived for ${number(body["after_s"])} s` : "",
+      );
+    case "recording":
+      return recording(body);
+    case "parked":
+      return said(
+        "warn",
+        `${who === "Party" ? "The caller" : who} is parked in slot ${number(body["slot"]) ?? ""}`.trim(),
+        word("parked_by") && `By ${word("parked_by")}`,
+      );
+    case "unparked":
+      return said("idle", UNPARKED[word("why")] ?? "The call is no longer parked");
+    case "program":
+      return program(body);
+    case "dtmf":
+      return said("idle", `${who} pressed ${word("digit")}`);
+    case "outcome":
+      return said("good", `Outcome: ${word("outcome") || "none"}`, word("note"));
+    case "amd":
+      return said("idle", `Answered by: ${word("verdict").replaceAll("_", " ") || "unknown"}`);
+    case "quality":
+      return undefined;
+    default:
+      return type.startsWith("translation.") ? undefined : said("idle", type.replace(/^call\./, "").replaceAll(/[._]/g, " "));
   }
 }
 
-const PLAY: Record<string, string> = { started: "A prompt is played", stopped: "The prompt was stopped", failed: "The prompt could not be played" };
+const PLAY: Record<string, string> = {
+  started: "A prompt is played",
+  stopped: "The prompt was stopped",
+  failed: "The prompt could not be played",
+};
 
 const UNPARKED: Record<string, string> = {
-  picked_up: "The parked call was picked up", returned: "Nobody picked up the parked call, so it returns to the agent who parked it", given_up: "Nobody picked up the parked call, so it ends", ended: "The parked call ended",
+  picked_up: "The parked call was picked up",
+  returned: "Nobody picked up the parked call, so it returns to the agent who parked it",
+  given_up: "Nobody picked up the parked call, so it ends",
+  ended: "The parked call ended",
 };
 
 const RECORDING: Record<string, string> = {
-  started: "Recording started", finished: "The recording is complete", paused: "The recording is paused", resumed: "The recording was resumed", interrupted: "The recording was interrupted",
+  started: "Recording started",
+  finished: "The recording is complete",
+  paused: "The recording is paused",
+  resumed: "The recording was resumed",
+  interrupted: "The recording was interrupted",
 };
 
 function recording(body: Record<string, unknown>): Said {
   const [state, note] = [text(body["state"]) ?? "", text(body["note"]) ?? ""];
   const [which, part] = [number(body["number"]) ?? 1, number(body["part"]) ?? 1];
-  const words = state === "started" && part > 1 ? `The recording continues in part ${part}` : (RECORDING[state] ?? `The recording is ${state}`);
+  const words =
+    state === "started" && part > 1 ? `The recording continues in part ${part}` : (RECORDING[state] ?? `The recording is ${state}`);
   const tone = state === "interrupted" || state === "paused" ? "warn" : "idle";
   return { tone, text: which > 1 ? words.replace(/^(The r|R)ecording/, `Recording ${which}`) : words, detail: note };
 }
@@ -96,7 +149,9 @@ function recording(body: Record<string, unknown>): Said {
 function program(body: Record<string, unknown>): Said | undefined {
   const [state, detail] = [text(body["state"]) ?? "", text(body["detail"]) ?? ""];
   if (state === "fell_back") return { tone: "warn", text: "The fallback program takes over", detail };
-  return state === "ended" ? { tone: "idle", text: `The call program has ended: ${endText(text(body["outcome"]) ?? "").toLowerCase()}`, detail } : undefined;
+  return state === "ended"
+    ? { tone: "idle", text: `The call program has ended: ${endText(text(body["outcome"]) ?? "").toLowerCase()}`, detail }
+    : undefined;
 }
 
 /** Describes both directions of a leg's sound; the worse one sets tone and detail. */
@@ -109,5 +164,9 @@ function flow(who: string, body: Record<string, unknown>): Said {
   });
   const order: Tone[] = ["bad", "warn", "idle", "good"];
   const worst = states.reduce((a, b) => (order.indexOf(b.tone) < order.indexOf(a.tone) ? b : a));
-  return { tone: worst.tone, text: `${who}: ${states.map(({ label }) => label.charAt(0).toLowerCase() + label.slice(1)).join(", ")}`, detail: worst.why ?? "" };
+  return {
+    tone: worst.tone,
+    text: `${who}: ${states.map(({ label }) => label.charAt(0).toLowerCase() + label.slice(1)).join(", ")}`,
+    detail: worst.why ?? "",
+  };
 }

@@ -5,9 +5,9 @@
  *
  * Pure. Times are milliseconds since the start of the call; spans that have not ended end at `until`.
  */
-import { endingText, legName, NO_SEAT, parseSeat, seatText, type Legs, type Seat } from "../legs.js";
+import { endingText, type Legs, legName, NO_SEAT, parseSeat, type Seat, seatText } from "../legs.js";
+import { isRecording, type Recording, recordingName } from "../recordings.js";
 import { number } from "../shapes.js";
-import { isRecording, recordingName, type Recording } from "../recordings.js";
 import { duration } from "../words.js";
 import type { CallEventRecord, LegTimes } from "./detail.js";
 
@@ -43,7 +43,13 @@ export interface Tracks {
 }
 
 /** Returns a track for each leg. `began`: start of the call; `until`: its end, or now. */
-export function legTracks(times: readonly LegTimes[], events: readonly CallEventRecord[], legs: Legs, began: string, until: string | number): Tracks {
+export function legTracks(
+  times: readonly LegTimes[],
+  events: readonly CallEventRecord[],
+  legs: Legs,
+  began: string,
+  until: string | number,
+): Tracks {
   const zero = Date.parse(began);
   const after = (time: string | number | null): number | null => {
     const at = typeof time === "number" ? time : Date.parse(time ?? "");
@@ -59,7 +65,8 @@ export function legTracks(times: readonly LegTimes[], events: readonly CallEvent
       const spans: Span[] = [];
       if (made < (answered ?? end)) spans.push({ kind: "ring", from: made, to: answered ?? end, open: answered === null && open });
       if (answered !== null) spans.push({ kind: "talk", from: answered, to: end, open });
-      const seats = events.filter(({ type, body }) => type === "call.seat" && number(body["leg"]) === leg.leg)
+      const seats = events
+        .filter(({ type, body }) => type === "call.seat" && number(body["leg"]) === leg.leg)
         .map(({ at, body }) => ({ at: after(at) ?? 0, seat: parseSeat(body) }));
       const between = answered === null ? [] : seatSpans(seats, answered, end, open);
       spans.push(...between);
@@ -85,20 +92,27 @@ export function recordingTracks(recordings: readonly Recording[], began: string,
     const at = Date.parse(time ?? "") - zero;
     return Number.isNaN(at) ? Math.max(0, edge) : Math.max(0, at);
   };
-  return recordings.filter(({ startedAt }) => startedAt !== null).map((recording) => {
-    const [from, to, open] = [after(recording.startedAt), after(recording.endedAt), isRecording(recording)];
-    const gaps = recording.gaps.map((gap) => ({ kind: "gap" as const, from: after(gap.from), to: Math.min(to, after(gap.until)), open: gap.until === null && open }));
-    return {
-      leg: -recording.number,
-      role: "recording",
-      name: recordingName(recording, recordings.length),
-      spans: [{ kind: "recorded", from, to, open }, ...gaps],
-      when: open ? `Recorded since ${duration(from)}` : `Recorded ${duration(from)} to ${duration(to)}`,
-      between: gaps.map((gap) => `Paused ${clock(gap)}`),
-      ending: recording.state === "interrupted" ? ["Interrupted", recording.note].filter(Boolean).join(": ") : "",
-      ended: !open,
-    };
-  });
+  return recordings
+    .filter(({ startedAt }) => startedAt !== null)
+    .map((recording) => {
+      const [from, to, open] = [after(recording.startedAt), after(recording.endedAt), isRecording(recording)];
+      const gaps = recording.gaps.map((gap) => ({
+        kind: "gap" as const,
+        from: after(gap.from),
+        to: Math.min(to, after(gap.until)),
+        open: gap.until === null && open,
+      }));
+      return {
+        leg: -recording.number,
+        role: "recording",
+        name: recordingName(recording, recordings.length),
+        spans: [{ kind: "recorded", from, to, open }, ...gaps],
+        when: open ? `Recorded since ${duration(from)}` : `Recorded ${duration(from)} to ${duration(to)}`,
+        between: gaps.map((gap) => `Paused ${clock(gap)}`),
+        ending: recording.state === "interrupted" ? ["Interrupted", recording.note].filter(Boolean).join(": ") : "",
+        ended: !open,
+      };
+    });
 }
 
 interface Seated {
@@ -125,19 +139,30 @@ function seatSpans(seats: readonly Seated[], from: number, end: number, open: bo
 }
 
 function kindsOf({ held, muted, holds, supervises }: Seat): SpanKind[] {
-  return [...(held ? ["held" as const] : []), ...(holds ? ["holds" as const] : []), ...(muted ? ["muted" as const] : []), ...(supervises ? [supervises.mode] : [])];
+  return [
+    ...(held ? ["held" as const] : []),
+    ...(holds ? ["holds" as const] : []),
+    ...(muted ? ["muted" as const] : []),
+    ...(supervises ? [supervises.mode] : []),
+  ];
 }
 
 function spanName({ kind, from }: Span, seats: readonly Seated[], legs: Legs): string {
-  const told = seats.filter(({ at, seat }) => at <= from && kindsOf(seat).includes(kind)).at(-1) ?? seats.find(({ seat }) => kindsOf(seat).includes(kind));
+  const told =
+    seats.filter(({ at, seat }) => at <= from && kindsOf(seat).includes(kind)).at(-1) ??
+    seats.find(({ seat }) => kindsOf(seat).includes(kind));
   const supervises = kind === "held" || kind === "holds" || kind === "muted" ? null : (told?.seat.supervises ?? null);
   const only = { ...NO_SEAT, held: kind === "held", holds: kind === "holds", muted: kind === "muted", supervises };
   return seatText(only, legs);
 }
 
-const clock = ({ from, to, open }: Pick<Span, "from" | "to" | "open">): string => (open ? `since ${duration(from)}` : `${duration(from)} to ${duration(to)}`);
+const clock = ({ from, to, open }: Pick<Span, "from" | "to" | "open">): string =>
+  open ? `since ${duration(from)}` : `${duration(from)} to ${duration(to)}`;
 
 function when(made: number, answered: number | null, over: number | null, edge: number): string {
-  if (answered === null) return over === null ? `Ringing since ${duration(made)}` : `Rang ${duration(made)} to ${duration(over)}, never answered`;
-  return over === null ? `In the call since ${duration(answered)}, ${duration(edge - answered)} so far` : `In the call ${duration(answered)} to ${duration(over)}, ${duration(over - answered)}`;
+  if (answered === null)
+    return over === null ? `Ringing since ${duration(made)}` : `Rang ${duration(made)} to ${duration(over)}, never answered`;
+  return over === null
+    ? `In the call since ${duration(answered)}, ${duration(edge - answered)} so far`
+    : `In the call ${duration(answered)} to ${duration(over)}, ${duration(over - answered)}`;
 }

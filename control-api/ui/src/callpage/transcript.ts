@@ -1,7 +1,7 @@
 /** The transcript beside its translation: a line per segment, which can be played from the recording and is marked while it plays. */
-import { arrange, h, icon, ICON, setText } from "../dom.js";
+import { arrange, h, ICON, icon, setText } from "../dom.js";
 import { duration, languageName } from "../words.js";
-import { lineAt, matchingSegments, offsetOf, splitMatches, type Line } from "./lines.js";
+import { type Line, lineAt, matchingSegments, offsetOf, splitMatches } from "./lines.js";
 
 interface Row {
   element: HTMLElement;
@@ -17,7 +17,12 @@ export class TranscriptView {
   readonly element: HTMLElement;
   private readonly list = h("ol", { id: "transcript", class: "transcript", tabindex: 0, "aria-label": "Transcript with translation" });
   private readonly note = h("p", { id: "transcript-note", class: "empty", role: "status" });
-  private readonly find = h("input", { id: "transcript-find", type: "search", placeholder: "Find in this call", "aria-label": "Find in this call" });
+  private readonly find = h("input", {
+    id: "transcript-find",
+    type: "search",
+    placeholder: "Find in this call",
+    "aria-label": "Find in this call",
+  });
   private readonly found = h("span", { class: "muted", role: "status" });
   private readonly heads = h("div", { class: "transcript-heads", "aria-hidden": "true" });
   private readonly rows = new Map<number, Row>();
@@ -30,7 +35,10 @@ export class TranscriptView {
   private hit = -1;
 
   /** `words`: initial search; `play`: plays the recording from a position in seconds. */
-  constructor(words: string, private readonly play: (seconds: number) => void) {
+  constructor(
+    words: string,
+    private readonly play: (seconds: number) => void,
+  ) {
     this.find.value = words;
     this.find.addEventListener("input", () => {
       this.hit = -1;
@@ -38,8 +46,14 @@ export class TranscriptView {
       this.showHit();
     });
     this.find.addEventListener("keydown", ({ key, shiftKey }) => key === "Enter" && this.showHit(shiftKey ? -1 : 1));
-    this.element = h("section", { class: "card panel", "aria-label": "Transcript" },
-      h("div", { class: "panel-head" }, h("h2", {}, "Transcript"), this.found, h("div", { class: "panel-tools" }, this.find)), this.heads, this.list, this.note);
+    this.element = h(
+      "section",
+      { class: "card panel", "aria-label": "Transcript" },
+      h("div", { class: "panel-head" }, h("h2", {}, "Transcript"), this.found, h("div", { class: "panel-tools" }, this.find)),
+      this.heads,
+      this.list,
+      this.note,
+    );
   }
 
   /** Draws the lines. `begin`: start of the recording, if the user may hear one; `empty`: text for a transcript without lines. */
@@ -57,7 +71,7 @@ export class TranscriptView {
     const index = lineAt(this.offsets, position);
     if (index === this.current) return;
     this.current = index;
-    this.lines.forEach((line, at) => this.rows.get(line.segment)?.element.toggleAttribute("data-playing", at === index));
+    for (const [at, line] of this.lines.entries()) this.rows.get(line.segment)?.element.toggleAttribute("data-playing", at === index);
     const line = this.lines[index];
     const element = line && this.rows.get(line.segment)?.element;
     // The list does not scroll away from a user who reads it by keyboard.
@@ -83,7 +97,10 @@ export class TranscriptView {
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 60 && this.list.scrollTop > 0;
     this.offsets = this.lines.map((line) => offsetOf(line, this.begin));
     this.hits = matchingSegments(this.lines, words);
-    arrange(this.list, this.lines.map((line, index) => this.row(line, this.offsets[index] ?? null, words).element));
+    arrange(
+      this.list,
+      this.lines.map((line, index) => this.row(line, this.offsets[index] ?? null, words).element),
+    );
     for (const segment of this.rows.keys()) if (!this.lines.some((line) => line.segment === segment)) this.rows.delete(segment);
     const count = this.hits.length;
     setText(this.found, words === "" || this.lines.length === 0 ? "" : count === 1 ? "1 line" : `${count} lines`);
@@ -99,7 +116,10 @@ export class TranscriptView {
 
   private row(line: Line, offset: number | null, words: string): Row {
     let row = this.rows.get(line.segment);
-    if (!row) this.rows.set(line.segment, (row = this.build(line)));
+    if (!row) {
+      row = this.build(line);
+      this.rows.set(line.segment, row);
+    }
     row.time.disabled = offset === null;
     setText(row.time.querySelector("span") ?? row.time, offset === null ? "" : duration(offset * 1000));
     row.time.hidden = offset === null;
@@ -113,11 +133,20 @@ export class TranscriptView {
 
   private build(line: Line): Row {
     const time = h("button", { class: "line-time", type: "button", "data-role": "play" }, icon(ICON.play), h("span", {}));
-    const [source, target] = [h("p", { class: "source", lang: line.language || null }), h("p", { class: "target", lang: line.targetLanguage || null })];
+    const [source, target] = [
+      h("p", { class: "source", lang: line.language || null }),
+      h("p", { class: "target", lang: line.targetLanguage || null }),
+    ];
     const tag = h("span", { class: "tag", hidden: true });
     const who = h("span", { class: "who-said" }, line.leg === "agent" ? "Agent" : "Customer");
     if (line.language !== "") who.title = languageName(line.language);
-    const element = h("li", { class: "line", "data-segment": line.segment, "data-leg": line.leg }, h("div", { class: "line-who" }, time, who, tag), source, target);
+    const element = h(
+      "li",
+      { class: "line", "data-segment": line.segment, "data-leg": line.leg },
+      h("div", { class: "line-who" }, time, who, tag),
+      source,
+      target,
+    );
     return { element, time, source, target, tag, words: "" };
   }
 }
@@ -139,5 +168,7 @@ function fill(row: Row, line: Line, words: string): void {
 }
 
 function pieces(whole: string, words: string): (string | Node)[] {
-  return splitMatches(whole, words).map((piece, index) => (index % 2 === 1 ? h("mark", {}, piece) : piece)).filter((piece) => piece !== "");
+  return splitMatches(whole, words)
+    .map((piece, index) => (index % 2 === 1 ? h("mark", {}, piece) : piece))
+    .filter((piece) => piece !== "");
 }

@@ -1,7 +1,7 @@
 /** The bar for the supervised call, always visible: supervision mode, listener of a whisper, and a button to leave. */
 import type { Call } from "../calls.js";
-import { h, icon, ICON, setText } from "../dom.js";
-import { legName, whisperTargets, type Legs, type SuperviseMode, type Supervises } from "../legs.js";
+import { h, ICON, icon, setText } from "../dom.js";
+import { type Legs, legName, type SuperviseMode, type Supervises, whisperTargets } from "../legs.js";
 import { MODES } from "./card.js";
 import { inCall, type State } from "./supervisor.js";
 
@@ -26,11 +26,33 @@ export class SupervisionBar {
   constructor(actions: BarActions) {
     this.title = h("button", { class: "fold-call", type: "button", title: "Show this call", onclick: () => actions.show(this.call) });
     this.buttons = MODES.map(({ mode, label, about }) =>
-      h("button", { type: "button", "data-mode": mode, title: about, "aria-pressed": "false", onclick: () => actions.ask({ mode, to: this.listener(mode) }) }, label));
+      h(
+        "button",
+        {
+          type: "button",
+          "data-mode": mode,
+          title: about,
+          "aria-pressed": "false",
+          onclick: () => actions.ask({ mode, to: this.listener(mode) }),
+        },
+        label,
+      ),
+    );
     this.whom.addEventListener("change", () => actions.ask({ mode: "whisper", to: this.listener("whisper") }));
-    const leave = h("button", { id: "supervision-leave", class: "bad", type: "button", onclick: () => actions.leave() }, icon(ICON.hangup), "Leave");
-    this.element = h("section", { id: "supervision", class: "supervision", "aria-label": "Supervision", hidden: true },
-      h("div", { class: "supervision-who" }, this.title, this.says), h("div", { class: "segments" }, ...this.buttons), this.whomLabel, leave);
+    const leave = h(
+      "button",
+      { id: "supervision-leave", class: "bad", type: "button", onclick: () => actions.leave() },
+      icon(ICON.hangup),
+      "Leave",
+    );
+    this.element = h(
+      "section",
+      { id: "supervision", class: "supervision", "aria-label": "Supervision", hidden: true },
+      h("div", { class: "supervision-who" }, this.title, this.says),
+      h("div", { class: "segments" }, ...this.buttons),
+      this.whomLabel,
+      leave,
+    );
   }
 
   draw(state: State, call: Call | undefined, legs: Legs): void {
@@ -43,7 +65,14 @@ export class SupervisionBar {
     setText(this.title, call ? `${call.from ?? "Unknown"} to ${call.to}` : "A call");
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset["mode"] === wish.mode));
     this.fill(legs, wish);
-    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : [this.saying(wish, legs), this.notice ? "The parties hear a notice tone." : ""].filter(Boolean).join(" "));
+    setText(
+      this.says,
+      state.phase === "joining"
+        ? state.step
+        : busy
+          ? "One moment …"
+          : [this.saying(wish, legs), this.notice ? "The parties hear a notice tone." : ""].filter(Boolean).join(" "),
+    );
   }
 
   /** Returns the chosen listener of a whisper; null for the first agent. */

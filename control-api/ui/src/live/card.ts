@@ -1,13 +1,13 @@
 /** One running call: a line with a summary, which opens to the call's legs, words and SIP messages. */
-import { isRunning, statusText, translationNotice, type Call } from "../calls.js";
-import { h, icon, ICON, setText } from "../dom.js";
+import { type Call, isRunning, statusText, translationNotice } from "../calls.js";
+import { h, ICON, icon, setText } from "../dom.js";
 import { askToEnd } from "../ending.js";
 import { LadderView } from "../ladderview.js";
-import { trouble, type Legs, type SuperviseMode } from "../legs.js";
+import { type Legs, type SuperviseMode, trouble } from "../legs.js";
 import { LegView } from "../legview.js";
-import { SentenceList } from "../sentences.js";
-import { recordingNow, type Recording } from "../recordings.js";
 import { RecordingBar } from "../recordingbar.js";
+import { type Recording, recordingNow } from "../recordings.js";
+import { SentenceList } from "../sentences.js";
 import { may, type Session } from "../session.js";
 import { latestWords, type Sentences } from "../translations.js";
 import { causeText, duration, languageName } from "../words.js";
@@ -65,7 +65,12 @@ export class CallCard {
   private readonly words: SentenceList;
   private readonly ladder: LadderView;
   private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
-  private readonly columns = h("div", { class: "columns-head", "aria-hidden": "true" }, h("span", {}, "Original"), h("span", {}, "Translation"));
+  private readonly columns = h(
+    "div",
+    { class: "columns-head", "aria-hidden": "true" },
+    h("span", {}, "Original"),
+    h("span", {}, "Translation"),
+  );
   private readonly body: HTMLElement;
   private readonly dials: boolean;
   private readonly monitors: boolean;
@@ -78,21 +83,74 @@ export class CallCard {
     this.ladder = new LadderView(call.id, may(session, "calls.trace"));
     this.recordings = new RecordingBar({ allowed: this.dials, refresh: (id) => actions.recorded(id) });
     const body = `call-${call.id}`;
-    this.toggle = h("button", { class: "fold-call", type: "button", "data-role": "open", "aria-controls": body, onclick: () => actions.open(call.id, !this.isOpen) }, icon(ICON.next), this.title);
+    this.toggle = h(
+      "button",
+      {
+        class: "fold-call",
+        type: "button",
+        "data-role": "open",
+        "aria-controls": body,
+        onclick: () => actions.open(call.id, !this.isOpen),
+      },
+      icon(ICON.next),
+      this.title,
+    );
     this.modeButtons = MODES.map(({ mode, label, about }) =>
-      h("button", { type: "button", "data-role": mode, title: about, "aria-pressed": "false", onclick: () => actions.supervise(call.id, mode) }, label));
+      h(
+        "button",
+        { type: "button", "data-role": mode, title: about, "aria-pressed": "false", onclick: () => actions.supervise(call.id, mode) },
+        label,
+      ),
+    );
     this.modes = h("div", { class: "modes segments", role: "group", "aria-label": "Supervise", hidden: true }, ...this.modeButtons);
-    this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => actions.pin(call.id) }, icon(ICON.pin));
-    this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end", onclick: () => askToEnd(this.call) }, "End call");
-    const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
-    const whole = h("a", { class: "button quiet square", href: `/calls/${call.id}`, title: "Call details", "aria-label": "Call details" }, icon(ICON.page));
+    this.pinButton = h(
+      "button",
+      { class: "quiet square", type: "button", "data-role": "pin", onclick: () => actions.pin(call.id) },
+      icon(ICON.pin),
+    );
+    this.endButton = h(
+      "button",
+      { class: "quiet danger", type: "button", "data-role": "end", onclick: () => askToEnd(this.call) },
+      "End call",
+    );
+    const link = h(
+      "a",
+      { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" },
+      icon(ICON.link),
+    );
+    const whole = h(
+      "a",
+      { class: "button quiet square", href: `/calls/${call.id}`, title: "Call details", "aria-label": "Call details" },
+      icon(ICON.page),
+    );
     const list = h("ol", { class: "sentences columns", tabindex: 0 });
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
-    this.body = h("div", { id: body, class: "call-body" }, this.recordings.element, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
-    this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
-      h("div", { class: "call-head" }, h("h2", {}, this.toggle), h("span", { class: "call-now" }, this.status, this.time),
-        this.modes, h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton)),
-      this.problem, h("div", { class: "call-line" }, this.recorded, this.parked, this.trouble, this.detail, this.latest), this.body);
+    this.body = h(
+      "div",
+      { id: body, class: "call-body" },
+      this.recordings.element,
+      this.legs.element,
+      this.notice,
+      this.columns,
+      this.empty,
+      list,
+      this.ladder.element,
+    );
+    this.element = h(
+      "article",
+      { class: "card call", "data-call": call.id, tabindex: -1 },
+      h(
+        "div",
+        { class: "call-head" },
+        h("h2", {}, this.toggle),
+        h("span", { class: "call-now" }, this.status, this.time),
+        this.modes,
+        h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton),
+      ),
+      this.problem,
+      h("div", { class: "call-line" }, this.recorded, this.parked, this.trouble, this.detail, this.latest),
+      this.body,
+    );
     this.open(open);
   }
 
@@ -130,7 +188,7 @@ export class CallCard {
     this.modes.hidden = !this.monitors || !(talks || own);
     this.element.classList.toggle("supervised", own !== undefined);
     this.modes.classList.toggle("busy", own?.busy === true);
-    MODES.forEach(({ mode }, index) => this.modeButtons[index]?.setAttribute("aria-pressed", String(own?.wish.mode === mode)));
+    for (const [index, { mode }] of MODES.entries()) this.modeButtons[index]?.setAttribute("aria-pressed", String(own?.wish.mode === mode));
     setText(this.problem, problem?.call === call.id ? problem.text : "");
   }
 
@@ -163,7 +221,12 @@ export class CallCard {
     setText(this.recorded, now === "paused" ? "Recording paused" : now === "started" ? "Recording" : "");
     const { translate_from, translate_to, record } = call.config;
     const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
-    setText(this.detail, [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record && recordings === undefined ? "recorded" : ""].filter(Boolean).join(", "));
+    setText(
+      this.detail,
+      [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record && recordings === undefined ? "recorded" : ""]
+        .filter(Boolean)
+        .join(", "),
+    );
     this.pinButton.setAttribute("aria-pressed", String(pinned));
     const label = pinned ? "Unpin this call" : "Pin this call on top";
     this.pinButton.title = label;

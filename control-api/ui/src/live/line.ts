@@ -7,7 +7,7 @@
 import { Phone, type Line as PhoneLine, type Registration } from "../agent/phone.js";
 import { Sound } from "../agent/sound.js";
 import { h } from "../dom.js";
-import { microphoneText } from "../microphone.js";
+import { microphoneText, stopTracks } from "../microphone.js";
 import type { Line } from "./supervisor.js";
 
 /** Header of the INVITE to a supervisor; its value is the id of the supervised call. */
@@ -29,7 +29,7 @@ export class SupervisorLine implements Line {
   readonly audio = h("audio", { id: "supervision-sound", autoplay: true });
   private readonly sound = new Sound(() => undefined);
   private phone: Phone | undefined;
-  private registered: Waiter[] = [];
+  private readonly registered: Waiter[] = [];
   private isRegistered = false;
   private voice: MediaStream | undefined;
   private expected = "";
@@ -71,7 +71,7 @@ export class SupervisorLine implements Line {
     const voice = on ? await this.sound.open() : this.silence();
     if (!voice) throw new Error(microphoneText(this.sound.state) || "There is no microphone.");
     if (this.phase === "active" && this.phone) return this.phone.replaceMicrophone(voice);
-    stop(this.voice);
+    stopTracks(this.voice);
     this.voice = voice;
   }
 
@@ -84,7 +84,7 @@ export class SupervisorLine implements Line {
     this.expected = "";
     this.joined = undefined;
     if (this.phase !== "idle") this.phone?.hangup();
-    stop(this.voice);
+    stopTracks(this.voice);
     this.voice = undefined;
     clearTimeout(this.rest);
     this.rest = setTimeout(() => this.close(), REST_MS);
@@ -101,7 +101,9 @@ export class SupervisorLine implements Line {
     this.isRegistered = state === "registered";
     if (state === "connecting") return;
     const waiting = this.registered.splice(0);
-    for (const waiter of waiting) if (this.isRegistered) waiter.resolve(); else waiter.reject(new Error(`Your browser's phone is not ready: ${text}`));
+    for (const waiter of waiting)
+      if (this.isRegistered) waiter.resolve();
+      else waiter.reject(new Error(`Your browser's phone is not ready: ${text}`));
   }
 
   private follow(line: PhoneLine): void {
@@ -134,14 +136,15 @@ export class SupervisorLine implements Line {
 function within(milliseconds: number, late: string, wait: (waiter: Waiter) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(late)), milliseconds);
-    const done = (): void => clearTimeout(timer);
     wait({
-      resolve: () => (done(), resolve()),
-      reject: (error) => (done(), reject(error)),
+      resolve: () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      reject: (error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
     });
   });
-}
-
-function stop(stream: MediaStream | undefined): void {
-  stream?.getTracks().forEach((track) => track.stop());
 }

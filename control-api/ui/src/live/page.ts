@@ -7,19 +7,20 @@
  * Invariants: calls without news are not drawn again; the card that the user reads keeps its position on the screen.
  */
 import * as api from "../api.js";
-import { isRunning, visibleCalls, type Call } from "../calls.js";
-import { arrange, h, icon, ICON, setText } from "../dom.js";
+import { type Call, isRunning, visibleCalls } from "../calls.js";
+import { arrange, h, ICON, icon, setText } from "../dom.js";
 import { Feed, type News } from "../feed.js";
 import type { SuperviseMode } from "../legs.js";
 import { ProviderBar } from "../providerbar.js";
 import { may, mayHear } from "../session.js";
-import { shell, type Shell } from "../shell.js";
+import { type Shell, shell } from "../shell.js";
+import { start } from "../start.js";
 import type { StreamState } from "../stream.js";
 import { SupervisionBar } from "./bar.js";
 import { CallCard, type CardActions } from "./card.js";
 import { keepInPlace } from "./place.js";
 import { legDrop, superviseChange, superviseStart } from "./requests.js";
-import { lazyLine, Supervisor, type Line } from "./supervisor.js";
+import { type Line, lazyLine, Supervisor } from "./supervisor.js";
 import "../live.css";
 
 const PINS = "tandem.pins";
@@ -29,7 +30,7 @@ const OPEN_MAX = 3;
 const PAUSE_MS = 250;
 
 /** Opens the live page. */
-export async function livePage(): Promise<void> {
+async function livePage(): Promise<void> {
   const frame = await shell("live");
   if (frame) new LivePage(frame).start();
 }
@@ -50,7 +51,10 @@ class LivePage {
   private readonly above = new Set<string>();
 
   private readonly supervisor: Supervisor = new Supervisor(
-    lazyLine(async () => this.loadLine()), { start: superviseStart, change: superviseChange, drop: legDrop }, () => this.drawSupervision());
+    lazyLine(async () => this.loadLine()),
+    { start: superviseStart, change: superviseChange, drop: legDrop },
+    () => this.drawSupervision(),
+  );
   private readonly bar = new SupervisionBar({
     ask: (wish) => {
       const { state } = this.supervisor;
@@ -66,21 +70,44 @@ class LivePage {
     recorded: (id) => this.feed.fetchRecordings(id),
   };
 
-  private readonly filter = h("input", { id: "filter", type: "search", placeholder: "Number, agent or status", "aria-label": "Filter calls" });
+  private readonly filter = h("input", {
+    id: "filter",
+    type: "search",
+    placeholder: "Number, agent or status",
+    "aria-label": "Filter calls",
+  });
   private readonly count = h("span", { id: "call-count", class: "muted", role: "status" });
   private readonly list = h("div", { id: "calls", class: "calls" });
   private readonly fresh = h("button", { id: "live-fresh", class: "primary", type: "button", hidden: true, onclick: () => this.toTop() });
-  private readonly empty = h("div", { id: "calls-empty", class: "card empty" },
-    h("h2", {}, "No calls are running"), h("p", {}, "Calls appear here automatically, with every word as it is spoken."));
-  private readonly noticeHint = h("p", { id: "live-notice", class: "hint", hidden: true }, "Notice tone: the parties of a call hear a tone when you listen, whisper or barge in.");
+  private readonly empty = h(
+    "div",
+    { id: "calls-empty", class: "card empty" },
+    h("h2", {}, "No calls are running"),
+    h("p", {}, "Calls appear here automatically, with every word as it is spoken."),
+  );
+  private readonly noticeHint = h(
+    "p",
+    { id: "live-notice", class: "hint", hidden: true },
+    "Notice tone: the parties of a call hear a tone when you listen, whisper or barge in.",
+  );
   private readonly message = h("p", { id: "live-message", class: "problem", role: "alert" });
 
   constructor(private readonly frame: Shell) {
     this.hears = mayHear(frame.session);
     frame.main.replaceChildren(
-      h("div", { class: "live" },
+      h(
+        "div",
+        { class: "live" },
         h("div", { class: "head" }, h("h1", {}, "Live calls"), this.count, this.filter),
-        this.providers.element, this.noticeHint, this.message, this.fresh, this.empty, this.list, this.bar.element));
+        this.providers.element,
+        this.noticeHint,
+        this.message,
+        this.fresh,
+        this.empty,
+        this.list,
+        this.bar.element,
+      ),
+    );
   }
 
   start(): void {
@@ -105,7 +132,10 @@ class LivePage {
     this.linked = decodeURIComponent(location.hash.slice(1));
     if (!/^[\w-]{8,64}$/.test(this.linked)) this.linked = "";
     setText(this.message, "");
-    if (this.linked === "") return this.drawList();
+    if (this.linked === "") {
+      this.drawList();
+      return;
+    }
     this.keep.add(this.linked);
     const wanted = this.linked;
     if (!this.feed.calls.has(wanted) && !(await this.feed.fetchCall(wanted)) && wanted === this.linked) {
@@ -120,7 +150,10 @@ class LivePage {
     if (this.feed.state === "live" && this.stream !== "live" && may(this.frame.session, "calls.dial")) void this.feed.fetchSlots();
     this.stream = this.feed.state;
     this.providers.draw(this.feed.providers);
-    if (news.list) return this.drawList();
+    if (news.list) {
+      this.drawList();
+      return;
+    }
     for (const id of news.calls) this.stale.add(id);
     const open = [...this.stale].filter((id) => this.cards.get(id)?.isOpen === true);
     if (open.length > 0) keepInPlace(this.list, () => this.drawStale(open));
@@ -130,7 +163,7 @@ class LivePage {
   /** Draws lines with news and all durations; a line need not show every word at once. */
   private everySecond(): void {
     this.drawStale([...this.stale]);
-    this.cards.forEach((card) => card.tick());
+    for (const card of this.cards.values()) card.tick();
   }
 
   private drawStale(ids: readonly string[]): void {
@@ -152,7 +185,10 @@ class LivePage {
     this.stale.clear();
     keepInPlace(this.list, () => {
       const cards = calls.map((call) => this.card(call, calls.length));
-      arrange(this.list, cards.map(({ element }) => element));
+      arrange(
+        this.list,
+        cards.map(({ element }) => element),
+      );
       const shown = new Set(cards);
       for (const [id, card] of this.cards) {
         if (shown.has(card)) continue;
@@ -183,8 +219,15 @@ class LivePage {
       if (this.hears) this.feed.followRecordings(id);
     } else this.feed.followLegs(id);
     card.draw({
-      call, legs: this.feed.legs(id), sentences: this.feed.sentences(id), recordings: this.feed.recordings(id), slot: this.feed.slot(id), pinned: this.pinned.has(id), linked: id === this.linked,
-      supervision: this.supervisor.state, problem: this.supervisor.problem,
+      call,
+      legs: this.feed.legs(id),
+      sentences: this.feed.sentences(id),
+      recordings: this.feed.recordings(id),
+      slot: this.feed.slot(id),
+      pinned: this.pinned.has(id),
+      linked: id === this.linked,
+      supervision: this.supervisor.state,
+      problem: this.supervisor.problem,
     });
   }
 
@@ -235,7 +278,8 @@ class LivePage {
       if (!box || box.bottom > 0) this.above.delete(id);
     }
     this.fresh.hidden = this.above.size === 0;
-    if (!this.fresh.hidden) this.fresh.replaceChildren(icon(ICON.up), this.above.size === 1 ? "1 new call" : `${this.above.size} new calls`);
+    if (!this.fresh.hidden)
+      this.fresh.replaceChildren(icon(ICON.up), this.above.size === 1 ? "1 new call" : `${this.above.size} new calls`);
   }
 
   private toTop(): void {
@@ -265,3 +309,5 @@ function writePins(pins: ReadonlySet<string>): void {
     // Without storage the pins are lost when the page is closed.
   }
 }
+
+start(livePage);

@@ -150,7 +150,8 @@ export class Supervisor {
       this.fail(state.call, error);
     }
     // Nobody hears a listener, so the microphone is closed.
-    if (this.state.phase === "in" && this.state.now.mode === "listen" && !this.state.wish) await this.line.speak(false).catch(() => undefined);
+    if (this.state.phase === "in" && this.state.now.mode === "listen" && !this.state.wish)
+      await this.line.speak(false).catch(() => undefined);
   }
 
   /** Hangs up a leg that this page has requested but will not use. */

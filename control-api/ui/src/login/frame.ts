@@ -7,10 +7,19 @@ import { root } from "../shell.js";
 export function frame(title: string, lead: string, ...content: readonly Node[]): void {
   document.title = `${title} · Tandem`;
   root().replaceChildren(
-    h("main", { class: "narrow login" },
-      h("div", { class: "card" },
+    h(
+      "main",
+      { class: "narrow login" },
+      h(
+        "div",
+        { class: "card" },
         h("div", { class: "login-brand" }, h("img", { src: "/favicon.svg", alt: "", width: 40, height: 40 }), h("span", {}, "Tandem")),
-        h("h1", {}, title), h("p", { class: "muted" }, lead), ...content)));
+        h("h1", {}, title),
+        h("p", { class: "muted" }, lead),
+        ...content,
+      ),
+    ),
+  );
 }
 
 /** Goes to the page that the address's `next` names, else to the user's start page. */

@@ -1,17 +1,28 @@
 /** The sign-in page. */
 import * as api from "../api.js";
 import { h } from "../dom.js";
-import { field, Form } from "../form.js";
+import { Form, field } from "../form.js";
+import { start } from "../start.js";
 import { enter, frame, passwordInput } from "./frame.js";
 
 /** Opens the sign-in page. */
-export function loginPage(): void {
+function loginPage(): void {
   const email = h("input", { id: "login-email", name: "email", type: "email", autocomplete: "username", required: true, autofocus: true });
   const password = passwordInput("login-password", "current-password");
   const organization = h("input", { id: "login-organization", autocomplete: "organization", maxlength: 100 });
   const [emailField, passwordField] = [field("email", "Email", email), field("password", "Password", password)];
-  const organizationField = field("organization", "Organization (optional)", organization, "Name of the organization. Leave empty for the one you joined first.");
-  const several = h("details", { id: "login-several", class: "fold" }, h("summary", {}, "I belong to several organizations"), organizationField.element);
+  const organizationField = field(
+    "organization",
+    "Organization (optional)",
+    organization,
+    "Name of the organization. Leave empty for the one you joined first.",
+  );
+  const several = h(
+    "details",
+    { id: "login-several", class: "fold" },
+    h("summary", {}, "I belong to several organizations"),
+    organizationField.element,
+  );
   const form = new Form({
     id: "login",
     submit: "Sign in",
@@ -46,3 +57,5 @@ async function showWayIn(place: HTMLElement, forgotten: HTMLElement): Promise<vo
   } else if (signup === "open") place.replaceChildren("No account yet? ", h("a", { href: "/signup" }, "Sign up"), ".");
   else if (signup === "invitation") place.replaceChildren("No account yet? An owner or admin of your organization can invite you.");
 }
+
+start(loginPage);

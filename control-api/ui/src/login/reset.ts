@@ -1,12 +1,13 @@
 /** Password reset by mail: asks for the address or, opened by the mailed link, for the new password. The token is in the fragment. */
 import * as api from "../api.js";
 import { h } from "../dom.js";
-import { field, Form } from "../form.js";
+import { Form, field } from "../form.js";
+import { start } from "../start.js";
 import { frame, PASSWORD_HINT, passwordInput } from "./frame.js";
 import { invitationToken } from "./invited.js";
 
 /** Opens the page. */
-export function resetPage(): void {
+function resetPage(): void {
   const { token } = invitationToken("", location.hash);
   if (token) choose(token);
   else ask();
@@ -24,8 +25,12 @@ function ask(): void {
     fields: [field("email", "Email", email)],
     async save() {
       await api.passwordForgotten(email.value.trim());
-      frame("Check your mail", "If there is an account with this address, a link to choose a new password is on its way.",
-        h("p", { id: "reset-sent", class: "note" }, "The link works once and expires after an hour."), back());
+      frame(
+        "Check your mail",
+        "If there is an account with this address, a link to choose a new password is on its way.",
+        h("p", { id: "reset-sent", class: "note" }, "The link works once and expires after an hour."),
+        back(),
+      );
     },
   });
   frame("New password", "We will mail you a link.", form.element, back());
@@ -43,9 +48,15 @@ function choose(token: string): void {
     async save() {
       await api.passwordReset(token, password.value);
       history.replaceState(null, "", "/reset");
-      frame("Password changed", "You have been signed out everywhere.", h("p", { id: "reset-done", class: "note" }, h("a", { href: "/login" }, "Sign in"), " with the new password."));
+      frame(
+        "Password changed",
+        "You have been signed out everywhere.",
+        h("p", { id: "reset-done", class: "note" }, h("a", { href: "/login" }, "Sign in"), " with the new password."),
+      );
     },
   });
   frame("New password", "Choose the password for your account.", form.element, back());
   password.focus();
 }
+
+start(resetPage);

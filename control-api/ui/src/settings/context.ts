@@ -1,12 +1,13 @@
 /** Parts shared by the sections of the settings. */
-import { h, icon, setText } from "../dom.js";
+
 import { Dialog } from "../dialog.js";
+import { h, icon, setText } from "../dom.js";
 import type { Form } from "../form.js";
 import { ApiError, toLogin } from "../http.js";
 import { loadProblem, type Records } from "../records.js";
 import { may, roleLabel, type Session } from "../session.js";
 import * as requests from "./requests.js";
-import { rolesText, type RolePermissions } from "./shapes.js";
+import { type RolePermissions, rolesText } from "./shapes.js";
 
 /** The user of the settings. */
 export interface Context {
@@ -27,8 +28,17 @@ export interface Section {
 
 /** Returns a card with title, introduction and buttons. */
 export function panel(title: string, lead: string, tools: readonly (Node | null)[], ...content: readonly (Node | null)[]): HTMLElement {
-  return h("section", { class: "card panel", "aria-label": title },
-    h("div", { class: "panel-head" }, h("div", {}, h("h2", {}, title), h("p", { class: "muted lead" }, lead)), h("div", { class: "panel-tools" }, ...tools)), ...content);
+  return h(
+    "section",
+    { class: "card panel", "aria-label": title },
+    h(
+      "div",
+      { class: "panel-head" },
+      h("div", {}, h("h2", {}, title), h("p", { class: "muted lead" }, lead)),
+      h("div", { class: "panel-tools" }, ...tools),
+    ),
+    ...content,
+  );
 }
 
 let roles: Promise<RolePermissions[]> | undefined;
@@ -39,10 +49,13 @@ export function lockNote(context: Context, permission: string, what: string): HT
   const role = roleLabel(context.session.role).toLowerCase();
   const note = h("p", { class: "note", "data-role": "locked" }, `Your role (${role}) can see ${what} but cannot make changes.`);
   roles ??= requests.roleList();
-  roles.then((all) => {
-    const who = rolesText(all, permission);
-    if (who !== "") setText(note, `Your role (${role}) can see ${what} but cannot make changes. ${who} can.`);
-  }, () => undefined);
+  roles.then(
+    (all) => {
+      const who = rolesText(all, permission);
+      if (who !== "") setText(note, `Your role (${role}) can see ${what} but cannot make changes. ${who} can.`);
+    },
+    () => undefined,
+  );
   return note;
 }
 
@@ -55,8 +68,14 @@ export function loaded<T>(load: () => Promise<T>, draw: (value: T) => readonly N
       (value) => place.replaceChildren(...draw(value)),
       (error: unknown) => {
         if (error instanceof ApiError && error.status === 401) return toLogin();
-        place.replaceChildren(h("div", { class: "load-problem", role: "alert" }, h("p", {}, loadProblem(error)),
-          h("button", { class: "plain", type: "button", onclick: run }, "Try again")));
+        place.replaceChildren(
+          h(
+            "div",
+            { class: "load-problem", role: "alert" },
+            h("p", {}, loadProblem(error)),
+            h("button", { class: "plain", type: "button", onclick: run }, "Try again"),
+          ),
+        );
       },
     );
   };
@@ -76,7 +95,11 @@ export function formDialog<T>(title: string, id: string, list: Records<T>, form:
 
 /** Returns a button with only an icon. */
 export function iconButton(path: string, label: string, role: string, run: () => void): HTMLButtonElement {
-  return h("button", { class: "quiet square", type: "button", title: label, "aria-label": label, "data-role": role, onclick: run }, icon(path));
+  return h(
+    "button",
+    { class: "quiet square", type: "button", title: label, "aria-label": label, "data-role": role, onclick: run },
+    icon(path),
+  );
 }
 
 /** Returns a row of buttons for a record. */

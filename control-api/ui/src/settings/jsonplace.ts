@@ -65,7 +65,10 @@ export function pathOf(problem: string): { path: string; rest: string } | undefi
 }
 
 class Fault extends Error {
-  constructor(readonly at: number, message: string) {
+  constructor(
+    readonly at: number,
+    message: string,
+  ) {
     super(message);
   }
 }

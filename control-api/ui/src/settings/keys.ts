@@ -1,26 +1,41 @@
 /** API keys: created, shown once, revoked. */
 import { confirm } from "../dialog.js";
-import { h, icon, ICON } from "../dom.js";
+import { h, ICON, icon } from "../dom.js";
+import { boxes, copyLine, Form, field, select } from "../form.js";
 import { ApiError } from "../http.js";
-import { boxes, copyLine, field, Form, select } from "../form.js";
 import { Records } from "../records.js";
 import { may } from "../session.js";
 import { dateTime, relative } from "../words.js";
-import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
+import { type Context, formDialog, iconButton, lockNote, panel, type Section, tools } from "./context.js";
 import * as requests from "./requests.js";
-import { keyState, scopesProblem, type ApiKey, type Permission, type RolePermissions } from "./shapes.js";
+import { type ApiKey, keyState, type Permission, type RolePermissions, scopesProblem } from "./shapes.js";
 
 export const KEYS: Section = { name: "keys", label: "API keys", takes: ["api_keys.read"], build };
 
-const EXPIRY = [["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"], ["", "Never"]] as const;
+const EXPIRY = [
+  ["30", "In 30 days"],
+  ["90", "In 90 days"],
+  ["365", "In a year"],
+  ["", "Never"],
+] as const;
 
 function build(context: Context): HTMLElement {
   const writes = may(context.session, "api_keys.write");
   const list = table(writes);
   void list.refresh();
-  const add = h("button", { id: "key-add", class: "primary", type: "button", onclick: () => void addDialog(list, context) }, icon(ICON.plus), "New key");
-  return panel("API keys", "Programs send a key as Authorization: Bearer KEY. A key is shown once; later only its beginning is shown, to recognise it by.",
-    [writes ? add : null], lockNote(context, "api_keys.write", "the keys"), list.element);
+  const add = h(
+    "button",
+    { id: "key-add", class: "primary", type: "button", onclick: () => void addDialog(list, context) },
+    icon(ICON.plus),
+    "New key",
+  );
+  return panel(
+    "API keys",
+    "Programs send a key as Authorization: Bearer KEY. A key is shown once; later only its beginning is shown, to recognise it by.",
+    [writes ? add : null],
+    lockNote(context, "api_keys.write", "the keys"),
+    list.element,
+  );
 }
 
 function table(writes: boolean): Records<ApiKey> {
@@ -31,23 +46,44 @@ function table(writes: boolean): Records<ApiKey> {
     key: ({ id }) => id,
     load: requests.keyList,
     columns: [
-      { label: "Key", kind: "main", cell: (key) => h("div", { class: "two-lines" }, h("strong", {}, key.name), h("code", { class: "muted" }, key.prefix && `${key.prefix}…`)) },
+      {
+        label: "Key",
+        kind: "main",
+        cell: (key) =>
+          h("div", { class: "two-lines" }, h("strong", {}, key.name), h("code", { class: "muted" }, key.prefix && `${key.prefix}…`)),
+      },
       { label: "Permissions", kind: "long", cell: ({ scopes }) => scopeText(scopes) },
-      { label: "Last use", cell: ({ lastUsedAt }) => (lastUsedAt === null ? h("span", { class: "muted" }, "Never") : h("time", { datetime: lastUsedAt, title: dateTime(lastUsedAt, Date.now()) }, relative(lastUsedAt, Date.now()))) },
+      {
+        label: "Last use",
+        cell: ({ lastUsedAt }) =>
+          lastUsedAt === null
+            ? h("span", { class: "muted" }, "Never")
+            : h("time", { datetime: lastUsedAt, title: dateTime(lastUsedAt, Date.now()) }, relative(lastUsedAt, Date.now())),
+      },
       { label: "State", cell: stateCell },
-      { label: "Actions", kind: "tools", cell: (key) => tools(writes && keyState(key, Date.now()) === "active" ? iconButton(ICON.trash, `Revoke ${key.name}`, "revoke", () => revoke(key)) : null) },
+      {
+        label: "Actions",
+        kind: "tools",
+        cell: (key) =>
+          tools(
+            writes && keyState(key, Date.now()) === "active"
+              ? iconButton(ICON.trash, `Revoke ${key.name}`, "revoke", () => revoke(key))
+              : null,
+          ),
+      },
     ],
   });
-  const revoke = (key: ApiKey): void => confirm({
-    id: "key-revoke",
-    title: `Revoke ${key.name}?`,
-    text: "Everything that uses this key is locked out within seconds, including open streams. This cannot be undone.",
-    action: "Revoke",
-    run: async () => {
-      await requests.keyRevoke(key.id);
-      void list.refresh();
-    },
-  });
+  const revoke = (key: ApiKey): void =>
+    confirm({
+      id: "key-revoke",
+      title: `Revoke ${key.name}?`,
+      text: "Everything that uses this key is locked out within seconds, including open streams. This cannot be undone.",
+      action: "Revoke",
+      run: async () => {
+        await requests.keyRevoke(key.id);
+        void list.refresh();
+      },
+    });
   return list;
 }
 
@@ -67,15 +103,23 @@ function stateCell(key: ApiKey): HTMLElement {
 }
 
 async function addDialog(list: Records<ApiKey>, { session }: Context): Promise<void> {
-  const [all, roles] = await Promise.all([requests.permissionList(), requests.roleList()]).catch((): [Permission[], RolePermissions[]] => [[], []]);
+  const [all, roles] = await Promise.all([requests.permissionList(), requests.roleList()]).catch((): [Permission[], RolePermissions[]] => [
+    [],
+    [],
+  ]);
   // A key has at most the permissions of its creator and of an admin.
   const admin = roles.find(({ role }) => role === "admin")?.permissions;
   const permissions = all.filter(({ permission }) => session.permissions.has(permission) && (admin?.includes(permission) ?? true));
   formDialog("New API key", "key-dialog", list, (dialog) => {
     const name = h("input", { id: "key-name", required: true, maxlength: 100, autocomplete: "off", placeholder: "What it is for" });
     const expiry = select("key-expiry", EXPIRY, "90");
-    const scopes = boxes("scopes", "key-scopes", "Permissions", "Choose at least one, and no more than the key needs.",
-      permissions.map(({ permission, description }) => ({ value: permission, label: permission, about: description })));
+    const scopes = boxes(
+      "scopes",
+      "key-scopes",
+      "Permissions",
+      "Choose at least one, and no more than the key needs.",
+      permissions.map(({ permission, description }) => ({ value: permission, label: permission, about: description })),
+    );
     const all = h("button", { class: "quiet", type: "button", "data-role": "all" }, "Select all");
     all.addEventListener("click", () => scopes.choose(permissions.map(({ permission }) => permission)));
     if (permissions.length > 0) scopes.element.querySelector(".hint")?.after(all);
@@ -90,12 +134,24 @@ async function addDialog(list: Records<ApiKey>, { session }: Context): Promise<v
         const problem = scopesProblem(permissions.length, chosen.length);
         if (problem !== undefined) throw new ApiError(422, problem, "scopes");
         const key = await requests.keyCreate({
-          name: name.value.trim(), scopes: chosen, ...(expiry.value ? { expires_in_days: Number(expiry.value) } : {}),
+          name: name.value.trim(),
+          scopes: chosen,
+          ...(expiry.value ? { expires_in_days: Number(expiry.value) } : {}),
         });
         void list.refresh();
-        dialog.show(h("p", { class: "note warn", role: "status" }, "Copy the key now. It will not be shown again: if you lose it, create another one."),
+        dialog.show(
+          h(
+            "p",
+            { class: "note warn", role: "status" },
+            "Copy the key now. It will not be shown again: if you lose it, create another one.",
+          ),
           copyLine("key-secret", name.value, key),
-          h("div", { class: "actions" }, h("button", { class: "primary", type: "button", onclick: () => dialog.close() }, "I have copied it")));
+          h(
+            "div",
+            { class: "actions" },
+            h("button", { class: "primary", type: "button", onclick: () => dialog.close() }, "I have copied it"),
+          ),
+        );
       },
     });
   });

@@ -2,6 +2,7 @@
 import { h, setText } from "../dom.js";
 import { may, roleLabel } from "../session.js";
 import { shell } from "../shell.js";
+import { start } from "../start.js";
 import { ACCOUNT } from "./account.js";
 import { AUDIT } from "./audit.js";
 import { CALLERS } from "./callers.js";
@@ -17,7 +18,7 @@ import { CAPABILITIES, VOICE } from "./voice.js";
 const SECTIONS: readonly Section[] = [ORGANIZATION, MEMBERS, KEYS, VOICE, CAPABILITIES, CALLERS, TARGETS, SOUNDS, USAGE, AUDIT, ACCOUNT];
 
 /** Opens the settings. */
-export async function settingsPage(): Promise<void> {
+async function settingsPage(): Promise<void> {
   const frame = await shell("settings");
   if (!frame) return;
   const { session } = frame;
@@ -31,11 +32,19 @@ export async function settingsPage(): Promise<void> {
   renamed();
   const place = h("div", { id: "settings-section", class: "settings-section" });
   frame.main.replaceChildren(
-    h("div", { class: "settings" },
-      h("div", { class: "settings-side" }, h("h1", {}, "Settings"),
+    h(
+      "div",
+      { class: "settings" },
+      h(
+        "div",
+        { class: "settings-side" },
+        h("h1", {}, "Settings"),
         whose,
-        h("nav", { class: "settings-nav", "aria-label": "Settings" }, ...links.values())),
-      place));
+        h("nav", { class: "settings-nav", "aria-label": "Settings" }, ...links.values()),
+      ),
+      place,
+    ),
+  );
 
   let shown = "";
   const show = (move: boolean): void => {
@@ -54,3 +63,5 @@ export async function settingsPage(): Promise<void> {
   window.addEventListener("hashchange", () => show(true));
   show(false);
 }
+
+start(settingsPage);

@@ -1,40 +1,83 @@
 /** The program of a number: the steps for its calls, or the server that supplies them. */
-import { confirm, Dialog } from "../dialog.js";
-import { h, setText } from "../dom.js";
-import { copyLine, field, Form, select } from "../form.js";
-import { ApiError } from "../http.js";
-import { loadProblem } from "../records.js";
-import { loaded } from "./context.js";
-import { jsonPlace, lineColumn, pathOf, syntaxFault, type Span } from "./jsonplace.js";
-import * as requests from "./requests.js";
-import { programDraft, programText, type CallerNumber, type NumberProgram, type ProgramSource } from "./shapes.js";
+
 import menu from "../../../../examples/programs/menu.json?raw";
 import survey from "../../../../examples/programs/survey.json?raw";
 import voicemail from "../../../../examples/programs/voicemail.json?raw";
+import { confirm, Dialog } from "../dialog.js";
+import { h, setText } from "../dom.js";
+import { copyLine, Form, field, select } from "../form.js";
+import { ApiError } from "../http.js";
+import { loadProblem } from "../records.js";
+import { loaded } from "./context.js";
+import { jsonPlace, lineColumn, pathOf, type Span, syntaxFault } from "./jsonplace.js";
+import * as requests from "./requests.js";
+import { type CallerNumber, type NumberProgram, type ProgramSource, programDraft, programText } from "./shapes.js";
 
 const EXAMPLES: Record<string, readonly [label: string, text: string]> = {
-  voicemail: ["Voicemail", voicemail], menu: ["A two-level menu", menu], survey: ["A survey after the call", survey],
+  voicemail: ["Voicemail", voicemail],
+  menu: ["A two-level menu", menu],
+  survey: ["A survey after the call", survey],
 };
 
 /** Opens the program of a number in a dialog. `locked`: read-only. */
 export function openProgram(number: CallerNumber, locked: boolean): void {
   const dialog = new Dialog(`Program of ${number.number}`, "program-dialog");
   dialog.element.classList.add("wide-dialog");
-  dialog.open(loaded(() => requests.programShow(number.id), (program) => [programForm(number, program, locked, dialog)]));
+  dialog.open(
+    loaded(
+      () => requests.programShow(number.id),
+      (program) => [programForm(number, program, locked, dialog)],
+    ),
+  );
 }
 
 function programForm(number: CallerNumber, program: NumberProgram | undefined, locked: boolean, dialog: Dialog): HTMLElement {
-  const source = select("program-source", [["none", "No program: the route decides"], ["steps", "Steps written here"], ["server", "A program server"]],
-    program === undefined ? "none" : program.url === null ? "steps" : "server");
+  const source = select(
+    "program-source",
+    [
+      ["none", "No program: the route decides"],
+      ["steps", "Steps written here"],
+      ["server", "A program server"],
+    ],
+    program === undefined ? "none" : program.url === null ? "steps" : "server",
+  );
   const [steps, fallback] = [editor("program-steps", program?.program), editor("program-fallback", program?.fallback)];
-  const url = h("input", { id: "program-url", type: "url", maxlength: 2048, autocomplete: "off", spellcheck: "false", placeholder: "https://programs.example.com/tandem", value: program?.url ?? "" });
+  const url = h("input", {
+    id: "program-url",
+    type: "url",
+    maxlength: 2048,
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "https://programs.example.com/tandem",
+    value: program?.url ?? "",
+  });
   const fields = {
-    source: field("source", "Calls to this number are handled by", source, number.proven ? "" : "Calls follow it once the number is proven."),
+    source: field(
+      "source",
+      "Calls to this number are handled by",
+      source,
+      number.proven ? "" : "Calls follow it once the number is proven.",
+    ),
     program: field("program", "Steps (JSON)", steps.input, "A list of steps, which run one after the other."),
-    url: field("program_url", "Address", url, "It receives a signed request when a call arrives, and must answer with the steps within 2 seconds."),
-    fallback: field("fallback", "Fallback steps (JSON, optional)", fallback.input, "They run if the program server is slow, unreachable or sends an invalid program. Without them the call is ended."),
+    url: field(
+      "program_url",
+      "Address",
+      url,
+      "It receives a signed request when a call arrives, and must answer with the steps within 2 seconds.",
+    ),
+    fallback: field(
+      "fallback",
+      "Fallback steps (JSON, optional)",
+      fallback.input,
+      "They run if the program server is slow, unreachable or sends an invalid program. Without them the call is ended.",
+    ),
   };
-  if (!locked) for (const [one, editing] of [[fields.program, steps], [fields.fallback, fallback]] as const) one.element.querySelector("label")?.after(editing.tools);
+  if (!locked)
+    for (const [one, editing] of [
+      [fields.program, steps],
+      [fields.fallback, fallback],
+    ] as const)
+      one.element.querySelector("label")?.after(editing.tools);
   const secret = signingSecret();
   const show = (): void => {
     const wanted = source.value as ProgramSource;
@@ -54,13 +97,26 @@ function programForm(number: CallerNumber, program: NumberProgram | undefined, l
     locked: locked ? "Your role can see the program but cannot change it." : undefined,
     async save() {
       const wanted = source.value as ProgramSource;
-      const shown = [...(wanted === "steps" ? [["program", steps] as const] : []), ...(wanted === "none" ? [] : [["fallback", fallback] as const])];
+      const shown = [
+        ...(wanted === "steps" ? [["program", steps] as const] : []),
+        ...(wanted === "none" ? [] : [["fallback", fallback] as const]),
+      ];
       for (const [name, one] of shown) one.check(name);
       try {
         if (wanted === "none") await (program ? requests.programRemove(number.id) : undefined);
-        else await requests.programPut(number.id, programDraft(wanted, { steps: steps.input.value, url: url.value.trim(), fallback: fallback.input.value }));
+        else
+          await requests.programPut(
+            number.id,
+            programDraft(wanted, { steps: steps.input.value, url: url.value.trim(), fallback: fallback.input.value }),
+          );
       } catch (error) {
-        throw (error instanceof ApiError && shown.find(([name]) => error.field === name || error.field?.startsWith(`${name}.`) || error.field?.startsWith(`${name}[`))?.[1].explain(error)) || error;
+        throw (
+          (error instanceof ApiError &&
+            shown
+              .find(([name]) => error.field === name || error.field?.startsWith(`${name}.`) || error.field?.startsWith(`${name}[`))?.[1]
+              .explain(error)) ||
+          error
+        );
       }
       dialog.close();
     },
@@ -70,7 +126,14 @@ function programForm(number: CallerNumber, program: NumberProgram | undefined, l
 
 /** Returns an input for JSON that selects the position of an error. */
 function editor(id: string, value: unknown) {
-  const input = h("textarea", { id, class: "code-input", rows: id === "program-steps" ? 16 : 6, spellcheck: "false", wrap: "off", autocomplete: "off" });
+  const input = h("textarea", {
+    id,
+    class: "code-input",
+    rows: id === "program-steps" ? 16 : 6,
+    spellcheck: "false",
+    wrap: "off",
+    autocomplete: "off",
+  });
   input.value = value === undefined || value === null ? "" : programText(value);
   const go = ({ from, to }: Span): void => {
     const { line } = lineColumn(input.value, from);
@@ -80,7 +143,10 @@ function editor(id: string, value: unknown) {
       input.scrollTop = Math.max(0, (line - 4) * Number.parseFloat(getComputedStyle(input).lineHeight));
     });
   };
-  const example = select(`${id}-example`, [["", "Insert an example …"], ...Object.entries(EXAMPLES).map(([name, [label]]) => [name, label] as const)]);
+  const example = select(`${id}-example`, [
+    ["", "Insert an example …"],
+    ...Object.entries(EXAMPLES).map(([name, [label]]) => [name, label] as const),
+  ]);
   example.setAttribute("aria-label", "Insert an example");
   example.addEventListener("change", () => {
     const text = EXAMPLES[example.value]?.[1];
@@ -92,7 +158,14 @@ function editor(id: string, value: unknown) {
       input.focus();
     };
     if (input.value.trim() === "") void put();
-    else confirm({ id: "example-replace", title: "Replace these steps?", text: "The example replaces your current steps.", action: "Replace", run: put });
+    else
+      confirm({
+        id: "example-replace",
+        title: "Replace these steps?",
+        text: "The example replaces your current steps.",
+        action: "Replace",
+        run: put,
+      });
   });
   return {
     input,
@@ -105,7 +178,11 @@ function editor(id: string, value: unknown) {
       if (!fault) return;
       go({ from: fault.at, to: Math.min(text.length, fault.at + 1) });
       const { line, column } = lineColumn(text, fault.at);
-      throw new ApiError(0, text.trim() === "" ? "Write the steps first, or insert an example." : `Line ${line}, column ${column}: ${fault.message}.`, name);
+      throw new ApiError(
+        0,
+        text.trim() === "" ? "Write the steps first, or insert an example." : `Line ${line}, column ${column}: ${fault.message}.`,
+        name,
+      );
     },
     /** Returns the server's refusal with the line that it refers to, and selects that place. */
     explain(error: ApiError): ApiError {
@@ -124,9 +201,16 @@ function editor(id: string, value: unknown) {
 function signingSecret(): HTMLElement {
   const place = h("div", { class: "row" });
   const problem = h("p", { class: "problem", role: "alert" });
-  const draw = (secret: string): void => place.replaceChildren(copyLine("program-secret", "Signing secret", secret),
-    h("p", { class: "hint" }, "Your server uses it to check that a request comes from Tandem. It is the same for all numbers."),
-    h("div", {}, h("button", { id: "program-secret-replace", class: "plain", type: "button", onclick: () => replaceSecret(draw) }, "Replace secret")));
+  const draw = (secret: string): void =>
+    place.replaceChildren(
+      copyLine("program-secret", "Signing secret", secret),
+      h("p", { class: "hint" }, "Your server uses it to check that a request comes from Tandem. It is the same for all numbers."),
+      h(
+        "div",
+        {},
+        h("button", { id: "program-secret-replace", class: "plain", type: "button", onclick: () => replaceSecret(draw) }, "Replace secret"),
+      ),
+    );
   const show = h("button", { id: "program-secret-show", class: "plain", type: "button" }, "Show the signing secret");
   show.addEventListener("click", () => {
     show.disabled = true;

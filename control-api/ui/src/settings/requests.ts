@@ -1,7 +1,7 @@
 /** The part of the server's REST API that the settings use. All functions reject with an `ApiError` when the server refuses. */
 import { parseConfig, type VoiceConfig } from "../calls.js";
 import { ApiError, request, upload } from "../http.js";
-import { fields, listOf, number, pageOf, text, type Page } from "../shapes.js";
+import { fields, listOf, number, type Page, pageOf, text } from "../shapes.js";
 import * as shapes from "./shapes.js";
 
 const id = encodeURIComponent;

@@ -30,7 +30,9 @@ export function retentionWarning(before: Retention, after: Retention): string | 
   const gone = [
     shorter(before.recordingsDays, after.recordingsDays) ? `every recording older than ${days(after.recordingsDays)}` : "",
     shorter(before.eventsDays, after.eventsDays) ? `every event older than ${days(after.eventsDays)}` : "",
-  ].filter(Boolean).join(" and ");
+  ]
+    .filter(Boolean)
+    .join(" and ");
   if (gone === "") return undefined;
   return `${gone.charAt(0).toUpperCase()}${gone.slice(1)} will be permanently deleted within hours. This cannot be undone.`;
 }
@@ -41,7 +43,11 @@ export function parseOrganization(value: unknown): Organization {
   return {
     name: text(organization["name"]) ?? "",
     createdAt: text(organization["created_at"]),
-    limits: new Map(Object.entries(fields(organization["limits"])).flatMap(([name, limit]) => (number(limit) === null ? [] : [[name, limit as number] as const]))),
+    limits: new Map(
+      Object.entries(fields(organization["limits"])).flatMap(([name, limit]) =>
+        number(limit) === null ? [] : [[name, limit as number] as const],
+      ),
+    ),
     recordingsDays: number(retention["recordings_days"]),
     eventsDays: number(retention["events_days"]),
   };
@@ -62,7 +68,12 @@ export function parseMember(value: unknown): Member | undefined {
   if (id === null) return undefined;
   const email = text(member["email"]) ?? "";
   return {
-    id, email, name: text(member["name"]) || email, role: text(member["role"]) ?? "", sipName: text(member["sip_name"]) ?? "", lastLoginAt: text(member["last_login_at"]),
+    id,
+    email,
+    name: text(member["name"]) || email,
+    role: text(member["role"]) ?? "",
+    sipName: text(member["sip_name"]) ?? "",
+    lastLoginAt: text(member["last_login_at"]),
   };
 }
 
@@ -173,7 +184,9 @@ export interface CallerNumber {
 
 export function parseNumber(value: unknown): CallerNumber | undefined {
   const [id, shown] = [text(fields(value)["id"]), text(fields(value)["number"])];
-  return id === null || shown === null ? undefined : { id, number: shown, label: text(fields(value)["label"]) ?? "", proven: text(fields(value)["proven_at"]) !== null };
+  return id === null || shown === null
+    ? undefined
+    : { id, number: shown, label: text(fields(value)["label"]) ?? "", proven: text(fields(value)["proven_at"]) !== null };
 }
 
 /** The program for calls to a number. */
@@ -192,7 +205,10 @@ export function parseNumberProgram(value: unknown): NumberProgram {
 }
 
 /** Returns the request's body; `steps` and `fallback` are JSON texts and must be valid. */
-export function programDraft(source: ProgramSource, { steps, url, fallback }: { steps: string; url: string; fallback: string }): Record<string, unknown> {
+export function programDraft(
+  source: ProgramSource,
+  { steps, url, fallback }: { steps: string; url: string; fallback: string },
+): Record<string, unknown> {
   return {
     ...(source === "steps" ? { program: JSON.parse(steps) as unknown } : { program_url: url }),
     ...(fallback.trim() === "" ? {} : { fallback: JSON.parse(fallback) as unknown }),
@@ -203,7 +219,12 @@ export function programDraft(source: ProgramSource, { steps, url, fallback }: { 
 export function programText(steps: unknown): string {
   if (!Array.isArray(steps)) return JSON.stringify(steps, null, 2);
   const lines = steps.map((step) => {
-    const short = JSON.stringify(step, null, 1).replace(/\n\s*/g, " ").replace(/\{ /g, "{").replace(/ \}/g, "}").replace(/\[ /g, "[").replace(/ \]/g, "]");
+    const short = JSON.stringify(step, null, 1)
+      .replace(/\n\s*/g, " ")
+      .replace(/\{ /g, "{")
+      .replace(/ \}/g, "}")
+      .replace(/\[ /g, "[")
+      .replace(/ \]/g, "]");
     return short.length <= 110 && isSame(short, step) ? `  ${short}` : JSON.stringify(step, null, 2).replace(/^/gm, "  ");
   });
   return steps.length === 0 ? "[]" : `[\n${lines.join(",\n")}\n]`;
@@ -273,11 +294,21 @@ export function parseMediaSound(value: unknown): MediaSound | undefined {
   const sound = fields(value);
   const [id, name] = [text(sound["id"]), text(sound["name"])];
   if (id === null || name === null) return undefined;
-  return { id, name, durationMs: number(sound["duration_ms"]) ?? 0, sizeBytes: number(sound["size_bytes"]) ?? 0, createdAt: text(sound["created_at"]) };
+  return {
+    id,
+    name,
+    durationMs: number(sound["duration_ms"]) ?? 0,
+    sizeBytes: number(sound["size_bytes"]) ?? 0,
+    createdAt: text(sound["created_at"]),
+  };
 }
 
 /** Returns the options for choosing a sound by name, including a removed one while it is chosen. */
-export function musicOptions(sounds: readonly MediaSound[], chosen: string | null, length: (ms: number) => string): (readonly [name: string, label: string])[] {
+export function musicOptions(
+  sounds: readonly MediaSound[],
+  chosen: string | null,
+  length: (ms: number) => string,
+): (readonly [name: string, label: string])[] {
   const known = sounds.map(({ name, durationMs }) => [name, `${name} (${length(durationMs)})`] as const);
   return chosen === null || sounds.some(({ name }) => name === chosen) ? known : [...known, [chosen, `${chosen} (removed)`]];
 }
@@ -289,12 +320,18 @@ export const SOUND_BYTES_MAX = 10 * 1024 * 1024;
 export function soundProblem(file: { name: string; size: number } | undefined): string | undefined {
   if (!file) return "Choose a WAV file.";
   if (!/\.wave?$/i.test(file.name)) return "Only WAV files can be added.";
-  return file.size > SOUND_BYTES_MAX ? `This file is too large: ${sizeText(file.size)}. The limit is ${sizeText(SOUND_BYTES_MAX)}.` : undefined;
+  return file.size > SOUND_BYTES_MAX
+    ? `This file is too large: ${sizeText(file.size)}. The limit is ${sizeText(SOUND_BYTES_MAX)}.`
+    : undefined;
 }
 
 /** Returns a suggested name for a sound, from its file name. */
 export function soundName(file: string): string {
-  return file.replace(/\.[^.]*$/, "").replaceAll(/[_\s]+/g, " ").trim().slice(0, 100);
+  return file
+    .replace(/\.[^.]*$/, "")
+    .replaceAll(/[_\s]+/g, " ")
+    .trim()
+    .slice(0, 100);
 }
 
 /** Formats a size, such as `640 KB` or `1.2 MB`. */
@@ -339,7 +376,13 @@ export function parseLimit(value: unknown): Limit | undefined {
   const limit = fields(value);
   const name = text(limit["name"]);
   if (name === null) return undefined;
-  return { name, limit: number(limit["limit"]), windowS: number(limit["window_s"]) ?? 60, remaining: number(limit["remaining"]), resetS: number(limit["reset_s"]) };
+  return {
+    name,
+    limit: number(limit["limit"]),
+    windowS: number(limit["window_s"]) ?? 60,
+    remaining: number(limit["remaining"]),
+    resetS: number(limit["reset_s"]),
+  };
 }
 
 /** Formats a limit, such as `600 a minute` or `20 in 5 minutes`. */
@@ -356,12 +399,18 @@ export function windowText(windowS: number): string {
 
 /** Names of the server's limits, in its order. */
 export const LIMITS: Record<string, string> = {
-  default: "Requests", calls: "Calls started", speech: "Speech on demand", configuration: "Changes of settings", retention: "Changes of retention",
+  default: "Requests",
+  calls: "Calls started",
+  speech: "Speech on demand",
+  configuration: "Changes of settings",
+  retention: "Changes of retention",
 };
 
 /** Returns the roles that have a permission in the server's table, such as `Owners and admins`; "" if there are none. */
 export function rolesText(roles: readonly RolePermissions[], permission: string): string {
-  const names = roles.filter(({ permissions }) => permissions.includes(permission)).map(({ role }) => (role === "compliance" ? "compliance officers" : `${role}s`));
+  const names = roles
+    .filter(({ permissions }) => permissions.includes(permission))
+    .map(({ role }) => (role === "compliance" ? "compliance officers" : `${role}s`));
   const all = names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
   return all.charAt(0).toUpperCase() + all.slice(1);
 }
@@ -386,8 +435,12 @@ export function parseUsage(value: unknown): UsageReport {
   const one = (told: unknown): Usage => {
     const of = (name: string): number => number(fields(told)[name]) ?? 0;
     return {
-      day: text(fields(told)["day"]) ?? "", inbound: of("calls_inbound"), outbound: of("calls_outbound"), callSeconds: of("call_seconds"),
-      recordedSeconds: of("recorded_seconds"), translated: of("segments_translated"),
+      day: text(fields(told)["day"]) ?? "",
+      inbound: of("calls_inbound"),
+      outbound: of("calls_outbound"),
+      callSeconds: of("call_seconds"),
+      recordedSeconds: of("recorded_seconds"),
+      translated: of("segments_translated"),
     };
   };
   const days = listOf(value, "days", one).filter(({ day }) => day !== "");
@@ -411,8 +464,14 @@ export function parseAuditEntry(value: unknown): AuditEntry | undefined {
   if (id === null || action === null) return undefined;
   const actor = fields(entry["actor"]);
   return {
-    id, action, at: text(entry["at"]), kind: text(actor["kind"]) ?? "", actor: text(actor["name"]) ?? "", address: text(entry["address"]) ?? "",
-    target: text(entry["target"]) ?? "", changes: changes(entry["before"], entry["after"]),
+    id,
+    action,
+    at: text(entry["at"]),
+    kind: text(actor["kind"]) ?? "",
+    actor: text(actor["name"]) ?? "",
+    address: text(entry["address"]) ?? "",
+    target: text(entry["target"]) ?? "",
+    changes: changes(entry["before"], entry["after"]),
   };
 }
 
@@ -421,14 +480,25 @@ const TOLD: readonly string[] = ["id", "created_at", "updated_at"];
 
 /** Returns the changes of an entry, field by field, such as `role: agent → admin`. */
 export function changes(before: unknown, after: unknown): string[] {
-  const word = (value: unknown): string => (typeof value === "string" ? value : Array.isArray(value) ? value.map(word).join(", ") : JSON.stringify(value ?? null));
-  const plain = [before, after].every((value) => value === null || value === undefined || (typeof value === "object" && !Array.isArray(value)));
-  if (!plain) return [[before, after].filter((value) => value !== null && value !== undefined).map(word).join(" → ")];
+  const word = (value: unknown): string =>
+    typeof value === "string" ? value : Array.isArray(value) ? value.map(word).join(", ") : JSON.stringify(value ?? null);
+  const plain = [before, after].every(
+    (value) => value === null || value === undefined || (typeof value === "object" && !Array.isArray(value)),
+  );
+  if (!plain)
+    return [
+      [before, after]
+        .filter((value) => value !== null && value !== undefined)
+        .map(word)
+        .join(" → "),
+    ];
   const [old, now] = [fields(before), fields(after)];
-  return [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => !TOLD.includes(name)).flatMap((name) => {
-    const [from, to] = [old[name], now[name]];
-    if (JSON.stringify(from) === JSON.stringify(to)) return [];
-    if (from === undefined || from === null) return [`${name}: ${word(to)}`];
-    return [`${name}: ${word(from)} → ${to === undefined || to === null ? "none" : word(to)}`];
-  });
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])]
+    .filter((name) => !TOLD.includes(name))
+    .flatMap((name) => {
+      const [from, to] = [old[name], now[name]];
+      if (JSON.stringify(from) === JSON.stringify(to)) return [];
+      if (from === undefined || from === null) return [`${name}: ${word(to)}`];
+      return [`${name}: ${word(from)} → ${to === undefined || to === null ? "none" : word(to)}`];
+    });
 }

@@ -1,14 +1,14 @@
 /** The media store: WAV files that calls play, such as announcements and hold music. */
 import { confirm } from "../dialog.js";
-import { h, icon, ICON } from "../dom.js";
-import { field, Form } from "../form.js";
+import { h, ICON, icon } from "../dom.js";
+import { Form, field } from "../form.js";
 import { ApiError } from "../http.js";
 import { Records } from "../records.js";
 import { may } from "../session.js";
 import { dateOnly, duration } from "../words.js";
-import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
+import { type Context, formDialog, iconButton, lockNote, panel, type Section, tools } from "./context.js";
 import * as requests from "./requests.js";
-import { sizeText, soundName, soundProblem, type MediaSound } from "./shapes.js";
+import { type MediaSound, sizeText, soundName, soundProblem } from "./shapes.js";
 
 /** The section of the settings. */
 export const SOUNDS: Section = { name: "sounds", label: "Sounds", takes: ["voice.read"], build };
@@ -30,14 +30,21 @@ function build(context: Context): HTMLElement {
       {
         label: "Actions",
         kind: "tools",
-        cell: (sound) => tools(preview.button(sound), writes ? iconButton(ICON.trash, `Remove ${sound.name}`, "remove", () => remove(list, sound)) : null),
+        cell: (sound) =>
+          tools(preview.button(sound), writes ? iconButton(ICON.trash, `Remove ${sound.name}`, "remove", () => remove(list, sound)) : null),
       },
     ],
   });
   void list.refresh();
   const add = h("button", { id: "sound-add", class: "primary", type: "button", onclick: () => create(list) }, icon(ICON.plus), "Add sound");
-  return panel("Sounds", "WAV files that calls play: announcements of call programs, and music on hold.", [writes ? add : null],
-    lockNote(context, "voice.write", "the sounds"), list.element, preview.audio);
+  return panel(
+    "Sounds",
+    "WAV files that calls play: announcements of call programs, and music on hold.",
+    [writes ? add : null],
+    lockNote(context, "voice.write", "the sounds"),
+    list.element,
+    preview.audio,
+  );
 }
 
 /** Plays one sound at a time. */

@@ -1,11 +1,11 @@
 /** Targets: names for numbers and addresses that the organization calls often. */
 import { confirm } from "../dialog.js";
-import { h, icon, ICON } from "../dom.js";
-import { field, Form } from "../form.js";
+import { h, ICON, icon } from "../dom.js";
+import { Form, field } from "../form.js";
 import { compact } from "../numbers.js";
 import { Records } from "../records.js";
 import { may } from "../session.js";
-import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
+import { type Context, formDialog, iconButton, lockNote, panel, type Section, tools } from "./context.js";
 import * as requests from "./requests.js";
 import type { Target } from "./shapes.js";
 
@@ -25,25 +25,46 @@ function build(context: Context): HTMLElement {
       {
         label: "Actions",
         kind: "tools",
-        cell: (target) => (writes ? tools(
-          iconButton(ICON.edit, `Edit ${target.name}`, "edit", () => edit(list, target)), iconButton(ICON.trash, `Remove ${target.name}`, "remove", () => remove(list, target))) : ""),
+        cell: (target) =>
+          writes
+            ? tools(
+                iconButton(ICON.edit, `Edit ${target.name}`, "edit", () => edit(list, target)),
+                iconButton(ICON.trash, `Remove ${target.name}`, "remove", () => remove(list, target)),
+              )
+            : "",
       },
     ],
   });
   void list.refresh();
   const add = h("button", { id: "target-add", class: "primary", type: "button", onclick: () => edit(list) }, icon(ICON.plus), "Add target");
-  return panel("Targets", "Names for numbers and SIP addresses that you call often.", [writes ? add : null], lockNote(context, "voice.write", "the targets"), list.element);
+  return panel(
+    "Targets",
+    "Names for numbers and SIP addresses that you call often.",
+    [writes ? add : null],
+    lockNote(context, "voice.write", "the targets"),
+    list.element,
+  );
 }
 
 function edit(list: Records<Target>, target?: Target): void {
   formDialog(target ? "Edit target" : "Add target", "target-dialog", list, (dialog, done) => {
     const name = h("input", { id: "target-name", required: true, maxlength: 100, autocomplete: "off", value: target?.name });
-    const address = h("input", { id: "target-address", required: true, maxlength: 255, autocomplete: "off", spellcheck: "false", value: target?.address });
+    const address = h("input", {
+      id: "target-address",
+      required: true,
+      maxlength: 255,
+      autocomplete: "off",
+      spellcheck: "false",
+      value: target?.address,
+    });
     return new Form({
       id: "target-form",
       submit: target ? "Save" : "Add",
       cancel: () => dialog.close(),
-      fields: [field("name", "Name", name), field("address", "Number or SIP address", address, "Such as +44 20 7946 0123 or sip:desk@example.com")],
+      fields: [
+        field("name", "Name", name),
+        field("address", "Number or SIP address", address, "Such as +44 20 7946 0123 or sip:desk@example.com"),
+      ],
       async save() {
         const draft = { name: name.value.trim(), address: compact(address.value) };
         await (target ? requests.targetChange(target.id, draft) : requests.targetCreate(draft));

@@ -4,21 +4,34 @@ import { Records } from "../records.js";
 import { dateOnly, duration } from "../words.js";
 import { loaded, panel, type Section } from "./context.js";
 import * as requests from "./requests.js";
-import { LIMITS, limitText, type Limit, type Usage, type UsageReport } from "./shapes.js";
+import { LIMITS, type Limit, limitText, type Usage, type UsageReport } from "./shapes.js";
 
 export const USAGE: Section = { name: "usage", label: "Usage", takes: ["usage.read"], build };
 
 function build(): HTMLElement {
-  return h("div", { class: "stack wide-gap" },
-    panel("Usage", "The last 30 days, in UTC. A call counts for the day on which it ended.", [], loaded(requests.usageShow, (report) => [totals(report), days(report)])),
-    limits());
+  return h(
+    "div",
+    { class: "stack wide-gap" },
+    panel(
+      "Usage",
+      "The last 30 days, in UTC. A call counts for the day on which it ended.",
+      [],
+      loaded(requests.usageShow, (report) => [totals(report), days(report)]),
+    ),
+    limits(),
+  );
 }
 
 function totals({ total }: UsageReport): HTMLElement {
   const fact = (term: string, value: string): HTMLElement => h("div", {}, h("dt", {}, term), h("dd", {}, value));
-  return h("dl", { class: "facts" },
-    fact("Calls", (total.inbound + total.outbound).toLocaleString("en")), fact("Talk time", duration(total.callSeconds * 1000)),
-    fact("Recorded", duration(total.recordedSeconds * 1000)), fact("Sentences translated", total.translated.toLocaleString("en")));
+  return h(
+    "dl",
+    { class: "facts" },
+    fact("Calls", (total.inbound + total.outbound).toLocaleString("en")),
+    fact("Talk time", duration(total.callSeconds * 1000)),
+    fact("Recorded", duration(total.recordedSeconds * 1000)),
+    fact("Sentences translated", total.translated.toLocaleString("en")),
+  );
 }
 
 function days(report: UsageReport): HTMLElement {

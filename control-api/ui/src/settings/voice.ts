@@ -1,12 +1,12 @@
 /** Settings for calls' audio, and the organization's capabilities. */
 import type { VoiceConfig } from "../calls.js";
 import { h, setText } from "../dom.js";
-import { field, Form, toggle } from "../form.js";
+import { Form, field, toggle } from "../form.js";
 import { ApiError } from "../http.js";
 import { languageName } from "../words.js";
-import { loaded, lockNote, panel, type Context, type Section } from "./context.js";
-import * as requests from "./requests.js";
+import { type Context, loaded, lockNote, panel, type Section } from "./context.js";
 import { handlingPanel } from "./handling.js";
+import * as requests from "./requests.js";
 import { CAPABILITIES as SWITCHES } from "./shapes.js";
 
 export const VOICE: Section = { name: "voice", label: "Voice", takes: ["voice.read"], build: voice };
@@ -15,10 +15,17 @@ export const CAPABILITIES: Section = { name: "capabilities", label: "Capabilitie
 const LANGUAGES = ["en", "es", "fr", "de", "it", "pt", "pt-BR", "nl", "pl", "tr", "ru", "uk", "ar", "hi", "zh", "ja", "ko", "vi", "tl"];
 
 function voice(context: Context): HTMLElement {
-  return h("div", { class: "stack wide-gap" },
-    panel("Voice", "Settings for new calls. Running calls keep the settings they started with.", [],
-      loaded(requests.voiceShow, (config) => [voiceForm(context, config)])),
-    handlingPanel(context));
+  return h(
+    "div",
+    { class: "stack wide-gap" },
+    panel(
+      "Voice",
+      "Settings for new calls. Running calls keep the settings they started with.",
+      [],
+      loaded(requests.voiceShow, (config) => [voiceForm(context, config)]),
+    ),
+    handlingPanel(context),
+  );
 }
 
 function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
@@ -27,12 +34,23 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const flag = (name: "live_translate" | "transcribe" | "voice_to_voice" | "record", label: string, about: string) =>
     toggle(name, `voice-${name}`, label, about, config[name], off);
   const [translate, transcribe] = [
-    flag("live_translate", "Live translation", "Both sides are transcribed and translated, and the text is shown while they talk. If off, nothing is translated."),
-    flag("transcribe", "Transcription only", "Words are transcribed but not translated. If this and live translation are off, nothing is sent to any speech provider."),
+    flag(
+      "live_translate",
+      "Live translation",
+      "Both sides are transcribed and translated, and the text is shown while they talk. If off, nothing is translated.",
+    ),
+    flag(
+      "transcribe",
+      "Transcription only",
+      "Words are transcribed but not translated. If this and live translation are off, nothing is sent to any speech provider.",
+    ),
   ];
   const spoken = flag("voice_to_voice", "Voice to voice", "Translations are spoken to the other side over the quieter original.");
   const record = flag("record", "Recording", "Every call is recorded once it is answered, with a separate channel for each party.");
-  const [from, to] = [language("translate_from", "Customers speak", config.translate_from, off), language("translate_to", "Agents speak", config.translate_to, off)];
+  const [from, to] = [
+    language("translate_from", "Customers speak", config.translate_from, off),
+    language("translate_to", "Agents speak", config.translate_to, off),
+  ];
   const depend = (): void => {
     spoken.input.disabled = off || !translate.input.checked;
     transcribe.input.disabled = off || translate.input.checked;
@@ -44,6 +62,7 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const pair = h("div", { class: "pair-row" }, from.element, to.element);
   const shown = [translate.element, pair, spoken.element, transcribe.element, record.element, languages];
   if (locked) return h("div", { class: "form" }, ...shown, locked);
+  let saved = config;
   return new Form({
     id: "voice",
     submit: "Save",
@@ -51,11 +70,15 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
     layout: shown,
     async save() {
       const wanted: VoiceConfig = {
-        live_translate: translate.input.checked, transcribe: transcribe.input.checked, translate_from: from.input.value.trim(), translate_to: to.input.value.trim(),
-        voice_to_voice: spoken.input.checked, record: record.input.checked,
+        live_translate: translate.input.checked,
+        transcribe: transcribe.input.checked,
+        translate_from: from.input.value.trim(),
+        translate_to: to.input.value.trim(),
+        voice_to_voice: spoken.input.checked,
+        record: record.input.checked,
       };
       try {
-        config = await requests.voicePut(changedFields(config, wanted));
+        saved = await requests.voicePut(changedFields(saved, wanted));
       } catch (error) {
         throw atSwitch(error, wanted);
       }
@@ -76,7 +99,16 @@ function atSwitch(error: unknown, wanted: VoiceConfig): unknown {
 }
 
 function language(name: string, label: string, value: string, disabled: boolean) {
-  const input = h("input", { id: `voice-${name}`, value, disabled, required: true, maxlength: 35, autocomplete: "off", spellcheck: "false", list: "languages" });
+  const input = h("input", {
+    id: `voice-${name}`,
+    value,
+    disabled,
+    required: true,
+    maxlength: 35,
+    autocomplete: "off",
+    spellcheck: "false",
+    list: "languages",
+  });
   const made = field(name, label, input, `${languageName(value)}`);
   input.addEventListener("input", () => setText(made.element.querySelector(".hint") ?? made.element, languageHint(input.value.trim())));
   return { ...made, input };
@@ -88,14 +120,19 @@ function languageHint(tag: string): string {
 }
 
 function capabilities(context: Context): HTMLElement {
-  return panel("Capabilities", "What this organization may do. Anything switched off is refused for everybody, on these pages and through the API.", [],
-    loaded(requests.capabilityShow, (told) => [capabilityForm(context, told)]));
+  return panel(
+    "Capabilities",
+    "What this organization may do. Anything switched off is refused for everybody, on these pages and through the API.",
+    [],
+    loaded(requests.capabilityShow, (told) => [capabilityForm(context, told)]),
+  );
 }
 
 function capabilityForm(context: Context, told: ReadonlyMap<string, boolean>): HTMLElement {
   const locked = lockNote(context, "voice.write", "the capabilities");
   const switches = SWITCHES.filter(({ name }) => told.has(name)).map(({ name, label, about }) =>
-    toggle(name, `capability-${name}`, label, about, told.get(name) === true, locked !== null));
+    toggle(name, `capability-${name}`, label, about, told.get(name) === true, locked !== null),
+  );
   if (locked) return h("div", { class: "form" }, ...switches.map(({ element }) => element), locked);
   return new Form({
     id: "capabilities",

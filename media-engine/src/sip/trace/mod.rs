@@ -97,6 +97,17 @@ pub struct TraceLabel {
     pub peer: String,
 }
 
+/// A Call-ID that a leg of a call has got, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedLeg {
+    /// Call that the leg belongs to.
+    pub call: CallId,
+    /// Leg of that call.
+    pub leg: LegId,
+    /// Call-ID of its messages, as the far end of an incoming call chose it.
+    pub call_id: String,
+}
+
 /// How much is kept, and how much was dropped since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TraceCensus {
@@ -150,6 +161,13 @@ impl Conversation {
 
     fn size(&self) -> usize {
         Conversation::OVERHEAD + self.bytes
+    }
+
+    /// Returns its leg with its newest Call-ID; `None` while one of them is missing.
+    fn named(&self) -> Option<NamedLeg> {
+        let TraceLabel { call, leg, .. } = *self.label.as_ref()?;
+        let call_id = String::from_utf8_lossy(self.call_ids.last()?).into_owned();
+        Some(NamedLeg { call, leg, call_id })
     }
 }
 
@@ -214,11 +232,16 @@ impl Trace {
         }
     }
 
-    /// Adds a message that is sent by `flow`. `dialog_of` returns the dialog of the INVITE that has a tag of ours.
-    pub fn sent(&mut self, flow: &Flow, bytes: &[u8], now: Instant, dialog_of: impl FnOnce(&str) -> Option<DialogId>) {
-        if self.is_on() {
-            self.take(true, flow, bytes, now, dialog_of);
-        }
+    /// Adds a message that is sent by `flow`. `dialog_of` returns the dialog of the INVITE that has a tag of ours. Returns the leg
+    /// whose first message under this Call-ID it is.
+    pub fn sent(
+        &mut self,
+        flow: &Flow,
+        bytes: &[u8],
+        now: Instant,
+        dialog_of: impl FnOnce(&str) -> Option<DialogId>,
+    ) -> Option<NamedLeg> {
+        if self.is_on() { self.take(true, flow, bytes, now, dialog_of) } else { None }
     }
 
     /// Assigns the earlier messages of an incoming call to `dialog`.
@@ -242,17 +265,17 @@ impl Trace {
         }
     }
 
-    /// Sets the owner of a dialog. A dialog of ours may have sent nothing yet.
-    pub fn label(&mut self, dialog: DialogId, label: TraceLabel) {
+    /// Sets the owner of a dialog. A dialog of ours may have sent nothing yet. Returns the leg if the dialog has a Call-ID already.
+    pub fn label(&mut self, dialog: DialogId, label: TraceLabel) -> Option<NamedLeg> {
         if !self.is_on() {
-            return;
+            return None;
         }
         if dialog.is_outgoing() {
             self.open_unnamed(dialog);
         }
-        if let Some(conversation) = self.dialogs.get_mut(&dialog) {
-            conversation.label = Some(label);
-        }
+        let conversation = self.dialogs.get_mut(&dialog)?;
+        conversation.label = Some(label);
+        conversation.named()
     }
 
     /// Marks a dialog as ended. Later messages of it are kept too, until it is dropped.
@@ -301,12 +324,12 @@ impl Trace {
         bytes: &[u8],
         now: Instant,
         dialog_of: impl FnOnce(&str) -> Option<DialogId>,
-    ) {
+    ) -> Option<NamedLeg> {
         let bytes = bytes.trim_ascii_start();
-        let Some(call_id) = header(bytes, &["call-id", "i"]) else { return };
+        let call_id = header(bytes, &["call-id", "i"])?;
         let known = self.by_call_id.get(call_id).copied();
         let dialog = match known {
-            None if !may_begin_call(bytes, sent) => return,
+            None if !may_begin_call(bytes, sent) => return None,
             None => our_tag(bytes).filter(|_| sent).and_then(dialog_of),
             known => known,
         };
@@ -314,15 +337,17 @@ impl Trace {
         let (bytes, cut) = self.cut(bytes);
         let (number, transport, peer) = (self.last, flow.transport, flow.peer);
         let kept = Kept { number, at: now, sent, transport, peer, cut, bytes: bytes.into() };
-        match dialog {
-            Some(dialog) => {
-                if known.is_none() {
-                    self.open(dialog, call_id);
-                }
-                self.push(dialog, kept);
-            }
-            None => self.wait(self.hasher.hash_one(call_id), kept),
+        let Some(dialog) = dialog else {
+            self.wait(self.hasher.hash_one(call_id), kept);
+            return None;
+        };
+        let mut named = None;
+        if known.is_none() {
+            self.open(dialog, call_id);
+            named = self.dialogs.get(&dialog).and_then(Conversation::named);
         }
+        self.push(dialog, kept);
+        named
     }
 
     /// Returns the part of a message that is kept, and whether bytes were cut off.

@@ -45,6 +45,23 @@ fn with_call(level: TraceLevel, bounds: TraceBounds) -> Trace {
 }
 
 #[test]
+fn a_leg_is_named_once_with_its_call_id() {
+    let mut trace = Trace::new(TraceLevel::Headers, TraceBounds::default());
+    let (near, far, now) = (flow(5070), flow(5080), test_epoch());
+    let named = |leg, call_id: &str| Some(NamedLeg { call: CALL, leg: LegId(leg), call_id: call_id.into() });
+    trace.received(&near, &request("INVITE", "a", "", ""), now);
+    trace.begins(DialogId(2), "a");
+    assert_eq!(trace.label(DialogId(2), label(1)), named(1, "a"), "the caller's, when its leg is known");
+    assert_eq!(trace.sent(&near, &answer("200 OK", "INVITE", "a"), now, |_| None), None);
+    assert_eq!(trace.label(DialogId(3), label(2)), None, "a leg of ours has sent nothing yet");
+    let invite = request("INVITE", "b", "", "");
+    assert_eq!(trace.sent(&far, &invite, now, |_| Some(DialogId(3))), named(2, "b"));
+    assert_eq!(trace.sent(&far, &invite, now, |_| Some(DialogId(3))), None, "a retransmission");
+    let onwards = request("INVITE", "c", "", "");
+    assert_eq!(trace.sent(&far, &onwards, now, |_| Some(DialogId(3))), named(2, "c"), "a further destination");
+}
+
+#[test]
 fn both_legs_of_a_call_are_one_ladder_in_the_order_of_their_messages() {
     let mut trace = Trace::new(TraceLevel::Full, TraceBounds::default());
     let (near, far, now) = (flow(5070), flow(5080), test_epoch());
