@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::Endpoint;
 use super::event::Source;
-use super::flow::{Flow, network};
 use crate::sip::digest::{Algorithm, Credentials, NonceStore, Verdict, ha1};
+use crate::sip::flow::{Flow, network};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
 

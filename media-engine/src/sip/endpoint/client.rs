@@ -8,14 +8,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::flow::Flow;
 use super::tables::{Client, ClientId, ClientState, ClientUser, Original, client_key};
-use super::trunking::TrunkIndex;
 use super::{Endpoint, Timeout};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, StatusClass};
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::write::RequestBuilder;
 
 /// Status that stands for a missing response.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariants: a flow of ours is never reused nor confused with one of the driver's (its top bit marks it). There are
-//! at most [`Limits::connections`](super::Limits::connections) at once; to open one more, the least recently used one
+//! at most [`Limits::connections`](crate::sip::Limits::connections) at once; to open one more, the least recently used one
 //! that nothing needs is closed. UDP has no connections: requests above 1300 bytes stay on UDP, in fragments if need
 //! be, unless their destination asks for another transport (against RFC 3261 section 18.1.1, whose change to TCP fails
 //! at most carriers).
@@ -17,10 +17,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::flow::{Flow, FlowId, Transport};
 use super::tables::Client;
 use super::{DialogId, Endpoint, SipOutput};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::{Flow, FlowId, Transport};
 use crate::sip::trunk::Destination;
 
 /// The peer of a connection. Over TLS the certificate must be valid for the name.

@@ -11,18 +11,18 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
+use super::abilities::{ALLOW, SUPPORTED, has_option};
 use super::command::DialogId;
 use super::event::SipEvent;
-use super::flow::Flow;
 use super::legs::{Calling, EarlyOffer, LegState, PeerOffer};
-use super::registration::has_option;
 use super::requests::{BadBody, session_description};
 use super::tables::{Client, ClientId, ClientUser, Fork};
-use super::trunking::TrunkIndex;
-use super::{ALLOW, Endpoint, SUPPORTED};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, parse_digits};
 use crate::sip::message::{Message, Method};
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::write::RequestBuilder;
 
 /// Most early dialogs of one INVITE; provisional responses of further ones are counted and dropped.

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use super::command::DialogId;
 use super::event::SipEvent;
-use super::flow::{Flow, FlowId};
 use super::legs::{Leg, LegState, Talking};
 use super::status::phrase;
 use super::tables::{ClientId, ClientState, ClientUser};
 use super::{Endpoint, TagOwner};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::message::Method;
 use crate::sip::transaction::ClientInvite;
 

@@ -2,17 +2,18 @@
 
 use std::time::Instant;
 
+use super::abilities::{ALLOW, PeerAbilities, SDP, SUPPORTED};
 use super::command::{Cause, DialogId};
 use super::event::{SipEvent, Source};
-use super::flow::Flow;
-use super::legs::{Leg, LegState, PeerAbilities, Ringing, SessionTimer, Talking, Unacknowledged};
+use super::legs::{Leg, LegState, Ringing, SessionTimer, Talking, Unacknowledged};
 use super::reliable::Reliable;
 use super::requests::{BadBody, session_description};
 use super::session::{Proposal, Refresh, add_session};
 use super::tables::ServerId;
-use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
+use super::{Endpoint, TagOwner, Timeout};
 use crate::sip::dial::{Dialled, Written};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, NameAddr, SplitOutside, Via};
 use crate::sip::message::Message;
 use crate::sip::reason::Q850;

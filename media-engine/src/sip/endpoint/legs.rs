@@ -9,16 +9,18 @@
 
 use std::time::{Duration, Instant};
 
+use super::abilities::PeerAbilities;
 use super::command::DialogId;
-use super::flow::{Flow, FlowId};
 use super::referring::Referred;
 use super::reliable::{RAck, Reliable};
 use super::session::Refresh;
 use super::tables::{ClientId, ServerId};
-use super::trunking::{Attempts, TrunkIndex};
+use super::trunking::Attempts;
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::reason::Told;
 use crate::sip::transaction::Resend;
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::wheel::TimerKey;
 
 pub(super) struct Leg {
@@ -150,13 +152,6 @@ pub(super) struct Failure {
     pub(super) reason: String,
     /// Further details of the refusal; `None` if there was no response, or not even the request could be sent.
     pub(super) told: Option<Box<Told>>,
-}
-
-/// Methods and extensions that the peer announced in Allow and Supported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PeerAbilities {
-    pub(super) update: bool,
-    pub(super) timer: bool,
 }
 
 /// An agreed session interval.

@@ -20,6 +20,7 @@
 //! the decision who may take over a dialog (RFC 3891; an outgoing call that still rings cannot be taken over).
 //! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 3891, 4028, 4320, 4488, 5626, 6026, 7118.
 
+mod abilities;
 mod admission;
 mod challenging;
 mod client;
@@ -29,7 +30,6 @@ mod connecting;
 mod early;
 mod ending;
 mod event;
-mod flow;
 mod glare;
 mod in_dialog;
 mod incoming;
@@ -53,30 +53,24 @@ mod trunking;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-pub use command::{Cause, DialogId, ReferId, Replaces, SipCommand, Target};
-pub use config::{Advertise, EndpointConfig, Limits};
+pub use command::{Cause, DialogId, Invite, ReferId, Replaces, SipCommand, Target};
+pub use config::{Advertise, EndpointConfig};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
-pub use flow::{Flow, FlowId, Transport};
 use legs::Leg;
 use tables::{ClientId, ServerId, Tables};
 use tokens::Tokens;
-pub(crate) use trunking::TrunkIndex;
 use trunking::TrunkState;
 pub use trunking::{PlaceStatus, TrunkStatus};
 
 use crate::sip::digest::NonceStore;
+use crate::sip::flow::{Flow, FlowId, Transport};
 use crate::sip::id_table::IdTable;
 use crate::sip::registrar::Registrar;
 use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::uri::{escape_user, push_authority, push_number};
 use crate::sip::wheel::{TimerKey, TimerWheel};
-
-/// Methods served, as listed in Allow.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, REGISTER";
-/// Extensions served, as listed in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3891, RFC 3327, RFC 5626).
-const SUPPORTED: &str = "100rel, timer, norefersub, replaces, path, outbound";
-const SDP: &str = "application/sdp";
 
 /// A SIP user agent for many calls, users and trunks at once. It has no sockets: `sip_io` drives it.
 pub struct Endpoint {
@@ -187,31 +181,7 @@ impl Endpoint {
     /// Executes a command of the engine.
     pub fn handle_command(&mut self, command: SipCommand, now: Instant) {
         match command {
-            SipCommand::Invite {
-                dialog,
-                target,
-                from_user,
-                from_display,
-                anonymous,
-                cause,
-                headers,
-                sdp,
-                sdp_v6,
-                webrtc_sdp,
-            } => {
-                let call = outgoing::Call {
-                    dialog,
-                    from_user,
-                    from_display,
-                    anonymous,
-                    cause,
-                    headers,
-                    sdp,
-                    sdp_v6,
-                    webrtc_sdp,
-                };
-                self.invite(call, &target, now);
-            }
+            SipCommand::Invite(invite) => self.invite(*invite, now),
             SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),
             SipCommand::Accept { dialog, sdp } => self.accept(dialog, sdp, now),
             SipCommand::Reject { dialog, status, reason, q850 } => {

@@ -6,17 +6,18 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
+use super::abilities::{ALLOW, PeerAbilities, SDP, SUPPORTED};
 use super::challenging::Proof;
 use super::command::DialogId;
 use super::event::SipEvent;
-use super::flow::Flow;
 use super::incoming::Success;
-use super::legs::{Leg, LegState, OurOffer, PeerAbilities, PeerOffer, SessionTimer, Talking};
+use super::legs::{Leg, LegState, OurOffer, PeerOffer, SessionTimer, Talking};
 use super::requests::{BadBody, session_description};
 use super::session::{Proposal, add_session, refresh_session};
 use super::tables::{ClientUser, ServerId};
-use super::{ALLOW, Endpoint, SDP, SUPPORTED};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::StatusClass;
 use crate::sip::write::{RequestBuilder, ResponseBuilder, ResponseHead};

@@ -10,20 +10,21 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::abilities::{ALLOW, PeerAbilities, SDP};
 use super::challenging::Proof;
-use super::command::{Cause, DialogId, Target};
+use super::command::{DialogId, Invite, Target};
 use super::early::EarlyDialogs;
 use super::event::SipEvent;
-use super::flow::{Flow, Transport};
-use super::legs::{Calling, Failure, Leg, LegState, PeerAbilities, Talking};
+use super::legs::{Calling, Failure, Leg, LegState, Talking};
 use super::requests::session_description;
 use super::session::{Refresh, propose_session};
 use super::status::phrase;
 use super::tables::{Client, ClientId, ClientState, ClientUser, Fork};
 use super::trunking::Place;
-use super::{ALLOW, Endpoint, SDP, TagOwner, Timeout};
+use super::{Endpoint, TagOwner, Timeout};
 use crate::sip::dial::Written;
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::{Flow, Transport};
 use crate::sip::header::{Name, quote};
 use crate::sip::message::{Message, Method, Start, body_of};
 use crate::sip::reason::Told;
@@ -33,23 +34,7 @@ use crate::sip::trunk::TrunkSettings;
 use crate::sip::uri::{Uri, escape_user};
 use crate::sip::write::RequestBuilder;
 
-/// An outgoing call as the engine ordered it.
-pub(super) struct Call {
-    pub(super) dialog: DialogId,
-    pub(super) from_user: Option<String>,
-    pub(super) from_display: Option<String>,
-    /// Whether the caller is hidden (RFC 3323): it is asserted only to the trunk.
-    pub(super) anonymous: bool,
-    pub(super) cause: Cause,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) sdp: String,
-    /// Offer for peers that are reached over IPv6.
-    pub(super) sdp_v6: Option<String>,
-    /// Offer for contacts behind a WebSocket: browsers.
-    pub(super) webrtc_sdp: Option<String>,
-}
-
-impl Call {
+impl Invite {
     /// Returns the offer for the peer of this flow.
     fn offer(&self, flow: &Flow) -> &str {
         let browser = self.webrtc_sdp.as_ref().filter(|_| flow.transport.is_websocket());
@@ -106,8 +91,8 @@ const OWN_HEADERS: [Name; 20] = [
 ];
 
 impl Endpoint {
-    pub(super) fn invite(&mut self, call: Call, target: &Target, now: Instant) {
-        let id = call.dialog;
+    pub(super) fn invite(&mut self, call: Invite, now: Instant) {
+        let (id, target) = (call.dialog, &call.target);
         if self.legs.contains_key(&id) {
             return;
         }
@@ -121,8 +106,10 @@ impl Endpoint {
             (Err((status, reason)), _) => {
                 return self.event(SipEvent::Failed { dialog: id, status, reason: reason.into(), told: None });
             }
-            (Ok(_), Target::Trunk { name, user }) => return self.invite_trunk(call, name, user, false, now),
-            (Ok(_), Target::Emergency { name, user }) => return self.invite_trunk(call, name, user, true, now),
+            (Ok(_), Target::Trunk { name, user } | Target::Emergency { name, user }) => {
+                let (name, user) = (name.clone(), user.clone());
+                return self.invite_trunk(call, &name, &user, urgent, now);
+            }
             (Ok(goals), _) => goals,
         };
         let mut leg = Leg::new(id, LegState::Calling(Calling::default()));
@@ -175,7 +162,7 @@ impl Endpoint {
         self.listeners.iter().find(fits).map(|flow| flow.towards(peer))
     }
 
-    pub(super) fn start_fork(&mut self, call: &Call, goal: Goal, now: Instant) -> ClientId {
+    pub(super) fn start_fork(&mut self, call: &Invite, goal: Goal, now: Instant) -> ClientId {
         let branch = self.tokens.invite_branch(call.cause.called.as_deref().unwrap_or(&uri_user(&goal.uri)));
         let call_id = self.tokens.fresh();
         let local_tag = self.tokens.invite_tag(&call_id);
@@ -229,7 +216,7 @@ impl Endpoint {
     }
 
     /// Returns the caller's identity as shown to a destination (RFC 3261 section 8.1.1.3, RFC 3323, RFC 3325).
-    fn identity(&self, call: &Call, place: Option<&Place>, local_tag: &str) -> Identity {
+    fn identity(&self, call: &Invite, place: Option<&Place>, local_tag: &str) -> Identity {
         let trunk = place.map(|place| (place, &self.trunk(place.trunk).settings));
         let own = || trunk.and_then(|(_, trunk)| trunk.own_number());
         let anonymous = format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={local_tag}");
@@ -505,14 +492,6 @@ fn rank(status: u16) -> u16 {
         486 => 1,
         408 | 480 | 487 => 499,
         _ => status,
-    }
-}
-
-impl PeerAbilities {
-    /// Reads the abilities that a message announces for its sender.
-    pub(super) fn of(message: &Message<'_>) -> PeerAbilities {
-        let has = |name, option| super::registration::has_option(message, name, option);
-        PeerAbilities { update: has(Name::Allow, "UPDATE"), timer: has(Name::Supported, "timer") }
     }
 }
 

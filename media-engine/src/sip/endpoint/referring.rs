@@ -15,15 +15,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::abilities::{ALLOW, SUPPORTED};
 use super::command::{DialogId, ReferId, Replaces};
 use super::event::SipEvent;
-use super::flow::Flow;
 use super::incoming::joined_values;
 use super::legs::LegState;
 use super::status::phrase;
 use super::tables::ClientUser;
-use super::{ALLOW, Endpoint, SUPPORTED, TagOwner, Timeout};
+use super::{Endpoint, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, NameAddr, Params};
 use crate::sip::message::{Message, Method, Start, parse_delta_seconds};
 use crate::sip::uri::{Uri, decode_escapes, escape_header};

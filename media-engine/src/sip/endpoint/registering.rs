@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 
 use super::challenging::Proof;
 use super::event::SipEvent;
-use super::flow::{Flow, FlowId};
 use super::tables::ClientUser;
-use super::trunking::{Place, TrunkIndex};
+use super::trunking::Place;
 use super::{Endpoint, Timeout};
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::header::{Contact, Name, NameAddr};
 use crate::sip::message::{Message, Method, parse_delta_seconds};
 use crate::sip::transaction::StatusClass;
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::wheel::TimerKey;
 use crate::sip::write::RequestBuilder;
 

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::Endpoint;
+use super::abilities::has_option;
 use super::admission::Admission;
 use super::event::SipEvent;
-use super::flow::Flow;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Contact, Name, NameAddr};
 use crate::sip::message::{Message, parse_delta_seconds};
 use crate::sip::registrar::{Change, ContactChange, Origin};
@@ -163,11 +164,6 @@ fn without_expires(value: &str) -> String {
         }
     }
     out
-}
-
-/// Returns whether a list header names an option tag.
-pub(super) fn has_option(message: &Message<'_>, name: Name, option: &str) -> bool {
-    message.headers(name).any(|value| value.eq_ignore_ascii_case(option))
 }
 
 #[cfg(test)]

@@ -16,13 +16,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::abilities::{ALLOW, SDP, SUPPORTED, has_option};
 use super::command::DialogId;
 use super::event::SipEvent;
-use super::flow::Flow;
 use super::legs::{Leg, LegState, PeerOffer, Ringing};
-use super::registration::has_option;
 use super::requests::{BadBody, session_description};
-use super::{ALLOW, Endpoint, SDP, SUPPORTED, Timeout};
+use super::{Endpoint, Timeout};
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, parse_digits};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{Pace, Resend};

@@ -9,12 +9,13 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
+use super::abilities::{ALLOW, SDP, SUPPORTED};
 use super::admission::Admission;
 use super::command::DialogId;
 use super::event::Source;
-use super::flow::Flow;
 use super::tables::{merge_key, server_key};
-use super::{ALLOW, Endpoint, SDP, SUPPORTED};
+use crate::sip::flow::Flow;
 use crate::sip::framing::{PING, PONG};
 use crate::sip::gate;
 use crate::sip::header::Name;

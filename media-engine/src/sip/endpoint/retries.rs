@@ -11,16 +11,17 @@
 use std::time::Instant;
 
 use super::Endpoint;
+use super::TagOwner;
+use super::abilities::SDP;
 use super::early::EarlyDialogs;
-use super::flow::{Flow, Transport};
 use super::legs::LegState;
 use super::session::{INTERVAL, min_se};
 use super::tables::{Client, ClientUser};
-use super::trunking::TrunkIndex;
-use super::{SDP, TagOwner};
 use crate::sip::dial::{Dialled, Plan, Verdict, Written};
+use crate::sip::flow::{Flow, Transport};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::uri::Uri;
 use crate::sip::write::RequestBuilder;
 

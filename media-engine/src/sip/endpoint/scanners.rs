@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::Endpoint;
 use super::event::SipEvent;
-use super::flow::{Flow, network};
+use crate::sip::flow::{Flow, network};
 
 /// Failures within [`WINDOW`] that silence an address.
 const FAILURES: u8 = 10;

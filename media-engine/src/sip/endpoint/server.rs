@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::command::DialogId;
-use super::flow::{Flow, Transport};
 use super::status::phrase;
 use super::tables::{Server, ServerId, ServerState, merge_key, server_key};
 use super::{Endpoint, Timeout};
+use crate::sip::flow::{Flow, Transport};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{Effects, ServerInvite, ServerNonInvite, StatusClass};
 use crate::sip::write::{ResponseBuilder, ResponseHead, response_to};

@@ -9,12 +9,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::abilities::{PeerAbilities, SUPPORTED};
 use super::command::DialogId;
-use super::flow::Flow;
-use super::legs::{Leg, LegState, OurOffer, PeerAbilities, SessionTimer};
+use super::legs::{Leg, LegState, OurOffer, SessionTimer};
 use super::tables::ClientUser;
-use super::{Endpoint, SUPPORTED, Timeout};
+use super::{Endpoint, Timeout};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, Params};
 use crate::sip::message::{Message, Method, parse_delta_seconds};
 use crate::sip::write::{RequestBuilder, ResponseBuilder};

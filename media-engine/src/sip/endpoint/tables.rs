@@ -13,12 +13,13 @@ use std::time::Instant;
 
 use super::command::DialogId;
 use super::early::EarlyDialogs;
-use super::flow::{Flow, FlowId, network};
-use super::trunking::{Place, TrunkIndex};
+use super::trunking::Place;
+use crate::sip::flow::{Flow, FlowId, network};
 use crate::sip::header::Name;
 use crate::sip::id_table::IdTable;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite};
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::uri::{push_host, push_number};
 use crate::sip::wheel::TimerKey;
 use crate::sip::write::ResponseHead;

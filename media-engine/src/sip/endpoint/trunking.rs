@@ -13,16 +13,17 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::command::DialogId;
+use super::abilities::ALLOW;
+use super::command::{DialogId, Invite};
 use super::event::SipEvent;
-use super::flow::{Flow, Transport};
 use super::legs::{Calling, Failure, Leg, LegState};
-use super::outgoing::{Call, Goal};
+use super::outgoing::Goal;
 use super::tables::{ClientId, ClientUser};
-use super::{ALLOW, Endpoint, Timeout};
+use super::{Endpoint, Timeout};
+use crate::sip::flow::{Flow, Transport};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method, parse_delta_seconds};
-use crate::sip::trunk::{Destination, Trunk};
+use crate::sip::trunk::{Destination, Trunk, TrunkIndex};
 use crate::sip::uri::escape_user;
 use crate::sip::wheel::TimerKey;
 use crate::sip::write::RequestBuilder;
@@ -39,10 +40,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_WITHOUT_CHOICE: Duration = Duration::from_secs(4);
 /// Most places that one call tries.
 const MOST_PLACES: usize = 8;
-
-/// A trunk, by its index in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TrunkIndex(pub(super) usize);
 
 /// A trunk and its current state.
 pub(super) struct TrunkState {
@@ -82,7 +79,7 @@ pub(super) struct Place {
 
 /// A call that may try further places of its trunk.
 pub(super) struct Attempts {
-    call: Call,
+    call: Invite,
     user: String,
     /// Places left to try, the next one last.
     left: Vec<Place>,
@@ -240,7 +237,7 @@ impl Endpoint {
     }
 
     /// Calls a number through a trunk. `urgent` calls ignore its limits.
-    pub(super) fn invite_trunk(&mut self, call: Call, name: &str, user: &str, urgent: bool, now: Instant) {
+    pub(super) fn invite_trunk(&mut self, call: Invite, name: &str, user: &str, urgent: bool, now: Instant) {
         let id = call.dialog;
         let fail = |status, reason: &str| SipEvent::Failed { dialog: id, status, reason: reason.into(), told: None };
         let Some(index) = self.trunk_named(name) else { return self.event(fail(404, "No Such Trunk")) };

@@ -144,8 +144,8 @@ impl Call {
         let (dialog, mut order) = call_trunk();
         if browser_call {
             self.bench.register(&self.by, "<sip:k1@x.invalid;transport=ws>");
-            if let SipCommand::Invite { target, .. } = &mut order {
-                *target = Target::User("alice".into());
+            if let SipCommand::Invite(invite) = &mut order {
+                invite.target = Target::User("alice".into());
             }
         }
         self.dialog = dialog;
