@@ -6,10 +6,11 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
 use super::early::EarlyDialogs;
+use super::ids::{ClientId, TagOwner};
 use super::legs::LegState;
-use super::tables::{Client, ClientId, ClientUser};
-use super::{Endpoint, TagOwner};
+use super::tables::{Client, ClientUser};
 use crate::sip::digest::{self, Challenge};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
@@ -91,7 +92,8 @@ impl Endpoint {
         };
         let branch = self.tokens.branch_again(request.top_via().ok().and_then(|via| via.branch()));
         let cseq = self.number_after(&request, cseq);
-        let bytes = with_credentials(&request, &self.via(&client.flow, &branch), cseq, proof.header, &proof.value);
+        let bytes =
+            with_credentials(&request, &self.config.via(&client.flow, &branch), cseq, proof.header, &proof.value);
         let user = std::mem::replace(&mut client.user, ClientUser::Nobody);
         let next = self.start_client_of(Some(original.trunk), client.flow, &branch, method, bytes, user, now);
         self.replace_transaction(client.id, next, original.answered + 1, now);

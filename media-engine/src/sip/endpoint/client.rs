@@ -8,8 +8,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::tables::{Client, ClientId, ClientState, ClientUser, Original, client_key};
-use super::{Endpoint, Timeout};
+use super::Endpoint;
+use super::ids::ClientId;
+use super::outbox::Timeout;
+use super::tables::{Client, ClientState, ClientUser, Original, client_key};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
@@ -89,7 +91,7 @@ impl Endpoint {
         now: Instant,
     ) -> ClientId {
         let (flow, branch, cseq) = (self.next_flow(dialog), self.tokens.branch(), dialog.next_cseq());
-        let request = dialog.request(method.as_str(), cseq, &self.via(&flow, &branch));
+        let request = dialog.request(method.as_str(), cseq, &self.config.via(&flow, &branch));
         let request = request.header("User-Agent", &self.config.user_agent);
         let bytes = finish(request, dialog).build();
         self.start_client_of(dialog.trunk, flow, &branch, method, bytes, user, now)
@@ -236,10 +238,10 @@ impl Endpoint {
     pub(super) fn settle_client(&mut self, mut client: Box<Client>, state: Option<ClientState>, now: Instant) {
         let mut timer = client.timer.take();
         let Some(state) = state else {
-            self.rearm(&mut timer, None, now, Timeout::Client(client.id));
+            self.out.rearm(&mut timer, None, now, Timeout::Client(client.id));
             self.tables.client_forget(&client);
             if let ClientUser::Fork(fork) = &client.user
-                && self.tags.get(&fork.local_tag) == Some(&super::TagOwner::Fork(client.id))
+                && self.tags.get(&fork.local_tag) == Some(&super::ids::TagOwner::Fork(client.id))
             {
                 self.tags.remove(&fork.local_tag);
             }
@@ -259,7 +261,7 @@ impl Endpoint {
             _ => {}
         }
         let deadline = [deadline, client.forget_at].into_iter().flatten().min();
-        self.rearm(&mut timer, deadline, now, Timeout::Client(client.id));
+        self.out.rearm(&mut timer, deadline, now, Timeout::Client(client.id));
         client.timer = timer;
         client.state = state;
         self.tables.client_put_back(client);
@@ -279,7 +281,7 @@ impl Endpoint {
         self.start_client(client.flow, &branch, Method::Cancel, bytes, ClientUser::Nobody, now);
         client.forget_at = Some(give_up);
         let mut timer = client.timer.take();
-        self.rearm(&mut timer, Some(give_up), now, Timeout::Client(client.id));
+        self.out.rearm(&mut timer, Some(give_up), now, Timeout::Client(client.id));
         client.timer = timer;
     }
 }

@@ -5,11 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::sip::dial::Guard;
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, Transport};
 use crate::sip::limits::Limits;
 use crate::sip::transaction::Timers;
 use crate::sip::trunk::Trunk;
-use crate::sip::uri::parse_host_port;
+use crate::sip::uri::{escape_user, parse_host_port, push_authority, push_number};
 
 /// Identity, trunks and bounds of an [`Endpoint`](super::Endpoint).
 #[derive(Clone, Debug)]
@@ -55,6 +55,41 @@ impl EndpointConfig {
             limits: Limits::default(),
             timers: Timers::default(),
         }
+    }
+
+    /// Returns the Via value for a request of ours.
+    pub(super) fn via(&self, flow: &Flow, branch: &str) -> String {
+        let mut via = String::with_capacity(96);
+        via.extend(["SIP/2.0/", flow.transport.via_token(), " "]);
+        match &self.advertise {
+            Some(advertise) => via.push_str(&advertise.authority(flow)),
+            None => push_authority(&mut via, flow.local),
+        }
+        via.extend([";branch=", branch]);
+        if flow.transport == Transport::Udp {
+            via.push_str(";rport");
+        }
+        via
+    }
+
+    /// Returns our Contact value for messages that leave by `flow`.
+    pub(super) fn contact(&self, flow: &Flow, user: &str) -> String {
+        let user = if user.is_empty() { "tandem" } else { user };
+        let mut contact = String::with_capacity(64);
+        contact.extend(["<sip:", &escape_user(user), "@"]);
+        match &self.advertise {
+            Some(advertise) => contact.push_str(&advertise.authority(flow)),
+            None if flow.local.ip().is_unspecified() => {
+                contact.extend([&self.domain, ":"]);
+                push_number(&mut contact, flow.local.port());
+            }
+            None => push_authority(&mut contact, flow.local),
+        }
+        if let Some(transport) = flow.transport.uri_parameter() {
+            contact.extend([";transport=", transport]);
+        }
+        contact.push('>');
+        contact
     }
 }
 

@@ -18,7 +18,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::tables::Client;
-use super::{DialogId, Endpoint, SipOutput};
+use super::Endpoint;
+use super::command::DialogId;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::{Flow, FlowId, Transport};
 use crate::sip::trunk::Destination;
@@ -64,7 +65,7 @@ impl Endpoint {
             return Some(known.flow);
         }
         if self.connections.flows.len() >= self.config.limits.connections && !self.close_longest_idle() {
-            self.overflows += 1;
+            self.out.overflow();
             return None;
         }
         let near = || self.listeners.iter().filter(|listener| listener.local.is_ipv4() == peer.is_ipv4());
@@ -72,7 +73,7 @@ impl Endpoint {
         self.connections.last += 1;
         let flow = Flow { id: FlowId::outgoing(self.connections.last), transport, local, peer };
         self.connections.flows.insert(far, Opened { flow, used });
-        self.outputs.push_back(SipOutput::Connect { flow, server_name: server_name.to_owned() });
+        self.out.connect(flow, server_name.to_owned());
         Some(flow)
     }
 
@@ -83,7 +84,7 @@ impl Endpoint {
         oldest.sort_unstable();
         let Some((_, idle)) = oldest.into_iter().find(|(_, id)| !self.is_flow_used(*id)) else { return false };
         self.connections.flows.retain(|_, opened| opened.flow.id != idle);
-        self.outputs.push_back(SipOutput::CloseFlow(idle));
+        self.out.close(idle);
         true
     }
 

@@ -15,9 +15,10 @@ use super::Endpoint;
 use super::abilities::{ALLOW, SUPPORTED, has_option};
 use super::command::DialogId;
 use super::event::SipEvent;
+use super::ids::ClientId;
 use super::legs::{Calling, EarlyOffer, LegState, PeerOffer};
 use super::requests::{BadBody, session_description};
-use super::tables::{Client, ClientId, ClientUser, Fork};
+use super::tables::{Client, ClientUser, Fork};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::header::{Name, parse_digits};
@@ -124,7 +125,7 @@ impl Endpoint {
         let trunk = fork.place.as_ref().map(|place| place.trunk);
         let us = (&*fork.local, &*fork.contact, trunk);
         let Some(early) = fork.early.of_answer(calling, us, flow, response) else {
-            self.overflows += 1;
+            self.out.overflow();
             return;
         };
         let order = early.order_of(response);

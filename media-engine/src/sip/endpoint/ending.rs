@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
 use super::command::DialogId;
 use super::event::SipEvent;
+use super::ids::{ClientId, TagOwner};
 use super::legs::{Leg, LegState, Talking};
 use super::status::phrase;
-use super::tables::{ClientId, ClientState, ClientUser};
-use super::{Endpoint, TagOwner};
+use super::tables::{ClientState, ClientUser};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::{Flow, FlowId};
 use crate::sip::message::Method;
@@ -188,8 +189,8 @@ impl Endpoint {
     /// Removes everything of a leg from the tables; requests that it still waits for are answered or given up.
     pub(super) fn dismantle(&mut self, mut leg: Box<Leg>, now: Instant) {
         let timers = [&mut leg.timer, &mut leg.session_timer, &mut leg.offer_timer, &mut leg.refer_timer];
-        for key in timers.into_iter().filter_map(Option::take) {
-            self.wheel.cancel(key);
+        for timer in timers {
+            self.out.cancel(timer);
         }
         self.detach(&mut leg);
         self.unreachable.remove(&leg.id);
@@ -210,8 +211,8 @@ impl Endpoint {
                 for (client, _) in calling.forks {
                     self.abandon_fork(client, now);
                 }
-                if let Some(patience) = calling.attempts.and_then(|attempts| attempts.patience) {
-                    self.wheel.cancel(patience);
+                if let Some(mut attempts) = calling.attempts {
+                    self.out.cancel(&mut attempts.patience);
                 }
             }
             LegState::Talking(talking) => {

@@ -9,11 +9,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::Endpoint;
 use super::command::DialogId;
 use super::event::SipEvent;
+use super::ids::ClientId;
 use super::legs::{LegState, OurOffer, Talking};
-use super::tables::ClientId;
-use super::{Endpoint, Timeout};
+use super::outbox::Timeout;
 
 /// How often an offer is sent.
 const MAX_TRIES: u8 = 3;
@@ -55,7 +56,7 @@ impl Endpoint {
             talking.our_offer = Some(offer);
         }
         let mut timer = leg.offer_timer.take();
-        self.rearm_after(&mut timer, Duration::from_millis(10) * tens, now, Timeout::Offer(id));
+        self.out.rearm_after(&mut timer, Duration::from_millis(10) * tens, now, Timeout::Offer(id));
         leg.offer_timer = timer;
         self.legs.insert(id, leg);
     }

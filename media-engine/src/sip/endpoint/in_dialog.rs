@@ -3,13 +3,14 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
 use super::command::DialogId;
 use super::event::SipEvent;
+use super::ids::TagOwner;
 use super::incoming::joined_values;
 use super::legs::{Leg, LegState};
 use super::requests::session_description;
 use super::tables::ClientUser;
-use super::{Endpoint, TagOwner};
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};

@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
 use super::abilities::{ALLOW, PeerAbilities, SDP, SUPPORTED};
 use super::command::{Cause, DialogId};
 use super::event::{SipEvent, Source};
+use super::ids::{ServerId, TagOwner};
 use super::legs::{Leg, LegState, Ringing, SessionTimer, Talking, Unacknowledged};
+use super::outbox::Timeout;
 use super::reliable::Reliable;
 use super::requests::{BadBody, session_description};
 use super::session::{Proposal, Refresh, add_session};
-use super::tables::ServerId;
-use super::{Endpoint, TagOwner, Timeout};
 use crate::sip::dial::{Dialled, Written};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
@@ -89,7 +90,7 @@ impl Endpoint {
         let id = DialogId(self.last_incoming);
         let tag = self.tokens.fresh();
         let server = self.open_invite(flow, invite, &tag, id);
-        let mut dialog = Dialog::uas(invite, &tag, *flow, self.contact(flow, &to_user));
+        let mut dialog = Dialog::uas(invite, &tag, *flow, self.config.contact(flow, &to_user));
         dialog.trunk = trunk;
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(id));
         let wants_offer = sdp.is_none();
@@ -201,7 +202,7 @@ impl Endpoint {
     pub(super) fn watch_acknowledgement(&mut self, leg: &mut Leg, now: Instant) {
         let LegState::Talking(talking) = &leg.state else { return };
         let deadline = talking.unacknowledged.as_ref().map(|waiting| waiting.resend.deadline());
-        self.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
+        self.out.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
     }
 
     /// Rejects the call for the engine.

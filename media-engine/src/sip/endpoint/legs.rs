@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::abilities::PeerAbilities;
 use super::command::DialogId;
+use super::ids::{ClientId, ServerId};
 use super::referring::Referred;
 use super::reliable::{RAck, Reliable};
 use super::session::Refresh;
-use super::tables::{ClientId, ServerId};
 use super::trunking::Attempts;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::{Flow, FlowId};

@@ -31,11 +31,14 @@ mod early;
 mod ending;
 mod event;
 mod glare;
+mod ids;
 mod in_dialog;
 mod incoming;
 mod legs;
 mod offers;
+mod outbox;
 mod outgoing;
+mod place;
 mod referring;
 mod registering;
 mod registration;
@@ -50,14 +53,16 @@ mod tables;
 mod tokens;
 mod trunking;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
 
 pub use command::{Cause, DialogId, Invite, ReferId, Replaces, SipCommand, Target};
 pub use config::{Advertise, EndpointConfig};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
+use ids::TagOwner;
 use legs::Leg;
-use tables::{ClientId, ServerId, Tables};
+use outbox::{Outbox, Timeout};
+use tables::Tables;
 use tokens::Tokens;
 use trunking::TrunkState;
 pub use trunking::{PlaceStatus, TrunkStatus};
@@ -68,9 +73,6 @@ use crate::sip::id_table::IdTable;
 use crate::sip::registrar::Registrar;
 use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
-use crate::sip::trunk::TrunkIndex;
-use crate::sip::uri::{escape_user, push_authority, push_number};
-use crate::sip::wheel::{TimerKey, TimerWheel};
 
 /// A SIP user agent for many calls, users and trunks at once. It has no sockets: `sip_io` drives it.
 pub struct Endpoint {
@@ -87,42 +89,13 @@ pub struct Endpoint {
     attached: BTreeSet<(FlowId, DialogId)>,
     /// Legs whose device lost its connection and may come back by another one.
     unreachable: BTreeSet<DialogId>,
-    wheel: TimerWheel<Timeout>,
     registrar: Registrar,
     registrations: Vec<registering::OwnRegistration>,
     nonces: Option<NonceStore>,
     scanners: scanners::Scanners,
-    outputs: VecDeque<SipOutput>,
+    out: Outbox,
     last_incoming: u64,
     draining: bool,
-    overflows: u64,
-}
-
-/// The owner of one of our tags, to which a request with that tag belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TagOwner {
-    Leg(DialogId),
-    /// An INVITE of ours that has no answer yet.
-    Fork(ClientId),
-}
-
-/// The owner of an expired timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Timeout {
-    Client(ClientId),
-    Server(ServerId),
-    Leg(DialogId),
-    Session(DialogId),
-    /// Retry of an offer of ours.
-    Offer(DialogId),
-    /// A REFER of ours whose progress the peer does not report.
-    Refer(DialogId),
-    /// A registration of our own, by its index.
-    Register(usize),
-    /// The trunk destination that a call is trying has not responded.
-    Attempt(DialogId),
-    /// The next health probe of a trunk.
-    Probe(TrunkIndex),
 }
 
 impl Endpoint {
@@ -141,13 +114,11 @@ impl Endpoint {
             tags: HashMap::new(),
             attached: BTreeSet::new(),
             unreachable: BTreeSet::new(),
-            wheel: TimerWheel::new(),
             nonces: None,
             scanners: scanners::Scanners::default(),
-            outputs: VecDeque::new(),
+            out: Outbox::new(),
             last_incoming: 0,
             draining: false,
-            overflows: 0,
         }
     }
 
@@ -194,7 +165,7 @@ impl Endpoint {
             SipCommand::RejectReinvite { dialog, status } => self.reject_reinvite(dialog, status, now),
             SipCommand::CredentialSet { user, password, valid_for } => {
                 if self.registrar.credential_set(&user, &password, valid_for, now).is_err() {
-                    self.overflows += 1;
+                    self.out.overflow();
                 }
             }
             SipCommand::CredentialEnd { user } => {
@@ -221,7 +192,7 @@ impl Endpoint {
 
     /// Runs everything that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timeout) = self.wheel.expire(now) {
+        while let Some(timeout) = self.out.expire(now) {
             match timeout {
                 Timeout::Client(id) => self.client_timer(id, now),
                 Timeout::Server(id) => self.server_timer(id, now),
@@ -241,16 +212,12 @@ impl Endpoint {
 
     /// Returns the next action for the driver; call it until `None` after each `handle_*`.
     pub fn poll_output(&mut self) -> Option<SipOutput> {
-        let output = self.outputs.pop_front();
-        if self.outputs.is_empty() && self.outputs.capacity() > 4096 {
-            self.outputs = VecDeque::new();
-        }
-        output
+        self.out.poll()
     }
 
     /// Returns the time of the next [`Endpoint::handle_timeout`] call. Nothing may be due then.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.wheel.next(), self.registrar.next()].into_iter().flatten().min()
+        [self.out.next(), self.registrar.next()].into_iter().flatten().min()
     }
 
     /// Returns how much is held now. Counting the registrar's part takes time that grows with its users.
@@ -260,10 +227,10 @@ impl Endpoint {
             client_transactions: self.tables.client_count(),
             dialogs: self.legs.len(),
             index_entries: self.tables.key_count() + self.tags.len() + self.attached.len() + self.unreachable.len(),
-            timers: self.wheel.len(),
+            timers: self.out.timer_count(),
             contacts: self.registrar.contact_count(),
             passwords: self.registrar.password_count(),
-            overflows: self.overflows,
+            overflows: self.out.overflows(),
         }
     }
 
@@ -280,27 +247,23 @@ impl Endpoint {
 
     /// Returns whether no transaction, dialog or output is left. Registrations and passwords do not count.
     pub fn is_idle(&self) -> bool {
-        self.outputs.is_empty()
+        self.out.is_empty()
             && self.legs.is_empty()
-            && self.tables.server_count() + self.tables.client_count() + self.wheel.len() == 0
+            && self.tables.server_count() + self.tables.client_count() + self.out.timer_count() == 0
     }
 
     /// Steps of timers and tables so far: unlike time, the same number on every machine.
     #[cfg(test)]
     fn steps(&self) -> u64 {
-        self.wheel.steps + self.tables.steps
+        self.out.steps() + self.tables.steps
     }
 
     fn event(&mut self, event: SipEvent) {
-        self.outputs.push_back(SipOutput::Event(event));
+        self.out.event(event);
     }
 
     fn transmit(&mut self, flow: Flow, bytes: Vec<u8>) {
-        self.outputs.push_back(SipOutput::Transmit { flow, bytes });
-    }
-
-    fn report_refused(&mut self, flow: &Flow, why: &'static str) {
-        self.event(SipEvent::Refused { peer: flow.peer, why });
+        self.out.transmit(flow, bytes);
     }
 
     fn pace(&self, flow: &Flow) -> Pace {
@@ -311,7 +274,7 @@ impl Endpoint {
     fn has_room(&mut self) -> bool {
         let fits = self.tables.client_count() + self.tables.server_count() < self.config.limits.transactions;
         if !fits {
-            self.overflows += 1;
+            self.out.overflow();
         }
         fits
     }
@@ -320,7 +283,7 @@ impl Endpoint {
     fn full_for(&mut self, flow: &Flow) -> Option<&'static str> {
         let share = self.tables.server_count_of(flow.peer.ip());
         if share >= self.config.limits.transactions_per_address && !self.is_of_trunk(flow) {
-            self.overflows += 1;
+            self.out.overflow();
             return Some("address_full");
         }
         (!self.has_room()).then_some("full")
@@ -330,56 +293,9 @@ impl Endpoint {
     fn has_room_for_leg(&mut self) -> bool {
         let fits = self.legs.len() < self.config.limits.dialogs;
         if !fits {
-            self.overflows += 1;
+            self.out.overflow();
         }
         fits
-    }
-
-    /// Moves a timer to `deadline`, or cancels it for `None`.
-    fn rearm(&mut self, timer: &mut Option<TimerKey>, deadline: Option<Instant>, now: Instant, timeout: Timeout) {
-        if let Some(key) = timer.take() {
-            self.wheel.cancel(key);
-        }
-        *timer = deadline.map(|at| self.wheel.arm(now, at.saturating_duration_since(now), timeout));
-    }
-
-    fn rearm_after(&mut self, timer: &mut Option<TimerKey>, delay: Duration, now: Instant, timeout: Timeout) {
-        self.rearm(timer, Some(now + delay), now, timeout);
-    }
-
-    /// Returns the Via value for a request of ours.
-    fn via(&self, flow: &Flow, branch: &str) -> String {
-        let mut via = String::with_capacity(96);
-        via.extend(["SIP/2.0/", flow.transport.via_token(), " "]);
-        match &self.config.advertise {
-            Some(advertise) => via.push_str(&advertise.authority(flow)),
-            None => push_authority(&mut via, flow.local),
-        }
-        via.extend([";branch=", branch]);
-        if flow.transport == Transport::Udp {
-            via.push_str(";rport");
-        }
-        via
-    }
-
-    /// Returns our Contact value for messages that leave by `flow`.
-    fn contact(&self, flow: &Flow, user: &str) -> String {
-        let user = if user.is_empty() { "tandem" } else { user };
-        let mut contact = String::with_capacity(64);
-        contact.extend(["<sip:", &escape_user(user), "@"]);
-        match &self.config.advertise {
-            Some(advertise) => contact.push_str(&advertise.authority(flow)),
-            None if flow.local.ip().is_unspecified() => {
-                contact.extend([&self.config.domain, ":"]);
-                push_number(&mut contact, flow.local.port());
-            }
-            None => push_authority(&mut contact, flow.local),
-        }
-        if let Some(transport) = flow.transport.uri_parameter() {
-            contact.extend([";transport=", transport]);
-        }
-        contact.push('>');
-        contact
     }
 }
 

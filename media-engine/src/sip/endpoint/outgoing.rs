@@ -10,18 +10,20 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::Endpoint;
 use super::abilities::{ALLOW, PeerAbilities, SDP};
 use super::challenging::Proof;
 use super::command::{DialogId, Invite, Target};
 use super::early::EarlyDialogs;
 use super::event::SipEvent;
+use super::ids::{ClientId, TagOwner};
 use super::legs::{Calling, Failure, Leg, LegState, Talking};
+use super::outbox::Timeout;
+use super::place::Place;
 use super::requests::session_description;
 use super::session::{Refresh, propose_session};
 use super::status::phrase;
-use super::tables::{Client, ClientId, ClientState, ClientUser, Fork};
-use super::trunking::Place;
-use super::{Endpoint, TagOwner, Timeout};
+use super::tables::{Client, ClientState, ClientUser, Fork};
 use crate::sip::dial::Written;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::{Flow, Transport};
@@ -124,7 +126,7 @@ impl Endpoint {
                 calling.forks.push((client, flow));
             }
         }
-        self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
+        self.out.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
         self.legs.insert(id, leg);
     }
 
@@ -171,8 +173,8 @@ impl Endpoint {
         let trunk = place.as_ref().map(|place| place.trunk);
         let account = trunk.and_then(|trunk| self.trunk(trunk).settings.credentials.as_ref());
         let shown = if call.anonymous { "" } else { call.from_user.as_deref().unwrap_or_default() };
-        let contact = self.contact(&flow, account.map_or(shown, |account| &account.user));
-        let mut request = RequestBuilder::new("INVITE", &uri).header("Via", self.via(&flow, &branch));
+        let contact = self.config.contact(&flow, account.map_or(shown, |account| &account.user));
+        let mut request = RequestBuilder::new("INVITE", &uri).header("Via", self.config.via(&flow, &branch));
         for route in &routes {
             request = request.header("Route", route);
         }
@@ -394,8 +396,8 @@ impl Endpoint {
     pub(super) fn leave_forks(&mut self, leg: &mut Leg, kept: ClientId, now: Instant) {
         let LegState::Calling(calling) = &mut leg.state else { return };
         let forks = std::mem::take(&mut calling.forks);
-        if let Some(patience) = calling.attempts.take().and_then(|attempts| attempts.patience) {
-            self.wheel.cancel(patience);
+        if let Some(mut attempts) = calling.attempts.take() {
+            self.out.cancel(&mut attempts.patience);
         }
         self.detach(leg);
         for (id, _) in forks {
@@ -454,7 +456,7 @@ impl Endpoint {
         if !self.tokens.is_invite_tag(call_id, tag) {
             return;
         }
-        let contact = self.contact(flow, "");
+        let contact = self.config.contact(flow, "");
         let mut dialog = Dialog::uac(response, response.header(Name::From).unwrap_or_default(), *flow, &contact);
         self.send_ack(&dialog, cseq, &[]);
         if self.has_room() {
@@ -466,7 +468,7 @@ impl Endpoint {
     /// INVITE.
     pub(super) fn send_ack(&mut self, dialog: &Dialog, cseq: u32, proofs: &[Proof]) {
         let (flow, branch) = (self.next_flow(dialog), self.tokens.branch());
-        let ack = dialog.request("ACK", cseq, &self.via(&flow, &branch));
+        let ack = dialog.request("ACK", cseq, &self.config.via(&flow, &branch));
         let ack = proofs.iter().fold(ack, |ack, proof| ack.header(proof.header.as_str(), &proof.value));
         let bytes = ack.header("User-Agent", &self.config.user_agent).build();
         self.transmit(flow, bytes);

@@ -15,14 +15,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::Endpoint;
 use super::abilities::{ALLOW, SUPPORTED};
 use super::command::{DialogId, ReferId, Replaces};
 use super::event::SipEvent;
+use super::ids::TagOwner;
 use super::incoming::joined_values;
 use super::legs::LegState;
+use super::outbox::Timeout;
 use super::status::phrase;
 use super::tables::ClientUser;
-use super::{Endpoint, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::header::{Name, NameAddr, Params};
@@ -205,7 +207,7 @@ impl Endpoint {
         }
         let Some(mut leg) = self.legs.remove(&id) else { return };
         let mut timer = leg.refer_timer.take();
-        self.rearm_after(&mut timer, span, now, Timeout::Refer(id));
+        self.out.rearm_after(&mut timer, span, now, Timeout::Refer(id));
         leg.refer_timer = timer;
         self.legs.insert(id, leg);
     }
@@ -219,8 +221,8 @@ impl Endpoint {
     }
 
     fn end_refer(&mut self, id: DialogId, status: u16) {
-        if let Some(key) = self.legs.get_mut(&id).and_then(|leg| leg.refer_timer.take()) {
-            self.wheel.cancel(key);
+        if let Some(leg) = self.legs.get_mut(&id) {
+            self.out.cancel(&mut leg.refer_timer);
         }
         if let Some(talking) = self.talking(id).filter(|talking| talking.refers && talking.closing.is_none()) {
             talking.refers = false;

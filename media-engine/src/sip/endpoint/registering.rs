@@ -12,11 +12,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::Endpoint;
 use super::challenging::Proof;
 use super::event::SipEvent;
+use super::outbox::Timeout;
+use super::place::Place;
 use super::tables::ClientUser;
-use super::trunking::Place;
-use super::{Endpoint, Timeout};
 use crate::sip::flow::{Flow, FlowId};
 use crate::sip::header::{Contact, Name, NameAddr};
 use crate::sip::message::{Message, Method, parse_delta_seconds};
@@ -114,9 +115,7 @@ impl Endpoint {
         for index in 0..self.registrations.len() {
             let registration = &mut self.registrations[index];
             registration.expires = Duration::ZERO;
-            if let Some(timer) = registration.timer.take() {
-                self.wheel.cancel(timer);
-            }
+            self.out.cancel(&mut registration.timer);
             if self.registrations[index].granted {
                 self.send_register(index, None, now);
             }
@@ -165,13 +164,13 @@ impl Endpoint {
         let registration = &self.registrations[index];
         let address = format!("<{}>", place.uri(&registration.user));
         let mut request = RequestBuilder::new("REGISTER", &place.uri(""))
-            .header("Via", self.via(&flow, &branch))
+            .header("Via", self.config.via(&flow, &branch))
             .header("Max-Forwards", 70)
             .header("From", format_args!("{address};tag={}", registration.tag))
             .header("To", &address)
             .header("Call-ID", &registration.call_id)
             .header("CSeq", format_args!("{} REGISTER", registration.cseq))
-            .header("Contact", self.contact(&flow, &registration.user))
+            .header("Contact", self.config.contact(&flow, &registration.user))
             .header("Expires", registration.expires.as_secs())
             .header("User-Agent", &self.config.user_agent);
         if let Some(Proof { header, value }) = proof {
@@ -255,7 +254,7 @@ impl Endpoint {
 
     fn register_after(&mut self, index: usize, pause: Duration, now: Instant) {
         let mut timer = self.registrations[index].timer.take();
-        self.rearm_after(&mut timer, pause, now, Timeout::Register(index));
+        self.out.rearm_after(&mut timer, pause, now, Timeout::Register(index));
         self.registrations[index].timer = timer;
     }
 

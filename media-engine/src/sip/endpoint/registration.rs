@@ -28,7 +28,7 @@ impl Endpoint {
         let user = match self.authenticate(flow, request, now) {
             Admission::Admitted(user) => user,
             Admission::Challenge { stale } => {
-                self.report_refused(flow, if stale { "stale_nonce" } else { "challenged" });
+                self.out.refused(flow, if stale { "stale_nonce" } else { "challenged" });
                 return self.challenge(flow, request, 401, stale, now);
             }
             Admission::Refused { status, why } => return self.refuse(flow, request, status, why),
@@ -51,7 +51,7 @@ impl Endpoint {
                 return self.answer(flow, request, response, now);
             }
             Err(Ungranted::Bad(why)) => {
-                self.report_refused(flow, why);
+                self.out.refused(flow, why);
                 return self.answer(flow, request, self.response(flow, request, 400), now);
             }
         };
@@ -63,7 +63,7 @@ impl Endpoint {
             path: &path,
         };
         let Ok(contacts) = self.registrar.update(&user, &change, &origin, now) else {
-            self.report_refused(flow, "register_out_of_order");
+            self.out.refused(flow, "register_out_of_order");
             return self.answer(flow, request, self.response(flow, request, 500), now);
         };
         let kept_flow = matches!(&change, Change::Contacts(list) if list.iter().any(|c| c.instance.is_some()));

@@ -16,12 +16,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::Endpoint;
 use super::abilities::{ALLOW, SDP, SUPPORTED, has_option};
 use super::command::DialogId;
 use super::event::SipEvent;
 use super::legs::{Leg, LegState, PeerOffer, Ringing};
+use super::outbox::Timeout;
 use super::requests::{BadBody, session_description};
-use super::{Endpoint, Timeout};
 use crate::sip::flow::Flow;
 use crate::sip::header::{Name, parse_digits};
 use crate::sip::message::{Message, Method};
@@ -137,7 +138,7 @@ impl Endpoint {
             (Demand::Everything, None) if *wants_offer && !reliable.described => {}
             (Demand::Everything, _) | (Demand::Descriptions, Some(_)) => {
                 if reliable.queue.len() >= MAX_QUEUED {
-                    self.overflows += 1;
+                    self.out.overflow();
                     return;
                 }
                 reliable.described |= sdp.is_some();
@@ -153,7 +154,7 @@ impl Endpoint {
 
     fn send_progress(
         &mut self,
-        server: super::tables::ServerId,
+        server: super::ids::ServerId,
         contact: &str,
         (status, sdp): (u16, Option<String>),
         rseq: Option<u32>,
@@ -201,7 +202,7 @@ impl Endpoint {
     pub(super) fn watch_ringing(&mut self, leg: &mut Leg, now: Instant) {
         let LegState::Ringing(ringing) = &leg.state else { return };
         let deadline = Some(ringing.deadline());
-        self.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
+        self.out.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
     }
 
     /// Handles a ringing call's timer: the call was not answered, or a PRACK is late.
@@ -339,7 +340,7 @@ impl Endpoint {
     /// Answers the peer's UPDATE or PRACK that made an offer.
     pub(super) fn answer_update(
         &mut self,
-        server: super::tables::ServerId,
+        server: super::ids::ServerId,
         contact: &str,
         verdict: Result<String, u16>,
         now: Instant,

@@ -29,7 +29,7 @@ pub(super) struct BadBody(pub(super) u16);
 impl Endpoint {
     pub(super) fn receive(&mut self, flow: &Flow, bytes: &[u8], now: Instant) {
         if self.is_ignored(flow, bytes, now) {
-            return self.report_refused(flow, "scanner");
+            return self.out.refused(flow, "scanner");
         }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
@@ -39,10 +39,10 @@ impl Endpoint {
                 }
                 return;
             }
-            Err(error) => return self.report_refused(flow, error.as_str()),
+            Err(error) => return self.out.refused(flow, error.as_str()),
         };
         if let Err(refusal) = gate::check(&message) {
-            self.report_refused(flow, refusal.log);
+            self.out.refused(flow, refusal.log);
             if let Some(status) = refusal.status {
                 let tag = self.tokens.reply_tag(&message);
                 let response = refusal_to(&message, Some(flow.peer), status, &refusal, &tag);
@@ -109,7 +109,7 @@ impl Endpoint {
         match self.source_of(flow, request, now) {
             Admission::Admitted(source) => return Some(source),
             Admission::Challenge { stale } => {
-                self.report_refused(flow, if stale { "stale_nonce" } else { "challenged" });
+                self.out.refused(flow, if stale { "stale_nonce" } else { "challenged" });
                 self.challenge(flow, request, 407, stale, now);
             }
             Admission::Refused { status, why } => self.refuse(flow, request, status, why),
@@ -119,7 +119,7 @@ impl Endpoint {
 
     /// Refuses a request without any state.
     pub(super) fn refuse(&mut self, flow: &Flow, request: &Message<'_>, status: u16, why: &'static str) {
-        self.report_refused(flow, why);
+        self.out.refused(flow, why);
         let response = explain(self.response(flow, request, status), status);
         self.reply(flow, request, response);
     }
@@ -136,7 +136,7 @@ impl Endpoint {
         if let Some(why) = self.full_for(flow) {
             return self.refuse(flow, request, 503, why);
         }
-        self.report_refused(flow, why);
+        self.out.refused(flow, why);
         if request.method() == Some(Method::Invite) {
             let server = self.open_invite(flow, request, "", dialog);
             self.respond(server, status, None, |response, _| explain(response, status), now);

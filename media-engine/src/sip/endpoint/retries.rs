@@ -11,9 +11,9 @@
 use std::time::Instant;
 
 use super::Endpoint;
-use super::TagOwner;
 use super::abilities::SDP;
 use super::early::EarlyDialogs;
+use super::ids::TagOwner;
 use super::legs::LegState;
 use super::session::{INTERVAL, min_se};
 use super::tables::{Client, ClientUser};
@@ -115,7 +115,7 @@ impl Endpoint {
         let cseq = invite.cseq().map_or(0, |cseq| cseq.number).saturating_add(1);
         let branch = self.tokens.branch_again(invite.top_via().ok().and_then(|via| via.branch()));
         let uri = change.uri.unwrap_or(old_uri);
-        let mut again = RequestBuilder::new("INVITE", uri).header("Via", self.via(&change.flow, &branch));
+        let mut again = RequestBuilder::new("INVITE", uri).header("Via", self.config.via(&change.flow, &branch));
         let written = [Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];
         for (name, value) in invite.all_headers() {
             let known = Name::parse(name);

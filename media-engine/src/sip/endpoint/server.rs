@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
 use super::command::DialogId;
+use super::ids::ServerId;
+use super::outbox::Timeout;
 use super::status::phrase;
-use super::tables::{Server, ServerId, ServerState, merge_key, server_key};
-use super::{Endpoint, Timeout};
+use super::tables::{Server, ServerState, merge_key, server_key};
 use crate::sip::flow::{Flow, Transport};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{Effects, ServerInvite, ServerNonInvite, StatusClass};
@@ -200,7 +202,7 @@ impl Endpoint {
         }
         let mut timer = server.timer.take();
         let Some(state) = state else {
-            self.rearm(&mut timer, None, now, Timeout::Server(server.id));
+            self.out.rearm(&mut timer, None, now, Timeout::Server(server.id));
             self.tables.server_forget(&server);
             return;
         };
@@ -212,7 +214,7 @@ impl Endpoint {
             // Copies are absorbed in silence from now on.
             server.response = Vec::new();
         }
-        self.rearm(&mut timer, deadline, now, Timeout::Server(server.id));
+        self.out.rearm(&mut timer, deadline, now, Timeout::Server(server.id));
         server.timer = timer;
         server.state = state;
         self.tables.server_put_back(server);

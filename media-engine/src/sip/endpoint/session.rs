@@ -9,11 +9,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::Endpoint;
 use super::abilities::{PeerAbilities, SUPPORTED};
 use super::command::DialogId;
 use super::legs::{Leg, LegState, OurOffer, SessionTimer};
+use super::outbox::Timeout;
 use super::tables::ClientUser;
-use super::{Endpoint, Timeout};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::header::{Name, Params};
@@ -69,7 +70,7 @@ impl Endpoint {
         let LegState::Talking(talking) = &leg.state else { return };
         let refreshing = talking.refresh != Refresh::Idle;
         let deadline = talking.session.map(|session| now + session.delay(refreshing));
-        self.rearm(&mut leg.session_timer, deadline, now, Timeout::Session(leg.id));
+        self.out.rearm(&mut leg.session_timer, deadline, now, Timeout::Session(leg.id));
     }
 
     /// Handles a request that has refreshed the session, maybe with another interval.

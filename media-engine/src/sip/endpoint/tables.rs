@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use super::command::DialogId;
 use super::early::EarlyDialogs;
-use super::trunking::Place;
+use super::ids::{ClientId, ServerId};
+use super::place::Place;
 use crate::sip::flow::{Flow, FlowId, network};
 use crate::sip::header::Name;
 use crate::sip::id_table::IdTable;
@@ -23,12 +24,6 @@ use crate::sip::trunk::TrunkIndex;
 use crate::sip::uri::{push_host, push_number};
 use crate::sip::wheel::TimerKey;
 use crate::sip::write::ResponseHead;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct ClientId(u64);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ServerId(u64);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ClientState {

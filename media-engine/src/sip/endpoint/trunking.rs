@@ -13,18 +13,20 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::Endpoint;
 use super::abilities::ALLOW;
 use super::command::{DialogId, Invite};
 use super::event::SipEvent;
+use super::ids::ClientId;
 use super::legs::{Calling, Failure, Leg, LegState};
+use super::outbox::Timeout;
 use super::outgoing::Goal;
-use super::tables::{ClientId, ClientUser};
-use super::{Endpoint, Timeout};
+use super::place::Place;
+use super::tables::ClientUser;
 use crate::sip::flow::{Flow, Transport};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method, parse_delta_seconds};
 use crate::sip::trunk::{Destination, Trunk, TrunkIndex};
-use crate::sip::uri::escape_user;
 use crate::sip::wheel::TimerKey;
 use crate::sip::write::RequestBuilder;
 
@@ -63,18 +65,6 @@ struct Health {
     aside_until: Option<Instant>,
     /// Whether the last health event said that it is down.
     told_down: bool,
-}
-
-/// One address of one destination of a trunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) trunk: TrunkIndex,
-    pub(super) transport: Transport,
-    pub(super) address: SocketAddr,
-    /// Host of the destination, for which its certificate must be valid.
-    host: String,
-    /// Host and port as written in a Request-URI.
-    pub(super) authority: String,
 }
 
 /// A call that may try further places of its trunk.
@@ -166,20 +156,6 @@ impl TrunkState {
     }
 }
 
-impl Place {
-    /// Returns the SIP address of `user` there.
-    pub(super) fn uri(&self, user: &str) -> String {
-        let transport = match self.transport.uri_parameter() {
-            Some(name) => format!(";transport={name}"),
-            None => String::new(),
-        };
-        match user {
-            "" => format!("sip:{}{transport}", self.authority),
-            user => format!("sip:{}@{}{transport}", escape_user(user), self.authority),
-        }
-    }
-}
-
 impl Endpoint {
     pub(super) fn trunk_named(&self, name: &str) -> Option<TrunkIndex> {
         self.trunks.iter().position(|state| state.trunk.name == name).map(TrunkIndex)
@@ -256,7 +232,7 @@ impl Endpoint {
         let mut leg =
             Leg::new(id, LegState::Calling(Calling { attempts: Some(Box::new(attempts)), ..Calling::default() }));
         self.belongs_to(&mut leg, index);
-        self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
+        self.out.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
         self.legs.insert(id, leg);
         if !self.try_next_place(id, now) {
             self.drop_leg(id, now);
@@ -288,7 +264,7 @@ impl Endpoint {
         let id = leg.id;
         let LegState::Calling(calling) = &mut leg.state else { return false };
         let Some(mut attempts) = calling.attempts.take() else { return false };
-        self.rearm(&mut attempts.patience, None, now, Timeout::Attempt(id));
+        self.out.rearm(&mut attempts.patience, None, now, Timeout::Attempt(id));
         let mut tried = None;
         while let Some(place) = attempts.left.pop() {
             if let Some(flow) = self.flow_of(&place) {
@@ -314,7 +290,7 @@ impl Endpoint {
         let Some(next) = attempts.left.last() else { return };
         let healthy = self.trunks[next.trunk.0].is_healthy(next.transport, next.address, now);
         let patience = if healthy { PATIENCE } else { PATIENCE_WITHOUT_CHOICE };
-        self.rearm_after(&mut attempts.patience, patience, now, Timeout::Attempt(id));
+        self.out.rearm_after(&mut attempts.patience, patience, now, Timeout::Attempt(id));
     }
 
     /// Restarts the patience for the same place, which is asked once more with a password or a longer interval.
@@ -366,12 +342,10 @@ impl Endpoint {
 
     /// Stops the timer for the place's silence, since it has responded.
     fn attempt_answered(&mut self, id: DialogId) {
-        let patience = match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
-            Some(LegState::Calling(Calling { attempts: Some(attempts), .. })) => attempts.patience.take(),
-            _ => None,
-        };
-        if let Some(key) = patience {
-            self.wheel.cancel(key);
+        if let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state)
+            && let Some(attempts) = &mut calling.attempts
+        {
+            self.out.cancel(&mut attempts.patience);
         }
     }
 
@@ -390,14 +364,7 @@ impl Endpoint {
             for &address in destination.addresses.iter().filter(|address| near(address)) {
                 let doubtful = !state.is_healthy(destination.transport, address, now);
                 let order = (doubtful, destination.priority, self.tokens.rank(destination.weight));
-                let place = Place {
-                    trunk: index,
-                    transport: destination.transport,
-                    address,
-                    host: destination.host.clone(),
-                    authority: destination.authority(),
-                };
-                places.push((order, place));
+                places.push((order, Place::of(index, destination, address)));
             }
         }
         places.sort_by_key(|(order, _)| *order);
@@ -465,13 +432,13 @@ impl Endpoint {
                 let uri = place.uri("");
                 let from = format!("<sip:{}>;tag={tag}", self.config.domain);
                 let options = RequestBuilder::new("OPTIONS", &uri)
-                    .header("Via", self.via(&flow, &branch))
+                    .header("Via", self.config.via(&flow, &branch))
                     .header("Max-Forwards", 70)
                     .header("From", from)
                     .header("To", format_args!("<{uri}>"))
                     .header("Call-ID", call_id)
                     .header("CSeq", "1 OPTIONS")
-                    .header("Contact", self.contact(&flow, ""))
+                    .header("Contact", self.config.contact(&flow, ""))
                     .header("Allow", ALLOW)
                     .header("User-Agent", &self.config.user_agent);
                 let user = ClientUser::Probe(Box::new(place));
@@ -480,11 +447,11 @@ impl Endpoint {
         }
         let mut timer = self.trunks[index.0].probing.take();
         if self.draining {
-            return self.rearm(&mut timer, None, now, Timeout::Probe(index));
+            return self.out.rearm(&mut timer, None, now, Timeout::Probe(index));
         }
         // A tenth earlier or later, so that trunks are not probed in step.
         let pause = every * 9 / 10 + every * self.tokens.below(20) / 100;
-        self.rearm_after(&mut timer, pause, now, Timeout::Probe(index));
+        self.out.rearm_after(&mut timer, pause, now, Timeout::Probe(index));
         self.trunks[index.0].probing = timer;
     }
 }
