@@ -26,8 +26,8 @@ pub(super) enum Admission<T> {
 impl Endpoint {
     /// Returns whether a request outside dialogs may be acted upon, and its proven source.
     pub(super) fn source_of(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Admission<Source> {
-        if let Some(state) = self.trunks.iter().find(|state| state.trunk.owns(flow)) {
-            return Admission::Admitted(Source::Trunk(state.trunk.name.clone()));
+        if let Some(trunk) = self.trunks.owner_of(flow) {
+            return Admission::Admitted(Source::Trunk(trunk.name.clone()));
         }
         let from = request.from().ok().and_then(|from| from.uri.user_decoded()).unwrap_or_default().into_owned();
         match self.authenticate(flow, request, now) {

@@ -80,14 +80,14 @@ impl Endpoint {
         let Ok(request) = Message::parse(&original.bytes) else { return false };
         let (Some(method), Ok(cseq)) = (request.method(), request.cseq().map(|cseq| cseq.number)) else { return false };
         // A Contact may have led the request elsewhere: only the trunk itself may challenge it.
-        if !self.trunk(original.trunk).owns(&client.flow) {
+        if !self.trunks.trunk(original.trunk).owns(&client.flow) {
             return false;
         }
-        let Some(account) = self.trunk(original.trunk).settings.credentials.clone() else { return false };
+        let Some(account) = self.trunks.settings(original.trunk).credentials.clone() else { return false };
         let uri = request.request_uri().map_or("", |uri| uri.as_str());
         let account = (account.user.as_str(), account.password.as_str());
         let Some(proof) = self.proof(response, status, original.answered, account, (method.as_str(), uri)) else {
-            self.trunk_failed(original.trunk, &format!("{status}: the trunk rejected our password"));
+            self.trunks.note_error(original.trunk, &format!("{status}: the trunk rejected our password"));
             return false;
         };
         let branch = self.tokens.branch_again(request.top_via().ok().and_then(|via| via.branch()));

@@ -68,7 +68,7 @@ impl Endpoint {
         let id = self.tables.client_id();
         self.transmit(flow, bytes.clone());
         let original = trunk
-            .filter(|trunk| self.trunk(*trunk).settings.credentials.is_some())
+            .filter(|trunk| self.trunks.settings(*trunk).credentials.is_some())
             .map(|trunk| Box::new(Original { trunk, bytes: bytes.clone(), answered: 0 }));
         // Over a reliable transport only INVITE is needed again, for its ACK and CANCEL.
         let bytes = if pace.reliable && method != Method::Invite { Vec::new() } else { bytes };
@@ -214,13 +214,13 @@ impl Endpoint {
             ClientUser::Fork(fork) => {
                 // An INVITE that was abandoned because of silence has already been counted as a failure.
                 if let Some(place) = fork.tried_place().cloned().filter(|_| !fork.abandoned) {
-                    self.place_failed(&place, reason, None, now);
+                    self.trunks.failed(&place, reason, None, now, &mut self.out);
                 }
                 self.fork_failed(client, (status, reason.into()), None, now);
             }
             ClientUser::Probe(place) => {
                 let place = place.clone();
-                self.place_failed(&place, reason, None, now);
+                self.trunks.failed(&place, reason, None, now, &mut self.out);
             }
             ClientUser::Reinvite(dialog) if status == 503 => self.offer_lost_flow(*dialog, client.id),
             ClientUser::Refresh(dialog) if status == 503 => self.refresh_later(*dialog, now),

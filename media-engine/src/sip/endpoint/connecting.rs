@@ -17,9 +17,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::tables::Client;
 use super::Endpoint;
 use super::command::DialogId;
+use super::tables::Client;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::{Flow, FlowId, Transport};
 use crate::sip::trunk::Destination;
@@ -90,7 +90,7 @@ impl Endpoint {
 
     /// Returns whether the peer of a connection is a trunk, a registered user or a party of a call, and not a stranger.
     pub fn is_flow_known(&self, flow: &Flow) -> bool {
-        self.is_of_trunk(flow) || self.has_legs(flow.id) || self.registrar.has_flow(flow.id)
+        self.trunks.owner_of(flow).is_some() || self.has_legs(flow.id) || self.registrar.has_flow(flow.id)
     }
 
     fn has_legs(&self, id: FlowId) -> bool {
@@ -104,7 +104,7 @@ impl Endpoint {
         let (true, Some(trunk)) = (flow.transport.is_reliable() && !self.may_be_open(flow.id), dialog.trunk) else {
             return flow;
         };
-        let destinations = &self.trunk(trunk).destinations;
+        let destinations = &self.trunks.trunk(trunk).destinations;
         let fits = |to: &&Destination| to.transport == flow.transport;
         let at = |address: SocketAddr| destinations.iter().filter(fits).find(|to| to.addresses.contains(&address));
         // The peer's port of a connection that it opened does not accept connections.

@@ -195,7 +195,7 @@ impl Endpoint {
         self.detach(&mut leg);
         self.unreachable.remove(&leg.id);
         if let Some(trunk) = leg.trunk.take() {
-            self.trunks[trunk.0].calls -= 1;
+            self.trunks.call_ended(trunk);
         }
         match leg.state {
             LegState::Ringing(ringing) => {

@@ -48,10 +48,10 @@ impl Endpoint {
         }
         let to_user = invite.request_uri().ok().and_then(|uri| uri.user_decoded()).unwrap_or_default().into_owned();
         let trunk = match &source {
-            Source::Trunk(name) => self.trunk_named(name),
+            Source::Trunk(name) => self.trunks.find(name),
             Source::User(_) => None,
         };
-        let (from_user, from_display) = caller(invite, trunk.map(|trunk| &self.trunk(trunk).settings));
+        let (from_user, from_display) = caller(invite, trunk.map(|trunk| self.trunks.settings(trunk)));
         if let Some((status, why)) = user_part_fault(&to_user, 414).or(user_part_fault(&from_user, 400)) {
             return self.refuse(flow, invite, status, why);
         }
@@ -110,7 +110,7 @@ impl Endpoint {
         }
         self.watch_ringing(&mut leg, now);
         self.legs.insert(id, leg);
-        let settings = trunk.map(|trunk| &self.trunk(trunk).settings);
+        let settings = trunk.map(|trunk| self.trunks.settings(trunk));
         let call_id = invite.call_id().unwrap_or_default().to_owned();
         let anonymous = invite.extension("Privacy").is_some_and(|privacy| {
             privacy.split([';', ',']).any(|word| matches!(word.trim(), "id" | "user" | "header" | "full"))

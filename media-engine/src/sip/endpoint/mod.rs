@@ -52,6 +52,7 @@ mod status;
 mod tables;
 mod tokens;
 mod trunking;
+mod trunks;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -64,8 +65,8 @@ use legs::Leg;
 use outbox::{Outbox, Timeout};
 use tables::Tables;
 use tokens::Tokens;
-use trunking::TrunkState;
-pub use trunking::{PlaceStatus, TrunkStatus};
+use trunks::Trunks;
+pub use trunks::{PlaceStatus, TrunkStatus};
 
 use crate::sip::digest::NonceStore;
 use crate::sip::flow::{Flow, FlowId, Transport};
@@ -79,7 +80,7 @@ pub struct Endpoint {
     config: EndpointConfig,
     tokens: Tokens,
     listeners: Vec<Flow>,
-    trunks: Vec<TrunkState>,
+    trunks: Trunks,
     connections: connecting::Connections,
     tables: Tables,
     legs: IdTable<DialogId, Box<Leg>>,
@@ -102,7 +103,7 @@ impl Endpoint {
     /// Creates an endpoint without listeners or users.
     pub fn new(mut config: EndpointConfig) -> Endpoint {
         Endpoint {
-            trunks: std::mem::take(&mut config.trunks).into_iter().map(TrunkState::new).collect(),
+            trunks: Trunks::new(std::mem::take(&mut config.trunks)),
             tokens: Tokens::new(&config.seed),
             registrar: Registrar::new(config.limits),
             registrations: Vec::new(),
@@ -282,7 +283,7 @@ impl Endpoint {
     /// Returns why a peer may start no further transaction by `flow`, or `None` if it may; a refusal is counted.
     fn full_for(&mut self, flow: &Flow) -> Option<&'static str> {
         let share = self.tables.server_count_of(flow.peer.ip());
-        if share >= self.config.limits.transactions_per_address && !self.is_of_trunk(flow) {
+        if share >= self.config.limits.transactions_per_address && self.trunks.owner_of(flow).is_none() {
             self.out.overflow();
             return Some("address_full");
         }

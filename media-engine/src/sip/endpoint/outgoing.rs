@@ -171,7 +171,7 @@ impl Endpoint {
         let Goal { uri, to, flow, routes, place } = goal;
         let Identity { local, asserted } = self.identity(call, place.as_ref(), &local_tag);
         let trunk = place.as_ref().map(|place| place.trunk);
-        let account = trunk.and_then(|trunk| self.trunk(trunk).settings.credentials.as_ref());
+        let account = trunk.and_then(|trunk| self.trunks.settings(trunk).credentials.as_ref());
         let shown = if call.anonymous { "" } else { call.from_user.as_deref().unwrap_or_default() };
         let contact = self.config.contact(&flow, account.map_or(shown, |account| &account.user));
         let mut request = RequestBuilder::new("INVITE", &uri).header("Via", self.config.via(&flow, &branch));
@@ -219,7 +219,7 @@ impl Endpoint {
 
     /// Returns the caller's identity as shown to a destination (RFC 3261 section 8.1.1.3, RFC 3323, RFC 3325).
     fn identity(&self, call: &Invite, place: Option<&Place>, local_tag: &str) -> Identity {
-        let trunk = place.map(|place| (place, &self.trunk(place.trunk).settings));
+        let trunk = place.map(|place| (place, self.trunks.settings(place.trunk)));
         let own = || trunk.and_then(|(_, trunk)| trunk.own_number());
         let anonymous = format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={local_tag}");
         let Some(shown) = call.from_user.as_deref().or_else(own) else {
@@ -384,7 +384,7 @@ impl Endpoint {
         if let Some(trunk) = leg.trunk
             && let Some(Failure { status, reason, .. }) = &failure
         {
-            self.trunk_failed(trunk, &format!("{status} {reason}"));
+            self.trunks.note_error(trunk, &format!("{status} {reason}"));
         }
         let nobody = || Failure { status: 408, reason: phrase(408).into(), told: None };
         let Failure { status, reason, told } = failure.unwrap_or_else(nobody);

@@ -65,7 +65,7 @@ impl OwnRegistration {
 impl Endpoint {
     /// Registers `user` at a trunk; replaces an earlier registration of the same user there.
     pub(super) fn register(&mut self, trunk: String, user: String, password: String, expires: Duration, now: Instant) {
-        let Some(index) = self.trunk_named(&trunk) else {
+        let Some(index) = self.trunks.find(&trunk) else {
             return self.event(SipEvent::RegistrationState { trunk, user, ok: false, status: 404 });
         };
         let old = self.registrations.iter().position(|known| known.trunk == index && known.user == user);
@@ -247,8 +247,8 @@ impl Endpoint {
             };
             self.register_after(index, pause, now);
         }
-        self.trunk_failed(trunk, &format!("registration refused with {status}"));
-        let trunk = self.trunk(trunk).name.clone();
+        self.trunks.note_error(trunk, &format!("registration refused with {status}"));
+        let trunk = self.trunks.trunk(trunk).name.clone();
         self.event(SipEvent::RegistrationState { trunk, user, ok: false, status });
     }
 
@@ -272,7 +272,7 @@ impl Endpoint {
         if registration.granted {
             self.register_after(index, (granted * 4 / 5).max(REFRESH_MIN), now);
         }
-        let (trunk, ok) = (self.trunk(trunk).name.clone(), self.registrations[index].granted);
+        let (trunk, ok) = (self.trunks.trunk(trunk).name.clone(), self.registrations[index].granted);
         self.event(SipEvent::RegistrationState { trunk, user, ok, status });
     }
 }

@@ -72,7 +72,7 @@ impl Endpoint {
     /// Returns the contacts of a redirection that may be called, the last one first: at addresses of the trunk that
     /// redirects, with numbers that may be called there.
     fn usable_contacts(&self, trunk: Option<TrunkIndex>, flow: &Flow, response: &Message<'_>) -> Vec<(String, Flow)> {
-        let trunk = trunk.map(|trunk| self.trunk(trunk));
+        let trunk = trunk.map(|trunk| self.trunks.trunk(trunk));
         let (Some(trunk), Transport::Udp) = (trunk, flow.transport) else { return Vec::new() };
         let usable = |uri: &Uri<'_>| {
             let ip = uri.host.ip().filter(|ip| trunk.addresses.contains(ip) && ip.is_ipv4() == flow.local.is_ipv4())?;

@@ -99,12 +99,15 @@ impl Endpoint {
             && !bytes.starts_with(b"OPTIONS ")
             && !bytes.starts_with(b"SIP/2.0 ")
             && !flow.transport.is_websocket()
-            && !self.is_of_trunk(flow)
+            && self.trunks.owner_of(flow).is_none()
     }
 
     /// Records a failed authentication.
     pub(super) fn authentication_failed(&mut self, flow: &Flow, now: Instant) {
-        if !flow.transport.is_websocket() && !self.is_of_trunk(flow) && self.scanners.failed(flow.peer.ip(), now) {
+        if !flow.transport.is_websocket()
+            && self.trunks.owner_of(flow).is_none()
+            && self.scanners.failed(flow.peer.ip(), now)
+        {
             self.event(SipEvent::Scanner { address: flow.peer.ip(), silence: SILENCE });
         }
     }
@@ -112,10 +115,6 @@ impl Endpoint {
     /// Records a successful authentication.
     pub(super) fn authentication_succeeded(&mut self, flow: &Flow, now: Instant) {
         self.scanners.succeeded(flow.peer.ip(), now);
-    }
-
-    pub(super) fn is_of_trunk(&self, flow: &Flow) -> bool {
-        self.trunks.iter().any(|state| state.trunk.owns(flow))
     }
 }
 
