@@ -10,23 +10,14 @@ use super::Endpoint;
 use super::early::EarlyDialogs;
 use super::ids::{ClientId, TagOwner};
 use super::legs::LegState;
+use super::proof::{Proof, proof};
 use super::tables::{Client, ClientUser};
-use crate::sip::digest::{self, Challenge};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
 use crate::sip::write::with_credentials;
 
 /// Headers that hold credentials.
 const PROOFS: [Name; 2] = [Name::Authorization, Name::ProxyAuthorization];
-
-/// Most stale nonces of one request that are replaced.
-const STALE: u8 = 3;
-
-/// Credentials of ours: a header and its value.
-pub(super) struct Proof {
-    pub(super) header: Name,
-    pub(super) value: String,
-}
 
 impl Client {
     /// Returns the credentials that the request was sent with; the ACK for its 2xx carries the same (RFC 3261 section
@@ -40,30 +31,6 @@ impl Client {
 }
 
 impl Endpoint {
-    /// Returns the credentials for the first supported challenge; `None` also if ours were refused before.
-    pub(super) fn proof(
-        &mut self,
-        response: &Message<'_>,
-        status: u16,
-        answered: u8,
-        account: (&str, &str),
-        (method, uri): (&str, &str),
-    ) -> Option<Proof> {
-        let (asked, header) = match status {
-            401 => (Name::WwwAuthenticate, Name::Authorization),
-            407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
-            _ => return None,
-        };
-        let challenge = response.lines(asked).find_map(|line| Challenge::parse(line).ok())?;
-        let most = if challenge.stale { STALE } else { 1 };
-        if answered >= most {
-            return None;
-        }
-        let (user, password) = account;
-        let value = digest::answer(&challenge, user, password, method, uri, &self.tokens.fresh(), 1);
-        Some(Proof { header, value })
-    }
-
     /// Sends a challenged request again with the trunk's password; returns whether it did. The old transaction then has
     /// no user any more.
     pub(super) fn answer_challenge(
@@ -86,7 +53,8 @@ impl Endpoint {
         let Some(account) = self.trunks.settings(original.trunk).credentials.clone() else { return false };
         let uri = request.request_uri().map_or("", |uri| uri.as_str());
         let account = (account.user.as_str(), account.password.as_str());
-        let Some(proof) = self.proof(response, status, original.answered, account, (method.as_str(), uri)) else {
+        let request_line = (method.as_str(), uri);
+        let Some(proof) = proof(response, status, original.answered, account, request_line, &mut self.tokens) else {
             self.trunks.note_error(original.trunk, &format!("{status}: the trunk rejected our password"));
             return false;
         };

@@ -227,7 +227,7 @@ impl Endpoint {
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 self.dialog_is_dead(*dialog, "no answer", now);
             }
-            ClientUser::Register(index) => self.register_failed(*index, status, None, now),
+            ClientUser::Register(index) => self.register_failed(*index, status, now),
             ClientUser::Refer(dialog) => self.refer_answer(*dialog, 408, now),
             ClientUser::Notify(dialog) => self.notify_failed(*dialog, 481),
             ClientUser::Nobody => {}

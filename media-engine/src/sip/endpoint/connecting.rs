@@ -143,6 +143,6 @@ impl Endpoint {
                 .clients_on(id)
                 .iter()
                 .any(|client| self.tables.client(*client).is_some_and(Client::is_unanswered))
-            || self.registrations.iter().any(|registration| registration.uses_flow(id))
+            || self.registrations.uses_flow(id)
     }
 }

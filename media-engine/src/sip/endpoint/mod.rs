@@ -39,9 +39,11 @@ mod offers;
 mod outbox;
 mod outgoing;
 mod place;
+mod proof;
 mod referring;
 mod registering;
 mod registration;
+mod registrations;
 mod reliable;
 mod requests;
 mod retries;
@@ -63,6 +65,7 @@ pub use event::{SipEvent, SipOutput, Sizes, Source};
 use ids::TagOwner;
 use legs::Leg;
 use outbox::{Outbox, Timeout};
+use registrations::Registrations;
 use tables::Tables;
 use tokens::Tokens;
 use trunks::Trunks;
@@ -74,6 +77,7 @@ use crate::sip::id_table::IdTable;
 use crate::sip::registrar::Registrar;
 use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
+use crate::sip::trunk::TrunkCredentials;
 
 /// A SIP user agent for many calls, users and trunks at once. It has no sockets: `sip_io` drives it.
 pub struct Endpoint {
@@ -91,7 +95,7 @@ pub struct Endpoint {
     /// Legs whose device lost its connection and may come back by another one.
     unreachable: BTreeSet<DialogId>,
     registrar: Registrar,
-    registrations: Vec<registering::OwnRegistration>,
+    registrations: Registrations,
     nonces: Option<NonceStore>,
     scanners: scanners::Scanners,
     out: Outbox,
@@ -106,7 +110,7 @@ impl Endpoint {
             trunks: Trunks::new(std::mem::take(&mut config.trunks)),
             tokens: Tokens::new(&config.seed),
             registrar: Registrar::new(config.limits),
-            registrations: Vec::new(),
+            registrations: Registrations::default(),
             config,
             listeners: Vec::new(),
             connections: connecting::Connections::default(),
@@ -180,7 +184,7 @@ impl Endpoint {
                 self.refer_progress(dialog, refer, (status, reason.as_deref()), now);
             }
             SipCommand::Register { trunk, user, password, expires } => {
-                self.register(trunk, user, password, expires, now);
+                self.register(trunk, TrunkCredentials { user, password }, expires, now);
             }
             SipCommand::TrunksStart => self.start_trunks(now),
             SipCommand::TrunkResolved { trunk, destinations } => self.trunk_resolved(&trunk, destinations, now),

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use super::Endpoint;
 use super::abilities::{ALLOW, PeerAbilities, SDP, SUPPORTED};
-use super::challenging::Proof;
 use super::command::DialogId;
 use super::event::SipEvent;
 use super::ids::ServerId;
 use super::incoming::Success;
 use super::legs::{Leg, LegState, OurOffer, PeerOffer, SessionTimer, Talking};
+use super::proof::Proof;
 use super::requests::{BadBody, session_description};
 use super::session::{Proposal, add_session, refresh_session};
 use super::tables::ClientUser;

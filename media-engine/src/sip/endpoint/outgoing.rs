@@ -12,7 +12,6 @@ use std::time::Instant;
 
 use super::Endpoint;
 use super::abilities::{ALLOW, PeerAbilities, SDP};
-use super::challenging::Proof;
 use super::command::{DialogId, Invite, Target};
 use super::early::EarlyDialogs;
 use super::event::SipEvent;
@@ -20,6 +19,7 @@ use super::ids::{ClientId, TagOwner};
 use super::legs::{Calling, Failure, Leg, LegState, Talking};
 use super::outbox::Timeout;
 use super::place::Place;
+use super::proof::Proof;
 use super::requests::session_description;
 use super::session::{Refresh, propose_session};
 use super::status::phrase;

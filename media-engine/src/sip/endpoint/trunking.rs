@@ -48,14 +48,14 @@ pub(super) struct Attempts {
 impl Endpoint {
     /// Returns the state of every trunk.
     pub fn trunk_status(&self, now: Instant) -> Vec<TrunkStatus> {
-        self.trunks.status(|trunk| self.is_registered(trunk), now)
+        self.trunks.status(|trunk| self.registrations.is_registered(trunk), now)
     }
 
     /// Replaces a trunk's destinations after its names were resolved.
     pub(super) fn trunk_resolved(&mut self, name: &str, destinations: Vec<Destination>, now: Instant) {
         let Some(index) = self.trunks.find(name) else { return };
         self.trunks.resolved(index, destinations);
-        self.wake_registrations(index, now);
+        self.registrations.wake(index, now, &mut self.out);
     }
 
     /// Starts what trunks do on their own: registrations and probes.
@@ -64,7 +64,7 @@ impl Endpoint {
             let settings = self.trunks.settings(index);
             if let (Some(expires), Some(credentials)) = (settings.register, settings.credentials.clone()) {
                 let name = self.trunks.trunk(index).name.clone();
-                self.register(name, credentials.user, credentials.password, expires, now);
+                self.register(name, credentials, expires, now);
             }
             self.probe(index, now);
         }
