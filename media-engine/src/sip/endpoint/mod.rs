@@ -22,6 +22,7 @@
 
 mod abilities;
 mod admission;
+mod authentication;
 mod challenging;
 mod client;
 mod command;
@@ -59,6 +60,7 @@ mod trunks;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
+use authentication::Authentication;
 pub use command::{Cause, DialogId, Invite, ReferId, Replaces, SipCommand, Target};
 pub use config::{Advertise, EndpointConfig};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
@@ -71,7 +73,6 @@ use tokens::Tokens;
 use trunks::Trunks;
 pub use trunks::{PlaceStatus, TrunkStatus};
 
-use crate::sip::digest::NonceStore;
 use crate::sip::flow::{Flow, FlowId, Transport};
 use crate::sip::id_table::IdTable;
 use crate::sip::registrar::Registrar;
@@ -96,8 +97,7 @@ pub struct Endpoint {
     unreachable: BTreeSet<DialogId>,
     registrar: Registrar,
     registrations: Registrations,
-    nonces: Option<NonceStore>,
-    scanners: scanners::Scanners,
+    authentication: Authentication,
     out: Outbox,
     last_incoming: u64,
     draining: bool,
@@ -106,9 +106,11 @@ pub struct Endpoint {
 impl Endpoint {
     /// Creates an endpoint without listeners or users.
     pub fn new(mut config: EndpointConfig) -> Endpoint {
+        let tokens = Tokens::new(&config.seed);
         Endpoint {
             trunks: Trunks::new(std::mem::take(&mut config.trunks)),
-            tokens: Tokens::new(&config.seed),
+            authentication: Authentication::new(&config.domain, &tokens),
+            tokens,
             registrar: Registrar::new(config.limits),
             registrations: Registrations::default(),
             config,
@@ -119,8 +121,6 @@ impl Endpoint {
             tags: HashMap::new(),
             attached: BTreeSet::new(),
             unreachable: BTreeSet::new(),
-            nonces: None,
-            scanners: scanners::Scanners::default(),
             out: Outbox::new(),
             last_incoming: 0,
             draining: false,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Endpoint;
 use super::abilities::has_option;
-use super::admission::Admission;
+use super::authentication::Admission;
 use super::event::SipEvent;
 use crate::sip::flow::Flow;
 use crate::sip::header::{Contact, Name, NameAddr};

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::Endpoint;
 use super::abilities::{ALLOW, SDP, SUPPORTED};
-use super::admission::Admission;
+use super::authentication::Admission;
 use super::command::DialogId;
 use super::event::Source;
 use super::tables::{merge_key, server_key};
