@@ -9,7 +9,6 @@ use std::time::Instant;
 use super::Endpoint;
 use super::early::EarlyDialogs;
 use super::ids::{ClientId, TagOwner};
-use super::legs::LegState;
 use super::proof::{Proof, proof};
 use super::tables::{Client, ClientUser};
 use crate::sip::header::Name;
@@ -71,8 +70,8 @@ impl Endpoint {
     /// Returns the next number of the dialog that a request of ours belongs to.
     fn number_after(&mut self, request: &Message<'_>, cseq: u32) -> u32 {
         let tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
-        if let Some(TagOwner::Leg(id)) = self.tags.get(tag)
-            && let Some(LegState::Talking(talking)) = self.legs.get_mut(id).map(|leg| &mut leg.state)
+        if let Some(TagOwner::Leg(id)) = self.legs.owner_of(tag)
+            && let Some(talking) = self.legs.talking(id)
         {
             return talking.dialog.next_cseq();
         }
@@ -95,8 +94,8 @@ impl Endpoint {
         }
         match &mut client.user {
             ClientUser::Fork(fork) => {
-                self.tags.insert(fork.local_tag.clone(), TagOwner::Fork(next));
-                if let Some(LegState::Calling(calling)) = self.legs.get_mut(&fork.dialog).map(|leg| &mut leg.state) {
+                self.legs.give_tag(fork.local_tag.clone(), TagOwner::Fork(next));
+                if let Some(calling) = self.legs.calling(fork.dialog) {
                     for (id, _) in calling.forks.iter_mut().filter(|(id, _)| *id == old) {
                         *id = next;
                     }
@@ -105,7 +104,7 @@ impl Endpoint {
                 self.attempt_again(fork.dialog, now);
             }
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
-                if let Some(LegState::Talking(talking)) = self.legs.get_mut(dialog).map(|leg| &mut leg.state) {
+                if let Some(talking) = self.legs.talking(*dialog) {
                     let number = talking.dialog.local_cseq;
                     let sent = talking.our_offer.as_mut().and_then(|offer| offer.sent.as_mut());
                     if let Some(sent) = sent.filter(|(id, _)| *id == old) {

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::Endpoint;
-use super::ids::ClientId;
+use super::ids::{ClientId, TagOwner};
 use super::outbox::Timeout;
 use super::tables::{Client, ClientState, ClientUser, Original, client_key};
 use crate::sip::dialog::Dialog;
@@ -240,10 +240,8 @@ impl Endpoint {
         let Some(state) = state else {
             self.out.rearm(&mut timer, None, now, Timeout::Client(client.id));
             self.tables.client_forget(&client);
-            if let ClientUser::Fork(fork) = &client.user
-                && self.tags.get(&fork.local_tag) == Some(&super::ids::TagOwner::Fork(client.id))
-            {
-                self.tags.remove(&fork.local_tag);
+            if let ClientUser::Fork(fork) = &client.user {
+                self.legs.release_tag(&fork.local_tag, TagOwner::Fork(client.id));
             }
             return;
         };

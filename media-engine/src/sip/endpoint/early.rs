@@ -121,7 +121,7 @@ impl Endpoint {
         now: Instant,
     ) {
         let id = fork.dialog;
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         let trunk = fork.place.as_ref().map(|place| place.trunk);
         let us = (&*fork.local, &*fork.contact, trunk);
         let Some(early) = fork.early.of_answer(calling, us, flow, response) else {
@@ -150,7 +150,7 @@ impl Endpoint {
         }
         early.settled |= described && order != Order::Unreliable;
         let fork = early.fork;
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         if sdp.is_some() || calling.progress != status {
             calling.progress = status;
             self.event(SipEvent::Progress { dialog: id, status, sdp, fork });
@@ -241,7 +241,7 @@ impl Endpoint {
             let response = self.response(flow, update, 200).header("Contact", &early.dialog.contact);
             return self.answer(flow, update, response.header("Allow", ALLOW).header("Supported", SUPPORTED), now);
         };
-        let refusal = match self.legs.get(&id).map(|leg| &leg.state) {
+        let refusal = match self.legs.get(id).map(|leg| &leg.state) {
             // Our offer in the INVITE has no reliable answer yet.
             _ if !early.settled => Some((491, "early_offer")),
             Some(LegState::Calling(calling)) if calling.peer_offer.is_none() => None,
@@ -251,14 +251,14 @@ impl Endpoint {
             return self.refuse_in_dialog(flow, update, id, refusal, now);
         }
         let server = self.open_non_invite(flow, update, Method::Update, id);
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         calling.peer_offer = Some(EarlyOffer { server, client, fork: early.fork, sdp: sdp.clone() });
         self.event(SipEvent::Reoffer { dialog: id, sdp });
     }
 
     /// Sends the engine's answer (`Ok`) or refusal to a callee's offer.
     pub(super) fn answer_calling_offer(&mut self, id: DialogId, verdict: Result<String, u16>, now: Instant) {
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         let Some(offer) = calling.peer_offer.take() else { return };
         let Some(mut client) = self.tables.client_take(offer.client) else {
             self.respond(offer.server, 487, None, |response, _| response, now);
@@ -279,7 +279,7 @@ impl Endpoint {
 
     /// Drops the open offer of an early dialog that has ended (or with `None` of all early dialogs of an INVITE).
     pub(super) fn drop_early_offer(&mut self, id: DialogId, client: ClientId, fork: Option<u32>, now: Instant) {
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         let over = |offer: &mut EarlyOffer| offer.client == client && fork.is_none_or(|fork| fork == offer.fork);
         if let Some(offer) = calling.peer_offer.take_if(over) {
             self.respond(offer.server, 487, None, |response, _| response, now);

@@ -92,7 +92,7 @@ impl Endpoint {
         let server = self.open_invite(flow, invite, &tag, id);
         let mut dialog = Dialog::uas(invite, &tag, *flow, self.config.contact(flow, &to_user));
         dialog.trunk = trunk;
-        self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(id));
+        self.legs.give_tag(dialog.local_tag.clone(), TagOwner::Leg(id));
         let wants_offer = sdp.is_none();
         let peer = PeerAbilities::of(invite);
         let cseq = dialog.remote_cseq.unwrap_or_default();
@@ -104,12 +104,12 @@ impl Endpoint {
         if let Source::User(user) = &source {
             leg.user = Some(user.as_str().into());
         }
-        self.attach(&mut leg, flow);
+        self.legs.attach(&mut leg, flow);
         if let Some(trunk) = trunk {
             self.belongs_to(&mut leg, trunk);
         }
         self.watch_ringing(&mut leg, now);
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
         let settings = trunk.map(|trunk| self.trunks.settings(trunk));
         let call_id = invite.call_id().unwrap_or_default().to_owned();
         let anonymous = invite.extension("Privacy").is_some_and(|privacy| {
@@ -145,12 +145,12 @@ impl Endpoint {
 
     /// Answers the call for the engine.
     pub(super) fn accept(&mut self, id: DialogId, sdp: String, now: Instant) {
-        let Some(ringing) = self.ringing(id) else { return };
+        let Some(ringing) = self.legs.ringing(id) else { return };
         if ringing.holds_back() {
             ringing.reliable.accepted.get_or_insert(sdp);
             return;
         }
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         let LegState::Ringing(ringing) = leg.state else { return };
         let Ringing { invite, cseq, dialog, wants_offer, session, peer, mut reliable, .. } = *ringing;
         let described = (!reliable.settled).then(|| sdp.clone());
@@ -174,7 +174,7 @@ impl Endpoint {
         }));
         self.watch_acknowledgement(&mut leg, now);
         self.watch_session(&mut leg, now);
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Sends a 200 for an INVITE or re-INVITE; the leg repeats it until the ACK arrives.
@@ -213,7 +213,7 @@ impl Endpoint {
         q850: Option<u8>,
         now: Instant,
     ) {
-        if matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Ringing(_))) {
+        if matches!(self.legs.get(id).map(|leg| &leg.state), Some(LegState::Ringing(_))) {
             let status = if (300..700).contains(&status) { status } else { 480 };
             self.refuse_ringing(id, (status, phrase), q850, (None, None), now);
         }
@@ -239,7 +239,7 @@ impl Endpoint {
         (reason, fault): (Option<String>, Option<&'static str>),
         now: Instant,
     ) {
-        let Some(leg) = self.legs.remove(&id) else { return };
+        let Some(leg) = self.legs.take(id) else { return };
         if let LegState::Ringing(ringing) = &leg.state {
             let finish = |response: ResponseBuilder, _: &ResponseHead| response.header_opt("Reason", q850.map(Q850));
             self.respond(ringing.invite, status, phrase, finish, now);
@@ -257,7 +257,7 @@ impl Endpoint {
         self.reply(flow, cancel, response.header("Server", &self.config.user_agent));
         let Some(dialog) = dialog.filter(|_| pending) else { return };
         let reason = joined_values(cancel, Name::Reason);
-        match self.legs.get(&dialog).map(|leg| &leg.state) {
+        match self.legs.get(dialog).map(|leg| &leg.state) {
             Some(LegState::Ringing(ringing)) if ringing.invite == invite => {
                 self.end_ringing(dialog, 487, (reason, None), now);
             }

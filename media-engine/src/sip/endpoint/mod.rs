@@ -28,6 +28,7 @@ mod client;
 mod command;
 mod config;
 mod connecting;
+mod connections;
 mod early;
 mod ending;
 mod event;
@@ -35,6 +36,7 @@ mod glare;
 mod ids;
 mod in_dialog;
 mod incoming;
+mod leg_table;
 mod legs;
 mod offers;
 mod outbox;
@@ -57,15 +59,15 @@ mod tokens;
 mod trunking;
 mod trunks;
 
-use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use authentication::Authentication;
 pub use command::{Cause, DialogId, Invite, ReferId, Replaces, SipCommand, Target};
 pub use config::{Advertise, EndpointConfig};
+use connections::Connections;
 pub use event::{SipEvent, SipOutput, Sizes, Source};
 use ids::TagOwner;
-use legs::Leg;
+use leg_table::Legs;
 use outbox::{Outbox, Timeout};
 use registrations::Registrations;
 use tables::Tables;
@@ -74,7 +76,6 @@ use trunks::Trunks;
 pub use trunks::{PlaceStatus, TrunkStatus};
 
 use crate::sip::flow::{Flow, FlowId, Transport};
-use crate::sip::id_table::IdTable;
 use crate::sip::registrar::Registrar;
 use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
@@ -84,17 +85,10 @@ use crate::sip::trunk::TrunkCredentials;
 pub struct Endpoint {
     config: EndpointConfig,
     tokens: Tokens,
-    listeners: Vec<Flow>,
     trunks: Trunks,
-    connections: connecting::Connections,
+    connections: Connections,
     tables: Tables,
-    legs: IdTable<DialogId, Box<Leg>>,
-    /// Our local tags of calls in progress.
-    tags: HashMap<Box<str>, TagOwner>,
-    /// Legs by the connection that carries them; UDP listeners are not listed.
-    attached: BTreeSet<(FlowId, DialogId)>,
-    /// Legs whose device lost its connection and may come back by another one.
-    unreachable: BTreeSet<DialogId>,
+    legs: Legs,
     registrar: Registrar,
     registrations: Registrations,
     authentication: Authentication,
@@ -113,25 +107,20 @@ impl Endpoint {
             tokens,
             registrar: Registrar::new(config.limits),
             registrations: Registrations::default(),
-            config,
-            listeners: Vec::new(),
-            connections: connecting::Connections::default(),
+            connections: Connections::new(config.limits.connections),
             tables: Tables::default(),
-            legs: IdTable::default(),
-            tags: HashMap::new(),
-            attached: BTreeSet::new(),
-            unreachable: BTreeSet::new(),
+            legs: Legs::default(),
             out: Outbox::new(),
             last_incoming: 0,
             draining: false,
+            config,
         }
     }
 
     /// Announces a listener. UDP requests leave from the first UDP listener of the target's address family; over TCP
     /// and TLS the listener's address is the one that peers are given as ours.
     pub fn listener(&mut self, flow: Flow) {
-        self.listeners.retain(|known| known.id != flow.id);
-        self.listeners.push(flow);
+        self.connections.listen(flow);
     }
 
     /// Takes one whole SIP message or keep-alive that arrived by `flow`. No content makes it panic.
@@ -142,10 +131,7 @@ impl Endpoint {
     /// Reports that a connection has closed or could not be opened. Its registrations are removed and its requests fail
     /// with 503. Its dialogs end, except answered ones of users' devices, which may come back.
     pub fn handle_flow_closed(&mut self, flow: FlowId, now: Instant) {
-        self.listeners.retain(|listener| listener.id != flow);
-        let range = (flow, DialogId(0))..=(flow, DialogId(u64::MAX));
-        let dialogs: Vec<DialogId> = self.attached.range(range).map(|(_, dialog)| *dialog).collect();
-        for dialog in dialogs {
+        for dialog in self.legs.on_flow(flow) {
             self.leg_lost_flow(dialog, flow, now);
         }
         self.connection_lost(flow, now);
@@ -231,7 +217,7 @@ impl Endpoint {
             server_transactions: self.tables.server_count(),
             client_transactions: self.tables.client_count(),
             dialogs: self.legs.len(),
-            index_entries: self.tables.key_count() + self.tags.len() + self.attached.len() + self.unreachable.len(),
+            index_entries: self.tables.key_count() + self.legs.entry_count(),
             timers: self.out.timer_count(),
             contacts: self.registrar.contact_count(),
             passwords: self.registrar.password_count(),
@@ -241,7 +227,7 @@ impl Endpoint {
 
     /// Returns the dialog of the INVITE or call that has this tag of ours.
     pub fn dialog_of_tag(&self, tag: &str) -> Option<DialogId> {
-        match *self.tags.get(tag)? {
+        match self.legs.owner_of(tag)? {
             TagOwner::Leg(dialog) => Some(dialog),
             TagOwner::Fork(client) => match &self.tables.client(client)?.user {
                 tables::ClientUser::Fork(fork) => Some(fork.dialog),
@@ -253,7 +239,7 @@ impl Endpoint {
     /// Returns whether no transaction, dialog or output is left. Registrations and passwords do not count.
     pub fn is_idle(&self) -> bool {
         self.out.is_empty()
-            && self.legs.is_empty()
+            && self.legs.len() == 0
             && self.tables.server_count() + self.tables.client_count() + self.out.timer_count() == 0
     }
 

@@ -7,7 +7,6 @@
 //!     all failed ─▶ Failed with the best status
 //! ```
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Endpoint;
@@ -26,7 +25,7 @@ use super::status::phrase;
 use super::tables::{Client, ClientState, ClientUser, Fork};
 use crate::sip::dial::Written;
 use crate::sip::dialog::Dialog;
-use crate::sip::flow::{Flow, Transport};
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, quote};
 use crate::sip::message::{Message, Method, Start, body_of};
 use crate::sip::reason::Told;
@@ -95,7 +94,7 @@ const OWN_HEADERS: [Name; 20] = [
 impl Endpoint {
     pub(super) fn invite(&mut self, call: Invite, now: Instant) {
         let (id, target) = (call.dialog, &call.target);
-        if self.legs.contains_key(&id) {
+        if self.legs.contains(id) {
             return;
         }
         let urgent = matches!(target, Target::Emergency { .. });
@@ -121,13 +120,13 @@ impl Endpoint {
         for goal in goals {
             let flow = goal.flow;
             let client = self.start_fork(&call, goal, now);
-            self.attach(&mut leg, &flow);
+            self.legs.attach(&mut leg, &flow);
             if let LegState::Calling(calling) = &mut leg.state {
                 calling.forks.push((client, flow));
             }
         }
         self.out.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Returns the destinations to call at once; a trunk's destinations are tried one after the other (`trunking`).
@@ -156,12 +155,6 @@ impl Endpoint {
                 Ok(vec![Goal { uri: uri.clone(), to: format!("<{uri}>"), flow, routes: Vec::new(), place: None }])
             }
         }
-    }
-
-    /// Returns a UDP listener from which `peer` can be reached.
-    pub(super) fn listener_towards(&self, peer: SocketAddr) -> Option<Flow> {
-        let fits = |flow: &&Flow| flow.transport == Transport::Udp && flow.local.is_ipv4() == peer.is_ipv4();
-        self.listeners.iter().find(fits).map(|flow| flow.towards(peer))
     }
 
     pub(super) fn start_fork(&mut self, call: &Invite, goal: Goal, now: Instant) -> ClientId {
@@ -213,7 +206,7 @@ impl Endpoint {
             contacts: None,
         });
         let client = self.start_client_of(trunk, flow, &branch, Method::Invite, bytes, ClientUser::Fork(fork), now);
-        self.tags.insert(local_tag.into(), TagOwner::Fork(client));
+        self.legs.give_tag(local_tag.into(), TagOwner::Fork(client));
         client
     }
 
@@ -284,7 +277,7 @@ impl Endpoint {
         if fork.winner.as_deref() == Some(tag) {
             return;
         }
-        let calling = matches!(self.legs.get(&fork.dialog).map(|leg| &leg.state), Some(LegState::Calling(_)));
+        let calling = matches!(self.legs.get(fork.dialog).map(|leg| &leg.state), Some(LegState::Calling(_)));
         let mut early = fork.early.take(tag);
         let answer = match &early {
             Some(early) if early.settled => early.sdp.clone(),
@@ -300,7 +293,7 @@ impl Endpoint {
             return self.send_bye(&mut dialog, reason.as_deref(), now);
         }
         fork.winner = Some(tag.into());
-        let Some(mut leg) = self.legs.remove(&fork.dialog) else { return };
+        let Some(mut leg) = self.legs.take(fork.dialog) else { return };
         let Some(answer) = answer else {
             self.send_bye(&mut dialog, Some("SIP;cause=488;text=\"Answer without a session description\""), now);
             self.dismantle(leg, now);
@@ -314,8 +307,8 @@ impl Endpoint {
         let said = said.unwrap_or_else(|| String::from_utf8_lossy(body_of(&client.bytes)).into_owned());
         let peer = PeerAbilities::of(response);
         let session = self.session_of_answer(response);
-        self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
-        self.attach(&mut leg, flow);
+        self.legs.give_tag(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
+        self.legs.attach(&mut leg, flow);
         let open_offer = match &mut leg.state {
             LegState::Calling(calling) => calling.peer_offer.take(),
             _ => None,
@@ -338,7 +331,7 @@ impl Endpoint {
         self.watch_acknowledgement(&mut leg, now);
         self.watch_session(&mut leg, now);
         self.event(SipEvent::Answered { dialog: leg.id, sdp: answer, remote: flow.peer });
-        self.legs.insert(leg.id, leg);
+        self.legs.put(leg);
     }
 
     /// Handles the failure of a fork; the call fails with the last one, or at once if the callee declines everywhere
@@ -354,9 +347,9 @@ impl Endpoint {
         if fork.abandoned {
             return;
         }
-        let Some(mut leg) = self.legs.remove(&fork.dialog) else { return };
+        let Some(mut leg) = self.legs.take(fork.dialog) else { return };
         let LegState::Calling(calling) = &mut leg.state else {
-            self.legs.insert(leg.id, leg);
+            self.legs.put(leg);
             return;
         };
         calling.forks.retain(|(id, _)| *id != client.id);
@@ -368,7 +361,7 @@ impl Endpoint {
         let rang = calling.progress >= 180;
         let elsewhere = over && is_worth_another_place(status) && !(rang && matches!(status, 408 | 480));
         let id = leg.id;
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
         if over && !(elsewhere && self.try_next_place(id, now)) {
             self.call_failed(id, now);
         }
@@ -376,7 +369,7 @@ impl Endpoint {
 
     /// Handles the failure of a call at all destinations.
     pub(super) fn call_failed(&mut self, id: DialogId, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         let failure = match &mut leg.state {
             LegState::Calling(calling) => calling.failure.take(),
             _ => None,
@@ -399,7 +392,7 @@ impl Endpoint {
         if let Some(mut attempts) = calling.attempts.take() {
             self.out.cancel(&mut attempts.patience);
         }
-        self.detach(leg);
+        self.legs.detach(leg);
         for (id, _) in forks {
             if id != kept {
                 self.note_cancel_reason(id, Some(ELSEWHERE));
@@ -445,8 +438,8 @@ impl Endpoint {
         let (tag, call_id) = (from.tag().unwrap_or_default(), response.call_id().unwrap_or_default());
         let their_tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        if let Some(TagOwner::Leg(id)) = self.tags.get(tag)
-            && let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(id).map(|leg| &**leg)
+        if let Some(TagOwner::Leg(id)) = self.legs.owner_of(tag)
+            && let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(id)
             && *talking.dialog.remote_tag == *their_tag
             && *talking.dialog.call_id == *call_id
         {

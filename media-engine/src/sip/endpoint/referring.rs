@@ -49,7 +49,7 @@ pub(super) struct Referred {
 impl Endpoint {
     /// Handles a REFER in an answered call whose CSeq is in order.
     pub(super) fn receive_refer(&mut self, flow: &Flow, refer: &Message<'_>, id: DialogId, now: Instant) {
-        let Some(talking) = self.talking(id) else {
+        let Some(talking) = self.legs.talking(id) else {
             return self.refuse_in_dialog(flow, refer, id, (491, "refer_early"), now);
         };
         if talking.referred.is_some() {
@@ -64,10 +64,10 @@ impl Endpoint {
         }
         let quiet = refer.extension("Refer-Sub").is_some_and(|value| value.trim().eq_ignore_ascii_case("false"));
         let number = ReferId(refer.cseq().map_or(0, |cseq| cseq.number));
-        let Some(talking) = self.talking(id) else { return };
+        let Some(talking) = self.legs.talking(id) else { return };
         talking.referred = Some(Referred { id: number, quiet });
         let response = self.response(flow, refer, 202);
-        let response = match self.talking(id) {
+        let response = match self.legs.talking(id) {
             Some(talking) => response.header("Contact", &talking.dialog.contact),
             None => response,
         };
@@ -98,12 +98,12 @@ impl Endpoint {
     }
 
     fn find_replaced(&self, replaces: &Replaces) -> Named {
-        let Some(TagOwner::Leg(id)) = self.tags.get(replaces.to_tag.as_str()) else { return Named::Nobody };
+        let Some(TagOwner::Leg(id)) = self.legs.owner_of(replaces.to_tag.as_str()) else { return Named::Nobody };
         let Some(leg) = self.legs.get(id) else { return Named::Nobody };
         let (dialog, named) = match &leg.state {
             LegState::Ringing(ringing) => (&ringing.dialog, Named::Early),
             LegState::Talking(talking) if talking.closing.is_some() => (&talking.dialog, Named::Over),
-            LegState::Talking(talking) => (&talking.dialog, Named::Answered(*id)),
+            LegState::Talking(talking) => (&talking.dialog, Named::Answered(id)),
             LegState::Calling(_) => return Named::Nobody,
         };
         let is_it = *dialog.call_id == *replaces.call_id && *dialog.remote_tag == *replaces.from_tag;
@@ -118,7 +118,8 @@ impl Endpoint {
         (status, reason): (u16, Option<&str>),
         now: Instant,
     ) {
-        let current = self.talking(id).and_then(|talking| talking.referred).is_some_and(|current| current.id == refer);
+        let current =
+            self.legs.talking(id).and_then(|talking| talking.referred).is_some_and(|current| current.id == refer);
         if current && (100..700).contains(&status) {
             self.notify(id, status, reason.unwrap_or(phrase(status)), now);
         }
@@ -127,7 +128,7 @@ impl Endpoint {
     fn notify(&mut self, id: DialogId, status: u16, reason: &str, now: Instant) {
         // Without room no NOTIFY is sent, but a finished REFER must end here so that the peer's next one is accepted.
         let has_room = self.has_room();
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state
             && talking.closing.is_none()
             && let Some(Referred { id: ReferId(number), quiet }) = talking.referred
@@ -152,19 +153,19 @@ impl Endpoint {
                 self.request_in_dialog(&mut talking.dialog, Method::Notify, ClientUser::Notify(id), finish, now);
             }
         }
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Handles the refusal of a NOTIFY of ours: the peer has no such subscription any more (RFC 6665 section 4.2.2).
     pub(super) fn notify_failed(&mut self, id: DialogId, status: u16) {
-        if let (481 | 489, Some(talking)) = (status, self.talking(id)) {
+        if let (481 | 489, Some(talking)) = (status, self.legs.talking(id)) {
             talking.referred = None;
         }
     }
 
     /// Sends a REFER of the engine.
     pub(super) fn refer(&mut self, id: DialogId, to: &str, replaces: Option<&Replaces>, now: Instant) {
-        let Some(leg) = self.legs.get(&id).filter(|leg| leg.is_open()) else { return };
+        let Some(leg) = self.legs.get(id).filter(|leg| leg.is_open()) else { return };
         let free = matches!(&leg.state, LegState::Talking(talking) if !talking.refers);
         let status = (!free).then_some(491);
         let status = status.or_else(|| (!Uri::parse(to).is_ok_and(|uri| uri.scheme.is_sip())).then_some(416));
@@ -175,7 +176,7 @@ impl Endpoint {
             Some(replaces) => format!("<{to}?Replaces={}>", escape_header(&replaces.to_string())),
             None => format!("<{to}>"),
         };
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
             let finish = |request: RequestBuilder, dialog: &Dialog| {
                 let request = request.header("Contact", &dialog.contact).header("Allow", ALLOW);
@@ -184,7 +185,7 @@ impl Endpoint {
             talking.refers = true;
             self.request_in_dialog(&mut talking.dialog, Method::Refer, ClientUser::Refer(id), finish, now);
         }
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Handles the response to our REFER; a 2xx only says that NOTIFY will follow.
@@ -192,7 +193,7 @@ impl Endpoint {
         match status {
             ..200 => {}
             // A NOTIFY may have arrived before it.
-            200..300 if self.legs.get(&id).is_some_and(|leg| leg.refer_timer.is_none()) => {
+            200..300 if self.legs.get(id).is_some_and(|leg| leg.refer_timer.is_none()) => {
                 self.expect_notify(id, self.config.timers.give_up(), now);
             }
             200..300 => {}
@@ -202,29 +203,29 @@ impl Endpoint {
 
     /// Arms the timer for the next NOTIFY, which must arrive within `span`.
     fn expect_notify(&mut self, id: DialogId, span: Duration, now: Instant) {
-        if !self.talking(id).is_some_and(|talking| talking.refers) {
+        if !self.legs.talking(id).is_some_and(|talking| talking.refers) {
             return;
         }
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         let mut timer = leg.refer_timer.take();
         self.out.rearm_after(&mut timer, span, now, Timeout::Refer(id));
         leg.refer_timer = timer;
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Ends a REFER whose peer has reported nothing for too long.
     pub(super) fn refer_timer(&mut self, id: DialogId) {
-        if let Some(leg) = self.legs.get_mut(&id) {
+        if let Some(leg) = self.legs.get_mut(id) {
             leg.refer_timer = None;
         }
         self.end_refer(id, 408);
     }
 
     fn end_refer(&mut self, id: DialogId, status: u16) {
-        if let Some(leg) = self.legs.get_mut(&id) {
+        if let Some(leg) = self.legs.get_mut(id) {
             self.out.cancel(&mut leg.refer_timer);
         }
-        if let Some(talking) = self.talking(id).filter(|talking| talking.refers && talking.closing.is_none()) {
+        if let Some(talking) = self.legs.talking(id).filter(|talking| talking.refers && talking.closing.is_none()) {
             talking.refers = false;
             self.event(SipEvent::ReferResult { dialog: id, status });
         }
@@ -233,7 +234,7 @@ impl Endpoint {
     /// Handles a NOTIFY in an answered call: the progress of our REFER.
     pub(super) fn receive_notify(&mut self, flow: &Flow, notify: &Message<'_>, id: DialogId, now: Instant) {
         let event = notify.header(Name::Event).and_then(|event| event.split(';').next()).unwrap_or_default();
-        let refers = self.talking(id).is_some_and(|talking| talking.refers);
+        let refers = self.legs.talking(id).is_some_and(|talking| talking.refers);
         if !refers || !event.trim().eq_ignore_ascii_case("refer") {
             return self.refuse_in_dialog(flow, notify, id, (481, "no_subscription"), now);
         }

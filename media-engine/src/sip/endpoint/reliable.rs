@@ -125,7 +125,7 @@ impl Ringing {
 impl Endpoint {
     /// Sends ringing or early media for the engine.
     pub(super) fn progress(&mut self, id: DialogId, status: u16, sdp: Option<String>, now: Instant) {
-        let Some(ringing) = self.ringing(id) else { return };
+        let Some(ringing) = self.legs.ringing(id) else { return };
         let Ringing { wants_offer, reliable, .. } = &mut *ringing;
         if !(101..200).contains(&status) || reliable.accepted.is_some() {
             return;
@@ -176,7 +176,7 @@ impl Endpoint {
 
     /// Sends what is queued, unless a response waits for its PRACK.
     fn send_next_progress(&mut self, id: DialogId, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Ringing(ringing) = &mut leg.state
             && ringing.reliable.waiting.is_none()
             && let Some((status, sdp)) = ringing.reliable.queue.pop_front()
@@ -195,7 +195,7 @@ impl Endpoint {
             reliable.waiting = sent.map(|(reply, bytes)| Waiting { resend, reply, bytes, described });
         }
         self.watch_ringing(&mut leg, now);
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Arms the leg's timer for a call that rings.
@@ -208,7 +208,7 @@ impl Endpoint {
     /// Handles a ringing call's timer: the call was not answered, or a PRACK is late.
     pub(super) fn ringing_timer(&mut self, id: DialogId, now: Instant) {
         let give_up = self.config.timers.give_up();
-        let Some(ringing) = self.ringing(id) else { return };
+        let Some(ringing) = self.legs.ringing(id) else { return };
         if ringing.until <= now {
             return self.end_ringing(id, 480, (None, Some("the call was not answered")), now);
         }
@@ -222,15 +222,15 @@ impl Endpoint {
                 self.transmit(reply, bytes);
             }
         }
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         self.watch_ringing(&mut leg, now);
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Handles a PRACK whose CSeq is in order.
     pub(super) fn receive_prack(&mut self, flow: &Flow, prack: &Message<'_>, id: DialogId, now: Instant) {
         let rack = RAck::of(prack);
-        let meant = match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
+        let meant = match self.legs.get_mut(id).map(|leg| &mut leg.state) {
             Some(LegState::Ringing(ringing)) => ringing.reliable.outstanding(ringing.cseq),
             Some(LegState::Talking(talking)) => talking.unpracked.take_if(|unpracked| Some(*unpracked) == rack),
             _ => None,
@@ -242,7 +242,7 @@ impl Endpoint {
             Ok(sdp) => sdp,
             Err(BadBody(status)) => return self.refuse_in_dialog(flow, prack, id, (status, "body"), now),
         };
-        let Some(ringing) = self.ringing(id) else {
+        let Some(ringing) = self.legs.ringing(id) else {
             return self.answer(flow, prack, self.response(flow, prack, 200), now);
         };
         let described = ringing.reliable.waiting.as_ref().is_some_and(|waiting| waiting.described);
@@ -262,7 +262,7 @@ impl Endpoint {
             }
             (false, Some(sdp)) => {
                 let server = self.open_non_invite(flow, prack, Method::Prack, id);
-                let Some(ringing) = self.ringing(id) else { return };
+                let Some(ringing) = self.legs.ringing(id) else { return };
                 let session = ringing.session;
                 ringing.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
                 self.event(SipEvent::Reoffer { dialog: id, sdp });
@@ -272,7 +272,7 @@ impl Endpoint {
     }
 
     fn provisional_acknowledged(&mut self, id: DialogId, now: Instant) {
-        let Some(ringing) = self.ringing(id) else { return };
+        let Some(ringing) = self.legs.ringing(id) else { return };
         let reliable = &mut ringing.reliable;
         reliable.settled |= reliable.waiting.take().is_some_and(|waiting| waiting.described);
         if reliable.accepted.is_none() {
@@ -283,17 +283,9 @@ impl Endpoint {
 
     /// Sends the engine's 2xx if nothing holds it back any more.
     pub(super) fn send_held_answer(&mut self, id: DialogId, now: Instant) {
-        let Some(ringing) = self.ringing(id).filter(|ringing| !ringing.holds_back()) else { return };
+        let Some(ringing) = self.legs.ringing(id).filter(|ringing| !ringing.holds_back()) else { return };
         if let Some(sdp) = ringing.reliable.accepted.take() {
             self.accept(id, sdp, now);
-        }
-    }
-
-    /// Returns the state of an incoming call without final response.
-    pub(super) fn ringing(&mut self, id: DialogId) -> Option<&mut Ringing> {
-        match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
-            Some(LegState::Ringing(ringing)) => Some(ringing),
-            _ => None,
         }
     }
 
@@ -307,7 +299,7 @@ impl Endpoint {
         sdp: String,
         now: Instant,
     ) {
-        let Some(ringing) = self.ringing(id) else { return };
+        let Some(ringing) = self.legs.ringing(id) else { return };
         let refusal = match &ringing.reliable {
             _ if ringing.peer_offer.is_some() => Some((500, "offer_pending")),
             reliable if reliable.settled => None,
@@ -319,7 +311,7 @@ impl Endpoint {
         }
         let session = ringing.session;
         let server = self.open_non_invite(flow, update, Method::Update, id);
-        if let Some(ringing) = self.ringing(id) {
+        if let Some(ringing) = self.legs.ringing(id) {
             ringing.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
             self.event(SipEvent::Reoffer { dialog: id, sdp });
         }
@@ -327,7 +319,7 @@ impl Endpoint {
 
     /// Sends the engine's answer (`Ok`) or refusal to an offer that arrived before our answer to the call.
     pub(super) fn answer_ringing_offer(&mut self, id: DialogId, verdict: Result<String, u16>, now: Instant) {
-        let Some(ringing) = self.ringing(id) else { return };
+        let Some(ringing) = self.legs.ringing(id) else { return };
         let Some(offer) = ringing.peer_offer.take() else { return };
         let contact = ringing.dialog.contact.clone();
         if let Ok(answer) = &verdict {

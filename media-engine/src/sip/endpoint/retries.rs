@@ -14,7 +14,6 @@ use super::Endpoint;
 use super::abilities::SDP;
 use super::early::EarlyDialogs;
 use super::ids::TagOwner;
-use super::legs::LegState;
 use super::session::{INTERVAL, min_se};
 use super::tables::{Client, ClientUser};
 use crate::sip::dial::{Dialled, Plan, Verdict, Written};
@@ -134,8 +133,8 @@ impl Endpoint {
         let trunk = fork.place.as_ref().map(|place| place.trunk);
         let user = std::mem::replace(&mut client.user, ClientUser::Nobody);
         let new = self.start_client_of(trunk, change.flow, &branch, Method::Invite, bytes, user, now);
-        self.tags.insert(tag, TagOwner::Fork(new));
-        if let Some(LegState::Calling(calling)) = self.legs.get_mut(&dialog).map(|leg| &mut leg.state) {
+        self.legs.give_tag(tag, TagOwner::Fork(new));
+        if let Some(calling) = self.legs.calling(dialog) {
             for fork in calling.forks.iter_mut().filter(|(fork, _)| *fork == client.id) {
                 *fork = (new, change.flow);
             }

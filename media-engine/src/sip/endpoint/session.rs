@@ -75,17 +75,17 @@ impl Endpoint {
 
     /// Handles a request that has refreshed the session, maybe with another interval.
     pub(super) fn session_refreshed(&mut self, id: DialogId, session: Option<SessionTimer>, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
             talking.session = session;
             talking.refresh = Refresh::Idle;
             self.watch_session(&mut leg, now);
         }
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     pub(super) fn session_timer(&mut self, id: DialogId, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         leg.session_timer = None;
         let due = match &mut leg.state {
             LegState::Talking(talking) if talking.closing.is_none() => talking.session.map(|session| {
@@ -98,7 +98,7 @@ impl Endpoint {
         if due == Some(true) {
             self.watch_session(&mut leg, now);
         }
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
         match due {
             Some(true) => self.send_refresh(id, now),
             Some(false) => self.dialog_is_dead(id, "the session was not refreshed", now),
@@ -108,7 +108,7 @@ impl Endpoint {
 
     /// Sends UPDATE if the peer supports it, else offers the present session again (section 7.4).
     fn send_refresh(&mut self, id: DialogId, now: Instant) {
-        let Some(talking) = self.talking(id) else { return };
+        let Some(talking) = self.legs.talking(id) else { return };
         if !talking.peer.update {
             // A re-INVITE that is under way refreshes too.
             if talking.may_offer() {
@@ -117,7 +117,7 @@ impl Endpoint {
             }
             return;
         }
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
             let session = talking.session;
             let finish = |request: RequestBuilder, dialog: &Dialog| {
@@ -125,7 +125,7 @@ impl Endpoint {
             };
             self.request_in_dialog(&mut talking.dialog, Method::Update, ClientUser::Refresh(id), finish, now);
         }
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Handles a response to our UPDATE. If the peer refuses the UPDATE, a re-INVITE is sent at once or later.
@@ -141,7 +141,7 @@ impl Endpoint {
             481 | 408 => self.dialog_is_dead(id, "the peer has lost the dialog", now),
             200..300 => {
                 let session = self.session_of_answer(response);
-                if let Some(talking) = self.talking(id) {
+                if let Some(talking) = self.legs.talking(id) {
                     talking.dialog.refresh(response, *flow);
                     self.session_refreshed(id, session, now);
                 }
@@ -151,7 +151,7 @@ impl Endpoint {
             // The request came at a bad time.
             491 | 500 | 503 | 504 => self.refresh_later(id, now),
             _ => {
-                if let Some(talking) = self.talking(id) {
+                if let Some(talking) = self.legs.talking(id) {
                     talking.peer.update = false;
                     self.send_refresh(id, now);
                 }
@@ -161,7 +161,7 @@ impl Endpoint {
 
     /// Tries again by re-INVITE in some seconds. If that fails too, the session expires.
     pub(super) fn refresh_later(&mut self, id: DialogId, now: Instant) {
-        let Some(talking) = self.talking(id) else { return };
+        let Some(talking) = self.legs.talking(id) else { return };
         // A re-INVITE that is under way refreshes too.
         if talking.our_offer.is_none() {
             let sdp = talking.sdp.clone();
@@ -172,7 +172,7 @@ impl Endpoint {
     /// Handles a 422 to a refresh: it is sent once more, with the interval that the peer wants.
     pub(super) fn raise_interval(&mut self, id: DialogId, response: &Message<'_>, now: Instant) {
         let least = min_se(response);
-        let Some(talking) = self.talking(id).filter(|talking| talking.refresh == Refresh::Sent) else { return };
+        let Some(talking) = self.legs.talking(id).filter(|talking| talking.refresh == Refresh::Sent) else { return };
         let Some(session) = &mut talking.session else { return };
         session.interval = session.interval.max(least);
         talking.refresh = Refresh::Raised;

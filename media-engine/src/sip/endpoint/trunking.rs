@@ -10,7 +10,6 @@
 //!
 //! Not here: the state of trunks (`trunks`), challenges (`challenging`), registrations (`registrations`), names (`sip_io`).
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Endpoint;
@@ -91,7 +90,7 @@ impl Endpoint {
             Leg::new(id, LegState::Calling(Calling { attempts: Some(Box::new(attempts)), ..Calling::default() }));
         self.belongs_to(&mut leg, index);
         self.out.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
         if !self.try_next_place(id, now) {
             self.drop_leg(id, now);
             self.trunks.note_error(index, "no listener can reach its addresses");
@@ -112,9 +111,9 @@ impl Endpoint {
 
     /// Tries the next place of a call's trunk; returns `false` if none is left.
     pub(super) fn try_next_place(&mut self, id: DialogId, now: Instant) -> bool {
-        let Some(mut leg) = self.legs.remove(&id) else { return false };
+        let Some(mut leg) = self.legs.take(id) else { return false };
         let tried = self.start_attempt(&mut leg, now);
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
         tried
     }
 
@@ -139,7 +138,7 @@ impl Endpoint {
         calling.attempts = Some(attempts);
         if let Some((client, flow)) = tried {
             calling.forks.push((client, flow));
-            self.attach(leg, &flow);
+            self.legs.attach(leg, &flow);
         }
         tried.is_some()
     }
@@ -153,10 +152,10 @@ impl Endpoint {
 
     /// Restarts the patience for the same place, which is asked once more with a password or a longer interval.
     pub(super) fn attempt_again(&mut self, id: DialogId, now: Instant) {
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         let Some(mut attempts) = calling.attempts.take() else { return };
         self.watch_attempt(&mut attempts, id, now);
-        if let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) {
+        if let Some(calling) = self.legs.calling(id) {
             calling.attempts = Some(attempts);
         }
     }
@@ -182,7 +181,7 @@ impl Endpoint {
     /// Handles a place that has been silent for too long: the next one is tried, and a late answer of this one is
     /// cancelled.
     pub(super) fn attempt_timer(&mut self, id: DialogId, now: Instant) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(id) else { return };
         let LegState::Calling(calling) = &mut leg.state else { return };
         let Some(attempts) = &mut calling.attempts else { return };
         attempts.patience = None;
@@ -202,7 +201,7 @@ impl Endpoint {
 
     /// Stops the timer for the place's silence, since it has responded.
     fn attempt_answered(&mut self, id: DialogId) {
-        if let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state)
+        if let Some(calling) = self.legs.calling(id)
             && let Some(attempts) = &mut calling.attempts
         {
             self.out.cancel(&mut attempts.patience);
@@ -216,9 +215,7 @@ impl Endpoint {
 
     /// Returns every address of a trunk in the order in which they are tried.
     pub(super) fn places(&mut self, index: TrunkIndex, now: Instant) -> Vec<Place> {
-        let listeners = &self.listeners;
-        let is_near = |address: SocketAddr| listeners.iter().any(|flow| flow.local.is_ipv4() == address.is_ipv4());
-        self.trunks.places(index, is_near, &mut self.tokens, now)
+        self.trunks.places(index, |address| self.connections.reaches(address), &mut self.tokens, now)
     }
 
     fn place_of(&mut self, client: ClientId) -> Option<Place> {

@@ -157,7 +157,7 @@ impl Call {
         self.bench.receive(&self.by, &reliable_invite(1, "Supported"));
         assert!(matches!(&self.bench.events[..], [SipEvent::Incoming { dialog, .. }] if *dialog == self.dialog));
         // The peer learns the tag from our first response other than 100.
-        self.tag = match self.bench.endpoint.legs.get(&self.dialog).map(|leg| &leg.state) {
+        self.tag = match self.bench.endpoint.legs.get(self.dialog).map(|leg| &leg.state) {
             Some(LegState::Ringing(ringing)) => ringing.dialog.local_tag.to_string(),
             _ => panic!("it rings"),
         };
