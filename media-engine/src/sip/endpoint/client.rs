@@ -197,7 +197,7 @@ impl Endpoint {
             ClientUser::Refresh(dialog) => self.refresh_answer(*dialog, flow, response, status, now),
             ClientUser::Register(index) => self.register_answer(*index, response, status, now),
             ClientUser::Refer(dialog) => self.refer_answer(*dialog, status, now),
-            ClientUser::Notify(dialog) => self.notify_failed(*dialog, status),
+            ClientUser::Notify(dialog) => self.notify_refused(*dialog, status),
             ClientUser::Nobody => {
                 // A re-INVITE whose dialog has ended.
                 let cseq = response.cseq().ok();
@@ -229,7 +229,7 @@ impl Endpoint {
             }
             ClientUser::Register(index) => self.register_failed(*index, status, now),
             ClientUser::Refer(dialog) => self.refer_answer(*dialog, 408, now),
-            ClientUser::Notify(dialog) => self.notify_failed(*dialog, 481),
+            ClientUser::Notify(dialog) => self.notify_refused(*dialog, 481),
             ClientUser::Nobody => {}
         }
     }

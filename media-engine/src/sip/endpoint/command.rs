@@ -1,5 +1,6 @@
 //! Commands from the engine to the endpoint.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,6 +41,33 @@ pub struct Replaces {
     pub from_tag: String,
     /// Whether the dialog may be taken over only before it is answered.
     pub early_only: bool,
+}
+
+impl Replaces {
+    /// Reads the value of a Replaces header (RFC 3891 section 6.1).
+    pub(super) fn parse(value: &str) -> Option<Replaces> {
+        let mut fields = value.split(';').map(str::trim);
+        let call_id = fields.next().filter(|call_id| !call_id.is_empty())?.to_owned();
+        let (mut to_tag, mut from_tag, mut early_only) = (None, None, false);
+        for field in fields {
+            match field.split_once('=') {
+                Some((name, tag)) if name.trim().eq_ignore_ascii_case("to-tag") => to_tag = Some(tag.trim().to_owned()),
+                Some((name, tag)) if name.trim().eq_ignore_ascii_case("from-tag") => {
+                    from_tag = Some(tag.trim().to_owned());
+                }
+                _ => early_only |= field.eq_ignore_ascii_case("early-only"),
+            }
+        }
+        Some(Replaces { call_id, to_tag: to_tag?, from_tag: from_tag?, early_only })
+    }
+}
+
+impl fmt::Display for Replaces {
+    /// Writes the value of a Replaces header.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{};to-tag={};from-tag={}", self.call_id, self.to_tag, self.from_tag)?;
+        if self.early_only { f.write_str(";early-only") } else { Ok(()) }
+    }
 }
 
 /// Destination of an outgoing call.
@@ -289,9 +317,9 @@ pub enum SipCommand {
     Drain,
 }
 
-impl std::fmt::Debug for SipCommand {
+impl fmt::Debug for SipCommand {
     /// Names the command and its dialog; never a password or a number.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, dialog) = match self {
             SipCommand::Invite(invite) => ("Invite", Some(&invite.dialog)),
             SipCommand::Progress { dialog, .. } => ("Progress", Some(dialog)),

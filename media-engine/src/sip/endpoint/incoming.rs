@@ -9,6 +9,7 @@ use super::event::{SipEvent, Source};
 use super::ids::{ServerId, TagOwner};
 use super::legs::{Leg, LegState, Ringing, SessionTimer, Talking, Unacknowledged};
 use super::outbox::Timeout;
+use super::referrals::Referrals;
 use super::reliable::Reliable;
 use super::requests::{BadBody, session_description};
 use super::session::{Proposal, Refresh, add_session};
@@ -168,8 +169,7 @@ impl Endpoint {
             refresh: Refresh::Idle,
             peer,
             unpracked: reliable.outstanding(cseq),
-            referred: None,
-            refers: false,
+            referrals: Referrals::default(),
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);

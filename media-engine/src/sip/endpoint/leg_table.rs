@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::command::DialogId;
+use super::command::{DialogId, Replaces};
 use super::ids::TagOwner;
 use super::legs::{Calling, Leg, LegState, Ringing, Talking};
 use crate::sip::flow::{Flow, FlowId};
@@ -32,6 +32,17 @@ pub(super) struct Legs {
     attached: BTreeSet<(FlowId, DialogId)>,
     /// Legs whose device lost its connection and may come back by another one.
     unreachable: BTreeSet<DialogId>,
+}
+
+/// The dialog named in a Replaces header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Answered(DialogId),
+    /// A call of the peer that has no answer yet.
+    Early,
+    /// A call that is being hung up.
+    Over,
+    Nobody,
 }
 
 impl Legs {
@@ -105,6 +116,20 @@ impl Legs {
         if self.owner_of(tag) == Some(owner) {
             self.tags.remove(tag);
         }
+    }
+
+    /// Returns the dialog that a Replaces header names.
+    pub(super) fn named_by(&self, replaces: &Replaces) -> Named {
+        let Some(TagOwner::Leg(id)) = self.owner_of(&replaces.to_tag) else { return Named::Nobody };
+        let Some(leg) = self.get(id) else { return Named::Nobody };
+        let (dialog, named) = match &leg.state {
+            LegState::Ringing(ringing) => (&ringing.dialog, Named::Early),
+            LegState::Talking(talking) if talking.closing.is_some() => (&talking.dialog, Named::Over),
+            LegState::Talking(talking) => (&talking.dialog, Named::Answered(id)),
+            LegState::Calling(_) => return Named::Nobody,
+        };
+        let is_it = *dialog.call_id == *replaces.call_id && *dialog.remote_tag == *replaces.from_tag;
+        if is_it { named } else { Named::Nobody }
     }
 
     /// Records a connection that carries a leg.

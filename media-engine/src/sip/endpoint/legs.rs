@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::abilities::PeerAbilities;
 use super::command::DialogId;
 use super::ids::{ClientId, ServerId};
-use super::referring::Referred;
+use super::referrals::Referrals;
 use super::reliable::{RAck, Reliable};
 use super::session::Refresh;
 use super::trunking::Attempts;
@@ -32,8 +32,6 @@ pub(super) struct Leg {
     pub(super) session_timer: Option<TimerKey>,
     /// Next try of an offer that met 491.
     pub(super) offer_timer: Option<TimerKey>,
-    /// Time at which a REFER of ours without progress reports is given up.
-    pub(super) refer_timer: Option<TimerKey>,
     /// Connections that carry the leg.
     pub(super) flows: Vec<FlowId>,
     /// Trunk of the call, if it is one of a trunk.
@@ -109,10 +107,7 @@ pub(super) struct Talking {
     pub(super) peer: PeerAbilities,
     /// A reliable provisional response whose PRACK has not arrived.
     pub(super) unpracked: Option<RAck>,
-    /// The peer's REFER that the engine carries out.
-    pub(super) referred: Option<Referred>,
-    /// Whether a REFER of ours is in progress.
-    pub(super) refers: bool,
+    pub(super) referrals: Referrals,
     /// Set if the engine has hung up: BYE with this Reason is sent once the ACK has arrived.
     pub(super) closing: Option<Option<String>>,
 }
@@ -183,7 +178,6 @@ impl Leg {
             timer: None,
             session_timer: None,
             offer_timer: None,
-            refer_timer: None,
             flows: Vec::new(),
             trunk: None,
             user: None,

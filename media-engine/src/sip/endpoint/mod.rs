@@ -43,6 +43,7 @@ mod outbox;
 mod outgoing;
 mod place;
 mod proof;
+mod referrals;
 mod referring;
 mod registering;
 mod registration;

@@ -19,6 +19,7 @@ use super::legs::{Calling, Failure, Leg, LegState, Talking};
 use super::outbox::Timeout;
 use super::place::Place;
 use super::proof::Proof;
+use super::referrals::Referrals;
 use super::requests::session_description;
 use super::session::{Refresh, propose_session};
 use super::status::phrase;
@@ -324,8 +325,7 @@ impl Endpoint {
             refresh: Refresh::Idle,
             peer,
             unpracked: None,
-            referred: None,
-            refers: false,
+            referrals: Referrals::default(),
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);
