@@ -129,7 +129,7 @@ impl Endpoint {
                 self.legs.put(leg);
                 return;
             }
-            LegState::Ringing(ringing) => self.drop_server(ringing.invite, now),
+            LegState::Ringing(ringing) => self.servers.forget(ringing.invite, now, &mut self.out),
             _ => {}
         }
         self.dismantle(leg, now);

@@ -12,6 +12,7 @@ use super::outbox::Timeout;
 use super::referrals::Referrals;
 use super::reliable::Reliable;
 use super::requests::{BadBody, session_description};
+use super::servers::Cancelled;
 use super::session::{Proposal, Refresh, add_session};
 use crate::sip::dial::{Dialled, Written};
 use crate::sip::dialog::Dialog;
@@ -250,8 +251,7 @@ impl Endpoint {
 
     /// Handles the CANCEL of a transaction that we know (RFC 3261 section 9.2).
     pub(super) fn receive_cancel(&mut self, flow: &Flow, cancel: &Message<'_>, invite: ServerId, now: Instant) {
-        let Some(server) = self.tables.server(invite) else { return };
-        let (tag, dialog, pending) = (server.tag.clone(), server.dialog, server.head.is_some());
+        let Some(Cancelled { tag, dialog, pending }) = self.servers.cancelled(invite) else { return };
         let response =
             crate::sip::write::response_to(cancel, Some(flow.peer), 200, super::status::phrase(200), Some(&tag));
         self.reply(flow, cancel, response.header("Server", &self.config.user_agent));

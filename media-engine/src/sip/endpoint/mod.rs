@@ -53,6 +53,7 @@ mod requests;
 mod retries;
 mod scanners;
 mod server;
+mod servers;
 mod session;
 mod status;
 mod tables;
@@ -71,12 +72,13 @@ use ids::TagOwner;
 use leg_table::Legs;
 use outbox::{Outbox, Timeout};
 use registrations::Registrations;
+use servers::Servers;
 use tables::Tables;
 use tokens::Tokens;
 use trunks::Trunks;
 pub use trunks::{PlaceStatus, TrunkStatus};
 
-use crate::sip::flow::{Flow, FlowId, Transport};
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::registrar::Registrar;
 use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
@@ -88,6 +90,7 @@ pub struct Endpoint {
     tokens: Tokens,
     trunks: Trunks,
     connections: Connections,
+    servers: Servers,
     tables: Tables,
     legs: Legs,
     registrar: Registrar,
@@ -109,6 +112,7 @@ impl Endpoint {
             registrar: Registrar::new(config.limits),
             registrations: Registrations::default(),
             connections: Connections::new(config.limits.connections),
+            servers: Servers::new(config.timers, &config.user_agent),
             tables: Tables::default(),
             legs: Legs::default(),
             out: Outbox::new(),
@@ -187,7 +191,7 @@ impl Endpoint {
         while let Some(timeout) = self.out.expire(now) {
             match timeout {
                 Timeout::Client(id) => self.client_timer(id, now),
-                Timeout::Server(id) => self.server_timer(id, now),
+                Timeout::Server(id) => self.servers.expired(id, now, &mut self.out),
                 Timeout::Leg(dialog) => self.leg_timer(dialog, now),
                 Timeout::Session(dialog) => self.session_timer(dialog, now),
                 Timeout::Offer(dialog) => self.offer_timer(dialog, now),
@@ -215,10 +219,10 @@ impl Endpoint {
     /// Returns how much is held now. Counting the registrar's part takes time that grows with its users.
     pub fn sizes(&self) -> Sizes {
         Sizes {
-            server_transactions: self.tables.server_count(),
+            server_transactions: self.servers.len(),
             client_transactions: self.tables.client_count(),
             dialogs: self.legs.len(),
-            index_entries: self.tables.key_count() + self.legs.entry_count(),
+            index_entries: self.servers.key_count() + self.tables.key_count() + self.legs.entry_count(),
             timers: self.out.timer_count(),
             contacts: self.registrar.contact_count(),
             passwords: self.registrar.password_count(),
@@ -241,13 +245,13 @@ impl Endpoint {
     pub fn is_idle(&self) -> bool {
         self.out.is_empty()
             && self.legs.len() == 0
-            && self.tables.server_count() + self.tables.client_count() + self.out.timer_count() == 0
+            && self.servers.len() + self.tables.client_count() + self.out.timer_count() == 0
     }
 
     /// Steps of timers and tables so far: unlike time, the same number on every machine.
     #[cfg(test)]
     fn steps(&self) -> u64 {
-        self.out.steps() + self.tables.steps
+        self.out.steps() + self.servers.steps() + self.tables.steps
     }
 
     fn event(&mut self, event: SipEvent) {
@@ -264,7 +268,7 @@ impl Endpoint {
 
     /// Returns whether one more transaction fits; a refusal is counted.
     fn has_room(&mut self) -> bool {
-        let fits = self.tables.client_count() + self.tables.server_count() < self.config.limits.transactions;
+        let fits = self.tables.client_count() + self.servers.len() < self.config.limits.transactions;
         if !fits {
             self.out.overflow();
         }
@@ -273,7 +277,7 @@ impl Endpoint {
 
     /// Returns why a peer may start no further transaction by `flow`, or `None` if it may; a refusal is counted.
     fn full_for(&mut self, flow: &Flow) -> Option<&'static str> {
-        let share = self.tables.server_count_of(flow.peer.ip());
+        let share = self.servers.count_of(flow.peer.ip());
         if share >= self.config.limits.transactions_per_address && self.trunks.owner_of(flow).is_none() {
             self.out.overflow();
             return Some("address_full");

@@ -14,7 +14,6 @@ use super::abilities::{ALLOW, SDP, SUPPORTED};
 use super::authentication::Admission;
 use super::command::DialogId;
 use super::event::Source;
-use super::tables::{merge_key, server_key};
 use crate::sip::flow::Flow;
 use crate::sip::framing::{PING, PONG};
 use crate::sip::gate;
@@ -57,13 +56,13 @@ impl Endpoint {
     }
 
     fn receive_request(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>, now: Instant) {
-        if let Some(id) = self.tables.server_find(&server_key(request, method)) {
+        if let Some(id) = self.servers.find(request, method) {
             match method {
                 Method::Cancel => return self.receive_cancel(flow, request, id, now),
-                Method::Ack if self.server_ack(id, now) => return,
+                Method::Ack if self.servers.acknowledged(id, now, &mut self.out) => return,
                 // The ACK for a 2xx with the INVITE's branch, as some peers send it.
                 Method::Ack => {}
-                _ => return self.server_request(id, now),
+                _ => return self.servers.copy_received(id, now, &mut self.out),
             }
         }
         match method {
@@ -83,7 +82,7 @@ impl Endpoint {
         match method {
             Method::Options => self.reply(flow, request, self.abilities(flow, request)),
             _ if !hops_left => self.refuse(flow, request, 483, "max_forwards"),
-            _ if self.tables.is_merged(&merge_key(request)) => self.refuse(flow, request, 482, "merged"),
+            _ if self.servers.is_merged(request) => self.refuse(flow, request, 482, "merged"),
             Method::Invite => self.receive_invite(flow, request, now),
             Method::Bye | Method::Info | Method::Update | Method::Prack => {
                 self.refuse(flow, request, 481, "no_dialog");

@@ -28,6 +28,7 @@ use std::time::Duration;
 use super::abilities::{ALLOW, SDP, SUPPORTED};
 use super::*;
 use crate::sip::digest::{self, Challenge};
+use crate::sip::flow::Transport;
 use crate::sip::header::Name;
 use crate::sip::limits::Limits;
 use crate::sip::message::Message;
