@@ -149,14 +149,14 @@ impl Endpoint {
     pub(super) fn accept(&mut self, id: DialogId, sdp: String, now: Instant) {
         let Some(ringing) = self.legs.ringing(id) else { return };
         if ringing.holds_back() {
-            ringing.reliable.accepted.get_or_insert(sdp);
+            ringing.reliable.hold(sdp);
             return;
         }
         let Some(mut leg) = self.legs.take(id) else { return };
         let LegState::Ringing(ringing) = leg.state else { return };
         let Ringing { invite, cseq, dialog, wants_offer, session, peer, mut reliable, .. } = *ringing;
-        let described = (!reliable.settled).then(|| sdp.clone());
-        let said = reliable.said.take().filter(|_| reliable.settled).unwrap_or(sdp);
+        let described = (!reliable.is_settled()).then(|| sdp.clone());
+        let said = reliable.agreed().unwrap_or(sdp);
         let offered = wants_offer && described.is_some();
         let success = Success { server: invite, cseq, dialog: &dialog, session, peer, sdp: described, offered };
         let unacknowledged = self.send_success(success, now);

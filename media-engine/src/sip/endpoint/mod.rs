@@ -43,6 +43,7 @@ mod outbox;
 mod outgoing;
 mod place;
 mod proof;
+mod provisional;
 mod referrals;
 mod referring;
 mod registering;
