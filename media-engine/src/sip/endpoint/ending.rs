@@ -184,7 +184,7 @@ impl Endpoint {
 
     /// Removes everything of a leg from the tables; requests that it still waits for are answered or given up.
     pub(super) fn dismantle(&mut self, mut leg: Box<Leg>, now: Instant) {
-        let timers = [&mut leg.timer, &mut leg.session_timer, &mut leg.offer_timer];
+        let timers = [&mut leg.timer, &mut leg.offer_timer];
         for timer in timers {
             self.out.cancel(timer);
         }
@@ -212,7 +212,8 @@ impl Endpoint {
                 }
             }
             LegState::Talking(talking) => {
-                let Talking { dialog, peer_offer, our_offer, mut referrals, .. } = *talking;
+                let Talking { dialog, peer_offer, our_offer, mut referrals, mut session, .. } = *talking;
+                session.dismantle(&mut self.out);
                 referrals.dismantle(&mut self.out);
                 self.legs.release_tag(&dialog.local_tag, TagOwner::Leg(leg.id));
                 if let Some(offer) = peer_offer {

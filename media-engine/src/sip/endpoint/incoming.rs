@@ -7,13 +7,13 @@ use super::abilities::{ALLOW, PeerAbilities, SDP, SUPPORTED};
 use super::command::{Cause, DialogId};
 use super::event::{SipEvent, Source};
 use super::ids::{ServerId, TagOwner};
-use super::legs::{Leg, LegState, Ringing, SessionTimer, Talking, Unacknowledged};
+use super::legs::{Leg, LegState, Ringing, Talking, Unacknowledged};
 use super::outbox::Timeout;
 use super::referrals::Referrals;
 use super::reliable::Reliable;
 use super::requests::{BadBody, session_description};
 use super::servers::Cancelled;
-use super::session::{Proposal, Refresh, add_session};
+use super::session_timer::{Proposal, Session, SessionTimer, add_session};
 use crate::sip::dial::{Dialled, Written};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
@@ -76,7 +76,7 @@ impl Endpoint {
         if self.is_loop(invite, &to_user) {
             return self.refuse(flow, invite, 482, "loop");
         }
-        let session = match self.session_proposal(invite) {
+        let session = match Proposal::of(invite) {
             Proposal::None => None,
             Proposal::Agreed(session) => Some(session),
             Proposal::TooSmall => return self.refuse(flow, invite, 422, "session_interval"),
@@ -166,15 +166,13 @@ impl Endpoint {
             unacknowledged,
             peer_offer: None,
             our_offer: None,
-            session,
-            refresh: Refresh::Idle,
+            session: Session::start(session, id, now, &mut self.out),
             peer,
             unpracked: reliable.outstanding(cseq),
             referrals: Referrals::default(),
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);
-        self.watch_session(&mut leg, now);
         self.legs.put(leg);
     }
 

@@ -7,14 +7,14 @@
 //! A leg that the engine hangs up before the ACK has arrived is kept, unseen by the engine, until BYE may be sent (RFC
 //! 3261 section 15).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::abilities::PeerAbilities;
 use super::command::DialogId;
 use super::ids::{ClientId, ServerId};
 use super::referrals::Referrals;
 use super::reliable::{RAck, Reliable};
-use super::session::Refresh;
+use super::session_timer::{Session, SessionTimer};
 use super::trunking::Attempts;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::{Flow, FlowId};
@@ -28,8 +28,6 @@ pub(super) struct Leg {
     pub(super) state: LegState,
     /// Unanswered calls: time to give up. Answered calls: next repeat of the 2xx.
     pub(super) timer: Option<TimerKey>,
-    /// Session refresh or expiry (RFC 4028).
-    pub(super) session_timer: Option<TimerKey>,
     /// Next try of an offer that met 491.
     pub(super) offer_timer: Option<TimerKey>,
     /// Connections that carry the leg.
@@ -102,8 +100,7 @@ pub(super) struct Talking {
     pub(super) peer_offer: Option<PeerOffer>,
     /// Our re-INVITE, sent or waiting for its next try.
     pub(super) our_offer: Option<OurOffer>,
-    pub(super) session: Option<SessionTimer>,
-    pub(super) refresh: Refresh,
+    pub(super) session: Session,
     pub(super) peer: PeerAbilities,
     /// A reliable provisional response whose PRACK has not arrived.
     pub(super) unpracked: Option<RAck>,
@@ -149,34 +146,12 @@ pub(super) struct Failure {
     pub(super) told: Option<Box<Told>>,
 }
 
-/// An agreed session interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SessionTimer {
-    pub(super) interval: Duration,
-    pub(super) we_refresh: bool,
-}
-
-impl SessionTimer {
-    /// Returns the time until the next action after a refresh: half the interval if the next refresh is ours, else
-    /// shortly before the session expires (RFC 4028 section 10). `refreshing` is set if our refresh is being sent and
-    /// half the interval has passed.
-    pub(super) fn delay(&self, refreshing: bool) -> Duration {
-        let end = self.interval - (self.interval / 3).min(Duration::from_secs(32));
-        match (self.we_refresh, refreshing) {
-            (false, _) => end,
-            (true, false) => self.interval / 2,
-            (true, true) => end - self.interval / 2,
-        }
-    }
-}
-
 impl Leg {
     pub(super) fn new(id: DialogId, state: LegState) -> Box<Leg> {
         Box::new(Leg {
             id,
             state,
             timer: None,
-            session_timer: None,
             offer_timer: None,
             flows: Vec::new(),
             trunk: None,

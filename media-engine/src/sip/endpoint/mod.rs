@@ -56,6 +56,7 @@ mod scanners;
 mod server;
 mod servers;
 mod session;
+mod session_timer;
 mod status;
 mod tables;
 mod tokens;

@@ -12,10 +12,10 @@ use super::command::DialogId;
 use super::event::SipEvent;
 use super::ids::ServerId;
 use super::incoming::Success;
-use super::legs::{LegState, OurOffer, PeerOffer, SessionTimer, Talking};
+use super::legs::{LegState, OurOffer, PeerOffer, Talking};
 use super::proof::Proof;
 use super::requests::{BadBody, session_description};
-use super::session::{Proposal, add_session, refresh_session};
+use super::session_timer::{Proposal, SessionTimer, add_session, refresh_session};
 use super::tables::ClientUser;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
@@ -95,7 +95,7 @@ impl Endpoint {
 
     /// Returns the proposal of a request, or the status and label of its refusal.
     fn offer_of(&self, request: &Message<'_>) -> Result<Offer, (u16, &'static str)> {
-        let session = match self.session_proposal(request) {
+        let session = match Proposal::of(request) {
             Proposal::None => None,
             Proposal::Agreed(session) => Some(session),
             Proposal::TooSmall => return Err((422, "session_interval")),
@@ -192,7 +192,7 @@ impl Endpoint {
     pub(super) fn send_offer(&mut self, id: DialogId, mut offer: OurOffer, now: Instant) {
         let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
-            let session = talking.session;
+            let session = talking.session.agreed();
             let finish = |request: RequestBuilder, dialog: &Dialog| {
                 let request = request.header("Contact", &dialog.contact).header("Allow", ALLOW);
                 refresh_session(request, session).body(SDP, offer.sdp.clone())
@@ -236,7 +236,7 @@ impl Endpoint {
         let Some(offer) = ours else { return };
         match (class, session_description(response).unwrap_or_default()) {
             (StatusClass::Success, Some(sdp)) => {
-                let session = self.session_of_answer(response);
+                let session = SessionTimer::of_answer(response);
                 self.session_refreshed(id, session, now);
                 // Reported for a refresh too: the peer may answer with other media than before.
                 self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });

@@ -21,7 +21,7 @@ use super::place::Place;
 use super::proof::Proof;
 use super::referrals::Referrals;
 use super::requests::session_description;
-use super::session::{Refresh, propose_session};
+use super::session_timer::{Session, SessionTimer, propose_session};
 use super::status::phrase;
 use super::tables::{Client, ClientState, ClientUser, Fork};
 use crate::sip::dial::Written;
@@ -307,7 +307,7 @@ impl Endpoint {
         let said = early.as_mut().and_then(|early| early.said.take());
         let said = said.unwrap_or_else(|| String::from_utf8_lossy(body_of(&client.bytes)).into_owned());
         let peer = PeerAbilities::of(response);
-        let session = self.session_of_answer(response);
+        let session = SessionTimer::of_answer(response);
         self.legs.give_tag(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
         self.legs.attach(&mut leg, flow);
         let open_offer = match &mut leg.state {
@@ -321,15 +321,13 @@ impl Endpoint {
             unacknowledged: None,
             peer_offer,
             our_offer: None,
-            session,
-            refresh: Refresh::Idle,
+            session: Session::start(session, leg.id, now, &mut self.out),
             peer,
             unpracked: None,
             referrals: Referrals::default(),
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);
-        self.watch_session(&mut leg, now);
         self.event(SipEvent::Answered { dialog: leg.id, sdp: answer, remote: flow.peer });
         self.legs.put(leg);
     }

@@ -156,7 +156,7 @@ fn explain(response: ResponseBuilder, status: u16) -> ResponseBuilder {
     match status {
         405 | 501 => response.header("Allow", ALLOW),
         415 => response.header("Accept", SDP),
-        422 => response.header("Min-SE", super::session::MIN_SE),
+        422 => response.header("Min-SE", super::session_timer::MIN_SE),
         500 => response.header("Retry-After", 2),
         503 => response.header("Retry-After", 5),
         _ => response,

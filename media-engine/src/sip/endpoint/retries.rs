@@ -14,7 +14,7 @@ use super::Endpoint;
 use super::abilities::SDP;
 use super::early::EarlyDialogs;
 use super::ids::TagOwner;
-use super::session::{INTERVAL, min_se};
+use super::session_timer::{INTERVAL, min_se};
 use super::tables::{Client, ClientUser};
 use crate::sip::dial::{Dialled, Plan, Verdict, Written};
 use crate::sip::flow::{Flow, Transport};
