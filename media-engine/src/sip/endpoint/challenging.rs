@@ -54,7 +54,7 @@ impl Endpoint {
         let account = (account.user.as_str(), account.password.as_str());
         let request_line = (method.as_str(), uri);
         let Some(proof) = proof(response, status, original.answered, account, request_line, &mut self.tokens) else {
-            self.trunks.note_error(original.trunk, &format!("{status}: the trunk rejected our password"));
+            self.trunks.note_error(original.trunk, format!("{status}: the trunk rejected our password"));
             return false;
         };
         let branch = self.tokens.branch_again(request.top_via().ok().and_then(|via| via.branch()));

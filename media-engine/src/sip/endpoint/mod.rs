@@ -1,12 +1,22 @@
 //! The SIP endpoint: messages, commands and `now` in; messages, events and the next deadline out.
 //!
 //! ```text
-//!   handle_message ─▶ requests ─┬─▶ server (transactions) ─▶ incoming, in_dialog ┐
-//!                  │            ├─▶ registration ─▶ Registrar                     ├─▶ poll_output
-//!                  │            └─▶ refused without any state                     │
-//!                  └─ responses ──▶ client (transactions) ─▶ outgoing, in_dialog ┤
-//!   handle_command ──▶ incoming, outgoing, in_dialog ───────────────────────────┤
-//!   handle_timeout ──▶ wheel ─▶ transactions and legs ──────────────────────────┘
+//!   handle_message ─▶ requests ─┬─▶ servers (transactions) ─▶ incoming, in_dialog ┐
+//!                  │            ├─▶ registration ─▶ Registrar                      ├─▶ outbox ─▶ poll_output
+//!                  │            └─▶ refused without any state                      │
+//!                  └─ responses ──▶ client (transactions) ─▶ outgoing, in_dialog ──┤
+//!   handle_command ──▶ incoming, outgoing, in_dialog ────────────────────────────┤
+//!   handle_timeout ──▶ outbox (timers) ─▶ transactions, legs, machines ──────────┘
+//! ```
+//! The endpoint assigns each message, command and timer to its owner and passes on what follows. State that can be
+//! separated belongs to a machine with private fields, which knows nothing of the endpoint:
+//!
+//! ```text
+//!   servers          requests of peers            trunks           health, limits and places of trunks
+//!   leg_table        legs, tags, connections      registrations    our registrations at trunks
+//!   connections      listeners, what we opened    authentication   nonces, proofs, `scanners`
+//!   outbox           outputs and timers           tokens           tags, branches, Call-IDs
+//!   for each dialog: referrals (REFER), reliable (100rel), session_timer (RFC 4028)
 //! ```
 //!
 //! - A stranger costs nothing: until a request is known to come from a trunk, a user or a dialog, it is answered
@@ -14,7 +24,7 @@
 //! - The state that a call leaves behind is removed by timers; after the last of them `sizes()` is what it was before
 //!   the call.
 //! - Every dialog that was announced to the engine ends with exactly one `Failed` or `Ended`.
-//! - Everything that messages from outside can make grow has a bound in [`Limits`].
+//! - Everything that messages from outside can make grow has a bound in [`Limits`](crate::sip::Limits).
 //!
 //! Not here: sockets, DNS and connections (`sip_io`), the content of session descriptions (`sdp`), routes of numbers,
 //! the decision who may take over a dialog (RFC 3891; an outgoing call that still rings cannot be taken over).

@@ -375,7 +375,7 @@ impl Endpoint {
         if let Some(trunk) = leg.trunk
             && let Some(Failure { status, reason, .. }) = &failure
         {
-            self.trunks.note_error(trunk, &format!("{status} {reason}"));
+            self.trunks.note_error(trunk, format!("{status} {reason}"));
         }
         let nobody = || Failure { status: 408, reason: phrase(408).into(), told: None };
         let Failure { status, reason, told } = failure.unwrap_or_else(nobody);
