@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::Endpoint;
-use super::early::EarlyDialogs;
+use super::early_dialogs::EarlyDialogs;
 use super::ids::{ClientId, TagOwner};
 use super::proof::{Proof, proof};
 use super::tables::{Client, ClientUser};

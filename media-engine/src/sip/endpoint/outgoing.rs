@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::Endpoint;
 use super::abilities::{ALLOW, PeerAbilities, SDP};
 use super::command::{DialogId, Invite, Target};
-use super::early::EarlyDialogs;
+use super::early_dialogs::EarlyDialogs;
 use super::event::SipEvent;
 use super::ids::{ClientId, TagOwner};
 use super::legs::{Calling, Failure, Leg, LegState, Talking};
@@ -279,12 +279,12 @@ impl Endpoint {
             return;
         }
         let calling = matches!(self.legs.get(fork.dialog).map(|leg| &leg.state), Some(LegState::Calling(_)));
-        let mut early = fork.early.take(tag);
+        let early = fork.early.take(tag);
+        let answer = session_description(response).unwrap_or_default();
         let answer = match &early {
-            Some(early) if early.settled => early.sdp.clone(),
-            _ => session_description(response).unwrap_or_default(),
+            Some(early) => early.answer(answer),
+            None => answer,
         };
-        let answer = answer.or_else(|| early.as_ref()?.sdp.clone());
         if let Some(early) = &early {
             dialog.continue_from(&early.dialog);
         }
@@ -304,7 +304,7 @@ impl Endpoint {
         self.leave_forks(&mut leg, client.id, now);
         // Our last session description is the offer in the INVITE, unless an offer of the callee was answered
         // meanwhile.
-        let said = early.as_mut().and_then(|early| early.said.take());
+        let said = early.as_ref().and_then(|early| early.said().map(str::to_owned));
         let said = said.unwrap_or_else(|| String::from_utf8_lossy(body_of(&client.bytes)).into_owned());
         let peer = PeerAbilities::of(response);
         let session = SessionTimer::of_answer(response);
@@ -314,7 +314,7 @@ impl Endpoint {
             LegState::Calling(calling) => calling.peer_offer.take(),
             _ => None,
         };
-        let peer_offer = self.keep_early_offer(open_offer, early.map(|early| (client.id, early.fork)), now);
+        let peer_offer = self.keep_early_offer(open_offer, early.map(|early| (client.id, early.number())), now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
             sdp: said,

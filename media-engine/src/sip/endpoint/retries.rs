@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::Endpoint;
 use super::abilities::SDP;
-use super::early::EarlyDialogs;
+use super::early_dialogs::EarlyDialogs;
 use super::ids::TagOwner;
 use super::session_timer::{INTERVAL, min_se};
 use super::tables::{Client, ClientUser};

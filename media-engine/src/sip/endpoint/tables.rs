@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::command::DialogId;
-use super::early::EarlyDialogs;
+use super::early_dialogs::EarlyDialogs;
 use super::ids::ClientId;
 use super::place::Place;
 use crate::sip::flow::{Flow, FlowId};
