@@ -11,7 +11,7 @@
 //! - Everything expires: passwords and bindings by the wheel, and bindings with their flow. `CredentialEnd` removes all
 //!   of a user's at once.
 //!
-//! Not here: parsing and writing of REGISTER, digest (`endpoint::registration`, `endpoint::admission`).
+//! Not here: parsing and writing of REGISTER, digest (`endpoint::registration`, `endpoint::authentication`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};

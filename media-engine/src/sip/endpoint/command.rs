@@ -1,4 +1,10 @@
-//! Commands from the engine to the endpoint.
+//! Commands from the engine to the endpoint, and what they name: dialogs, destinations, calls.
+//!
+//! - A command names a dialog by its [`DialogId`]. One for a dialog that has ended is ignored.
+//! - An outgoing call is one [`Invite`] from the engine to the wire; [`Invite::new`] sets what most callers leave as it is.
+//! - `Debug` of a command shows neither a password nor a number.
+//!
+//! Not here: what the commands do (`outgoing`, `incoming`, `offers`, `referring`, `registering`), events (`event`).
 
 use std::fmt;
 use std::net::SocketAddr;

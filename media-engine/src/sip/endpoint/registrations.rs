@@ -63,7 +63,7 @@ pub(super) struct Turn {
 
 /// What follows from a response to a REGISTER.
 pub(super) enum Next {
-    /// Nothing now.
+    /// Nothing is to be sent now.
     Rest,
     Send(Turn),
     /// It was refused at this trunk.

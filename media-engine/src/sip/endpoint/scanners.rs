@@ -8,8 +8,8 @@
 //! - Only requests are ignored, and not OPTIONS: monitoring from behind the same NAT continues, and its response
 //!   reveals nothing.
 //! - WebSockets are exempt: a page whose password has expired asks the API for another one and continues.
-//! - Trunks are never silenced: their failures are not recorded, and nothing from them is ignored (`authentication`). Over UDP an address can be forged: an address that has recently authenticated cannot be
-//!   silenced by others.
+//! - Trunks are never silenced: their failures are not recorded, and nothing from them is ignored (`admission`).
+//! - Over UDP an address can be forged: an address that has recently authenticated cannot be silenced by others.
 //! - A challenge is not a failure and costs nothing. A wrong password counts only with a nonce that was sent to the
 //!   address it comes from: a forged sender never receives one.
 //! - At most [`MOST`] addresses are remembered, IPv6 ones by their /64; further ones are not tracked.
