@@ -9,23 +9,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use media_engine::sip::digest::{Algorithm, Challenge, answer};
-use media_engine::sip::{DialogId, Message, Name, SipCommand, SipEvent, SipOutput, Target};
+use media_engine::sip::{DialogId, Invite, Message, Name, SipCommand, SipEvent, SipOutput, Target};
 
 use crate::world::{ANSWER, Fault, LATENCY, OFFER, Script, World, address, disturb, flow, ms};
 
 fn invite_of(target: Target) -> SipCommand {
-    SipCommand::Invite {
-        dialog: DialogId(1),
-        target,
-        from_user: Some("+15550100".into()),
-        from_display: None,
-        anonymous: false,
-        cause: media_engine::sip::Cause::default(),
-        headers: vec![],
-        sdp: OFFER.into(),
-        sdp_v6: None,
-        webrtc_sdp: None,
-    }
+    SipCommand::from(Invite::new(DialogId(1), target, OFFER).from_user("+15550100"))
 }
 
 fn invite() -> SipCommand {
@@ -530,19 +519,7 @@ fn finished_calls(count: u64) -> Duration {
     for number in 0..count {
         let dialog = DialogId(2 * number + 1);
         let target = Target::Trunk { name: "side1".into(), user: "+15550142".into() };
-        let (from_user, sdp) = ("+15550100".into(), OFFER.into());
-        let order = SipCommand::Invite {
-            dialog,
-            target,
-            from_user: Some(from_user),
-            from_display: None,
-            anonymous: false,
-            cause: media_engine::sip::Cause::default(),
-            headers: vec![],
-            sdp,
-            sdp_v6: None,
-            webrtc_sdp: None,
-        };
+        let order = SipCommand::from(Invite::new(dialog, target, OFFER).from_user("+15550100"));
         world.order(ms(number), 0, order);
     }
     let start = Instant::now();

@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 
 use anyhow::{Context, Result, ensure};
 use media_engine::config::{SipConfig, TrunkConfig};
-use media_engine::sip::{DialogId, SipCommand, SipEvent, Target};
+use media_engine::sip::{DialogId, Invite, SipCommand, SipEvent, Target};
 use media_engine::sip_io::{SipHandle, SipStack};
 use tokio::sync::oneshot;
 
@@ -73,18 +73,8 @@ impl Agent {
                 let second = DialogId::outgoing();
                 self.other.insert(dialog, second);
                 self.other.insert(second, dialog);
-                self.order(SipCommand::Invite {
-                    dialog: second,
-                    target: Target::Trunk { name: "callee".into(), user: to_user },
-                    from_user: Some(from_user),
-                    from_display: None,
-                    anonymous: false,
-                    cause: media_engine::sip::Cause::default(),
-                    headers: Vec::new(),
-                    sdp,
-                    sdp_v6: None,
-                    webrtc_sdp: None,
-                });
+                let target = Target::Trunk { name: "callee".into(), user: to_user };
+                self.order(Invite::new(second, target, sdp).from_user(from_user).into());
             }
             SipEvent::Progress { dialog, status, sdp, .. } => {
                 if let Some(&dialog) = self.other.get(&dialog) {

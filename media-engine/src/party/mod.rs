@@ -18,7 +18,7 @@ use crate::audio::tap::{self, TapReader};
 use crate::config::{MediaConfig, SipConfig, TrunkConfig};
 use crate::net::ports::PortRange;
 use crate::sdp::{self, Codec, Direction, Local, LocalSrtp, Srtp};
-use crate::sip::{Cause, DialogId, SipCommand, SipEvent, Target};
+use crate::sip::{DialogId, Invite, SipCommand, SipEvent, Target};
 use crate::sip_io::{SipHandle, SipStack};
 use crate::units::LegId;
 use crate::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest};
@@ -140,18 +140,8 @@ impl Party {
         self.local = Some(local);
         let dialog = DialogId::outgoing();
         self.dialog = Some(dialog);
-        self.command(SipCommand::Invite {
-            dialog,
-            target: Target::Trunk { name: TRUNK.into(), user: to.into() },
-            from_user: Some(from.into()),
-            from_display: None,
-            anonymous: false,
-            cause: Cause::default(),
-            headers: Vec::new(),
-            sdp,
-            sdp_v6: None,
-            webrtc_sdp: None,
-        })
+        let target = Target::Trunk { name: TRUNK.into(), user: to.into() };
+        self.command(Invite::new(dialog, target, sdp).from_user(from).into())
     }
 
     /// Answers the call that rings.

@@ -14,12 +14,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::sip::endpoint::{Flow, TrunkIndex};
-use crate::sip::header::Name;
+use crate::sip::flow::{Flow, Transport};
+use crate::sip::header::{Name, NameAddr};
 use crate::sip::message::Message;
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::uri::Uri;
 use crate::sip::write::RequestBuilder;
-use crate::sip::{NameAddr, Transport};
 
 /// One dialog between us and a peer.
 #[derive(Clone, Debug)]

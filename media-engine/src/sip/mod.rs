@@ -15,10 +15,12 @@ pub mod dial;
 pub(crate) mod dialog;
 pub mod digest;
 pub mod endpoint;
+pub(crate) mod flow;
 pub mod framing;
 pub mod gate;
 pub mod header;
 pub(crate) mod id_table;
+pub(crate) mod limits;
 pub mod message;
 pub mod reason;
 pub(crate) mod registrar;
@@ -30,10 +32,12 @@ pub(crate) mod wheel;
 pub mod write;
 
 pub use endpoint::{
-    Advertise, Cause, DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, PlaceStatus, ReferId, Replaces,
-    SipCommand, SipEvent, SipOutput, Sizes, Source, Target, Transport, TrunkStatus,
+    Advertise, Cause, DialogId, Endpoint, EndpointConfig, Invite, PlaceStatus, ReferId, Replaces, SipCommand, SipEvent,
+    SipOutput, Sizes, Source, Target, TrunkStatus,
 };
+pub use flow::{Flow, FlowId, Transport};
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
+pub use limits::Limits;
 pub use message::{Message, Method, ParseError, Start};
 pub use reason::Told;
 pub use trace::{CallTrace, NamedLeg, Trace, TraceBounds, TraceLabel, TraceLevel, TraceParty, TraceStep};

@@ -11,12 +11,13 @@
 //! - Everything expires: passwords and bindings by the wheel, and bindings with their flow. `CredentialEnd` removes all
 //!   of a user's at once.
 //!
-//! Not here: parsing and writing of REGISTER, digest (`endpoint::registration`, `endpoint::admission`).
+//! Not here: parsing and writing of REGISTER, digest (`endpoint::registration`, `endpoint::authentication`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::sip::endpoint::{Flow, FlowId, Limits};
+use crate::sip::flow::{Flow, FlowId};
+use crate::sip::limits::Limits;
 use crate::sip::wheel::{TimerKey, TimerWheel};
 
 /// One contact in a REGISTER request.
@@ -294,7 +295,7 @@ impl Registrar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::endpoint::Transport;
+    use crate::sip::flow::Transport;
     use crate::units::test_epoch;
 
     fn flow(id: u64) -> Flow {

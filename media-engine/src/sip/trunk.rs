@@ -11,7 +11,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::sip::dial::Plan;
-use crate::sip::endpoint::{Flow, Transport};
+use crate::sip::flow::{Flow, Transport};
+
+/// A trunk, by its index in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TrunkIndex(pub(crate) usize);
 
 /// A carrier's SIP connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -205,7 +209,7 @@ impl Trunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::endpoint::FlowId;
+    use crate::sip::flow::FlowId;
 
     fn flow(transport: Transport, peer: &str) -> Flow {
         Flow { id: FlowId(1), transport, local: "192.0.2.1:5060".parse().unwrap(), peer: peer.parse().unwrap() }

@@ -16,7 +16,7 @@ use authority::Authority;
 use media_engine::config::{SipConfig, TrunkConfig};
 use media_engine::sip::framing::{Frame, PONG, StreamFramer};
 use media_engine::sip::write::response_to;
-use media_engine::sip::{DialogId, Message, SipCommand, SipEvent, Target, Transport};
+use media_engine::sip::{DialogId, Invite, Message, SipCommand, SipEvent, Target, Transport};
 use media_engine::sip_io::{Census, ConnectionLimits, SipHandle, SipStack};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -68,18 +68,7 @@ impl Stack {
 
     fn call(&self, target: Target) -> DialogId {
         let dialog = DialogId::outgoing();
-        let invite = SipCommand::Invite {
-            dialog,
-            target,
-            from_user: Some("200".into()),
-            from_display: None,
-            anonymous: false,
-            cause: media_engine::sip::Cause::default(),
-            headers: vec![],
-            sdp: SDP.into(),
-            sdp_v6: None,
-            webrtc_sdp: None,
-        };
+        let invite = SipCommand::from(Invite::new(dialog, target, SDP).from_user("200"));
         self.handle.send(invite).unwrap();
         dialog
     }

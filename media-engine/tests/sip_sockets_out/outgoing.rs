@@ -213,18 +213,7 @@ async fn a_large_request_is_sent_whole_over_udp() {
     let near = Stack::start(&authority, &[("far", &host)], ConnectionLimits::default()).await;
     let long = format!("{SDP}{}", "a=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\n".repeat(300));
     let target = Target::Trunk { name: "far".into(), user: "100".into() };
-    let order = SipCommand::Invite {
-        dialog: DialogId::outgoing(),
-        target,
-        from_user: Some("200".into()),
-        from_display: None,
-        anonymous: false,
-        cause: media_engine::sip::Cause::default(),
-        headers: vec![],
-        sdp: long.clone(),
-        sdp_v6: None,
-        webrtc_sdp: None,
-    };
+    let order = SipCommand::from(Invite::new(DialogId::outgoing(), target, long.clone()).from_user("200"));
     near.handle.send(order).unwrap();
     let SipEvent::Incoming { sdp, .. } = far.event().await else { panic!("a call arrives") };
     assert!(long.len() > 10_000);

@@ -8,7 +8,7 @@ use crate::engine::command::CommandError;
 use crate::engine::leg::Offers;
 use crate::error::HangupCause;
 use crate::sip::reason::Q850;
-use crate::sip::{Cause, DialogId, ReferId, SipCommand, Target};
+use crate::sip::{Cause, DialogId, Invite, ReferId, SipCommand, Target};
 use crate::sip_io::SipHandle;
 use crate::units::CallId;
 
@@ -40,18 +40,9 @@ impl Signals<'_> {
     pub(in crate::engine) fn ring(&self, dialog: DialogId, ring: Ring) {
         let Ring { target, from, anonymous, cause, headers, offers } = ring;
         let Offers { sdp, sdp_v6, webrtc_sdp } = offers;
-        self.send(SipCommand::Invite {
-            dialog,
-            target,
-            from_user: from,
-            from_display: None,
-            anonymous,
-            cause,
-            headers,
-            sdp,
-            sdp_v6,
-            webrtc_sdp,
-        });
+        let invite = Invite::new(dialog, target, sdp);
+        let invite = Invite { from_user: from, anonymous, cause, headers, sdp_v6, webrtc_sdp, ..invite };
+        self.send(invite.into());
     }
 
     /// Sends ringing to a caller.

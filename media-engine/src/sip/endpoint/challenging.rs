@@ -6,26 +6,17 @@
 
 use std::time::Instant;
 
-use super::early::EarlyDialogs;
-use super::legs::LegState;
-use super::tables::{Client, ClientId, ClientUser};
-use super::{Endpoint, TagOwner};
-use crate::sip::digest::{self, Challenge};
+use super::Endpoint;
+use super::early_dialogs::EarlyDialogs;
+use super::ids::{ClientId, TagOwner};
+use super::proof::{Proof, proof};
+use super::tables::{Client, ClientUser};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
 use crate::sip::write::with_credentials;
 
 /// Headers that hold credentials.
 const PROOFS: [Name; 2] = [Name::Authorization, Name::ProxyAuthorization];
-
-/// Most stale nonces of one request that are replaced.
-const STALE: u8 = 3;
-
-/// Credentials of ours: a header and its value.
-pub(super) struct Proof {
-    pub(super) header: Name,
-    pub(super) value: String,
-}
 
 impl Client {
     /// Returns the credentials that the request was sent with; the ACK for its 2xx carries the same (RFC 3261 section
@@ -39,30 +30,6 @@ impl Client {
 }
 
 impl Endpoint {
-    /// Returns the credentials for the first supported challenge; `None` also if ours were refused before.
-    pub(super) fn proof(
-        &mut self,
-        response: &Message<'_>,
-        status: u16,
-        answered: u8,
-        account: (&str, &str),
-        (method, uri): (&str, &str),
-    ) -> Option<Proof> {
-        let (asked, header) = match status {
-            401 => (Name::WwwAuthenticate, Name::Authorization),
-            407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
-            _ => return None,
-        };
-        let challenge = response.lines(asked).find_map(|line| Challenge::parse(line).ok())?;
-        let most = if challenge.stale { STALE } else { 1 };
-        if answered >= most {
-            return None;
-        }
-        let (user, password) = account;
-        let value = digest::answer(&challenge, user, password, method, uri, &self.tokens.fresh(), 1);
-        Some(Proof { header, value })
-    }
-
     /// Sends a challenged request again with the trunk's password; returns whether it did. The old transaction then has
     /// no user any more.
     pub(super) fn answer_challenge(
@@ -79,19 +46,21 @@ impl Endpoint {
         let Ok(request) = Message::parse(&original.bytes) else { return false };
         let (Some(method), Ok(cseq)) = (request.method(), request.cseq().map(|cseq| cseq.number)) else { return false };
         // A Contact may have led the request elsewhere: only the trunk itself may challenge it.
-        if !self.trunk(original.trunk).owns(&client.flow) {
+        if !self.trunks.trunk(original.trunk).owns(&client.flow) {
             return false;
         }
-        let Some(account) = self.trunk(original.trunk).settings.credentials.clone() else { return false };
+        let Some(account) = self.trunks.settings(original.trunk).credentials.clone() else { return false };
         let uri = request.request_uri().map_or("", |uri| uri.as_str());
         let account = (account.user.as_str(), account.password.as_str());
-        let Some(proof) = self.proof(response, status, original.answered, account, (method.as_str(), uri)) else {
-            self.trunk_failed(original.trunk, &format!("{status}: the trunk rejected our password"));
+        let request_line = (method.as_str(), uri);
+        let Some(proof) = proof(response, status, original.answered, account, request_line, &mut self.tokens) else {
+            self.trunks.note_error(original.trunk, format!("{status}: the trunk rejected our password"));
             return false;
         };
         let branch = self.tokens.branch_again(request.top_via().ok().and_then(|via| via.branch()));
         let cseq = self.number_after(&request, cseq);
-        let bytes = with_credentials(&request, &self.via(&client.flow, &branch), cseq, proof.header, &proof.value);
+        let bytes =
+            with_credentials(&request, &self.config.via(&client.flow, &branch), cseq, proof.header, &proof.value);
         let user = std::mem::replace(&mut client.user, ClientUser::Nobody);
         let next = self.start_client_of(Some(original.trunk), client.flow, &branch, method, bytes, user, now);
         self.replace_transaction(client.id, next, original.answered + 1, now);
@@ -101,8 +70,8 @@ impl Endpoint {
     /// Returns the next number of the dialog that a request of ours belongs to.
     fn number_after(&mut self, request: &Message<'_>, cseq: u32) -> u32 {
         let tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
-        if let Some(TagOwner::Leg(id)) = self.tags.get(tag)
-            && let Some(LegState::Talking(talking)) = self.legs.get_mut(id).map(|leg| &mut leg.state)
+        if let Some(TagOwner::Leg(id)) = self.legs.owner_of(tag)
+            && let Some(talking) = self.legs.talking(id)
         {
             return talking.dialog.next_cseq();
         }
@@ -125,8 +94,8 @@ impl Endpoint {
         }
         match &mut client.user {
             ClientUser::Fork(fork) => {
-                self.tags.insert(fork.local_tag.clone(), TagOwner::Fork(next));
-                if let Some(LegState::Calling(calling)) = self.legs.get_mut(&fork.dialog).map(|leg| &mut leg.state) {
+                self.legs.give_tag(fork.local_tag.clone(), TagOwner::Fork(next));
+                if let Some(calling) = self.legs.calling(fork.dialog) {
                     for (id, _) in calling.forks.iter_mut().filter(|(id, _)| *id == old) {
                         *id = next;
                     }
@@ -135,7 +104,7 @@ impl Endpoint {
                 self.attempt_again(fork.dialog, now);
             }
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
-                if let Some(LegState::Talking(talking)) = self.legs.get_mut(dialog).map(|leg| &mut leg.state) {
+                if let Some(talking) = self.legs.talking(*dialog) {
                     let number = talking.dialog.local_cseq;
                     let sent = talking.our_offer.as_mut().and_then(|offer| offer.sent.as_mut());
                     if let Some(sent) = sent.filter(|(id, _)| *id == old) {

@@ -8,14 +8,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::flow::Flow;
-use super::tables::{Client, ClientId, ClientState, ClientUser, Original, client_key};
-use super::trunking::TrunkIndex;
-use super::{Endpoint, Timeout};
+use super::Endpoint;
+use super::ids::{ClientId, TagOwner};
+use super::outbox::Timeout;
+use super::tables::{Client, ClientState, ClientUser, Original, client_key};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, StatusClass};
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::write::RequestBuilder;
 
 /// Status that stands for a missing response.
@@ -66,7 +68,7 @@ impl Endpoint {
         let id = self.tables.client_id();
         self.transmit(flow, bytes.clone());
         let original = trunk
-            .filter(|trunk| self.trunk(*trunk).settings.credentials.is_some())
+            .filter(|trunk| self.trunks.settings(*trunk).credentials.is_some())
             .map(|trunk| Box::new(Original { trunk, bytes: bytes.clone(), answered: 0 }));
         // Over a reliable transport only INVITE is needed again, for its ACK and CANCEL.
         let bytes = if pace.reliable && method != Method::Invite { Vec::new() } else { bytes };
@@ -89,7 +91,7 @@ impl Endpoint {
         now: Instant,
     ) -> ClientId {
         let (flow, branch, cseq) = (self.next_flow(dialog), self.tokens.branch(), dialog.next_cseq());
-        let request = dialog.request(method.as_str(), cseq, &self.via(&flow, &branch));
+        let request = dialog.request(method.as_str(), cseq, &self.config.via(&flow, &branch));
         let request = request.header("User-Agent", &self.config.user_agent);
         let bytes = finish(request, dialog).build();
         self.start_client_of(dialog.trunk, flow, &branch, method, bytes, user, now)
@@ -195,7 +197,7 @@ impl Endpoint {
             ClientUser::Refresh(dialog) => self.refresh_answer(*dialog, flow, response, status, now),
             ClientUser::Register(index) => self.register_answer(*index, response, status, now),
             ClientUser::Refer(dialog) => self.refer_answer(*dialog, status, now),
-            ClientUser::Notify(dialog) => self.notify_failed(*dialog, status),
+            ClientUser::Notify(dialog) => self.notify_refused(*dialog, status),
             ClientUser::Nobody => {
                 // A re-INVITE whose dialog has ended.
                 let cseq = response.cseq().ok();
@@ -212,22 +214,22 @@ impl Endpoint {
             ClientUser::Fork(fork) => {
                 // An INVITE that was abandoned because of silence has already been counted as a failure.
                 if let Some(place) = fork.tried_place().cloned().filter(|_| !fork.abandoned) {
-                    self.place_failed(&place, reason, None, now);
+                    self.trunks.failed(&place, reason, None, now, &mut self.out);
                 }
                 self.fork_failed(client, (status, reason.into()), None, now);
             }
             ClientUser::Probe(place) => {
                 let place = place.clone();
-                self.place_failed(&place, reason, None, now);
+                self.trunks.failed(&place, reason, None, now, &mut self.out);
             }
             ClientUser::Reinvite(dialog) if status == 503 => self.offer_lost_flow(*dialog, client.id),
             ClientUser::Refresh(dialog) if status == 503 => self.refresh_later(*dialog, now),
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 self.dialog_is_dead(*dialog, "no answer", now);
             }
-            ClientUser::Register(index) => self.register_failed(*index, status, None, now),
+            ClientUser::Register(index) => self.register_failed(*index, status, now),
             ClientUser::Refer(dialog) => self.refer_answer(*dialog, 408, now),
-            ClientUser::Notify(dialog) => self.notify_failed(*dialog, 481),
+            ClientUser::Notify(dialog) => self.notify_refused(*dialog, 481),
             ClientUser::Nobody => {}
         }
     }
@@ -236,12 +238,10 @@ impl Endpoint {
     pub(super) fn settle_client(&mut self, mut client: Box<Client>, state: Option<ClientState>, now: Instant) {
         let mut timer = client.timer.take();
         let Some(state) = state else {
-            self.rearm(&mut timer, None, now, Timeout::Client(client.id));
+            self.out.rearm(&mut timer, None, now, Timeout::Client(client.id));
             self.tables.client_forget(&client);
-            if let ClientUser::Fork(fork) = &client.user
-                && self.tags.get(&fork.local_tag) == Some(&super::TagOwner::Fork(client.id))
-            {
-                self.tags.remove(&fork.local_tag);
+            if let ClientUser::Fork(fork) = &client.user {
+                self.legs.release_tag(&fork.local_tag, TagOwner::Fork(client.id));
             }
             return;
         };
@@ -259,7 +259,7 @@ impl Endpoint {
             _ => {}
         }
         let deadline = [deadline, client.forget_at].into_iter().flatten().min();
-        self.rearm(&mut timer, deadline, now, Timeout::Client(client.id));
+        self.out.rearm(&mut timer, deadline, now, Timeout::Client(client.id));
         client.timer = timer;
         client.state = state;
         self.tables.client_put_back(client);
@@ -279,7 +279,7 @@ impl Endpoint {
         self.start_client(client.flow, &branch, Method::Cancel, bytes, ClientUser::Nobody, now);
         client.forget_at = Some(give_up);
         let mut timer = client.timer.take();
-        self.rearm(&mut timer, Some(give_up), now, Timeout::Client(client.id));
+        self.out.rearm(&mut timer, Some(give_up), now, Timeout::Client(client.id));
         client.timer = timer;
     }
 }

@@ -1,10 +1,17 @@
-//! Commands from the engine to the endpoint.
+//! Commands from the engine to the endpoint, and what they name: dialogs, destinations, calls.
+//!
+//! - A command names a dialog by its [`DialogId`]. One for a dialog that has ended is ignored.
+//! - An outgoing call is one [`Invite`] from the engine to the wire; [`Invite::new`] sets what most callers leave as it is.
+//! - `Debug` of a command shows neither a password nor a number.
+//!
+//! Not here: what the commands do (`outgoing`, `incoming`, `offers`, `referring`, `registering`), events (`event`).
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::flow::Transport;
+use crate::sip::flow::Transport;
 use crate::sip::trunk::Destination;
 
 /// Identity of one call leg's dialog: even numbers are incoming, odd ones outgoing. Never reused.
@@ -14,7 +21,7 @@ pub struct DialogId(pub u64);
 static OUTGOING: AtomicU64 = AtomicU64::new(1);
 
 impl DialogId {
-    /// Returns a new identity for [`SipCommand::Invite`], unique in the process.
+    /// Returns a new identity for an [`Invite`], unique in the process.
     pub fn outgoing() -> DialogId {
         DialogId(OUTGOING.fetch_add(2, Ordering::Relaxed))
     }
@@ -40,6 +47,33 @@ pub struct Replaces {
     pub from_tag: String,
     /// Whether the dialog may be taken over only before it is answered.
     pub early_only: bool,
+}
+
+impl Replaces {
+    /// Reads the value of a Replaces header (RFC 3891 section 6.1).
+    pub(super) fn parse(value: &str) -> Option<Replaces> {
+        let mut fields = value.split(';').map(str::trim);
+        let call_id = fields.next().filter(|call_id| !call_id.is_empty())?.to_owned();
+        let (mut to_tag, mut from_tag, mut early_only) = (None, None, false);
+        for field in fields {
+            match field.split_once('=') {
+                Some((name, tag)) if name.trim().eq_ignore_ascii_case("to-tag") => to_tag = Some(tag.trim().to_owned()),
+                Some((name, tag)) if name.trim().eq_ignore_ascii_case("from-tag") => {
+                    from_tag = Some(tag.trim().to_owned());
+                }
+                _ => early_only |= field.eq_ignore_ascii_case("early-only"),
+            }
+        }
+        Some(Replaces { call_id, to_tag: to_tag?, from_tag: from_tag?, early_only })
+    }
+}
+
+impl fmt::Display for Replaces {
+    /// Writes the value of a Replaces header.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{};to-tag={};from-tag={}", self.call_id, self.to_tag, self.from_tag)?;
+        if self.early_only { f.write_str(";early-only") } else { Ok(()) }
+    }
 }
 
 /// Destination of an outgoing call.
@@ -91,33 +125,68 @@ impl Default for Cause {
     }
 }
 
+/// An outgoing call as the engine orders it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// New identity from [`DialogId::outgoing`].
+    pub dialog: DialogId,
+    /// Destination of the call.
+    pub target: Target,
+    /// User part of From: a number, or an agent's name towards agents. `None`: the trunk's own number or account; if
+    /// there is none, the caller is hidden (RFC 3323).
+    pub from_user: Option<String>,
+    /// Display name in From.
+    pub from_display: Option<String>,
+    /// Whether the caller is hidden from the callee (RFC 3323): it is asserted only to the trunk.
+    pub anonymous: bool,
+    /// The incoming INVITE that led to this call.
+    pub cause: Cause,
+    /// Extra headers. Names that the endpoint writes itself and values with control characters are left out.
+    pub headers: Vec<(String, String)>,
+    /// The SDP offer.
+    pub sdp: String,
+    /// The offer for peers that are reached over IPv6; `None`: they get `sdp` too.
+    pub sdp_v6: Option<String>,
+    /// The offer for contacts behind a WebSocket, which are browsers; `None`: they get `sdp` too.
+    pub webrtc_sdp: Option<String>,
+}
+
+impl Invite {
+    /// Returns a call with one offer for every peer that no incoming call has caused. Its caller is the trunk's own
+    /// number unless `from_user` is set.
+    pub fn new(dialog: DialogId, target: Target, sdp: impl Into<String>) -> Invite {
+        Invite {
+            dialog,
+            target,
+            from_user: None,
+            from_display: None,
+            anonymous: false,
+            cause: Cause::default(),
+            headers: Vec::new(),
+            sdp: sdp.into(),
+            sdp_v6: None,
+            webrtc_sdp: None,
+        }
+    }
+
+    /// Sets the user part of From.
+    pub fn from_user(mut self, user: impl Into<String>) -> Invite {
+        self.from_user = Some(user.into());
+        self
+    }
+}
+
+impl From<Invite> for SipCommand {
+    fn from(invite: Invite) -> SipCommand {
+        SipCommand::Invite(Box::new(invite))
+    }
+}
+
 /// A command to the endpoint. Commands for a dialog that has ended are ignored; its last event has reported the end.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SipCommand {
     /// Starts an outgoing call.
-    Invite {
-        /// New identity from [`DialogId::outgoing`].
-        dialog: DialogId,
-        /// Destination of the call.
-        target: Target,
-        /// User part of From: a number, or an agent's name towards agents. `None`: the trunk's own number or account;
-        /// if there is none, the caller is hidden (RFC 3323).
-        from_user: Option<String>,
-        /// Display name in From.
-        from_display: Option<String>,
-        /// Whether the caller is hidden from the callee (RFC 3323).
-        anonymous: bool,
-        /// The incoming INVITE that led to this call.
-        cause: Cause,
-        /// Extra headers. Names that the endpoint writes itself and values with control characters are left out.
-        headers: Vec<(String, String)>,
-        /// The SDP offer.
-        sdp: String,
-        /// The offer for peers that are reached over IPv6; `None`: they get `sdp` too.
-        sdp_v6: Option<String>,
-        /// The offer for contacts behind a WebSocket, which are browsers; `None`: they get `sdp` too.
-        webrtc_sdp: Option<String>,
-    },
+    Invite(Box<Invite>),
     /// Sends a provisional response to an incoming call: 180, or 183 with early media. It is sent reliably (RFC 3262)
     /// if the caller supports that.
     Progress {
@@ -254,11 +323,11 @@ pub enum SipCommand {
     Drain,
 }
 
-impl std::fmt::Debug for SipCommand {
+impl fmt::Debug for SipCommand {
     /// Names the command and its dialog; never a password or a number.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, dialog) = match self {
-            SipCommand::Invite { dialog, .. } => ("Invite", Some(dialog)),
+            SipCommand::Invite(invite) => ("Invite", Some(&invite.dialog)),
             SipCommand::Progress { dialog, .. } => ("Progress", Some(dialog)),
             SipCommand::Accept { dialog, .. } => ("Accept", Some(dialog)),
             SipCommand::Reject { dialog, .. } => ("Reject", Some(dialog)),

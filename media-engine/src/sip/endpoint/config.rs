@@ -4,11 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::flow::Flow;
 use crate::sip::dial::Guard;
+use crate::sip::flow::{Flow, Transport};
+use crate::sip::limits::Limits;
 use crate::sip::transaction::Timers;
 use crate::sip::trunk::Trunk;
-use crate::sip::uri::parse_host_port;
+use crate::sip::uri::{escape_user, parse_host_port, push_authority, push_number};
 
 /// Identity, trunks and bounds of an [`Endpoint`](super::Endpoint).
 #[derive(Clone, Debug)]
@@ -55,6 +56,41 @@ impl EndpointConfig {
             timers: Timers::default(),
         }
     }
+
+    /// Returns the Via value for a request of ours.
+    pub(super) fn via(&self, flow: &Flow, branch: &str) -> String {
+        let mut via = String::with_capacity(96);
+        via.extend(["SIP/2.0/", flow.transport.via_token(), " "]);
+        match &self.advertise {
+            Some(advertise) => via.push_str(&advertise.authority(flow)),
+            None => push_authority(&mut via, flow.local),
+        }
+        via.extend([";branch=", branch]);
+        if flow.transport == Transport::Udp {
+            via.push_str(";rport");
+        }
+        via
+    }
+
+    /// Returns our Contact value for messages that leave by `flow`.
+    pub(super) fn contact(&self, flow: &Flow, user: &str) -> String {
+        let user = if user.is_empty() { "tandem" } else { user };
+        let mut contact = String::with_capacity(64);
+        contact.extend(["<sip:", &escape_user(user), "@"]);
+        match &self.advertise {
+            Some(advertise) => contact.push_str(&advertise.authority(flow)),
+            None if flow.local.ip().is_unspecified() => {
+                contact.extend([&self.domain, ":"]);
+                push_number(&mut contact, flow.local.port());
+            }
+            None => push_authority(&mut contact, flow.local),
+        }
+        if let Some(transport) = flow.transport.uri_parameter() {
+            contact.extend([";transport=", transport]);
+        }
+        contact.push('>');
+        contact
+    }
 }
 
 /// The address under which peers reach us if it is not our own: that of a 1:1 NAT.
@@ -93,38 +129,5 @@ impl fmt::Display for Advertise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.host)?;
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
-    }
-}
-
-/// Upper bounds. A request that would exceed one is refused with 503 (or 403 for a user's own bounds) and counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Client and server transactions together. Finished ones count until their timers end (32 s over UDP).
-    pub transactions: usize,
-    /// Server transactions of one address, or of one /64 with IPv6; trunks are not bound by it.
-    pub transactions_per_address: usize,
-    /// Call legs in any state.
-    pub dialogs: usize,
-    /// Connections that we open.
-    pub connections: usize,
-    /// Users that have a password.
-    pub users: usize,
-    /// Valid passwords of one user; setting one more drops the one that expires first.
-    pub passwords_per_user: usize,
-    /// Registered contacts of one user.
-    pub contacts_per_user: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            transactions: 200_000,
-            transactions_per_address: 20_000,
-            dialogs: 50_000,
-            connections: 1024,
-            users: 20_000,
-            passwords_per_user: 8,
-            contacts_per_user: 8,
-        }
     }
 }

@@ -1,113 +1,28 @@
-//! Early dialogs of our calls: each To tag in the provisional responses to one INVITE is a dialog of its own (RFC 3261
-//! section 12.1.2), with its route set, target, RSeq and session description.
+//! Provisional responses to our calls, and requests of callees that have not answered yet.
 //!
 //! ```text
 //!   18x ─▶ early dialog of its To tag ─┬─ Require: 100rel ─▶ PRACK        BYE ─▶ only this early dialog ends
 //!                                      └─ news ─▶ Progress                2xx ─▶ the call's dialog
 //! ```
 //!
-//! Not here: provisional responses of ours (`reliable`), the outcome of the INVITE (`outgoing`).
-//! Sources: RFC 3262 section 4, RFC 3311 section 5.
+//! Not here: the early dialogs (`early_dialogs`), provisional responses of ours (`provisional`), the outcome of the INVITE
+//! (`outgoing`).
 
 use std::time::Instant;
 
+use super::Endpoint;
+use super::abilities::{ALLOW, SUPPORTED};
 use super::command::DialogId;
+use super::early_dialogs::{Early, Order};
 use super::event::SipEvent;
-use super::flow::Flow;
-use super::legs::{Calling, EarlyOffer, LegState, PeerOffer};
-use super::registration::has_option;
+use super::ids::ClientId;
+use super::legs::{EarlyOffer, LegState, PeerOffer};
 use super::requests::{BadBody, session_description};
-use super::tables::{Client, ClientId, ClientUser, Fork};
-use super::trunking::TrunkIndex;
-use super::{ALLOW, Endpoint, SUPPORTED};
+use super::tables::{Client, ClientUser, Fork};
 use crate::sip::dialog::Dialog;
-use crate::sip::header::{Name, parse_digits};
+use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Method};
 use crate::sip::write::RequestBuilder;
-
-/// Most early dialogs of one INVITE; provisional responses of further ones are counted and dropped.
-const MAX_EARLY: usize = 16;
-
-/// The early dialogs of one INVITE.
-#[derive(Default)]
-pub(super) struct EarlyDialogs(Vec<Early>);
-
-pub(super) struct Early {
-    pub(super) dialog: Dialog,
-    /// Number among the early dialogs of the call.
-    pub(super) fork: u32,
-    /// The callee's latest session description.
-    pub(super) sdp: Option<String>,
-    /// Our answer to the callee's latest offer, if it has made one.
-    pub(super) said: Option<String>,
-    /// RSeq of the last reliable response that was accepted, and its PRACK.
-    acknowledged: Option<(u32, ClientId)>,
-    /// Whether the answer to our offer came reliably, so that the callee may make a new offer.
-    pub(super) settled: bool,
-}
-
-/// Position of a provisional response among the earlier ones (RFC 3262 section 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    Unreliable,
-    Next(u32),
-    Repeated(u32, ClientId),
-    Unexpected,
-}
-
-impl EarlyDialogs {
-    /// Removes and returns the early dialog with this To tag.
-    pub(super) fn take(&mut self, tag: &str) -> Option<Early> {
-        let place = self.0.iter().position(|early| *early.dialog.remote_tag == *tag)?;
-        let early = self.0.swap_remove(place);
-        // The others stay as long as the INVITE's transaction lingers.
-        self.0.shrink_to_fit();
-        Some(early)
-    }
-
-    fn of_request(&mut self, request: &Message<'_>) -> Option<&mut Early> {
-        self.0.iter_mut().find(|early| early.dialog.is_of(request))
-    }
-
-    /// Finds or creates the early dialog of a provisional response; `None` if there are too many.
-    fn of_answer(
-        &mut self,
-        calling: &mut Calling,
-        (local, contact, trunk): (&str, &str, Option<TrunkIndex>),
-        flow: &Flow,
-        answer: &Message<'_>,
-    ) -> Option<&mut Early> {
-        let tag = answer.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-        if let Some(place) = self.0.iter().position(|early| *early.dialog.remote_tag == *tag) {
-            let early = &mut self.0[place];
-            early.dialog.refresh(answer, *flow);
-            return Some(early);
-        }
-        if self.0.len() >= MAX_EARLY {
-            return None;
-        }
-        let mut dialog = Dialog::uac(answer, local, *flow, contact);
-        dialog.trunk = trunk;
-        let fork = calling.early_count;
-        calling.early_count += 1;
-        self.0.push(Early { dialog, fork, sdp: None, said: None, acknowledged: None, settled: false });
-        self.0.last_mut()
-    }
-}
-
-impl Early {
-    fn order_of(&self, answer: &Message<'_>) -> Order {
-        if !has_option(answer, Name::Require, "100rel") {
-            return Order::Unreliable;
-        }
-        match (answer.header(Name::RSeq).and_then(parse_digits), self.acknowledged) {
-            (Some(rseq @ 1..), None) => Order::Next(rseq),
-            (Some(rseq), Some((last, prack))) if rseq == last => Order::Repeated(rseq, prack),
-            (Some(rseq), Some((last, _))) if last.checked_add(1) == Some(rseq) => Order::Next(rseq),
-            _ => Order::Unexpected,
-        }
-    }
-}
 
 impl Endpoint {
     /// Handles a provisional response other than 100 to an INVITE that is still wanted.
@@ -120,11 +35,11 @@ impl Endpoint {
         now: Instant,
     ) {
         let id = fork.dialog;
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         let trunk = fork.place.as_ref().map(|place| place.trunk);
         let us = (&*fork.local, &*fork.contact, trunk);
-        let Some(early) = fork.early.of_answer(calling, us, flow, response) else {
-            self.overflows += 1;
+        let Some(early) = fork.early.of_answer(&mut calling.early_count, us, flow, response) else {
+            self.out.overflow();
             return;
         };
         let order = early.order_of(response);
@@ -137,19 +52,13 @@ impl Endpoint {
                 if !self.has_room() {
                     return;
                 }
-                early.acknowledged = Some((rseq, self.send_prack(&mut early.dialog, rseq, cseq, now)));
+                let prack = self.send_prack(&mut early.dialog, rseq, cseq, now);
+                early.acknowledge(rseq, prack);
             }
         }
-        let told = session_description(response).unwrap_or_default();
-        let described = told.is_some();
-        // Once settled, further descriptions in responses have no meaning (RFC 3261 section 13.2.1).
-        let sdp = told.filter(|sdp| !early.settled && early.sdp.as_ref() != Some(sdp));
-        if let Some(sdp) = &sdp {
-            early.sdp = Some(sdp.clone());
-        }
-        early.settled |= described && order != Order::Unreliable;
-        let fork = early.fork;
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let sdp = early.describe(session_description(response).unwrap_or_default(), order);
+        let fork = early.number();
+        let Some(calling) = self.legs.calling(id) else { return };
         if sdp.is_some() || calling.progress != status {
             calling.progress = status;
             self.event(SipEvent::Progress { dialog: id, status, sdp, fork });
@@ -198,7 +107,7 @@ impl Endpoint {
         match method {
             Method::Bye => {
                 self.answer(flow, request, self.response(flow, request, 200), now);
-                let ended = early.fork;
+                let ended = early.number();
                 let tag = early.dialog.remote_tag.clone();
                 fork.early.take(&tag);
                 self.drop_early_offer(fork.dialog, client_id, Some(ended), now);
@@ -240,9 +149,9 @@ impl Endpoint {
             let response = self.response(flow, update, 200).header("Contact", &early.dialog.contact);
             return self.answer(flow, update, response.header("Allow", ALLOW).header("Supported", SUPPORTED), now);
         };
-        let refusal = match self.legs.get(&id).map(|leg| &leg.state) {
+        let refusal = match self.legs.get(id).map(|leg| &leg.state) {
             // Our offer in the INVITE has no reliable answer yet.
-            _ if !early.settled => Some((491, "early_offer")),
+            _ if !early.is_settled() => Some((491, "early_offer")),
             Some(LegState::Calling(calling)) if calling.peer_offer.is_none() => None,
             _ => Some((500, "offer_pending")),
         };
@@ -250,24 +159,24 @@ impl Endpoint {
             return self.refuse_in_dialog(flow, update, id, refusal, now);
         }
         let server = self.open_non_invite(flow, update, Method::Update, id);
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
-        calling.peer_offer = Some(EarlyOffer { server, client, fork: early.fork, sdp: sdp.clone() });
+        let Some(calling) = self.legs.calling(id) else { return };
+        calling.peer_offer = Some(EarlyOffer { server, client, fork: early.number(), sdp: sdp.clone() });
         self.event(SipEvent::Reoffer { dialog: id, sdp });
     }
 
     /// Sends the engine's answer (`Ok`) or refusal to a callee's offer.
     pub(super) fn answer_calling_offer(&mut self, id: DialogId, verdict: Result<String, u16>, now: Instant) {
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         let Some(offer) = calling.peer_offer.take() else { return };
         let Some(mut client) = self.tables.client_take(offer.client) else {
             self.respond(offer.server, 487, None, |response, _| response, now);
             return;
         };
         if let ClientUser::Fork(fork) = &mut client.user
-            && let Some(early) = fork.early.0.iter_mut().find(|early| early.fork == offer.fork)
+            && let Some(early) = fork.early.numbered(offer.fork)
         {
             if let Ok(answer) = &verdict {
-                (early.sdp, early.said) = (Some(offer.sdp), Some(answer.clone()));
+                early.answered_offer(offer.sdp, answer.clone());
             }
             self.answer_update(offer.server, &early.dialog.contact, verdict, now);
         } else {
@@ -278,7 +187,7 @@ impl Endpoint {
 
     /// Drops the open offer of an early dialog that has ended (or with `None` of all early dialogs of an INVITE).
     pub(super) fn drop_early_offer(&mut self, id: DialogId, client: ClientId, fork: Option<u32>, now: Instant) {
-        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(calling) = self.legs.calling(id) else { return };
         let over = |offer: &mut EarlyOffer| offer.client == client && fork.is_none_or(|fork| fork == offer.fork);
         if let Some(offer) = calling.peer_offer.take_if(over) {
             self.respond(offer.server, 487, None, |response, _| response, now);

@@ -2,21 +2,22 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
 use super::command::DialogId;
 use super::event::SipEvent;
-use super::flow::{Flow, FlowId};
+use super::ids::{ClientId, TagOwner};
 use super::legs::{Leg, LegState, Talking};
 use super::status::phrase;
-use super::tables::{ClientId, ClientState, ClientUser};
-use super::{Endpoint, TagOwner};
+use super::tables::{ClientState, ClientUser};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::message::Method;
 use crate::sip::transaction::ClientInvite;
 
 impl Endpoint {
     /// Hangs up or cancels for the engine, whatever the leg's state.
     pub(super) fn hang_up(&mut self, id: DialogId, reason: Option<String>, now: Instant) {
-        let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.is_open()) else { return };
+        let Some(leg) = self.legs.get_mut(id).filter(|leg| leg.is_open()) else { return };
         match &mut leg.state {
             LegState::Ringing(_) => self.end_ringing(id, 480, (None, None), now),
             LegState::Calling(calling) => {
@@ -41,7 +42,7 @@ impl Endpoint {
 
     /// Ends a dialog that the peer no longer knows or in which it does not respond (RFC 3261 section 12.2.1.2).
     pub(super) fn dialog_is_dead(&mut self, id: DialogId, why: &'static str, now: Instant) {
-        let Some(leg) = self.legs.get(&id).filter(|leg| matches!(leg.state, LegState::Talking(_))) else { return };
+        let Some(leg) = self.legs.get(id).filter(|leg| matches!(leg.state, LegState::Talking(_))) else { return };
         let open = leg.is_open();
         self.bye_and_drop(id, None, now);
         if open {
@@ -52,7 +53,7 @@ impl Endpoint {
     /// Handles a leg's own timer: a 2xx to repeat or give up, or a call that was not answered.
     pub(super) fn leg_timer(&mut self, id: DialogId, now: Instant) {
         let longest = self.config.timers.t2;
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(id) else { return };
         leg.timer = None;
         match &mut leg.state {
             LegState::Ringing(_) => self.ringing_timer(id, now),
@@ -70,15 +71,15 @@ impl Endpoint {
                 if let Some((flow, bytes)) = again {
                     self.transmit(flow, bytes);
                 }
-                let Some(mut leg) = self.legs.remove(&id) else { return };
+                let Some(mut leg) = self.legs.take(id) else { return };
                 self.watch_acknowledgement(&mut leg, now);
-                self.legs.insert(id, leg);
+                self.legs.put(leg);
             }
         }
     }
 
     fn no_acknowledgement(&mut self, id: DialogId, now: Instant) {
-        let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(&id).map(|leg| &**leg) else { return };
+        let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(id) else { return };
         match talking.closing.clone() {
             Some(reason) => self.bye_and_drop(id, reason.as_deref(), now),
             None => self.dialog_is_dead(id, "no ACK was received", now),
@@ -87,13 +88,13 @@ impl Endpoint {
 
     /// Handles the ACK: a hang-up that waited for it is sent.
     pub(super) fn acknowledged(&mut self, id: DialogId, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         self.watch_acknowledgement(&mut leg, now);
         let closing = match &mut leg.state {
             LegState::Talking(talking) => talking.closing.take(),
             _ => None,
         };
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
         if let Some(reason) = closing {
             self.bye_and_drop(id, reason.as_deref(), now);
         }
@@ -101,23 +102,21 @@ impl Endpoint {
 
     /// Handles the loss of a connection that carries a leg.
     pub(super) fn leg_lost_flow(&mut self, id: DialogId, flow: FlowId, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
-        leg.flows.retain(|known| *known != flow);
-        self.attached.remove(&(flow, id));
+        let Some(mut leg) = self.legs.take(id) else { return };
+        self.legs.detach_from(&mut leg, flow);
         if let LegState::Calling(_) = &leg.state {
             // Its INVITE there fails separately (`connection_lost`): others may ring, or be tried next.
-            self.legs.insert(id, leg);
+            self.legs.put(leg);
             return;
         }
         if let LegState::Talking(talking) = &leg.state
             && leg.user.is_some()
             && talking.closing.is_none()
         {
-            if talking.dialog.flow.id == flow && !std::mem::replace(&mut leg.unreachable, true) {
-                self.unreachable.insert(id);
+            if talking.dialog.flow.id == flow && self.legs.lose(&mut leg) {
                 self.event(SipEvent::Unreachable { dialog: id });
             }
-            self.legs.insert(id, leg);
+            self.legs.put(leg);
             return;
         }
         let open = leg.is_open();
@@ -127,10 +126,10 @@ impl Endpoint {
                 if talking.dialog.flow.id == flow {
                     talking.dialog.flow.id = FlowId::GONE;
                 }
-                self.legs.insert(id, leg);
+                self.legs.put(leg);
                 return;
             }
-            LegState::Ringing(ringing) => self.drop_server(ringing.invite, now),
+            LegState::Ringing(ringing) => self.servers.forget(ringing.invite, now, &mut self.out),
             _ => {}
         }
         self.dismantle(leg, now);
@@ -141,26 +140,24 @@ impl Endpoint {
 
     /// Moves the dialogs of a device to `flow` after its user has registered the contact there.
     pub(super) fn device_returned(&mut self, user: &str, contact: &str, flow: &Flow) {
-        let unreachable: Vec<DialogId> = self.unreachable.iter().copied().collect();
-        for id in unreachable {
-            let Some(mut leg) = self.legs.remove(&id) else { continue };
+        for id in self.legs.unreachable() {
+            let Some(mut leg) = self.legs.take(id) else { continue };
             if let LegState::Talking(talking) = &mut leg.state
                 && leg.user.as_deref() == Some(user)
                 && talking.dialog.is_at(contact)
             {
                 talking.dialog.flow = *flow;
-                self.detach(&mut leg);
-                self.attach(&mut leg, flow);
+                self.legs.detach(&mut leg);
+                self.legs.attach(&mut leg, flow);
                 self.reachable(&mut leg);
             }
-            self.legs.insert(id, leg);
+            self.legs.put(leg);
         }
     }
 
     /// Reports that a leg has a connection again.
     pub(super) fn reachable(&mut self, leg: &mut Leg) {
-        if std::mem::take(&mut leg.unreachable) {
-            self.unreachable.remove(&leg.id);
+        if self.legs.reach(leg) {
             self.event(SipEvent::Reachable { dialog: leg.id });
         }
     }
@@ -172,7 +169,7 @@ impl Endpoint {
     }
 
     fn bye_and_drop(&mut self, id: DialogId, reason: Option<&str>, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
             self.send_bye(&mut talking.dialog, reason, now);
         }
@@ -180,25 +177,25 @@ impl Endpoint {
     }
 
     pub(super) fn drop_leg(&mut self, id: DialogId, now: Instant) {
-        if let Some(leg) = self.legs.remove(&id) {
+        if let Some(leg) = self.legs.take(id) {
             self.dismantle(leg, now);
         }
     }
 
     /// Removes everything of a leg from the tables; requests that it still waits for are answered or given up.
     pub(super) fn dismantle(&mut self, mut leg: Box<Leg>, now: Instant) {
-        let timers = [&mut leg.timer, &mut leg.session_timer, &mut leg.offer_timer, &mut leg.refer_timer];
-        for key in timers.into_iter().filter_map(Option::take) {
-            self.wheel.cancel(key);
+        let timers = [&mut leg.timer, &mut leg.offer_timer];
+        for timer in timers {
+            self.out.cancel(timer);
         }
-        self.detach(&mut leg);
-        self.unreachable.remove(&leg.id);
+        self.legs.detach(&mut leg);
+        self.legs.reach(&mut leg);
         if let Some(trunk) = leg.trunk.take() {
-            self.trunks[trunk.0].calls -= 1;
+            self.trunks.call_ended(trunk);
         }
         match leg.state {
             LegState::Ringing(ringing) => {
-                self.forget_tag(&ringing.dialog.local_tag, leg.id);
+                self.legs.release_tag(&ringing.dialog.local_tag, TagOwner::Leg(leg.id));
                 if let Some(offer) = ringing.peer_offer {
                     self.respond(offer.server, 487, None, |response, _| response, now);
                 }
@@ -210,13 +207,15 @@ impl Endpoint {
                 for (client, _) in calling.forks {
                     self.abandon_fork(client, now);
                 }
-                if let Some(patience) = calling.attempts.and_then(|attempts| attempts.patience) {
-                    self.wheel.cancel(patience);
+                if let Some(mut attempts) = calling.attempts {
+                    self.out.cancel(&mut attempts.patience);
                 }
             }
             LegState::Talking(talking) => {
-                let Talking { dialog, peer_offer, our_offer, .. } = *talking;
-                self.forget_tag(&dialog.local_tag, leg.id);
+                let Talking { dialog, peer_offer, our_offer, mut referrals, mut session, .. } = *talking;
+                session.dismantle(&mut self.out);
+                referrals.dismantle(&mut self.out);
+                self.legs.release_tag(&dialog.local_tag, TagOwner::Leg(leg.id));
                 if let Some(offer) = peer_offer {
                     self.respond(offer.server, 487, None, |response, _| response, now);
                 }
@@ -224,12 +223,6 @@ impl Endpoint {
                     self.forget_soon(client, now);
                 }
             }
-        }
-    }
-
-    fn forget_tag(&mut self, tag: &str, id: DialogId) {
-        if self.tags.get(tag) == Some(&TagOwner::Leg(id)) {
-            self.tags.remove(tag);
         }
     }
 
@@ -243,19 +236,5 @@ impl Endpoint {
         }
         let state = client.state;
         self.settle_client(client, Some(state), now);
-    }
-
-    /// Records the connection that carries a leg; UDP has none.
-    pub(super) fn attach(&mut self, leg: &mut Leg, flow: &Flow) {
-        if flow.transport.is_reliable() && !leg.flows.contains(&flow.id) {
-            leg.flows.push(flow.id);
-            self.attached.insert((flow.id, leg.id));
-        }
-    }
-
-    pub(super) fn detach(&mut self, leg: &mut Leg) {
-        for flow in leg.flows.drain(..) {
-            self.attached.remove(&(flow, leg.id));
-        }
     }
 }

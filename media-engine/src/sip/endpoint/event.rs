@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::command::{Cause, DialogId, ReferId, Replaces};
-use super::flow::{Flow, FlowId};
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::reason::Told;
 
 /// Identity of a caller, proven by address or password.

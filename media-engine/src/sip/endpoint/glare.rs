@@ -9,11 +9,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::Endpoint;
 use super::command::DialogId;
 use super::event::SipEvent;
+use super::ids::ClientId;
 use super::legs::{LegState, OurOffer, Talking};
-use super::tables::ClientId;
-use super::{Endpoint, Timeout};
+use super::outbox::Timeout;
 
 /// How often an offer is sent.
 const MAX_TRIES: u8 = 3;
@@ -50,29 +51,30 @@ impl Endpoint {
         }
         let tens = if id.is_outgoing() { 210 + self.tokens.below(191) } else { self.tokens.below(201) };
         offer.sent = None;
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
             talking.our_offer = Some(offer);
         }
         let mut timer = leg.offer_timer.take();
-        self.rearm_after(&mut timer, Duration::from_millis(10) * tens, now, Timeout::Offer(id));
+        self.out.rearm_after(&mut timer, Duration::from_millis(10) * tens, now, Timeout::Offer(id));
         leg.offer_timer = timer;
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Sends the next try.
     pub(super) fn offer_timer(&mut self, id: DialogId, now: Instant) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(id) else { return };
         leg.offer_timer = None;
         let open = leg.is_open();
-        let Some(offer) = self.talking(id).and_then(|talking| talking.our_offer.take_if(|offer| offer.sent.is_none()))
+        let Some(offer) =
+            self.legs.talking(id).and_then(|talking| talking.our_offer.take_if(|offer| offer.sent.is_none()))
         else {
             return;
         };
         if !open {
             return;
         }
-        if !self.talking(id).is_some_and(|talking| talking.may_offer()) {
+        if !self.legs.talking(id).is_some_and(|talking| talking.may_offer()) {
             return self.offer_again_later(id, OurOffer { tries: offer.tries.saturating_add(1), ..offer }, now);
         }
         if !self.has_room() {
@@ -84,14 +86,14 @@ impl Endpoint {
     /// Handles the lost connection of our re-INVITE: the session stays unchanged.
     pub(super) fn offer_lost_flow(&mut self, id: DialogId, client: ClientId) {
         let ours = |offer: &mut OurOffer| offer.sent.is_some_and(|(sent, _)| sent == client);
-        if let Some(offer) = self.talking(id).and_then(|talking| talking.our_offer.take_if(ours)) {
+        if let Some(offer) = self.legs.talking(id).and_then(|talking| talking.our_offer.take_if(ours)) {
             self.offer_failed(id, &offer, 503);
         }
     }
 
     /// Handles an agreed offer of the peer while ours waited: ours was made for a session that no longer exists.
     pub(super) fn outdate_offer(&mut self, id: DialogId) {
-        let waiting = self.talking(id).and_then(|talking| talking.our_offer.take_if(|offer| offer.sent.is_none()));
+        let waiting = self.legs.talking(id).and_then(|talking| talking.our_offer.take_if(|offer| offer.sent.is_none()));
         if let Some(offer) = waiting {
             self.offer_failed(id, &offer, 491);
         }

@@ -3,14 +3,15 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
 use super::command::DialogId;
 use super::event::SipEvent;
-use super::flow::Flow;
+use super::ids::TagOwner;
 use super::incoming::joined_values;
 use super::legs::{Leg, LegState};
 use super::requests::session_description;
 use super::tables::ClientUser;
-use super::{Endpoint, TagOwner};
+use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
 
@@ -18,8 +19,8 @@ impl Endpoint {
     /// Handles a request with a tag in To.
     pub(super) fn receive_in_dialog(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>, now: Instant) {
         let tag = request.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-        let leg = match self.tags.get(tag).copied() {
-            Some(TagOwner::Leg(id)) => self.legs.get_mut(&id),
+        let leg = match self.legs.owner_of(tag) {
+            Some(TagOwner::Leg(id)) => self.legs.get_mut(id),
             Some(TagOwner::Fork(id)) => return self.receive_early(flow, request, method, id, now),
             None => None,
         };
@@ -63,7 +64,7 @@ impl Endpoint {
 
     /// Updates the peer's location: later messages go to the source of its last one.
     fn update_location(&mut self, id: DialogId, flow: &Flow, request: &Message<'_>, method: Method<'_>) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         let dialog = match &mut leg.state {
             LegState::Ringing(ringing) => Some(&mut ringing.dialog),
             LegState::Talking(talking) => Some(&mut talking.dialog),
@@ -75,18 +76,18 @@ impl Endpoint {
             (None, _) => {}
         }
         if leg.flows != [flow.id] {
-            self.detach(&mut leg);
-            self.attach(&mut leg, flow);
+            self.legs.detach(&mut leg);
+            self.legs.attach(&mut leg, flow);
         }
         self.reachable(&mut leg);
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Handles the ACK for a 2xx of ours.
     pub(super) fn receive_ack(&mut self, flow: &Flow, ack: &Message<'_>, now: Instant) {
         let tag = ack.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-        let Some(TagOwner::Leg(id)) = self.tags.get(tag).copied() else { return };
-        let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get_mut(&id).map(|leg| &mut **leg) else {
+        let Some(TagOwner::Leg(id)) = self.legs.owner_of(tag) else { return };
+        let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get_mut(id) else {
             return;
         };
         let cseq = ack.cseq().map_or(0, |cseq| cseq.number);
@@ -108,7 +109,7 @@ impl Endpoint {
     fn receive_bye(&mut self, flow: &Flow, bye: &Message<'_>, id: DialogId, now: Instant) {
         self.answer(flow, bye, self.response(flow, bye, 200), now);
         let reason = joined_values(bye, Name::Reason);
-        let Some(leg) = self.legs.get(&id) else { return };
+        let Some(leg) = self.legs.get(id) else { return };
         if matches!(leg.state, LegState::Ringing(_)) {
             return self.end_ringing(id, 487, (reason, None), now);
         }
@@ -139,7 +140,7 @@ impl Endpoint {
         if !self.has_room() {
             return;
         }
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state
             && talking.closing.is_none()
         {
@@ -148,6 +149,6 @@ impl Endpoint {
             };
             self.request_in_dialog(&mut talking.dialog, Method::Info, ClientUser::Nobody, finish, now);
         }
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 }

@@ -2,17 +2,21 @@
 
 use std::time::Instant;
 
+use super::Endpoint;
+use super::abilities::{ALLOW, PeerAbilities, SDP, SUPPORTED};
 use super::command::{Cause, DialogId};
 use super::event::{SipEvent, Source};
-use super::flow::Flow;
-use super::legs::{Leg, LegState, PeerAbilities, Ringing, SessionTimer, Talking, Unacknowledged};
+use super::ids::{ServerId, TagOwner};
+use super::legs::{Leg, LegState, Ringing, Talking, Unacknowledged};
+use super::outbox::Timeout;
+use super::referrals::Referrals;
 use super::reliable::Reliable;
 use super::requests::{BadBody, session_description};
-use super::session::{Proposal, Refresh, add_session};
-use super::tables::ServerId;
-use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
+use super::servers::Cancelled;
+use super::session_timer::{Proposal, Session, SessionTimer, add_session};
 use crate::sip::dial::{Dialled, Written};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, NameAddr, SplitOutside, Via};
 use crate::sip::message::Message;
 use crate::sip::reason::Q850;
@@ -46,10 +50,10 @@ impl Endpoint {
         }
         let to_user = invite.request_uri().ok().and_then(|uri| uri.user_decoded()).unwrap_or_default().into_owned();
         let trunk = match &source {
-            Source::Trunk(name) => self.trunk_named(name),
+            Source::Trunk(name) => self.trunks.find(name),
             Source::User(_) => None,
         };
-        let (from_user, from_display) = caller(invite, trunk.map(|trunk| &self.trunk(trunk).settings));
+        let (from_user, from_display) = caller(invite, trunk.map(|trunk| self.trunks.settings(trunk)));
         if let Some((status, why)) = user_part_fault(&to_user, 414).or(user_part_fault(&from_user, 400)) {
             return self.refuse(flow, invite, status, why);
         }
@@ -72,7 +76,7 @@ impl Endpoint {
         if self.is_loop(invite, &to_user) {
             return self.refuse(flow, invite, 482, "loop");
         }
-        let session = match self.session_proposal(invite) {
+        let session = match Proposal::of(invite) {
             Proposal::None => None,
             Proposal::Agreed(session) => Some(session),
             Proposal::TooSmall => return self.refuse(flow, invite, 422, "session_interval"),
@@ -88,9 +92,9 @@ impl Endpoint {
         let id = DialogId(self.last_incoming);
         let tag = self.tokens.fresh();
         let server = self.open_invite(flow, invite, &tag, id);
-        let mut dialog = Dialog::uas(invite, &tag, *flow, self.contact(flow, &to_user));
+        let mut dialog = Dialog::uas(invite, &tag, *flow, self.config.contact(flow, &to_user));
         dialog.trunk = trunk;
-        self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(id));
+        self.legs.give_tag(dialog.local_tag.clone(), TagOwner::Leg(id));
         let wants_offer = sdp.is_none();
         let peer = PeerAbilities::of(invite);
         let cseq = dialog.remote_cseq.unwrap_or_default();
@@ -102,13 +106,13 @@ impl Endpoint {
         if let Source::User(user) = &source {
             leg.user = Some(user.as_str().into());
         }
-        self.attach(&mut leg, flow);
+        self.legs.attach(&mut leg, flow);
         if let Some(trunk) = trunk {
             self.belongs_to(&mut leg, trunk);
         }
         self.watch_ringing(&mut leg, now);
-        self.legs.insert(id, leg);
-        let settings = trunk.map(|trunk| &self.trunk(trunk).settings);
+        self.legs.put(leg);
+        let settings = trunk.map(|trunk| self.trunks.settings(trunk));
         let call_id = invite.call_id().unwrap_or_default().to_owned();
         let anonymous = invite.extension("Privacy").is_some_and(|privacy| {
             privacy.split([';', ',']).any(|word| matches!(word.trim(), "id" | "user" | "header" | "full"))
@@ -143,16 +147,16 @@ impl Endpoint {
 
     /// Answers the call for the engine.
     pub(super) fn accept(&mut self, id: DialogId, sdp: String, now: Instant) {
-        let Some(ringing) = self.ringing(id) else { return };
+        let Some(ringing) = self.legs.ringing(id) else { return };
         if ringing.holds_back() {
-            ringing.reliable.accepted.get_or_insert(sdp);
+            ringing.reliable.hold(sdp);
             return;
         }
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         let LegState::Ringing(ringing) = leg.state else { return };
         let Ringing { invite, cseq, dialog, wants_offer, session, peer, mut reliable, .. } = *ringing;
-        let described = (!reliable.settled).then(|| sdp.clone());
-        let said = reliable.said.take().filter(|_| reliable.settled).unwrap_or(sdp);
+        let described = (!reliable.is_settled()).then(|| sdp.clone());
+        let said = reliable.agreed().unwrap_or(sdp);
         let offered = wants_offer && described.is_some();
         let success = Success { server: invite, cseq, dialog: &dialog, session, peer, sdp: described, offered };
         let unacknowledged = self.send_success(success, now);
@@ -162,17 +166,14 @@ impl Endpoint {
             unacknowledged,
             peer_offer: None,
             our_offer: None,
-            session,
-            refresh: Refresh::Idle,
+            session: Session::start(session, id, now, &mut self.out),
             peer,
             unpracked: reliable.outstanding(cseq),
-            referred: None,
-            refers: false,
+            referrals: Referrals::default(),
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);
-        self.watch_session(&mut leg, now);
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Sends a 200 for an INVITE or re-INVITE; the leg repeats it until the ACK arrives.
@@ -200,7 +201,7 @@ impl Endpoint {
     pub(super) fn watch_acknowledgement(&mut self, leg: &mut Leg, now: Instant) {
         let LegState::Talking(talking) = &leg.state else { return };
         let deadline = talking.unacknowledged.as_ref().map(|waiting| waiting.resend.deadline());
-        self.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
+        self.out.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
     }
 
     /// Rejects the call for the engine.
@@ -211,7 +212,7 @@ impl Endpoint {
         q850: Option<u8>,
         now: Instant,
     ) {
-        if matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Ringing(_))) {
+        if matches!(self.legs.get(id).map(|leg| &leg.state), Some(LegState::Ringing(_))) {
             let status = if (300..700).contains(&status) { status } else { 480 };
             self.refuse_ringing(id, (status, phrase), q850, (None, None), now);
         }
@@ -237,7 +238,7 @@ impl Endpoint {
         (reason, fault): (Option<String>, Option<&'static str>),
         now: Instant,
     ) {
-        let Some(leg) = self.legs.remove(&id) else { return };
+        let Some(leg) = self.legs.take(id) else { return };
         if let LegState::Ringing(ringing) = &leg.state {
             let finish = |response: ResponseBuilder, _: &ResponseHead| response.header_opt("Reason", q850.map(Q850));
             self.respond(ringing.invite, status, phrase, finish, now);
@@ -248,14 +249,13 @@ impl Endpoint {
 
     /// Handles the CANCEL of a transaction that we know (RFC 3261 section 9.2).
     pub(super) fn receive_cancel(&mut self, flow: &Flow, cancel: &Message<'_>, invite: ServerId, now: Instant) {
-        let Some(server) = self.tables.server(invite) else { return };
-        let (tag, dialog, pending) = (server.tag.clone(), server.dialog, server.head.is_some());
+        let Some(Cancelled { tag, dialog, pending }) = self.servers.cancelled(invite) else { return };
         let response =
             crate::sip::write::response_to(cancel, Some(flow.peer), 200, super::status::phrase(200), Some(&tag));
         self.reply(flow, cancel, response.header("Server", &self.config.user_agent));
         let Some(dialog) = dialog.filter(|_| pending) else { return };
         let reason = joined_values(cancel, Name::Reason);
-        match self.legs.get(&dialog).map(|leg| &leg.state) {
+        match self.legs.get(dialog).map(|leg| &leg.state) {
             Some(LegState::Ringing(ringing)) if ringing.invite == invite => {
                 self.end_ringing(dialog, 487, (reason, None), now);
             }

@@ -7,18 +7,20 @@
 //! A leg that the engine hangs up before the ACK has arrived is kept, unseen by the engine, until BYE may be sent (RFC
 //! 3261 section 15).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::abilities::PeerAbilities;
 use super::command::DialogId;
-use super::flow::{Flow, FlowId};
-use super::referring::Referred;
+use super::ids::{ClientId, ServerId};
+use super::referrals::Referrals;
 use super::reliable::{RAck, Reliable};
-use super::session::Refresh;
-use super::tables::{ClientId, ServerId};
-use super::trunking::{Attempts, TrunkIndex};
+use super::session_timer::{Session, SessionTimer};
+use super::trunking::Attempts;
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::reason::Told;
 use crate::sip::transaction::Resend;
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::wheel::TimerKey;
 
 pub(super) struct Leg {
@@ -26,12 +28,8 @@ pub(super) struct Leg {
     pub(super) state: LegState,
     /// Unanswered calls: time to give up. Answered calls: next repeat of the 2xx.
     pub(super) timer: Option<TimerKey>,
-    /// Session refresh or expiry (RFC 4028).
-    pub(super) session_timer: Option<TimerKey>,
     /// Next try of an offer that met 491.
     pub(super) offer_timer: Option<TimerKey>,
-    /// Time at which a REFER of ours without progress reports is given up.
-    pub(super) refer_timer: Option<TimerKey>,
     /// Connections that carry the leg.
     pub(super) flows: Vec<FlowId>,
     /// Trunk of the call, if it is one of a trunk.
@@ -102,15 +100,11 @@ pub(super) struct Talking {
     pub(super) peer_offer: Option<PeerOffer>,
     /// Our re-INVITE, sent or waiting for its next try.
     pub(super) our_offer: Option<OurOffer>,
-    pub(super) session: Option<SessionTimer>,
-    pub(super) refresh: Refresh,
+    pub(super) session: Session,
     pub(super) peer: PeerAbilities,
     /// A reliable provisional response whose PRACK has not arrived.
     pub(super) unpracked: Option<RAck>,
-    /// The peer's REFER that the engine carries out.
-    pub(super) referred: Option<Referred>,
-    /// Whether a REFER of ours is in progress.
-    pub(super) refers: bool,
+    pub(super) referrals: Referrals,
     /// Set if the engine has hung up: BYE with this Reason is sent once the ACK has arrived.
     pub(super) closing: Option<Option<String>>,
 }
@@ -152,43 +146,13 @@ pub(super) struct Failure {
     pub(super) told: Option<Box<Told>>,
 }
 
-/// Methods and extensions that the peer announced in Allow and Supported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PeerAbilities {
-    pub(super) update: bool,
-    pub(super) timer: bool,
-}
-
-/// An agreed session interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SessionTimer {
-    pub(super) interval: Duration,
-    pub(super) we_refresh: bool,
-}
-
-impl SessionTimer {
-    /// Returns the time until the next action after a refresh: half the interval if the next refresh is ours, else
-    /// shortly before the session expires (RFC 4028 section 10). `refreshing` is set if our refresh is being sent and
-    /// half the interval has passed.
-    pub(super) fn delay(&self, refreshing: bool) -> Duration {
-        let end = self.interval - (self.interval / 3).min(Duration::from_secs(32));
-        match (self.we_refresh, refreshing) {
-            (false, _) => end,
-            (true, false) => self.interval / 2,
-            (true, true) => end - self.interval / 2,
-        }
-    }
-}
-
 impl Leg {
     pub(super) fn new(id: DialogId, state: LegState) -> Box<Leg> {
         Box::new(Leg {
             id,
             state,
             timer: None,
-            session_timer: None,
             offer_timer: None,
-            refer_timer: None,
             flows: Vec::new(),
             trunk: None,
             user: None,

@@ -1,12 +1,22 @@
 //! The SIP endpoint: messages, commands and `now` in; messages, events and the next deadline out.
 //!
 //! ```text
-//!   handle_message ─▶ requests ─┬─▶ server (transactions) ─▶ incoming, in_dialog ┐
-//!                  │            ├─▶ registration ─▶ Registrar                     ├─▶ poll_output
-//!                  │            └─▶ refused without any state                     │
-//!                  └─ responses ──▶ client (transactions) ─▶ outgoing, in_dialog ┤
-//!   handle_command ──▶ incoming, outgoing, in_dialog ───────────────────────────┤
-//!   handle_timeout ──▶ wheel ─▶ transactions and legs ──────────────────────────┘
+//!   handle_message ─▶ requests ─┬─▶ servers (transactions) ─▶ incoming, in_dialog ┐
+//!                  │            ├─▶ registration ─▶ Registrar                      ├─▶ outbox ─▶ poll_output
+//!                  │            └─▶ refused without any state                      │
+//!                  └─ responses ──▶ client (transactions) ─▶ outgoing, in_dialog ──┤
+//!   handle_command ──▶ incoming, outgoing, in_dialog ────────────────────────────┤
+//!   handle_timeout ──▶ outbox (timers) ─▶ transactions, legs, machines ──────────┘
+//! ```
+//! The endpoint assigns each message, command and timer to its owner and passes on what follows. State that can be
+//! separated belongs to a machine with private fields, which knows nothing of the endpoint:
+//!
+//! ```text
+//!   servers          requests of peers            trunks           health, limits and places of trunks
+//!   leg_table        legs, tags, connections      registrations    our registrations at trunks
+//!   connections      listeners, what we opened    authentication   nonces, proofs, `scanners`
+//!   outbox           outputs and timers           tokens           tags, branches, Call-IDs
+//!   for each dialog: early_dialogs, referrals (REFER), reliable (100rel), session_timer (RFC 4028)
 //! ```
 //!
 //! - A stranger costs nothing: until a request is known to come from a trunk, a user or a dialog, it is answered
@@ -14,154 +24,121 @@
 //! - The state that a call leaves behind is removed by timers; after the last of them `sizes()` is what it was before
 //!   the call.
 //! - Every dialog that was announced to the engine ends with exactly one `Failed` or `Ended`.
-//! - Everything that messages from outside can make grow has a bound in [`Limits`].
+//! - Everything that messages from outside can make grow has a bound in [`Limits`](crate::sip::Limits).
 //!
 //! Not here: sockets, DNS and connections (`sip_io`), the content of session descriptions (`sdp`), routes of numbers,
 //! the decision who may take over a dialog (RFC 3891; an outgoing call that still rings cannot be taken over).
 //! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 3891, 4028, 4320, 4488, 5626, 6026, 7118.
 
+mod abilities;
 mod admission;
+mod authentication;
 mod challenging;
 mod client;
 mod command;
 mod config;
 mod connecting;
+mod connections;
 mod early;
+mod early_dialogs;
 mod ending;
 mod event;
-mod flow;
 mod glare;
+mod ids;
 mod in_dialog;
 mod incoming;
+mod leg_table;
 mod legs;
 mod offers;
+mod outbox;
 mod outgoing;
+mod place;
+mod proof;
+mod provisional;
+mod referrals;
 mod referring;
 mod registering;
 mod registration;
+mod registrations;
 mod reliable;
 mod requests;
 mod retries;
 mod scanners;
 mod server;
+mod servers;
 mod session;
+mod session_timer;
 mod status;
 mod tables;
 mod tokens;
 mod trunking;
+mod trunks;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-pub use command::{Cause, DialogId, ReferId, Replaces, SipCommand, Target};
-pub use config::{Advertise, EndpointConfig, Limits};
+use authentication::Authentication;
+pub use command::{Cause, DialogId, Invite, ReferId, Replaces, SipCommand, Target};
+pub use config::{Advertise, EndpointConfig};
+use connections::Connections;
 pub use event::{SipEvent, SipOutput, Sizes, Source};
-pub use flow::{Flow, FlowId, Transport};
-use legs::Leg;
-use tables::{ClientId, ServerId, Tables};
+use ids::TagOwner;
+use leg_table::Legs;
+use outbox::{Outbox, Timeout};
+use registrations::Registrations;
+use servers::Servers;
+use tables::Tables;
 use tokens::Tokens;
-pub(crate) use trunking::TrunkIndex;
-use trunking::TrunkState;
-pub use trunking::{PlaceStatus, TrunkStatus};
+use trunks::Trunks;
+pub use trunks::{PlaceStatus, TrunkStatus};
 
-use crate::sip::digest::NonceStore;
-use crate::sip::id_table::IdTable;
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::registrar::Registrar;
 use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
-use crate::sip::uri::{escape_user, push_authority, push_number};
-use crate::sip::wheel::{TimerKey, TimerWheel};
-
-/// Methods served, as listed in Allow.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, REGISTER";
-/// Extensions served, as listed in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3891, RFC 3327, RFC 5626).
-const SUPPORTED: &str = "100rel, timer, norefersub, replaces, path, outbound";
-const SDP: &str = "application/sdp";
+use crate::sip::trunk::TrunkCredentials;
 
 /// A SIP user agent for many calls, users and trunks at once. It has no sockets: `sip_io` drives it.
 pub struct Endpoint {
     config: EndpointConfig,
     tokens: Tokens,
-    listeners: Vec<Flow>,
-    trunks: Vec<TrunkState>,
-    connections: connecting::Connections,
+    trunks: Trunks,
+    connections: Connections,
+    servers: Servers,
     tables: Tables,
-    legs: IdTable<DialogId, Box<Leg>>,
-    /// Our local tags of calls in progress.
-    tags: HashMap<Box<str>, TagOwner>,
-    /// Legs by the connection that carries them; UDP listeners are not listed.
-    attached: BTreeSet<(FlowId, DialogId)>,
-    /// Legs whose device lost its connection and may come back by another one.
-    unreachable: BTreeSet<DialogId>,
-    wheel: TimerWheel<Timeout>,
+    legs: Legs,
     registrar: Registrar,
-    registrations: Vec<registering::OwnRegistration>,
-    nonces: Option<NonceStore>,
-    scanners: scanners::Scanners,
-    outputs: VecDeque<SipOutput>,
+    registrations: Registrations,
+    authentication: Authentication,
+    out: Outbox,
     last_incoming: u64,
     draining: bool,
-    overflows: u64,
-}
-
-/// The owner of one of our tags, to which a request with that tag belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TagOwner {
-    Leg(DialogId),
-    /// An INVITE of ours that has no answer yet.
-    Fork(ClientId),
-}
-
-/// The owner of an expired timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Timeout {
-    Client(ClientId),
-    Server(ServerId),
-    Leg(DialogId),
-    Session(DialogId),
-    /// Retry of an offer of ours.
-    Offer(DialogId),
-    /// A REFER of ours whose progress the peer does not report.
-    Refer(DialogId),
-    /// A registration of our own, by its index.
-    Register(usize),
-    /// The trunk destination that a call is trying has not responded.
-    Attempt(DialogId),
-    /// The next health probe of a trunk.
-    Probe(TrunkIndex),
 }
 
 impl Endpoint {
     /// Creates an endpoint without listeners or users.
     pub fn new(mut config: EndpointConfig) -> Endpoint {
+        let tokens = Tokens::new(&config.seed);
         Endpoint {
-            trunks: std::mem::take(&mut config.trunks).into_iter().map(TrunkState::new).collect(),
-            tokens: Tokens::new(&config.seed),
+            trunks: Trunks::new(std::mem::take(&mut config.trunks)),
+            authentication: Authentication::new(&config.domain, &tokens),
+            tokens,
             registrar: Registrar::new(config.limits),
-            registrations: Vec::new(),
-            config,
-            listeners: Vec::new(),
-            connections: connecting::Connections::default(),
+            registrations: Registrations::default(),
+            connections: Connections::new(config.limits.connections),
+            servers: Servers::new(config.timers, &config.user_agent),
             tables: Tables::default(),
-            legs: IdTable::default(),
-            tags: HashMap::new(),
-            attached: BTreeSet::new(),
-            unreachable: BTreeSet::new(),
-            wheel: TimerWheel::new(),
-            nonces: None,
-            scanners: scanners::Scanners::default(),
-            outputs: VecDeque::new(),
+            legs: Legs::default(),
+            out: Outbox::new(),
             last_incoming: 0,
             draining: false,
-            overflows: 0,
+            config,
         }
     }
 
     /// Announces a listener. UDP requests leave from the first UDP listener of the target's address family; over TCP
     /// and TLS the listener's address is the one that peers are given as ours.
     pub fn listener(&mut self, flow: Flow) {
-        self.listeners.retain(|known| known.id != flow.id);
-        self.listeners.push(flow);
+        self.connections.listen(flow);
     }
 
     /// Takes one whole SIP message or keep-alive that arrived by `flow`. No content makes it panic.
@@ -172,10 +149,7 @@ impl Endpoint {
     /// Reports that a connection has closed or could not be opened. Its registrations are removed and its requests fail
     /// with 503. Its dialogs end, except answered ones of users' devices, which may come back.
     pub fn handle_flow_closed(&mut self, flow: FlowId, now: Instant) {
-        self.listeners.retain(|listener| listener.id != flow);
-        let range = (flow, DialogId(0))..=(flow, DialogId(u64::MAX));
-        let dialogs: Vec<DialogId> = self.attached.range(range).map(|(_, dialog)| *dialog).collect();
-        for dialog in dialogs {
+        for dialog in self.legs.on_flow(flow) {
             self.leg_lost_flow(dialog, flow, now);
         }
         self.connection_lost(flow, now);
@@ -187,31 +161,7 @@ impl Endpoint {
     /// Executes a command of the engine.
     pub fn handle_command(&mut self, command: SipCommand, now: Instant) {
         match command {
-            SipCommand::Invite {
-                dialog,
-                target,
-                from_user,
-                from_display,
-                anonymous,
-                cause,
-                headers,
-                sdp,
-                sdp_v6,
-                webrtc_sdp,
-            } => {
-                let call = outgoing::Call {
-                    dialog,
-                    from_user,
-                    from_display,
-                    anonymous,
-                    cause,
-                    headers,
-                    sdp,
-                    sdp_v6,
-                    webrtc_sdp,
-                };
-                self.invite(call, &target, now);
-            }
+            SipCommand::Invite(invite) => self.invite(*invite, now),
             SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),
             SipCommand::Accept { dialog, sdp } => self.accept(dialog, sdp, now),
             SipCommand::Reject { dialog, status, reason, q850 } => {
@@ -224,7 +174,7 @@ impl Endpoint {
             SipCommand::RejectReinvite { dialog, status } => self.reject_reinvite(dialog, status, now),
             SipCommand::CredentialSet { user, password, valid_for } => {
                 if self.registrar.credential_set(&user, &password, valid_for, now).is_err() {
-                    self.overflows += 1;
+                    self.out.overflow();
                 }
             }
             SipCommand::CredentialEnd { user } => {
@@ -238,7 +188,7 @@ impl Endpoint {
                 self.refer_progress(dialog, refer, (status, reason.as_deref()), now);
             }
             SipCommand::Register { trunk, user, password, expires } => {
-                self.register(trunk, user, password, expires, now);
+                self.register(trunk, TrunkCredentials { user, password }, expires, now);
             }
             SipCommand::TrunksStart => self.start_trunks(now),
             SipCommand::TrunkResolved { trunk, destinations } => self.trunk_resolved(&trunk, destinations, now),
@@ -251,10 +201,10 @@ impl Endpoint {
 
     /// Runs everything that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timeout) = self.wheel.expire(now) {
+        while let Some(timeout) = self.out.expire(now) {
             match timeout {
                 Timeout::Client(id) => self.client_timer(id, now),
-                Timeout::Server(id) => self.server_timer(id, now),
+                Timeout::Server(id) => self.servers.expired(id, now, &mut self.out),
                 Timeout::Leg(dialog) => self.leg_timer(dialog, now),
                 Timeout::Session(dialog) => self.session_timer(dialog, now),
                 Timeout::Offer(dialog) => self.offer_timer(dialog, now),
@@ -271,35 +221,31 @@ impl Endpoint {
 
     /// Returns the next action for the driver; call it until `None` after each `handle_*`.
     pub fn poll_output(&mut self) -> Option<SipOutput> {
-        let output = self.outputs.pop_front();
-        if self.outputs.is_empty() && self.outputs.capacity() > 4096 {
-            self.outputs = VecDeque::new();
-        }
-        output
+        self.out.poll()
     }
 
     /// Returns the time of the next [`Endpoint::handle_timeout`] call. Nothing may be due then.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.wheel.next(), self.registrar.next()].into_iter().flatten().min()
+        [self.out.next(), self.registrar.next()].into_iter().flatten().min()
     }
 
     /// Returns how much is held now. Counting the registrar's part takes time that grows with its users.
     pub fn sizes(&self) -> Sizes {
         Sizes {
-            server_transactions: self.tables.server_count(),
+            server_transactions: self.servers.len(),
             client_transactions: self.tables.client_count(),
             dialogs: self.legs.len(),
-            index_entries: self.tables.key_count() + self.tags.len() + self.attached.len() + self.unreachable.len(),
-            timers: self.wheel.len(),
+            index_entries: self.servers.key_count() + self.tables.key_count() + self.legs.entry_count(),
+            timers: self.out.timer_count(),
             contacts: self.registrar.contact_count(),
             passwords: self.registrar.password_count(),
-            overflows: self.overflows,
+            overflows: self.out.overflows(),
         }
     }
 
     /// Returns the dialog of the INVITE or call that has this tag of ours.
     pub fn dialog_of_tag(&self, tag: &str) -> Option<DialogId> {
-        match *self.tags.get(tag)? {
+        match self.legs.owner_of(tag)? {
             TagOwner::Leg(dialog) => Some(dialog),
             TagOwner::Fork(client) => match &self.tables.client(client)?.user {
                 tables::ClientUser::Fork(fork) => Some(fork.dialog),
@@ -310,27 +256,23 @@ impl Endpoint {
 
     /// Returns whether no transaction, dialog or output is left. Registrations and passwords do not count.
     pub fn is_idle(&self) -> bool {
-        self.outputs.is_empty()
-            && self.legs.is_empty()
-            && self.tables.server_count() + self.tables.client_count() + self.wheel.len() == 0
+        self.out.is_empty()
+            && self.legs.len() == 0
+            && self.servers.len() + self.tables.client_count() + self.out.timer_count() == 0
     }
 
     /// Steps of timers and tables so far: unlike time, the same number on every machine.
     #[cfg(test)]
     fn steps(&self) -> u64 {
-        self.wheel.steps + self.tables.steps
+        self.out.steps() + self.servers.steps() + self.tables.steps
     }
 
     fn event(&mut self, event: SipEvent) {
-        self.outputs.push_back(SipOutput::Event(event));
+        self.out.event(event);
     }
 
     fn transmit(&mut self, flow: Flow, bytes: Vec<u8>) {
-        self.outputs.push_back(SipOutput::Transmit { flow, bytes });
-    }
-
-    fn report_refused(&mut self, flow: &Flow, why: &'static str) {
-        self.event(SipEvent::Refused { peer: flow.peer, why });
+        self.out.transmit(flow, bytes);
     }
 
     fn pace(&self, flow: &Flow) -> Pace {
@@ -339,18 +281,18 @@ impl Endpoint {
 
     /// Returns whether one more transaction fits; a refusal is counted.
     fn has_room(&mut self) -> bool {
-        let fits = self.tables.client_count() + self.tables.server_count() < self.config.limits.transactions;
+        let fits = self.tables.client_count() + self.servers.len() < self.config.limits.transactions;
         if !fits {
-            self.overflows += 1;
+            self.out.overflow();
         }
         fits
     }
 
     /// Returns why a peer may start no further transaction by `flow`, or `None` if it may; a refusal is counted.
     fn full_for(&mut self, flow: &Flow) -> Option<&'static str> {
-        let share = self.tables.server_count_of(flow.peer.ip());
-        if share >= self.config.limits.transactions_per_address && !self.is_of_trunk(flow) {
-            self.overflows += 1;
+        let share = self.servers.count_of(flow.peer.ip());
+        if share >= self.config.limits.transactions_per_address && self.trunks.owner_of(flow).is_none() {
+            self.out.overflow();
             return Some("address_full");
         }
         (!self.has_room()).then_some("full")
@@ -360,56 +302,9 @@ impl Endpoint {
     fn has_room_for_leg(&mut self) -> bool {
         let fits = self.legs.len() < self.config.limits.dialogs;
         if !fits {
-            self.overflows += 1;
+            self.out.overflow();
         }
         fits
-    }
-
-    /// Moves a timer to `deadline`, or cancels it for `None`.
-    fn rearm(&mut self, timer: &mut Option<TimerKey>, deadline: Option<Instant>, now: Instant, timeout: Timeout) {
-        if let Some(key) = timer.take() {
-            self.wheel.cancel(key);
-        }
-        *timer = deadline.map(|at| self.wheel.arm(now, at.saturating_duration_since(now), timeout));
-    }
-
-    fn rearm_after(&mut self, timer: &mut Option<TimerKey>, delay: Duration, now: Instant, timeout: Timeout) {
-        self.rearm(timer, Some(now + delay), now, timeout);
-    }
-
-    /// Returns the Via value for a request of ours.
-    fn via(&self, flow: &Flow, branch: &str) -> String {
-        let mut via = String::with_capacity(96);
-        via.extend(["SIP/2.0/", flow.transport.via_token(), " "]);
-        match &self.config.advertise {
-            Some(advertise) => via.push_str(&advertise.authority(flow)),
-            None => push_authority(&mut via, flow.local),
-        }
-        via.extend([";branch=", branch]);
-        if flow.transport == Transport::Udp {
-            via.push_str(";rport");
-        }
-        via
-    }
-
-    /// Returns our Contact value for messages that leave by `flow`.
-    fn contact(&self, flow: &Flow, user: &str) -> String {
-        let user = if user.is_empty() { "tandem" } else { user };
-        let mut contact = String::with_capacity(64);
-        contact.extend(["<sip:", &escape_user(user), "@"]);
-        match &self.config.advertise {
-            Some(advertise) => contact.push_str(&advertise.authority(flow)),
-            None if flow.local.ip().is_unspecified() => {
-                contact.extend([&self.config.domain, ":"]);
-                push_number(&mut contact, flow.local.port());
-            }
-            None => push_authority(&mut contact, flow.local),
-        }
-        if let Some(transport) = flow.transport.uri_parameter() {
-            contact.extend([";transport=", transport]);
-        }
-        contact.push('>');
-        contact
     }
 }
 

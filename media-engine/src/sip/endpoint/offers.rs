@@ -6,17 +6,19 @@
 
 use std::time::Instant;
 
-use super::challenging::Proof;
+use super::Endpoint;
+use super::abilities::{ALLOW, PeerAbilities, SDP, SUPPORTED};
 use super::command::DialogId;
 use super::event::SipEvent;
-use super::flow::Flow;
+use super::ids::ServerId;
 use super::incoming::Success;
-use super::legs::{Leg, LegState, OurOffer, PeerAbilities, PeerOffer, SessionTimer, Talking};
+use super::legs::{LegState, OurOffer, PeerOffer, Talking};
+use super::proof::Proof;
 use super::requests::{BadBody, session_description};
-use super::session::{Proposal, add_session, refresh_session};
-use super::tables::{ClientUser, ServerId};
-use super::{ALLOW, Endpoint, SDP, SUPPORTED};
+use super::session_timer::{Proposal, SessionTimer, add_session, refresh_session};
+use super::tables::ClientUser;
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::StatusClass;
 use crate::sip::write::{RequestBuilder, ResponseBuilder, ResponseHead};
@@ -27,7 +29,7 @@ type Offer = (Option<String>, Option<SessionTimer>);
 impl Endpoint {
     /// Handles a re-INVITE whose CSeq is in order.
     pub(super) fn receive_reinvite(&mut self, flow: &Flow, invite: &Message<'_>, id: DialogId, now: Instant) {
-        let talking = match self.legs.get(&id).map(|leg| &leg.state) {
+        let talking = match self.legs.get(id).map(|leg| &leg.state) {
             Some(LegState::Talking(talking)) => talking,
             // A second INVITE before the first was answered (section 14.2).
             _ => return self.refuse_in_dialog(flow, invite, id, (500, "invite_pending"), now),
@@ -48,7 +50,7 @@ impl Endpoint {
         }
         let server = self.open_invite(flow, invite, &tag, id);
         let cseq = invite.cseq().map_or(0, |cseq| cseq.number);
-        let Some(talking) = self.talking(id) else { return };
+        let Some(talking) = self.legs.talking(id) else { return };
         talking.peer_offer = Some(PeerOffer { server, cseq, is_invite: true, session });
         match sdp {
             Some(sdp) => self.event(SipEvent::Reoffer { dialog: id, sdp }),
@@ -75,7 +77,7 @@ impl Endpoint {
             self.answer(flow, update, response, now);
             return self.session_refreshed(id, session, now);
         };
-        let Some(talking) = self.talking(id) else {
+        let Some(talking) = self.legs.talking(id) else {
             return self.receive_early_update(flow, update, id, sdp, now);
         };
         if talking.peer_offer.is_some() {
@@ -86,14 +88,14 @@ impl Endpoint {
             return self.refuse_in_dialog(flow, update, id, (491, "glare"), now);
         }
         let server = self.open_non_invite(flow, update, Method::Update, id);
-        let Some(talking) = self.talking(id) else { return };
+        let Some(talking) = self.legs.talking(id) else { return };
         talking.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
         self.event(SipEvent::Reoffer { dialog: id, sdp });
     }
 
     /// Returns the proposal of a request, or the status and label of its refusal.
     fn offer_of(&self, request: &Message<'_>) -> Result<Offer, (u16, &'static str)> {
-        let session = match self.session_proposal(request) {
+        let session = match Proposal::of(request) {
             Proposal::None => None,
             Proposal::Agreed(session) => Some(session),
             Proposal::TooSmall => return Err((422, "session_interval")),
@@ -106,7 +108,7 @@ impl Endpoint {
 
     /// Sends the engine's answer to the peer's offer.
     pub(super) fn accept_reinvite(&mut self, id: DialogId, sdp: String, now: Instant) {
-        match self.legs.get(&id).map(|leg| &leg.state) {
+        match self.legs.get(id).map(|leg| &leg.state) {
             Some(LegState::Ringing(_)) => self.answer_ringing_offer(id, Ok(sdp), now),
             Some(LegState::Calling(_)) => self.answer_calling_offer(id, Ok(sdp), now),
             _ => self.answer_peer_offer(id, sdp, false, now),
@@ -114,7 +116,7 @@ impl Endpoint {
     }
 
     fn answer_peer_offer(&mut self, id: DialogId, sdp: String, offered: bool, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         let mut refreshed = None;
         if let LegState::Talking(talking) = &mut leg.state
             && let Some(offer) = talking.peer_offer.take()
@@ -143,7 +145,7 @@ impl Endpoint {
             refreshed = Some(offer.session);
         }
         self.watch_acknowledgement(&mut leg, now);
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
         if let Some(session) = refreshed {
             self.session_refreshed(id, session, now);
             self.outdate_offer(id);
@@ -153,18 +155,18 @@ impl Endpoint {
     /// Refuses the peer's offer for the engine.
     pub(super) fn reject_reinvite(&mut self, id: DialogId, status: u16, now: Instant) {
         let status = if (400..700).contains(&status) { status } else { 488 };
-        match self.legs.get(&id).map(|leg| &leg.state) {
+        match self.legs.get(id).map(|leg| &leg.state) {
             Some(LegState::Ringing(_)) => return self.answer_ringing_offer(id, Err(status), now),
             Some(LegState::Calling(_)) => return self.answer_calling_offer(id, Err(status), now),
             _ => {}
         }
-        let Some(offer) = self.talking(id).and_then(|talking| talking.peer_offer.take()) else { return };
+        let Some(offer) = self.legs.talking(id).and_then(|talking| talking.peer_offer.take()) else { return };
         self.respond(offer.server, status, None, |response, _| response, now);
     }
 
     /// Drops the offer of a re-INVITE that the peer has cancelled.
     pub(super) fn withdraw_peer_offer(&mut self, id: DialogId, server: ServerId, now: Instant) {
-        let Some(talking) = self.talking(id) else { return };
+        let Some(talking) = self.legs.talking(id) else { return };
         if talking.peer_offer.as_ref().is_some_and(|offer| offer.server == server) {
             talking.peer_offer = None;
             self.respond(server, 487, None, |response, _| response, now);
@@ -173,7 +175,7 @@ impl Endpoint {
 
     /// Sends an offer of the engine.
     pub(super) fn reinvite(&mut self, id: DialogId, sdp: String, now: Instant) {
-        let Some(leg) = self.legs.get(&id).filter(|leg| leg.is_open()) else { return };
+        let Some(leg) = self.legs.get(id).filter(|leg| leg.is_open()) else { return };
         let LegState::Talking(talking) = &leg.state else {
             return self.event(SipEvent::ReinviteFailed { dialog: id, status: 491 });
         };
@@ -188,9 +190,9 @@ impl Endpoint {
 
     /// Sends a re-INVITE, which also refreshes the session.
     pub(super) fn send_offer(&mut self, id: DialogId, mut offer: OurOffer, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
-            let session = talking.session;
+            let session = talking.session.agreed();
             let finish = |request: RequestBuilder, dialog: &Dialog| {
                 let request = request.header("Contact", &dialog.contact).header("Allow", ALLOW);
                 refresh_session(request, session).body(SDP, offer.sdp.clone())
@@ -202,7 +204,7 @@ impl Endpoint {
             offer.tries = offer.tries.saturating_add(1);
             talking.our_offer = Some(offer);
         }
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
     }
 
     /// Handles a response to our re-INVITE.
@@ -217,7 +219,7 @@ impl Endpoint {
         if class == StatusClass::Provisional {
             return;
         }
-        let Some(talking) = self.talking(id) else {
+        let Some(talking) = self.legs.talking(id) else {
             if class == StatusClass::Success {
                 self.late_reinvite_answer(flow, response, proofs);
             }
@@ -234,11 +236,11 @@ impl Endpoint {
         let Some(offer) = ours else { return };
         match (class, session_description(response).unwrap_or_default()) {
             (StatusClass::Success, Some(sdp)) => {
-                let session = self.session_of_answer(response);
+                let session = SessionTimer::of_answer(response);
                 self.session_refreshed(id, session, now);
                 // Reported for a refresh too: the peer may answer with other media than before.
                 self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
-                if let Some(talking) = self.talking(id) {
+                if let Some(talking) = self.legs.talking(id) {
                     talking.sdp = offer.sdp;
                 }
             }
@@ -261,16 +263,8 @@ impl Endpoint {
         self.send_ack(&dialog, dialog.local_cseq, proofs);
     }
 
-    /// Returns the state of an answered call.
-    pub(super) fn talking(&mut self, id: DialogId) -> Option<&mut Talking> {
-        match self.legs.get_mut(&id).map(|leg| &mut **leg) {
-            Some(Leg { state: LegState::Talking(talking), .. }) => Some(talking),
-            _ => None,
-        }
-    }
-
     fn peer_and_contact(&self, id: DialogId) -> (PeerAbilities, Box<str>) {
-        match self.legs.get(&id).map(|leg| &leg.state) {
+        match self.legs.get(id).map(|leg| &leg.state) {
             Some(LegState::Ringing(ringing)) => (ringing.peer, ringing.dialog.contact.clone()),
             Some(LegState::Talking(talking)) => (talking.peer, talking.dialog.contact.clone()),
             _ => (PeerAbilities::default(), Box::from("")),

@@ -7,23 +7,26 @@
 //!     all failed ─▶ Failed with the best status
 //! ```
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::challenging::Proof;
-use super::command::{Cause, DialogId, Target};
-use super::early::EarlyDialogs;
+use super::Endpoint;
+use super::abilities::{ALLOW, PeerAbilities, SDP};
+use super::command::{DialogId, Invite, Target};
+use super::early_dialogs::EarlyDialogs;
 use super::event::SipEvent;
-use super::flow::{Flow, Transport};
-use super::legs::{Calling, Failure, Leg, LegState, PeerAbilities, Talking};
+use super::ids::{ClientId, TagOwner};
+use super::legs::{Calling, Failure, Leg, LegState, Talking};
+use super::outbox::Timeout;
+use super::place::Place;
+use super::proof::Proof;
+use super::referrals::Referrals;
 use super::requests::session_description;
-use super::session::{Refresh, propose_session};
+use super::session_timer::{Session, SessionTimer, propose_session};
 use super::status::phrase;
-use super::tables::{Client, ClientId, ClientState, ClientUser, Fork};
-use super::trunking::Place;
-use super::{ALLOW, Endpoint, SDP, TagOwner, Timeout};
+use super::tables::{Client, ClientState, ClientUser, Fork};
 use crate::sip::dial::Written;
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, quote};
 use crate::sip::message::{Message, Method, Start, body_of};
 use crate::sip::reason::Told;
@@ -33,23 +36,7 @@ use crate::sip::trunk::TrunkSettings;
 use crate::sip::uri::{Uri, escape_user};
 use crate::sip::write::RequestBuilder;
 
-/// An outgoing call as the engine ordered it.
-pub(super) struct Call {
-    pub(super) dialog: DialogId,
-    pub(super) from_user: Option<String>,
-    pub(super) from_display: Option<String>,
-    /// Whether the caller is hidden (RFC 3323): it is asserted only to the trunk.
-    pub(super) anonymous: bool,
-    pub(super) cause: Cause,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) sdp: String,
-    /// Offer for peers that are reached over IPv6.
-    pub(super) sdp_v6: Option<String>,
-    /// Offer for contacts behind a WebSocket: browsers.
-    pub(super) webrtc_sdp: Option<String>,
-}
-
-impl Call {
+impl Invite {
     /// Returns the offer for the peer of this flow.
     fn offer(&self, flow: &Flow) -> &str {
         let browser = self.webrtc_sdp.as_ref().filter(|_| flow.transport.is_websocket());
@@ -106,9 +93,9 @@ const OWN_HEADERS: [Name; 20] = [
 ];
 
 impl Endpoint {
-    pub(super) fn invite(&mut self, call: Call, target: &Target, now: Instant) {
-        let id = call.dialog;
-        if self.legs.contains_key(&id) {
+    pub(super) fn invite(&mut self, call: Invite, now: Instant) {
+        let (id, target) = (call.dialog, &call.target);
+        if self.legs.contains(id) {
             return;
         }
         let urgent = matches!(target, Target::Emergency { .. });
@@ -121,8 +108,10 @@ impl Endpoint {
             (Err((status, reason)), _) => {
                 return self.event(SipEvent::Failed { dialog: id, status, reason: reason.into(), told: None });
             }
-            (Ok(_), Target::Trunk { name, user }) => return self.invite_trunk(call, name, user, false, now),
-            (Ok(_), Target::Emergency { name, user }) => return self.invite_trunk(call, name, user, true, now),
+            (Ok(_), Target::Trunk { name, user } | Target::Emergency { name, user }) => {
+                let (name, user) = (name.clone(), user.clone());
+                return self.invite_trunk(call, &name, &user, urgent, now);
+            }
             (Ok(goals), _) => goals,
         };
         let mut leg = Leg::new(id, LegState::Calling(Calling::default()));
@@ -132,13 +121,13 @@ impl Endpoint {
         for goal in goals {
             let flow = goal.flow;
             let client = self.start_fork(&call, goal, now);
-            self.attach(&mut leg, &flow);
+            self.legs.attach(&mut leg, &flow);
             if let LegState::Calling(calling) = &mut leg.state {
                 calling.forks.push((client, flow));
             }
         }
-        self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
-        self.legs.insert(id, leg);
+        self.out.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
+        self.legs.put(leg);
     }
 
     /// Returns the destinations to call at once; a trunk's destinations are tried one after the other (`trunking`).
@@ -169,23 +158,17 @@ impl Endpoint {
         }
     }
 
-    /// Returns a UDP listener from which `peer` can be reached.
-    pub(super) fn listener_towards(&self, peer: SocketAddr) -> Option<Flow> {
-        let fits = |flow: &&Flow| flow.transport == Transport::Udp && flow.local.is_ipv4() == peer.is_ipv4();
-        self.listeners.iter().find(fits).map(|flow| flow.towards(peer))
-    }
-
-    pub(super) fn start_fork(&mut self, call: &Call, goal: Goal, now: Instant) -> ClientId {
+    pub(super) fn start_fork(&mut self, call: &Invite, goal: Goal, now: Instant) -> ClientId {
         let branch = self.tokens.invite_branch(call.cause.called.as_deref().unwrap_or(&uri_user(&goal.uri)));
         let call_id = self.tokens.fresh();
         let local_tag = self.tokens.invite_tag(&call_id);
         let Goal { uri, to, flow, routes, place } = goal;
         let Identity { local, asserted } = self.identity(call, place.as_ref(), &local_tag);
         let trunk = place.as_ref().map(|place| place.trunk);
-        let account = trunk.and_then(|trunk| self.trunk(trunk).settings.credentials.as_ref());
+        let account = trunk.and_then(|trunk| self.trunks.settings(trunk).credentials.as_ref());
         let shown = if call.anonymous { "" } else { call.from_user.as_deref().unwrap_or_default() };
-        let contact = self.contact(&flow, account.map_or(shown, |account| &account.user));
-        let mut request = RequestBuilder::new("INVITE", &uri).header("Via", self.via(&flow, &branch));
+        let contact = self.config.contact(&flow, account.map_or(shown, |account| &account.user));
+        let mut request = RequestBuilder::new("INVITE", &uri).header("Via", self.config.via(&flow, &branch));
         for route in &routes {
             request = request.header("Route", route);
         }
@@ -224,13 +207,13 @@ impl Endpoint {
             contacts: None,
         });
         let client = self.start_client_of(trunk, flow, &branch, Method::Invite, bytes, ClientUser::Fork(fork), now);
-        self.tags.insert(local_tag.into(), TagOwner::Fork(client));
+        self.legs.give_tag(local_tag.into(), TagOwner::Fork(client));
         client
     }
 
     /// Returns the caller's identity as shown to a destination (RFC 3261 section 8.1.1.3, RFC 3323, RFC 3325).
-    fn identity(&self, call: &Call, place: Option<&Place>, local_tag: &str) -> Identity {
-        let trunk = place.map(|place| (place, &self.trunk(place.trunk).settings));
+    fn identity(&self, call: &Invite, place: Option<&Place>, local_tag: &str) -> Identity {
+        let trunk = place.map(|place| (place, self.trunks.settings(place.trunk)));
         let own = || trunk.and_then(|(_, trunk)| trunk.own_number());
         let anonymous = format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={local_tag}");
         let Some(shown) = call.from_user.as_deref().or_else(own) else {
@@ -295,13 +278,13 @@ impl Endpoint {
         if fork.winner.as_deref() == Some(tag) {
             return;
         }
-        let calling = matches!(self.legs.get(&fork.dialog).map(|leg| &leg.state), Some(LegState::Calling(_)));
-        let mut early = fork.early.take(tag);
+        let calling = matches!(self.legs.get(fork.dialog).map(|leg| &leg.state), Some(LegState::Calling(_)));
+        let early = fork.early.take(tag);
+        let answer = session_description(response).unwrap_or_default();
         let answer = match &early {
-            Some(early) if early.settled => early.sdp.clone(),
-            _ => session_description(response).unwrap_or_default(),
+            Some(early) => early.answer(answer),
+            None => answer,
         };
-        let answer = answer.or_else(|| early.as_ref()?.sdp.clone());
         if let Some(early) = &early {
             dialog.continue_from(&early.dialog);
         }
@@ -311,7 +294,7 @@ impl Endpoint {
             return self.send_bye(&mut dialog, reason.as_deref(), now);
         }
         fork.winner = Some(tag.into());
-        let Some(mut leg) = self.legs.remove(&fork.dialog) else { return };
+        let Some(mut leg) = self.legs.take(fork.dialog) else { return };
         let Some(answer) = answer else {
             self.send_bye(&mut dialog, Some("SIP;cause=488;text=\"Answer without a session description\""), now);
             self.dismantle(leg, now);
@@ -321,35 +304,32 @@ impl Endpoint {
         self.leave_forks(&mut leg, client.id, now);
         // Our last session description is the offer in the INVITE, unless an offer of the callee was answered
         // meanwhile.
-        let said = early.as_mut().and_then(|early| early.said.take());
+        let said = early.as_ref().and_then(|early| early.said().map(str::to_owned));
         let said = said.unwrap_or_else(|| String::from_utf8_lossy(body_of(&client.bytes)).into_owned());
         let peer = PeerAbilities::of(response);
-        let session = self.session_of_answer(response);
-        self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
-        self.attach(&mut leg, flow);
+        let session = SessionTimer::of_answer(response);
+        self.legs.give_tag(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
+        self.legs.attach(&mut leg, flow);
         let open_offer = match &mut leg.state {
             LegState::Calling(calling) => calling.peer_offer.take(),
             _ => None,
         };
-        let peer_offer = self.keep_early_offer(open_offer, early.map(|early| (client.id, early.fork)), now);
+        let peer_offer = self.keep_early_offer(open_offer, early.map(|early| (client.id, early.number())), now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
             sdp: said,
             unacknowledged: None,
             peer_offer,
             our_offer: None,
-            session,
-            refresh: Refresh::Idle,
+            session: Session::start(session, leg.id, now, &mut self.out),
             peer,
             unpracked: None,
-            referred: None,
-            refers: false,
+            referrals: Referrals::default(),
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);
-        self.watch_session(&mut leg, now);
         self.event(SipEvent::Answered { dialog: leg.id, sdp: answer, remote: flow.peer });
-        self.legs.insert(leg.id, leg);
+        self.legs.put(leg);
     }
 
     /// Handles the failure of a fork; the call fails with the last one, or at once if the callee declines everywhere
@@ -365,9 +345,9 @@ impl Endpoint {
         if fork.abandoned {
             return;
         }
-        let Some(mut leg) = self.legs.remove(&fork.dialog) else { return };
+        let Some(mut leg) = self.legs.take(fork.dialog) else { return };
         let LegState::Calling(calling) = &mut leg.state else {
-            self.legs.insert(leg.id, leg);
+            self.legs.put(leg);
             return;
         };
         calling.forks.retain(|(id, _)| *id != client.id);
@@ -379,7 +359,7 @@ impl Endpoint {
         let rang = calling.progress >= 180;
         let elsewhere = over && is_worth_another_place(status) && !(rang && matches!(status, 408 | 480));
         let id = leg.id;
-        self.legs.insert(id, leg);
+        self.legs.put(leg);
         if over && !(elsewhere && self.try_next_place(id, now)) {
             self.call_failed(id, now);
         }
@@ -387,7 +367,7 @@ impl Endpoint {
 
     /// Handles the failure of a call at all destinations.
     pub(super) fn call_failed(&mut self, id: DialogId, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let Some(mut leg) = self.legs.take(id) else { return };
         let failure = match &mut leg.state {
             LegState::Calling(calling) => calling.failure.take(),
             _ => None,
@@ -395,7 +375,7 @@ impl Endpoint {
         if let Some(trunk) = leg.trunk
             && let Some(Failure { status, reason, .. }) = &failure
         {
-            self.trunk_failed(trunk, &format!("{status} {reason}"));
+            self.trunks.note_error(trunk, format!("{status} {reason}"));
         }
         let nobody = || Failure { status: 408, reason: phrase(408).into(), told: None };
         let Failure { status, reason, told } = failure.unwrap_or_else(nobody);
@@ -407,10 +387,10 @@ impl Endpoint {
     pub(super) fn leave_forks(&mut self, leg: &mut Leg, kept: ClientId, now: Instant) {
         let LegState::Calling(calling) = &mut leg.state else { return };
         let forks = std::mem::take(&mut calling.forks);
-        if let Some(patience) = calling.attempts.take().and_then(|attempts| attempts.patience) {
-            self.wheel.cancel(patience);
+        if let Some(mut attempts) = calling.attempts.take() {
+            self.out.cancel(&mut attempts.patience);
         }
-        self.detach(leg);
+        self.legs.detach(leg);
         for (id, _) in forks {
             if id != kept {
                 self.note_cancel_reason(id, Some(ELSEWHERE));
@@ -456,8 +436,8 @@ impl Endpoint {
         let (tag, call_id) = (from.tag().unwrap_or_default(), response.call_id().unwrap_or_default());
         let their_tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        if let Some(TagOwner::Leg(id)) = self.tags.get(tag)
-            && let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(id).map(|leg| &**leg)
+        if let Some(TagOwner::Leg(id)) = self.legs.owner_of(tag)
+            && let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(id)
             && *talking.dialog.remote_tag == *their_tag
             && *talking.dialog.call_id == *call_id
         {
@@ -467,7 +447,7 @@ impl Endpoint {
         if !self.tokens.is_invite_tag(call_id, tag) {
             return;
         }
-        let contact = self.contact(flow, "");
+        let contact = self.config.contact(flow, "");
         let mut dialog = Dialog::uac(response, response.header(Name::From).unwrap_or_default(), *flow, &contact);
         self.send_ack(&dialog, cseq, &[]);
         if self.has_room() {
@@ -479,7 +459,7 @@ impl Endpoint {
     /// INVITE.
     pub(super) fn send_ack(&mut self, dialog: &Dialog, cseq: u32, proofs: &[Proof]) {
         let (flow, branch) = (self.next_flow(dialog), self.tokens.branch());
-        let ack = dialog.request("ACK", cseq, &self.via(&flow, &branch));
+        let ack = dialog.request("ACK", cseq, &self.config.via(&flow, &branch));
         let ack = proofs.iter().fold(ack, |ack, proof| ack.header(proof.header.as_str(), &proof.value));
         let bytes = ack.header("User-Agent", &self.config.user_agent).build();
         self.transmit(flow, bytes);
@@ -505,14 +485,6 @@ fn rank(status: u16) -> u16 {
         486 => 1,
         408 | 480 | 487 => 499,
         _ => status,
-    }
-}
-
-impl PeerAbilities {
-    /// Reads the abilities that a message announces for its sender.
-    pub(super) fn of(message: &Message<'_>) -> PeerAbilities {
-        let has = |name, option| super::registration::has_option(message, name, option);
-        PeerAbilities { update: has(Name::Allow, "UPDATE"), timer: has(Name::Supported, "timer") }
     }
 }
 

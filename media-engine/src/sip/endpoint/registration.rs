@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::Endpoint;
-use super::admission::Admission;
+use super::abilities::has_option;
+use super::authentication::Admission;
 use super::event::SipEvent;
-use super::flow::Flow;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Contact, Name, NameAddr};
 use crate::sip::message::{Message, parse_delta_seconds};
 use crate::sip::registrar::{Change, ContactChange, Origin};
@@ -27,7 +28,7 @@ impl Endpoint {
         let user = match self.authenticate(flow, request, now) {
             Admission::Admitted(user) => user,
             Admission::Challenge { stale } => {
-                self.report_refused(flow, if stale { "stale_nonce" } else { "challenged" });
+                self.out.refused(flow, if stale { "stale_nonce" } else { "challenged" });
                 return self.challenge(flow, request, 401, stale, now);
             }
             Admission::Refused { status, why } => return self.refuse(flow, request, status, why),
@@ -50,7 +51,7 @@ impl Endpoint {
                 return self.answer(flow, request, response, now);
             }
             Err(Ungranted::Bad(why)) => {
-                self.report_refused(flow, why);
+                self.out.refused(flow, why);
                 return self.answer(flow, request, self.response(flow, request, 400), now);
             }
         };
@@ -62,7 +63,7 @@ impl Endpoint {
             path: &path,
         };
         let Ok(contacts) = self.registrar.update(&user, &change, &origin, now) else {
-            self.report_refused(flow, "register_out_of_order");
+            self.out.refused(flow, "register_out_of_order");
             return self.answer(flow, request, self.response(flow, request, 500), now);
         };
         let kept_flow = matches!(&change, Change::Contacts(list) if list.iter().any(|c| c.instance.is_some()));
@@ -163,11 +164,6 @@ fn without_expires(value: &str) -> String {
         }
     }
     out
-}
-
-/// Returns whether a list header names an option tag.
-pub(super) fn has_option(message: &Message<'_>, name: Name, option: &str) -> bool {
-    message.headers(name).any(|value| value.eq_ignore_ascii_case(option))
 }
 
 #[cfg(test)]

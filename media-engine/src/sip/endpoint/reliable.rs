@@ -1,32 +1,29 @@
-//! Reliable provisional responses that we send (RFC 3262 section 3).
+//! Which provisional responses of ours to one INVITE are reliable, their order and their repetition (RFC 3262 section 3).
 //!
 //! ```text
-//!   Progress ─▶ queue ─▶ one waits ── PRACK ──▶ the next one; a delayed Accept is sent
-//!                          └─ T1, 2·T1, … 64·T1: 504, the call ends
+//!   progress ─▶ queue ─▶ next ─▶ sent: one waits ── acknowledged ──▶ next …, or the answer that was held back
+//!                                   └─ due at T1, 2·T1, … 64·T1: given up
 //! ```
+//! [`Reliable`] owns the numbers, the queue, the response that waits for its PRACK, and the engine's answer while it is
+//! held back.
 //!
 //! - A session description is sent reliably to a caller that supports 100rel, and every progress to one that requires
 //!   it; one at a time waits for its PRACK.
-//! - A 2xx waits for the PRACK of a session description (section 5), so both sides agree on what was answered.
+//! - At most one session description is sent before the answer (section 5); both sides agree on it once its PRACK has
+//!   arrived.
 //! - For an INVITE without an offer, the first session description that we send is an offer, and its PRACK brings the
 //!   answer.
 //!
-//! Not here: reliable responses of a callee (`early`).
+//! Not here: the responses themselves (`provisional`), reliable responses of a callee (`early`).
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::command::DialogId;
-use super::event::SipEvent;
-use super::flow::Flow;
-use super::legs::{Leg, LegState, PeerOffer, Ringing};
-use super::registration::has_option;
-use super::requests::{BadBody, session_description};
-use super::{ALLOW, Endpoint, SDP, SUPPORTED, Timeout};
+use super::abilities::has_option;
+use crate::sip::flow::Flow;
 use crate::sip::header::{Name, parse_digits};
-use crate::sip::message::{Message, Method};
-use crate::sip::transaction::{Pace, Resend};
-use crate::sip::write::{ResponseBuilder, ResponseHead};
+use crate::sip::message::Message;
+use crate::sip::transaction::{Pace, Resend, Timers};
 
 /// Most progress that may queue behind a response without its PRACK.
 const MAX_QUEUED: usize = 8;
@@ -39,7 +36,7 @@ pub(super) struct RAck {
 }
 
 impl RAck {
-    fn of(prack: &Message<'_>) -> Option<RAck> {
+    pub(super) fn of(prack: &Message<'_>) -> Option<RAck> {
         let mut fields = prack.header(Name::RAck)?.split_ascii_whitespace();
         let (rseq, cseq) = (parse_digits(fields.next()?)?, parse_digits(fields.next()?)?);
         (fields.next() == Some("INVITE") && fields.next().is_none()).then_some(RAck { rseq, cseq })
@@ -64,12 +61,12 @@ pub(super) struct Reliable {
     /// Whether a session description has been sent or queued: no second one may follow (section 5).
     described: bool,
     /// Whether both sides know offer and answer: the 2xx needs none, and UPDATE may make a new offer.
-    pub(super) settled: bool,
+    settled: bool,
     /// Our latest session description that was sent reliably: once both sides know offer and answer, it defines the
     /// session, whatever the engine accepts the call with.
-    pub(super) said: Option<String>,
+    said: Option<String>,
     /// The engine's answer to the call, held back.
-    pub(super) accepted: Option<String>,
+    accepted: Option<String>,
 }
 
 /// A response that was sent and has no PRACK yet.
@@ -78,6 +75,37 @@ struct Waiting {
     reply: Flow,
     bytes: Vec<u8>,
     described: bool,
+}
+
+/// What follows from progress of the engine.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is left out.
+    Nothing,
+    /// Too much of it waits already.
+    Overflow,
+    /// It is sent at once and not acknowledged, with this session description.
+    Unreliably(Option<String>),
+    /// It is sent when nothing else waits for its PRACK.
+    Queued,
+}
+
+/// A reliable response that is to be sent now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    pub(super) status: u16,
+    pub(super) sdp: Option<String>,
+    pub(super) rseq: u32,
+}
+
+/// What is due for the response that waits for its PRACK.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// These bytes are sent once more.
+    Repeat(Flow, Vec<u8>),
+    /// No PRACK will come.
+    GiveUp,
 }
 
 impl Reliable {
@@ -105,252 +133,207 @@ impl Reliable {
     pub(super) fn outstanding(&self, cseq: u32) -> Option<RAck> {
         self.waiting.as_ref().map(|_| RAck { rseq: self.rseq, cseq })
     }
-}
 
-impl Ringing {
-    /// Returns whether a 2xx has to wait: for the PRACK of a session description, or for the engine's answer to an
-    /// offer.
-    pub(super) fn holds_back(&self) -> bool {
-        self.peer_offer.is_some() || self.reliable.waiting.as_ref().is_some_and(|waiting| waiting.described)
-    }
-
-    /// Returns the time of the next action.
-    fn deadline(&self) -> Instant {
-        let resend = self.reliable.waiting.as_ref().map(|waiting| waiting.resend.deadline());
-        resend.map_or(self.until, |at| at.min(self.until))
-    }
-}
-
-impl Endpoint {
-    /// Sends ringing or early media for the engine.
-    pub(super) fn progress(&mut self, id: DialogId, status: u16, sdp: Option<String>, now: Instant) {
-        let Some(ringing) = self.ringing(id) else { return };
-        let Ringing { wants_offer, reliable, .. } = &mut *ringing;
-        if !(101..200).contains(&status) || reliable.accepted.is_some() {
-            return;
+    /// Takes progress of the engine; `wants_offer` if the INVITE had no offer.
+    pub(super) fn progress(&mut self, status: u16, sdp: Option<String>, wants_offer: bool) -> Step {
+        if self.accepted.is_some() {
+            return Step::Nothing;
         }
         // An offer of ours must be delivered for certain (RFC 3261 section 13.2.1).
-        let uncertain_offer = *wants_offer && reliable.demand == Demand::Nothing;
-        let sdp = sdp.filter(|_| !(reliable.described || uncertain_offer));
-        match (reliable.demand, &sdp) {
+        let uncertain_offer = wants_offer && self.demand == Demand::Nothing;
+        let sdp = sdp.filter(|_| !(self.described || uncertain_offer));
+        match (self.demand, &sdp) {
             // The first reliable response to an INVITE without an offer has to make one (section 5).
-            (Demand::Everything, None) if *wants_offer && !reliable.described => {}
+            (Demand::Everything, None) if wants_offer && !self.described => Step::Nothing,
             (Demand::Everything, _) | (Demand::Descriptions, Some(_)) => {
-                if reliable.queue.len() >= MAX_QUEUED {
-                    self.overflows += 1;
-                    return;
+                if self.queue.len() >= MAX_QUEUED {
+                    return Step::Overflow;
                 }
-                reliable.described |= sdp.is_some();
-                reliable.queue.push_back((status, sdp));
-                self.send_next_progress(id, now);
+                self.described |= sdp.is_some();
+                self.queue.push_back((status, sdp));
+                Step::Queued
             }
-            _ => {
-                let (server, contact) = (ringing.invite, ringing.dialog.contact.clone());
-                self.send_progress(server, &contact, (status, sdp), None, now);
+            _ => Step::Unreliably(sdp),
+        }
+    }
+
+    /// Takes the next response from the queue, unless one waits for its PRACK.
+    pub(super) fn next(&mut self) -> Option<Next> {
+        if self.waiting.is_some() {
+            return None;
+        }
+        let (status, sdp) = self.queue.pop_front()?;
+        self.rseq += 1;
+        if sdp.is_some() {
+            self.said.clone_from(&sdp);
+        }
+        Some(Next { status, sdp, rseq: self.rseq })
+    }
+
+    /// Begins to wait for the PRACK of a response that was sent; `described` if it had a session description.
+    pub(super) fn sent(&mut self, (reply, bytes): (Flow, Vec<u8>), described: bool, timers: Timers, now: Instant) {
+        // Repeated over reliable transports too, as proxies may lose it (section 3).
+        let resend = Resend::start(now, &Pace { timers, reliable: false });
+        self.waiting = Some(Waiting { resend, reply, bytes, described });
+    }
+
+    /// Handles the PRACK of the response that waits for it.
+    pub(super) fn acknowledged(&mut self) {
+        self.settled |= self.waiting.take().is_some_and(|waiting| waiting.described);
+    }
+
+    /// Returns the time at which something is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.waiting.as_ref().map(|waiting| waiting.resend.deadline())
+    }
+
+    /// Returns what is due; the interval of repetitions doubles up to `longest`.
+    pub(super) fn due(&mut self, now: Instant, longest: Duration) -> Due {
+        let Some(waiting) = &mut self.waiting else { return Due::Nothing };
+        if waiting.resend.until <= now {
+            return Due::GiveUp;
+        }
+        // Doubles without a bound below 64·T1 (section 3).
+        match waiting.resend.due(now, longest) {
+            true => Due::Repeat(waiting.reply, waiting.bytes.clone()),
+            false => Due::Nothing,
+        }
+    }
+
+    /// Returns whether a session description waits for its PRACK.
+    pub(super) fn awaits_description(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.described)
+    }
+
+    /// Returns whether a session description has been sent or queued.
+    pub(super) fn is_described(&self) -> bool {
+        self.described
+    }
+
+    /// Returns whether both sides know offer and answer.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Records our answer to a later offer of the caller.
+    pub(super) fn answered_offer(&mut self, sdp: String) {
+        self.said = Some(sdp);
+    }
+
+    /// Holds back the engine's answer to the call; a second one is left out.
+    pub(super) fn hold(&mut self, sdp: String) {
+        self.accepted.get_or_insert(sdp);
+    }
+
+    pub(super) fn holds_answer(&self) -> bool {
+        self.accepted.is_some()
+    }
+
+    /// Takes the answer that was held back.
+    pub(super) fn release(&mut self) -> Option<String> {
+        self.accepted.take()
+    }
+
+    /// Returns the session description that defines the session, if both sides know it already.
+    pub(super) fn agreed(&mut self) -> Option<String> {
+        self.said.take().filter(|_| self.settled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::flow::{FlowId, Transport};
+    use crate::units::test_epoch;
+
+    const GIVE_UP: Duration = Duration::from_secs(32);
+
+    fn of(extra: &str) -> Reliable {
+        let text =
+            format!("INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n{extra}Content-Length: 0\r\n\r\n");
+        Reliable::of(&Message::parse(text.as_bytes()).unwrap(), 7)
+    }
+
+    fn flow() -> Flow {
+        let address = "192.0.2.1:5060".parse().unwrap();
+        Flow { id: FlowId(1), transport: Transport::Udp, local: address, peer: address }
+    }
+
+    fn sdp() -> Option<String> {
+        Some("v=0".into())
+    }
+
+    /// Sends the next response; returns its number.
+    fn send(reliable: &mut Reliable, now: Instant) -> Option<u32> {
+        let next = reliable.next()?;
+        reliable.sent((flow(), vec![1]), next.sdp.is_some(), Timers::default(), now);
+        Some(next.rseq)
+    }
+
+    #[test]
+    fn the_caller_decides_which_progress_is_reliable() {
+        for (extra, ringing, media) in [
+            ("", Step::Unreliably(None), Step::Unreliably(sdp())),
+            ("Supported: 100rel\r\n", Step::Unreliably(None), Step::Queued),
+            ("Require: 100rel\r\n", Step::Queued, Step::Queued),
+        ] {
+            assert_eq!(of(extra).progress(180, None, false), ringing, "{extra}");
+            assert_eq!(of(extra).progress(183, sdp(), false), media, "{extra}");
+        }
+    }
+
+    #[test]
+    fn an_offer_of_ours_is_made_once_and_only_reliably() {
+        assert_eq!(of("").progress(183, sdp(), true), Step::Unreliably(None));
+        let mut reliable = of("Require: 100rel\r\n");
+        assert_eq!(reliable.progress(180, None, true), Step::Nothing, "the first one has to make an offer");
+        assert_eq!(reliable.progress(183, sdp(), true), Step::Queued);
+        assert_eq!(reliable.progress(183, sdp(), true), Step::Queued);
+        assert_eq!(reliable.next(), Some(Next { status: 183, sdp: sdp(), rseq: 8 }));
+        assert_eq!(reliable.next(), Some(Next { status: 183, sdp: None, rseq: 9 }));
+    }
+
+    #[test]
+    fn one_at_a_time_waits_and_a_description_settles_the_session() {
+        let (mut reliable, now) = (of("Require: 100rel\r\n"), test_epoch());
+        reliable.progress(180, None, false);
+        reliable.progress(183, sdp(), false);
+        assert_eq!((send(&mut reliable, now), send(&mut reliable, now)), (Some(8), None));
+        assert!(!reliable.awaits_description());
+        reliable.acknowledged();
+        assert_eq!((reliable.is_settled(), send(&mut reliable, now)), (false, Some(9)));
+        assert!(reliable.awaits_description());
+        assert_eq!(reliable.outstanding(5), Some(RAck { rseq: 9, cseq: 5 }));
+        reliable.acknowledged();
+        assert_eq!((reliable.is_settled(), reliable.agreed(), reliable.outstanding(5)), (true, sdp(), None));
+    }
+
+    #[test]
+    fn a_response_is_repeated_at_doubling_intervals_and_then_given_up() {
+        let (mut reliable, start) = (of("Require: 100rel\r\n"), test_epoch());
+        reliable.progress(180, None, false);
+        send(&mut reliable, start);
+        let mut repeats = Vec::new();
+        while let Some(at) = reliable.deadline() {
+            match reliable.due(at, GIVE_UP) {
+                Due::Repeat(..) => repeats.push((at - start).as_millis()),
+                Due::GiveUp => break,
+                Due::Nothing => panic!("something is due at the deadline"),
             }
         }
+        assert_eq!(repeats, [500, 1_500, 3_500, 7_500, 15_500, 31_500]);
     }
 
-    fn send_progress(
-        &mut self,
-        server: super::tables::ServerId,
-        contact: &str,
-        (status, sdp): (u16, Option<String>),
-        rseq: Option<u32>,
-        now: Instant,
-    ) -> Option<(Flow, Vec<u8>)> {
-        let finish = |response: ResponseBuilder, head: &ResponseHead| {
-            let response = response.record_routes(head).header("Contact", contact).header("Allow", ALLOW);
-            let response = match rseq {
-                Some(rseq) => response.header("Require", "100rel").header("RSeq", rseq),
-                None => response,
-            };
-            match sdp {
-                Some(sdp) => response.body(SDP, sdp),
-                None => response,
-            }
-        };
-        self.respond(server, status, None, finish, now)
-    }
-
-    /// Sends what is queued, unless a response waits for its PRACK.
-    fn send_next_progress(&mut self, id: DialogId, now: Instant) {
-        let Some(mut leg) = self.legs.remove(&id) else { return };
-        if let LegState::Ringing(ringing) = &mut leg.state
-            && ringing.reliable.waiting.is_none()
-            && let Some((status, sdp)) = ringing.reliable.queue.pop_front()
-        {
-            let reliable = &mut ringing.reliable;
-            reliable.rseq += 1;
-            let described = sdp.is_some();
-            if described {
-                reliable.said.clone_from(&sdp);
-            }
-            let (rseq, contact) = (Some(reliable.rseq), &ringing.dialog.contact);
-            let sent = self.send_progress(ringing.invite, contact, (status, sdp), rseq, now);
-            // Repeated over reliable transports too, as proxies may lose it (section 3).
-            let pace = Pace { timers: self.config.timers, reliable: false };
-            let resend = Resend::start(now, &pace);
-            reliable.waiting = sent.map(|(reply, bytes)| Waiting { resend, reply, bytes, described });
+    #[test]
+    fn the_queue_is_bounded_and_ends_with_the_answer() {
+        let mut reliable = of("Require: 100rel\r\n");
+        for _ in 0..MAX_QUEUED {
+            assert_eq!(reliable.progress(180, None, false), Step::Queued);
         }
-        self.watch_ringing(&mut leg, now);
-        self.legs.insert(id, leg);
-    }
-
-    /// Arms the leg's timer for a call that rings.
-    pub(super) fn watch_ringing(&mut self, leg: &mut Leg, now: Instant) {
-        let LegState::Ringing(ringing) = &leg.state else { return };
-        let deadline = Some(ringing.deadline());
-        self.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
-    }
-
-    /// Handles a ringing call's timer: the call was not answered, or a PRACK is late.
-    pub(super) fn ringing_timer(&mut self, id: DialogId, now: Instant) {
-        let give_up = self.config.timers.give_up();
-        let Some(ringing) = self.ringing(id) else { return };
-        if ringing.until <= now {
-            return self.end_ringing(id, 480, (None, Some("the call was not answered")), now);
-        }
-        if let Some(waiting) = &mut ringing.reliable.waiting {
-            if waiting.resend.until <= now {
-                return self.end_ringing(id, 504, (None, Some("no PRACK was received")), now);
-            }
-            // Doubles without a bound below 64·T1 (section 3).
-            if waiting.resend.due(now, give_up) {
-                let (reply, bytes) = (waiting.reply, waiting.bytes.clone());
-                self.transmit(reply, bytes);
-            }
-        }
-        let Some(mut leg) = self.legs.remove(&id) else { return };
-        self.watch_ringing(&mut leg, now);
-        self.legs.insert(id, leg);
-    }
-
-    /// Handles a PRACK whose CSeq is in order.
-    pub(super) fn receive_prack(&mut self, flow: &Flow, prack: &Message<'_>, id: DialogId, now: Instant) {
-        let rack = RAck::of(prack);
-        let meant = match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
-            Some(LegState::Ringing(ringing)) => ringing.reliable.outstanding(ringing.cseq),
-            Some(LegState::Talking(talking)) => talking.unpracked.take_if(|unpracked| Some(*unpracked) == rack),
-            _ => None,
-        };
-        if rack.is_none() || meant != rack {
-            return self.refuse_in_dialog(flow, prack, id, (481, "prack"), now);
-        }
-        let sdp = match session_description(prack) {
-            Ok(sdp) => sdp,
-            Err(BadBody(status)) => return self.refuse_in_dialog(flow, prack, id, (status, "body"), now),
-        };
-        let Some(ringing) = self.ringing(id) else {
-            return self.answer(flow, prack, self.response(flow, prack, 200), now);
-        };
-        let described = ringing.reliable.waiting.as_ref().is_some_and(|waiting| waiting.described);
-        match (described && ringing.wants_offer, sdp) {
-            (true, None) => self.refuse_in_dialog(flow, prack, id, (400, "prack_without_answer"), now),
-            (true, Some(sdp)) => {
-                self.answer(flow, prack, self.response(flow, prack, 200), now);
-                self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
-                self.provisional_acknowledged(id, now);
-            }
-            (false, None) => {
-                self.answer(flow, prack, self.response(flow, prack, 200), now);
-                self.provisional_acknowledged(id, now);
-            }
-            (false, Some(_)) if !(described || ringing.reliable.settled) || self.full_for(flow).is_some() => {
-                self.refuse_in_dialog(flow, prack, id, (488, "prack_offer"), now);
-            }
-            (false, Some(sdp)) => {
-                let server = self.open_non_invite(flow, prack, Method::Prack, id);
-                let Some(ringing) = self.ringing(id) else { return };
-                let session = ringing.session;
-                ringing.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
-                self.event(SipEvent::Reoffer { dialog: id, sdp });
-                self.provisional_acknowledged(id, now);
-            }
-        }
-    }
-
-    fn provisional_acknowledged(&mut self, id: DialogId, now: Instant) {
-        let Some(ringing) = self.ringing(id) else { return };
-        let reliable = &mut ringing.reliable;
-        reliable.settled |= reliable.waiting.take().is_some_and(|waiting| waiting.described);
-        if reliable.accepted.is_none() {
-            return self.send_next_progress(id, now);
-        }
-        self.send_held_answer(id, now);
-    }
-
-    /// Sends the engine's 2xx if nothing holds it back any more.
-    pub(super) fn send_held_answer(&mut self, id: DialogId, now: Instant) {
-        let Some(ringing) = self.ringing(id).filter(|ringing| !ringing.holds_back()) else { return };
-        if let Some(sdp) = ringing.reliable.accepted.take() {
-            self.accept(id, sdp, now);
-        }
-    }
-
-    /// Returns the state of an incoming call without final response.
-    pub(super) fn ringing(&mut self, id: DialogId) -> Option<&mut Ringing> {
-        match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
-            Some(LegState::Ringing(ringing)) => Some(ringing),
-            _ => None,
-        }
-    }
-
-    /// Handles an UPDATE before our answer to the call (RFC 3311 section 5.2): with an offer only once the first one is
-    /// settled.
-    pub(super) fn receive_early_update(
-        &mut self,
-        flow: &Flow,
-        update: &Message<'_>,
-        id: DialogId,
-        sdp: String,
-        now: Instant,
-    ) {
-        let Some(ringing) = self.ringing(id) else { return };
-        let refusal = match &ringing.reliable {
-            _ if ringing.peer_offer.is_some() => Some((500, "offer_pending")),
-            reliable if reliable.settled => None,
-            reliable if ringing.wants_offer && reliable.described => Some((491, "glare")),
-            _ => Some((500, "invite_pending")),
-        };
-        if let Some(refusal) = refusal {
-            return self.refuse_in_dialog(flow, update, id, refusal, now);
-        }
-        let session = ringing.session;
-        let server = self.open_non_invite(flow, update, Method::Update, id);
-        if let Some(ringing) = self.ringing(id) {
-            ringing.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
-            self.event(SipEvent::Reoffer { dialog: id, sdp });
-        }
-    }
-
-    /// Sends the engine's answer (`Ok`) or refusal to an offer that arrived before our answer to the call.
-    pub(super) fn answer_ringing_offer(&mut self, id: DialogId, verdict: Result<String, u16>, now: Instant) {
-        let Some(ringing) = self.ringing(id) else { return };
-        let Some(offer) = ringing.peer_offer.take() else { return };
-        let contact = ringing.dialog.contact.clone();
-        if let Ok(answer) = &verdict {
-            ringing.reliable.said = Some(answer.clone());
-        }
-        self.answer_update(offer.server, &contact, verdict, now);
-        self.send_held_answer(id, now);
-    }
-
-    /// Answers the peer's UPDATE or PRACK that made an offer.
-    pub(super) fn answer_update(
-        &mut self,
-        server: super::tables::ServerId,
-        contact: &str,
-        verdict: Result<String, u16>,
-        now: Instant,
-    ) {
-        let finish = |response: ResponseBuilder, sdp: String| {
-            let response = response.header("Contact", contact).header("Allow", ALLOW);
-            response.header("Supported", SUPPORTED).body(SDP, sdp)
-        };
-        match verdict {
-            Ok(sdp) => self.respond(server, 200, None, |response, _| finish(response, sdp), now),
-            Err(status) => self.respond(server, status, None, |response, _| response, now),
-        };
+        assert_eq!(reliable.progress(180, None, false), Step::Overflow);
+        reliable.hold("first".into());
+        reliable.hold("second".into());
+        assert_eq!(reliable.progress(180, None, false), Step::Nothing);
+        assert_eq!((reliable.release().as_deref(), reliable.holds_answer()), (Some("first"), false));
     }
 }

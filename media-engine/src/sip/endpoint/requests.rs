@@ -9,12 +9,12 @@
 
 use std::time::Instant;
 
-use super::admission::Admission;
+use super::Endpoint;
+use super::abilities::{ALLOW, SDP, SUPPORTED};
+use super::authentication::Admission;
 use super::command::DialogId;
 use super::event::Source;
-use super::flow::Flow;
-use super::tables::{merge_key, server_key};
-use super::{ALLOW, Endpoint, SDP, SUPPORTED};
+use crate::sip::flow::Flow;
 use crate::sip::framing::{PING, PONG};
 use crate::sip::gate;
 use crate::sip::header::Name;
@@ -28,7 +28,7 @@ pub(super) struct BadBody(pub(super) u16);
 impl Endpoint {
     pub(super) fn receive(&mut self, flow: &Flow, bytes: &[u8], now: Instant) {
         if self.is_ignored(flow, bytes, now) {
-            return self.report_refused(flow, "scanner");
+            return self.out.refused(flow, "scanner");
         }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
@@ -38,10 +38,10 @@ impl Endpoint {
                 }
                 return;
             }
-            Err(error) => return self.report_refused(flow, error.as_str()),
+            Err(error) => return self.out.refused(flow, error.as_str()),
         };
         if let Err(refusal) = gate::check(&message) {
-            self.report_refused(flow, refusal.log);
+            self.out.refused(flow, refusal.log);
             if let Some(status) = refusal.status {
                 let tag = self.tokens.reply_tag(&message);
                 let response = refusal_to(&message, Some(flow.peer), status, &refusal, &tag);
@@ -56,13 +56,13 @@ impl Endpoint {
     }
 
     fn receive_request(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>, now: Instant) {
-        if let Some(id) = self.tables.server_find(&server_key(request, method)) {
+        if let Some(id) = self.servers.find(request, method) {
             match method {
                 Method::Cancel => return self.receive_cancel(flow, request, id, now),
-                Method::Ack if self.server_ack(id, now) => return,
+                Method::Ack if self.servers.acknowledged(id, now, &mut self.out) => return,
                 // The ACK for a 2xx with the INVITE's branch, as some peers send it.
                 Method::Ack => {}
-                _ => return self.server_request(id, now),
+                _ => return self.servers.copy_received(id, now, &mut self.out),
             }
         }
         match method {
@@ -82,7 +82,7 @@ impl Endpoint {
         match method {
             Method::Options => self.reply(flow, request, self.abilities(flow, request)),
             _ if !hops_left => self.refuse(flow, request, 483, "max_forwards"),
-            _ if self.tables.is_merged(&merge_key(request)) => self.refuse(flow, request, 482, "merged"),
+            _ if self.servers.is_merged(request) => self.refuse(flow, request, 482, "merged"),
             Method::Invite => self.receive_invite(flow, request, now),
             Method::Bye | Method::Info | Method::Update | Method::Prack => {
                 self.refuse(flow, request, 481, "no_dialog");
@@ -108,7 +108,7 @@ impl Endpoint {
         match self.source_of(flow, request, now) {
             Admission::Admitted(source) => return Some(source),
             Admission::Challenge { stale } => {
-                self.report_refused(flow, if stale { "stale_nonce" } else { "challenged" });
+                self.out.refused(flow, if stale { "stale_nonce" } else { "challenged" });
                 self.challenge(flow, request, 407, stale, now);
             }
             Admission::Refused { status, why } => self.refuse(flow, request, status, why),
@@ -118,7 +118,7 @@ impl Endpoint {
 
     /// Refuses a request without any state.
     pub(super) fn refuse(&mut self, flow: &Flow, request: &Message<'_>, status: u16, why: &'static str) {
-        self.report_refused(flow, why);
+        self.out.refused(flow, why);
         let response = explain(self.response(flow, request, status), status);
         self.reply(flow, request, response);
     }
@@ -135,7 +135,7 @@ impl Endpoint {
         if let Some(why) = self.full_for(flow) {
             return self.refuse(flow, request, 503, why);
         }
-        self.report_refused(flow, why);
+        self.out.refused(flow, why);
         if request.method() == Some(Method::Invite) {
             let server = self.open_invite(flow, request, "", dialog);
             self.respond(server, status, None, |response, _| explain(response, status), now);
@@ -156,7 +156,7 @@ fn explain(response: ResponseBuilder, status: u16) -> ResponseBuilder {
     match status {
         405 | 501 => response.header("Allow", ALLOW),
         415 => response.header("Accept", SDP),
-        422 => response.header("Min-SE", super::session::MIN_SE),
+        422 => response.header("Min-SE", super::session_timer::MIN_SE),
         500 => response.header("Retry-After", 2),
         503 => response.header("Retry-After", 5),
         _ => response,

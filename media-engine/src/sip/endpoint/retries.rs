@@ -11,16 +11,16 @@
 use std::time::Instant;
 
 use super::Endpoint;
-use super::early::EarlyDialogs;
-use super::flow::{Flow, Transport};
-use super::legs::LegState;
-use super::session::{INTERVAL, min_se};
+use super::abilities::SDP;
+use super::early_dialogs::EarlyDialogs;
+use super::ids::TagOwner;
+use super::session_timer::{INTERVAL, min_se};
 use super::tables::{Client, ClientUser};
-use super::trunking::TrunkIndex;
-use super::{SDP, TagOwner};
 use crate::sip::dial::{Dialled, Plan, Verdict, Written};
+use crate::sip::flow::{Flow, Transport};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::uri::Uri;
 use crate::sip::write::RequestBuilder;
 
@@ -71,7 +71,7 @@ impl Endpoint {
     /// Returns the contacts of a redirection that may be called, the last one first: at addresses of the trunk that
     /// redirects, with numbers that may be called there.
     fn usable_contacts(&self, trunk: Option<TrunkIndex>, flow: &Flow, response: &Message<'_>) -> Vec<(String, Flow)> {
-        let trunk = trunk.map(|trunk| self.trunk(trunk));
+        let trunk = trunk.map(|trunk| self.trunks.trunk(trunk));
         let (Some(trunk), Transport::Udp) = (trunk, flow.transport) else { return Vec::new() };
         let usable = |uri: &Uri<'_>| {
             let ip = uri.host.ip().filter(|ip| trunk.addresses.contains(ip) && ip.is_ipv4() == flow.local.is_ipv4())?;
@@ -114,7 +114,7 @@ impl Endpoint {
         let cseq = invite.cseq().map_or(0, |cseq| cseq.number).saturating_add(1);
         let branch = self.tokens.branch_again(invite.top_via().ok().and_then(|via| via.branch()));
         let uri = change.uri.unwrap_or(old_uri);
-        let mut again = RequestBuilder::new("INVITE", uri).header("Via", self.via(&change.flow, &branch));
+        let mut again = RequestBuilder::new("INVITE", uri).header("Via", self.config.via(&change.flow, &branch));
         let written = [Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];
         for (name, value) in invite.all_headers() {
             let known = Name::parse(name);
@@ -133,8 +133,8 @@ impl Endpoint {
         let trunk = fork.place.as_ref().map(|place| place.trunk);
         let user = std::mem::replace(&mut client.user, ClientUser::Nobody);
         let new = self.start_client_of(trunk, change.flow, &branch, Method::Invite, bytes, user, now);
-        self.tags.insert(tag, TagOwner::Fork(new));
-        if let Some(LegState::Calling(calling)) = self.legs.get_mut(&dialog).map(|leg| &mut leg.state) {
+        self.legs.give_tag(tag, TagOwner::Fork(new));
+        if let Some(calling) = self.legs.calling(dialog) {
             for fork in calling.forks.iter_mut().filter(|(fork, _)| *fork == client.id) {
                 *fork = (new, change.flow);
             }

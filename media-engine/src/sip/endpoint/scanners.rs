@@ -8,8 +8,8 @@
 //! - Only requests are ignored, and not OPTIONS: monitoring from behind the same NAT continues, and its response
 //!   reveals nothing.
 //! - WebSockets are exempt: a page whose password has expired asks the API for another one and continues.
-//! - Trunks are never silenced. Over UDP an address can be forged: an address that has recently authenticated cannot be
-//!   silenced by others.
+//! - Trunks are never silenced: their failures are not recorded, and nothing from them is ignored (`admission`).
+//! - Over UDP an address can be forged: an address that has recently authenticated cannot be silenced by others.
 //! - A challenge is not a failure and costs nothing. A wrong password counts only with a nonce that was sent to the
 //!   address it comes from: a forged sender never receives one.
 //! - At most [`MOST`] addresses are remembered, IPv6 ones by their /64; further ones are not tracked.
@@ -18,9 +18,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::Endpoint;
 use super::event::SipEvent;
-use super::flow::{Flow, network};
+use crate::sip::flow::{Flow, network};
 
 /// Failures within [`WINDOW`] that silence an address.
 const FAILURES: u8 = 10;
@@ -56,12 +55,32 @@ impl Record {
 }
 
 impl Scanners {
+    /// Returns whether a message is ignored unread: a request from a silenced address.
+    pub(super) fn ignores(&self, flow: &Flow, bytes: &[u8], now: Instant) -> bool {
+        self.is_silenced(flow.peer.ip(), now)
+            && !bytes.starts_with(b"OPTIONS ")
+            && !bytes.starts_with(b"SIP/2.0 ")
+            && !flow.transport.is_websocket()
+    }
+
+    /// Records a failure; returns the event if it silences the address.
+    pub(super) fn failed(&mut self, flow: &Flow, now: Instant) -> Option<SipEvent> {
+        let address = flow.peer.ip();
+        let silenced = !flow.transport.is_websocket() && self.count(address, now);
+        silenced.then_some(SipEvent::Scanner { address, silence: SILENCE })
+    }
+
+    /// Records a success: the address is trusted for a while.
+    pub(super) fn succeeded(&mut self, flow: &Flow, now: Instant) {
+        self.note(network(flow.peer.ip()), Record::Trusted { until: now + TRUST }, now);
+    }
+
     fn is_silenced(&self, address: IpAddr, now: Instant) -> bool {
         matches!(self.records.get(&network(address)), Some(Record::Silenced { until }) if *until > now)
     }
 
-    /// Records a failure; returns whether it silences the address.
-    fn failed(&mut self, address: IpAddr, now: Instant) -> bool {
+    /// Counts a failure; returns whether it silences the address.
+    fn count(&mut self, address: IpAddr, now: Instant) -> bool {
         let address = network(address);
         let known = self.records.get(&address).copied().filter(|record| record.until() > now);
         let next = match known {
@@ -76,10 +95,6 @@ impl Scanners {
         matches!(next, Record::Silenced { .. })
     }
 
-    fn succeeded(&mut self, address: IpAddr, now: Instant) {
-        self.note(network(address), Record::Trusted { until: now + TRUST }, now);
-    }
-
     fn note(&mut self, address: IpAddr, record: Record, now: Instant) {
         let full = self.records.len() >= MOST && !self.records.contains_key(&address);
         if full && self.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
@@ -89,33 +104,6 @@ impl Scanners {
         if !full || self.records.len() < MOST {
             self.records.insert(address, record);
         }
-    }
-}
-
-impl Endpoint {
-    /// Returns whether a message is ignored unread: a request from a silenced address.
-    pub(super) fn is_ignored(&self, flow: &Flow, bytes: &[u8], now: Instant) -> bool {
-        self.scanners.is_silenced(flow.peer.ip(), now)
-            && !bytes.starts_with(b"OPTIONS ")
-            && !bytes.starts_with(b"SIP/2.0 ")
-            && !flow.transport.is_websocket()
-            && !self.is_of_trunk(flow)
-    }
-
-    /// Records a failed authentication.
-    pub(super) fn authentication_failed(&mut self, flow: &Flow, now: Instant) {
-        if !flow.transport.is_websocket() && !self.is_of_trunk(flow) && self.scanners.failed(flow.peer.ip(), now) {
-            self.event(SipEvent::Scanner { address: flow.peer.ip(), silence: SILENCE });
-        }
-    }
-
-    /// Records a successful authentication.
-    pub(super) fn authentication_succeeded(&mut self, flow: &Flow, now: Instant) {
-        self.scanners.succeeded(flow.peer.ip(), now);
-    }
-
-    pub(super) fn is_of_trunk(&self, flow: &Flow) -> bool {
-        self.trunks.iter().any(|state| state.trunk.owns(flow))
     }
 }
 
@@ -135,10 +123,10 @@ mod tests {
         let mut scanners = Scanners::default();
         let start = test_epoch();
         for n in 0..40_000 {
-            scanners.failed(address(n), start);
+            scanners.count(address(n), start);
         }
         assert_eq!(scanners.records.len(), MOST);
-        scanners.failed(address(50_000), start + WINDOW);
+        scanners.count(address(50_000), start + WINDOW);
         assert_eq!(scanners.records.len(), 1);
     }
 
@@ -147,7 +135,7 @@ mod tests {
         let mut scanners = Scanners::default();
         let now = test_epoch();
         let of = |last: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, last));
-        let silenced: Vec<bool> = (1..=11).map(|n| scanners.failed(of(n), now)).collect();
+        let silenced: Vec<bool> = (1..=11).map(|n| scanners.count(of(n), now)).collect();
         assert_eq!(silenced.iter().position(|silenced| *silenced), Some(9));
         assert!(scanners.is_silenced(of(99), now) && !scanners.is_silenced(address(1), now));
     }

@@ -1,33 +1,22 @@
-//! Tables of transactions by key (RFC 3261 sections 17.1.3 and 17.2.3).
+//! Our own requests: their transactions, and the look-up of one by id, by key or by connection (RFC 3261 section 17.1.3).
 //!
-//! The endpoint looks transactions up by id, by key or by connection, and takes one out of its table while it changes.
-//! Keys stay until the transaction is forgotten. Server transactions are also counted for each network, which bounds
-//! the share of one sender.
+//! [`Tables`] owns them. The endpoint takes a transaction out while it changes, and puts it back; its keys stay until it is
+//! forgotten.
 //!
-//! Not here: the handling of transactions (`client`, `server`).
+//! Not here: the handling of transactions (`client`), requests of peers (`servers`).
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::command::DialogId;
-use super::early::EarlyDialogs;
-use super::flow::{Flow, FlowId, network};
-use super::trunking::{Place, TrunkIndex};
-use crate::sip::header::Name;
+use super::early_dialogs::EarlyDialogs;
+use super::ids::ClientId;
+use super::place::Place;
+use crate::sip::flow::{Flow, FlowId};
 use crate::sip::id_table::IdTable;
-use crate::sip::message::{Message, Method};
-use crate::sip::transaction::{ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite};
-use crate::sip::uri::{push_host, push_number};
+use crate::sip::transaction::{ClientInvite, ClientNonInvite};
+use crate::sip::trunk::TrunkIndex;
 use crate::sip::wheel::TimerKey;
-use crate::sip::write::ResponseHead;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct ClientId(u64);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ServerId(u64);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ClientState {
@@ -114,44 +103,15 @@ impl Fork {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum ServerState {
-    Invite(ServerInvite),
-    NonInvite(ServerNonInvite),
-}
-
-/// A transaction that the peer started.
-pub(super) struct Server {
-    pub(super) id: ServerId,
-    pub(super) key: Box<str>,
-    pub(super) merge_key: Option<Box<str>>,
-    pub(super) state: ServerState,
-    /// Flow of its responses.
-    pub(super) reply: Flow,
-    /// Our To tag.
-    pub(super) tag: Box<str>,
-    /// The parts that responses repeat of the request, until it has a final one.
-    pub(super) head: Option<ResponseHead>,
-    /// The last response, for copies of the request.
-    pub(super) response: Vec<u8>,
-    /// The leg that it belongs to.
-    pub(super) dialog: Option<DialogId>,
-    pub(super) timer: Option<TimerKey>,
-}
-
+/// Our transactions, by id, by key and by connection.
 #[derive(Default)]
 pub(super) struct Tables {
     clients: IdTable<ClientId, Box<Client>>,
-    client_keys: HashMap<Box<str>, ClientId>,
-    /// Clients by the connection that carries them; UDP has none.
-    client_flows: BTreeSet<(FlowId, ClientId)>,
-    servers: IdTable<ServerId, Box<Server>>,
-    server_keys: HashMap<Box<str>, ServerId>,
-    merged: HashMap<Box<str>, ServerId>,
-    /// Number of servers of each network.
-    shares: HashMap<IpAddr, usize>,
+    keys: HashMap<Box<str>, ClientId>,
+    /// Clients by the connection that carries them; UDP is not listed.
+    flows: BTreeSet<(FlowId, ClientId)>,
     last: u64,
-    /// Transactions taken out so far, by which tests measure the tables' work.
+    /// Transactions taken out so far, by which tests measure the table's work.
     #[cfg(test)]
     pub(super) steps: u64,
 }
@@ -162,43 +122,20 @@ impl Tables {
         ClientId(self.last)
     }
 
-    pub(super) fn server_id(&mut self) -> ServerId {
-        self.last += 1;
-        ServerId(self.last)
-    }
-
     pub(super) fn client_find(&self, key: &str) -> Option<ClientId> {
-        self.client_keys.get(key).copied()
-    }
-
-    pub(super) fn server_find(&self, key: &str) -> Option<ServerId> {
-        self.server_keys.get(key).copied()
+        self.keys.get(key).copied()
     }
 
     pub(super) fn client_is_known(&self, id: ClientId) -> bool {
         self.clients.contains_key(&id)
     }
 
-    /// Returns whether another branch of the same request is in progress (section 8.2.2.2).
-    pub(super) fn is_merged(&self, merge_key: &str) -> bool {
-        self.merged.contains_key(merge_key)
-    }
-
     pub(super) fn client_insert(&mut self, client: Box<Client>) {
-        self.client_keys.insert(client.key.clone(), client.id);
+        self.keys.insert(client.key.clone(), client.id);
         if client.flow.transport.is_reliable() {
-            self.client_flows.insert((client.flow.id, client.id));
+            self.flows.insert((client.flow.id, client.id));
         }
         self.clients.insert(client.id, client);
-    }
-
-    pub(super) fn server_insert(&mut self, server: Box<Server>) {
-        self.server_keys.insert(server.key.clone(), server.id);
-        if let Some(merge_key) = &server.merge_key {
-            self.merged.insert(merge_key.clone(), server.id);
-        }
-        *self.shares.entry(network(server.reply.peer.ip())).or_default() += 1;
-        self.servers.insert(server.id, server);
     }
 
     pub(super) fn client(&self, id: ClientId) -> Option<&Client> {
@@ -220,107 +157,26 @@ impl Tables {
 
     /// Forgets the keys of a client that was taken out for good.
     pub(super) fn client_forget(&mut self, client: &Client) {
-        self.client_keys.remove(&client.key);
-        self.client_flows.remove(&(client.flow.id, client.id));
+        self.keys.remove(&client.key);
+        self.flows.remove(&(client.flow.id, client.id));
     }
 
     /// Returns our transactions on a connection.
     pub(super) fn clients_on(&self, flow: FlowId) -> Vec<ClientId> {
         let range = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));
-        self.client_flows.range(range).map(|(_, client)| *client).collect()
-    }
-
-    pub(super) fn server(&self, id: ServerId) -> Option<&Server> {
-        self.servers.get(&id).map(|server| &**server)
-    }
-
-    /// Takes a server out while it is being changed; its keys stay.
-    pub(super) fn server_take(&mut self, id: ServerId) -> Option<Box<Server>> {
-        #[cfg(test)]
-        {
-            self.steps += 1;
-        }
-        self.servers.remove(&id)
-    }
-
-    pub(super) fn server_put_back(&mut self, server: Box<Server>) {
-        self.servers.insert(server.id, server);
-    }
-
-    /// Forgets the keys of a server that was taken out for good.
-    pub(super) fn server_forget(&mut self, server: &Server) {
-        self.server_keys.remove(&server.key);
-        if let Some(merge_key) = &server.merge_key {
-            self.merged.remove(merge_key);
-        }
-        if let Entry::Occupied(mut share) = self.shares.entry(network(server.reply.peer.ip())) {
-            *share.get_mut() -= 1;
-            if *share.get() == 0 {
-                share.remove();
-            }
-        }
-    }
-
-    /// Returns the number of servers of this address's network.
-    pub(super) fn server_count_of(&self, address: IpAddr) -> usize {
-        self.shares.get(&network(address)).copied().unwrap_or_default()
+        self.flows.range(range).map(|(_, client)| *client).collect()
     }
 
     pub(super) fn client_count(&self) -> usize {
         self.clients.len()
     }
 
-    pub(super) fn server_count(&self) -> usize {
-        self.servers.len()
-    }
-
     pub(super) fn key_count(&self) -> usize {
-        self.client_keys.len()
-            + self.client_flows.len()
-            + self.server_keys.len()
-            + self.merged.len()
-            + self.shares.len()
+        self.keys.len() + self.flows.len()
     }
 }
 
 /// Returns the key of a client transaction; `method` is as in CSeq. CANCEL shares its branch with the INVITE.
 pub(super) fn client_key(branch: &str, method: &str) -> String {
     [branch, " ", method].concat()
-}
-
-/// Returns the key of the server transaction that a request belongs to; ACK and CANCEL belong to their INVITE.
-pub(super) fn server_key(request: &Message<'_>, method: Method<'_>) -> String {
-    let method = match method {
-        Method::Ack | Method::Cancel => Method::Invite,
-        other => other,
-    };
-    match request.top_via() {
-        Ok(via) if via.has_magic_branch() => {
-            let mut key = String::with_capacity(96);
-            key.extend([via.branch().unwrap_or_default(), " "]);
-            push_host(&mut key, &via.host);
-            key.push(':');
-            push_number(&mut key, via.port.unwrap_or(5060));
-            key.extend([" ", method.as_str()]);
-            key
-        }
-        // RFC 2543: the ACK repeats all of this, with a To tag added.
-        _ => {
-            let uri = request.request_uri().map_or("", |uri| uri.as_str());
-            let via = request.headers(Name::Via).next().unwrap_or_default();
-            format!("{uri} {via} {} {method}", identity(request))
-        }
-    }
-}
-
-/// Returns the key by which copies of one request that arrived by several ways are recognised.
-pub(super) fn merge_key(request: &Message<'_>) -> String {
-    let method = request.method().map_or("", |method| method.as_str());
-    format!("{} {method}", identity(request))
-}
-
-fn identity(request: &Message<'_>) -> String {
-    let from_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
-    let cseq = request.cseq().map_or(0, |cseq| cseq.number);
-    format!("{from_tag} {} {cseq}", request.call_id().unwrap_or_default())
 }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use super::redact::{plain, redacted};
 use super::{Kept, TracedLeg, header};
-use crate::sip::endpoint::Transport;
+use crate::sip::flow::Transport;
 use crate::units::{CallId, LegId};
 
 /// Longest label in characters.

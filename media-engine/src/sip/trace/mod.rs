@@ -25,7 +25,8 @@ use std::time::Instant;
 
 pub use ladder::{CallTrace, TraceParty, TraceStep};
 
-use crate::sip::endpoint::{DialogId, Flow, Transport};
+use crate::sip::endpoint::DialogId;
+use crate::sip::flow::{Flow, Transport};
 use crate::units::{CallId, LegId};
 
 /// How much of each message is kept.

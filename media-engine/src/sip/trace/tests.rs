@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use super::redact::redacted;
 use super::*;
-use crate::sip::endpoint::FlowId;
+use crate::sip::flow::FlowId;
 use crate::units::test_epoch;
 
 const CALL: CallId = CallId(7);

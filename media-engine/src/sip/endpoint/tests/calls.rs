@@ -15,21 +15,10 @@ fn call(target: Target) -> (DialogId, SipCommand) {
         ("v".into(), "forged".into()),
         ("X-Split".into(), "a\r\nEvil: 1".into()),
     ];
-    let (from_user, from_display) = ("+15550100".into(), Some("Tan \"dem\"".into()));
+    let from_display = Some("Tan \"dem\"".into());
     (
         dialog,
-        SipCommand::Invite {
-            dialog,
-            target,
-            from_user: Some(from_user),
-            from_display,
-            anonymous: false,
-            cause: crate::sip::Cause::default(),
-            headers,
-            sdp: OFFER.into(),
-            sdp_v6: None,
-            webrtc_sdp: None,
-        },
+        SipCommand::from(Invite { from_display, headers, ..Invite::new(dialog, target, OFFER).from_user("+15550100") }),
     )
 }
 
@@ -353,8 +342,8 @@ fn browsers_are_offered_webrtc_and_phones_plain_rtp() {
     let phone = flow(Transport::Udp, 1, "203.0.113.9:5071");
     bench.register(&browser(7), "<sip:k1@x.invalid;transport=ws>");
     let (_, mut order) = call(Target::User("alice".into()));
-    if let SipCommand::Invite { webrtc_sdp, .. } = &mut order {
-        *webrtc_sdp = Some("v=0 webrtc".into());
+    if let SipCommand::Invite(invite) = &mut order {
+        invite.webrtc_sdp = Some("v=0 webrtc".into());
     }
     assert!(bench.command(order.clone()).only().ends_with("\r\nv=0 webrtc"));
     let mut bench = Bench::new();
@@ -388,8 +377,8 @@ fn each_peer_is_offered_media_in_its_own_family_of_addresses() {
         let mut bench = Bench::new();
         bench.register(&flow(Transport::Udp, 1, peer), "<sip:alice@10.0.0.9:5070>");
         let (_, mut order) = call(Target::User("alice".into()));
-        if let SipCommand::Invite { sdp_v6, .. } = &mut order {
-            *sdp_v6 = Some("v6".into());
+        if let SipCommand::Invite(invite) = &mut order {
+            invite.sdp_v6 = Some("v6".into());
         }
         assert!(bench.command(order).only().ends_with(&format!("\r\n\r\n{offered}")), "{peer}");
     }

@@ -27,19 +27,7 @@ fn bench(transport: Transport) -> Bench {
 
 fn out(target: Target) -> (DialogId, SipCommand) {
     let dialog = DialogId::outgoing();
-    let (from_user, sdp) = ("+15550100".into(), OFFER.into());
-    let order = SipCommand::Invite {
-        dialog,
-        target,
-        from_user: Some(from_user),
-        from_display: None,
-        anonymous: false,
-        cause: crate::sip::Cause::default(),
-        headers: vec![],
-        sdp,
-        sdp_v6: None,
-        webrtc_sdp: None,
-    };
+    let order = SipCommand::from(Invite::new(dialog, target, OFFER).from_user("+15550100"));
     (dialog, order)
 }
 
@@ -204,8 +192,8 @@ fn a_large_request_stays_on_udp_undivided() {
     let mut bench = bench(Transport::Udp);
     let long = "a=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\n".repeat(60);
     let (_, mut order) = through_trunk();
-    if let SipCommand::Invite { sdp, .. } = &mut order {
-        sdp.push_str(&long);
+    if let SipCommand::Invite(invite) = &mut order {
+        invite.sdp.push_str(&long);
     }
     let invite = bench.command(order).only().to_owned();
     assert!(invite.len() > 3000 && invite.ends_with(&long));

@@ -161,19 +161,7 @@ fn order(seeded: &mut Seeded, dialogs: &[DialogId]) -> SipCommand {
         8 => SipCommand::Info { dialog, content_type: "a/b".into(), body: "x".into() },
         _ => {
             let target = Target::Trunk { name: "carrier".into(), user: "1".into() };
-            let (from_user, dialog) = ("x".into(), DialogId::outgoing());
-            SipCommand::Invite {
-                dialog,
-                target,
-                from_user: Some(from_user),
-                from_display: None,
-                anonymous: false,
-                cause: crate::sip::Cause::default(),
-                headers: vec![],
-                sdp: sdp(),
-                sdp_v6: None,
-                webrtc_sdp: None,
-            }
+            SipCommand::from(Invite::new(DialogId::outgoing(), target, sdp()).from_user("x"))
         }
     }
 }
@@ -193,8 +181,8 @@ fn mutated_conversations_never_panic_report_each_end_once_and_leave_nothing() {
             match seeded.below(8) {
                 0..=2 => {
                     let order = order(&mut seeded, &open);
-                    if let SipCommand::Invite { dialog, .. } = &order {
-                        open.push(*dialog);
+                    if let SipCommand::Invite(invite) = &order {
+                        open.push(invite.dialog);
                     }
                     bench.command(order);
                 }

@@ -12,8 +12,8 @@ fn with_hops(n: u32, hops: &str) -> String {
 /// Our INVITE to `user` that results from the incoming one.
 fn caused(bench: &mut Bench, cause: Cause, user: &str) -> String {
     let (_, mut order) = call_trunk();
-    if let SipCommand::Invite { target, cause: given, .. } = &mut order {
-        (*target, *given) = (Target::Trunk { name: "carrier".into(), user: user.into() }, cause);
+    if let SipCommand::Invite(invite) = &mut order {
+        (invite.target, invite.cause) = (Target::Trunk { name: "carrier".into(), user: user.into() }, cause);
     }
     bench.command(order).find("INVITE ").to_owned()
 }

@@ -25,9 +25,12 @@ mod trunking;
 
 use std::time::Duration;
 
+use super::abilities::{ALLOW, SDP, SUPPORTED};
 use super::*;
 use crate::sip::digest::{self, Challenge};
+use crate::sip::flow::Transport;
 use crate::sip::header::Name;
+use crate::sip::limits::Limits;
 use crate::sip::message::Message;
 use crate::sip::trunk::{Destination, Trunk};
 use crate::units::test_epoch;
@@ -269,19 +272,8 @@ pub(super) fn reliably(request: &str, status: u16, tag: &str, rseq: u32, body: &
 /// A command to call the trunk.
 pub(super) fn call_trunk() -> (DialogId, SipCommand) {
     let target = Target::Trunk { name: "carrier".into(), user: "+15550142".into() };
-    let (dialog, from_user, sdp) = (DialogId::outgoing(), "+15550100".into(), OFFER.into());
-    let order = SipCommand::Invite {
-        dialog,
-        target,
-        from_user: Some(from_user),
-        from_display: None,
-        anonymous: false,
-        cause: crate::sip::Cause::default(),
-        headers: vec![],
-        sdp,
-        sdp_v6: None,
-        webrtc_sdp: None,
-    };
+    let dialog = DialogId::outgoing();
+    let order = SipCommand::from(Invite::new(dialog, target, OFFER).from_user("+15550100"));
     (dialog, order)
 }
 

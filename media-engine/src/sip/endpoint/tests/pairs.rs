@@ -144,8 +144,8 @@ impl Call {
         let (dialog, mut order) = call_trunk();
         if browser_call {
             self.bench.register(&self.by, "<sip:k1@x.invalid;transport=ws>");
-            if let SipCommand::Invite { target, .. } = &mut order {
-                *target = Target::User("alice".into());
+            if let SipCommand::Invite(invite) = &mut order {
+                invite.target = Target::User("alice".into());
             }
         }
         self.dialog = dialog;
@@ -157,7 +157,7 @@ impl Call {
         self.bench.receive(&self.by, &reliable_invite(1, "Supported"));
         assert!(matches!(&self.bench.events[..], [SipEvent::Incoming { dialog, .. }] if *dialog == self.dialog));
         // The peer learns the tag from our first response other than 100.
-        self.tag = match self.bench.endpoint.legs.get(&self.dialog).map(|leg| &leg.state) {
+        self.tag = match self.bench.endpoint.legs.get(self.dialog).map(|leg| &leg.state) {
             Some(LegState::Ringing(ringing)) => ringing.dialog.local_tag.to_string(),
             _ => panic!("it rings"),
         };

@@ -171,19 +171,7 @@ fn a_full_table_answers_503_and_counts_it() {
     bench.receive(&trunk(), &invite(3));
     assert!(bench.only().starts_with("SIP/2.0 503") && bench.only().contains("Retry-After: 5"));
     let target = Target::Trunk { name: "carrier".into(), user: "1".into() };
-    let (dialog, from_user, sdp) = (DialogId::outgoing(), "x".into(), OFFER.into());
-    bench.command(SipCommand::Invite {
-        dialog,
-        target,
-        from_user: Some(from_user),
-        from_display: None,
-        anonymous: false,
-        cause: crate::sip::Cause::default(),
-        headers: vec![],
-        sdp,
-        sdp_v6: None,
-        webrtc_sdp: None,
-    });
+    bench.command(SipCommand::from(Invite::new(DialogId::outgoing(), target, OFFER).from_user("x")));
     assert!(matches!(&bench.events[..], [SipEvent::Failed { status: 503, .. }]));
     assert_eq!(bench.endpoint.sizes().overflows, 2);
     let limits = Limits { transactions: 3, ..Limits::default() };

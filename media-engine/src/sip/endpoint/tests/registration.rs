@@ -275,19 +275,7 @@ fn paths_are_echoed_and_followed() {
     let ok = attempt(&mut bench, "alice", "secret", 1, path);
     assert_eq!(header(&ok, Name::Path).as_deref(), Some("<sip:edge.example;lr>"));
     let (dialog, target) = (DialogId::outgoing(), Target::User("alice".into()));
-    let (from_user, sdp) = ("x".into(), OFFER.into());
-    bench.command(SipCommand::Invite {
-        dialog,
-        target,
-        from_user: Some(from_user),
-        from_display: None,
-        anonymous: false,
-        cause: crate::sip::Cause::default(),
-        headers: vec![],
-        sdp,
-        sdp_v6: None,
-        webrtc_sdp: None,
-    });
+    bench.command(SipCommand::from(Invite::new(dialog, target, OFFER).from_user("x")));
     assert_eq!(header(bench.only(), Name::Route).as_deref(), Some("<sip:edge.example;lr>"));
 }
 

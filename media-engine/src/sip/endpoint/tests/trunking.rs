@@ -30,18 +30,7 @@ fn account() -> TrunkSettings {
 fn call() -> (DialogId, SipCommand) {
     let dialog = DialogId::outgoing();
     let target = Target::Trunk { name: "carrier".into(), user: "+34911222333".into() };
-    let command = SipCommand::Invite {
-        dialog,
-        target,
-        from_user: Some("+15550100".into()),
-        from_display: None,
-        anonymous: false,
-        cause: crate::sip::Cause::default(),
-        headers: Vec::new(),
-        sdp: OFFER.into(),
-        sdp_v6: None,
-        webrtc_sdp: None,
-    };
+    let command = SipCommand::from(Invite::new(dialog, target, OFFER).from_user("+15550100"));
     (dialog, command)
 }
 
@@ -407,19 +396,9 @@ fn numbers_and_callers_are_written_as_the_trunk_wants_them() {
     assert!(header(&invite, Name::From).unwrap().starts_with("<sip:0015550100@carrier.example>;tag="));
     assert!(invite.contains("P-Asserted-Identity: <sip:0015550100@carrier.example>\r\n"));
     assert!(!invite.contains("Privacy"));
-    let SipCommand::Invite { target, from_user, sdp, .. } = command else { unreachable!() };
-    let hidden = SipCommand::Invite {
-        dialog: DialogId::outgoing(),
-        target,
-        from_user,
-        from_display: Some("Anna".into()),
-        anonymous: true,
-        cause: crate::sip::Cause::default(),
-        headers: Vec::new(),
-        sdp,
-        sdp_v6: None,
-        webrtc_sdp: None,
-    };
+    let SipCommand::Invite(invite) = command else { unreachable!() };
+    let (dialog, from_display) = (DialogId::outgoing(), Some("Anna".into()));
+    let hidden = SipCommand::from(Invite { dialog, from_display, anonymous: true, ..*invite });
     let invite = bench.command(hidden).only().to_owned();
     assert!(header(&invite, Name::From).unwrap().starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag="));
     assert!(invite.contains("Privacy: id\r\n"));
@@ -439,8 +418,8 @@ fn a_call_without_an_identity_shows_the_trunks_own_or_none() {
         let settings = TrunkSettings { assert_identity: true, ..settings };
         let mut bench = with_settings(vec![destination(7, 1)], settings);
         let (_, mut command) = call();
-        if let SipCommand::Invite { from_user, .. } = &mut command {
-            *from_user = None;
+        if let SipCommand::Invite(invite) = &mut command {
+            invite.from_user = None;
         }
         let invite = bench.command(command).only().to_owned();
         assert!(header(&invite, Name::From).unwrap().starts_with(shown), "{invite}");
@@ -529,9 +508,9 @@ fn neither_trunk_limits_nor_draining_stop_an_emergency_call() {
     bench.command(SipCommand::Drain);
     let (_, mut command) = call();
     assert!(matches!(bench.command(command.clone()).events[..], [SipEvent::Failed { status: 503, .. }]));
-    if let SipCommand::Invite { dialog, target, .. } = &mut command {
-        *dialog = DialogId::outgoing();
-        *target = Target::Emergency { name: "carrier".into(), user: "112".into() };
+    if let SipCommand::Invite(invite) = &mut command {
+        invite.dialog = DialogId::outgoing();
+        invite.target = Target::Emergency { name: "carrier".into(), user: "112".into() };
     }
     assert!(bench.command(command).only().starts_with("INVITE sip:112@198.51.100.7 SIP/2.0"));
 }

@@ -12,10 +12,10 @@ impl FlowId {
     const OUTGOING: u64 = 1 << 63;
 
     /// No connection: that of a dialog has closed, and its next request needs another one. No real flow has this id.
-    pub(super) const GONE: FlowId = FlowId(0);
+    pub(crate) const GONE: FlowId = FlowId(0);
 
     /// Returns the id of the `count`th connection that we open.
-    pub(super) fn outgoing(count: u64) -> FlowId {
+    pub(crate) fn outgoing(count: u64) -> FlowId {
         FlowId(FlowId::OUTGOING | count)
     }
 
@@ -109,7 +109,7 @@ impl Flow {
 }
 
 /// Network of one customer: an IPv4 address, or the /64 of an IPv6 one (RFC 6177).
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
