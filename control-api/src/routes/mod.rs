@@ -146,6 +146,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(media::media_delete))
         .routes(routes!(programs::program_show, programs::program_put, programs::program_delete))
         .routes(routes!(programs::secret_show, programs::secret_replace))
+        .routes(routes!(programs::secret_revoke_previous))
         .routes(routes!(media::media_audio))
         .routes(routes!(caller_id::number_list, caller_id::number_create))
         .routes(routes!(caller_id::number_update, caller_id::number_delete))

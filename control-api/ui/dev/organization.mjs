@@ -67,6 +67,7 @@ export function organization() {
   const sounds = [["Greeting", 4_200], ["Hold music: a quiet piece for piano, recorded in the Madrid studio", 183_000], ["Office closed", 7_900]]
     .map(([name, ms], n) => ({ id: `01993f2e-0000-7000-8000-0000000000a${n + 1}`, name, size_bytes: 32 * ms, rate_hz: 16_000, duration_ms: ms, created_at: at(-(n * 40 + 1) * day) }));
   const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true};
+  const programSecret = { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20", previous: null };
   const programs = new Map([[numbers[0].id, {
     number_id: numbers[0].id, program_url: null, fallback: null, updated_at: at(-day), program: [
       { speak: { text: "Welcome. For bookings, press 1. For anything else, please hold the line.", language: "en" } },
@@ -200,8 +201,18 @@ export function organization() {
       return [200, made];
     }],
     ["DELETE", /^\/caller-id\/numbers\/([\w-]+)\/program$/, ([id]) => (programs.delete(id), [204])],
-    ["GET", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20" }])],
-    ["POST", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, { secret: `tps_${randomUUID().replaceAll("-", "")}` }])],
+    ["GET", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, programSecret])],
+    ["POST", /^\/voice\/program-secret$/, () => {
+      need("voice.write");
+      programSecret.previous = { secret: programSecret.secret, until: new Date(Date.now() + 24 * 3_600_000).toISOString() };
+      programSecret.secret = `tps_${randomUUID().replaceAll("-", "")}`;
+      return [200, programSecret];
+    }],
+    ["DELETE", /^\/voice\/program-secret\/previous$/, () => {
+      need("voice.write");
+      programSecret.previous = null;
+      return [204];
+    }],
     ["GET", /^\/call-handling$/, () => [200, handling]],
     ["PUT", /^\/call-handling$/, (_, body) => {
       need("voice.write");
