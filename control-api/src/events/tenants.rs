@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::known_tenants::{KnownFile, KnownTenants, Owner};
 use crate::capabilities::Capabilities;
 use crate::number::as_e164;
-use crate::store::{OrganizationId, Store, StoreError};
+use crate::store::{NumberProgram, OrganizationId, Store, StoreError};
 use crate::voice_config::VoiceConfig;
 
 /// Largest number of cached answers: more agents than one machine can serve.
@@ -131,6 +131,11 @@ impl Tenants {
     /// right.
     pub(super) fn known_agent(&self, agent: &str) -> Option<OrganizationId> {
         self.known().agent(agent)
+    }
+
+    /// Returns the program of an organization's number, as last read from the store.
+    pub(super) fn known_program(&self, organization: OrganizationId, number: &str) -> Option<NumberProgram> {
+        self.known().program(organization, number)
     }
 
     /// Reads all organizations before the first call arrives, for at most [`FIRST`].

@@ -81,7 +81,7 @@ pub use call::{Call, Leg};
 pub use call_handling::CallHandling;
 pub use caller_id::{Assigned, CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Proof};
 pub use change::{Change, NewCall, UnassignedCall};
-pub use facts::OrganizationFacts;
+pub use facts::{OrganizationFacts, ProgramOfNumber};
 pub use idempotency::{Claimed, IdempotencyKey, KEPT, KeptAnswer, LEASE};
 pub use invitation::{Invitation, InvitationChange, Inviter, Joining, NewInvitation};
 pub use job::{ATTEMPTS_MAX, Job};

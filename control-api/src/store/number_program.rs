@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::db::Row;
-use super::{OrganizationId, Store, StoreError, now};
+use super::{OrganizationId, ProgramOfNumber, Store, StoreError, now};
 
 /// The program that handles calls to a number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberProgram {
     /// Identity of the number.
     pub number_id: Uuid,
@@ -117,6 +117,7 @@ impl Store {
         let values =
             [organization.into(), number.into(), program.into(), program_url.into(), fallback.into(), now().into()];
         self.db.run(organization, sql, &values).await?;
+        self.settings_changed(organization);
         self.number_program_show(organization, number).await
     }
 
@@ -126,7 +127,25 @@ impl Store {
     /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn number_program_delete(&self, organization: OrganizationId, number: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM number_programs WHERE organization_id = $1 AND number_id = $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), number.into()]).await? > 0)
+        let removed = self.db.run(organization, sql, &[organization.into(), number.into()]).await? > 0;
+        self.settings_changed(organization);
+        Ok(removed)
+    }
+
+    /// Returns the programs of a tenant's proven numbers, in the order of the numbers.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
+    pub(super) async fn number_programs_of_calls(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Vec<ProgramOfNumber>, StoreError> {
+        let sql = "SELECT n.number, p.number_id, p.program, p.program_url, p.fallback, p.updated_at \
+                   FROM number_programs p \
+                   JOIN caller_id_numbers n ON n.organization_id = p.organization_id AND n.id = p.number_id \
+                   WHERE p.organization_id = $1 AND n.proven_at IS NOT NULL ORDER BY n.number";
+        let rows = self.db.rows(organization, sql, &[organization.into()]).await?;
+        rows.iter().map(|row| Ok(ProgramOfNumber { number: row.text("number")?, program: program(row)? })).collect()
     }
 
     /// Returns the versions of the secret that are in force; `None` while there is no key from which they are derived.
