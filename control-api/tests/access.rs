@@ -273,6 +273,7 @@ const LINES: &[Line] = &[
     ),
     Line("GET /api/voice/program-secret", May(Action::VoiceWrite), Own, By(None), ""),
     Line("POST /api/voice/program-secret", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), ""),
+    Line("DELETE /api/voice/program-secret/previous", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), ""),
     Line("POST /api/caller-id/numbers/{id}/call", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
     Line(
         "POST /api/caller-id/numbers/{id}/code",

@@ -72,23 +72,17 @@ const SERVER_ROOMS: &[(&str, &[&str])] = &[
     ("programs", &["auth", "calls", "config", "engine", "media", "store"]),
     ("events", &["auth", "calls", "config", "engine", "http", "media", "programs", "store", "tenant"]),
     ("jobs", &["config", "engine", "events", "media", "store", "tenant"]),
-    (
-        "state",
-        &["auth", "calls", "config", "engine", "events", "gate", "ledger", "mail", "programs", "store"],
-    ),
+    ("state", &["auth", "calls", "config", "engine", "events", "gate", "ledger", "mail", "programs", "store"]),
     (
         "routes",
         &[
-            "auth", "calls", "config", "engine", "events", "gate", "http", "ledger", "mail", "media", "programs", "state",
-            "store", "tenant",
+            "auth", "calls", "config", "engine", "events", "gate", "http", "ledger", "mail", "media", "programs",
+            "state", "store", "tenant",
         ],
     ),
     ("tail", &["store"]),
     ("admin", &["auth", "calls", "config", "engine", "store", "tail", "tenant"]),
-    (
-        "serve",
-        &["admin", "config", "engine", "events", "gate", "http", "jobs", "state", "store"],
-    ),
+    ("serve", &["admin", "config", "engine", "events", "gate", "http", "jobs", "state", "store"]),
     ("demo", &["auth", "config", "engine", "events", "serve", "state", "store", "tenant"]),
 ];
 

@@ -133,8 +133,9 @@ fn every_metric_has_the_prefix_and_a_row_in_the_documentation() {
             if !name.starts_with("tandem_") {
                 findings.push(format!("{path}: `{name}` lacks the prefix `tandem_`"));
             } else if !rows.contains(name.as_str()) {
-                findings
-                    .push(format!("{path}: `{name}` is not in docs/metrics.md and control-api/src/serve/metric_table.rs"));
+                findings.push(format!(
+                    "{path}: `{name}` is not in docs/metrics.md and control-api/src/serve/metric_table.rs"
+                ));
             }
             names.insert(name);
         }

@@ -2,8 +2,8 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::api::{Events, SentEvent};
-use tests::desk::{Line, hear_each_other, hears_tones};
+use tests::api::{Api, Events, SentEvent};
+use tests::desk::{Desk, Line, hear_each_other, hears_tones};
 use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, Office, PATIENCE};
 
 /// Frequency of the tone that a waiting party hears at intervals, in Hz.
@@ -85,6 +85,53 @@ async fn a_parked_customer_hears_music_until_a_colleague_picks_the_call_up() {
     assert_eq!(status, StatusCode::NOT_FOUND, "the slot is empty");
     office.ben.hang_up(&mut ben, PATIENCE).await;
     office.customer.is_hung_up(&customer, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+/// Asserts that a telephone that dials `to` is refused with this status line.
+async fn is_refused(desk: &mut Desk, to: &str, status_line: &str) {
+    let answer = desk.is_refused(to, PATIENCE).await;
+    assert!(answer.starts_with(&format!("SIP/2.0 {status_line}\r\n")), "{to}: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_telephone_picks_up_a_parked_call_by_dialling_its_slot() {
+    const NOT_PARKED: &str = "404 No call is parked in this slot";
+    let mut office = Office::open().await;
+    let account = office.tandem.member("other", "olga", "agent").await;
+    let session = Api::sign_in(&office.tandem.http, &account.email, &account.password).await;
+    let password = session.post("/api/webrtc/token").await["password"].as_str().expect("a password").to_owned();
+    let mut olga = Desk::start("127.0.0.1", office.tandem.sip(), "olga").await;
+    olga.register(&password, PATIENCE).await;
+
+    is_refused(&mut office.ben, "*77", NOT_PARKED).await;
+    let (mut customer, mut anna) = office.talk().await;
+    let mut events = office.api.events("/api/events", None).await;
+    let (call, _) = parks(&mut office, (&mut customer, &mut anna), json!({ "slot": 7 })).await;
+    next_event(&mut events, "call.parked").await;
+    is_refused(&mut office.ben, "*78", NOT_PARKED).await;
+    is_refused(&mut office.ben, "*7100", "404 No route for this number").await;
+    is_refused(&mut olga, "*77", NOT_PARKED).await;
+    // A party on a trunk is no telephone of the organization.
+    is_refused(&mut office.customer, "*77", "404 No route for this number").await;
+    // While another agent's telephone rings for the party, nobody else gets it.
+    let (status, picked) = post(&office, "/api/parked/7/pickup", json!({ "agent": "anna" })).await;
+    assert_eq!(status, StatusCode::CREATED, "{picked}");
+    let invite = office.anna.rings(PATIENCE).await;
+    is_refused(&mut office.ben, "*77", "486 another agent is already picking the call up").await;
+    office.anna.refuse(&invite, 486).await;
+    waits(&mut customer).await;
+
+    let mut ben = office.ben.call("*77", BEN_HZ, "", PATIENCE).await.expect("ben is connected");
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    let event = next_event(&mut events, "call.unparked").await;
+    assert_eq!((&event["call_id"], &event["slot"], &event["why"]), (&json!(call), &json!(7), &json!("picked_up")));
+    assert_eq!(office.api.get("/api/parked").await["parked"], json!([]));
+    let leg = office.leg(&call, "ben", |leg| leg["state"] == "answered").await;
+    assert_eq!((&leg["role"], &leg["agent"]), (&json!("agent"), &json!("ben")), "{leg}");
+    is_refused(&mut office.anna, "*707", NOT_PARKED).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.ben.is_hung_up(&ben, PATIENCE).await;
     office.close(&["normal"]).await;
 }
 

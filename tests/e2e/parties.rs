@@ -201,6 +201,73 @@ async fn goes_through_every_verb<P: Ear>(
     scene.ben.hang_up(&mut ben, PATIENCE).await;
 }
 
+/// Takes a telephone that has called anna through the verbs by which it changes hands: consultation with ben, who takes the call
+/// over, parks it and gets it back; and through every mode of supervision by anna.
+async fn changes_hands<P: Ear>(scene: &mut Scene, phone: &mut P, anna: &mut Line) {
+    let api = scene.api.clone();
+    let call = api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
+    let leg_at = async |is_it: &dyn Fn(&Value) -> bool| {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let until = Instant::now() + PATIENCE;
+        loop {
+            look.tick().await;
+            let shown = api.get(&format!("/api/calls/{call}")).await;
+            let mut legs = shown["legs"].as_array().expect("legs").iter();
+            if let Some(leg) = legs.find(|leg| leg["state"] == "answered" && is_it(leg)) {
+                return leg["leg"].as_u64().expect("a number");
+            }
+            assert!(Instant::now() < until, "the leg has not answered: {shown:#}");
+        }
+    };
+    let of_phone = leg_at(&|leg| leg["role"] == "customer").await;
+    let of_anna = leg_at(&|leg| leg["peer"] == "anna").await;
+
+    done(&api, Method::POST, &call, &format!("legs/{of_phone}/hold"), Value::Null).await;
+    done(&api, Method::POST, &call, "legs", json!({ "agent": "ben" })).await;
+    let invite = scene.ben.rings(PATIENCE).await;
+    let mut ben = scene.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    tokio::join!(
+        hears("the phone waits", phone, &[]),
+        hears("anna consults", anna, &[BEN_HZ]),
+        hears("ben is consulted", &mut ben, &[ANNA_HZ]),
+    );
+    done(&api, Method::DELETE, &call, &format!("legs/{of_anna}"), Value::Null).await;
+    scene.anna.is_hung_up(anna, PATIENCE).await;
+    tokio::join!(hears("the phone, taken over", phone, &[BEN_HZ]), hears("ben, taking over", &mut ben, &[CARLA_HZ]));
+
+    let of_ben = leg_at(&|leg| leg["peer"] == "ben").await;
+    done(&api, Method::POST, &call, "park", json!({ "leg": of_ben, "slot": 5 })).await;
+    scene.ben.is_hung_up(&ben, PATIENCE).await;
+    hears("the phone, parked", phone, &[]).await;
+    hears_at_times("the phone, parked", phone, HOLD_HZ).await;
+    let (status, picked) = api.ask(Method::POST, "/api/parked/5/pickup", Some(json!({ "agent": "ben" }))).await;
+    assert!(status.is_success(), "{status} {picked}");
+    let invite = scene.ben.rings(PATIENCE).await;
+    let mut ben = scene.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    tokio::join!(hears("the phone, picked up", phone, &[BEN_HZ]), hears("ben, picking up", &mut ben, &[CARLA_HZ]));
+
+    done(&api, Method::POST, &call, "supervise", json!({ "mode": "listen", "agent": "anna" })).await;
+    let invite = scene.anna.rings(PATIENCE).await;
+    let mut anna = scene.anna.answer(&invite, ANNA_HZ, PATIENCE).await;
+    let of_anna = leg_at(&|leg| leg["peer"] == "anna").await;
+    for (mode, of_phone, of_ben) in [
+        ("listen", &[BEN_HZ][..], &[CARLA_HZ][..]),
+        ("whisper", &[BEN_HZ], &[CARLA_HZ, ANNA_HZ]),
+        ("barge", &[BEN_HZ, ANNA_HZ], &[CARLA_HZ, ANNA_HZ]),
+    ] {
+        done(&api, Method::PUT, &call, &format!("supervise/{of_anna}"), json!({ "mode": mode })).await;
+        let [of_the_phone, to_ben, to_anna] = ["the phone", "ben", "anna"].map(|who| format!("{who}, {mode}"));
+        tokio::join!(
+            hears(&of_the_phone, phone, of_phone),
+            hears(&to_ben, &mut ben, of_ben),
+            hears(&to_anna, &mut anna, &[CARLA_HZ, BEN_HZ]),
+        );
+    }
+    scene.anna.hang_up(&mut anna, PATIENCE).await;
+    tokio::join!(hears("the phone, alone with ben", phone, &[BEN_HZ]), hears("ben, alone", &mut ben, &[CARLA_HZ]));
+    scene.ben.hang_up(&mut ben, PATIENCE).await;
+}
+
 /// A server, two agents, and a telephone that calls.
 struct Scene {
     tandem: Tandem,
@@ -251,6 +318,28 @@ async fn linphone_over_tls_in_a_conference_is_held_muted_sent_keys_and_transferr
     let ((), mut anna) = tokio::join!(phone.dial(&uri, PATIENCE), scene.answers());
     let keys = async |phone: &mut Linphone, keys: &str| phone.until_keys(keys, PATIENCE).await;
     goes_through_every_verb(&mut scene, &mut phone, &mut anna, keys).await;
+    phone.stop().await;
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn baresip_waits_for_a_consultation_is_parked_picked_up_and_supervised() {
+    let mut scene = Scene::open().await;
+    let mut phone = Baresip::start("PCMU", CARLA_HZ as u32).await;
+    let uri = format!("sip:100@{}", scene.tandem.sip());
+    let ((), mut anna) = tokio::join!(phone.dial(&uri, PATIENCE), scene.answers());
+    changes_hands(&mut scene, &mut phone, &mut anna).await;
+    phone.stop().await;
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn linphone_over_tls_waits_for_a_consultation_is_parked_picked_up_and_supervised() {
+    let mut scene = Scene::open().await;
+    let mut phone = Linphone::start(CARLA_HZ, CARLA_HZ, LEVEL_DBFS).await;
+    let uri = format!("sip:100@{};transport=tls", scene.tandem.sip[1]);
+    let ((), mut anna) = tokio::join!(phone.dial(&uri, PATIENCE), scene.answers());
+    changes_hands(&mut scene, &mut phone, &mut anna).await;
     phone.stop().await;
     scene.close().await;
 }

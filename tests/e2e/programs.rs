@@ -295,12 +295,52 @@ async fn program_requests_are_signed_and_a_bad_program_server_leads_to_the_fallb
     assert_eq!(ended["outcome"], "not_fetched", "{ended}");
     house.customer.is_hung_up(&customer, PATIENCE).await;
 
-    let replaced = house.api.post("/api/voice/program-secret").await;
-    assert_ne!(replaced["secret"], json!(secret));
-    assert_eq!(house.api.get("/api/voice/program-secret").await, replaced);
     let path = house.program_path().await;
     assert_eq!(house.api.ask(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
     assert_eq!(house.api.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND);
+    house.tandem.stop().await;
+}
+
+/// Signatures of the next request to a program server, and those that these secrets give for it.
+async fn signatures(house: &mut House, server: &mut ProgramServer, secrets: &[&str]) -> (Vec<String>, Vec<String>) {
+    let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
+    customer.sound.until_tone(GOOD_HZ, PATIENCE).await;
+    house.customer.hang_up(&mut customer, PATIENCE).await;
+    house.next_event(json!({ "state": "ended" })).await;
+    let asked = server.asked(PATIENCE).await;
+    let (call, at) = (asked.header("tandem-call"), asked.header("tandem-timestamp"));
+    let signed = format!("{at}.{call}.{}", String::from_utf8_lossy(&asked.body));
+    let carried = asked.header("tandem-signature").split(' ').map(str::to_owned).collect();
+    (carried, secrets.iter().map(|secret| format!("v1={}", hmac(secret, &signed))).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_secret_signs_requests_beside_the_new_one_until_it_is_revoked() {
+    const SECRET: &str = "/api/voice/program-secret";
+    const PREVIOUS: &str = "/api/voice/program-secret/previous";
+    let mut house = House::open(false).await;
+    let mut server = ProgramServer::start(&json!([tone(GOOD_HZ, 10_000)])).await;
+    house.put(json!({ "program_url": server.url("/good") })).await;
+    let first = house.api.get(SECRET).await;
+    assert_eq!(first["previous"], Value::Null, "{first}");
+    assert_eq!(house.api.ask(Method::DELETE, PREVIOUS, None).await.0, StatusCode::NOT_FOUND);
+    let old = first["secret"].as_str().expect("a secret");
+    let (carried, expected) = signatures(&mut house, &mut server, &[old]).await;
+    assert_eq!(carried, expected);
+
+    let replaced = house.api.post(SECRET).await;
+    let new = replaced["secret"].as_str().expect("a secret");
+    assert_ne!(new, old);
+    assert_eq!(replaced["previous"]["secret"], json!(old), "{replaced}");
+    assert!(replaced["previous"]["until"].is_string(), "{replaced}");
+    assert_eq!(house.api.get(SECRET).await, replaced);
+    let (carried, expected) = signatures(&mut house, &mut server, &[new, old]).await;
+    assert_eq!(carried, expected);
+
+    assert_eq!(house.api.ask(Method::DELETE, PREVIOUS, None).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(house.api.get(SECRET).await, json!({ "secret": new, "previous": null }));
+    let (carried, expected) = signatures(&mut house, &mut server, &[new]).await;
+    assert_eq!(carried, expected);
     house.tandem.stop().await;
 }
 

@@ -88,6 +88,7 @@ fn dial_config(config: &Config) -> DialConfig {
         emergency_trunk: config.dial.emergency_trunk.clone(),
         // All rules were parsed when the configuration was checked.
         uris: HostRules(config.dial.uris.iter().filter_map(|rule| rule.parse().ok()).collect()),
+        pickup: config.dial.pickup.clone(),
     }
 }
 

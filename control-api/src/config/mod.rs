@@ -393,6 +393,9 @@ pub struct DialConfig {
     /// Hosts other than trunks that may be called by URI, such as `sip.example.com`, `*.example.com`, `192.0.2.0/24`.
     #[serde(deserialize_with = "value::list")]
     pub uris: Vec<String>,
+    /// Begin of what a telephone dials to pick up a parked call, followed by the number of its slot. Empty means that parked calls
+    /// are not picked up by dialling.
+    pub pickup: String,
     /// Largest number of simultaneous calls started by the people and programs of one organization, including legs of transfers;
     /// 0 means no limit.
     pub calls: u32,
@@ -413,6 +416,7 @@ impl Default for DialConfig {
             countries: Vec::new(),
             emergency_trunk: None,
             uris: Vec::new(),
+            pickup: "*7".into(),
             calls: 500,
             calls_per_second: 20,
             emergency_calls: 10,
@@ -549,6 +553,12 @@ impl DialConfig {
         }
         if let Some(problem) = self.uris.iter().find_map(|rule| rule.parse::<HostRule>().err()) {
             return Err(("uris", problem));
+        }
+        let is_key = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'*' | b'#');
+        let is_code = self.pickup.starts_with(['*', '#']) && self.pickup.len() <= 8 && self.pickup.bytes().all(is_key);
+        if !self.pickup.is_empty() && !is_code {
+            let problem = "expected * or # and up to seven further keys, such as *7, or an empty text";
+            return Err(("pickup", format!("`{}`: {problem}", self.pickup)));
         }
         match &self.emergency_trunk {
             Some(name) if !trunks.iter().any(|trunk| trunk.name == *name) => {

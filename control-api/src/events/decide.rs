@@ -200,10 +200,9 @@ impl Decisions {
         match self.tenants.of(agent.as_deref(), &to, away).await {
             Owner::Tenant(Tenant { organization, config, capabilities }) => {
                 let mut settings = call_settings(&config, &capabilities, Some(organization.0));
-                // A store that has just failed to answer is not asked again, because the call would wait for nothing.
-                if !is_own && !away && !self.tenants.is_silent() {
+                if !is_own {
                     let served = Served { organization, call: id, caller: from.clone(), called: to.clone() };
-                    settings.program = self.program(served).await;
+                    settings.program = self.program(served, away || self.tenants.is_silent()).await;
                 }
                 let verdict = self.admit(organization, id, &to, is_own, settings);
                 let own = agent.clone().filter(|_| is_own);
@@ -231,22 +230,28 @@ impl Decisions {
         }
     }
 
-    /// Returns the program of the called number, if it has one.
-    async fn program(&self, served: Served) -> Option<Box<CallProgram>> {
+    /// Returns the program of the called number, if it has one. While the store is away, it is the one that was read last.
+    async fn program(&self, served: Served, away: bool) -> Option<Box<CallProgram>> {
         let number = as_e164(&served.called)?;
-        let kept = self.tenants.store().number_program_of_call(served.organization, &number);
-        let kept = match tokio::time::timeout(PROGRAM, kept).await {
-            Ok(Ok(kept)) => kept?,
-            Ok(Err(error)) => {
-                tracing::warn!(call = %served.call, %error, "the store failed to return a program, so the call follows its route");
-                return None;
+        // A store that has just failed to answer is not asked again, because the call would wait for nothing.
+        if !away {
+            let kept = self.tenants.store().number_program_of_call(served.organization, &number);
+            match tokio::time::timeout(PROGRAM, kept).await {
+                Ok(Ok(kept)) => return Some(self.programs.of_call(served, Supply::of_number(&kept?)?)),
+                Ok(Err(error)) => {
+                    tracing::warn!(call = %served.call, %error, "the store failed to return a program, so the one last read is used");
+                }
+                Err(_) => {
+                    tracing::warn!(call = %served.call, "the store was too slow to return a program, so the one last read is used");
+                }
             }
-            Err(_) => {
-                tracing::warn!(call = %served.call, "the store was too slow to return a program, so the call follows its route");
-                return None;
-            }
-        };
-        Some(self.programs.of_call(served, Supply::of_number(&kept)?))
+        }
+        let known = self.tenants.known_program(served.organization, &number)?;
+        if known.program_url.is_some() && known.fallback.is_none() {
+            tracing::warn!(call = %served.call, "a program cannot be requested while the database is away, so the call follows its route");
+            return None;
+        }
+        Some(self.programs.of_call(served, Supply::of_number(&known)?))
     }
 
     /// Counts a call that the organization's own people start. Incoming calls are not limited.

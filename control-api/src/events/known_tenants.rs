@@ -1,9 +1,9 @@
-//! Organizations with their settings, agents and numbers, as last read from the store: a table in memory and its copy in a file,
-//! so that a server can decide about calls after a start without its database.
+//! Organizations with their settings, agents, numbers and programs of numbers, as last read from the store: a table in memory and
+//! its copy in a file, so that a server can decide about calls after a start without its database.
 //!
 //! The file is one JSON object. It is written to a new file, synced, and renamed over the old one. It names the store by a digest
-//! of its URL without the password, and the table of another store is not used. It contains names and numbers but no secrets, and
-//! has mode 0600.
+//! of its URL without the password, and the table of another store is not used. It contains names, numbers and programs but no
+//! secrets of the server, and has mode 0600. The number of bytes of programs is bounded.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::tenants::Tenant;
-use crate::store::{OrganizationFacts, OrganizationId};
+use crate::store::{NumberProgram, OrganizationFacts, OrganizationId, ProgramOfNumber};
 use crate::tenant::capabilities::Capabilities;
 use crate::tenant::text::without_password;
 use crate::tenant::voice_config::VoiceConfig;
@@ -24,6 +24,8 @@ use crate::tenant::voice_config::VoiceConfig;
 const NAME: &str = "tandem.known";
 /// Version of the file's format.
 const VERSION: u32 = 1;
+/// Largest size of all programs that are kept, in bytes. Those of organizations that are read after it is reached are not.
+const PROGRAMS_MAX: usize = 64 * 1024 * 1024;
 /// Largest file that is read, in bytes: more organizations and agents than one machine can serve.
 const SIZE_MAX: u64 = 256 * 1024 * 1024;
 
@@ -46,6 +48,8 @@ pub(super) struct KnownTenants {
     organizations: HashMap<OrganizationId, OrganizationFacts>,
     agents: HashMap<String, OrganizationId>,
     numbers: HashMap<String, OrganizationId>,
+    /// Size of the programs of all organizations, in bytes.
+    programs_size: usize,
     /// Whether the table contains every organization, so that agents and numbers that are missing belong to none.
     complete: bool,
 }
@@ -69,9 +73,18 @@ impl KnownTenants {
     }
 
     /// Inserts or replaces the entry of an organization.
-    pub(super) fn put(&mut self, facts: OrganizationFacts) {
+    pub(super) fn put(&mut self, mut facts: OrganizationFacts) {
         let id = facts.id;
-        match self.organizations.remove(&id) {
+        let before = self.organizations.remove(&id);
+        let size = |facts: &OrganizationFacts| facts.programs.iter().map(ProgramOfNumber::size).sum::<usize>();
+        self.programs_size = self.programs_size.saturating_sub(before.as_ref().map(size).unwrap_or_default());
+        if self.programs_size.saturating_add(size(&facts)) > PROGRAMS_MAX {
+            tracing::warn!(organization = %id.0, "there are too many programs of numbers to keep those of an organization; \
+                while the database is away, calls to its numbers follow their routes");
+            facts.programs.clear();
+        }
+        self.programs_size = self.programs_size.saturating_add(size(&facts));
+        match before {
             Some(before) => {
                 let own = |owner: Option<&OrganizationId>| owner == Some(&id);
                 for agent in before.agents.iter().filter(|agent| own(self.agents.get(*agent))).collect::<Vec<_>>() {
@@ -115,6 +128,13 @@ impl KnownTenants {
                 capabilities: facts.capabilities,
             }),
         }
+    }
+
+    /// Returns the program of an organization's number, if it is known.
+    pub(super) fn program(&self, organization: OrganizationId, number: &str) -> Option<NumberProgram> {
+        let programs = &self.organizations.get(&organization)?.programs;
+        let found = programs.iter().find(|program| program.number == number);
+        found.map(|found| found.program.clone())
     }
 
     /// Returns the organization of an agent, if it is known.
@@ -227,6 +247,7 @@ mod tests {
             capabilities: Capabilities::default(),
             agents: owned(agents),
             numbers: owned(numbers),
+            programs: Vec::new(),
         }
     }
 
@@ -253,6 +274,43 @@ mod tests {
         assert_eq!(KnownTenants::of_all(vec![]).owner(None, None), Owner::Unknown);
         assert_eq!(KnownTenants::default().owner(None, None), Owner::Unknown);
         assert_eq!(whose(&known, None, None), Some(first.id));
+    }
+
+    fn program_of(number: &str, text: String) -> ProgramOfNumber {
+        let updated_at = jiff::Timestamp::UNIX_EPOCH;
+        let (number_id, program) = (Uuid::nil(), Some(text));
+        let program = NumberProgram { number_id, program, program_url: None, fallback: None, updated_at };
+        ProgramOfNumber { number: number.into(), program }
+    }
+
+    #[test]
+    fn programs_are_known_by_organization_and_number_and_survive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KnownFile::new(folder.path(), "sqlite:t.db");
+        let (mut first, second) = (facts(&[], &["+15550100"], true), facts(&[], &["+15550101"], false));
+        first.programs = vec![program_of("+15550100", "[]".into())];
+        let known = KnownTenants::of_all(vec![first.clone(), second.clone()]);
+        file.write(&file.content(&known).unwrap()).unwrap();
+        for known in [known, file.read().expect("the table")] {
+            assert_eq!(known.program(first.id, "+15550100").as_ref(), Some(&first.programs[0].program));
+            assert_eq!(known.program(first.id, "+15550101"), None);
+            assert_eq!(known.program(second.id, "+15550100"), None, "the number of another organization");
+        }
+    }
+
+    #[test]
+    fn programs_beyond_the_bound_are_not_kept_until_there_is_room() {
+        let (mut large, mut small) = (facts(&[], &["+15550100"], true), facts(&[], &["+15550101"], true));
+        large.programs = vec![program_of("+15550100", "x".repeat(PROGRAMS_MAX))];
+        small.programs = vec![program_of("+15550101", "[]".into())];
+        let mut known = KnownTenants::of_all(vec![large.clone(), small.clone()]);
+        assert!(known.program(large.id, "+15550100").is_some());
+        assert_eq!(known.program(small.id, "+15550101"), None);
+        assert_eq!(whose(&known, None, Some("+15550101")), Some(small.id), "the organization itself is known");
+        known.put(OrganizationFacts { programs: Vec::new(), ..large.clone() });
+        known.put(small.clone());
+        assert!(known.program(small.id, "+15550101").is_some());
+        assert_eq!(known.programs_size, 2);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::known_tenants::{KnownFile, KnownTenants, Owner};
-use crate::store::{OrganizationId, Store, StoreError};
+use crate::store::{NumberProgram, OrganizationId, Store, StoreError};
 use crate::tenant::capabilities::Capabilities;
 use crate::tenant::number::as_e164;
 use crate::tenant::voice_config::VoiceConfig;
@@ -131,6 +131,11 @@ impl Tenants {
     /// right.
     pub(super) fn known_agent(&self, agent: &str) -> Option<OrganizationId> {
         self.known().agent(agent)
+    }
+
+    /// Returns the program of an organization's number, as last read from the store.
+    pub(super) fn known_program(&self, organization: OrganizationId, number: &str) -> Option<NumberProgram> {
+        self.known().program(organization, number)
     }
 
     /// Reads all organizations before the first call arrives, for at most [`FIRST`].

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-pub(crate) use signing::secret;
+pub(crate) use signing::{Secrets, replace_secret, secrets};
 
 use crate::calls::caller_identity as identity;
 use crate::config::Config;
@@ -218,11 +218,11 @@ impl Programs {
     async fn fetch(&self, served: &Served, url: &str, body: Vec<u8>) -> Result<Vec<u8>, FetchFailure> {
         let organization = served.organization;
         let fetched = async {
-            let secret = secret(&self.store, organization).await.map_err(|error| {
+            let secrets = secrets(&self.store, organization).await.map_err(|error| {
                 tracing::warn!(call = %served.call, %error, "cannot sign a request for a call program");
                 FetchFailure::Unreachable
             })?;
-            self.client.fetch(url, signing::headers(&secret, served.call, &body), body).await
+            self.client.fetch(url, signing::headers(&secrets, served.call, &body), body).await
         };
         tokio::time::timeout(client::LONGEST, fetched).await.unwrap_or(Err(FetchFailure::Slow))
     }

@@ -205,6 +205,7 @@ fn api() -> Api {
         .routes(SETTINGS, routes!(media::media_delete))
         .routes(SETTINGS, routes!(programs::program_show, programs::program_put, programs::program_delete))
         .routes(SETTINGS, routes!(programs::secret_show, programs::secret_replace))
+        .routes(SETTINGS, routes!(programs::secret_revoke_previous))
         .routes(GENERAL, routes!(media::media_audio))
         .routes(SETTINGS, routes!(caller_id::number_list, caller_id::number_create))
         .routes(SETTINGS, routes!(caller_id::number_update, caller_id::number_delete))

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::auth::Actor;
 use crate::http::body::{JsonBody, PathId};
 use crate::http::problem::Problem;
-use crate::programs::{self, NoProgram, Supply};
+use crate::programs::{self, NoProgram, Secrets, Supply};
 use crate::state::AppState;
 use crate::store::{self, Deed};
 use crate::tenant::rbac::Action;
@@ -56,6 +56,25 @@ pub(super) struct NumberProgram {
 pub(super) struct ProgramSecret {
     /// Secret, 64 hexadecimal digits.
     secret: String,
+    /// Secret that was replaced and still signs requests as well, or null.
+    previous: Option<PreviousSecret>,
+}
+
+/// Secret that was replaced and still signs requests, beside the new one.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct PreviousSecret {
+    /// Secret, 64 hexadecimal digits.
+    secret: String,
+    /// Time from which it no longer signs requests.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
+}
+
+impl From<Secrets> for ProgramSecret {
+    fn from(Secrets { newest, previous }: Secrets) -> ProgramSecret {
+        let previous = previous.map(|(secret, until)| PreviousSecret { secret, until });
+        ProgramSecret { secret: newest, previous }
+    }
 }
 
 impl From<store::NumberProgram> for NumberProgram {
@@ -146,10 +165,12 @@ pub(super) async fn program_delete(
     responses((status = 200, body = ProgramSecret)))]
 pub(super) async fn secret_show(State(state): State<AppState>, actor: Actor) -> Result<Json<ProgramSecret>, Problem> {
     actor.may(Action::VoiceWrite)?;
-    Ok(Json(ProgramSecret { secret: programs::secret(&state.store, actor.organization).await? }))
+    Ok(Json(programs::secrets(&state.store, actor.organization).await?.into()))
 }
 
 /// Replaces the secret that signs requests to program servers. The new secret is used at once.
+///
+/// For 24 hours, requests are signed with the replaced secret as well, unless it is revoked.
 #[utoipa::path(post, path = "/voice/program-secret", tag = "voice", security(("key" = []), ("session" = [])),
     responses((status = 200, body = ProgramSecret)))]
 pub(super) async fn secret_replace(
@@ -157,11 +178,21 @@ pub(super) async fn secret_replace(
     actor: Actor,
 ) -> Result<Json<ProgramSecret>, Problem> {
     actor.may(Action::VoiceWrite)?;
-    // Creates the key from which the secret is derived, if there is none.
-    programs::secret(&state.store, actor.organization).await?;
-    state.store.program_secret_replace(actor.organization).await?;
+    let secrets = programs::replace_secret(&state.store, actor.organization).await?;
     state.audit(&actor, Deed::new("program_secret.replace", "program_secret")).await?;
-    Ok(Json(ProgramSecret { secret: programs::secret(&state.store, actor.organization).await? }))
+    Ok(Json(secrets.into()))
+}
+
+/// Revokes the replaced secret at once: requests are signed with the new secret only.
+#[utoipa::path(delete, path = "/voice/program-secret/previous", tag = "voice",
+    security(("key" = []), ("session" = [])), responses((status = 204), (status = 404, body = Problem)))]
+pub(super) async fn secret_revoke_previous(State(state): State<AppState>, actor: Actor) -> Result<StatusCode, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    if !state.store.program_secret_revoke_previous(actor.organization).await? {
+        return Err(Problem::not_found("replaced secret"));
+    }
+    state.audit(&actor, Deed::new("program_secret.revoke_previous", "program_secret")).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Returns the summary of a program for the audit log, without its texts and without the query of its URL.

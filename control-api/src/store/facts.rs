@@ -2,11 +2,31 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OrganizationId, Store, StoreError};
+use super::{NumberProgram, OrganizationId, Store, StoreError};
 use crate::tenant::capabilities::Capabilities;
 use crate::tenant::voice_config::VoiceConfig;
 
-/// The data of a tenant that decisions about calls need. It holds no secrets.
+/// Largest size of the programs of one tenant that are kept, in bytes. The programs of further numbers are not.
+const PROGRAMS_MAX: usize = 1024 * 1024;
+
+/// The program of a proven number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramOfNumber {
+    /// The number, E.164.
+    pub number: String,
+    /// The program that handles calls to the number.
+    pub program: NumberProgram,
+}
+
+impl ProgramOfNumber {
+    /// Returns the size of its texts, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let NumberProgram { program, program_url, fallback, .. } = &self.program;
+        [program, program_url, fallback].into_iter().flatten().map(String::len).sum()
+    }
+}
+
+/// The data of a tenant that decisions about calls need. It holds no secrets of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationFacts {
     /// Identity of the tenant.
@@ -19,6 +39,9 @@ pub struct OrganizationFacts {
     pub agents: Vec<String>,
     /// Its proven numbers, E.164, sorted.
     pub numbers: Vec<String>,
+    /// Programs of its proven numbers, in the order of the numbers; no more than fit into [`PROGRAMS_MAX`].
+    #[serde(default)]
+    pub programs: Vec<ProgramOfNumber>,
 }
 
 impl Store {
@@ -36,7 +59,22 @@ impl Store {
             capabilities: self.capabilities_show(id).await?,
             agents: self.names(id, agents).await?,
             numbers: self.names(id, numbers).await?,
+            programs: self.programs(id).await?,
         })
+    }
+
+    async fn programs(&self, id: OrganizationId) -> Result<Vec<ProgramOfNumber>, StoreError> {
+        let mut programs = self.number_programs_of_calls(id).await?;
+        let mut size = 0_usize;
+        programs.retain(|program| {
+            let with = size.saturating_add(program.size());
+            let fits = with <= PROGRAMS_MAX;
+            if fits {
+                size = with;
+            }
+            fits
+        });
+        Ok(programs)
     }
 
     async fn names(&self, id: OrganizationId, sql: &'static str) -> Result<Vec<String>, StoreError> {

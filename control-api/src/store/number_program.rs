@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::db::Row;
-use super::{OrganizationId, Store, StoreError, now};
+use super::{OrganizationId, ProgramOfNumber, Store, StoreError, now};
 
 /// The program that handles calls to a number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberProgram {
     /// Identity of the number.
     pub number_id: Uuid,
@@ -20,6 +20,15 @@ pub struct NumberProgram {
     pub fallback: Option<String>,
     /// Time of the last change.
     pub updated_at: Timestamp,
+}
+
+/// Versions of the secret that signs requests to program servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramSecretVersions {
+    /// Version that was put in force last.
+    pub newest: u64,
+    /// Time until which the version before the newest one is in force as well; `None`: it is not.
+    pub previous_until: Option<Timestamp>,
 }
 
 /// Progress of a call program, as events report it.
@@ -108,6 +117,7 @@ impl Store {
         let values =
             [organization.into(), number.into(), program.into(), program_url.into(), fallback.into(), now().into()];
         self.db.run(organization, sql, &values).await?;
+        self.settings_changed(organization);
         self.number_program_show(organization, number).await
     }
 
@@ -117,26 +127,65 @@ impl Store {
     /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn number_program_delete(&self, organization: OrganizationId, number: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM number_programs WHERE organization_id = $1 AND number_id = $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), number.into()]).await? > 0)
+        let removed = self.db.run(organization, sql, &[organization.into(), number.into()]).await? > 0;
+        self.settings_changed(organization);
+        Ok(removed)
     }
 
-    /// Returns the version of the secret in force, which is derived from the tenant's signing key; `None` while there
-    /// is no key.
+    /// Returns the programs of a tenant's proven numbers, in the order of the numbers.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn program_secret_version(&self, organization: OrganizationId) -> Result<Option<u64>, StoreError> {
-        let sql = "SELECT program_secret FROM signing_keys WHERE organization_id = $1";
+    pub(super) async fn number_programs_of_calls(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Vec<ProgramOfNumber>, StoreError> {
+        let sql = "SELECT n.number, p.number_id, p.program, p.program_url, p.fallback, p.updated_at \
+                   FROM number_programs p \
+                   JOIN caller_id_numbers n ON n.organization_id = p.organization_id AND n.id = p.number_id \
+                   WHERE p.organization_id = $1 AND n.proven_at IS NOT NULL ORDER BY n.number";
+        let rows = self.db.rows(organization, sql, &[organization.into()]).await?;
+        rows.iter().map(|row| Ok(ProgramOfNumber { number: row.text("number")?, program: program(row)? })).collect()
+    }
+
+    /// Returns the versions of the secret that are in force; `None` while there is no key from which they are derived.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
+    pub async fn program_secret_versions(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Option<ProgramSecretVersions>, StoreError> {
+        let sql = "SELECT program_secret, previous_program_secret_until FROM signing_keys WHERE organization_id = $1";
         let row = self.db.row(organization, sql, &[organization.into()]).await?;
-        row.as_ref().map(|row| row.count("program_secret")).transpose()
+        let versions = |row: &Row| {
+            let previous_until = row.time_opt("previous_program_secret_until")?;
+            Ok(ProgramSecretVersions { newest: row.count("program_secret")?, previous_until })
+        };
+        row.as_ref().map(versions).transpose()
     }
 
-    /// Puts the next version of the secret in force.
+    /// Puts the next version of the secret in force. The version before it stays in force until `previous_until`.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn program_secret_replace(&self, organization: OrganizationId) -> Result<(), StoreError> {
-        let sql = "UPDATE signing_keys SET program_secret = program_secret + 1 WHERE organization_id = $1";
-        self.db.run(organization, sql, &[organization.into()]).await.map(drop)
+    pub async fn program_secret_replace(
+        &self,
+        organization: OrganizationId,
+        previous_until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE signing_keys SET program_secret = program_secret + 1, previous_program_secret_until = $2 \
+                   WHERE organization_id = $1";
+        self.db.run(organization, sql, &[organization.into(), previous_until.into()]).await.map(drop)
+    }
+
+    /// Takes the version before the newest one out of force. Returns `false` if it was not in force.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
+    pub async fn program_secret_revoke_previous(&self, organization: OrganizationId) -> Result<bool, StoreError> {
+        let sql = "UPDATE signing_keys SET previous_program_secret_until = NULL \
+                   WHERE organization_id = $1 AND previous_program_secret_until > $2";
+        Ok(self.db.run(organization, sql, &[organization.into(), now().into()]).await? > 0)
     }
 }

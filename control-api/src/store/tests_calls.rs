@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ::tests::postgres::Postgres;
 use ::tests::seed;
-use jiff::ToSpan;
+use jiff::{Timestamp, ToSpan};
 use uuid::Uuid;
 
 use super::tests::{Case, hold_on_postgresql, hold_on_sqlite, place, shared_folder, sqlite};
@@ -363,10 +363,23 @@ async fn programs_follow_numbers(store: Store) {
     store.number_program_put(mine, number.id, (None, url), None).await.unwrap().unwrap();
     assert!(store.caller_id_number_delete(mine, &number, &by("test")).await.unwrap());
     assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), None, "a program is removed with its number");
-    assert_eq!(store.program_secret_version(mine).await.unwrap(), None, "there is no key yet");
+    assert_eq!(store.program_secret_versions(mine).await.unwrap(), None, "there is no key yet");
     store.signing_key(mine, "key").await.unwrap();
-    store.program_secret_replace(mine).await.unwrap();
-    assert_eq!(store.program_secret_version(mine).await.unwrap(), Some(2));
+    let versions = async || {
+        let ProgramSecretVersions { newest, previous_until } =
+            store.program_secret_versions(mine).await.unwrap().expect("a key");
+        (newest, previous_until)
+    };
+    assert_eq!(versions().await, (1, None));
+    let until = Timestamp::from_second(4_000_000_000).unwrap();
+    store.program_secret_replace(mine, until).await.unwrap();
+    assert_eq!(versions().await, (2, Some(until)));
+    assert!(!store.program_secret_revoke_previous(theirs).await.unwrap(), "another tenant's secret");
+    assert!(store.program_secret_revoke_previous(mine).await.unwrap());
+    assert_eq!(versions().await, (2, None));
+    assert!(!store.program_secret_revoke_previous(mine).await.unwrap(), "it has been revoked already");
+    store.program_secret_replace(mine, Timestamp::from_second(1).unwrap()).await.unwrap();
+    assert!(!store.program_secret_revoke_previous(mine).await.unwrap(), "its time has passed");
     assert_eq!(
         store.signing_key(mine, "another").await.unwrap(),
         "key",

@@ -221,6 +221,7 @@ export function organization() {
     created_at: at(-(n * 40 + 1) * day),
   }));
   const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
+  const programSecret = { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20", previous: null };
   const programs = new Map([
     [
       numbers[0].id,
@@ -581,7 +582,7 @@ export function organization() {
       /^\/voice\/program-secret$/,
       () => {
         need("voice.write");
-        return [200, { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20" }];
+        return [200, programSecret];
       },
     ],
     [
@@ -589,7 +590,18 @@ export function organization() {
       /^\/voice\/program-secret$/,
       () => {
         need("voice.write");
-        return [200, { secret: `tps_${randomUUID().replaceAll("-", "")}` }];
+        programSecret.previous = { secret: programSecret.secret, until: new Date(Date.now() + 24 * 3_600_000).toISOString() };
+        programSecret.secret = `tps_${randomUUID().replaceAll("-", "")}`;
+        return [200, programSecret];
+      },
+    ],
+    [
+      "DELETE",
+      /^\/voice\/program-secret\/previous$/,
+      () => {
+        need("voice.write");
+        programSecret.previous = null;
+        return [204];
       },
     ],
     ["GET", /^\/call-handling$/, () => [200, handling]],

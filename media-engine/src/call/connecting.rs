@@ -101,7 +101,7 @@ impl Call {
             (LegPhase::Offered { .. } | LegPhase::Dialling { .. }, Part::Heir { of, by }) => {
                 self.on_heir_up(id, (of, by), now)
             }
-            (LegPhase::Dialling { .. }, Part::Added) => self.on_added_up(id, now),
+            (LegPhase::Offered { .. } | LegPhase::Dialling { .. }, Part::Added) => self.on_added_up(id, now),
             (LegPhase::Dialling { .. }, Part::Opener) => {
                 let role = leg.role;
                 self.seat(id);

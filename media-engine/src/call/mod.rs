@@ -394,6 +394,8 @@ pub enum Input {
         /// Maximum ring time; `None`: [`Timing::ring`].
         ring: Option<Duration>,
     },
+    /// An authorised caller has called to pick up the parked party.
+    PickUpByCaller,
     /// The mode of a supervisor is to change.
     Supervise {
         /// Leg of the supervisor.
@@ -658,6 +660,7 @@ impl Call {
             Input::Holds { leg, holding } => self.on_holds(leg, holding),
             Input::Park { by, wait, back } => self.on_park(by, (wait, back), now),
             Input::PickUp { to, ring } => self.on_pick_up(to, ring, now),
+            Input::PickUpByCaller => self.on_pick_up_by_caller(),
             Input::Supervise { leg, mode } => self.on_supervise(leg, mode),
             Input::Record { leg } => self.on_record(leg),
             Input::RecordPause { number, on } => self.on_record_pause(number, on),

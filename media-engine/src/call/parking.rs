@@ -3,6 +3,7 @@
 //! ```text
 //!   Park ─▶ the parker is hung up; the party waits ─┬─ PickUp ─▶ a leg is called ─ answers ─▶ both talk
 //!                                                   │               └ fails ─▶ it keeps waiting
+//!                                                   ├─ PickUpByCaller ─▶ the caller is answered ─▶ both talk
 //!                                                   └─ time has passed ─▶ the parker is called ─ answers ─▶ both talk
 //!                                                                         └ fails, or there is no parker to call ─▶ the call ends
 //! ```
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::leg::{Leg, LegRole, Part};
+use super::leg::{Leg, LegPhase, LegRole, Part};
 use super::verbs::LEGS_AT_ONCE;
 use super::{Call, Destination, Effect, Ending, Notice, Refused, hang_up};
 use crate::error::HangupCause;
@@ -103,6 +104,16 @@ impl Call {
 
     pub(super) fn on_pick_up(&mut self, to: Destination, ring: Option<Duration>, now: Instant) -> Vec<Effect> {
         self.come_for_parked(to, ring, Unparked::PickedUp, now)
+    }
+
+    /// Answers the caller who picks the party up.
+    pub(super) fn on_pick_up_by_caller(&mut self) -> Vec<Effect> {
+        let Some(role) = self.parker_role() else { return Vec::new() };
+        let Some(id) = self.enter(role, LegPhase::Offered { early: false }, Part::Added) else { return Vec::new() };
+        if let Some(parked) = &mut self.parked {
+            parked.comes = Some((id, Unparked::PickedUp));
+        }
+        vec![Effect::Answer(id)]
     }
 
     /// Calls a leg for the parked party; nothing happens when the call has no room for another leg.

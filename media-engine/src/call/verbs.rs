@@ -128,7 +128,7 @@ impl Call {
                 }
             }
             Input::Park { by, .. } => self.check_party(*by).and_then(|()| self.check_park(*by)),
-            Input::PickUp { .. } => self.check_pick_up(),
+            Input::PickUp { .. } | Input::PickUpByCaller => self.check_pick_up(),
             Input::Supervise { leg, mode } => match self.leg(*leg).map(|leg| leg.seat) {
                 None => Err(Refused::NoLeg),
                 Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),

@@ -18,6 +18,9 @@ use crate::units::{CallId, Group, LegId};
 /// Numbers of the slots in a group.
 pub const SLOTS: RangeInclusive<u16> = 1..=99;
 
+/// Status and reason of the refusal of a telephone that dials an empty slot, or one of another organization.
+pub(super) const NOT_PARKED: (u16, &str) = (404, "No call is parked in this slot");
+
 /// A call that is parked, with its slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedCall {

@@ -21,7 +21,8 @@ use tracing::Instrument;
 use super::command::{CallTarget, Callee, Command, CommandError, Envelope, NewCall, Reply, Verb};
 use super::dial::Refusal;
 use super::event::EventKind;
-use super::task::{CallTask, Replacement, TaskInput};
+use super::parking::{NOT_PARKED, SLOTS};
+use super::task::{CallTask, Newcomer, TaskInput};
 use super::{CALL_INPUTS, Shared, dial, signalling};
 use crate::call::{self, Destination, Plan};
 use crate::config::RouteTarget;
@@ -382,8 +383,8 @@ impl Switchboard {
             let there = self.shared.dialogs.get(&replaced).map(|entry| entry.value().clone());
             let Some((call, task)) = there else { return refuse(481, "The call to be replaced has ended") };
             self.shared.dialogs.insert(dialog, (call, task.clone()));
-            let replacement = Replacement { dialog, replaced, from, from_user: from_user.clone(), cause, offer: sdp };
-            if task.try_send(TaskInput::Replace(replacement)).is_err() {
+            let newcomer = Newcomer { dialog, from, from_user: from_user.clone(), cause, offer: sdp };
+            if task.try_send(TaskInput::Replace(newcomer, replaced)).is_err() {
                 self.shared.dialogs.remove(&dialog);
                 return refuse(481, "The call to be replaced has ended");
             }
@@ -392,6 +393,20 @@ impl Switchboard {
         // An emergency call comes before every limit and every route.
         let Ok(dialled) = self.shared.guard.read(&to_user) else { return refuse(404, "No route for this number") };
         let urgent = matches!((&from, &dialled), (Source::User(_), Dialled::Emergency(_)));
+        if let (Source::User(user), Some(slot), false) = (&from, self.dialled_slot(&dialled), urgent) {
+            // This is not a new call either: the telephone enters the one that is parked in this slot.
+            let group = self.shared.group_of(user);
+            let there = group.and_then(|group| self.shared.parking.call(group, slot));
+            let there = there.and_then(|call| Some((call, self.shared.calls.get(&call)?.value().clone())));
+            let Some((call, task)) = there else { return refuse(NOT_PARKED.0, NOT_PARKED.1) };
+            self.shared.dialogs.insert(dialog, (call, task.clone()));
+            let newcomer = Newcomer { dialog, from, from_user: from_user.clone(), cause, offer: sdp };
+            if task.try_send(TaskInput::PickUp(newcomer, slot)).is_err() {
+                self.shared.dialogs.remove(&dialog);
+                return refuse(NOT_PARKED.0, NOT_PARKED.1);
+            }
+            return;
+        }
         if self.draining && !urgent {
             return refuse(503, "Draining");
         }
@@ -443,6 +458,11 @@ impl Switchboard {
         let task = CallTask::incoming(self.shared.clone(), incoming, inbox_in, inbox);
         self.shared.tell(Some(id), EventKind::CallIncoming { from: from_user, to: to_user, trunk, agent });
         self.spawn(id, task);
+    }
+
+    /// Returns the parking slot that a user's telephone has dialled; `None`: something else was dialled.
+    fn dialled_slot(&self, dialled: &Dialled) -> Option<u16> {
+        self.shared.guard.slot(dialled).filter(|slot| SLOTS.contains(slot))
     }
 
     fn spawn(&mut self, id: CallId, task: CallTask) {

@@ -29,7 +29,7 @@ mod transfer;
 mod verbs;
 
 pub(super) use ending::clear_after_panic;
-pub(super) use transfer::Replacement;
+pub(super) use transfer::Newcomer;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -97,8 +97,10 @@ pub(super) enum TaskInput {
     Music(SampleRate, Arc<[i16]>),
     /// Another call asks for one of our legs.
     Fetch(Fetch),
-    /// A caller wants to replace one of our legs.
-    Replace(Replacement),
+    /// A caller wants to replace the leg that has this dialog.
+    Replace(Newcomer, DialogId),
+    /// A caller wants to pick up the call, which is parked in this slot.
+    PickUp(Newcomer, u16),
     /// Decision on a leg that a transfer wants: the identity that it is shown, or the cause of the refusal.
     LegDecided(LegId, Result<Option<String>, HangupCause>),
 }
@@ -345,7 +347,8 @@ impl CallTask {
             TaskInput::Refuse(cause) => self.handle(Input::Refuse(cause)).await,
             TaskInput::Hangup(cause) => self.handle(Input::HangUp(cause)).await,
             TaskInput::Fetch(fetch) => self.on_fetch(fetch).await,
-            TaskInput::Replace(replacement) => self.on_replacement(replacement).await,
+            TaskInput::Replace(newcomer, replaced) => self.on_replacement(newcomer, replaced).await,
+            TaskInput::PickUp(newcomer, slot) => self.on_picked_up(newcomer, slot).await,
             TaskInput::Say { text, reply } => {
                 let result = match &self.translation {
                     Some(translation) => translation.say(text).map(|()| Reply::Done),

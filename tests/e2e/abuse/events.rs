@@ -24,6 +24,8 @@ const TELEPHONES: &str = "127.0.0.2";
 const CALLER: &str = "+34910000001";
 /// Number of the second organization.
 const NUMBER: &str = "+15555550177";
+/// Tone of the program of that number, in Hz.
+const PROGRAM_HZ: f32 = 1_000.0;
 
 fn setup(database: &Database) -> Setup {
     Setup {
@@ -192,6 +194,58 @@ async fn a_server_started_without_its_database_decides_as_before_and_stores_call
     let (status, _) = acme.ask(Method::GET, "/readyz", None).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(tandem.metric("tandem_calls_unassigned_total", "").await, 0.0);
+    tandem.stop().await;
+    postgres.stop().await;
+}
+
+/// Makes a call to a number whose program plays a tone, and asserts that the caller hears it.
+async fn hears_the_program(tandem: &Tandem, desk: &mut Desk) {
+    let begun = Instant::now();
+    let mut line = desk.call(NUMBER, 440.0, "", PATIENCE).await.expect("the program answers");
+    assert!(begun.elapsed() < DECIDED, "the call waited {:?} for a decision", begun.elapsed());
+    line.sound.until_tone(PROGRAM_HZ, PATIENCE).await;
+    desk.hang_up(&mut line, PATIENCE).await;
+    tandem.becomes_zero("tandem_calls_running", PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_keeps_its_program_while_the_database_is_away() {
+    let mut postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    let setup = setup(&database);
+    let (tandem, _, other) = restarted(&setup).await;
+    let numbers = other.get("/api/caller-id/numbers").await;
+    let path = format!("/api/caller-id/numbers/{}/program", numbers["numbers"][0]["id"].as_str().expect("an id"));
+    let tone = json!([{ "play": { "tone": { "hz": [PROGRAM_HZ as u16], "duration_ms": 10_000 } } }]);
+    let (status, put) = other.ask(Method::PUT, &path, Some(json!({ "program": tone }))).await;
+    assert_eq!(status, StatusCode::OK, "{put}");
+    let known = tandem.data().join("tandem.known");
+    let is_known = async || std::fs::read_to_string(&known).is_ok_and(|text| text.contains("duration_ms"));
+    holds("the program is known", is_known).await;
+    postgres.halt().await;
+
+    // No call has asked for the program before.
+    let mut trunk = Desk::start("127.0.0.1", tandem.sip(), CALLER).await;
+    hears_the_program(&tandem, &mut trunk).await;
+    drop(trunk);
+    let tandem = Tandem::start_in(tandem.kill().await, &setup).await;
+    let other = other.with_base(&tandem.http);
+    let mut trunk = Desk::start("127.0.0.1", tandem.sip(), CALLER).await;
+    hears_the_program(&tandem, &mut trunk).await;
+
+    postgres.resume().await;
+    is_back(&tandem, &other).await;
+    // A program that a server supplies cannot be requested without the database: its fallback runs, or the call follows its route.
+    let url = json!({ "program_url": "http://127.0.0.1:9/program", "fallback": tone });
+    let (status, put) = other.ask(Method::PUT, &path, Some(url)).await;
+    assert_eq!(status, StatusCode::OK, "{put}");
+    let known = tandem.data().join("tandem.known");
+    let has_changed = async || std::fs::read_to_string(&known).is_ok_and(|text| text.contains("127.0.0.1:9"));
+    holds("the change is known", has_changed).await;
+    postgres.halt().await;
+    hears_the_program(&tandem, &mut trunk).await;
+    postgres.resume().await;
+    is_back(&tandem, &other).await;
     tandem.stop().await;
     postgres.stop().await;
 }

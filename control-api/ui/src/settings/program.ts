@@ -8,6 +8,7 @@ import { h, setText } from "../dom.js";
 import { copyLine, Form, field, select } from "../form.js";
 import { ApiError } from "../http.js";
 import { loadProblem } from "../records.js";
+import { dateTime } from "../words.js";
 import { loaded } from "./context.js";
 import { jsonPlace, lineColumn, pathOf, type Span, syntaxFault } from "./jsonplace.js";
 import * as requests from "./requests.js";
@@ -201,16 +202,27 @@ function editor(id: string, value: unknown) {
 function signingSecret(): HTMLElement {
   const place = h("div", { class: "row" });
   const problem = h("p", { class: "problem", role: "alert" });
-  const draw = (secret: string): void =>
+  const draw = ({ secret, previousUntil }: requests.ProgramSecret): void => {
+    const revoke = h("button", { id: "program-secret-revoke", class: "plain", type: "button" }, "Revoke the old secret now");
+    revoke.addEventListener("click", () => revokeSecret(() => draw({ secret, previousUntil: null })));
+    const overlap =
+      previousUntil === null
+        ? []
+        : [
+            h("p", { class: "hint" }, `Requests are signed with the old secret as well until ${dateTime(previousUntil, Date.now())}.`),
+            revoke,
+          ];
     place.replaceChildren(
       copyLine("program-secret", "Signing secret", secret),
       h("p", { class: "hint" }, "Your server uses it to check that a request comes from Tandem. It is the same for all numbers."),
+      ...overlap,
       h(
         "div",
         {},
         h("button", { id: "program-secret-replace", class: "plain", type: "button", onclick: () => replaceSecret(draw) }, "Replace secret"),
       ),
     );
+  };
   const show = h("button", { id: "program-secret-show", class: "plain", type: "button" }, "Show the signing secret");
   show.addEventListener("click", () => {
     show.disabled = true;
@@ -227,11 +239,24 @@ function signingSecret(): HTMLElement {
   return place;
 }
 
-function replaceSecret(draw: (secret: string) => void): void {
+function revokeSecret(done: () => void): void {
+  confirm({
+    id: "program-secret-revoke-confirm",
+    title: "Revoke the old secret?",
+    text: "Program servers that only know the old secret refuse requests from now on.",
+    action: "Revoke",
+    run: async () => {
+      await requests.programSecretRevokePrevious();
+      done();
+    },
+  });
+}
+
+function replaceSecret(draw: (secret: requests.ProgramSecret) => void): void {
   confirm({
     id: "program-secret-confirm",
     title: "Replace the signing secret?",
-    text: "Requests are signed with the new secret at once. Program servers that only know the old one refuse them until you give them the new one.",
+    text: "Requests are signed with the new secret at once, and for 24 hours with the old one as well. Give your program servers the new secret in that time.",
     action: "Replace",
     run: async () => draw(await requests.programSecretReplace()),
   });

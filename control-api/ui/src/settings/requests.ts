@@ -251,12 +251,28 @@ export async function programRemove(number: string): Promise<void> {
   await request("DELETE", `/caller-id/numbers/${id(number)}/program`);
 }
 
-/** Returns the key with which requests to program servers are signed. */
-export async function programSecret(): Promise<string> {
-  return text(fields(await request("GET", "/voice/program-secret"))["secret"]) ?? "";
+/** Key with which requests to program servers are signed. */
+export interface ProgramSecret {
+  secret: string;
+  /** End of the time in which the replaced key signs requests as well; null when there is none. */
+  previousUntil: string | null;
+}
+
+function programSecretOf(answer: unknown): ProgramSecret {
+  const { secret, previous } = fields(answer);
+  return { secret: text(secret) ?? "", previousUntil: text(fields(previous)["until"]) };
+}
+
+export async function programSecret(): Promise<ProgramSecret> {
+  return programSecretOf(await request("GET", "/voice/program-secret"));
 }
 
 /** Replaces that key and returns the new one. */
-export async function programSecretReplace(): Promise<string> {
-  return text(fields(await request("POST", "/voice/program-secret"))["secret"]) ?? "";
+export async function programSecretReplace(): Promise<ProgramSecret> {
+  return programSecretOf(await request("POST", "/voice/program-secret"));
+}
+
+/** Ends the time in which the replaced key signs requests as well. */
+export async function programSecretRevokePrevious(): Promise<void> {
+  await request("DELETE", "/voice/program-secret/previous");
 }

@@ -300,7 +300,8 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         51 if random.random_ratio(1, 4) => Input::ProceedWithProgram,
         52 if random.random_ratio(1, 8) => Input::ProgramOver(leg),
         53..55 => Input::Park { by: leg, wait: Duration::from_secs(4), back: on.then(agent) },
-        55..57 => Input::PickUp { to: agent(), ring: None },
+        55 => Input::PickUp { to: agent(), ring: None },
+        56 => Input::PickUpByCaller,
         57..59 => Input::Gain { leg, db: random.random_range(-21..22) },
         59..61 => {
             Input::Holds { leg, holding: [Holding::No, Holding::Sounding, Holding::Silent][random.random_range(0..3)] }

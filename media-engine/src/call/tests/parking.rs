@@ -64,6 +64,35 @@ fn the_first_of_two_pick_ups_wins_and_the_other_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_telephone_that_dials_the_slot_is_answered_and_joined() {
+    let mut lab = parked(None);
+    assert_eq!(lab.give(Input::PickUpByCaller), [Effect::Answer(THIRD)]);
+    assert_eq!(lab.call.check(&Input::PickUpByCaller), Err(Refused::PickedUp));
+    assert_eq!(lab.call.check(&pick_up()), Err(Refused::PickedUp));
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold))], "the party hears music until the telephone is up");
+    assert_eq!(lab.give(Input::Answered(THIRD)), [unparked_notice(Unparked::PickedUp)]);
+    assert_eq!(lab.floor(), [FIRST, THIRD]);
+    assert_eq!(lab.call.role(THIRD), Some(LegRole::Agent), "the new leg has the parker's role");
+    assert_eq!(lab.call.check(&Input::PickUpByCaller), Err(Refused::NotParked));
+}
+
+#[test]
+fn a_telephone_that_gives_up_before_it_is_joined_leaves_the_party_parked() {
+    let mut lab = parked(None);
+    lab.give(Input::PickUpByCaller);
+    assert_eq!(lab.give(gone(THIRD, HangupCause::Cancelled)), [Effect::Forget(THIRD)]);
+    assert_eq!(lab.call.check(&Input::PickUpByCaller), Ok(()));
+    lab.give(Input::PickUpByCaller);
+    let normal = HangupCause::Normal;
+    let ends = [
+        unparked_notice(Unparked::Ended),
+        hangs_up(FOURTH, Stage::Offered, normal.clone()),
+        over(normal.clone(), true),
+    ];
+    assert_eq!(lab.give(gone(FIRST, normal)), ends, "a telephone that was not answered yet is refused");
+}
+
+#[test]
 fn a_party_that_is_not_picked_up_returns_to_the_parker() {
     let mut lab = parked(Some(agent()));
     assert_eq!(lab.after(WAIT - Duration::from_secs(1)), []);

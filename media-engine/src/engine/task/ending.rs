@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CallTask, TaskInput};
+use super::{CallTask, Newcomer, TaskInput};
 use crate::engine::Shared;
 use crate::engine::command::CommandError;
 use crate::engine::event::{CallStatus, EventKind, LegState};
+use crate::engine::parking::NOT_PARKED;
 use crate::engine::signalling::Signals;
 use crate::error::HangupCause;
 use crate::net::clock;
@@ -56,10 +57,14 @@ impl CallTask {
     /// Refuses inputs that arrive after the end. A call that asked for a leg notices that its reply channel is dropped.
     pub(super) fn turn_away(&self, input: TaskInput) {
         match input {
-            TaskInput::Replace(replacement) => {
-                let dialog = replacement.dialog;
+            TaskInput::Replace(Newcomer { dialog, .. }, _) => {
                 self.shared.dialogs.remove(&dialog);
                 self.signals().refuse(dialog, 481, None);
+            }
+            TaskInput::PickUp(Newcomer { dialog, .. }, _) => {
+                self.shared.dialogs.remove(&dialog);
+                let (status, why) = NOT_PARKED;
+                self.signals().refuse(dialog, status, Some(why));
             }
             // The requester may have gone away.
             TaskInput::Say { reply, .. } | TaskInput::Verb { reply, .. } => {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::CallTask;
-use crate::call::{Destination, Input, LegRole, Unparked};
+use super::{CallTask, Newcomer};
+use crate::call::{Destination, Input, LegRole, Refused, Unparked};
 use crate::engine::command::{CommandError, Park, Reply};
 use crate::engine::dial;
 use crate::engine::event::EventKind;
 use crate::engine::leg::Leg;
-use crate::engine::parking::{ParkedCall, SLOTS};
+use crate::engine::parking::{NOT_PARKED, ParkedCall, SLOTS};
 use crate::net::clock;
 use crate::sip::Source;
 use crate::units::{LegId, mask};
@@ -71,6 +71,33 @@ impl CallTask {
         self.picks_up = Some(id);
         self.handle(input).await;
         Ok(Reply::PickedUp { call: self.id, leg: id })
+    }
+
+    /// Takes in a telephone that has dialled the call's slot.
+    pub(super) async fn on_picked_up(&mut self, newcomer: Newcomer, slot: u16) {
+        let is_ours = match &newcomer.from {
+            Source::User(user) => self.group.is_some() && self.shared.group_of(user) == self.group,
+            Source::Trunk(_) => false,
+        };
+        let refusal = match self.call.check(&Input::PickUpByCaller) {
+            _ if !is_ours || self.slot.as_ref().is_none_or(|known| known.number() != slot) => {
+                Some((NOT_PARKED.0, NOT_PARKED.1.to_owned()))
+            }
+            Err(Refused::Full) => Some((503, Refused::Full.to_string())),
+            Err(why) => Some((486, why.to_string())),
+            Ok(()) if !self.shared.pool.has_room() => {
+                Some((503, "no media thread has room for another leg".to_owned()))
+            }
+            Ok(()) => None,
+        };
+        if let Some((status, why)) = refusal {
+            tracing::info!(call = %self.id, slot, status, why, "a telephone may not pick up a parked call");
+            self.shared.dialogs.remove(&newcomer.dialog);
+            return self.signals().refuse(newcomer.dialog, status, Some(&why));
+        }
+        tracing::info!(call = %self.id, by = %mask(&newcomer.from_user), slot, "a telephone picks up a parked call");
+        self.admit(newcomer, self.call.parker_role().unwrap_or(LegRole::Agent));
+        self.handle(Input::PickUpByCaller).await;
     }
 
     pub(super) fn tell_parked(&self, leg: LegId, wait: Duration) {

@@ -3,7 +3,7 @@
 //! ```text
 //!   blind      Referred ─▶ dial::referred ─▶ heir dialled ─▶ it takes the place
 //!   attended   Referred ─▶ Fetch ─▶ the other call: Take, Give ─▶ Given ─▶ heir ─▶ it takes the place        (that call ends)
-//!   replaced   Replacement ─▶ heir answered ─▶ it takes the place
+//!   replaced   Newcomer ─▶ heir answered ─▶ it takes the place
 //! ```
 //!
 //! - A fetched leg always has an owner: on its way it is a [`Given`], which hangs up if no call takes it.
@@ -77,11 +77,10 @@ pub(super) struct GivenMedia {
     pub(super) moved: bool,
 }
 
-/// A caller that wants to replace an answered leg.
+/// A caller that wants to enter a running call.
 #[derive(Debug)]
-pub(in crate::engine) struct Replacement {
+pub(in crate::engine) struct Newcomer {
     pub(in crate::engine) dialog: DialogId,
-    pub(in crate::engine) replaced: DialogId,
     pub(in crate::engine) from: Source,
     pub(in crate::engine) from_user: String,
     pub(in crate::engine) cause: Cause,
@@ -332,16 +331,16 @@ impl CallTask {
     }
 
     /// Handles an INVITE with Replaces.
-    pub(super) async fn on_replacement(&mut self, replacement: Replacement) {
-        let Replacement { dialog, replaced, from, from_user, cause, offer } = replacement;
+    pub(super) async fn on_replacement(&mut self, newcomer: Newcomer, replaced: DialogId) {
+        let Newcomer { dialog, ref from, .. } = newcomer;
         let place = self.leg_of_dialog(replaced);
-        let is_ours = match &from {
+        let is_ours = match from {
             Source::User(user) => self.shared.group_of(user) == self.group,
             Source::Trunk(_) => true,
         };
         let refusal = match place {
             None => Some((481, "the dialog has ended")),
-            Some(leg) if self.owner(leg) != Some(&from) || !is_ours => Some((403, "the leg belongs to another party")),
+            Some(leg) if self.owner(leg) != Some(from) || !is_ours => Some((403, "the leg belongs to another party")),
             Some(leg) if !self.call.may_be_succeeded(leg) => Some((480, "the call's state does not allow it")),
             Some(_) => None,
         };
@@ -354,6 +353,13 @@ impl CallTask {
                 return self.signals().refuse(dialog, status, None);
             }
         };
+        self.admit(newcomer, role);
+        self.handle(Input::Replace(place)).await;
+    }
+
+    /// Adds the leg of a caller that the machine is about to take into the call.
+    pub(super) fn admit(&mut self, newcomer: Newcomer, role: LegRole) {
+        let Newcomer { dialog, from, from_user, cause, offer } = newcomer;
         let mut leg = Leg::new(self.call.next_leg(), role, from_user);
         leg.dialog = Some(dialog);
         leg.offer = offer;
@@ -366,7 +372,6 @@ impl CallTask {
         self.cause.max_forwards = self.cause.max_forwards.min(cause.max_forwards);
         self.name_dialog(&leg);
         self.legs.push(leg);
-        self.handle(Input::Replace(place)).await;
     }
 
     /// Closes the media of a leg that was replaced.

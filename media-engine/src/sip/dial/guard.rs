@@ -73,6 +73,9 @@ pub struct DialConfig {
     pub emergency_trunk: Option<String>,
     /// Hosts other than trunks that may be called by URI.
     pub uris: HostRules,
+    /// Begin of what a user's telephone dials to pick up a parked call, followed by the number of its slot; empty: parked calls
+    /// are not picked up by dialling.
+    pub pickup: String,
 }
 
 /// The configured rules for what may be called.
@@ -136,6 +139,14 @@ impl Guard {
     /// Returns [`NO_EMERGENCY_CALLS`] if no trunk is configured for them.
     pub fn emergency_trunk(&self) -> Result<&str, &'static str> {
         self.config.emergency_trunk.as_deref().ok_or(NO_EMERGENCY_CALLS)
+    }
+
+    /// Returns the number of the parking slot that is dialled after the pickup prefix; `None`: something else was dialled.
+    pub fn slot(&self, dialled: &Dialled) -> Option<u16> {
+        let Dialled::Number { number, .. } = dialled else { return None };
+        let slot =
+            number.as_str().strip_prefix(self.config.pickup.as_str()).filter(|_| !self.config.pickup.is_empty())?;
+        slot.bytes().all(|byte| byte.is_ascii_digit()).then(|| slot.parse().ok())?
     }
 
     /// Returns the hosts other than trunks that may be called by URI.

@@ -431,3 +431,25 @@ fn mutated_spellings_of_forbidden_numbers_do_not_leave() {
 fn a_million_mutated_spellings_of_forbidden_numbers_do_not_leave() {
     no_spelling_of_a_forbidden_number_leaves(1_000_000);
 }
+
+#[test]
+fn a_slot_is_dialled_with_the_pickup_prefix_before_it() {
+    let guard = Guard::new(DialConfig { pickup: "*7".into(), ..DialConfig::default() });
+    for (text, slot) in [
+        ("*71", Some(1)),
+        ("%2A712", Some(12)),
+        ("sip:*7-99@voice.example", Some(99)),
+        ("*707", Some(7)),
+        ("*7", None),
+        ("*7*1", None),
+        ("71", None),
+        ("+71", None),
+        ("*71#", None),
+        ("*799999999", None),
+        ("anna", None),
+    ] {
+        assert_eq!(guard.read(text).ok().and_then(|dialled| guard.slot(&dialled)), slot, "{text}");
+    }
+    let off = Guard::new(DialConfig::default());
+    assert_eq!(off.read("1").ok().and_then(|dialled| off.slot(&dialled)), None);
+}
