@@ -4,6 +4,7 @@
     train.py fit                 trains, writes media-engine/src/amd/forest.txt and report.json
     train.py parity              compares the engine's forest with the trainer's on a clip
     train.py dev DEV_FOLDER      scores the development clips in place with its score.py
+    train.py tune [DRAWS]        searches thresholds for the policy
     train.py studies             leave-one-synthesiser-out and ablations (slower)
 
 Rows are taken at every 200 ms of a clip. A row's label is the class of its clip.
@@ -17,7 +18,7 @@ import lightgbm
 import numpy as np
 import soundfile
 
-from policy import MODES, decide
+from policy import BURSTS, MODES, decide
 from sources import CACHE
 
 HERE = Path(__file__).parent
@@ -26,9 +27,13 @@ TOOL = Path(os.environ.get("CARGO_TARGET_DIR", HERE / "features/target")) / "rel
 CLASSES = ["human", "machine", "screening", "ivr", "music", "silence", "other"]
 STEP = 200
 LIMIT_S = 16.0
-PARAMS = {"objective": "multiclass", "num_class": len(CLASSES), "num_leaves": 15, "learning_rate": 0.12, "min_data_in_leaf": 150, "feature_fraction": 0.5,
+# Person or not, over clips with speech; and what else it may be, over all clips.
+PERSON = {"objective": "binary", "num_leaves": 20, "learning_rate": 0.08, "min_data_in_leaf": 120, "feature_fraction": 0.4, "bagging_fraction": 0.6,
+          "bagging_freq": 1, "lambda_l2": 8.0, "max_bin": 63, "num_threads": 2, "verbose": -1, "seed": 15}
+PERSON_ROUNDS = 200
+PARAMS = {"objective": "multiclass", "num_class": len(CLASSES), "num_leaves": 12, "learning_rate": 0.14, "min_data_in_leaf": 150, "feature_fraction": 0.5,
           "bagging_fraction": 0.6, "bagging_freq": 1, "lambda_l2": 5.0, "max_bin": 63, "num_threads": 2, "verbose": -1, "seed": 15}
-ROUNDS = 90
+ROUNDS = 50
 
 
 def label(truth):
@@ -92,7 +97,7 @@ def load(split):
 
 def flat(truth, rows):
     """Rows, labels and weights for training. What comes long after the moment of decision counts for less."""
-    x, y, w = [], [], []
+    x, y, w, side = [], [], [], []
     for n, (t, r) in enumerate(zip(truth, rows)):
         r = r[: int(LIMIT_S * 1000 / STEP)]
         if not len(r):
@@ -108,20 +113,53 @@ def flat(truth, rows):
         x.append(r)
         y.append(np.full(len(r), label(t)))
         w.append(weight / max(weight.sum(), 1e-6) * 12)
-    return np.concatenate(x), np.concatenate(y), np.concatenate(w)
+        side.append(np.full(len(r), t["class"] in SIDE or label(t) == 1))
+    return np.concatenate(x), np.concatenate(y), np.concatenate(w), np.concatenate(side)
 
 
-def fit(truth, rows, columns=None, rounds=ROUNDS):
-    x, y, w = flat(truth, rows)
-    if columns is not None:
-        x = x[:, columns]
-    return lightgbm.train(PARAMS, lightgbm.Dataset(x, y, weight=w), rounds)
+class Model:
+    """The two forests: where there is speech, the odds of a person are the geometric mean of both."""
+
+    def __init__(self, person, kind, columns=None):
+        self.person, self.kind, self.columns = person, kind, columns
+
+    def predict(self, x):
+        y = x if self.columns is None else x[:, self.columns]
+        p = self.kind.predict(y)
+        speech = x[:, BURSTS] >= 1
+        if speech.any():
+            rest = p[speech]
+            odds = np.log(np.maximum(rest[:, 0], 1e-6) / np.maximum(1 - rest[:, 0], 1e-6))
+            h = 1 / (1 + np.exp(-(self.person.predict(y[speech], raw_score=True) + odds) / 2))
+            rest[:, 1:] *= ((1 - h) / np.maximum(1 - rest[:, 0], 1e-6))[:, None]
+            rest[:, 0] = h
+            p[speech] = rest
+        return p
+
+    def save(self):
+        self.person.save_model(str(CACHE / "person.txt"))
+        self.kind.save_model(str(CACHE / "kind.txt"))
+
+    @staticmethod
+    def saved():
+        return Model(lightgbm.Booster(model_file=str(CACHE / "person.txt")), lightgbm.Booster(model_file=str(CACHE / "kind.txt")))
 
 
-def probabilities(model, rows, columns=None):
+def fit(truth, rows, columns=None, quick=False):
+    x, y, w, side = flat(truth, rows)
+    z = x if columns is None else x[:, columns]
+    # Handling of the receiver is what this generator makes of it; the forest must not lean on it.
+    z[:, names()[0].index("click") if columns is None else []] = 0
+    mine = side & (x[:, BURSTS] >= 1)
+    person = lightgbm.train(PERSON, lightgbm.Dataset(z[mine], (y[mine] == 0).astype(int), weight=w[mine]), 80 if quick else PERSON_ROUNDS)
+    w = w * np.array([1, 1, 1, 1, 2, 1, 1])[y]
+    kind = lightgbm.train(PARAMS, lightgbm.Dataset(z, y, weight=w), 8 if quick else ROUNDS)
+    return Model(person, kind, columns)
+
+
+def probabilities(model, rows):
     counts = [len(r) for r in rows]
-    x = np.concatenate(rows)
-    p = model.predict(x if columns is None else x[:, columns])
+    p = model.predict(np.concatenate(rows))
     return np.split(p, np.cumsum(counts)[:-1])
 
 
@@ -129,12 +167,13 @@ def export(model):
     """Writes the forest: of each tree its class, its splits `feature threshold low high` (negative: leaf -1-n), its leaf values."""
     feature_names, _ = names()
     lines = ["# Weights of the answer classifier, written by amd-training/train.py; see amd-training/CARD.md.",
-             "# tree CLASS; splits as feature:threshold:low:high, where value <= threshold goes low and -1-n is leaf n; then the leaves.",
+             "# tree CLASS (7: person against all); splits as feature:threshold:low:high, where value <= threshold goes low and -1-n is leaf n; then the leaves.",
              "classes " + " ".join(CLASSES)]
-    width = 0
     for at in range(0, len(feature_names), 10):
         lines.append("features " + " ".join(feature_names[at : at + 10]))
-    for n, info in enumerate(model.dump_model()["tree_info"]):
+    trees = [(n % len(CLASSES), info) for n, info in enumerate(model.kind.dump_model()["tree_info"])]
+    trees += [(len(CLASSES), info) for info in model.person.dump_model()["tree_info"]]
+    for number, info in trees:
         splits, leaves = [], []
 
         def walk(node):
@@ -148,7 +187,7 @@ def export(model):
             return at
 
         walk(info["tree_structure"])
-        words = [f"tree {n % len(CLASSES)}"] + splits + ["leaves"] + [f"{v:.4g}" for v in leaves]
+        words = [f"tree {number}"] + splits + ["leaves"] + [f"{v:.4g}" for v in leaves]
         line = ""
         for word in words:
             if len(line) + len(word) > 136:
@@ -157,7 +196,7 @@ def export(model):
             line += ("" if not line else " ") + word
         lines.append(line)
     FOREST.write_text("\n".join(lines) + "\n")
-    print(f"train: {FOREST.name}: {n + 1} trees, {FOREST.stat().st_size // 1024} kB")
+    print(f"train: {FOREST.name}: {len(trees)} trees, {FOREST.stat().st_size // 1024} kB")
 
 
 def wilson(k, n):
@@ -224,7 +263,7 @@ def main():
     if what == "fit":
         truth, rows = load("train")
         model = fit(truth, rows)
-        model.save_model(str(CACHE / "model.txt"))
+        model.save()
         export(model)
         held, held_rows = load("held")
         probs = probabilities(model, held_rows)
@@ -238,12 +277,16 @@ def main():
                 for kind in sorted({t["kind"] for t in held if t["kind"]}):
                     report[f"held_{kind}"] = measure(held, verdicts, lambda t: t["kind"] == kind)
                     table(f"  voices: {kind}", report[f"held_{kind}"])
+                for title, test in (("recorded prompts", lambda t: "asterisk" in t["voice"]), ("recorded words and lines", lambda t: t["kind"] == "recorded" and "asterisk" not in t["voice"]),
+                                    ("synthetic voices", lambda t: t["kind"] not in ("recorded", "")), ("unheard synthesisers", lambda t: t["kind"] in ("pico", "festival"))):
+                    report[title] = measure(held, verdicts, test)
+                    table(f"  {title}", report[title])
                 for key in sorted({(t["class"], t["subclass"]) for t in held if t["class"] in ("human", "machine", "screening", "ivr")}):
                     m = [v["verdict"] for t, v in zip(held, verdicts) if (t["class"], t["subclass"]) == key]
                     print("   ", *key, len(m), {v: m.count(v) for v in sorted(set(m))})
         report["calibration"] = calibration(held, held_rows, probs)
         print("calibration", report["calibration"])
-        gain = model.feature_importance("gain")
+        gain = model.person.feature_importance("gain")
         feature_names, _ = names()
         report["importance"] = {feature_names[n]: round(float(gain[n] / gain.sum()), 4) for n in np.argsort(-gain)}
         print("importance", list(report["importance"].items())[:25])
@@ -253,7 +296,7 @@ def main():
         first = json.loads(base.read_text().splitlines()[0])
         pcm = np.load(base.with_suffix(".npy"), mmap_mode="r")[first["at"] : first["at"] + first["n"]]
         both = extract([pcm], STEP, True)[0]
-        model = lightgbm.Booster(model_file=str(CACHE / "model.txt"))
+        model = Model.saved()
         far = np.abs(model.predict(both[:, : -len(CLASSES)]) - both[:, -len(CLASSES) :]).max()
         print(f"train: the engine's forest and the trainer's differ by at most {far:.5f}")
         sys.exit(far > 0.02)
@@ -261,7 +304,7 @@ def main():
         folder = Path(sys.argv[2])
         truth = [json.loads(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
         rows = extract([soundfile.read(folder / "clips" / f"{t['clip']}.flac", dtype="int16")[0] for t in truth], 100)
-        model = lightgbm.Booster(model_file=str(CACHE / "model.txt"))
+        model = Model.saved()
         probs = probabilities(model, rows)
         for mode in MODES:
             verdicts = judged(rows, probs, mode, 100)
@@ -276,32 +319,69 @@ def main():
                                                else "unknown" if v["verdict"] == "other" else v["verdict"]}) + "\n" for t, v in zip(truth, verdicts)))
             if mode == "balanced":
                 subprocess.run([sys.executable, str(folder / "score.py"), str(out)], check=True)
+    if what == "tune":
+        tune()
     if what == "studies":
         studies()
 
 
+GRID = {"least": [0.9, 1.2, 1.6], "automated": [(0.93, 0.6), (0.95, 0.7), (0.97, 0.8), (0.98, 0.9), (0.99, 0.8)], "pause": [0.4, 0.5, 0.6, 0.7, 0.8, 1.0],
+        "human": [(0.8, 0.5), (0.9, 0.5), (0.95, 0.5), (0.97, 0.6)], "patience": [1.0, 1.2, 1.5, 1.7, 2.2, 2.8], "limit": [3.0, 3.5, 4.0, 4.5, 5.5, 7.0],
+        "last": [4.5, 6.0, 7.5, 9.0]}
+# Greatest p50 and p95 of a person's wait after the greeting and of a machine's decision, in ms.
+BOUNDS = {"fast": (600, 1200, 2700, 5000), "balanced": (850, 1800, 3600, 6000), "careful": (1500, 3000, 6000, 9500)}
+
+
+def tune():
+    """Draws thresholds for each mode and keeps those with the least errors within the mode's times, on every other clip of the hold-out."""
+    held, rows = load("held")
+    stored = np.load(CACHE / "held-probs.npz")
+    probs = [stored[f"arr_{n}"].tolist() for n in range(len(held))]
+    rows = [[[float(v) for v in r[:36]] for r in clip] for clip in rows]
+    half = [n for n in range(len(held)) if n % 2 == 0 and held[n]["class"] in SIDE]
+    rng = np.random.default_rng(15)
+    for mode in MODES:
+        best = (1e9, None)
+        for k in range(int(sys.argv[2]) if len(sys.argv) > 2 else 120):
+            draw = {key: values[int(rng.integers(len(values)))] for key, values in GRID.items()} | {"wait": MODES[mode]["wait"]}
+            if k == 0:
+                draw = MODES[mode]
+            if draw["patience"] <= draw["pause"] or draw["last"] < draw["limit"]:
+                continue
+            m = measure([held[n] for n in half], [decide(rows[n], probs[n], draw, STEP) for n in half])
+            times = m["human_after_greeting_ms"] + m["machine_decided_ms"]
+            late = sum(max(0, (t or 9999) / b - 1) for t, b in zip(times, BOUNDS[mode]))
+            cost = m["human_called_automated"][0] + m["machine_called_human"][0] + (100 - m["human_vs_recorded"][0]) + 40 * late
+            if cost < best[0]:
+                best = (cost, draw, m)
+        print(mode, round(best[0], 1), json.dumps(best[1]))
+        table("  chosen on", best[2])
+        other = [n for n in range(len(held)) if n % 2 == 1]
+        table("  others", measure([held[n] for n in other], [decide(rows[n], probs[n], best[1], STEP) for n in other]))
+
+
 def studies():
+    """Ablations and leave-one-synthesiser-out, with a quarter of the trees and half of the clips; compare them with each other only."""
     truth, rows = load("train")
+    some = range(0, len(truth), 2)
     held, held_rows = load("held")
     _, groups = names()
     report = {}
+
+    def study(title, chosen, columns, test_truth, test_rows):
+        model = fit([truth[n] for n in chosen], [rows[n] for n in chosen], columns, True)
+        report[title] = measure(test_truth, judged(test_rows, probabilities(model, test_rows), "balanced"))
+        table(title, report[title])
+        (CACHE / "studies.json").write_text(json.dumps(report, indent=1))
+
     columns = []
     for group in groups:
         columns = columns + list(groups[group])
-        if group == "channel":
-            continue
-        model = fit(truth, rows, columns)
-        verdicts = judged(held_rows, probabilities(model, held_rows, columns), "balanced")
-        report[f"ablation up to {group}"] = measure(held, verdicts)
-        table(f"features up to {group}", report[f"ablation up to {group}"])
+        study(f"features up to {group}", some, columns, held, held_rows)
     for kind in sorted({t["kind"] for t in truth if t["kind"]}):
-        mine = [n for n, t in enumerate(truth) if t["kind"] != kind]
-        model = fit([truth[n] for n in mine], [rows[n] for n in mine])
-        test = [n for n, t in enumerate(truth) if t["kind"] == kind]
-        verdicts = judged([rows[n] for n in test], probabilities(model, [rows[n] for n in test]), "balanced")
-        report[f"without {kind}"] = measure([truth[n] for n in test], verdicts)
-        table(f"trained without {kind}, tested on", report[f"without {kind}"])
-    (CACHE / "studies.json").write_text(json.dumps(report, indent=1))
+        test = [n for n in range(1, len(truth), 2) if truth[n]["kind"] == kind]
+        for title, chosen in ((f"{kind}: with", some), (f"{kind}: without", [n for n in some if truth[n]["kind"] != kind])):
+            study(title, chosen, None, [truth[n] for n in test], [rows[n] for n in test])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@
 mod features;
 #[path = "../../../media-engine/src/amd/forest.rs"]
 mod forest;
+#[cfg(test)]
+#[path = "../../../media-engine/src/amd/policy.rs"]
+mod policy;
 
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 
@@ -24,7 +27,9 @@ fn main() -> io::Result<()> {
         }
         return Ok(());
     }
-    let step: usize = argument.parse().map_err(|_| io::Error::new(ErrorKind::InvalidInput, "usage: amd-features STEP_MS | --names"))?;
+    let step: usize = argument
+        .parse()
+        .map_err(|_| io::Error::new(ErrorKind::InvalidInput, "usage: amd-features STEP_MS | --names"))?;
     let forest = std::env::args().nth(2).filter(|word| word == "--score").map(|_| Forest::trained());
     let every = (step / 20).max(1);
     let mut input = io::stdin().lock();

@@ -78,18 +78,99 @@ impl Burst {
 /// Names of the features, in the order of [`Features::vector`].
 pub(crate) const NAMES: [&str; N] = [
     // Timing.
-    "elapsed", "onset", "since_onset", "speech", "bursts", "run", "quiet", "longest", "first", "longest_pause", "mean_pause", "first_pause",
-    "speech_share", "phrase_longest", "phrases", "phrase_last", "phrase_first", "pause_in_phrase", "last", "speech_3s", "phrase_quiet",
-    "tone_total", "tone_last", "tone_since", "tone_after_speech", "tone_before", "tones", "tone_now", "tone_freq", "tone_early",
-    "loud_speech", "loud_bursts", "loud_run", "loud_quiet", "loud_longest", "loud_pause",
+    "elapsed",
+    "onset",
+    "since_onset",
+    "speech",
+    "bursts",
+    "run",
+    "quiet",
+    "longest",
+    "first",
+    "longest_pause",
+    "mean_pause",
+    "first_pause",
+    "speech_share",
+    "phrase_longest",
+    "phrases",
+    "phrase_last",
+    "phrase_first",
+    "pause_in_phrase",
+    "last",
+    "speech_3s",
+    "phrase_quiet",
+    "tone_total",
+    "tone_last",
+    "tone_since",
+    "tone_after_speech",
+    "tone_before",
+    "tones",
+    "tone_now",
+    "tone_freq",
+    "tone_early",
+    "loud_speech",
+    "loud_bursts",
+    "loud_run",
+    "loud_quiet",
+    "loud_longest",
+    "loud_pause",
     // Voice.
-    "pitch", "pitch_spread", "pitch_range", "pitch_end", "pitch_end_first", "pitch_jump", "voiced_share", "voicing", "syllables",
-    "level_spread", "level_slope", "burst_spread", "first_level", "flux", "centroid", "centroid_spread", "pitch_last", "tonal_share",
-    "band0", "band1", "band2", "band3", "band4", "band5", "band6", "band7", "band8", "band9", "band10", "band11", "band12", "band13",
+    "pitch",
+    "pitch_spread",
+    "pitch_range",
+    "pitch_end",
+    "pitch_end_first",
+    "pitch_jump",
+    "voiced_share",
+    "voicing",
+    "syllables",
+    "level_spread",
+    "level_slope",
+    "burst_spread",
+    "first_level",
+    "flux",
+    "centroid",
+    "centroid_spread",
+    "pitch_last",
+    "tonal_share",
+    "band0",
+    "band1",
+    "band2",
+    "band3",
+    "band4",
+    "band5",
+    "band6",
+    "band7",
+    "band8",
+    "band9",
+    "band10",
+    "band11",
+    "band12",
+    "band13",
     // Channel.
-    "level", "floor", "range", "quiet_spread", "quiet_level", "before_level", "before_after", "zero_share", "zero_before", "decay",
-    "attack", "quiet_tilt", "quiet_voiced", "quiet_tonal", "holes", "click", "peak_level", "low_edge", "high_edge", "quiet_now", "quiet_now_spread",
-    "quiet_now_zero", "music",
+    "level",
+    "floor",
+    "range",
+    "quiet_spread",
+    "quiet_level",
+    "before_level",
+    "before_after",
+    "zero_share",
+    "zero_before",
+    "decay",
+    "attack",
+    "quiet_tilt",
+    "quiet_voiced",
+    "quiet_tonal",
+    "holes",
+    "click",
+    "peak_level",
+    "low_edge",
+    "high_edge",
+    "quiet_now",
+    "quiet_now_spread",
+    "quiet_now_zero",
+    "music",
 ];
 /// Number of features.
 pub(crate) const N: usize = 91;
@@ -252,9 +333,17 @@ struct Segments {
 impl Segments {
     fn find(heard: &[Heard], marks: &mut [Mark]) -> Self {
         let floor = percentile(heard.iter().filter(|h| !h.zero).map(Heard::db), 0.10).unwrap_or(SILENT_DB);
-        let mut found = Segments { bursts: [Burst::default(); MAX_BURSTS], count: 0, tones: [Burst::default(); MAX_BURSTS], tone_count: 0, level: SILENT_DB, floor };
+        let mut found = Segments {
+            bursts: [Burst::default(); MAX_BURSTS],
+            count: 0,
+            tones: [Burst::default(); MAX_BURSTS],
+            tone_count: 0,
+            level: SILENT_DB,
+            floor,
+        };
         found.mark_tones(heard, marks);
-        let voiced = heard.iter().zip(marks.iter()).filter(|(h, mark)| **mark != Mark::Tone && h.voiced()).map(|(h, _)| h.db());
+        let voiced =
+            heard.iter().zip(marks.iter()).filter(|(h, mark)| **mark != Mark::Tone && h.voiced()).map(|(h, _)| h.db());
         let any = heard.iter().zip(marks.iter()).filter(|(_, mark)| **mark != Mark::Tone).map(|(h, _)| h.db());
         let loud = percentile(any, 0.95).unwrap_or(SILENT_DB);
         // The level of the loudest quarter of a second of voice, lest a short word drown in a talking background.
@@ -293,37 +382,29 @@ impl Segments {
         found
     }
 
-    /// A tone keeps one or two peaks in place for at least 80 ms; low ones, which a voice also has, for 160 ms.
     fn mark_tones(&mut self, heard: &[Heard], marks: &mut [Mark]) {
         let mut n = 0;
         while n < heard.len() {
-            let start = n;
-            // Two tones that beat against one another change places at the top.
-            let near = |a: u8, b: u8| a.abs_diff(b) <= if a < 18 { 2 } else { 1 };
-            let pure = |h: &Heard| h.db() > (self.floor + 8.0).max(-55.0) && h.share2 >= if h.peak < 16 { 90 } else { 84 };
-            let steady = |n: usize| heard[n].peak >= 16 || n == start || heard[n].level.abs_diff(heard[n - 1].level) <= 50;
-            while n < heard.len() && pure(&heard[n]) && steady(n) && (n == start || near(heard[n].peak, heard[n - 1].peak)) {
+            let Some(end) = tone_end(heard, n, self.floor) else {
+                n += 1;
+                continue;
+            };
+            // Its edges, where the window holds only a part of it, belong to it.
+            let peak = heard[(n + end) / 2].peak;
+            let edge = |n: usize| near(heard[n].peak, peak) && heard[n].share2 >= 50;
+            let start = (n.saturating_sub(3)..n).find(|n| edge(*n)).unwrap_or(n);
+            n = end;
+            while n < heard.len() && edge(n) && heard[n].db() < heard[n - 1].db() + 1.0 {
                 n += 1;
             }
-            let least = if heard[start].peak < 16 { 7 } else { 4 };
-            if n - start >= least {
-                // Its edges, where the window holds only a part of it, belong to it.
-                let peak = heard[(start + n) / 2].peak;
-                let edge = |n: usize| near(heard[n].peak, peak) && heard[n].share2 >= 50;
-                let start = (start.saturating_sub(3)..start).find(|n| edge(*n)).unwrap_or(start);
-                while n < heard.len() && edge(n) && heard[n].db() < heard[n - 1].db() + 1.0 {
-                    n += 1;
-                }
-                marks[start..n].fill(Mark::Tone);
-                let joined = self.tone_count > 0 && start <= self.tones[self.tone_count - 1].end + 1;
-                if joined {
-                    self.tones[self.tone_count - 1].end = n;
-                } else if self.tone_count < MAX_BURSTS {
-                    self.tones[self.tone_count] = Burst { start, end: n };
-                    self.tone_count += 1;
-                }
+            marks[start..n].fill(Mark::Tone);
+            let joined = self.tone_count > 0 && start <= self.tones[self.tone_count - 1].end + 1;
+            if joined {
+                self.tones[self.tone_count - 1].end = n;
+            } else if self.tone_count < MAX_BURSTS {
+                self.tones[self.tone_count] = Burst { start, end: n };
+                self.tone_count += 1;
             }
-            n = n.max(start + 1);
         }
     }
 
@@ -334,6 +415,32 @@ impl Segments {
     fn tones(&self) -> &[Burst] {
         &self.tones[..self.tone_count]
     }
+}
+
+/// Whether two strongest bins may belong to one tone. Two low tones that beat against one another change places at the top.
+fn near(a: u8, b: u8) -> bool {
+    a.abs_diff(b) <= if a < 18 { 2 } else { 1 }
+}
+
+/// End of the tone that begins at a frame, if one does: one or two peaks that stay in place for 80 ms. A voice has low peaks too, so
+/// below 560 Hz a tone must be nearly pure for 140 ms, or pure enough and of one level for 240 ms.
+fn tone_end(heard: &[Heard], start: usize, floor: f32) -> Option<usize> {
+    let low = heard[start].peak < 18;
+    let least = (floor + 8.0).max(-55.0);
+    let (mut n, mut pure, mut lowest, mut highest) = (start, 0, u8::MAX, 0);
+    while n < heard.len() && heard[n].db() > least && heard[n].share2 >= if low { 70 } else { 84 } {
+        let peak = heard[n].peak;
+        (lowest, highest) = (lowest.min(peak), highest.max(peak));
+        if n > start && !near(peak, heard[n - 1].peak) || low && highest - lowest > 2 {
+            break;
+        }
+        pure += usize::from(heard[n].share2 >= 90);
+        n += 1;
+    }
+    let length = n - start;
+    let even = || mean(heard[start..n].iter().map(Heard::db)).is_some_and(|(_, spread)| spread <= 3.0);
+    let tone = if low { length >= 7 && pure * 5 >= length * 4 || length >= 12 && even() } else { length >= 4 };
+    tone.then_some(n)
 }
 
 fn timing(out: &mut Vector, heard: &[Heard], marks: &[Mark], segments: &Segments) {
@@ -443,7 +550,9 @@ fn voice(out: &mut Vector, heard: &[Heard], marks: &[Mark], segments: &Segments)
     let end_of = |burst: Option<&Burst>| {
         let burst = burst.copied().unwrap_or_default();
         let middle = percentile(heard[burst.start..burst.end].iter().filter(|h| h.voiced()).map(tones_of), 0.5);
-        let tail = mean(heard[burst.end.saturating_sub(14).max(burst.start)..burst.end].iter().filter(|h| h.voiced()).map(tones_of));
+        let tail = mean(
+            heard[burst.end.saturating_sub(14).max(burst.start)..burst.end].iter().filter(|h| h.voiced()).map(tones_of),
+        );
         (middle.zip(tail).map_or(0.0, |(middle, tail)| tail.0 - middle), middle.unwrap_or(0.0))
     };
     let (last_end, last_middle) = end_of(bursts.last());
@@ -463,7 +572,8 @@ fn voice(out: &mut Vector, heard: &[Heard], marks: &[Mark], segments: &Segments)
     out.put(loud.1);
     let half = |burst: &Burst, late: bool| {
         let middle = (burst.start + burst.end) / 2;
-        mean(heard[if late { middle..burst.end } else { burst.start..middle }].iter().map(Heard::db)).map_or(0.0, |m| m.0)
+        mean(heard[if late { middle..burst.end } else { burst.start..middle }].iter().map(Heard::db))
+            .map_or(0.0, |m| m.0)
     };
     out.put(mean(bursts.iter().map(|b| half(b, true) - half(b, false))).map_or(0.0, |m| m.0));
     let of_burst = |b: &Burst| mean(heard[b.start..b.end].iter().map(Heard::db)).map_or(0.0, |m| m.0);
@@ -535,7 +645,9 @@ fn channel(out: &mut Vector, heard: &[Heard], marks: &[Mark], segments: &Segment
     out.put(current.map_or(-1.0, |m| m.1));
     out.put(zeros(tail, now));
     // Music and tones keep their peaks where they are from frame to frame.
-    let still = heard.windows(2).filter(|pair| pair[0].db() > segments.floor + 6.0 && pair[0].peak.abs_diff(pair[1].peak) <= 1 && pair[1].share >= 40);
+    let still = heard.windows(2).filter(|pair| {
+        pair[0].db() > segments.floor + 6.0 && pair[0].peak.abs_diff(pair[1].peak) <= 1 && pair[1].share >= 40
+    });
     out.put(still.count() as f32 / now as f32);
 }
 
@@ -611,7 +723,8 @@ fn pitch(slow: &[f32; PITCH_BUFFER]) -> (u8, u8) {
     }
     let most = curve[MIN_LAG..=MAX_LAG].iter().copied().fold(0.0, f32::max);
     // The shortest lag whose peak is nearly as high avoids octaves below the pitch.
-    let peak = |lag: &usize| curve[*lag] >= 0.88 * most && curve[*lag] >= curve[*lag - 1] && curve[*lag] >= curve[*lag + 1];
+    let peak =
+        |lag: &usize| curve[*lag] >= 0.88 * most && curve[*lag] >= curve[*lag - 1] && curve[*lag] >= curve[*lag + 1];
     let Some(lag) = (MIN_LAG..=MAX_LAG).find(peak).filter(|_| most > 0.3) else {
         return (0, (most * 100.0) as u8);
     };
@@ -701,7 +814,8 @@ mod tests {
 
     #[test]
     fn a_beep_is_a_tone_and_no_speech() {
-        let beep = |t: f32| if (1.0..1.4).contains(&t) { 6000.0 * (std::f32::consts::TAU * 1000.0 * t).sin() } else { 0.0 };
+        let beep =
+            |t: f32| if (1.0..1.4).contains(&t) { 6000.0 * (std::f32::consts::TAU * 1000.0 * t).sin() } else { 0.0 };
         let vector = heard(2.0, beep).vector();
         assert_eq!(feature(&vector, "bursts"), 0.0);
         assert!((feature(&vector, "tone_total") - 0.4).abs() <= 0.06, "{}", feature(&vector, "tone_total"));
@@ -715,14 +829,8 @@ mod tests {
     }
 
     #[test]
-    fn no_feature_depends_on_frames_that_were_not_heard() {
-        let signal = |t: f32| if (0.3..2.0).contains(&t) { vowel(t) } else { 0.0 };
-        assert_eq!(heard(1.0, signal).vector(), heard(1.0, |t| if t < 1.0 { signal(t) } else { 9000.0 }).vector());
-    }
-
-    #[test]
     fn history_is_bounded_and_the_state_is_below_48_kb() {
-        let features = heard(31.0, |t| vowel(t));
+        let features = heard(31.0, vowel);
         assert_eq!(features.frames(), MAX_FRAMES);
         assert!(MAX_FRAMES * size_of::<Heard>() + size_of::<Features>() < 48 * 1024);
     }

@@ -1,12 +1,15 @@
 //! The classifier of answers: a forest of small decision trees over the features, read from the weights beside this file.
 //!
 //! ```text
-//! features --trees--> a sum for each class --softmax--> probabilities that add up to one
+//! features --trees of 7 classes--> softmax --+
+//! features --trees of a person--> logistic --+--> probabilities that add up to one
 //! ```
 //!
-//! The weights are text (`forest.txt`), written by `amd-training/train.py`: for each tree its class, its splits
-//! `feature:threshold:low:high` in the order of a walk from the root, then its leaves. A value up to the threshold goes `low`; a negative
-//! child `-1-n` is leaf `n`. They are read once at start; a file that does not fit the features of the build is refused.
+//! Where there is speech, the odds of a person are the geometric mean of those of the softmax and of the trees that part persons from
+//! recordings, and the other classes share the rest. The weights are text (`forest.txt`), written by `amd-training/train.py`: for
+//! each tree its class, its splits `feature:threshold:low:high` in the order of a walk from the root, then its leaves. A value up to
+//! the threshold goes `low`; a negative child `-1-n` is leaf `n`. They are read once at start; a file that does not fit the features
+//! of the build is refused.
 //!
 //! Invariants: [`Forest::probabilities`] allocates nothing, and every child points forward, so that a walk ends.
 //!
@@ -16,6 +19,11 @@ use super::features::{N, NAMES};
 
 /// What may have answered, in the order of the probabilities.
 pub(crate) const CLASSES: [&str; 7] = ["human", "machine", "screening", "ivr", "music", "silence", "other"];
+
+/// Class in the weights of the trees that part persons from everything else.
+const PERSON: usize = CLASSES.len();
+/// Feature that counts the bursts of speech.
+const BURSTS: usize = 4;
 
 const WEIGHTS: &str = include_str!("forest.txt");
 
@@ -51,7 +59,8 @@ impl Forest {
     /// Reads weights; the error names what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (mut names, mut classes, mut trees) = (Vec::new(), Vec::new(), Vec::new());
-        let mut words = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_ascii_whitespace).peekable();
+        let mut words =
+            text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_ascii_whitespace).peekable();
         while let Some(word) = words.next() {
             match word {
                 "features" | "classes" => {
@@ -86,14 +95,23 @@ impl Forest {
 
     /// Probabilities of [`CLASSES`]; they add up to one.
     pub(crate) fn probabilities(&self, features: &[f32; N]) -> [f32; CLASSES.len()] {
-        let mut sums = [0.0f32; CLASSES.len()];
+        let mut sums = [0.0f32; CLASSES.len() + 1];
         for tree in &self.trees {
             sums[tree.class] += tree.value(features);
         }
-        let most = sums.iter().copied().fold(f32::MIN, f32::max);
-        let powers = sums.map(|sum| (sum - most).exp());
+        let [kinds @ .., person] = sums;
+        let most = kinds.iter().copied().fold(f32::MIN, f32::max);
+        let powers = kinds.map(|sum| (sum - most).exp());
         let total: f32 = powers.iter().sum();
-        powers.map(|power| power / total)
+        let mut shares = powers.map(|power| power / total);
+        if features[BURSTS] >= 1.0 {
+            let odds = (shares[0].max(1e-6) / (1.0 - shares[0]).max(1e-6)).ln();
+            let human = 1.0 / (1.0 + (-(person + odds) / 2.0).exp());
+            let scale = (1.0 - human) / (1.0 - shares[0]).max(1e-6);
+            shares[1..].iter_mut().for_each(|share| *share *= scale);
+            shares[0] = human;
+        }
+        shares
     }
 }
 
@@ -113,10 +131,10 @@ impl Tree {
             Ok(split) => split > n && split < self.splits.len(),
             Err(_) => usize::from(to.unsigned_abs()) <= self.leaves.len(),
         };
-        let splits = self.splits.iter().enumerate();
-        self.class < CLASSES.len()
+        let mut splits = self.splits.iter().enumerate();
+        self.class <= PERSON
             && !self.leaves.is_empty()
-            && splits.map(|(n, s)| child(n, s.low) && child(n, s.high) && usize::from(s.feature) < N).all(|good| good)
+            && splits.all(|(n, s)| child(n, s.low) && child(n, s.high) && usize::from(s.feature) < N)
     }
 }
 
@@ -163,8 +181,24 @@ mod tests {
     }
 
     #[test]
+    fn a_person_is_judged_by_trees_of_its_own_once_there_is_speech() {
+        let forest = Forest::parse(&weights("tree 0 leaves -4\ntree 7 leaves 9.7918")).expect("sound trees");
+        let mut features = [0.0; N];
+        assert!(forest.probabilities(&features)[0] < 0.01);
+        features[BURSTS] = 1.0;
+        let shares = forest.probabilities(&features);
+        assert!((shares[0] - 0.8808).abs() < 1e-3 && (shares.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
     fn weights_that_would_not_end_or_do_not_fit_are_refused() {
-        for tree in ["tree 0 3:1:0:-1 leaves 1", "tree 0 3:1:-1:-3 leaves 1 2", "tree 9 leaves 1", "tree 0 999:1:-1:-2 leaves 1 2", "tree 0 3:1 leaves 1"] {
+        for tree in [
+            "tree 0 3:1:0:-1 leaves 1",
+            "tree 0 3:1:-1:-3 leaves 1 2",
+            "tree 9 leaves 1",
+            "tree 0 999:1:-1:-2 leaves 1 2",
+            "tree 0 3:1 leaves 1",
+        ] {
             assert!(Forest::parse(&weights(tree)).is_err(), "{tree}");
         }
         assert!(Forest::parse("classes human\nfeatures elapsed\n").is_err());
