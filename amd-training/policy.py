@@ -6,7 +6,7 @@ the onset. What must be reached changes evenly between two moments (`between`):
   1. since the onset `least` s and two steps running with 1 - p >= automated (from the first value at `least` to the second one at `limit`)
                                                               -> the likeliest automated class
   2. quiet for `pause` s and p >= human (from the first value at `pause` to the second one at `patience`)  -> human
-  3. quiet for `patience` s, or since >= `limit` and p < 0.5, or since >= `last`                             -> the likelier side
+  3. quiet for `patience` s, or since >= `last` and speech runs (or 2 s more)                             -> the likelier side
   4. no speech for `wait` s                                   -> the likeliest of machine, silence, music, other
   5. no speech, after 2.5 s, music and other together 0.97   -> the likelier one
 """
@@ -15,9 +15,9 @@ CLASSES = ["human", "machine", "screening", "ivr", "music", "silence", "other"]
 ELAPSED, SINCE, SPEECH, BURSTS, QUIET, LOUD_QUIET = 0, 2, 3, 4, 6, 33
 
 MODES = {
-    "fast": {"least": 0.9, "automated": (0.95, 0.7), "pause": 0.4, "human": (0.9, 0.5), "patience": 1.0, "limit": 3.5, "last": 5.0, "wait": 5.0},
-    "balanced": {"least": 1.0, "automated": (0.97, 0.8), "pause": 0.6, "human": (0.93, 0.5), "patience": 1.7, "limit": 4.5, "last": 7.0, "wait": 6.5},
-    "careful": {"least": 1.5, "automated": (0.98, 0.9), "pause": 0.8, "human": (0.97, 0.5), "patience": 2.6, "limit": 7.0, "last": 9.0, "wait": 8.0},
+    "fast": {"least": 1.2, "automated": (0.93, 0.6), "pause": 0.5, "human": (0.9, 0.5), "patience": 1.0, "limit": 3.0, "last": 5.0, "wait": 5.0},
+    "balanced": {"least": 1.2, "automated": (0.97, 0.8), "pause": 0.6, "human": (0.95, 0.55), "patience": 1.7, "limit": 4.0, "last": 6.0, "wait": 6.5},
+    "careful": {"least": 1.5, "automated": (0.985, 0.9), "pause": 0.7, "human": (0.97, 0.6), "patience": 2.6, "limit": 6.0, "last": 9.0, "wait": 8.0},
 }
 
 
@@ -45,7 +45,9 @@ def decide(rows, probs, mode, step_ms):
             return verdict(likely, p, at)
         if quiet >= mode["pause"] and human >= between(mode["human"], mode["pause"], mode["patience"], quiet):
             return verdict(0, p, at)
-        if quiet >= mode["patience"] or since >= mode["last"] or (since >= mode["limit"] and human < 0.5):
+        # At the end a fresh pause is waited out: a person who has finished gives the word back.
+        late = since >= mode["last"] and (quiet < 0.2 or since >= mode["last"] + 2.0)
+        if quiet >= mode["patience"] or late:
             return verdict(0 if human >= 0.5 else likely, p, at)
     if not len(rows):
         return {"verdict": "unknown", "decided_at_ms": 0, "p": 0.0}

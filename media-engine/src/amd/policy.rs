@@ -9,7 +9,7 @@
 //!
 //! 1. Speech began `least` ago, and 1 - p has reached `automated` in two steps running: the likeliest automated class.
 //! 2. Quiet for `pause`, and p has reached `human`: a person.
-//! 3. Quiet for `patience`, or speech began `limit` ago and a person is less likely, or it began `last` ago: the likelier side.
+//! 3. Quiet for `patience`, or speech began `last` ago and runs (or 2 s more): the likelier side.
 //! 4. No speech for `wait`: the likeliest of machine, music, silence and other (tones).
 //! 5. No speech, 2.5 s after the answer, music and tones together above 0.97: the likelier one.
 //!
@@ -60,32 +60,32 @@ impl Mode {
         match self {
             // From policy.py, by thresholds.py.
             Mode::Fast => Thresholds {
-                least: 0.9,
-                automated: (0.95, 0.7),
-                pause: 0.4,
+                least: 1.2,
+                automated: (0.93, 0.6),
+                pause: 0.5,
                 human: (0.9, 0.5),
                 patience: 1.0,
-                limit: 3.5,
+                limit: 3.0,
                 last: 5.0,
                 wait: 5.0,
             },
             Mode::Balanced => Thresholds {
-                least: 1.0,
+                least: 1.2,
                 automated: (0.97, 0.8),
                 pause: 0.6,
-                human: (0.93, 0.5),
+                human: (0.95, 0.55),
                 patience: 1.7,
-                limit: 4.5,
-                last: 7.0,
+                limit: 4.0,
+                last: 6.0,
                 wait: 6.5,
             },
             Mode::Careful => Thresholds {
                 least: 1.5,
-                automated: (0.98, 0.9),
-                pause: 0.8,
-                human: (0.97, 0.5),
+                automated: (0.985, 0.9),
+                pause: 0.7,
+                human: (0.97, 0.6),
                 patience: 2.6,
-                limit: 7.0,
+                limit: 6.0,
                 last: 9.0,
                 wait: 8.0,
             },
@@ -145,8 +145,9 @@ impl Policy {
         if quiet >= to.pause && human >= between(to.human, to.pause, to.patience, quiet) {
             return Some(HUMAN);
         }
-        let over = quiet >= to.patience || since >= to.last || (since >= to.limit && human < 0.5);
-        over.then_some(if human >= 0.5 { HUMAN } else { automated })
+        // At the end a fresh pause is waited out: a person who has finished gives the word back.
+        let late = since >= to.last && (quiet < 0.2 || since >= to.last + 2.0);
+        (late || quiet >= to.patience).then_some(if human >= 0.5 { HUMAN } else { automated })
     }
 }
 
