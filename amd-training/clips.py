@@ -447,8 +447,8 @@ def shard(job):
 
 def main():
     ap = argparse.ArgumentParser()
-    ap.add_argument("--train", type=int, default=9000)
-    ap.add_argument("--held", type=int, default=3000)
+    ap.add_argument("--train", type=int, default=7000)
+    ap.add_argument("--held", type=int, default=2600)
     a = ap.parse_args()
     jobs = []
     for held, total in ((True, a.held), (False, a.train)):
