@@ -17,7 +17,11 @@ export TANDEM_PESQ ?= $(HOME)/.cache/tandem/pesq
 # schemathesis for the API tests (tests/e2e/openapi.rs), in its own Python environment.
 export TANDEM_SCHEMATHESIS ?= $(HOME)/.cache/tandem/schemathesis
 
-.PHONY: help run build setup setup-test setup-bench setup-coverage ui pesq schemathesis check test soak coverage bench fmt lint
+# Material and Python environment for training the classifier of answers (amd-training).
+export TANDEM_AMD ?= $(HOME)/.cache/tandem/amd-training
+AMD_PYTHON := OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=1 "$(TANDEM_AMD)/venv/bin/python" -u
+
+.PHONY: help run build setup setup-test setup-bench setup-coverage amd-material amd-train ui pesq schemathesis check test soak coverage bench fmt lint
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -122,6 +126,24 @@ bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Compare Tandem with rtp
 			*) $(BENCHES) $$part --out benches $(ARGS) ;; \
 		esac; \
 	done
+
+$(TANDEM_AMD)/requirements.txt: amd-training/requirements.txt
+	@echo "amd: installing the Python packages"
+	@mkdir -p "$(TANDEM_AMD)" && python3.11 -m venv "$(TANDEM_AMD)/venv"
+	@"$(TANDEM_AMD)/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
+	@cp $< $@
+
+amd-material: $(TANDEM_AMD)/requirements.txt ## Make the training clips of answering-machine detection (downloads about 900 MB; an hour)
+	@scripts/setup.sh amd
+	@cd amd-training && $(AMD_PYTHON) sources.py && $(AMD_PYTHON) clips.py
+
+amd-train: $(TANDEM_AMD)/requirements.txt ## Train the classifier of answers and print its figures (needs amd-material)
+	@cargo build --release --quiet --manifest-path amd-training/features/Cargo.toml
+	@cd amd-training && $(AMD_PYTHON) train.py features && $(AMD_PYTHON) train.py fit
+	@cargo build --release --quiet --manifest-path amd-training/features/Cargo.toml
+	@cd amd-training && $(AMD_PYTHON) train.py parity
+	@if [ -d "$(TANDEM_SHARED)/amd-dev" ]; then cd amd-training && $(AMD_PYTHON) train.py dev "$(TANDEM_SHARED)/amd-dev"; \
+		else echo "amd: the development clips are not there: not scored (1 skipped)"; fi
 
 fmt: $(UI)/node_modules/.installed ## Format the sources: Rust, TypeScript and scripts
 	@cargo fmt

@@ -4,10 +4,13 @@
 #   scripts/setup.sh test   those of run, and packages for the tests
 #   scripts/setup.sh bench  those of run, and the peers that `make bench` compares with Tandem
 #   scripts/setup.sh coverage  those of run, and what `make coverage` needs
+#   scripts/setup.sh amd    the synthesisers that say the training material of answering-machine detection
 set -euo pipefail
 
 for_run=(build-essential cmake pkg-config libpocketsphinx-dev pocketsphinx-en-us espeak-ng apertium-eng-spa)
 for_test=(sip-tester baresip linphone-cli kamailio chromium firefox-esr coturn postgresql iproute2 flac sox openssl python3-dev python3-venv)
+for_amd=(espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts festvox-ca-ona-hts festvox-czech-ph
+    festvox-czech-dita festvox-czech-krb festvox-suopuhe-lj festvox-suopuhe-mv festvox-italp16k festvox-itapc16k python3-venv)
 for_bench=(rtpengine-daemon kamailio sip-tester postgresql sox python3-dev python3-venv)
 
 # Coverage needs llvm-profdata and llvm-cov of rustc's LLVM: rustup has them, and Debian where it has the same version.
@@ -35,7 +38,8 @@ case "${1:-run}" in
     test) wanted=("${for_run[@]}" "${for_test[@]}") ;;
     bench) wanted=("${for_run[@]}" "${for_bench[@]}") ;;
     coverage) wanted=("${for_run[@]}" "${for_coverage[@]}") ;;
-    *) echo "usage: scripts/setup.sh run|test|bench|coverage" >&2; exit 2 ;;
+    amd) wanted=("${for_amd[@]}") ;;
+    *) echo "usage: scripts/setup.sh run|test|bench|coverage|amd" >&2; exit 2 ;;
 esac
 
 for tool in cargo node npm python3; do

@@ -25,6 +25,8 @@ const ROOMS: &[(&str, Kind, &[&str])] = &[
     ("sip", Kind::Pure, &["sdp", "units"]),
     // It is assembled from the settings of these rooms.
     ("config", Kind::Pure, &["sdp", "sip"]),
+    // What answered: features, classifier.
+    ("amd", Kind::Pure, &["units"]),
     ("record", Kind::Pure, &["audio", "units"]),
     ("translate", Kind::Pure, &["audio", "units"]),
     ("call", Kind::Pure, &["config", "error", "units"]),
