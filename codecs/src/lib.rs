@@ -27,6 +27,7 @@ pub mod gain;
 pub mod l16;
 pub mod opus;
 pub mod plc;
+pub mod progress;
 mod rate;
 pub mod resample;
 pub mod splice;
