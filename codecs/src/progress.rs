@@ -415,14 +415,14 @@ impl Hearing {
             Some(Found::Ended(segment)) => self.on_end(&segment, &mut tell),
             None => {}
         }
-        if !self.segments.is_following() {
-            if let Some(signal) = self.cadence.on_silence(at_ms) {
-                tell(Heard::Signal(signal));
-            }
+        if !self.segments.is_following()
+            && let Some(signal) = self.cadence.on_silence(at_ms)
+        {
+            tell(Heard::Signal(signal));
         }
         if self.flags.on_window(&self.segments) {
             tell(Heard::Fax { kind: FaxKind::Flags, start_ms: at_ms.saturating_sub(310) });
-            self.beeps.on_fax();
+            self.beeps.on_fax(at_ms);
         }
         if let Some(heard) = self.beeps.poll(at_ms, self.announced || self.segments.sounds(2)) {
             tell(heard);
@@ -435,6 +435,7 @@ impl Hearing {
         if let Some(kind) = fax::answer_tone(segment, &self.segments, after_speech) {
             if self.answered != Some(start_ms) {
                 self.answered = Some(start_ms);
+                self.beeps.on_fax(start_ms);
                 tell(Heard::Fax { kind, start_ms });
             }
             return;
@@ -449,14 +450,15 @@ impl Hearing {
             self.announced = true;
             tell(Heard::ToneBegan(tone));
         }
+        self.beeps.on_sound(&tone);
         if let Some(heard) = self.rising.on_sound(&tone) {
             tell(heard);
             self.beeps.on_sit();
         }
-        if Cadence::concerns(&tone) {
-            if let Some(signal) = self.cadence.on_sound(&tone, after_speech) {
-                tell(Heard::Signal(signal));
-            }
+        if Cadence::concerns(&tone)
+            && let Some(signal) = self.cadence.on_sound(&tone, after_speech)
+        {
+            tell(Heard::Signal(signal));
         }
     }
 

@@ -12,7 +12,7 @@
 //! said before, when it is shorter than a ring, and when no speech goes on after it.
 
 use super::fax::is_cng;
-use super::segment::{HOP, Segment, Segments};
+use super::segment::{Segment, Segments};
 use super::spectrum::dbfs;
 use super::{Beep, BeepKind, DtmfEvent, FaxKind, Heard, Tone, ToneKind, sit};
 
@@ -33,9 +33,8 @@ const RISE_MS: u32 = 260;
 /// Wait for speech after a tone with a frequency of call progress, and the speech that makes it a call waiting tone, ms.
 const CALM_MS: u32 = 1_200;
 const SPEECH_AFTER_MS: u32 = 150;
-/// Frequencies of call progress that beeps have too, Hz, and the distance within which they are meant.
-const PROGRESS_HZ: [f32; 4] = [400.0, 425.0, 440.0, 450.0];
-const PROGRESS_WITHIN: f32 = 0.021;
+/// Frequencies of call progress that beeps have too: 400 to 450 Hz with the tolerance of clocks.
+const PROGRESS_HZ: std::ops::RangeInclusive<f32> = 391.0..=460.0;
 /// Length from which such a tone is a ring, ms.
 const RING_MS: u32 = 800;
 /// Speech before a tone: at least this much within this time, ms.
@@ -51,6 +50,12 @@ const FOLLOWED: u32 = 4;
 /// Number of windows of which is known whether something was said: 5.12 s.
 const WINDOWS: usize = 512;
 const WINDOW_MS: u32 = 10;
+/// Least level of a beep above the noise floor, dB. Music has no floor below its notes.
+const ABOVE_NOISE_DB: f32 = 8.0;
+/// Level relative to a tone at which what follows it is loud, and the notes before that make the tone one of a melody, dB.
+const LOUD_AFTER_DB: f32 = -6.0;
+/// Time for which nothing that a fax machine sends is a beep, ms.
+const FAX_MS: u32 = 10_000;
 /// Time within which notes count as music, ms, and number of them.
 const MUSIC_MS: u32 = 4_000;
 const MUSIC_NOTES: u32 = 4;
@@ -93,6 +98,10 @@ pub(super) struct Beeps {
     key_end_ms: Option<u32>,
     /// Frequency of the call waiting tone heard last.
     waiting_hz: f32,
+    /// Time at which a fax machine was heard.
+    fax_ms: Option<u32>,
+    /// Level of the last window.
+    level_dbfs: f32,
     /// End of the CNG heard last.
     cng_ms: Option<u32>,
 }
@@ -109,6 +118,8 @@ impl Default for Beeps {
             key_start_ms: 0,
             key_end_ms: Some(0),
             waiting_hz: 0.0,
+            fax_ms: None,
+            level_dbfs: 0.0,
             cng_ms: None,
         }
     }
@@ -118,7 +129,11 @@ impl Beeps {
     /// Learns of a window: whether something is said, unless a track is being followed, which is judged at its end.
     pub(super) fn on_window(&mut self, segments: &Segments) {
         let level = dbfs(segments.frame().power);
-        self.floor_dbfs = (self.floor_dbfs + FLOOR_RISE_DB).min(level.max(-75.0));
+        self.level_dbfs = level;
+        // The first windows are not full.
+        if self.windows >= 4 {
+            self.floor_dbfs = (self.floor_dbfs + FLOOR_RISE_DB).min(level.max(-75.0));
+        }
         let is_loud = level > (self.floor_dbfs + ABOVE_FLOOR_DB).max(FAINTEST_DBFS);
         let index = self.windows as usize % WINDOWS;
         self.spoken[index] = is_loud && !segments.sounds(FOLLOWED);
@@ -138,7 +153,8 @@ impl Beeps {
         }
         // A window sees 32 ms, and a track is followed from its fourth window on.
         let (before, after) = if is_tone { (10, 40) } else { (0, 0) };
-        let first = (super::ms(segment.start).saturating_sub(before) / WINDOW_MS).max(self.windows.saturating_sub(WINDOWS as u32));
+        let first = (super::ms(segment.start).saturating_sub(before) / WINDOW_MS)
+            .max(self.windows.saturating_sub(WINDOWS as u32));
         let last = ((super::ms(segment.end) + after) / WINDOW_MS).min(self.windows.saturating_sub(1));
         let is_loud = !is_tone && dbfs(segment.power) > (self.floor_dbfs + ABOVE_FLOOR_DB).max(FAINTEST_DBFS);
         for window in first..=last {
@@ -188,13 +204,23 @@ impl Beeps {
     }
 
     /// Learns that a fax machine sends.
-    pub(super) fn on_fax(&mut self) {
+    pub(super) fn on_fax(&mut self, now_ms: u32) {
         self.chain = None;
+        self.fax_ms = Some(now_ms);
     }
 
     /// Learns that what sounds now is no tone.
     pub(super) fn on_other_sound(&mut self) {
         self.other_sound = true;
+    }
+
+    /// Learns that a tone sounds: if it has the frequency of call progress that the last one had, both are bursts of one.
+    pub(super) fn on_sound(&mut self, tone: &Tone) {
+        if let Some(chain) = &mut self.chain {
+            let hz = chain.first.frequencies[0];
+            let is_same = (tone.frequencies[0] - hz).abs() < 0.015 * hz && tone.start_ms > chain.last.end_ms + PAUSE_MS;
+            chain.ruled_out |= is_progress(&chain.first) && is_same;
+        }
     }
 
     /// Learns of a tone that has ended. Tells CNG at once.
@@ -225,6 +251,7 @@ impl Beeps {
             chain.pulses += 1;
             chain.alike &= (hz - before.last.frequencies[0]).abs() < 0.02 * hz;
             let is_pulse = tone.length_ms() <= PULSE_MS && before.last.length_ms() <= PULSE_MS;
+            chain.ruled_out |= sit::may_begin(&before.last) && sit::may_follow(tone);
             chain.ruled_out |= !is_pulse || chain.pulses > PULSES || chain.pulses == PULSES && !chain.alike;
             chain.last = *tone;
         }
@@ -238,9 +265,12 @@ impl Beeps {
         let is_in_band = tone.lines().first().is_some_and(|hz| (LOWEST_HZ..=HIGHEST_HZ).contains(hz));
         let is_key = self.key_end_ms.is_none_or(|end| end > tone.start_ms) && self.key_start_ms < tone.end_ms;
         let ringing = tone.kind == ToneKind::Modulated
-            || is_progress_pair(tone)
+            || is_close_pair(tone)
             || is_progress(tone) && (!after_speech || tone.length_ms() >= RING_MS);
-        let melody = self.notes(tone.start_ms, tone.start_ms) >= MUSIC_NOTES;
+        let notes = self.notes(tone.start_ms, tone.start_ms);
+        let is_loud_after = self.level_dbfs > tone.level_dbfs + LOUD_AFTER_DB;
+        let melody = notes >= MUSIC_NOTES || notes > 0 && is_loud_after && !is_progress(tone);
+        let is_faxed = self.fax_ms.is_some_and(|ms| tone.start_ms.saturating_sub(ms) < FAX_MS);
         LENGTH_MS.contains(&tone.length_ms())
             && is_in_band
             && !tone.cut
@@ -248,6 +278,8 @@ impl Beeps {
             && !is_key_pair(tone)
             && !ringing
             && !melody
+            && !is_faxed
+            && tone.level_dbfs > self.floor_dbfs + ABOVE_NOISE_DB
     }
 
     /// Returns the beep or call waiting tone that can be decided now. `sounds`: whether a line is being followed.
@@ -272,10 +304,10 @@ impl Beeps {
             return self.poll_progress(chain, now_ms, since);
         }
         // Something sounds that may be the next tone of a melody or of an SIT.
-        if sounds && !self.other_sound && since < PATIENCE_MS {
+        let rising = sit::may_begin(&chain.last) && !chain.after_speech;
+        if sounds && (rising || !self.other_sound) && since < PATIENCE_MS {
             return None;
         }
-        let rising = sit::may_begin(&chain.last) && !chain.after_speech;
         if rising && since < RISE_MS {
             return None;
         }
@@ -315,13 +347,14 @@ impl Beeps {
 
 /// Returns whether a tone has one of the frequencies of call progress.
 fn is_progress(tone: &Tone) -> bool {
-    let near = |nominal: f32| (tone.frequencies[0] - nominal).abs() < PROGRESS_WITHIN * nominal;
-    tone.kind == ToneKind::Single && PROGRESS_HZ.into_iter().any(near)
+    tone.kind == ToneKind::Single && PROGRESS_HZ.contains(&tone.frequencies[0])
 }
 
-/// Returns whether a tone consists of two lines of an exchange.
-fn is_progress_pair(tone: &Tone) -> bool {
-    tone.kind == ToneKind::Dual && super::PLANS.iter().any(|plan| plan.sounds_like(tone.lines()))
+/// Returns whether a tone consists of two lines of an exchange, or of two that beat.
+fn is_close_pair(tone: &Tone) -> bool {
+    let [one, two, _] = tone.frequencies;
+    let beats = (one - two).abs() < 104.0;
+    tone.kind == ToneKind::Dual && (beats || super::PLANS.iter().any(|plan| plan.sounds_like(tone.lines())))
 }
 
 /// Returns whether a tone consists of the two lines of a key.

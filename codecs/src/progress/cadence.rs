@@ -186,7 +186,9 @@ impl Cadence {
             return Some(SignalKind::Ringback);
         }
         // A single line is a ring when it is long, or when it is the second one of a double ring.
-        let second = self.cycle(1).is_some_and(|(ring, pause)| is_like(ring, length) && WITHIN_RING_MS.contains(&pause));
+        let is_apart = self.cycle(2).is_none_or(|(_, pause)| *BETWEEN_RINGS_MS.start() <= pause);
+        let second = is_apart
+            && self.cycle(1).is_some_and(|(ring, pause)| is_like(ring, length) && WITHIN_RING_MS.contains(&pause));
         let long = length >= RING_MS || last.tone.cut || is_ring_only(&last.tone) && length > 250;
         let is_ring = BETWEEN_RINGS_MS.contains(&silence) && (long || second) && silence > length.min(1_500);
         // Two rings after speech are rings; one may be a beep, and the next sound its repetition.
@@ -208,7 +210,8 @@ impl Cadence {
             return None;
         }
         let lines = burst.tone.carrier();
-        let has = |kind| PLANS.iter().any(|plan| plan.kind == kind && plan.cadence.is_empty() && plan.sounds_like(lines));
+        let has =
+            |kind| PLANS.iter().any(|plan| plan.kind == kind && plan.cadence.is_empty() && plan.sounds_like(lines));
         // Britain's number unobtainable is the dial tone of Japan, which a caller who has dialled does not hear.
         Some(if has(SignalKind::Unobtainable) { SignalKind::Unobtainable } else { SignalKind::Dial })
     }

@@ -134,8 +134,12 @@ impl Flags {
     pub(super) fn on_window(&mut self, segments: &Segments) -> bool {
         let (mark, space) = (segments.power_near(MARK_HZ), segments.power_near(SPACE_HZ));
         let whole = segments.frame().power;
-        if mark + space < 0.75 * whole || whole < 1_000.0 {
-            *self = Flags::default();
+        if mark + space < 0.7 * whole || whole < 1_000.0 {
+            // A lost packet does not end them.
+            self.windows = self.windows.saturating_sub(4);
+            if self.windows == 0 {
+                *self = Flags::default();
+            }
             return false;
         }
         self.windows += 1;

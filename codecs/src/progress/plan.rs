@@ -21,12 +21,7 @@ pub struct Plan {
     pub cadence: &'static [u32],
 }
 
-const fn plan(
-    country: &'static str,
-    kind: SignalKind,
-    frequencies: &'static [f32],
-    cadence: &'static [u32],
-) -> Plan {
+const fn plan(country: &'static str, kind: SignalKind, frequencies: &'static [f32], cadence: &'static [u32]) -> Plan {
     Plan { country, kind, frequencies, cadence }
 }
 

@@ -13,6 +13,7 @@
 //! [`super::tone`] from the figures that the segment carries.
 
 use super::spectrum::{Frame, LINES, Line, RATE_HZ, Spectrum, WINDOW, ZOOM_LONGEST, dbfs};
+use super::tone::{is_beating, judge};
 
 /// Samples between two windows: 10 ms.
 pub(super) const HOP: usize = 80;
@@ -27,7 +28,7 @@ const GO_ON: f32 = 0.55;
 /// Level below which nothing is a tone.
 const FAINTEST_DBFS: f32 = -56.0;
 /// Level relative to that of the track below which a window does not continue it.
-const FADED: f32 = 0.008;
+const FADED: f32 = 0.05;
 /// Number of windows without the lines after which a track has ended.
 const MISSING: u32 = 5;
 /// Number of windows in which other lines must show to end a track at once.
@@ -36,14 +37,20 @@ const CHALLENGE: u32 = 3;
 const LEAST_GOOD: u32 = 4;
 /// Number of good windows from which a track is announced before its end.
 const ANNOUNCED: u32 = 9;
+/// Number of windows by which a steady part is shorter than the track, at least on one side.
+const TRIM: usize = 3;
+/// Distance in Hz at which two followed lines are one.
+const TOGETHER_HZ: f32 = 65.0;
+/// Number of windows at one frequency that make a steady part.
+const STEADY: usize = 8;
 /// Distance in Hz by which a followed line may move from one window to the next.
 const STRIDE_HZ: f32 = 60.0;
 
 /// Figures of one window of a track.
 #[derive(Clone, Copy, Debug, Default)]
 struct Point {
-    /// Frequency of the strongest followed line.
-    hz: f32,
+    /// Frequencies of the followed lines.
+    hz: [f32; LINES],
     /// Power of all followed lines.
     power: f32,
     /// Share of the followed lines in the sound.
@@ -64,18 +71,20 @@ struct Track {
     last_good: u64,
     good: u32,
     missing: u32,
-    /// Mean power of the followed lines, and the highest one.
+    /// Mean power of the followed lines, the highest one, and the mean of each line.
     power: f32,
     peak: f32,
+    means: [f32; LINES],
     points: [Point; POINTS],
     /// Start as found when the track was announced; the ring may have forgotten it by the time the track ends.
-    start: Option<Edge>,
+    start: Option<u64>,
 }
 
-/// Result of the search for an edge.
+/// Part of a track: numbers of its first window and of the one after its last.
 #[derive(Clone, Copy, Debug)]
-struct Edge {
-    sample: u64,
+struct Span {
+    first: usize,
+    last: usize,
 }
 
 /// A stretch of sound with dominant lines.
@@ -104,8 +113,8 @@ pub(super) struct Segment {
     pub(super) power: f32,
     /// Whether the sound started before the segment could be followed.
     pub(super) cut: bool,
-    /// Whether the level dips below a tenth for 30 ms or longer within the segment.
-    pub(super) dips: bool,
+    /// Whether it is only the steady part of what was followed.
+    pub(super) part: bool,
 }
 
 impl Segment {
@@ -209,14 +218,15 @@ impl Segments {
         if track.go_on(&self.frame, &self.spectrum, self.windows) {
             self.challenger = None;
             if track.good == ANNOUNCED {
-                track.start = start_of(&self.ring, self.heard, track);
+                track.start = track.start_of(track.whole(), &self.ring, self.heard);
                 if let Some(segment) = self.segment_so_far() {
                     found(Found::Began(segment));
                 }
-            } else if track.good > ANNOUNCED && (self.windows - track.first).is_multiple_of(10) {
-                if let Some(segment) = self.segment_so_far() {
-                    found(Found::GoesOn(segment));
-                }
+            } else if track.good > ANNOUNCED
+                && (self.windows - track.first).is_multiple_of(10)
+                && let Some(segment) = self.segment_so_far()
+            {
+                found(Found::GoesOn(segment));
             }
             return;
         }
@@ -227,10 +237,10 @@ impl Segments {
         let is_replaced = self.challenger.as_ref().is_some_and(|challenger| challenger.good >= CHALLENGE);
         let short = track.good < LEAST_GOOD;
         if track.missing > MISSING || is_replaced || short && self.challenger.is_some() || short && track.missing > 1 {
-            if !short {
-                if let Some(segment) = self.segment_so_far() {
-                    found(Found::Ended(segment));
-                }
+            if !short && let Some(segment) = self.segment_so_far() {
+                let part = if is_beating(&segment) { None } else { self.steady_part() };
+                let steady = part.filter(|part| judge(part).is_some());
+                found(Found::Ended(steady.unwrap_or(segment)));
             }
             self.track = self.challenger.take();
         }
@@ -239,7 +249,17 @@ impl Segments {
     /// Returns the figures of the track that is being followed.
     fn segment_so_far(&mut self) -> Option<Segment> {
         let track = self.track.as_ref()?;
-        track.measure(&self.ring, self.heard, &mut self.spectrum)
+        track.measure(track.whole(), &self.ring, self.heard, &mut self.spectrum)
+    }
+
+    /// Returns the figures of the steady part of the track that is being followed.
+    fn steady_part(&mut self) -> Option<Segment> {
+        let track = self.track.as_ref()?;
+        let (span, whole) = (track.steady_span()?, track.whole());
+        if span.first < whole.first + TRIM && span.last + TRIM > whole.last {
+            return None;
+        }
+        track.measure(span, &self.ring, self.heard, &mut self.spectrum)
     }
 }
 
@@ -269,6 +289,7 @@ impl Track {
             missing: 0,
             power: frame.lines[..count].iter().map(|line| line.power).sum(),
             peak: 0.0,
+            means: frame.lines.map(|line| line.power),
             points: [Point::default(); POINTS],
             start: None,
         };
@@ -280,10 +301,12 @@ impl Track {
     fn go_on(&mut self, frame: &Frame, spectrum: &Spectrum, window: u64) -> bool {
         let mut lines = self.lines;
         let mut power = 0.0;
+        let strongest = self.means[..self.count].iter().copied().fold(0.0, f32::max);
         for line in &mut lines[..self.count] {
             let near = spectrum.near(line.hz);
-            let step = (near.hz - line.hz).clamp(-STRIDE_HZ, STRIDE_HZ);
-            *line = Line { hz: line.hz + 0.6 * step, power: near.power };
+            // A line that is no longer there stays, else it would wander to another one.
+            let step = if near.power < 0.05 * strongest { 0.0 } else { near.hz - line.hz };
+            *line = Line { hz: line.hz + 0.6 * step.clamp(-STRIDE_HZ, STRIDE_HZ), power: near.power };
             power += near.power;
         }
         let share = (power / frame.power.max(1e-9)).min(1.0);
@@ -291,6 +314,10 @@ impl Track {
         if is_good {
             self.lines = lines;
             self.good += 1;
+            for (mean, line) in self.means.iter_mut().zip(lines) {
+                *mean += (line.power - *mean) / self.good.min(20) as f32;
+            }
+            self.drop_lines();
             self.missing = 0;
             self.last_good = window;
             self.peak = self.peak.max(power);
@@ -305,15 +332,42 @@ impl Track {
         is_good
     }
 
+    /// Forgets lines that have vanished or have run into a stronger one.
+    fn drop_lines(&mut self) {
+        let strongest = self.strongest();
+        let mut kept = 0;
+        for n in 0..self.count {
+            let (line, main) = (self.lines[n], self.lines[strongest]);
+            let is_gone = self.good > 5 && self.means[n] < 0.01 * self.means[strongest];
+            if n == strongest || !is_gone && (line.hz - main.hz).abs() > TOGETHER_HZ {
+                self.lines.swap(kept, n);
+                self.means.swap(kept, n);
+                if kept != n {
+                    self.points.iter_mut().for_each(|point| point.hz.swap(kept, n));
+                }
+                kept += 1;
+            }
+        }
+        self.count = kept;
+    }
+
     fn point(&self, frame: &Frame, power: f32, share: f32, good: bool) -> Point {
         let followed = &self.lines[..self.count];
-        let strongest = followed.iter().max_by(|a, b| a.power.total_cmp(&b.power)).copied().unwrap_or_default();
         // The estimate of this window is finer than the followed frequency, which lags behind.
         let near = |hz: f32| frame.lines.iter().find(|line| (line.hz - hz).abs() < STRIDE_HZ && line.power > 0.0);
-        let hz = near(strongest.hz).map_or(strongest.hz, |line| line.hz);
+        let hz = self.lines.map(|line| near(line.hz).map_or(line.hz, |line| line.hz));
         let is_other = |line: &&Line| followed.iter().all(|followed| (followed.hz - line.hz).abs() > 90.0);
         let other = frame.lines.iter().find(is_other).copied().unwrap_or_default();
         Point { hz, power, share, other, good }
+    }
+
+    /// Returns the number of the followed line that is strongest on the whole.
+    fn strongest(&self) -> usize {
+        (0..self.count).max_by(|&a, &b| self.means[a].total_cmp(&self.means[b])).unwrap_or(0)
+    }
+
+    fn whole(&self) -> Span {
+        Span { first: 0, last: self.recorded().len() }
     }
 
     fn recorded(&self) -> &[Point] {
@@ -321,31 +375,35 @@ impl Track {
         &self.points[..length.min(POINTS)]
     }
 
-    /// Returns the figures of the track so far.
-    fn measure(&self, ring: &[i16; RING], heard: u64, spectrum: &mut Spectrum) -> Option<Segment> {
+    /// Returns the figures of a part of the track.
+    fn measure(&self, span: Span, ring: &[i16; RING], heard: u64, spectrum: &mut Spectrum) -> Option<Segment> {
         let points = self.recorded();
-        let start = self.start.or_else(|| start_of(ring, heard, self))?.sample;
-        let end = end_of(ring, heard, self)?.sample.max(start + 8);
+        let main = self.strongest();
+        let start = match self.start.filter(|_| span.first == 0) {
+            Some(start) => start,
+            None => self.start_of(span, ring, heard)?,
+        };
+        let end = self.end_of(span, ring, heard)?.max(start + 8);
         // Windows that lie within the segment; of a short one, those whose middle does.
         let inside = |margin: i64| {
             let inside = move |n: usize| {
                 let middle = middle_of(self.first + n as u64);
                 middle - margin >= start as i64 && middle + margin <= end as i64
             };
-            (0..points.len()).filter(move |&n| inside(n) && points[n].good)
+            (span.first..span.last.min(points.len())).filter(move |&n| inside(n) && points[n].good)
         };
         let half = WINDOW as i64 / 2;
         let margin = [half, half * 2 / 3, half / 3, 0].into_iter().find(|&margin| inside(margin).count() >= 4)?;
-        let hz = Course::of(inside(margin).map(|n| (n as f32, points[n].hz)));
+        let hz = Course::of(inside(margin).map(|n| (n as f32, points[n].hz[main])));
         let level = Course::of(inside(margin).map(|n| (n as f32, dbfs(points[n].power))));
-        let mut shares = Sorted::of(inside(margin).map(|n| points[n].share));
-        let mut powers = Sorted::of(inside(margin).map(|n| points[n].power));
+        let shares = Sorted::of(inside(margin).map(|n| points[n].share));
+        let powers = Sorted::of(inside(margin).map(|n| points[n].power));
         let step_s = HOP as f32 / RATE_HZ;
         let mut segment = Segment {
             start,
             end,
-            first_hz: hz.at(0.0),
-            last_hz: hz.at(points.len() as f32 - 1.0),
+            first_hz: hz.at(span.first as f32),
+            last_hz: hz.at(span.last as f32 - 1.0),
             wobble: hz.residual(0.5) / hz.middle.max(1.0),
             wobble_most: hz.residual(0.9) / hz.middle.max(1.0),
             ripple_db: level.residual(0.5),
@@ -353,27 +411,67 @@ impl Track {
             share: shares.quantile(0.5),
             power: powers.quantile(0.5),
             cut: start <= 40,
-            dips: dips(points, powers.quantile(0.5)),
+            part: span.first > 0 || span.last < points.len(),
             ..Segment::default()
         };
-        self.refine_lines(&mut segment, ring, spectrum, inside(margin).map(|n| points[n].other));
+        self.refine_lines(&mut segment, hz.middle, ring, spectrum, inside(margin).map(|n| points[n].other));
         Some(segment)
+    }
+
+    /// Returns the windows in which the strongest line stays where it is for longest: a tone that a voice at the same pitch
+    /// preceded or followed.
+    fn steady_span(&self) -> Option<Span> {
+        let points = self.recorded();
+        let main = self.strongest();
+        let near = |n: usize, hz: f32, within: f32| points[n].good && (points[n].hz[main] - hz).abs() < within * hz;
+        let count = |hz: f32| (0..points.len()).filter(|&n| near(n, hz, 0.004)).count();
+        let middle = (0..points.len()).max_by_key(|&n| count(points[n].hz[main]))?;
+        let hz = points[middle].hz[main];
+        if count(hz) < STEADY {
+            return None;
+        }
+        let power =
+            Sorted::of((0..points.len()).filter(|&n| near(n, hz, 0.004)).map(|n| points[n].power)).quantile(0.5);
+        let fits = |n: usize| near(n, hz, 0.01) && points[n].power < 4.0 * power && points[n].power > 0.05 * power;
+        let mut span = Span { first: middle, last: middle + 1 };
+        let mut missing = 0;
+        for n in (0..middle).rev() {
+            missing = if fits(n) { 0 } else { missing + 1 };
+            if missing > MISSING {
+                break;
+            }
+            span.first = if missing == 0 { n } else { span.first };
+        }
+        missing = 0;
+        for n in middle + 1..points.len() {
+            missing = if fits(n) { 0 } else { missing + 1 };
+            if missing > MISSING {
+                break;
+            }
+            span.last = if missing == 0 { n + 1 } else { span.last };
+        }
+        Some(span)
     }
 
     /// Finds the exact lines of a segment that does not move.
     fn refine_lines(
         &self,
         segment: &mut Segment,
+        main_hz: f32,
         ring: &[i16; RING],
         spectrum: &mut Spectrum,
         others: impl Iterator<Item = Line> + Clone,
     ) {
         let mut lines = [Line::default(); LINES];
-        lines[..self.count].copy_from_slice(&self.lines[..self.count]);
+        let strongest = self.strongest();
+        for (n, line) in lines[..self.count].iter_mut().enumerate() {
+            let hz = if n == strongest { main_hz } else { self.lines[n].hz };
+            *line = Line { hz, power: self.means[n] };
+        }
         if self.count < LINES {
             // A weak second line is a line if it stays where it is.
-            let mut hz = Sorted::of(others.clone().map(|line| line.hz));
-            let mut powers = Sorted::of(others.map(|line| line.power));
+            let hz = Sorted::of(others.clone().map(|line| line.hz));
+            let powers = Sorted::of(others.map(|line| line.power));
             let spread = hz.quantile(0.75) - hz.quantile(0.25);
             if powers.quantile(0.25) > 0.02 * segment.power && spread < 6.0 {
                 lines[self.count] = Line { hz: hz.quantile(0.5), power: powers.quantile(0.5) };
@@ -400,29 +498,15 @@ impl Track {
         found.sort_unstable_by(|a, b| b.power.total_cmp(&a.power));
         let mut kept = 0;
         for line in found.iter().filter(|line| line.power > 0.02 * found[0].power) {
-            let is_new = segment.lines[..kept].iter().all(|other| (other.hz - line.hz).abs() > 6.0);
+            // A lost packet modulates a tone: weak lines beside it are no lines.
+            let least = if line.power < 0.1 * found[0].power { TOGETHER_HZ } else { 6.0 };
+            let is_new = segment.lines[..kept].iter().all(|other| (other.hz - line.hz).abs() > least);
             if is_new && kept < LINES {
                 segment.lines[kept] = *line;
                 kept += 1;
             }
         }
     }
-}
-
-/// Returns whether the power falls below a hundredth for three windows between louder ones.
-fn dips(points: &[Point], power: f32) -> bool {
-    let mut low = 0;
-    for point in points {
-        if point.power >= 0.01 * power {
-            if low >= 3 {
-                return true;
-            }
-            low = 0;
-        } else {
-            low += 1;
-        }
-    }
-    false
 }
 
 /// Values of a track in order of size.
@@ -443,7 +527,7 @@ impl Sorted {
     }
 
     /// Returns the value that the share `part` of all values does not exceed; 0 without values.
-    fn quantile(&mut self, part: f32) -> f32 {
+    fn quantile(&self, part: f32) -> f32 {
         let values = &self.values[..self.length];
         let index = (part * self.length.saturating_sub(1) as f32).round() as usize;
         values.get(index).copied().unwrap_or(0.0)
@@ -461,8 +545,7 @@ struct Course {
 
 impl Course {
     fn of(values: impl Iterator<Item = (f32, f32)>) -> Course {
-        let mut course =
-            Course { values: [(0.0, 0.0); POINTS], length: 0, middle: 0.0, middle_time: 0.0, slope: 0.0 };
+        let mut course = Course { values: [(0.0, 0.0); POINTS], length: 0, middle: 0.0, middle_time: 0.0, slope: 0.0 };
         for (place, value) in course.values.iter_mut().zip(values) {
             *place = value;
             course.length += 1;
@@ -490,7 +573,7 @@ impl Course {
     /// Returns the distance from the course that the share `part` of the values keeps.
     fn residual(&self, part: f32) -> f32 {
         let values = &self.values[..self.length];
-        let mut offsets = Sorted::of(values.iter().map(|&(time, value)| value - self.at(time)));
+        let offsets = Sorted::of(values.iter().map(|&(time, value)| value - self.at(time)));
         let middle = offsets.quantile(0.5);
         Sorted::of(values.iter().map(|&(time, value)| (value - self.at(time) - middle).abs())).quantile(part)
     }
@@ -569,49 +652,53 @@ impl EdgeSearch<'_> {
     }
 }
 
-fn search<'a>(
-    ring: &'a [i16; RING],
-    heard: u64,
-    track: &Track,
-    hz: f32,
-    around: i64,
-    at_end: bool,
-) -> EdgeSearch<'a> {
-    let (oldest, newest) = ((heard as i64 - RING as i64).max(0), heard as i64);
-    let (mut lines, mut rests) = ([0.0; 9], [0.0; 9]);
-    let newest_middle = newest - EDGE_WINDOW / 2;
-    for n in 0..9 {
-        let place = (around + (n as i64 - 4) * 20).clamp(oldest, newest_middle);
-        (lines[n], rests[n]) = envelope(ring, hz, place);
+impl Track {
+    /// Prepares the search for an edge: what the tone is like at `window`, around the sample `around`.
+    fn search<'a>(&self, ring: &'a [i16; RING], heard: u64, hz: f32, around: i64) -> EdgeSearch<'a> {
+        let (oldest, newest) = ((heard as i64 - RING as i64).max(0), heard as i64 - EDGE_WINDOW / 2);
+        let (mut lines, mut rests) = ([0.0; 9], [0.0; 9]);
+        for n in 0..9 {
+            let place = (around + (n as i64 - 4) * 20).clamp(oldest, newest);
+            (lines[n], rests[n]) = envelope(ring, hz, place);
+        }
+        lines.sort_unstable_by(f32::total_cmp);
+        rests.sort_unstable_by(f32::total_cmp);
+        EdgeSearch { ring, hz, line: lines[6], rest: rests[6], peak: lines[6], oldest, newest }
     }
-    lines.sort_unstable_by(f32::total_cmp);
-    rests.sort_unstable_by(f32::total_cmp);
-    // The loudest window counts only when the level moved; near it, the local measure is the better one.
-    let points = track.recorded();
-    let here = points[points.len().saturating_sub(3)..].iter().map(|point| point.power).fold(0.0, f32::max);
-    let growth = if at_end { (track.peak / here.max(1e-9)).max(1.0) } else { 1.0 };
-    EdgeSearch { ring, hz, line: lines[6], rest: rests[6], peak: lines[6] * growth, oldest, newest: newest_middle }
-}
 
-/// Finds the first sample of a track. Returns `None` when the ring has forgotten it.
-fn start_of(ring: &[i16; RING], heard: u64, track: &Track) -> Option<Edge> {
-    let points = track.recorded();
-    // The third window lies within the tone.
-    let n = points.len().min(3) - 1;
-    let anchor = middle_of(track.first + n as u64);
-    let search = search(ring, heard, track, points[n].hz, anchor + 40, false);
-    let furthest = anchor - 3 * WINDOW as i64 / 2;
-    let furthest = furthest.max(search.oldest);
-    Some(Edge { sample: search.walk(anchor, -EDGE_STEP, furthest).max(0) as u64 })
-}
+    /// Finds the first sample of a part; without the sound, which the ring may have forgotten, to within a window.
+    fn start_of(&self, span: Span, ring: &[i16; RING], heard: u64) -> Option<u64> {
+        let points = self.recorded();
+        // The third window lies within the tone.
+        let n = (span.first + 2).min(span.last.checked_sub(1)?);
+        let anchor = middle_of(self.first + n as u64);
+        let search = self.search(ring, heard, points.get(n)?.hz[self.strongest()], anchor + 40);
+        if anchor - 2 * EDGE_WINDOW < search.oldest && search.oldest > 0 {
+            return u64::try_from(anchor - 2 * HOP as i64).ok();
+        }
+        let furthest = (anchor - 3 * WINDOW as i64 / 2).max(search.oldest);
+        Some(search.walk(anchor, -EDGE_STEP, furthest).max(0) as u64)
+    }
 
-/// Finds the sample after the last one of a track.
-fn end_of(ring: &[i16; RING], heard: u64, track: &Track) -> Option<Edge> {
-    let points = track.recorded();
-    let n = points.len() - 1;
-    let hz = points[n.saturating_sub(2)].hz;
-    let anchor = middle_of(track.last_good) - 2 * HOP as i64;
-    let search = search(ring, heard, track, hz, anchor - 40, true);
-    let furthest = (anchor + 3 * WINDOW as i64 / 2).min(search.newest);
-    Some(Edge { sample: search.walk(anchor, EDGE_STEP, furthest).max(0) as u64 })
+    /// Finds the sample after the last one of a part.
+    fn end_of(&self, span: Span, ring: &[i16; RING], heard: u64) -> Option<u64> {
+        let points = self.recorded();
+        let is_last = span.last == points.len();
+        // A long track goes on after its last figures.
+        let (n, window) = (span.last.checked_sub(1)?, self.first + span.last as u64 - 1);
+        let window = if is_last { self.last_good } else { window };
+        let anchor = middle_of(window) - 2 * HOP as i64;
+        let main = self.strongest();
+        let mut search = self.search(ring, heard, points.get(n.saturating_sub(2))?.hz[main], anchor - 40);
+        // The loudest window counts only when the level moved; near it, the local measure is the better one.
+        if span.first == 0 && is_last {
+            let here = points[n.saturating_sub(2)..=n].iter().map(|point| point.power).fold(0.0, f32::max);
+            search.peak *= (self.peak / here.max(1e-9)).max(1.0);
+        }
+        if anchor - 2 * EDGE_WINDOW < search.oldest && search.oldest > 0 {
+            return u64::try_from(anchor + 2 * HOP as i64).ok();
+        }
+        let furthest = (anchor + 3 * WINDOW as i64 / 2).min(search.newest);
+        Some(search.walk(anchor, EDGE_STEP, furthest).max(0) as u64)
+    }
 }

@@ -38,13 +38,19 @@ pub(super) struct Rising {
 
 /// Returns whether a tone is the one with the number `n`, its length apart.
 fn is_at(tone: &Tone, n: usize) -> bool {
-    let is_single = matches!(tone.kind, ToneKind::Single | ToneKind::Dual);
+    // Noise may add lines to it.
+    let is_single = !matches!(tone.kind, ToneKind::Chirp | ToneKind::Modulated);
     is_single && (tone.frequencies[0] - NOMINAL_HZ[n]).abs() <= WITHIN_HZ[n]
 }
 
 /// Returns whether a tone may be the first one of the three.
 pub(super) fn may_begin(tone: &Tone) -> bool {
     is_at(tone, 0) && LENGTH_MS.contains(&tone.length_ms())
+}
+
+/// Returns whether a tone may be the second one of the three.
+pub(super) fn may_follow(tone: &Tone) -> bool {
+    is_at(tone, 1) && LENGTH_MS.contains(&tone.length_ms())
 }
 
 impl Rising {
@@ -62,9 +68,9 @@ impl Rising {
 
     /// Learns that a tone has ended; returns whether it was the third one.
     pub(super) fn on_end(&mut self, tone: &Tone) -> bool {
-        let is_length = LENGTH_MS.contains(&tone.length_ms());
-        let follows = |before: Option<Tone>| before.is_some_and(|before| tone.start_ms.saturating_sub(before.end_ms) <= PAUSE_MS);
-        if is_length && is_at(tone, 1) && self.second.is_none() && follows(self.first) {
+        let follows =
+            |before: Option<Tone>| before.is_some_and(|before| tone.start_ms.saturating_sub(before.end_ms) <= PAUSE_MS);
+        if may_follow(tone) && self.second.is_none() && follows(self.first) {
             self.second = Some(*tone);
             return false;
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   256 samples --> Hann --> real FFT --> power of 129 bins --> level, flatness, three strongest lines
-//!   up to 2048 samples --> mix to 0 Hz --> low-pass, one of 16 --> Hann --> FFT of 128 --> lines within ±100 Hz
+//!   up to 2048 samples --> mix to 0 Hz --> low-pass, one of 16 --> Hann --> FFT of 128 --> lines within ±112 Hz
 //! ```
 //!
 //! All sound has 8 kHz. A line is interpolated between bins: for a lone tone the error is below 0.1 Hz without noise. The FFT
@@ -53,7 +53,8 @@ impl Frame {
     /// Returns the share of the power that the strongest `count` lines have.
     pub(super) fn share(&self, count: usize) -> f32 {
         let lines: f32 = self.lines[..count].iter().map(|line| line.power).sum();
-        lines / self.power.max(1e-9)
+        // Neighbouring lines share a bin.
+        (lines / self.power.max(1e-9)).min(1.0)
     }
 }
 
@@ -132,7 +133,7 @@ impl Spectrum {
         for line in &mut frame.lines {
             let Some(peak) = highest(bins, &used) else { break };
             *line = self.line_at(peak);
-            used[peak - LOBE - 1..=peak + LOBE + 1].fill(true);
+            used[peak - LOBE..=peak + LOBE].fill(true);
         }
         frame
     }
@@ -168,7 +169,7 @@ impl Spectrum {
         Line { hz: (peak as f32 + offset) * BIN_HZ, power }
     }
 
-    /// Finds the lines within 100 Hz of `hz` in `length` samples (at most 2048) that `sample` returns by index. Lines that do not
+    /// Finds the lines within 112 Hz of `hz` in `length` samples (at most 2048) that `sample` returns by index. Lines that do not
     /// exist have no power. Also returns the power of the whole neighbourhood.
     pub(super) fn zoom(&mut self, hz: f32, length: usize, sample: impl Fn(usize) -> f32) -> ([Line; LINES], f32) {
         let count = (length / ZOOM_STEP).saturating_sub(1).min(POINTS);
@@ -242,7 +243,7 @@ pub(super) const ZOOM_STEP: usize = 16;
 /// Most samples that the zoom uses: 256 ms.
 pub(super) const ZOOM_LONGEST: usize = (POINTS + 1) * ZOOM_STEP;
 /// Distance to which the zoom looks.
-const ZOOM_HZ: f32 = 100.0;
+const ZOOM_HZ: f32 = 112.0;
 
 /// Returns the highest bin that is a local maximum and not in use.
 fn highest(bins: &[f32; POINTS + 1], used: &[bool; POINTS + 1]) -> Option<usize> {
