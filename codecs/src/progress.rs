@@ -127,10 +127,11 @@ pub enum BeepKind {
 
 /// The tone after which a message may be left: 0.1 to 1.5 s, 350 to 2,500 Hz.
 ///
-/// It is told when its end is known. It is told later in four cases. When other sound follows at once, it is told when that is known
-/// not to continue a melody (at most 500 ms). When a pulse follows, it is told once more ([`revises`](Beep::revises)).
-/// What may be the first tone of an SIT waits for 260 ms if nothing was said before; and what has a frequency of call progress
-/// waits for 1.2 s of silence, since it may be a call waiting tone.
+/// It is told when its end is known, some 75 ms after it, and later in three cases. When another tone follows at once, it is told
+/// when that is known not to continue a melody (at most 500 ms). When nothing was said before and it may be the first tone of an
+/// SIT, it waits for 260 ms, or for the end of the second tone. When it has a frequency of call progress (400 to 450 Hz), it waits
+/// for 1.2 s of silence, since it may be a call waiting tone. A beep whose next pulse follows is told once more
+/// ([`revises`](Beep::revises)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Beep {
     /// Time of its first sample.
@@ -248,7 +249,7 @@ pub enum Heard {
     Fax {
         /// Which one it is.
         kind: FaxKind,
-        /// Its start.
+        /// Time of its start.
         start_ms: u32,
     },
 }
@@ -424,7 +425,7 @@ impl Hearing {
             tell(Heard::Fax { kind: FaxKind::Flags, start_ms: at_ms.saturating_sub(310) });
             self.beeps.on_fax(at_ms);
         }
-        if let Some(heard) = self.beeps.poll(at_ms, self.announced || self.segments.sounds(2)) {
+        if let Some(heard) = self.beeps.poll(at_ms, self.segments.is_following() || self.segments.sounds(2)) {
             tell(heard);
         }
     }

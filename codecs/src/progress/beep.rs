@@ -28,8 +28,9 @@ const PULSE_MS: u32 = 700;
 const PULSES: usize = 3;
 /// Longest time for which a beep waits for what the sound after it is, ms.
 const PATIENCE_MS: u32 = 500;
-/// Wait for the second tone of an SIT, ms.
+/// Wait for the second tone of an SIT, and for its end, ms.
 const RISE_MS: u32 = 260;
+const RISEN_MS: u32 = 750;
 /// Wait for speech after a tone with a frequency of call progress, and the speech that makes it a call waiting tone, ms.
 const CALM_MS: u32 = 1_200;
 const SPEECH_AFTER_MS: u32 = 150;
@@ -305,7 +306,8 @@ impl Beeps {
         }
         // Something sounds that may be the next tone of a melody or of an SIT.
         let rising = sit::may_begin(&chain.last) && !chain.after_speech;
-        if sounds && (rising || !self.other_sound) && since < PATIENCE_MS {
+        let patience = if rising { RISEN_MS } else { PATIENCE_MS };
+        if sounds && (rising || !self.other_sound) && since < patience {
             return None;
         }
         if rising && since < RISE_MS {

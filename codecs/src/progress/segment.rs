@@ -265,7 +265,7 @@ impl Segments {
 
 /// Returns the sample with the number `index`; those not heard yet and those forgotten are silent.
 fn at(ring: &[i16; RING], index: i64) -> f32 {
-    if index < 0 { 0.0 } else { f32::from(ring[(index % RING as i64) as usize]) }
+    if index < 0 { 0.0 } else { f32::from(ring[index as usize % RING]) }
 }
 
 /// Returns the number of the sample in the middle of a window.

@@ -63,7 +63,7 @@ pub(super) fn dbfs(power: f32) -> f32 {
     10.0 * (power / FULL_SCALE).max(1e-12).log10()
 }
 
-/// Complex number.
+/// Number with a real and an imaginary part.
 #[derive(Clone, Copy, Debug, Default)]
 struct Complex {
     re: f32,

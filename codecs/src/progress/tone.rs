@@ -88,7 +88,7 @@ fn is_steady(segment: &Segment) -> bool {
 /// Returns whether nothing moves at all, which is asked of what otherwise looks like a part of a voice.
 fn is_exact(segment: &Segment) -> bool {
     // A repeated packet breaks the phase, so that the zoom sees a wider line, but not the frequency.
-    let narrow = segment.narrow > 0.75 || segment.wobble < 0.0003 && segment.ripple_db < 0.2;
+    let narrow = segment.narrow > 0.75 || segment.wobble < 0.0005 && segment.ripple_db < 0.3;
     let course = segment.wobble < 0.0008 && segment.drift() < 0.004;
     let regular = segment.wobble_most < if segment.part && segment.ms() < 250.0 { 0.004 } else { 0.06 };
     course && regular && segment.ripple_db < 0.5 && segment.share > 0.85 && narrow

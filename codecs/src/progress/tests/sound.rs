@@ -1,6 +1,9 @@
 //! Generated sound for the tests: tones with edges, noises, voices, music, and the channels that they pass.
 //!
 //! Everything is seeded. Samples are `f32` on the scale of 16 bits until [`Channel::pass`] rounds them.
+//!
+//! Voices are pulses through three resonances, whose periods differ from each other as those of people do; babble is seven of
+//! them. Music is notes of a scale with harmonics and a decay.
 
 use std::f32::consts::TAU;
 
@@ -8,7 +11,7 @@ use crate::g711::{alaw_decode, alaw_encode, ulaw_decode, ulaw_encode};
 
 pub(super) const RATE: f32 = 8_000.0;
 
-/// Xorshift generator.
+/// Xorshift generator, so that every run is the same.
 #[derive(Clone)]
 pub(super) struct Random(u64);
 
