@@ -12,8 +12,9 @@
 //! clean sound and to 20 ms in noise or beside a lost packet. A tone has ended when it is missing for 50 ms, so its end is
 //! known 70 to 90 ms after it. A beep is told then, unless it may be part of something else, as [`Beep`] describes.
 //!
-//! Tones are found from −35 to −5 dBFS and beyond, 10 dB above white, pink or babbling noise, through G.711 and GSM, with 5 % of
-//! the packets lost, within 2 % of their nominal frequency.
+//! Tones are found from −35 to −5 dBFS and beyond, through G.711 and GSM, within 2 % of their nominal frequency. Of beeps from
+//! 100 ms on (`tests`), 97 % are found 10 dB above white or pink noise, more than 90 % when 5 % of the packets are lost, and more
+//! than 80 % 10 dB above babble, which hides short low ones.
 //!
 //! Invariants: nothing is allocated after `new`; the state is below 32 kB; every event depends only on what was heard.
 //!

@@ -91,7 +91,8 @@ impl Cadence {
         let last = self.bursts[BURSTS - 1].filter(|_| self.sounding.is_none())?;
         let silence = now_ms.saturating_sub(last.tone.end_ms);
         let length = last.tone.length_ms();
-        let is_alone = self.bursts[BURSTS - 2].is_none_or(|other| last.tone.start_ms - other.tone.end_ms > 1_000);
+        let is_alone =
+            self.bursts[BURSTS - 2].is_none_or(|other| last.tone.start_ms.saturating_sub(other.tone.end_ms) > 1_000);
         if last.tone.cut || last.after_speech || !is_alone || length > 3_000 {
             return None;
         }
@@ -102,7 +103,9 @@ impl Cadence {
     /// Forgets all bursts when `tone` is another one.
     fn keep_to(&mut self, tone: &Tone) {
         let last = self.sounding.or(self.bursts[BURSTS - 1]);
-        if last.is_some_and(|burst| !is_same(&burst.tone, tone) || tone.start_ms > burst.tone.end_ms + 12_000) {
+        if last.is_some_and(|burst| {
+            !is_same(&burst.tone, tone) || tone.start_ms.saturating_sub(burst.tone.end_ms) > 12_000
+        }) {
             *self = Cadence::default();
         }
     }
