@@ -3,7 +3,7 @@
 //! ```text
 //!  RTP payload --> codec::Decoder --> i16 --> resample --> gain, tones --> codec::Encoder --> RTP payload
 //!                  (g711 g722 l16 opus) |                                  (g711 g722 l16 opus)
-//!                  gaps: plc           +--> vad, dtmf (listen only)
+//!                  gaps: plc           +--> vad, dtmf, progress (listen only)
 //! ```
 //!
 //! **Audio** is mono `i16` at a [`SampleRate`], in buffers that the caller owns.
@@ -27,6 +27,7 @@ pub mod gain;
 pub mod l16;
 pub mod opus;
 pub mod plc;
+pub mod progress;
 mod rate;
 pub mod resample;
 pub mod splice;

@@ -14,6 +14,7 @@ use codecs::g722::{G722Decoder, G722Encoder};
 use codecs::l16::L16Codec;
 use codecs::opus::{MAX_PAYLOAD, OpusDecoder, OpusEncoder, OpusSettings};
 use codecs::plc::PitchConceal;
+use codecs::progress::Progress;
 use codecs::resample::Resampler;
 use codecs::tones::{Sine, goertzel_dbfs, level_dbfs};
 use codecs::vad::Vad;
@@ -186,9 +187,11 @@ fn listeners_and_sources_do_not_allocate() {
         let mut digit = DtmfGenerator::new(rate, '5', 200, DtmfGenerator::LEVEL_DBFS).expect("5 is a digit");
         let mut sine = Sine::new(rate, 440.0, -10.0);
         let (mut background, mut noise) = (NoiseEncoder::new(10), NoiseGenerator::new());
+        let mut progress = Progress::new(rate);
         let mut pcm = voice(rate);
         let counted = allocations(|| {
             for frame in pcm.chunks_mut(rate.samples_in_ms(20)) {
+                black_box(progress.push(frame));
                 black_box(vad.push(frame));
                 plc.good(frame);
                 plc.conceal(frame);
@@ -200,6 +203,8 @@ fn listeners_and_sources_do_not_allocate() {
                 sine.fill(frame);
                 digit.fill(frame);
                 dtmf.push(frame, |event| _ = black_box(event));
+                // A key and a tone after the voice, so that events are told.
+                black_box(progress.push(frame));
             }
         });
         assert_eq!(counted, (0, 0), "{rate}");
