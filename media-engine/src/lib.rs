@@ -19,6 +19,7 @@ pub mod error;
 pub mod units;
 
 pub mod admission;
+pub mod amd;
 pub mod audio;
 pub mod call;
 pub mod jitter;

@@ -14,6 +14,8 @@
 //!
 //! Not here: the classifier (`forest`), the policy, the detectors of beeps and signalling tones (`codecs`).
 
+use std::time::Duration;
+
 /// Samples of a frame: 20 ms at 8 kHz.
 pub(crate) const FRAME: usize = 160;
 /// Frames that are kept. What comes later no longer changes the features.
@@ -279,6 +281,20 @@ impl Features {
         heard.peak = first as u8;
         heard.share = (mass(first) / total * 100.0).min(100.0) as u8;
         heard.share2 = ((mass(first) + mass(second)) / total * 100.0).min(100.0) as u8;
+    }
+
+    /// Returns whether speech ended within this time before a moment, or was going on then.
+    pub(crate) fn spoke_before(&self, at_ms: u32, within: Duration) -> bool {
+        let heard = &self.heard[..self.frames];
+        if heard.is_empty() {
+            return false;
+        }
+        let at = at_ms as usize / 20;
+        let within = (within.as_millis() / 20) as usize;
+        let segments = Segments::find(heard, &mut [Mark::Quiet; MAX_FRAMES]);
+        // What is later than the history can only be compared with all of it.
+        let is_late = at > MAX_FRAMES;
+        segments.bursts[..segments.count].iter().any(|burst| burst.start < at && (is_late || burst.end + within >= at))
     }
 
     /// The features of everything heard so far.
