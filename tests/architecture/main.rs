@@ -162,6 +162,54 @@ fn imports_inside_the_engine_point_down() {
     assert_none("imports that point up (allowed ones stand in ROOMS)", &findings);
 }
 
+/// Parts of the SIP endpoint that own their state, and the types between them. The endpoint feeds them; they import neither it
+/// nor a module that handles its messages.
+const SIP_MACHINES: &[&str] = &[
+    "abilities",
+    "attempts",
+    "authentication",
+    "command",
+    "config",
+    "connections",
+    "early_dialogs",
+    "event",
+    "ids",
+    "leg_table",
+    "legs",
+    "outbox",
+    "place",
+    "proof",
+    "referrals",
+    "registrations",
+    "reliable",
+    "scanners",
+    "servers",
+    "session_timer",
+    "status",
+    "tables",
+    "tokens",
+    "trunks",
+];
+
+#[test]
+fn machines_of_the_sip_endpoint_import_only_each_other() {
+    const FOLDER: &str = "media-engine/src/sip/endpoint/";
+    let sources = crate_sources("media-engine");
+    let mut findings = Vec::new();
+    for name in SIP_MACHINES {
+        let file = format!("{FOLDER}{name}.rs");
+        let source = sources.iter().find(|source| source.path == file);
+        let source = source.unwrap_or_else(|| panic!("{file} of SIP_MACHINES does not exist"));
+        for (line, path) in source.paths("crate") {
+            let part = path.strip_prefix("crate::sip::endpoint::").and_then(|rest| rest.split("::").next());
+            if part.is_some_and(|part| !SIP_MACHINES.contains(&part)) {
+                findings.push(format!("{file}:{line}: `{path}`"));
+            }
+        }
+    }
+    assert_none("a machine of the SIP endpoint knows the endpoint that feeds it", &findings);
+}
+
 #[test]
 fn pure_modules_use_no_socket_file_thread_or_clock() {
     let pure = |source: &&Source| ROOMS.iter().any(|(room, kind, _)| *room == source.room && *kind == Kind::Pure);

@@ -208,7 +208,7 @@ impl Endpoint {
                     self.abandon_fork(client, now);
                 }
                 if let Some(mut attempts) = calling.attempts {
-                    self.out.cancel(&mut attempts.patience);
+                    attempts.stop(&mut self.out);
                 }
             }
             LegState::Talking(talking) => {

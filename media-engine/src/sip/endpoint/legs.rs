@@ -10,12 +10,12 @@
 use std::time::Instant;
 
 use super::abilities::PeerAbilities;
+use super::attempts::Attempts;
 use super::command::DialogId;
 use super::ids::{ClientId, ServerId};
 use super::referrals::Referrals;
 use super::reliable::{RAck, Reliable};
 use super::session_timer::{Session, SessionTimer};
-use super::trunking::Attempts;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::{Flow, FlowId};
 use crate::sip::reason::Told;

@@ -16,7 +16,7 @@
 //!   leg_table        legs, tags, connections      registrations    our registrations at trunks
 //!   connections      listeners, what we opened    authentication   nonces, proofs, `scanners`
 //!   outbox           outputs and timers           tokens           tags, branches, Call-IDs
-//!   for each dialog: early_dialogs, referrals (REFER), reliable (100rel), session_timer (RFC 4028)
+//!   for each dialog: attempts, early_dialogs, referrals (REFER), reliable (100rel), session_timer (RFC 4028)
 //! ```
 //!
 //! - A stranger costs nothing: until a request is known to come from a trunk, a user or a dialog, it is answered
@@ -32,6 +32,7 @@
 
 mod abilities;
 mod admission;
+mod attempts;
 mod authentication;
 mod challenging;
 mod client;

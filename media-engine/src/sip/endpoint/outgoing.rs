@@ -388,7 +388,7 @@ impl Endpoint {
         let LegState::Calling(calling) = &mut leg.state else { return };
         let forks = std::mem::take(&mut calling.forks);
         if let Some(mut attempts) = calling.attempts.take() {
-            self.out.cancel(&mut attempts.patience);
+            attempts.stop(&mut self.out);
         }
         self.legs.detach(leg);
         for (id, _) in forks {

@@ -8,12 +8,14 @@
 //!   OPTIONS every `probe` ─▶ health
 //! ```
 //!
-//! Not here: the state of trunks (`trunks`), challenges (`challenging`), registrations (`registrations`), names (`sip_io`).
+//! Not here: which place is tried when (`attempts`), the state of trunks (`trunks`), challenges (`challenging`),
+//! registrations (`registrations`), names (`sip_io`).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Endpoint;
 use super::abilities::ALLOW;
+use super::attempts::Attempts;
 use super::command::{DialogId, Invite};
 use super::event::SipEvent;
 use super::ids::ClientId;
@@ -26,23 +28,7 @@ use super::trunks::{TrunkStatus, Way};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Method};
 use crate::sip::trunk::{Destination, TrunkIndex};
-use crate::sip::wheel::TimerKey;
 use crate::sip::write::RequestBuilder;
-
-/// How long a place may be silent while a healthy one is left to try.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a place may be silent while only unhealthy ones are left to try.
-const PATIENCE_WITHOUT_CHOICE: Duration = Duration::from_secs(4);
-
-/// A call that may try further places of its trunk.
-pub(super) struct Attempts {
-    call: Invite,
-    user: String,
-    /// Places left to try, the next one last.
-    left: Vec<Place>,
-    /// Timer for the silence of the place that is being tried.
-    pub(super) patience: Option<TimerKey>,
-}
 
 impl Endpoint {
     /// Returns the state of every trunk.
@@ -74,8 +60,8 @@ impl Endpoint {
         let id = call.dialog;
         let fail = |status, reason: &str| SipEvent::Failed { dialog: id, status, reason: reason.into(), told: None };
         let Some(index) = self.trunks.find(name) else { return self.event(fail(404, "No Such Trunk")) };
-        let mut left = self.places(index, now);
-        if left.is_empty() {
+        let places = self.places(index, now);
+        if places.is_empty() {
             self.trunks.note_error(index, "no address is known: its name does not resolve");
             return self.event(fail(503, "Trunk Without Address"));
         }
@@ -83,9 +69,8 @@ impl Endpoint {
             self.trunks.note_error(index, "its call limit was reached");
             return self.event(fail(503, "Trunk Full"));
         }
-        left.reverse();
         let user = self.trunks.settings(index).numbers.to_trunk(user);
-        let attempts = Attempts { call, user, left, patience: None };
+        let attempts = Attempts::new(call, user, places);
         let mut leg =
             Leg::new(id, LegState::Calling(Calling { attempts: Some(Box::new(attempts)), ..Calling::default() }));
         self.belongs_to(&mut leg, index);
@@ -121,19 +106,18 @@ impl Endpoint {
         let id = leg.id;
         let LegState::Calling(calling) = &mut leg.state else { return false };
         let Some(mut attempts) = calling.attempts.take() else { return false };
-        self.out.rearm(&mut attempts.patience, None, now, Timeout::Attempt(id));
+        attempts.stop(&mut self.out);
         let mut tried = None;
-        while let Some(place) = attempts.left.pop() {
+        while let Some((place, uri)) = attempts.next() {
             if let Some(flow) = self.flow_of(&place) {
-                let uri = place.uri(&attempts.user);
                 let goal = Goal { to: format!("<{uri}>"), uri, flow, routes: Vec::new(), place: Some(place) };
-                tried = Some((self.start_fork(&attempts.call, goal, now), flow));
+                tried = Some((self.start_fork(attempts.call(), goal, now), flow));
                 break;
             }
             self.trunks.failed(&place, "no listener can reach this address", None, now, &mut self.out);
         }
         if tried.is_some() {
-            self.watch_attempt(&mut attempts, id, now);
+            attempts.watch(id, &self.trunks, now, &mut self.out);
         }
         calling.attempts = Some(attempts);
         if let Some((client, flow)) = tried {
@@ -143,20 +127,10 @@ impl Endpoint {
         tried.is_some()
     }
 
-    fn watch_attempt(&mut self, attempts: &mut Attempts, id: DialogId, now: Instant) {
-        let Some(next) = attempts.left.last() else { return };
-        let healthy = self.trunks.is_healthy(next, now);
-        let patience = if healthy { PATIENCE } else { PATIENCE_WITHOUT_CHOICE };
-        self.out.rearm_after(&mut attempts.patience, patience, now, Timeout::Attempt(id));
-    }
-
     /// Restarts the patience for the same place, which is asked once more with a password or a longer interval.
     pub(super) fn attempt_again(&mut self, id: DialogId, now: Instant) {
-        let Some(calling) = self.legs.calling(id) else { return };
-        let Some(mut attempts) = calling.attempts.take() else { return };
-        self.watch_attempt(&mut attempts, id, now);
-        if let Some(calling) = self.legs.calling(id) {
-            calling.attempts = Some(attempts);
+        if let Some(attempts) = self.legs.calling(id).and_then(|calling| calling.attempts.as_mut()) {
+            attempts.watch(id, &self.trunks, now, &mut self.out);
         }
     }
 
@@ -184,7 +158,7 @@ impl Endpoint {
         let Some(leg) = self.legs.get_mut(id) else { return };
         let LegState::Calling(calling) = &mut leg.state else { return };
         let Some(attempts) = &mut calling.attempts else { return };
-        attempts.patience = None;
+        attempts.expired();
         let nobody = || Failure { status: 408, reason: "Request Timeout".into(), told: None };
         calling.failure.get_or_insert_with(nobody);
         for (client, _) in std::mem::take(&mut calling.forks) {
@@ -201,10 +175,8 @@ impl Endpoint {
 
     /// Stops the timer for the place's silence, since it has responded.
     fn attempt_answered(&mut self, id: DialogId) {
-        if let Some(calling) = self.legs.calling(id)
-            && let Some(attempts) = &mut calling.attempts
-        {
-            self.out.cancel(&mut attempts.patience);
+        if let Some(attempts) = self.legs.calling(id).and_then(|calling| calling.attempts.as_mut()) {
+            attempts.stop(&mut self.out);
         }
     }
 
