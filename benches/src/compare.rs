@@ -103,7 +103,10 @@ mod tests {
 
     #[test]
     fn a_case_is_compared_by_the_medians_of_its_runs() {
-        let row = |run: u64, cpu: f64, p99: f64| json!({ "case": "pcmu-pcmu", "peer": "tandem", "calls": 200, "run": run, "cpu_ms_per_call_s": cpu, "p99_us": p99 });
+        let row = |run: u64, cpu: f64, p99: f64| {
+            let (case, peer) = ("pcmu-pcmu", "tandem");
+            json!({ "case": case, "peer": peer, "calls": 200, "run": run, "cpu_ms_per_call_s": cpu, "p99_us": p99 })
+        };
         let stored = [row(1, 1.81, 400.0), row(2, 1.80, 900.0), row(3, 9.0, 400.0)];
         let rows = [row(1, 1.73, 404.0)];
         assert_eq!(

@@ -417,8 +417,9 @@ mod tests {
         let mut latencies = Latencies::default();
         latencies.add(std::time::Duration::from_millis(30));
         let stored = [room(Case::Conference50, 2, 1, 1.0, 1.0, 0.0), Row::Verb(Verb::of_scripts(latencies, 1))];
-        let rows = serde_json::to_string(&stored).unwrap();
-        let stored = Stored { rows, ..Stored::read(tempfile::tempdir().unwrap().path()).unwrap() };
+        let out = tempfile::tempdir().unwrap();
+        std::fs::write(out.path().join("results.json"), serde_json::to_string(&stored).unwrap()).unwrap();
+        let stored = Stored::read(out.path()).unwrap();
         let new = vec![room(Case::Conference3, 33, 1, 2.0, 1.0, 0.0)];
         let all = stored.rows_with(new, is_own, |row| row.case().to_owned()).unwrap();
         let cases: Vec<&str> = all.iter().map(Row::case).collect();
