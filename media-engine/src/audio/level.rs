@@ -48,6 +48,13 @@ impl Gain {
         self.current == 1.0 && self.target == 1.0
     }
 
+    /// Applies the gain as it is now to mono `samples`; a change waits.
+    pub fn hold(&self, samples: &mut [i16]) {
+        if self.current != 1.0 {
+            samples.iter_mut().for_each(|sample| *sample = scale(*sample, self.current));
+        }
+    }
+
     /// Applies the gain to mono `samples`.
     pub fn process(&mut self, samples: &mut [i16], rate: SampleRate) {
         let glide = (GAIN_GLIDE.as_secs_f32() * rate.hz() as f32).max(1.0);

@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use super::leg::{Format, Leg, Path, Source, play_event};
+use super::leg::{Entry, Format, Leg, Path, Source, play_event};
 use super::transport::Transport;
 use super::{MAX_LAG, REST_ROUNDS, Slot, Switch, TICK};
 use crate::audio::tap::FrameKind;
@@ -72,12 +72,19 @@ impl Switch {
             if leg.timing.skips_tick {
                 return;
             }
-            leg.pull(now);
+            leg.pull(switch.entry_into(leg), now);
             switch.let_overhear(leg);
             if let (Some(format), Some(digit)) = (leg.format, leg.speech.events_in.on_timeout(now)) {
                 switch.on_digit(leg, &format, digit, now);
             }
         });
+    }
+
+    /// Returns the change of a listener from relayed packets of this leg to its frames.
+    fn entry_into(&self, leg: &Leg) -> Option<Entry> {
+        let hears = |listener: &&Leg| listener.hearing.path == Path::Generate(Source::Leg(leg.slot));
+        let peer = leg.peer.and_then(|peer| self.legs.get(peer.index())?.as_deref());
+        [Some(leg), peer].into_iter().flatten().filter(hears).find_map(|listener| listener.hearing.entry)
     }
 
     /// Second pass: generates the frame of the peer, which hears the leg, and of the leg itself if no other leg drives
@@ -241,15 +248,8 @@ impl Switch {
         } else {
             self.legs.get(from.index()).and_then(Option::as_ref).and_then(|source| source.speech.played_to())
         };
-        let fresh = match played_to {
-            Some((ssrc, timestamp)) if ssrc == entry.ssrc => timestamp.wrapping_sub(entry.timestamp) as i32,
-            Some(_) => i32::MAX,
-            None => 0,
-        };
+        let fresh = entry.beyond(played_to, now)?;
         let tick = format.tick() as i32;
-        if fresh <= 0 && now < entry.until {
-            return None;
-        }
         leg.hearing.entry = None;
         // A lost stretch in between shows in the time stamps; a source that paused or was replaced shows as time.
         let gap = fresh.saturating_sub(tick);

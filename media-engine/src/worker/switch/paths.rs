@@ -164,7 +164,8 @@ fn can_relay(source: &Leg, listener: &Leg) -> bool {
 fn entry(leg: &Leg, now: Instant) -> Option<Entry> {
     let (ssrc, timestamp, at) = leg.hearing.outgoing.relayed_to()?;
     let lately = now.saturating_duration_since(at) <= RELAYED_LATELY;
-    lately.then(|| Entry { ssrc, timestamp, until: now + ENTRY_WAITS })
+    let tick = leg.format.map(|format| format.tick()).unwrap_or_default();
+    lately.then(|| Entry { ssrc, timestamp, tick, until: now + ENTRY_WAITS })
 }
 
 /// Returns the rate at which a leg's audio is decoded: the rate that its listener sends, so that Opus does the

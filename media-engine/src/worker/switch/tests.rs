@@ -7,6 +7,7 @@
 //! and conferences. Not here: encrypted legs (`tests_srtp`) and browser legs (`tests_webrtc`).
 
 mod flow;
+mod gain;
 mod hostile;
 
 use std::time::UNIX_EPOCH;

@@ -8,7 +8,7 @@ use codecs::resample::Resampler;
 use codecs::tones::{Cadence, Sine};
 use codecs::{CodecError, Encoder};
 
-use super::{Format, Frame};
+use super::{Entry, Format, Frame};
 use crate::audio::{Ducker, Ears};
 use crate::config::App;
 use crate::leg::make_encoder;
@@ -101,16 +101,6 @@ pub(crate) struct Send {
     /// Background of a pause, and the number of frames that the pause has lasted.
     pub(crate) noise: NoiseEncoder,
     pub(crate) quiet: u32,
-}
-
-/// Change of a leg from relayed packets to frames: nothing is sent until playout has reached the end of the relay.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    /// Stream and timestamp that follow the last relayed packet.
-    pub(crate) ssrc: u32,
-    pub(crate) timestamp: u32,
-    /// Time after which frames are sent in any case, because the source seems to have paused.
-    pub(crate) until: Instant,
 }
 
 /// Change of a leg from frames back to relayed packets.

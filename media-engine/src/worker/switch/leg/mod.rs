@@ -1,5 +1,6 @@
 //! A leg as the switch sees it: transport, format, speech, hearing and timing.
 
+mod entry;
 mod format;
 mod hearing;
 mod speech;
@@ -18,10 +19,11 @@ use crate::units::{ClockRate, LegId, Ptime};
 use crate::worker::command::LegQuality;
 use crate::worker::outbox::Outbox;
 
+pub(super) use entry::Entry;
 pub(super) use format::Format;
 #[cfg(test)]
 pub(super) use hearing::Send;
-pub(super) use hearing::{Entry, Exit, Hearing, Path, Source, play_event};
+pub(super) use hearing::{Exit, Hearing, Path, Source, play_event};
 pub(super) use speech::{Frame, Speech, Tap};
 pub(super) use timing::Timing;
 
@@ -145,9 +147,10 @@ impl Leg {
 
     // ---- what it says, what it hears, when ----
 
-    /// Takes the tick's frame from the playout buffer and copies it to the taps.
-    pub(super) fn pull(&mut self, now: Instant) {
-        self.speech.pull(&mut self.reporting.flow, now);
+    /// Takes the tick's frame from the playout buffer and copies it to the taps. `entry`: its listener changes from relayed packets
+    /// to frames.
+    pub(super) fn pull(&mut self, entry: Option<Entry>, now: Instant) {
+        self.speech.pull(&mut self.reporting.flow, entry, now);
     }
 
     /// Returns the phase to which the tick should move after the pulled frame. Legs of a conference never move.

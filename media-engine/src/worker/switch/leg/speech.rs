@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use codecs::CodecError;
 
-use super::Format;
+use super::{Entry, Format};
 use crate::audio::Gain;
 use crate::audio::tap::{FrameKind, TapWriter};
 use crate::jitter::{Next, Playout, PlayoutConfig, PulledKind};
@@ -129,8 +129,9 @@ impl Speech {
         }
     }
 
-    /// Takes the tick's frame from the playout buffer and copies it to the taps.
-    pub(crate) fn pull(&mut self, flow: &mut FlowWatch, now: Instant) {
+    /// Takes the tick's frame from the playout buffer and copies it to the taps. A change of the gain waits until a listener that
+    /// changes from relayed packets to frames is sent the frames: it would otherwise hear the end of the change only, as a click.
+    pub(crate) fn pull(&mut self, flow: &mut FlowWatch, entry: Option<Entry>, now: Instant) {
         let Some(receive) = &mut self.receive else { return };
         let Frame { samples, kind, rate } = &mut self.frame;
         let pulled = receive.playout.pull(now, samples);
@@ -143,7 +144,11 @@ impl Speech {
             flow.on_sound(now);
         }
         if let Some(gain) = &mut self.gain {
-            gain.process(samples, *rate);
+            let played_to = receive.playout.played_to();
+            let withheld = entry.map_or(0, |entry| entry.withheld(played_to, samples.len(), now));
+            let (before, after) = samples.split_at_mut(withheld);
+            gain.hold(before);
+            gain.process(after, *rate);
         }
         if self.muted {
             samples.fill(0);
