@@ -177,6 +177,7 @@ pub(crate) const NAMES: [&str; N] = [
 /// Number of features.
 pub(crate) const N: usize = 91;
 /// The features from `.0` to `.1` (exclusive) that describe timing, voice and channel; the ablations of the trainer use them.
+#[allow(dead_code, reason = "the trainer and a test read it")]
 pub(crate) const GROUPS: [(&str, usize, usize); 3] = [("timing", 0, 36), ("voice", 36, 68), ("channel", 68, 91)];
 
 /// The history of one leg and the tables of its analysis.
@@ -213,6 +214,7 @@ impl Features {
     }
 
     /// Frames heard so far, at most [`MAX_FRAMES`].
+    #[allow(dead_code, reason = "the trainer and a test call it")]
     pub(crate) fn frames(&self) -> usize {
         self.frames
     }

@@ -46,7 +46,7 @@ pub(crate) struct Thresholds {
 
 /// How soon a verdict is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// About a second sooner than balanced, with more errors.
     Fast,
     /// The default of a call.
