@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::auth::Secret;
-use crate::store::{OrganizationId, ProgramSecretVersions, Store, StoreError, now};
+use crate::store::{By, OrganizationId, ProgramSecretVersions, Store, StoreError, now};
 
 /// Header with the id of the call.
 const CALL: &str = "tandem-call";
@@ -48,10 +48,14 @@ pub(crate) async fn secrets(store: &Store, organization: OrganizationId) -> Resu
 }
 
 /// Replaces the secret that signs an organization's requests for programs, and returns the new state.
-pub(crate) async fn replace_secret(store: &Store, organization: OrganizationId) -> Result<Secrets, StoreError> {
+pub(crate) async fn replace_secret(
+    store: &Store,
+    organization: OrganizationId,
+    by: &By,
+) -> Result<Secrets, StoreError> {
     // Creates the key from which the secret is derived, if there is none.
     secrets(store, organization).await?;
-    store.program_secret_replace(organization, now().checked_add(OVERLAP).unwrap_or(Timestamp::MAX)).await?;
+    store.program_secret_replace(organization, now().checked_add(OVERLAP).unwrap_or(Timestamp::MAX), by).await?;
     secrets(store, organization).await
 }
 

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,7 +14,7 @@ use crate::http::body::{JsonBody, PathId};
 use crate::http::problem::Problem;
 use crate::programs::{self, NoProgram, Secrets, Supply};
 use crate::state::AppState;
-use crate::store::{self, Deed};
+use crate::store::{self, ProgramDraft};
 use crate::tenant::rbac::Action;
 
 /// Program to run for calls to a number. Exactly one of `program` and `program_url` is required.
@@ -128,16 +127,9 @@ pub(super) async fn program_put(
     let supply = Supply::read((program, program_url.as_deref()), ("fallback", fallback))?;
     let supply = supply.ok_or_else(|| Problem::field("program", "expected `program` or `program_url`"))?;
     let before = state.store.number_program_show(actor.organization, number.id).await?;
-    let put = (program, program_url.as_deref());
-    let after = state.store.number_program_put(actor.organization, number.id, put, fallback).await?.ok_or_else(none)?;
-    let deed = Deed::new("caller_id.number.program", format!("caller_id_number:{}", number.id));
-    let deed = match &before {
-        Some(before) => deed.before(audit_summary(before)),
-        None => deed,
-    };
-    let steps = json!({"steps": supply.program.steps(), "program": audit_summary(&after)});
-    state.audit(&actor, deed.after(&steps)).await?;
-    Ok(Json(after.into()))
+    let draft = ProgramDraft { program, program_url: program_url.as_deref(), fallback, steps: supply.program.steps() };
+    let put = state.store.number_program_put(actor.organization, number.id, &draft, before.as_ref(), &actor.by);
+    Ok(Json(put.await?.ok_or_else(none)?.into()))
 }
 
 /// Removes the program of a number. Calls to the number then follow the routes.
@@ -152,11 +144,9 @@ pub(super) async fn program_delete(
     actor.may(Action::VoiceWrite)?;
     let none = || Problem::not_found("program");
     let before = state.store.number_program_show(actor.organization, id.of("program")?).await?.ok_or_else(none)?;
-    if !state.store.number_program_delete(actor.organization, before.number_id).await? {
+    if !state.store.number_program_delete(actor.organization, &before, &actor.by).await? {
         return Err(none());
     }
-    let deed = Deed::new("caller_id.number.program", format!("caller_id_number:{}", before.number_id));
-    state.audit(&actor, deed.before(audit_summary(&before))).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -178,8 +168,7 @@ pub(super) async fn secret_replace(
     actor: Actor,
 ) -> Result<Json<ProgramSecret>, Problem> {
     actor.may(Action::VoiceWrite)?;
-    let secrets = programs::replace_secret(&state.store, actor.organization).await?;
-    state.audit(&actor, Deed::new("program_secret.replace", "program_secret")).await?;
+    let secrets = programs::replace_secret(&state.store, actor.organization, &actor.by).await?;
     Ok(Json(secrets.into()))
 }
 
@@ -188,16 +177,8 @@ pub(super) async fn secret_replace(
     security(("key" = []), ("session" = [])), responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn secret_revoke_previous(State(state): State<AppState>, actor: Actor) -> Result<StatusCode, Problem> {
     actor.may(Action::VoiceWrite)?;
-    if !state.store.program_secret_revoke_previous(actor.organization).await? {
+    if !state.store.program_secret_revoke_previous(actor.organization, &actor.by).await? {
         return Err(Problem::not_found("replaced secret"));
     }
-    state.audit(&actor, Deed::new("program_secret.revoke_previous", "program_secret")).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Returns the summary of a program for the audit log, without its texts and without the query of its URL.
-fn audit_summary(program: &store::NumberProgram) -> serde_json::Value {
-    let url = program.program_url.as_deref().map(|url| url.split('?').next().unwrap_or_default());
-    let bytes = |text: &Option<String>| text.as_ref().map(String::len);
-    json!({"program_bytes": bytes(&program.program), "program_url": url, "fallback_bytes": bytes(&program.fallback)})
 }

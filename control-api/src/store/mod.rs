@@ -92,7 +92,7 @@ pub use member::{Member, MemberChange};
 pub use membership::Membership;
 pub use missed::MissedSegment;
 pub use note::Note;
-pub use number_program::{NumberProgram, ProgramSecretVersions, ProgramStep};
+pub use number_program::{NumberProgram, ProgramDraft, ProgramSecretVersions, ProgramStep};
 pub use organization::{Organization, OrganizationChange, OrganizationSettings, Retention};
 pub use outcome::Outcome;
 pub use place::Place;

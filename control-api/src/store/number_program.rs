@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
+use super::audit_log::{By, Deed};
 use super::db::Row;
 use super::{OrganizationId, ProgramOfNumber, Store, StoreError, now};
 
@@ -66,6 +68,31 @@ fn program(row: &Row) -> Result<NumberProgram, StoreError> {
     })
 }
 
+/// Program to set for a number, as it was sent and checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProgramDraft<'a> {
+    /// Program as JSON.
+    pub program: Option<&'a str>,
+    /// URL of the server that supplies it.
+    pub program_url: Option<&'a str>,
+    /// Program that runs when that server fails, as JSON.
+    pub fallback: Option<&'a str>,
+    /// Number of its steps, for the audit log.
+    pub steps: usize,
+}
+
+/// Returns the summary of a program for the audit log, without its texts and without the query of its URL.
+fn audit_summary(program: &NumberProgram) -> serde_json::Value {
+    let url = program.program_url.as_deref().map(|url| url.split('?').next().unwrap_or_default());
+    let bytes = |text: &Option<String>| text.as_ref().map(String::len);
+    json!({"program_bytes": bytes(&program.program), "program_url": url, "fallback_bytes": bytes(&program.fallback)})
+}
+
+/// Returns the target of an action in the audit log.
+fn of(number: Uuid) -> String {
+    format!("caller_id_number:{number}")
+}
+
 impl Store {
     /// Returns the program of a tenant's number.
     ///
@@ -98,7 +125,7 @@ impl Store {
         row.as_ref().map(program).transpose()
     }
 
-    /// Sets or replaces the program of a tenant's number. `None` if there is no such number.
+    /// Sets or replaces the program of a tenant's number, with its row in the audit log. `None` if there is no such number.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
@@ -106,28 +133,53 @@ impl Store {
         &self,
         organization: OrganizationId,
         number: Uuid,
-        (program, program_url): (Option<&str>, Option<&str>),
-        fallback: Option<&str>,
+        new: &ProgramDraft<'_>,
+        before: Option<&NumberProgram>,
+        by: &By,
     ) -> Result<Option<NumberProgram>, StoreError> {
         let sql = "INSERT INTO number_programs (number_id, organization_id, program, program_url, fallback, updated_at) \
                    SELECT n.id, n.organization_id, $3, $4, $5, $6 FROM caller_id_numbers n \
                    WHERE n.organization_id = $1 AND n.id = $2 \
                    ON CONFLICT (number_id) DO UPDATE SET program = excluded.program, \
                    program_url = excluded.program_url, fallback = excluded.fallback, updated_at = excluded.updated_at";
-        let values =
-            [organization.into(), number.into(), program.into(), program_url.into(), fallback.into(), now().into()];
-        self.db.run(organization, sql, &values).await?;
+        let ProgramDraft { program, program_url, fallback, steps } = *new;
+        let after = NumberProgram {
+            number_id: number,
+            program: program.map(Into::into),
+            program_url: program_url.map(Into::into),
+            fallback: fallback.map(Into::into),
+            updated_at: now(),
+        };
+        let values = [
+            organization.into(),
+            number.into(),
+            program.into(),
+            program_url.into(),
+            fallback.into(),
+            after.updated_at.into(),
+        ];
+        let deed = Deed::new("caller_id.number.program", of(number))
+            .after(json!({"steps": steps, "program": audit_summary(&after)}));
+        let deed = before.iter().fold(deed, |deed, before| deed.before(audit_summary(before)));
+        let is_set = self.run_audited(organization, sql, &values, by, deed).await?;
         self.settings_changed(organization);
-        self.number_program_show(organization, number).await
+        Ok(is_set.then_some(after))
     }
 
-    /// Removes the program of a number. Returns `false` if it has none.
+    /// Removes the program of a number, with its row in the audit log. Returns `false` if it has none.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn number_program_delete(&self, organization: OrganizationId, number: Uuid) -> Result<bool, StoreError> {
+    pub async fn number_program_delete(
+        &self,
+        organization: OrganizationId,
+        before: &NumberProgram,
+        by: &By,
+    ) -> Result<bool, StoreError> {
         let sql = "DELETE FROM number_programs WHERE organization_id = $1 AND number_id = $2";
-        let removed = self.db.run(organization, sql, &[organization.into(), number.into()]).await? > 0;
+        let deed = Deed::new("caller_id.number.program", of(before.number_id)).before(audit_summary(before));
+        let values = [organization.into(), before.number_id.into()];
+        let removed = self.run_audited(organization, sql, &values, by, deed).await?;
         self.settings_changed(organization);
         Ok(removed)
     }
@@ -173,19 +225,26 @@ impl Store {
         &self,
         organization: OrganizationId,
         previous_until: Timestamp,
+        by: &By,
     ) -> Result<(), StoreError> {
         let sql = "UPDATE signing_keys SET program_secret = program_secret + 1, previous_program_secret_until = $2 \
                    WHERE organization_id = $1";
-        self.db.run(organization, sql, &[organization.into(), previous_until.into()]).await.map(drop)
+        let deed = Deed::new("program_secret.replace", "program_secret");
+        self.run_audited(organization, sql, &[organization.into(), previous_until.into()], by, deed).await.map(drop)
     }
 
     /// Takes the version before the newest one out of force. Returns `false` if it was not in force.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
-    pub async fn program_secret_revoke_previous(&self, organization: OrganizationId) -> Result<bool, StoreError> {
+    pub async fn program_secret_revoke_previous(
+        &self,
+        organization: OrganizationId,
+        by: &By,
+    ) -> Result<bool, StoreError> {
         let sql = "UPDATE signing_keys SET previous_program_secret_until = NULL \
                    WHERE organization_id = $1 AND previous_program_secret_until > $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), now().into()]).await? > 0)
+        let deed = Deed::new("program_secret.revoke_previous", "program_secret");
+        self.run_audited(organization, sql, &[organization.into(), now().into()], by, deed).await
     }
 }

@@ -343,24 +343,63 @@ async fn programs_follow_numbers(store: Store) {
     let theirs = store.organization_create("theirs").await.unwrap().id;
     let number = store.caller_id_number_create(mine, "+15555550100", "", &by("test")).await.unwrap();
     let program = r#"[{"hangup": {}}]"#;
-    let put = store.number_program_put(theirs, number.id, (Some(program), None), None).await.unwrap();
+    let put = store
+        .number_program_put(
+            theirs,
+            number.id,
+            &ProgramDraft { program: Some(program), ..Default::default() },
+            None,
+            &by("test"),
+        )
+        .await
+        .unwrap();
     assert_eq!(put, None, "another tenant's number");
-    let put = store.number_program_put(mine, number.id, (Some(program), None), Some(program)).await.unwrap().unwrap();
+    let put = store
+        .number_program_put(
+            mine,
+            number.id,
+            &ProgramDraft { program: Some(program), fallback: Some(program), ..Default::default() },
+            None,
+            &by("test"),
+        )
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((put.program.as_deref(), put.program_url.as_deref()), (Some(program), None));
     assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), Some(put));
     let of_call = async |organization| store.number_program_of_call(organization, "+15555550100").await.unwrap();
     assert_eq!(of_call(mine).await, None, "the number is not proven");
     assert!(store.caller_id_number_prove(mine, &number, Proof::Code, &by("test")).await.unwrap().is_some());
     let url = Some("https://programs.example/");
-    let put = store.number_program_put(mine, number.id, (None, url), None).await.unwrap().unwrap();
+    let put = store
+        .number_program_put(
+            mine,
+            number.id,
+            &ProgramDraft { program_url: url, ..Default::default() },
+            None,
+            &by("test"),
+        )
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((put.program.as_deref(), put.program_url.as_deref(), put.fallback.as_deref()), (None, url, None));
-    assert_eq!(of_call(mine).await, Some(put));
+    assert_eq!(of_call(mine).await, Some(put.clone()));
     assert_eq!(of_call(theirs).await, None);
     assert_eq!(store.number_program_show(theirs, number.id).await.unwrap(), None);
-    assert!(!store.number_program_delete(theirs, number.id).await.unwrap());
-    assert!(store.number_program_delete(mine, number.id).await.unwrap());
-    assert!(!store.number_program_delete(mine, number.id).await.unwrap());
-    store.number_program_put(mine, number.id, (None, url), None).await.unwrap().unwrap();
+    assert!(!store.number_program_delete(theirs, &put, &by("test")).await.unwrap());
+    assert!(store.number_program_delete(mine, &put, &by("test")).await.unwrap());
+    assert!(!store.number_program_delete(mine, &put, &by("test")).await.unwrap());
+    store
+        .number_program_put(
+            mine,
+            number.id,
+            &ProgramDraft { program_url: url, ..Default::default() },
+            None,
+            &by("test"),
+        )
+        .await
+        .unwrap()
+        .unwrap();
     assert!(store.caller_id_number_delete(mine, &number, &by("test")).await.unwrap());
     assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), None, "a program is removed with its number");
     assert_eq!(store.program_secret_versions(mine).await.unwrap(), None, "there is no key yet");
@@ -372,14 +411,14 @@ async fn programs_follow_numbers(store: Store) {
     };
     assert_eq!(versions().await, (1, None));
     let until = Timestamp::from_second(4_000_000_000).unwrap();
-    store.program_secret_replace(mine, until).await.unwrap();
+    store.program_secret_replace(mine, until, &by("test")).await.unwrap();
     assert_eq!(versions().await, (2, Some(until)));
-    assert!(!store.program_secret_revoke_previous(theirs).await.unwrap(), "another tenant's secret");
-    assert!(store.program_secret_revoke_previous(mine).await.unwrap());
+    assert!(!store.program_secret_revoke_previous(theirs, &by("test")).await.unwrap(), "another tenant's secret");
+    assert!(store.program_secret_revoke_previous(mine, &by("test")).await.unwrap());
     assert_eq!(versions().await, (2, None));
-    assert!(!store.program_secret_revoke_previous(mine).await.unwrap(), "it has been revoked already");
-    store.program_secret_replace(mine, Timestamp::from_second(1).unwrap()).await.unwrap();
-    assert!(!store.program_secret_revoke_previous(mine).await.unwrap(), "its time has passed");
+    assert!(!store.program_secret_revoke_previous(mine, &by("test")).await.unwrap(), "it has been revoked already");
+    store.program_secret_replace(mine, Timestamp::from_second(1).unwrap(), &by("test")).await.unwrap();
+    assert!(!store.program_secret_revoke_previous(mine, &by("test")).await.unwrap(), "its time has passed");
     assert_eq!(
         store.signing_key(mine, "another").await.unwrap(),
         "key",
