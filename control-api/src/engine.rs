@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 pub use codecs::SampleRate;
 pub use media_engine::admission::{ConnectionBounds, ConnectionTable, Standing};
+pub use media_engine::amd::{AmdEvent, Answer, Detector as AmdDetector, Mode as AmdMode};
 pub use media_engine::audio::tap::TapReader;
 pub use media_engine::call::script::{
     Ended, FetchFailure, GatherBranch, Limits as ProgramLimits, Notice, PROGRAM_BYTES, Program, Start as ProgramStart,

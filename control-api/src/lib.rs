@@ -9,12 +9,13 @@
 //! ```
 //!
 //! Rooms, from the bottom up: `engine`, `tenant` (rules), `store` (all SQL), `config`, `mail`, `media`, `http`, `ledger` (audit log),
-//! `auth`, `gate`, `calls`, `programs`, `events`, `jobs`, `state`, `routes`, `tail`, `admin`, `serve`, `demo`. A room imports only
+//! `auth`, `gate`, `calls`, `programs`, `events`, `jobs`, `state`, `routes`, `tail`, `admin`, `amd`, `serve`, `demo`. A room imports only
 //! rooms that come before it (`tests/architecture`).
 
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod amd;
 pub mod auth;
 pub mod calls;
 pub mod config;

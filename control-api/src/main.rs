@@ -73,6 +73,18 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Tell what answered in files of sound (WAV, FLAC) that begin with the answer: a person, a machine, a tone.
+    Amd {
+        /// Files to read.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// How soon a verdict is given.
+        #[arg(long, value_enum, default_value = "balanced")]
+        mode: AmdModeWord,
+        /// Print a line of JSON for each file.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the newest background jobs of each organization and their results.
     Jobs {
         #[command(flatten)]
@@ -316,6 +328,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Trace { call, full, follow, place } => trace(&place, &call, full, follow).await,
         Command::Tail { call, place } => tail(&place, &call).await,
+        Command::Amd { files, mode, json } => amd(&files, mode, json),
         Command::Jobs { place } => ask(&place, Request::Jobs).await,
         Command::Refused { clear, data } => refused(&data, clear),
         Command::Backup { to, place } => {
@@ -524,6 +537,45 @@ fn replay(file: &Path) -> anyhow::Result<()> {
             anyhow::bail!("{place} differs\n  written:  {written}\n  replayed: {replayed}")
         }
     }
+}
+
+/// How soon a verdict about an answer is given.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum AmdModeWord {
+    /// Sooner, with more errors.
+    Fast,
+    /// Between the two.
+    Balanced,
+    /// Later, with fewer errors.
+    Careful,
+}
+
+/// Prints what answered in each file.
+fn amd(files: &[PathBuf], mode: AmdModeWord, json: bool) -> anyhow::Result<()> {
+    let mode = match mode {
+        AmdModeWord::Fast => engine::AmdMode::Fast,
+        AmdModeWord::Balanced => engine::AmdMode::Balanced,
+        AmdModeWord::Careful => engine::AmdMode::Careful,
+    };
+    for file in files {
+        let heard = control_api::amd::hear(file, mode)?;
+        if json {
+            println!("{}", serde_json::to_string(&heard)?);
+            continue;
+        }
+        let seconds = |ms: u64| ms as f64 / 1_000.0;
+        let beep = heard.beep_at_ms.map(|at| format!(", beep at {:.2} s", seconds(at))).unwrap_or_default();
+        let revised = heard.revised.map(|answer| format!(", revised to {answer}")).unwrap_or_default();
+        println!(
+            "{}: {} after {:.2} s ({:.0} %, by {}){revised}{beep}",
+            file.display(),
+            heard.verdict,
+            seconds(heard.decided_at_ms),
+            heard.probability * 100.0,
+            heard.ground
+        );
+    }
+    Ok(())
 }
 
 /// Prints the result of a replay of calls.

@@ -83,6 +83,7 @@ const SERVER_ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tail", &["store"]),
+    ("amd", &["engine", "media"]),
     ("admin", &["auth", "calls", "config", "engine", "store", "tail", "tenant"]),
     ("serve", &["admin", "config", "engine", "events", "gate", "http", "jobs", "state", "store"]),
     ("demo", &["auth", "config", "engine", "events", "serve", "state", "store", "tenant"]),

@@ -1,8 +1,8 @@
 //! Request ids: the client's `X-Request-Id` if it is acceptable, or else a new one. The response carries the id.
 //!
 //! Every line that is logged while a request is carried out stands in the span `request` with the id, and so does every line that
-//! the engine logs of a call that the request creates. A request that changes something logs a line of its own, with the path
-//! that names the call.
+//! the engine logs of a call that the request creates. A request that changes something logs a line of its own with its path,
+//! which names the call if it is about a running one.
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method};

@@ -285,18 +285,16 @@ impl Features {
         heard.share2 = ((mass(first) + mass(second)) / total * 100.0).min(100.0) as u8;
     }
 
-    /// Returns whether speech ended within this time before a moment, or was going on then.
-    pub(crate) fn spoke_before(&self, at_ms: u32, within: Duration) -> bool {
+    /// Returns the end of the last speech that began before a moment. Of sound beyond the history nothing is known.
+    pub(crate) fn speech_end(&self, before: Duration) -> Option<Duration> {
         let heard = &self.heard[..self.frames];
         if heard.is_empty() {
-            return false;
+            return None;
         }
-        let at = at_ms as usize / 20;
-        let within = (within.as_millis() / 20) as usize;
+        let before = usize::try_from(before.as_millis() / 20).unwrap_or(usize::MAX);
         let segments = Segments::find(heard, &mut [Mark::Quiet; MAX_FRAMES]);
-        // What is later than the history can only be compared with all of it.
-        let is_late = at > MAX_FRAMES;
-        segments.bursts[..segments.count].iter().any(|burst| burst.start < at && (is_late || burst.end + within >= at))
+        let last = segments.bursts[..segments.count].iter().rfind(|burst| burst.start < before)?;
+        Some(Duration::from_millis(20 * last.end.min(before) as u64))
     }
 
     /// The features of everything heard so far.

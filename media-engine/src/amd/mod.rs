@@ -9,6 +9,8 @@
 //! verdict. What is heard later and contradicts it is one revision, which never changes the verdict. Nothing is allocated after
 //! [`Detector::new`].
 //!
+//! State: `tandem amd` uses it on files; no call does yet.
+//!
 //! Not here: tones (`codecs::progress`), what follows a verdict, and the training of the classifier (`amd-training`).
 
 mod features;
@@ -33,6 +35,9 @@ const STEP: u32 = 5;
 const BY_TONE: f32 = 0.99;
 /// Longest distance between the last speech and a beep that ends a greeting.
 const BEEP_AFTER_SPEECH: Duration = Duration::from_secs(6);
+
+/// Least level of a machine's beep above the noise of the line.
+const BEEP_ABOVE_FLOOR_DB: f32 = 20.0;
 
 static FOREST: LazyLock<Forest> = LazyLock::new(Forest::trained);
 
@@ -207,6 +212,19 @@ impl Detector {
         self.verdict
     }
 
+    /// Decides at the end of a recording, when nothing more will be heard: silence if nobody spoke, otherwise unknown.
+    pub fn finish(&mut self, mut report: impl FnMut(AmdEvent)) {
+        if self.verdict.is_none() {
+            let answer = if self.speech_end(self.heard()).is_some() { Answer::Unknown } else { Answer::Silence };
+            self.decide(Verdict { answer, probability: 0.5, at: self.heard(), ground: Ground::Sound }, &mut report);
+        }
+    }
+
+    /// Returns the end of the last speech that began before this moment, within the first 30 s.
+    pub fn speech_end(&self, before: Duration) -> Option<Duration> {
+        self.features.speech_end(before)
+    }
+
     /// Returns the amount of sound that was heard.
     pub fn heard(&self) -> Duration {
         Duration::from_millis(20) * self.frames
@@ -221,10 +239,15 @@ impl Detector {
             match event.heard {
                 Heard::Beep(beep) => {
                     report(AmdEvent::Beep(beep));
-                    by_tone = by_tone.or(self
+                    let start = Duration::from_millis(beep.start_ms.into());
+                    let spoke = self
                         .features
-                        .spoke_before(beep.start_ms, BEEP_AFTER_SPEECH)
-                        .then_some((Answer::Machine, Ground::Beep)));
+                        .speech_end(start)
+                        .is_some_and(|end| start.saturating_sub(end) < BEEP_AFTER_SPEECH);
+                    // A beep in the room of a person who answered is weaker.
+                    if spoke && beep.above_floor_db > BEEP_ABOVE_FLOOR_DB {
+                        by_tone = by_tone.or(Some((Answer::Machine, Ground::Beep)));
+                    }
                 }
                 Heard::Fax { kind, .. } => by_tone = Some((Answer::Fax, Ground::Fax(kind))),
                 Heard::Sit { kind, .. } => by_tone = Some((Answer::Sit, Ground::Sit(kind))),
@@ -273,5 +296,79 @@ fn of_signal(signal: &Signal) -> Option<Answer> {
         SignalKind::Busy | SignalKind::Congestion => Some(Answer::Busy),
         SignalKind::Unobtainable => Some(Answer::Sit),
         SignalKind::Dial => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use codecs::tones::Sine;
+
+    use super::*;
+
+    const RATE: SampleRate = SampleRate::HZ_8000;
+
+    /// Plays pieces of silence or of tones (frequencies, milliseconds) and returns what is reported.
+    fn play(pieces: &[(&[f32], usize)]) -> Vec<AmdEvent> {
+        let mut detector = Detector::new(RATE, Mode::Balanced);
+        let mut sound = Vec::new();
+        for (frequencies, ms) in pieces {
+            let mut piece = vec![0_i16; RATE.samples_in_ms(u32::try_from(*ms).unwrap())];
+            for hz in *frequencies {
+                let mut one = vec![0_i16; piece.len()];
+                Sine::new(RATE, *hz, -20.0).fill(&mut one);
+                piece.iter_mut().zip(&one).for_each(|(sum, sample)| *sum += sample);
+            }
+            sound.append(&mut piece);
+        }
+        let mut events = Vec::new();
+        for frame in sound.chunks(160) {
+            detector.push(frame, |event| events.push(event));
+        }
+        detector.finish(|event| events.push(event));
+        events
+    }
+
+    fn verdicts(events: &[AmdEvent]) -> Vec<(Answer, u128)> {
+        let verdict = |event: &AmdEvent| match event {
+            AmdEvent::Verdict(verdict) => Some((verdict.answer, verdict.at.as_millis())),
+            _ => None,
+        };
+        events.iter().filter_map(verdict).collect()
+    }
+
+    #[test]
+    fn tones_of_exchanges_and_fax_machines_decide_at_once() {
+        let busy: Vec<(&[f32], usize)> = [(&[425.0_f32][..], 500), (&[][..], 500)].repeat(5);
+        let ringing: Vec<(&[f32], usize)> = [(&[440.0_f32, 480.0][..], 2000), (&[][..], 4000)].repeat(2);
+        let sit: Vec<(&[f32], usize)> = vec![(&[950.0], 330), (&[1400.0], 330), (&[1800.0], 330), (&[], 2000)];
+        let fax: Vec<(&[f32], usize)> = vec![(&[], 300), (&[2100.0], 3000), (&[], 500)];
+        for (name, sound, answer, most) in [
+            ("busy", busy, Answer::Busy, 3_500),
+            ("ringback", ringing, Answer::Ringback, 8_500),
+            ("SIT", sit, Answer::Sit, 1_500),
+            ("fax", fax, Answer::Fax, 2_000),
+        ] {
+            let found = verdicts(&play(&sound));
+            assert!(matches!(found[..], [(first, at)] if first == answer && at <= most), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn silence_is_named_when_the_time_limit_passes() {
+        let found = verdicts(&play(&[(&[], 12_000)]));
+        assert!(matches!(found[..], [(Answer::Silence, at)] if at < 12_000), "{found:?}");
+        assert_eq!(verdicts(&play(&[(&[], 500)])), [(Answer::Silence, 500)], "a file that ends before");
+    }
+
+    #[test]
+    fn a_verdict_is_given_once_and_a_frame_may_have_any_length() {
+        let busy: Vec<(&[f32], usize)> = [(&[425.0_f32][..], 500), (&[][..], 500)].repeat(20);
+        assert_eq!(verdicts(&play(&busy)).len(), 1);
+        let mut detector = Detector::new(SampleRate::HZ_16000, Mode::Fast);
+        let mut count = 0;
+        for length in (1..320).cycle().take(4_000) {
+            detector.push(&vec![0; length], |event| count += usize::from(matches!(event, AmdEvent::Verdict(_))));
+        }
+        assert_eq!(count, 1);
     }
 }

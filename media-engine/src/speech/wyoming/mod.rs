@@ -7,7 +7,7 @@
 //!
 //! A link serves one task at a time: the recognition of one speaker, one translation, or the synthesis of one sentence.
 //! In addition to the standard events, the local process uses two of our own: `translate` → `translation`, and
-//! `transcript-partial`. Sources: the Wyoming README; the sheet of synthesis providers, section 4.
+//! `transcript-partial`. Source: the README of the Wyoming protocol.
 
 mod client;
 mod link;
