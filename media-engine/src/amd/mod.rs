@@ -41,10 +41,10 @@ const BEEP_ABOVE_FLOOR_DB: f32 = 20.0;
 
 static FOREST: LazyLock<Forest> = LazyLock::new(Forest::trained);
 
-/// What answered.
+/// What answered a call, as far as its sound tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// A person.
+    /// A person who speaks live.
     Human,
     /// A voicemail, with or without a beep.
     Machine,
@@ -118,7 +118,7 @@ pub enum Ground {
 /// A decision about what answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
-    /// What answered.
+    /// What answered the call.
     pub answer: Answer,
     /// Probability that it is right, from 0 to 1.
     pub probability: f32,
