@@ -1,4 +1,10 @@
-//! Authentication of requests: the [`Actor`] extractor of handlers. A request without a valid credential gets 401.
+//! Authentication of requests: the [`Actor`] extractor of handlers.
+//!
+//! A request without a valid credential gets 401. A change with a session cookie must come from a page of this server and carry the
+//! session's CSRF token, else it gets 403. The result is stored in the request, so that it is determined once, by whichever of
+//! rate limit and handler comes first.
+//!
+//! Not here: how long a look-up is used (`credential`), and delays after wrong passwords (`attempts`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

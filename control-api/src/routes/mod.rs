@@ -104,7 +104,7 @@ const GENERAL: Charge = Charge::Actor(None);
 const CALLS: Charge = Charge::Actor(Some(Group::Calls));
 /// Makes speech or plays sounds.
 const SPEECH: Charge = Charge::Actor(Some(Group::Speech));
-/// Changes settings.
+/// Changes settings of an organization.
 const SETTINGS: Charge = Charge::Actor(Some(Group::Configuration));
 /// Changes retention times.
 const RETENTION: Charge = Charge::Actor(Some(Group::Retention));
@@ -272,8 +272,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// Adds the error responses that all routes of a kind share, so that they are written in one place: 401 and 403 where
-/// authentication is required, 429 where requests are counted, 404 where the path names a resource, 4xx for bodies and parameters where there are any, and 500 for a
-/// failure of the store.
+/// authentication is required, 429 where requests are counted, 404 where the path names a resource, 4xx for bodies and
+/// parameters where there are any, and 500 for a failure of the store.
 fn with_common_responses(mut document: utoipa::openapi::OpenApi, charges: &Charges) -> utoipa::openapi::OpenApi {
     // A test checks that nothing is left undescribed.
     let _unsaid = values::describe(&mut document);

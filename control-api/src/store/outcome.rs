@@ -44,7 +44,8 @@ impl Store {
             .collect()
     }
 
-    /// Sets the outcome of a tenant's call, with its row in the audit log, where `before` is the one so far. Returns `false` if there is no such call.
+    /// Sets the outcome of a tenant's call, with its row in the audit log, where `before` is the one so far.
+    /// Returns `false` if there is no such call.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].

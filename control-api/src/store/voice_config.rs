@@ -25,7 +25,8 @@ impl Store {
         })
     }
 
-    /// Replaces the tenant's settings, with its row in the audit log, where `before` are those so far. Running calls keep those with which they began.
+    /// Replaces the tenant's settings, with its row in the audit log, where `before` are those so far.
+    /// Running calls keep those with which they began.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].

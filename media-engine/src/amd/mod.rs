@@ -36,10 +36,10 @@ const BEEP_AFTER_SPEECH: Duration = Duration::from_secs(6);
 
 static FOREST: LazyLock<Forest> = LazyLock::new(Forest::trained);
 
-/// What answered.
+/// What answered a call, as far as its sound tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// A person.
+    /// A person who speaks live.
     Human,
     /// A voicemail, with or without a beep.
     Machine,
@@ -113,7 +113,7 @@ pub enum Ground {
 /// A decision about what answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
-    /// What answered.
+    /// What answered the call.
     pub answer: Answer,
     /// Probability that it is right, from 0 to 1.
     pub probability: f32,
