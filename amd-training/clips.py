@@ -1,10 +1,11 @@
 """Generates labelled clips of what a caller hears from the answer on, from the bank of phrases (sources.py).
 
-    clips.py [--train N] [--held N]    writes clips/{train,held}/SHARD.npy (int16 end to end) and SHARD.jsonl (truth, one clip a line)
+    clips.py [--net N] [--trees N] [--held N]    writes clips/SPLIT/SHARD.npy (int16 end to end) and SHARD.jsonl (truth, one clip a line)
 
 A clip is a function of its seed; shards that exist are kept. The truth has the fields of the development set's `truth.jsonl`
 and `at`, the sample where the clip begins in its shard. The ranges of persons and machines overlap on purpose: persons in quiet
-rooms on clean lines, greetings recorded in noisy rooms, the same voices in both roles.
+rooms on clean lines, greetings recorded in noisy rooms, the same voices in both roles. Each stretch of speech in the truth has the role
+of its text (`texts.py`), `rec` where a recorded person says something of no role, `word` where a set of prompts holds a single word.
 """
 
 import argparse, json, multiprocessing, zlib
@@ -14,27 +15,32 @@ import numpy as np
 import channel as ch
 from channel import RATE, db
 from sources import BANK, CACHE
+from texts import SPLITS
 
 SHARD = 100
-MIX = {"human": 0.42, "machine": 0.29, "screening": 0.075, "ivr": 0.085, "sit": 0.03, "fax": 0.015, "busy": 0.015, "ringback": 0.02, "music": 0.025,
+MIX = {"human": 0.4, "machine": 0.28, "screening": 0.08, "ivr": 0.09, "sit": 0.03, "fax": 0.012, "busy": 0.012, "ringback": 0.016, "music": 0.05,
        "silence": 0.025}
+
+
+# How often a synthesiser speaks: the few natural ones more often than their number.
+SYNTHETIC = {"espeak": 0.55, "festival": 0.15, "flite": 0.08, "piper": 0.12, "hibari": 0.1, "pico": 0.3}
 
 
 class Bank:
     """The phrases of one split."""
 
-    def __init__(self, held):
+    def __init__(self, split):
         self.voices = []
         for f in sorted(BANK.glob("*.json")):
             v = json.loads(f.read_text())
-            if v["held"] == held:
+            if v["split"] == split:
                 v["pcm"] = np.load(f.with_suffix(".npy"), mmap_mode="r")
                 self.voices.append(v)
         pieces = np.load(BANK / "music.npy", mmap_mode="r")
-        cut = len(pieces) * 3 // 4
-        self.pieces = pieces[cut:] if held else pieces[:cut]
-        self.synthetic = [v for v in self.voices if v["kind"] != "recorded"]
-        self.recorded = [v for v in self.voices if v["kind"] == "recorded"]
+        cuts = [0, len(pieces) // 2, len(pieces) * 3 // 4, len(pieces)]
+        self.pieces = pieces[cuts[SPLITS.index(split)] : cuts[SPLITS.index(split) + 1]]
+        self.synthetic = {kind: [v for v in self.voices if v["kind"] == kind] for kind in SYNTHETIC}
+        self.recorded = {of: [v for v in self.voices if v.get("of") == of] for of in ("prompts", "reading", "lines", "letters")}
 
     def pcm(self, voice, phrase):
         return voice["pcm"][phrase["at"] : phrase["at"] + phrase["n"]].astype(np.float64) / 32767
@@ -84,9 +90,10 @@ class Clip:
         self.x[n : n + len(x)] += x
         self.end = max(self.end, (n + len(x)) / RATE)
 
-    def say(self, x, at, text, after=False):
+    def say(self, x, at, said, after=False):
+        text, role = said
         self.lay(x, at)
-        self.speech.append({"start_ms": int(at * 1000), "end_ms": int((at + len(x) / RATE) * 1000) - 20, "text": text, "after": after})
+        self.speech.append({"start_ms": int(at * 1000), "end_ms": int((at + len(x) / RATE) * 1000) - 20, "text": text, "role": role, "after": after})
         return at + len(x) / RATE
 
     def tone(self, kind, freqs, at, length, level=0.1):
@@ -107,30 +114,53 @@ class Speaker:
                "vm_close": (1.0, 4.5), "short": (0.6, 2.2), "carrier": (1.8, 6.0), "full": (2.0, 6.0), "screen": (1.6, 5.0), "ivr_open": (0.9, 3.5), "ivr_opt": (1.2, 5.0),
                "intercept": (1.8, 6.0)}
 
-    def __init__(self, bank, rng, recorded):
-        pool = bank.recorded if recorded else bank.synthetic
-        self.bank, self.rng, self.voice = bank, rng, pool[int(rng.integers(len(pool)))]
-        self.speed = float(np.clip(rng.normal(1, 0.06), 0.86, 1.16)) if rng.random() < 0.6 else 1.0
+    # What a set of prompts says in the place of a personal greeting.
+    PROMPTS = {"vm_open": "carrier", "vm_mid": "carrier", "short": "vm_close"}
+
+    def __init__(self, bank, rng, shares):
+        """A voice: `shares` are the probabilities of kinds of recorded people; the rest is synthetic."""
+        kinds = [kind for kind in SYNTHETIC if bank.synthetic[kind]]
+        weights = np.array([SYNTHETIC[kind] for kind in kinds])
+        draw, pool = rng.random(), bank.synthetic[str(rng.choice(kinds, p=weights / weights.sum()))]
+        for of, share in shares.items():
+            if 0 <= draw < share and bank.recorded[of]:
+                pool = bank.recorded[of]
+            draw -= share
+        self.bank, self.rng, self.said, self.voice = bank, rng, set(), pool[int(rng.integers(len(pool)))]
+        # Another speed with its pitch is nearly another speaker; of the few who speak prompts many are made.
+        wide = 0.13 if self.voice.get("of") == "prompts" or self.voice["kind"] in ("piper", "hibari") else 0.08
+        self.speed = float(np.clip(rng.normal(1, wide), 0.75, 1.3)) if rng.random() < 0.75 else 1.0
+
+    def choose(self, role):
+        """Phrases that are said one after another for a role: one, or short pieces of a recorded person joined to the usual length."""
+        rng, v = self.rng, self.voice
+        rows = [p for p in v["phrases"] if p["role"] == role]
+        if not rows and v.get("of") == "prompts":
+            rows = [p for p in v["phrases"] if p["role"] == self.PROMPTS.get(role)]
+        low, high = self.LENGTHS[role]
+        if rows:
+            if v["kind"] == "recorded":
+                rows = [p for p in rows if p["n"] / RATE > min(low, 0.6)] or rows
+            rows = [p for p in rows if p["at"] not in self.said] or rows
+            p = rows[int(rng.integers(len(rows)))]
+            self.said.add(p["at"])
+            return [p]
+        said = [p for p in v["phrases"] if p["role"] in ("rec", "word")]
+        rows = [p for p in said if low <= p["n"] / RATE <= high]
+        if rows and (high <= 2 or rng.random() < 0.7):
+            return [rows[int(rng.integers(len(rows)))]]
+        want, parts = rng.uniform(low, min(high, low + 2.5)), []
+        short = [p for p in said if p["n"] / RATE <= high] or said
+        while sum(p["n"] for p in parts) / RATE < want:
+            parts.append(short[int(rng.integers(len(short)))])
+        return parts
 
     def phrase(self, role):
-        rng, v = self.rng, self.voice
-        if v["kind"] != "recorded":
-            rows = [p for p in v["phrases"] if p["role"] == role]
-            p = rows[int(rng.integers(len(rows)))]
-            return ch.varispeed(self.bank.pcm(v, p), self.speed), p["text"]
-        low, high = self.LENGTHS[role]
-        rows = [p for p in v["phrases"] if low <= p["n"] / RATE <= high]
-        if rows and (high <= 2 or rng.random() < 0.7):
-            p = rows[int(rng.integers(len(rows)))]
-            return ch.varispeed(self.bank.pcm(v, p), self.speed), p["text"]
-        # Join short pieces of the same person into a phrase of the wanted length.
-        want, parts, names = rng.uniform(low, min(high, low + 2.5)), [], []
-        short = [p for p in v["phrases"] if p["n"] / RATE <= high] or v["phrases"]
-        while sum(map(len, parts)) / RATE < want:
-            p = short[int(rng.integers(len(short)))]
-            parts += [self.bank.pcm(v, p), np.zeros(int(rng.uniform(0.0, 0.16) * RATE))]
-            names.append(p["text"])
-        return ch.varispeed(np.concatenate(parts[:-1]), self.speed), "+".join(names)
+        """Samples, and what is said with its role."""
+        chosen, parts = self.choose(role), []
+        for p in chosen:
+            parts += [self.bank.pcm(self.voice, p), np.zeros(int(self.rng.uniform(0.0, 0.16) * RATE))]
+        return ch.varispeed(np.concatenate(parts[:-1]), self.speed), ("+".join(p["text"] for p in chosen), chosen[0]["role"])
 
 
 def ringback_tail(clip, rng, share):
@@ -142,8 +172,8 @@ def ringback_tail(clip, rng, share):
 
 
 def human(clip, bank, rng):
-    sub = str(rng.choice(["hello", "named", "business", "talk", "double", "delayed", "tone_trap"], p=[0.4, 0.15, 0.19, 0.09, 0.08, 0.05, 0.04]))
-    who = Speaker(bank, rng, rng.random() < 0.42)
+    sub = str(rng.choice(["hello", "named", "business", "talk", "double", "delayed", "tone_trap"], p=[0.36, 0.14, 0.2, 0.13, 0.08, 0.05, 0.04]))
+    who = Speaker(bank, rng, {"lines": 0.11, "reading": 0.09, "letters": 0.04, "prompts": 0.08})
     at = ringback_tail(clip, rng, 0.1)
     at += rng.uniform(2.0, 5.0) if sub == "delayed" else float(np.clip(rng.gamma(2.2, 0.35), 0.06, 2.4))
     onset, loud = at, rng.uniform(0, 3.0)
@@ -250,8 +280,8 @@ def produced(x, clip, rng, personal, bank):
 
 def machine(clip, bank, rng, truth):
     sub = str(rng.choice(["personal", "short", "carrier", "long", "music_bed", "late_beep", "no_beep", "full", "beep_only"],
-                         p=[0.33, 0.2, 0.16, 0.07, 0.05, 0.06, 0.06, 0.04, 0.03]))
-    who = Speaker(bank, rng, rng.random() < 0.42)
+                         p=[0.31, 0.22, 0.16, 0.06, 0.05, 0.06, 0.06, 0.04, 0.04]))
+    who = Speaker(bank, rng, {"prompts": 0.17, "reading": 0.07})
     at = ringback_tail(clip, rng, 0.18)
     at += float(np.clip(rng.gamma(2.0, 0.45), 0.02, 3.0))
     if sub == "beep_only":
@@ -287,7 +317,7 @@ def machine(clip, bank, rng, truth):
 
 
 def screening(clip, bank, rng, truth):
-    who = Speaker(bank, rng, rng.random() < 0.25)
+    who = Speaker(bank, rng, {"prompts": 0.17, "reading": 0.03})
     at = ringback_tail(clip, rng, 0.12) + float(np.clip(rng.gamma(2.0, 0.35), 0.05, 2.5))
     for n in range(int(rng.choice([1, 2, 3], p=[0.45, 0.4, 0.15]))):
         x, text = who.phrase("screen")
@@ -305,7 +335,7 @@ def screening(clip, bank, rng, truth):
 
 
 def ivr(clip, bank, rng, truth):
-    who = Speaker(bank, rng, rng.random() < 0.45)
+    who = Speaker(bank, rng, {"prompts": 0.25, "reading": 0.03})
     at = ringback_tail(clip, rng, 0.08) + float(np.clip(rng.gamma(1.8, 0.35), 0.03, 2.5))
     sub, pause = str(rng.choice(["menu", "queue"], p=[0.75, 0.25])), rng.uniform(0.3, 1.2)
     if rng.random() < 0.12:
@@ -326,7 +356,7 @@ def ivr(clip, bank, rng, truth):
 
 
 def sit(clip, bank, rng, truth):
-    sub, who, end = str(rng.choice(["tones_recording", "tones_only", "recording_only"], p=[0.6, 0.2, 0.2])), Speaker(bank, rng, rng.random() < 0.3), None
+    sub, who, end = str(rng.choice(["tones_recording", "tones_only", "recording_only"], p=[0.6, 0.2, 0.2])), Speaker(bank, rng, {"prompts": 0.25}), None
     at = rng.uniform(0.02, 1.2)
     if sub != "recording_only":
         for low, high in [(913.8, 985.2), (1370.6, 1428.5), (1776.7, 1776.7)]:
@@ -366,9 +396,9 @@ def signal(clip, bank, rng, kind):
     return clip.x[: int(clip.length * RATE)], sub
 
 
-def make(seed, held, bank):
+def make(seed, split, bank):
     """One clip: 16-bit samples and its truth."""
-    rng = np.random.default_rng([15, int(held), seed])
+    rng = np.random.default_rng([15, SPLITS.index(split), seed])
     kind = str(rng.choice(list(MIX), p=np.array(list(MIX.values())) / sum(MIX.values())))
     clip, truth, who, end = Clip(rng), {"beep_start_ms": None, "beep_end_ms": None, "beep_freq_hz": [], "beep_kind": "", "beep_rel_db": None, "message_start_ms": None,
                                         "stored": "none"}, None, None
@@ -417,10 +447,10 @@ def make(seed, held, bank):
                 truth[key] = max(0, truth[key] - ms)
         end = None if end is None else max(0.0, end - cut / RATE)
     pcm = pcm[: len(pcm) // 160 * 160]
-    truth = {"clip": f"{'h' if held else 't'}{seed:05d}", "class": kind, "subclass": sub, "accept": truth.pop("accept", [kind]), "lang": who.voice["lang"] if who else "",
+    truth = {"clip": f"{split[0]}{seed:05d}", "class": kind, "subclass": sub, "accept": truth.pop("accept", [kind]), "lang": who.voice["lang"] if who else "",
              "duration_ms": len(pcm) * 1000 // RATE, "speech_onset_ms": min((s["start_ms"] for s in clip.speech), default=None),
              "greeting_end_ms": None if end is None else int(end * 1000), "other_tones": clip.tones, "speech": clip.speech, "voice": who.voice["voice"] if who else "",
-             "kind": who.voice["kind"] if who else "", "level_dbfs": round(level, 1), "noise": noise, "snr_db": snr, "line_noise_dbfs": line, **truth}
+             "kind": who.voice.get("of", who.voice["kind"]) if who else "", "level_dbfs": round(level, 1), "noise": noise, "snr_db": snr, "line_noise_dbfs": line, **truth}
     return pcm, truth
 
 
@@ -428,16 +458,15 @@ BANKS = {}
 
 
 def shard(job):
-    number, held, count = job
-    name = "held" if held else "train"
-    base = CACHE / "clips" / name / f"{number:03d}"
+    number, split, count = job
+    base = CACHE / "clips" / split / f"{number:03d}"
     if base.with_suffix(".jsonl").exists():
         return
-    if held not in BANKS:
-        BANKS[held] = Bank(held)
+    if split not in BANKS:
+        BANKS[split] = Bank(split)
     parts, lines, at = [], [], 0
     for seed in range(number * SHARD, number * SHARD + count):
-        pcm, truth = make(seed, held, BANKS[held])
+        pcm, truth = make(seed, split, BANKS[split])
         parts.append(pcm)
         lines.append(json.dumps({"at": at, "n": len(pcm), **truth}, ensure_ascii=False))
         at += len(pcm)
@@ -447,13 +476,15 @@ def shard(job):
 
 def main():
     ap = argparse.ArgumentParser()
-    ap.add_argument("--train", type=int, default=7000)
-    ap.add_argument("--held", type=int, default=2600)
-    a = ap.parse_args()
+    for split, count in zip(SPLITS, (7000, 3000, 1500)):
+        ap.add_argument(f"--{split}", type=int, default=count)
+    totals = vars(ap.parse_args())
     jobs = []
-    for held, total in ((True, a.held), (False, a.train)):
-        (CACHE / "clips" / ("held" if held else "train")).mkdir(parents=True, exist_ok=True)
-        jobs += [(n, held, min(SHARD, total - n * SHARD)) for n in range((total + SHARD - 1) // SHARD)]
+    for split, total in totals.items():
+        (CACHE / "clips" / split).mkdir(parents=True, exist_ok=True)
+        jobs += [(n, split, min(SHARD, total - n * SHARD)) for n in range((total + SHARD - 1) // SHARD)]
+    # All splits grow together, so that a run that is cut short is of use.
+    jobs.sort(key=lambda job: (job[0] + 1) * SHARD / totals[job[1]])
     with multiprocessing.Pool(2) as pool:
         for n, _ in enumerate(pool.imap_unordered(shard, jobs)):
             if n % 20 == 19:

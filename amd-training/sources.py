@@ -3,11 +3,11 @@
     packages (apt-get download, dpkg -x)  --+
     installed synthesisers                --+-->  bank/VOICE.npy (int16, 8 kHz) and bank/VOICE.json (what stands where)
 
-A voice belongs wholly to training or wholly to the hold-out. Nothing is installed from the packages that only hold recordings,
+A voice belongs wholly to one of three splits: `net` teaches the net, `trees` the trees that read it, `held` is the hold-out. Nothing is installed from the packages that only hold recordings,
 and nothing of the development set is read here. Restartable: a voice whose files exist is left alone.
 """
 
-import json, math, multiprocessing, os, subprocess, sys, tempfile, zlib
+import json, math, multiprocessing, os, re, subprocess, sys, tempfile, zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,20 @@ RATE = 8000
 
 PACKAGES = """klettres-data tuxpaint-stamps-default hedgewars-data fillets-ng-data-cs fillets-ng-data-nl asterisk-core-sounds-en-wav
 asterisk-core-sounds-es-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-ru-wav unknown-horizons warzone2100-data
-megaglest-data""".split()
+megaglest-data asc-music tomatoes-data neverball-data pingus-data lincity-ng-data singularity-music extremetuxracer-data
+frozen-bubble-data""".split()
 
 # How many phrases of each role a synthetic voice says.
-COUNTS = {"hello": 7, "named": 5, "business": 5, "talk": 3, "wait": 4, "vm_open": 6, "vm_mid": 6, "vm_close": 6, "short": 5, "carrier": 6,
-          "full": 2, "screen": 5, "ivr_open": 3, "ivr_opt": 6, "intercept": 3}
+COUNTS = {"hello": 8, "named": 6, "business": 7, "talk": 6, "wait": 5, "vm_open": 7, "vm_mid": 7, "vm_close": 8, "short": 7, "carrier": 7,
+          "full": 3, "screen": 8, "ivr_open": 5, "ivr_opt": 9, "intercept": 4}
+# Prompts of telephone systems by what they say; the others of a set are words that a person may say too.
+PROMPTS = [("full", "vm-mailboxfull|vm-nobox"), ("vm_close", "vm-intro|vm-leavemsg|vm-rec-|vm-goodbye|vm-instructions|vm-msginstruct"),
+           ("carrier", "vm-isunavail|vm-isonphone|vm-theperson|vm-nobodyavail|number-not-answering|vm-messages|vm-for|vm-record|vm-review|vm-num-i-have|is-in-use|unavail|nobody"),
+           ("screen", "priv|screen-|from-unknown|followme/"),
+           ("intercept", "cannot-complete|check-number|ss-noservice|circuits|tt-allbusy|tt-something|please-try|feature-not|invalid|simul-call|discon|unidentified|speed-dial-empty"),
+           ("ivr_open", "welcome|demo-congrats|demo-thanks|hello-world|queue-thankyou|basic-pbx|demo-abouttotry|dir-intro|conf-onlyperson|confbridge-begin"),
+           ("ivr_opt", "queue-|dir-|conf|pls-|agent-|vm-|demo-|auth|pbx-|astcc|if-correct|to-|enter|entr-|call-f|dictate|spy-|num-was|info-about|transfer|pm-|hours|recordings|extension"),
+           ("word", ".")]
 
 ESPEAK = {
     "en": "en-us en-gb en-gb-x-rp en-gb-scotland en-029".split(), "es": "es es-419".split(), "fr": "fr-fr fr-be".split(), "de": ["de"],
@@ -41,27 +50,26 @@ def voice_table():
     """Voices as (id, kind, language, argument, split)."""
     rng = np.random.default_rng(15)
     rows = []
-    langs = ["en"] * 22 + ["es", "fr", "de", "it"] * 7 + ["pt", "nl"] * 4 + ["da", "pl", "sv", "fi", "ca", "cs"] * 2
+    langs = ["en"] * 80 + ["es", "fr", "de", "it"] * 36 + ["pt", "nl"] * 24 + ["da", "sv"] * 14 + ["fi", "ca", "cs", "pl"] * 8
     for n, lang in enumerate(langs):
         variant = VARIANTS[int(rng.integers(len(VARIANTS)))]
         base = ESPEAK[lang][int(rng.integers(len(ESPEAK[lang])))]
-        # Danish and the last voice of some languages are heard in the hold-out only.
-        held = lang == "da" or n % 9 == 8
-        speed, pitch = int(rng.integers(135, 205)), int(rng.integers(25, 75))
-        rows.append((f"espeak-{base}+{variant}-{n}", "espeak", lang, f"{base}+{variant}:{speed}:{pitch}", held))
-    for name in "kal rms slt".split():
-        rows.append((f"flite-{name}", "flite", "en", name, False))
-    for name, lang, held in [("kal_diphone", "en", False), ("ked_diphone", "en", False), ("cmu_us_slt_arctic_hts", "en", False),
-                             ("upc_ca_ona_hts", "ca", False), ("czech_dita", "cs", False), ("czech_krb", "cs", True), ("czech_ph", "cs", False),
-                             ("suo_fi_lj_diphone", "fi", False), ("hy_fi_mv_diphone", "fi", True), ("lp_diphone", "it", True),
-                             ("pc_diphone", "it", True)]:
-        rows.append((f"festival-{name}", "festival", lang, name, held))
+        # Polish and every ninth voice are heard in the hold-out only.
+        split = "held" if lang == "pl" or n % 9 == 8 else "trees" if n % 9 in (2, 5, 7) else "net"
+        speed, pitch = int(rng.integers(130, 215)), int(rng.integers(15, 85))
+        rows.append((f"espeak-{base}+{variant}-{n}", "espeak", lang, f"{base}+{variant}:{speed}:{pitch}", split))
+    for name, split in [("kal", "net"), ("rms", "trees"), ("slt", "net")]:
+        rows.append((f"flite-{name}", "flite", "en", name, split))
+    for name, lang, split in [("kal_diphone", "en", "net"), ("ked_diphone", "en", "trees"), ("cmu_us_slt_arctic_hts", "en", "net"),
+                              ("upc_ca_ona_hts", "ca", "trees"), ("czech_dita", "cs", "net"), ("czech_krb", "cs", "held"), ("czech_ph", "cs", "trees"),
+                              ("suo_fi_lj_diphone", "fi", "net"), ("hy_fi_mv_diphone", "fi", "held"), ("lp_diphone", "it", "held"), ("pc_diphone", "it", "held")]:
+        rows.append((f"festival-{name}", "festival", lang, name, split))
     for name, lang in [("en-US", "en"), ("en-GB", "en"), ("de-DE", "de"), ("fr-FR", "fr"), ("es-ES", "es"), ("it-IT", "it")]:
-        rows.append((f"pico-{name}", "pico", lang, name, True))
-    for n, (length, noise) in enumerate([(1.0, 0.667), (0.85, 0.4), (1.2, 0.9)]):
-        rows.append((f"piper-joe-{n}", "piper", "en", f"{length}:{noise}", False))
-    for n, speed in enumerate([1.0, 1.2, 0.9]):
-        rows.append((f"hibari-heart-{n}", "hibari", "en", str(speed), False))
+        rows.append((f"pico-{name}", "pico", lang, name, "held"))
+    for n, (length, noise, split) in enumerate([(1.0, 0.667, "net"), (0.85, 0.4, "net"), (1.2, 0.9, "net"), (1.1, 0.8, "net"), (0.95, 0.9, "net"), (1.05, 0.5, "trees")]):
+        rows.append((f"piper-joe-{n}", "piper", "en", f"{length}:{noise}", split))
+    for n, (speed, split) in enumerate([(1.0, "net"), (1.2, "trees"), (0.9, "net"), (1.1, "net"), (1.05, "net"), (0.95, "trees")]):
+        rows.append((f"hibari-heart-{n}", "hibari", "en", str(speed), split))
     return rows
 
 
@@ -93,13 +101,17 @@ def trimmed(x, rate):
     return (x * 32767).astype(np.int16)
 
 
-def phrases(lang, held, rng):
+def phrases(lang, split, rng):
+    """What a voice says: of each role its count, half of it from other templates than the net's where the trees are taught."""
     out = []
     for role, count in COUNTS.items():
-        rows = texts.templates(lang, role, held)
-        order = rng.permutation(len(rows))
+        rows = texts.templates(lang, role, split)
+        order = [rows[n] for n in rng.permutation(len(rows))]
+        if split == "trees":
+            others = texts.templates(lang, role, "net")
+            order = [row for pair in zip(order * 9, [others[n] for n in rng.permutation(len(others))] * 9) for row in pair]
         for k in range(min(count, max(len(rows) * 2, 2))):
-            out.append((role, texts.render(rows[order[k % len(rows)]], lang, rng)))
+            out.append((role, texts.render(order[k % len(order)], lang, rng)))
     return out
 
 
@@ -184,53 +196,65 @@ def save(name, meta, items):
 
 
 def synthesise(row):
-    name, kind, lang, arg, held = row
+    name, kind, lang, arg, split = row
     if (BANK / f"{name}.json").exists():
         return
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     items = []
     try:
-        for role, text, x, rate in SYNTHS[kind](phrases(lang, held, rng), arg):
+        for role, text, x, rate in SYNTHS[kind](phrases(lang, split, rng), arg):
             pcm = trimmed(x, rate)
             if pcm is not None and len(pcm) > 900:
                 items.append((role, text, pcm))
     except Exception as e:
         print(f"sources: {name}: {type(e).__name__} {e}", file=sys.stderr)
-    save(name, {"kind": kind, "lang": lang, "held": held}, items)
+    save(name, {"kind": kind, "lang": lang, "split": split}, items)
 
 
 def recorded_table():
-    """Recorded people as (id, language, files, split). A hold-out row is a person or language that training never hears."""
+    """Recorded people as (id, kind, language, files, split). A hold-out row is a person or language that training never hears.
+
+    Kinds: `prompts` of telephone systems, `reading` of sentences and names, `lines` of actors, `letters`.
+    """
     share = ROOT / "usr/share"
     rows = []
-    for folder, lang, held in [("en_US_f_Allison", "en", False), ("es_MX_f_Allison", "es", False), ("fr_CA_f_June", "fr", False),
-                               ("ru_RU_f_IvrvoiceRU", "ru", True)]:
+    for folder, lang, split in [("en_US_f_Allison", "en", "net"), ("es_MX_f_Allison", "es", "trees"), ("fr_CA_f_June", "fr", "net"), ("ru_RU_f_IvrvoiceRU", "ru", "held")]:
         files = [f for f in sorted((share / "asterisk/sounds" / folder).rglob("*.wav")) if "silence" not in f.parts and "tone" not in f.name
                  and f.name not in ("beep.wav", "beeperr.wav", "tt-monkeys.wav")]
-        rows.append((f"rec-asterisk-{folder}", lang, files, held))
-    for lang, held in [("cs", False), ("nl", True)]:
-        for who in "mv":
-            files = [f for f in sorted((share / "games/fillets-ng/sound").rglob("*.ogg")) if f.parent.name == lang and f"-{who}-" in f.name]
-            rows.append((f"rec-fillets-{lang}-{who}", lang, files, held))
-    for folder in sorted((share / "games/hedgewars/Data/Sounds/voices").iterdir()):
-        held = folder.name in ("Surfer", "Default_pl", "Mobster", "Default_uk")
+        rows.append((f"rec-asterisk-{folder}", "prompts", lang, files, split))
+    for lang, who, split in [("cs", "m", "net"), ("cs", "v", "trees"), ("nl", "m", "held"), ("nl", "v", "held")]:
+        files = [f for f in sorted((share / "games/fillets-ng/sound").rglob("*.ogg")) if f.parent.name == lang and f"-{who}-" in f.name]
+        rows.append((f"rec-fillets-{lang}-{who}", "lines", lang, files, split))
+    for n, folder in enumerate(sorted((share / "games/hedgewars/Data/Sounds/voices").iterdir())):
+        split = "held" if folder.name in ("Surfer", "Default_pl", "Mobster", "Default_uk") else "trees" if n % 3 == 1 else "net"
         files = [f for f in sorted(folder.glob("*.ogg")) if not f.name.startswith(("Ooff", "Ow", "Jump", "Poison", "Firepunch", "Laugh", "Ouch"))]
-        rows.append((f"rec-hedgewars-{folder.name}", "xx", files, held))
-    for lang, held in [("fr", False), ("ru", True), ("ro", False), ("ca", False), ("bg", False), ("es", False), ("be", False), ("el", True),
-                       ("da", True), ("nl", True), ("lt", False)]:
+        rows.append((f"rec-hedgewars-{folder.name}", "lines", "xx", files, split))
+    for lang, split in [("fr", "net"), ("ru", "held"), ("ro", "trees"), ("ca", "net"), ("bg", "trees"), ("es", "net"), ("be", "net"), ("el", "held"), ("da", "held"),
+                        ("nl", "held"), ("lt", "trees")]:
         files = sorted((share / "tuxpaint/stamps").rglob(f"*_desc_{lang}.ogg"))
-        rows.append((f"rec-tuxpaint-{lang}", lang, files[:: max(1, len(files) // 300)], held))
+        rows.append((f"rec-tuxpaint-{lang}", "reading", lang, files[:: max(1, len(files) // 300)], split))
     files = sorted((share / "tuxpaint/stamps").rglob("*_desc.ogg"))
-    rows.append(("rec-tuxpaint-en", "en", files, False))
-    for folder in sorted((share / "klettres").iterdir()):
+    rows.append(("rec-tuxpaint-en", "reading", "en", files, "net"))
+    for n, folder in enumerate(sorted((share / "klettres").iterdir())):
         files = sorted(folder.rglob("*.ogg"))
         if files:
-            rows.append((f"rec-klettres-{folder.name}", folder.name, files[:: max(1, len(files) // 120)], folder.name in ("ml", "it", "nb", "tn", "he")))
+            split = "held" if folder.name in ("ml", "it", "nb", "tn", "he") else "trees" if n % 3 == 1 else "net"
+            rows.append((f"rec-klettres-{folder.name}", "letters", folder.name, files[:: max(1, len(files) // 120)], split))
     return rows
 
 
+def role_of(kind, file):
+    """Role of a recording: what a prompt says, by its name; `rec` for all others."""
+    if kind != "prompts":
+        return "rec"
+    name = f"{file.parent.name}/{file.stem}"
+    if file.parent.name in ("digits", "letters", "phonetic"):
+        return "word"
+    return next(role for role, pattern in PROMPTS if re.search(pattern, name))
+
+
 def cut(row):
-    name, lang, files, held = row
+    name, kind, lang, files, split = row
     if (BANK / f"{name}.json").exists():
         return
     items = []
@@ -240,8 +264,8 @@ def cut(row):
         except Exception:
             continue
         if pcm is not None and 0.18 <= len(pcm) / RATE <= 16:
-            items.append(("rec", f.stem, pcm))
-    save(name, {"kind": "recorded", "lang": lang, "held": held}, items)
+            items.append((role_of(kind, f), f.stem, pcm))
+    save(name, {"kind": "recorded", "of": kind, "lang": lang, "split": split}, items)
 
 
 def music():
@@ -249,10 +273,10 @@ def music():
     if (BANK / "music.npy").exists():
         return
     share = ROOT / "usr/share"
-    files = [f for d in ("games/megaglest", "unknown-horizons", "warzone2100", "games/warzone2100", "games/hedgewars") for f in sorted((share / d).rglob("*.ogg"))
-             if "music" in str(f).lower() and f.stat().st_size > 400_000]
+    folders = [share / "unknown-horizons", *(share / "games").iterdir(), *(d for d in share.iterdir() if d.name != "games" and d != share / "unknown-horizons")]
+    files = [f for d in folders for f in sorted(d.rglob("*.ogg")) if re.search("musi|bgm|/songs?/", str(f).lower()) and f.stat().st_size > 400_000]
     parts = []
-    for f in files[:60]:
+    for f in sorted(set(files), key=lambda f: zlib.crc32(f.name.encode()))[:160]:
         try:
             with soundfile.SoundFile(f) as s:
                 s.seek(int(s.samplerate * 8))
@@ -283,15 +307,15 @@ def main():
     BANK.mkdir(parents=True, exist_ok=True)
     unpack()
     with multiprocessing.Pool(2) as pool:
-        jobs = [pool.apply_async(music)] + [pool.apply_async(cut, (r,)) for r in recorded_table()]
-        jobs += [pool.apply_async(synthesise, (r,)) for r in voice_table()]
+        table = sorted(voice_table(), key=lambda row: row[1] == "espeak")
+        jobs = [pool.apply_async(synthesise, (r,)) for r in table] + [pool.apply_async(music)] + [pool.apply_async(cut, (r,)) for r in recorded_table()]
         for job in jobs:
             job.get()
     voices = [json.loads(f.read_text()) for f in sorted(BANK.glob("*.json"))]
-    for held in (False, True):
-        mine = [v for v in voices if v["held"] == held]
+    for split in texts.SPLITS:
+        mine = [v for v in voices if v["split"] == split]
         hours = sum(p["n"] for v in mine for p in v["phrases"]) / RATE / 3600
-        print(f"sources: {'hold-out' if held else 'training'}: {len(mine)} voices, {sum(len(v['phrases']) for v in mine)} phrases, {hours:.1f} h")
+        print(f"sources: {split}: {len(mine)} voices, {sum(len(v['phrases']) for v in mine)} phrases, {hours:.1f} h")
 
 
 if __name__ == "__main__":

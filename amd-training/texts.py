@@ -11,7 +11,11 @@ Roles:
   short      a voicemail greeting of one breath            carrier   a network's voicemail
   full       a mailbox that takes no message               screen    a call assistant
   ivr        a menu: welcome, options                      intercept an intercept recording
+
+`KINDS` groups the roles by what their words say in any language: the net of `net.py` learns to hear these.
 """
+
+from wordings import MORE, rows
 
 NAMES = {
     "en": "Grace Henry Priya Marcus Ellen Tony Rachel Dwight Fiona Leon Abigail Stuart".split(),
@@ -312,15 +316,26 @@ T["sv"] = {
     "ivr_opt": ["För försäljning, tryck ett.", "För fakturor, tryck två.", "Alla handläggare är upptagna."], "intercept": ["Numret har ingen abonnent."],
 }
 
-ROLES = sorted(T["en"])
+for lang, roles in MORE.items():
+    for role, text in roles.items():
+        T[lang][role] = T[lang][role] + rows(text)
+
+KINDS = {"hello": ["hello", "wait"], "name": ["named"], "help": ["business"], "talk": ["talk"], "reached": ["vm_open"], "away": ["vm_mid"], "leave": ["vm_close", "short"],
+         "network": ["carrier"], "full": ["full"], "who": ["screen"], "welcome": ["ivr_open"], "option": ["ivr_opt"], "gone": ["intercept"]}
+KIND_OF = {role: n for n, roles in enumerate(KINDS.values()) for role in roles}
+# Splits of the templates: `net` teaches the net, `trees` the trees (which also hear the others), `held` is the hold-out.
+SPLITS = ("net", "trees", "held")
 
 
-def templates(lang, role, held_out):
-    """Templates of a role for training or, every fourth one, for the hold-out (all of them where there are too few to share)."""
+def template_split(n):
+    return "held" if n % 4 == 3 else "trees" if n % 8 == 6 else "net"
+
+
+def templates(lang, role, split):
+    """Templates of a role for a split (all of them where there are too few to share)."""
     rows = T[lang][role]
-    if len(rows) < 4:
-        return rows
-    return [row for n, row in enumerate(rows) if (n % 4 == 3) == held_out]
+    mine = [row for n, row in enumerate(rows) if template_split(n) == split]
+    return mine if mine and len(rows) >= 4 else rows
 
 
 def render(template, lang, rng):
