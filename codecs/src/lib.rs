@@ -21,10 +21,12 @@
 pub mod cng;
 pub mod codec;
 pub mod dtmf;
+pub mod fourier;
 pub mod g711;
 pub mod g722;
 pub mod gain;
 pub mod l16;
+pub mod lanes;
 pub mod opus;
 pub mod plc;
 pub mod progress;

@@ -23,6 +23,7 @@
 use std::ops::RangeInclusive;
 
 use crate::SampleRate;
+use crate::lanes::dot;
 
 /// Range of pitch periods that are searched: voices from 66 to 333 Hz; higher pitches are found at a multiple.
 const LEAST_PITCH_MS: u32 = 3;
@@ -231,19 +232,6 @@ fn most_alike(samples: &[f32], window: usize, lags: RangeInclusive<usize>) -> us
         }
     }
     best.0
-}
-
-/// Returns the sum of products, computed in lanes that the compiler keeps in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// Returns `from` × (1 − part/whole) + `to` × part/whole, which is never outside `from..=to`.

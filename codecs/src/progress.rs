@@ -128,10 +128,10 @@ pub enum BeepKind {
 
 /// The tone after which a message may be left: 0.1 to 1.5 s, 350 to 2,500 Hz.
 ///
-/// It is told when its end is known, some 75 ms after it, and later in three cases. When another tone follows at once, it is told
-/// when that is known not to continue a melody (at most 500 ms). When nothing was said before and it may be the first tone of an
+/// It is reported when its end is known, some 75 ms after it, and later in three cases. When another tone follows at once, it is
+/// reported when that is known not to continue a melody (at most 500 ms). When nothing was said before and it may be the first tone of an
 /// SIT, it waits for 260 ms, or for the end of the second tone. When it has a frequency of call progress (400 to 450 Hz), it waits
-/// for 1.2 s of silence, since it may be a call waiting tone. A beep whose next pulse follows is told once more
+/// for 1.2 s of silence, since it may be a call waiting tone. A beep whose next pulse follows is reported again
 /// ([`revises`](Beep::revises)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Beep {
@@ -145,7 +145,7 @@ pub struct Beep {
     pub kind: BeepKind,
     /// Number of pulses.
     pub pulses: u32,
-    /// Whether the beep told last goes on in this one, which has the same start.
+    /// Whether the beep that was reported last goes on in this one, which has the same start.
     pub revises: bool,
     /// Level above the noise floor of the line, dB. A machine's beep is rarely less than 20 dB above it; one in the room of a
     /// person who answered may be.
@@ -167,7 +167,7 @@ pub enum SignalKind {
     Dial,
 }
 
-/// A call progress signal, told once until another one is heard.
+/// A call progress signal, reported once until another one is heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signal {
     /// What it means.
@@ -215,7 +215,7 @@ pub enum FaxKind {
     ModemAnswer,
 }
 
-/// What was heard.
+/// A tone, or the meaning of several tones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Heard {
     /// A tone has sounded for about 90 ms and goes on.
@@ -260,7 +260,7 @@ pub enum Heard {
 pub struct ToneEvent {
     /// Time of sound that had been heard.
     pub at_ms: u32,
-    /// What was heard.
+    /// The tone, or its meaning.
     pub heard: Heard,
 }
 
@@ -376,7 +376,7 @@ struct Hearing {
     block: [i16; 80],
     /// Whether the tone that sounds has been announced.
     announced: bool,
-    /// Start of the answer tone told last, so that it is told once.
+    /// Start of the answer tone that was reported last, so that it is reported once.
     answered: Option<u32>,
 }
 

@@ -22,6 +22,7 @@
 use std::f64::consts::PI;
 
 use crate::SampleRate;
+use crate::lanes::dot;
 
 /// Delay in samples of the slower of the two rates.
 pub const DELAY: usize = 16;
@@ -32,8 +33,6 @@ const KAISER_BETA: f64 = 6.2;
 const CUTOFF: f64 = 0.98;
 /// Number of input samples filtered at once; longer inputs are processed in pieces.
 const PIECE: usize = 480;
-/// Number of products summed side by side, so that the compiler can use vector registers. Divides every number of taps.
-const LANES: usize = 8;
 
 /// Sample rate converter for one stream.
 #[derive(Clone, Debug)]
@@ -96,6 +95,14 @@ impl Resampler {
         self.run(input, out, f32::from, |value| value.round_ties_even() as i16)
     }
 
+    /// Like [`process`](Resampler::process), into a new vector.
+    pub fn converted(&mut self, input: &[i16]) -> Vec<i16> {
+        let mut out = vec![0; self.max_output(input.len())];
+        let written = self.process(input, &mut out);
+        out.truncate(written);
+        out
+    }
+
     /// Like [`process`](Resampler::process), for values on the same scale that are neither rounded nor limited: sums of several
     /// voices, which may exceed 16 bits until they are limited.
     ///
@@ -154,17 +161,6 @@ impl Resampler {
         self.window.copy_within(piece.len()..piece.len() + past, 0);
         written
     }
-}
-
-/// Returns the sum of products; both slices have the same length, a multiple of [`LANES`].
-fn dot(one: &[f32], other: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    for (a, b) in one.as_chunks::<LANES>().0.iter().zip(other.as_chunks::<LANES>().0) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    sums.iter().sum()
 }
 
 /// Returns the common rate divided by each of the two rates, in lowest terms.

@@ -53,7 +53,7 @@ pub(super) struct Cadence {
     bursts: [Option<Burst>; BURSTS],
     /// The burst that sounds now.
     sounding: Option<Burst>,
-    /// What was signalled last about this tone.
+    /// Signal that was reported last for this tone.
     told: Option<SignalKind>,
 }
 

@@ -113,7 +113,7 @@ pub(super) struct Segment {
     pub(super) power: f32,
     /// Whether the sound started before the segment could be followed.
     pub(super) cut: bool,
-    /// Whether it is only the steady part of what was followed.
+    /// Whether this is only the steady part of a longer tone that was followed.
     pub(super) part: bool,
 }
 

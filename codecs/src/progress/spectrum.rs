@@ -12,12 +12,11 @@
 
 use std::f32::consts::{PI, TAU};
 
+pub(super) use crate::fourier::WINDOW;
+use crate::fourier::{Complex, Fourier, POINTS};
+
 /// Sample rate of the sound.
 pub(super) const RATE_HZ: f32 = 8_000.0;
-/// Samples of a window: 32 ms.
-pub(super) const WINDOW: usize = 256;
-/// Number of points of the complex FFT, half a window.
-const POINTS: usize = WINDOW / 2;
 /// Width of a bin in Hz.
 const BIN_HZ: f32 = RATE_HZ / WINDOW as f32;
 /// Bins that are looked at: 203 to 3,797 Hz.
@@ -63,42 +62,10 @@ pub(super) fn dbfs(power: f32) -> f32 {
     10.0 * (power / FULL_SCALE).max(1e-12).log10()
 }
 
-/// Number with a real and an imaginary part.
-#[derive(Clone, Copy, Debug, Default)]
-struct Complex {
-    re: f32,
-    im: f32,
-}
-
-impl Complex {
-    fn turn(angle: f32) -> Complex {
-        let (im, re) = angle.sin_cos();
-        Complex { re, im }
-    }
-
-    fn times(self, other: Complex) -> Complex {
-        Complex { re: self.re * other.re - self.im * other.im, im: self.re * other.im + self.im * other.re }
-    }
-
-    fn plus(self, other: Complex) -> Complex {
-        Complex { re: self.re + other.re, im: self.im + other.im }
-    }
-
-    fn minus(self, other: Complex) -> Complex {
-        Complex { re: self.re - other.re, im: self.im - other.im }
-    }
-
-    fn power(self) -> f32 {
-        self.re * self.re + self.im * self.im
-    }
-}
-
 /// Tables and working memory of the analysis.
 #[derive(Clone, Debug)]
 pub(super) struct Spectrum {
-    hann: [f32; WINDOW],
-    /// Unit circle in [`WINDOW`] steps, clockwise, its first half.
-    circle: [Complex; POINTS],
+    fourier: Fourier,
     work: [Complex; POINTS],
     /// Power of each bin of the last window.
     bins: [f32; POINTS + 1],
@@ -106,26 +73,21 @@ pub(super) struct Spectrum {
 
 impl Spectrum {
     pub(super) fn new() -> Spectrum {
-        Spectrum {
-            hann: std::array::from_fn(|n| 0.5 - 0.5 * (TAU * n as f32 / WINDOW as f32).cos()),
-            circle: std::array::from_fn(|n| Complex::turn(-TAU * n as f32 / WINDOW as f32)),
-            work: [Complex::default(); POINTS],
-            bins: [0.0; POINTS + 1],
-        }
+        Spectrum { fourier: Fourier::new(), work: [Complex::default(); POINTS], bins: [0.0; POINTS + 1] }
     }
 
     /// Analyses one window.
     pub(super) fn analyse(&mut self, samples: &[f32; WINDOW]) -> Frame {
-        for (n, value) in self.work.iter_mut().enumerate() {
-            let (even, odd) = (2 * n, 2 * n + 1);
-            *value = Complex { re: samples[even] * self.hann[even], im: samples[odd] * self.hann[odd] };
-        }
-        transform(&mut self.work, &self.circle);
-        self.part_halves();
+        // Parseval: half the bins of a sine of mean square m have m·n·Σw²/2 together, and Σw² = 3n/8.
+        let scale = 16.0 / 3.0 / (WINDOW * WINDOW) as f32;
+        self.bins = self.fourier.powers(samples).map(|power| power * scale);
         let bins = &self.bins;
         let band = &bins[FIRST_BIN..=LAST_BIN];
         let sum: f32 = band.iter().sum();
-        let logarithms: f32 = band.iter().map(|bin| (bin + 1e-3).ln()).sum();
+        // One logarithm for four bins: their product is at least 1e-12 and at most 1e36.
+        let (groups, rest) = band.as_chunks::<4>();
+        let product = |bins: &[f32]| bins.iter().map(|bin| bin + 1e-3).product::<f32>().ln();
+        let logarithms = groups.iter().map(|bins| product(bins)).sum::<f32>() + product(rest);
         let count = band.len() as f32;
         let flatness = (logarithms / count).exp() / (sum / count + 1e-3);
         let mut frame = Frame { power: sum, flatness, ..Frame::default() };
@@ -147,20 +109,6 @@ impl Spectrum {
         let mut line = self.line_at(peak.clamp(FIRST_BIN, LAST_BIN));
         line.power = self.bins[middle - LOBE..=middle + LOBE].iter().sum();
         line
-    }
-
-    /// Separates the transforms of even and odd samples and joins them to that of the whole window; keeps the powers, scaled to
-    /// the mean square of a sine.
-    fn part_halves(&mut self) {
-        // Parseval: half the bins of a sine of mean square m have m·n·Σw²/2 together, and Σw² = 3n/8.
-        let scale = 16.0 / 3.0 / (WINDOW * WINDOW) as f32;
-        for n in 0..=POINTS {
-            let (one, other) = (self.work[n % POINTS], self.work[(POINTS - n) % POINTS]);
-            let even = Complex { re: (one.re + other.re) / 2.0, im: (one.im - other.im) / 2.0 };
-            let odd = Complex { re: (one.im + other.im) / 2.0, im: (other.re - one.re) / 2.0 };
-            let turn = if n == POINTS { Complex { re: -1.0, im: 0.0 } } else { self.circle[n] };
-            self.bins[n] = even.plus(odd.times(turn)).power() * scale;
-        }
     }
 
     fn line_at(&self, peak: usize) -> Line {
@@ -201,8 +149,7 @@ impl Spectrum {
     }
 
     fn zoomed_lines(&mut self, hz: f32, count: usize) -> ([Line; LINES], f32) {
-        // The circle has WINDOW steps; an FFT of half as many points skips every second one.
-        transform(&mut self.work, &self.circle);
+        self.fourier.transform(&mut self.work);
         let bin_hz = RATE_HZ / ZOOM_STEP as f32 / POINTS as f32;
         // A sine of mean square m has the amplitude √(2m)/2 after mixing, and each output sums ZOOM_STEP samples.
         let scale = 2.0 / (ZOOM_STEP * ZOOM_STEP) as f32 / (0.375 * count.max(1) as f32 * POINTS as f32);
@@ -257,27 +204,4 @@ fn hann_offset(before: f32, here: f32, after: f32) -> f32 {
     let (neighbour, sign) = if after > before { (after, 1.0) } else { (before, -1.0) };
     let ratio = (neighbour / here.max(1e-9)).sqrt();
     sign * ((2.0 * ratio - 1.0) / (ratio + 1.0)).clamp(-0.1, 0.6)
-}
-
-/// Transforms in place, radix 2, decimation in time.
-fn transform(values: &mut [Complex; POINTS], circle: &[Complex; POINTS]) {
-    let bits = POINTS.trailing_zeros();
-    for n in 0..POINTS {
-        let reversed = n.reverse_bits() >> (usize::BITS - bits);
-        if n < reversed {
-            values.swap(n, reversed);
-        }
-    }
-    let mut half = 1;
-    while half < POINTS {
-        let stride = POINTS / half;
-        for block in values.chunks_exact_mut(2 * half) {
-            let (low, high) = block.split_at_mut(half);
-            for (n, (low, high)) in low.iter_mut().zip(high).enumerate() {
-                let turned = high.times(circle[n * stride]);
-                (*low, *high) = (low.plus(turned), low.minus(turned));
-            }
-        }
-        half *= 2;
-    }
 }
