@@ -12,7 +12,7 @@
 //! | `transfer` | REFER of a party in a call that began while it is off: 403 by SIP, and an event `call.transfer` |
 //! | `api_dialing` | `POST /api/calls` with an API key |
 //! | `conference` | `POST /api/calls/{id}/legs` |
-//! | `amd` | nothing yet: a request that names it is refused as unknown (422), on or off |
+//! | `amd` | an `amd.mode` other than `off` of a call's or the voice configuration; the application `amd` judges nothing |
 //!
 //! Emergency numbers are exempt from `api_dialing` and from `transfer`.
 
@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::engine::{CallSettings, group};
 
+use super::amd::{AmdConfig, AmdPatch, DetectionMode};
 use super::voice_config::{VoiceConfig, VoiceConfigPatch};
 
 /// Call capabilities of an organization. All are on by default.
@@ -111,6 +112,10 @@ impl Capabilities {
             transcribe: config.transcribe && self.transcribe,
             voice_to_voice: config.voice_to_voice && self.voice_to_voice,
             record: config.record && self.record,
+            amd: match self.amd {
+                true => config.amd,
+                false => AmdConfig { mode: DetectionMode::Off, ..config.amd },
+            },
             ..config
         }
     }
@@ -123,6 +128,7 @@ impl Capabilities {
             ("transcribe", on(asked.transcribe) || on(asked.live_translate), self.transcribe),
             ("translate", on(asked.live_translate), self.translate),
             ("voice_to_voice", on(asked.voice_to_voice), self.voice_to_voice),
+            ("amd", asked.amd.as_ref().is_some_and(AmdPatch::switches_on), self.amd),
         ];
         match wanted.into_iter().find(|(_, wanted, allowed)| *wanted && !allowed) {
             Some((name, ..)) => Err(SwitchedOff(name)),
@@ -132,7 +138,8 @@ impl Capabilities {
 }
 
 /// Returns the settings of a call: for its audio those of `config`, to which `capabilities` have been applied, and for its
-/// parties those of `capabilities`.
+/// parties those of `capabilities`. Call programs, and the detection of what answers, which may run some, are added by whoever
+/// can supply them.
 pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organization: Option<Uuid>) -> CallSettings {
     CallSettings {
         live_translate: config.live_translate,
@@ -142,10 +149,12 @@ pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organiza
         voice_to_voice: config.voice_to_voice,
         record: config.record,
         record_app: capabilities.record,
+        amd_app: capabilities.amd,
         transfer: capabilities.transfer,
         group: organization.map(group),
         from: None,
         program: None,
+        amd: None,
     }
 }
 
@@ -160,6 +169,7 @@ mod tests {
             transcribe: true,
             voice_to_voice: true,
             record: true,
+            amd: AmdConfig { mode: DetectionMode::Fast, ..AmdConfig::default() },
             ..VoiceConfig::default()
         };
         let asked = |name: &str| VoiceConfigPatch {
@@ -167,14 +177,16 @@ mod tests {
             transcribe: (name == "transcribe").then_some(true),
             live_translate: (name == "translate").then_some(true),
             voice_to_voice: (name == "voice_to_voice").then_some(true),
+            amd: (name == "amd").then(|| AmdPatch { mode: Some(DetectionMode::Careful), ..AmdPatch::default() }),
             ..VoiceConfigPatch::default()
         };
-        for name in ["record", "transcribe", "translate", "voice_to_voice"] {
+        for name in ["record", "transcribe", "translate", "voice_to_voice", "amd"] {
             let mut switches = Capabilities::default();
             match name {
                 "record" => switches.record = false,
                 "transcribe" => switches.transcribe = false,
                 "translate" => switches.translate = false,
+                "amd" => switches.amd = false,
                 _ => switches.voice_to_voice = false,
             }
             assert_eq!(switches.must_allow(&asked(name)), Err(SwitchedOff(name)));
@@ -183,5 +195,8 @@ mod tests {
         }
         assert_eq!(Capabilities::default().applied(all.clone()), all);
         assert!(Capabilities::default().must_allow(&asked("record")).is_ok());
+        let off = AmdPatch { mode: Some(DetectionMode::Off), limit_s: Some(4), actions: None };
+        let without = Capabilities { amd: false, ..Capabilities::default() };
+        assert!(without.must_allow(&VoiceConfigPatch { amd: Some(off), ..VoiceConfigPatch::default() }).is_ok());
     }
 }

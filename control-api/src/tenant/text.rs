@@ -46,7 +46,7 @@ fn trimmed(unfit: &str, most: usize) -> String {
 }
 
 /// Trims and checks a name on one line: 1 to `most` characters and no control characters.
-pub(crate) fn name(field: &'static str, text: &str, most: usize) -> Result<String, Invalid> {
+pub(crate) fn name(field: impl Into<String>, text: &str, most: usize) -> Result<String, Invalid> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
         return Err(Invalid::new(field, format!("expected 1 to {most} characters and no control characters")));
@@ -55,7 +55,7 @@ pub(crate) fn name(field: &'static str, text: &str, most: usize) -> Result<Strin
 }
 
 /// Trims and checks a text of several lines: 1 to `most` characters, and no control characters except line ends and tabs.
-pub(crate) fn prose(field: &'static str, text: &str, most: usize) -> Result<String, Invalid> {
+pub(crate) fn prose(field: impl Into<String>, text: &str, most: usize) -> Result<String, Invalid> {
     let text = text.trim();
     let unfit = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if text.is_empty() || text.chars().count() > most || text.chars().any(unfit) {

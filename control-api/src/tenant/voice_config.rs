@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::amd::{AmdConfig, AmdPatch};
 use super::invalid::Invalid;
 
 /// Voice configuration: processing of a call's audio.
@@ -23,6 +24,9 @@ pub struct VoiceConfig {
     pub voice_to_voice: bool,
     /// Whether both sides are recorded, each on its own channel.
     pub record: bool,
+    /// Detection of what answers the customers that a call dials.
+    #[serde(default)]
+    pub amd: AmdConfig,
 }
 
 impl Default for VoiceConfig {
@@ -35,6 +39,7 @@ impl Default for VoiceConfig {
             translate_to: "es".into(),
             voice_to_voice: false,
             record: false,
+            amd: AmdConfig::default(),
         }
     }
 }
@@ -55,6 +60,8 @@ pub struct VoiceConfigPatch {
     pub voice_to_voice: Option<bool>,
     /// Whether both sides are recorded, each on its own channel.
     pub record: Option<bool>,
+    /// Detection of what answers the customers that a call dials. Only what it names is changed.
+    pub amd: Option<AmdPatch>,
 }
 
 impl VoiceConfig {
@@ -62,7 +69,7 @@ impl VoiceConfig {
     ///
     /// # Errors
     ///
-    /// Returns [`Invalid`] with the field if a language is not a BCP 47 tag.
+    /// Returns [`Invalid`] with the field if a language is not a BCP 47 tag, or a setting of the detection cannot be used.
     pub fn patched(mut self, patch: VoiceConfigPatch, prefix: &str) -> Result<VoiceConfig, Invalid> {
         for (field, language) in [("translate_from", &patch.translate_from), ("translate_to", &patch.translate_to)] {
             if language.as_deref().is_some_and(|tag| !is_language_tag(tag)) {
@@ -78,6 +85,9 @@ impl VoiceConfig {
         self.translate_to = patch.translate_to.unwrap_or(self.translate_to);
         self.voice_to_voice = patch.voice_to_voice.unwrap_or(self.voice_to_voice);
         self.record = patch.record.unwrap_or(self.record);
+        if let Some(amd) = patch.amd {
+            self.amd = self.amd.patched(amd, &format!("{prefix}amd."))?;
+        }
         Ok(self)
     }
 }

@@ -39,6 +39,8 @@ struct Tree {
     class: usize,
     splits: Box<[Split]>,
     leaves: Box<[f32]>,
+    /// Mean of the leaves below each split: what the tree would say without looking further.
+    means: Box<[f32]>,
 }
 
 /// The trees of all classes.
@@ -79,7 +81,7 @@ impl Forest {
                     while let Some(leaf) = words.next_if(|next| *next != "tree") {
                         leaves.push(number(Some(leaf))?);
                     }
-                    trees.push(Tree { class, splits: splits.into(), leaves: leaves.into() });
+                    trees.push(Tree { class, splits: splits.into(), leaves: leaves.into(), means: Box::default() });
                 }
                 other => return Err(format!("unexpected word {other}")),
             }
@@ -89,7 +91,10 @@ impl Forest {
         }
         match trees.iter().position(|tree: &Tree| !tree.sound()) {
             Some(n) => Err(format!("tree {n} points outside itself")),
-            None => Ok(Forest { trees }),
+            None => {
+                trees.iter_mut().for_each(Tree::note_means);
+                Ok(Forest { trees })
+            }
         }
     }
 
@@ -115,7 +120,49 @@ impl Forest {
     }
 }
 
+impl Forest {
+    /// How much each feature speaks for a person, in log odds; negative: for the likeliest of the other classes. Together they make
+    /// the difference from what the forest would say without any of them.
+    pub(crate) fn weights(&self, features: &[f32; N], other: usize) -> [f32; N] {
+        let mut weights = [0.0; N];
+        for tree in &self.trees {
+            let share = match tree.class {
+                PERSON | 0 => 0.5,
+                class if class == other => -0.5,
+                _ => continue,
+            };
+            tree.follow(features, |feature, step| weights[feature] += share * step);
+        }
+        weights
+    }
+}
+
 impl Tree {
+    /// Sets the mean below each split. Children point forward, so that they are known first.
+    fn note_means(&mut self) {
+        let mut means = vec![0.0; self.splits.len()];
+        for n in (0..self.splits.len()).rev() {
+            let below = |child: i16| match usize::try_from(child) {
+                Ok(split) => means[split],
+                Err(_) => self.leaves[(-1 - child) as usize],
+            };
+            means[n] = (below(self.splits[n].low) + below(self.splits[n].high)) / 2.0;
+        }
+        self.means = means.into();
+    }
+
+    /// Walks to the leaf, and reports for each split its feature and by how much it changes the mean of what lies below.
+    fn follow(&self, features: &[f32; N], mut report: impl FnMut(usize, f32)) {
+        let mut at: i16 = if self.splits.is_empty() { -1 } else { 0 };
+        while let Ok(n) = usize::try_from(at) {
+            let split = self.splits[n];
+            let feature = usize::from(split.feature);
+            at = if features[feature] <= split.threshold { split.low } else { split.high };
+            let then = usize::try_from(at).map_or_else(|_| self.leaves[(-1 - at) as usize], |next| self.means[next]);
+            report(feature, then - self.means[n]);
+        }
+    }
+
     fn value(&self, features: &[f32; N]) -> f32 {
         let mut at: i16 = if self.splits.is_empty() { -1 } else { 0 };
         while at >= 0 {
@@ -188,6 +235,18 @@ mod tests {
         features[BURSTS] = 1.0;
         let shares = forest.probabilities(&features);
         assert!((shares[0] - 0.8808).abs() < 1e-3 && (shares.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_weights_of_features_add_up_to_what_the_trees_say() {
+        let tree = "tree 7 3:1.5:-1:1 4:0.5:-2:-3 leaves -4 1 5";
+        let forest = Forest::parse(&weights(tree)).expect("a sound tree");
+        let mut features = [0.0; N];
+        (features[3], features[4]) = (2.0, 1.0);
+        let weights = forest.weights(&features, 1);
+        // The mean is (-4 + 3) / 2; feature 3 leads to 3, feature 4 to 5; a person's trees count by half.
+        assert_eq!((weights[3], weights[4]), (1.75, 1.0));
+        assert_eq!(weights.iter().sum::<f32>(), 2.75);
     }
 
     #[test]

@@ -7,10 +7,11 @@
 //! `p` is the probability of a person, `quiet` the time since speech ended, `since` the time since it began. What must be reached
 //! changes evenly between two moments, so that a clear answer is acted upon early and a doubtful one late:
 //!
-//! 1. Speech began `least` ago, and 1 - p has reached `automated` in two steps running: the likeliest automated class.
+//! 1. Speech began `least` ago, and 1 - p has reached `automated` in two steps running: the likeliest automated class, once its share of
+//!    1 - p is `kind`, or nothing was said for 0.7 s, or speech began `until` ago.
 //! 2. Quiet for `pause`, and p has reached `human`: a person.
 //! 3. Quiet for `patience`, or speech began `last` ago and runs (or 2 s more): the likelier side.
-//! 4. No speech for `wait`: the likeliest of machine, music, silence and other (tones).
+//! 4. No speech for `wait`: the likeliest of machine, music, silence and other (tones); other only 2 s later.
 //! 5. No speech, 2.5 s after the answer, music and tones together above 0.97: the likelier one.
 //!
 //! Invariants: at most one verdict; no clock but the features'; `amd-training/policy.py` holds the same rules and thresholds, which it
@@ -19,11 +20,13 @@
 use super::features::N;
 use super::forest::CLASSES;
 
-const HUMAN: usize = 0;
+pub(super) const HUMAN: usize = 0;
 const MACHINE: usize = 1;
 const MUSIC: usize = 4;
 const SILENCE: usize = 5;
 const OTHER: usize = 6;
+/// Time beyond the wait that the detectors of tones have, in seconds: a ringing tone of 2 s in 6 is known after 8 s.
+const TONES: f32 = 2.0;
 /// Features by their place in `NAMES`; a test compares them.
 const ELAPSED: usize = 0;
 const SINCE_ONSET: usize = 2;
@@ -42,10 +45,13 @@ pub(crate) struct Thresholds {
     limit: f32,
     last: f32,
     wait: f32,
+    kind: f32,
+    until: f32,
 }
 
 /// How soon a verdict is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// About a second sooner than balanced, with more errors.
     Fast,
@@ -60,24 +66,28 @@ impl Mode {
         match self {
             // From policy.py, by thresholds.py.
             Mode::Fast => Thresholds {
-                least: 1.2,
-                automated: (0.93, 0.6),
+                least: 0.8,
+                automated: (0.93, 0.7),
                 pause: 0.5,
                 human: (0.9, 0.5),
-                patience: 1.0,
-                limit: 3.0,
-                last: 5.0,
+                patience: 1.5,
+                limit: 3.5,
+                last: 7.5,
                 wait: 5.0,
+                kind: 0.0,
+                until: 5.0,
             },
             Mode::Balanced => Thresholds {
                 least: 1.2,
-                automated: (0.97, 0.8),
+                automated: (0.97, 0.85),
                 pause: 0.6,
-                human: (0.95, 0.55),
-                patience: 1.7,
-                limit: 4.0,
-                last: 6.0,
+                human: (0.97, 0.5),
+                patience: 1.8,
+                limit: 5.5,
+                last: 8.0,
                 wait: 6.5,
+                kind: 0.5,
+                until: 3.0,
             },
             Mode::Careful => Thresholds {
                 least: 1.5,
@@ -88,6 +98,8 @@ impl Mode {
                 limit: 6.0,
                 last: 9.0,
                 wait: 8.0,
+                kind: 0.8,
+                until: 7.0,
             },
             // End.
         }
@@ -121,6 +133,8 @@ impl Policy {
         }
         let class =
             if features[BURSTS] < 1.0 { self.without_speech(features, p) } else { self.with_speech(features, p) };
+        // The detectors of tones name a tone by what it means; only one that they do not know is left to the classifier.
+        let class = class.filter(|class| *class != OTHER || features[ELAPSED] >= self.thresholds.wait + TONES);
         self.decided = class.is_some();
         class.map(|class| Verdict { class, probability: side(class, p) })
     }
@@ -139,7 +153,8 @@ impl Policy {
         let automated = likeliest(&[MACHINE, 2, 3, MUSIC, OTHER], p);
         let clear = since >= to.least && 1.0 - human >= between(to.automated, to.least, to.limit, since);
         self.sure = if clear { self.sure + 1 } else { 0 };
-        if self.sure >= 2 {
+        let settled = p[automated] >= to.kind * (1.0 - human) || quiet >= 0.7 || since >= to.until;
+        if self.sure >= 2 && settled {
             return Some(automated);
         }
         if quiet >= to.pause && human >= between(to.human, to.pause, to.patience, quiet) {
@@ -154,6 +169,11 @@ impl Policy {
 /// Probability of a class, or for an automated one that no person speaks.
 fn side(class: usize, p: &[f32; CLASSES.len()]) -> f32 {
     if class == HUMAN || class == SILENCE { p[class] } else { 1.0 - p[HUMAN] }
+}
+
+/// The likeliest one of the recordings that speak.
+pub(crate) fn recorded(p: &[f32; CLASSES.len()]) -> usize {
+    likeliest(&[MACHINE, 2, 3], p)
 }
 
 fn likeliest(classes: &[usize], p: &[f32; CLASSES.len()]) -> usize {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::leg::{LegPhase, LegRole, Part, Seat};
+use super::leg::{Leg, LegPhase, LegRole, Part, Seat};
 use super::{Call, Destination, Effect, Notice, Plan, Status};
 use crate::config::App;
 use crate::error::HangupCause;
@@ -37,16 +37,17 @@ impl Call {
             Part::Heir { .. } | Part::Added | Part::Party => None,
         };
         let phase = self.dialling(&to, ring, now);
-        match self.enter(role, phase, part) {
-            Some(leg) => vec![Effect::Ring(leg, to)],
-            None => self.end(&HangupCause::Internal.into()),
+        let Some(id) = self.enter(role, phase, part) else { return self.end(&HangupCause::Internal.into()) };
+        if let Some(leg) = self.leg_mut(id) {
+            leg.is_agent = matches!(to, Destination::Agent(_) | Destination::Browser(_));
         }
+        vec![Effect::Ring(id, to)]
     }
 
     /// Returns the phase of a leg that is called from now on. An emergency call has no maximum duration.
     pub(super) fn dialling(&mut self, to: &Destination, ring: Option<Duration>, now: Instant) -> LegPhase {
         if matches!(to, Destination::Emergency { .. }) {
-            self.longest = None;
+            (self.longest, self.screens) = (None, None);
         }
         let until = ring.and_then(|ring| now.checked_add(ring)).unwrap_or(now + self.timing.ring);
         LegPhase::Dialling { until, early: false }
@@ -96,37 +97,50 @@ impl Call {
     }
 
     pub(super) fn on_answered(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
+        if let Some(effects) = self.screen_answered(id, now) {
+            return effects;
+        }
         let Some(leg) = self.leg_mut(id) else { return Vec::new() };
         match (&leg.phase, leg.part) {
             (LegPhase::Offered { .. } | LegPhase::Dialling { .. }, Part::Heir { of, by }) => {
                 self.on_heir_up(id, (of, by), now)
             }
             (LegPhase::Offered { .. } | LegPhase::Dialling { .. }, Part::Added) => self.on_added_up(id, now),
-            (LegPhase::Dialling { .. }, Part::Opener) => {
-                let role = leg.role;
-                self.seat(id);
-                match self.plan.take() {
-                    Some(Plan::Join(to)) => {
-                        let mut effects = vec![Effect::Tell(Notice::Answered)];
-                        effects.extend(self.dial(role.other(), Part::Callee, to, now));
-                        effects
-                    }
-                    plan => self.go_on_alone(id, plan),
-                }
-            }
-            (LegPhase::Dialling { .. }, Part::Callee) => {
-                let mut effects = Vec::new();
-                if let Some((first, LegPhase::Offered { .. })) = self.opener() {
-                    self.seat(first);
-                    effects.push(Effect::Answer(first));
-                }
-                self.seat(id);
-                self.status = Status::Talking;
-                effects.push(Effect::Tell(Notice::Bridged));
-                effects
-            }
+            (LegPhase::Dialling { .. }, Part::Opener) => self.on_opener_up(id, now),
+            (LegPhase::Dialling { .. }, Part::Callee) => self.on_callee_up(id),
             _ => Vec::new(),
         }
+    }
+
+    /// Goes on with the plan, because the leg that was called first can be talked with.
+    pub(super) fn on_opener_up(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
+        let Some(role) = self.role(id) else { return Vec::new() };
+        let is_reported = self.leg(id).is_some_and(Leg::is_up);
+        self.seat(id);
+        match self.plan.take() {
+            Some(Plan::Join(to)) => {
+                let mut effects = Vec::new();
+                if !is_reported {
+                    effects.push(Effect::Tell(Notice::Answered));
+                }
+                effects.extend(self.dial(role.other(), Part::Callee, to, now));
+                effects
+            }
+            plan => self.go_on_alone(id, plan),
+        }
+    }
+
+    /// Joins the leg that the plan has called with the first one, which is answered if it called us.
+    pub(super) fn on_callee_up(&mut self, id: LegId) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some((first, LegPhase::Offered { .. })) = self.opener() {
+            self.seat(first);
+            effects.push(Effect::Answer(first));
+        }
+        self.seat(id);
+        self.status = Status::Talking;
+        effects.push(Effect::Tell(Notice::Bridged));
+        effects
     }
 
     /// Continues with the first leg alone: no other leg is called.

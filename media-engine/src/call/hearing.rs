@@ -7,6 +7,7 @@
 //! Whispering a supervisor: hears the floor, and one leg of it hears it
 //! Aside      hears a sound or silence; it is not heard, recognised, translated or recorded
 //! Scripted   hears its application, which hears it
+//! Screened   hears silence, and only a detector hears it
 //! ```
 //!
 //! While a call program dials a target, its caller hears ring-back. A supervisor who barges in is on the floor. Waiting follows
@@ -36,6 +37,8 @@ pub enum Place {
     Aside(Sound),
     /// With this application.
     Scripted(App),
+    /// Heard by a detector only.
+    Screened,
 }
 
 /// Sound for a leg that is set aside.
@@ -131,6 +134,7 @@ impl Call {
                 Some(Place::Aside(Sound::Ringback))
             }
             (LegPhase::Up, Seat::Scripted(app)) => Some(Place::Scripted(app)),
+            (LegPhase::Up, Seat::Screened { .. }) => Some(Place::Screened),
             (LegPhase::Up, Seat::Gallery(SuperviseMode::Listen | SuperviseMode::Whisper(_))) => Some(Place::Listening),
             (LegPhase::Up, Seat::Floor)
                 if leg.lost.is_some() || leg.holds == Holding::Silent || self.is_parted(leg.id) =>
@@ -168,7 +172,7 @@ impl Call {
             Some(Sound::Ringback)
         } else if any(|leg| leg.lost.is_some() || leg.holds == Holding::Silent && leg.is_party()) {
             Some(Sound::Hold)
-        } else if any(|leg| leg.part == Part::Callee && leg.stage().is_some() && !leg.is_up()) {
+        } else if any(|leg| leg.part == Part::Callee && leg.stage().is_some() && (!leg.is_up() || leg.is_screened())) {
             Some(Sound::Ringback)
         } else if self.parked.is_some() || any(|leg| leg.held && leg.is_party()) {
             Some(Sound::Silence)

@@ -47,6 +47,8 @@ pub(super) struct Leg {
     pub(super) phase: LegPhase,
     pub(super) seat: Seat,
     pub(super) part: Part,
+    /// It was called as a registered agent, whatever its role.
+    pub(super) is_agent: bool,
     /// A call program takes over the leg whenever it is alone.
     pub(super) program: bool,
     /// The leg is on hold and hears music.
@@ -89,6 +91,8 @@ pub(super) enum LegPhase {
 pub(super) enum Seat {
     /// It takes part in the conversation.
     Floor,
+    /// A detector listens to it until this time, and nobody talks with it.
+    Screened { until: Instant },
     /// It is with an application.
     Scripted(App),
     /// It supervises the conversation: it neither keeps the call alive nor ends it.
@@ -198,6 +202,7 @@ impl Leg {
             }
             LegPhase::Offered { .. } | LegPhase::Coming | LegPhase::Up => None,
         };
-        [phase, self.lost, self.goodbye].into_iter().flatten().min()
+        let screened = if let Seat::Screened { until } = self.seat { Some(until) } else { None };
+        [phase, screened, self.lost, self.goodbye].into_iter().flatten().min()
     }
 }

@@ -31,6 +31,7 @@ mod parking;
 mod program;
 mod recording;
 mod route;
+mod screening;
 pub mod script;
 mod succession;
 mod verbs;
@@ -47,6 +48,7 @@ pub use leg::{Holding, LegRole};
 pub use parking::Unparked;
 pub use recording::{RECORDINGS_AT_ONCE, RECORDINGS_MAX, Recorded};
 pub use route::{pattern_matches, route};
+pub use screening::Followed;
 pub use verbs::{GAIN_DB, LEGS_AT_ONCE, Refused, TARGETS_MAX};
 
 use serde::{Deserialize, Serialize};
@@ -284,6 +286,17 @@ pub enum Input {
     ProceedWithProgram,
     /// The call program of a leg has ended: the leg stays in its conversation if it has one, and leaves the call otherwise.
     ProgramOver(LegId),
+    /// Customers that the plan dials are screened when they answer, each for at most this time; `None`: none is.
+    Screen(Option<Duration>),
+    /// The detector has told what answered a screened leg.
+    Verdict {
+        /// The screened leg.
+        leg: LegId,
+        /// What follows the verdict.
+        followed: Followed,
+    },
+    /// A tone in a leg's early media tells that it will not be answered.
+    EarlyVerdict(LegId, HangupCause),
     /// The control plane refuses an announced call.
     Refuse(HangupCause),
     /// The API or an operator ends the call.
@@ -517,6 +530,8 @@ pub enum Notice {
     },
     /// The control plane has not decided in time on the announced call (`None`) or on this leg.
     Undecided(Option<LegId>),
+    /// A leg has answered, and is to be screened.
+    Screened(LegId),
     /// The first leg's announcements can be heard before its answer, and no other leg is to be called.
     EarlyMedia,
     /// A leg is lost: it is silent, and the others wait for it.
@@ -585,6 +600,8 @@ pub struct Call {
     longest: Option<Instant>,
     /// Targets to call when the heir of a leg's place cannot be reached, and what follows when none can.
     targets: Option<Box<Fallback>>,
+    /// Time for which a customer that the plan dials is screened; `None`: none is screened.
+    screens: Option<Duration>,
     /// Party that waits to be picked up.
     parked: Option<Parked>,
     /// Topology as it was last reported.
@@ -620,6 +637,7 @@ impl Call {
             decision: None,
             longest: timing.longest.map(|most| now + most),
             targets: None,
+            screens: None,
             parked: None,
             reported: Topology::default(),
             recordings: Recordings::default(),
@@ -636,6 +654,9 @@ impl Call {
             Input::ProceedWithProgram => self.on_proceed_with_program(now),
             Input::ProgramOver(leg) => self.on_program_over(leg),
             Input::Refuse(cause) | Input::HangUp(cause) => self.end(&cause.into()),
+            Input::Screen(limit) => self.on_screen(limit),
+            Input::Verdict { leg, followed } => self.on_verdict(leg, followed, now),
+            Input::EarlyVerdict(leg, cause) => self.on_early_verdict(leg, cause, now),
             Input::Rang(leg) => self.on_rang(leg),
             Input::EarlyMedia(leg) => self.on_early_media(leg),
             Input::Answered(leg) => self.on_answered(leg, now),
@@ -710,6 +731,7 @@ impl Call {
         let Some(leg) = self.leg(id) else { return Vec::new() };
         match &leg.phase {
             _ if leg.is_given_up(now) => self.put_out(id, HangupCause::MediaTimeout, now),
+            _ if leg.is_screened() => self.on_verdict(id, Followed::Connect, now),
             LegPhase::Wanted { .. } => self.on_undecided(id, now),
             LegPhase::Dialling { .. } => self.put_out(id, HangupCause::NoAnswer, now),
             LegPhase::Leaving { .. } => self.let_go(id),
@@ -776,6 +798,7 @@ impl Call {
             phase,
             seat,
             part,
+            is_agent: false,
             program,
             held,
             muted,

@@ -132,7 +132,7 @@ impl Call {
             Input::Supervise { leg, mode } => match self.leg(*leg).map(|leg| leg.seat) {
                 None => Err(Refused::NoLeg),
                 Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),
-                Some(Seat::Floor | Seat::Scripted(_)) => Err(Refused::NoSupervisor),
+                Some(Seat::Floor | Seat::Screened { .. } | Seat::Scripted(_)) => Err(Refused::NoSupervisor),
             },
             Input::Record { leg } => self.check_record(*leg),
             Input::RecordPause { number, .. } | Input::RecordStop { number } => self.check_recording(*number),
@@ -157,6 +157,7 @@ impl Call {
         match leg.seat {
             Seat::Gallery(_) => Err(Refused::Supervises),
             Seat::Scripted(_) => Err(Refused::Scripted),
+            Seat::Screened { .. } => Err(Refused::NotConnected),
             Seat::Floor if !leg.is_up() || !self.is_talking() => Err(Refused::NotConnected),
             Seat::Floor if self.is_parked(id) => Err(Refused::Parked),
             Seat::Floor => Ok(()),
@@ -332,7 +333,7 @@ impl Call {
             let holds = leg.holds != Holding::No;
             let supervises = match leg.seat {
                 Seat::Gallery(mode) => Some(mode),
-                Seat::Floor | Seat::Scripted(_) => None,
+                Seat::Floor | Seat::Screened { .. } | Seat::Scripted(_) => None,
             };
             Effect::Tell(Notice::Seat {
                 leg: id,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::input::{FetchFailure, RecordEnd};
+use super::input::{FetchFailure, MessageEnd, RecordEnd};
 use super::program::Target;
 use crate::error::HangupCause;
 
@@ -49,6 +49,17 @@ pub enum Effect {
         ticket: Ticket,
         /// Rules for the end of the message.
         rules: MessageRules,
+    },
+    /// Waits for the end of a voicemail's greeting and its beep, and leaves a message. Blocking.
+    LeaveMessage {
+        /// Ticket that the answer repeats.
+        ticket: Ticket,
+        /// Message that is played.
+        sound: Sound,
+        /// Time to wait for a beep after the greeting; the message begins without one then.
+        beep: Duration,
+        /// A person who speaks while the message plays ends it.
+        for_machine: bool,
     },
     /// Starts a recording that continues beside the program.
     Record(Ticket),
@@ -108,6 +119,7 @@ impl Effect {
             Effect::Play { ticket, .. }
             | Effect::Gather { ticket, .. }
             | Effect::RecordMessage { ticket, .. }
+            | Effect::LeaveMessage { ticket, .. }
             | Effect::Dial { ticket, .. }
             | Effect::Transfer { ticket, .. }
             | Effect::Fetch { ticket, .. } => Some(*ticket),
@@ -208,6 +220,8 @@ pub enum Verb {
     Gather,
     /// Starts, pauses, resumes or stops a recording, or records a message.
     Record,
+    /// Leaves a message on a voicemail.
+    LeaveMessage,
     /// Calls a target, and returns to the program.
     Dial,
     /// Hands the caller to another party.
@@ -248,6 +262,8 @@ pub enum StepEnd {
         /// Length of the recording.
         duration: Duration,
     },
+    /// A message that was to be left has ended.
+    MessageLeft(MessageEnd),
     /// None of the dialled targets answered.
     NotReached(HangupCause),
     /// The caller has talked with the dialled party for this long.

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    DialOutcome, Effect, GatherEnd, Input, Limits, PROGRAM_BYTES, PlayEnd, Program, RecordEnd, Script, Start, Variables,
+    DialOutcome, Effect, GatherEnd, Input, Limits, MessageEnd, PROGRAM_BYTES, PlayEnd, Program, RecordEnd, Script,
+    Start, Variables,
 };
 
 /// Maximum length of an error's path or text in characters: several times the length of any real one.
@@ -67,6 +68,8 @@ fn answer(effect: &Effect, n: u32) -> Option<Input> {
         Effect::RecordMessage { ticket, .. } => {
             Input::RecordEnded { ticket, end: RecordEnd::Silence, duration: Duration::from_secs(3) }
         }
+        Effect::LeaveMessage { ticket, for_machine: true, .. } => Input::MessageLeft(ticket, MessageEnd::Human),
+        Effect::LeaveMessage { ticket, .. } => Input::MessageLeft(ticket, MessageEnd::Left),
         Effect::Dial { ticket, .. } if n.is_multiple_of(2) => Input::Dialled(ticket, DialOutcome::Answered),
         Effect::Dial { ticket, .. } => Input::Dialled(ticket, DialOutcome::Failed(crate::error::HangupCause::Busy)),
         Effect::Transfer { ticket, .. } => Input::Transferred(ticket, Err(crate::error::HangupCause::Busy)),

@@ -31,6 +31,8 @@ pub enum Input {
         /// Length of the recording.
         duration: Duration,
     },
+    /// A message that was to be left has ended.
+    MessageLeft(Ticket, MessageEnd),
     /// A dialled target has answered, could not be reached, or has left.
     Dialled(Ticket, DialOutcome),
     /// The caller has been handed to another party, or no target accepted.
@@ -89,6 +91,20 @@ pub enum RecordEnd {
     Failed,
     /// The caller has left.
     FarEndGone,
+}
+
+/// How a message that was to be left has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageEnd {
+    /// It was played to its end.
+    Left,
+    /// A person spoke while it played.
+    Human,
+    /// It was stopped before its end.
+    Stopped,
+    /// It could not be played.
+    Failed,
 }
 
 /// Result of a dial.

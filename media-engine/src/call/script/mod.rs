@@ -27,6 +27,8 @@
 //! - [`Effect::Dial`]: call the targets in turn, each for the ring time, while the caller hears ring-back; join the first that
 //!   answers with the caller. Answer: [`Input::Dialled`] with `Failed`, or with `Answered` and later `Ended`, when the dialled party
 //!   has left and the caller is still there.
+//! - [`Effect::LeaveMessage`]: wait for the end of a voicemail's greeting and its beep, then play the message. With `for_machine`, a
+//!   person who speaks meanwhile ends it. Answer: [`Input::MessageLeft`].
 //! - [`Effect::Transfer`]: call the targets in turn, and hand the caller to the first that answers. Answer: [`Input::Transferred`].
 //! - [`Effect::Fetch`]: POST the payload as a JSON object, and return the whole body of a 200. Answer: [`Input::Fetched`].
 //! - [`Effect::Stop`]: stop the ticket's action: silence a sound, drop a collection or a request, end a recording, hang up the
@@ -68,7 +70,7 @@ pub use effect::{
     Bound, Effect, Ended, GatherBranch, GatherRules, MessageRules, Notice, Sound, StepAt, StepEnd, Ticket, Verb,
 };
 pub use fuzz::fuzz_program;
-pub use input::{DialOutcome, FetchFailure, GatherEnd, Input, PlayEnd, RecordEnd};
+pub use input::{DialOutcome, FetchFailure, GatherEnd, Input, MessageEnd, PlayEnd, RecordEnd};
 pub use limits::{
     DIGITS_MAX, LABELS_MAX, Limits, MESSAGE_S_MAX, PAUSE_MS_MAX, PAYLOAD_MAX, PROGRAM_BYTES, PROMPTS_MAX, STEPS_MAX,
     TEXT_MAX, TONE_MS_MAX, TONES_MAX, URL_MAX, VALUE_MAX, VARIABLES_MAX,

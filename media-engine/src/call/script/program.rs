@@ -60,6 +60,7 @@ pub(super) enum Step {
     Play(Prompt),
     Gather(Gather),
     Record(Record),
+    LeaveMessage(LeaveMessage),
     Dial(Dial),
     Transfer(Transfer),
     Pause(Duration),
@@ -76,6 +77,7 @@ impl Step {
             Step::Play(_) => Verb::Play,
             Step::Gather(_) => Verb::Gather,
             Step::Record(_) => Verb::Record,
+            Step::LeaveMessage(_) => Verb::LeaveMessage,
             Step::Dial(_) => Verb::Dial,
             Step::Transfer(_) => Verb::Transfer,
             Step::Pause(_) => Verb::Pause,
@@ -92,6 +94,7 @@ impl Step {
             Step::Record(record) => !matches!(record, Record::Message { .. }),
             Step::Play(_)
             | Step::Gather(_)
+            | Step::LeaveMessage(_)
             | Step::Dial(_)
             | Step::Transfer(_)
             | Step::Pause(_)
@@ -156,6 +159,17 @@ pub(super) enum Record {
         /// Variable that receives the message's length in seconds.
         into: Option<Name>,
     },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LeaveMessage {
+    pub(super) message: Prompt,
+    /// Time to wait for a beep after the greeting.
+    pub(super) beep: Duration,
+    /// Variable that receives the result.
+    pub(super) into: Option<Name>,
+    /// Where the program continues when a person speaks while the message plays; `None`: the message is played to its end.
+    pub(super) on_human: Option<Place>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

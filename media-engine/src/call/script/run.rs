@@ -82,6 +82,7 @@ pub(super) enum Wait {
     Play(Ticket),
     Gather(Ticket),
     Message(Ticket),
+    LeaveMessage(Ticket),
     Dial(Ticket),
     Transfer(Ticket),
     Fetch(Ticket, Option<Instant>),
@@ -94,6 +95,7 @@ impl Wait {
             Wait::Play(ticket)
             | Wait::Gather(ticket)
             | Wait::Message(ticket)
+            | Wait::LeaveMessage(ticket)
             | Wait::Dial(ticket)
             | Wait::Transfer(ticket)
             | Wait::Fetch(ticket, _) => Some(ticket),
@@ -104,7 +106,12 @@ impl Wait {
     fn until(self) -> Option<Instant> {
         match self {
             Wait::Fetch(_, until) | Wait::Pause(until) => until,
-            Wait::Play(_) | Wait::Gather(_) | Wait::Message(_) | Wait::Dial(_) | Wait::Transfer(_) => None,
+            Wait::Play(_)
+            | Wait::Gather(_)
+            | Wait::Message(_)
+            | Wait::LeaveMessage(_)
+            | Wait::Dial(_)
+            | Wait::Transfer(_) => None,
         }
     }
 }
@@ -219,6 +226,9 @@ impl Script {
             }
             (Input::RecordEnded { ticket, end, duration }, Some(at), Some(Wait::Message(open))) if ticket == open => {
                 self.on_message(at, end, duration, out);
+            }
+            (Input::MessageLeft(ticket, end), Some(at), Some(Wait::LeaveMessage(open))) if ticket == open => {
+                self.on_message_left(at, end, out);
             }
             (Input::RecordEnded { ticket, end, duration }, ..) => self.on_recording_ended(ticket, end, duration, out),
             (Input::Dialled(ticket, outcome), at, wait) => self.on_dialled(ticket, outcome, at.zip(wait), now, out),

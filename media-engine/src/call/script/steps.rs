@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::effect::{Bound, Effect, Ended, GatherBranch, GatherRules, Notice, StepAt, StepEnd, Ticket};
-use super::input::{DialOutcome, GatherEnd, PlayEnd, RecordEnd};
-use super::program::{Dial, Gather, Jump, OnDigits, Place, Prompt, Record, Step, Webhook};
+use super::input::{DialOutcome, GatherEnd, MessageEnd, PlayEnd, RecordEnd};
+use super::program::{Dial, Gather, Jump, LeaveMessage, OnDigits, Place, Prompt, Record, Step, Webhook};
 use super::run::{Recording, Script, State, Talk, Wait};
 use crate::error::HangupCause;
 
@@ -21,6 +21,7 @@ impl Script {
             Step::Play(prompt) => self.play(at, prompt, out),
             Step::Gather(gather) => self.gather(at, gather, out),
             Step::Record(record) => self.record(at, record, out),
+            Step::LeaveMessage(leave) => self.leave_message(at, leave, out),
             Step::Dial(Dial { callees, .. }) => {
                 let ticket = self.wait(at, Wait::Dial);
                 let callees = callees.clone();
@@ -61,6 +62,32 @@ impl Script {
                 out.push(Effect::Play { ticket, sound });
             }
             None => self.end_step(at, StepEnd::Skipped, out),
+        }
+    }
+
+    fn leave_message(&mut self, at: StepAt, leave: &LeaveMessage, out: &mut Vec<Effect>) {
+        match leave.message.fill(&self.variables) {
+            Some(sound) => {
+                let ticket = self.wait(at, Wait::LeaveMessage);
+                let (beep, for_machine) = (leave.beep, leave.on_human.is_some());
+                out.push(Effect::LeaveMessage { ticket, sound, beep, for_machine });
+            }
+            None => self.end_step(at, StepEnd::Skipped, out),
+        }
+    }
+
+    pub(super) fn on_message_left(&mut self, at: StepAt, end: MessageEnd, out: &mut Vec<Effect>) {
+        let Some(Step::LeaveMessage(leave)) = self.step(at) else { return };
+        let place = leave.on_human.filter(|_| end == MessageEnd::Human);
+        self.end_step_at(at, StepEnd::MessageLeft(end), place, out);
+        if let Some(name) = leave.into {
+            let result = match end {
+                MessageEnd::Left => "left",
+                MessageEnd::Human => "human",
+                MessageEnd::Stopped => "stopped",
+                MessageEnd::Failed => "failed",
+            };
+            self.set(&name, result, out);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `Lab` is a call with a virtual clock: `give` takes an input and returns its effects, `after` lets time pass.
 //!
-//! Further files test one subject each: lost legs (`losing`), parking, call programs (`program`), recordings, successions, verbs,
+//! Further files test one subject each: lost legs (`losing`), parking, call programs (`program`), recordings, screening,
+//! successions, verbs,
 //! and random inputs (`model`).
 
 mod losing;
@@ -10,6 +11,7 @@ mod model;
 mod parking;
 mod program;
 mod recording;
+mod screening;
 mod succession;
 mod verbs;
 
@@ -51,6 +53,14 @@ impl Lab {
     pub(super) fn outgoing(to: Destination, plan: Plan) -> (Lab, Vec<Effect>) {
         let now = test_epoch();
         let (call, effects) = Call::outgoing(to, plan, LegRole::Agent, Start { legs: FIRST, timing: TIMING, now });
+        (Lab { call, now }, effects)
+    }
+
+    /// Creates a call that dials a customer first.
+    pub(super) fn outgoing_customer(plan: Plan) -> (Lab, Vec<Effect>) {
+        let now = test_epoch();
+        let start = Start { legs: FIRST, timing: TIMING, now };
+        let (call, effects) = Call::outgoing(customer(), plan, LegRole::Customer, start);
         (Lab { call, now }, effects)
     }
 

@@ -15,6 +15,8 @@ use crate::units::test_epoch;
 
 /// Maximum number of inputs of one call.
 const STEPS: usize = 60;
+/// Time for which an answered customer is screened.
+const SCREENED: Duration = Duration::from_secs(6);
 
 /// The outside world's view of a call, derived from the effects and its own inputs, and never from the machine.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ struct World {
     supervisors: BTreeMap<LegId, bool>,
     /// The party that waits to be picked up.
     parked: Option<LegId>,
+    /// Legs that a detector listens to, with the end of their time.
+    screened: BTreeMap<LegId, Instant>,
     /// Legs whose ending was reported.
     ended: BTreeSet<LegId>,
     hearing: Topology,
@@ -44,7 +48,20 @@ struct World {
 }
 
 impl World {
-    fn see(&mut self, input: &Input, effects: &[Effect], call: &Call) {
+    fn see(&mut self, input: &Input, effects: &[Effect], (call, now): (&Call, Instant)) {
+        match input {
+            Input::Verdict { leg, followed: Followed::Again(limit) } => {
+                self.screened.entry(*leg).and_modify(|until| *until = now + *limit);
+            }
+            Input::Verdict { leg, .. } => drop(self.screened.remove(leg)),
+            Input::Timeout => self.screened.retain(|_, until| *until > now),
+            _ => {}
+        }
+        for effect in effects {
+            if let Effect::Tell(Notice::Screened(leg)) = effect {
+                self.screened.insert(*leg, now + SCREENED);
+            }
+        }
         match *input {
             Input::Gone(leg, _) => {
                 self.lines.remove(&leg);
@@ -121,6 +138,7 @@ impl World {
                 self.media.remove(leg);
                 self.parted.remove(leg);
                 self.supervisors.remove(leg);
+                self.screened.remove(leg);
                 for set in [&mut self.lost, &mut self.added, &mut self.held, &mut self.muted] {
                     set.remove(leg);
                 }
@@ -185,6 +203,9 @@ impl World {
                 || self.parted.values().any(|by| *by == leg)
                 || self.supervisors.get(&leg) == Some(&false);
             assert!(!place.is_on_floor() || !is_apart, "{leg} is in the conversation although it is set aside");
+            let is_screened = self.screened.contains_key(&leg);
+            assert_eq!(place == Place::Screened, is_screened, "{leg} is screened until its verdict");
+            assert!(!is_screened || !self.hearing.is_heard(leg), "{leg} is heard before its verdict");
             // A leg with an application does not wait for a lost leg.
             let is_scripted = matches!(place, Place::Scripted(_));
             let is_silent = is_apart && !is_scripted || self.muted.contains(&leg);
@@ -216,7 +237,9 @@ impl World {
 /// Runs one call with random inputs, and returns its number of legs.
 fn live(seed: u64) -> u64 {
     let mut random = SmallRng::seed_from_u64(seed);
-    let (mut lab, effects) = match random.random_range(0..7) {
+    let (mut lab, effects) = match random.random_range(0..9) {
+        7 => Lab::outgoing(agent(), Plan::Join(customer())),
+        8 => Lab::outgoing_customer(Plan::Join(agent())),
         5 => (Lab::incoming(Plan::Application(App::Program)), Vec::new()),
         6 => Lab::outgoing(customer(), Plan::Application(App::Program)),
         0 => (Lab::incoming(Plan::Application(App::Tone)), Vec::new()),
@@ -231,16 +254,19 @@ fn live(seed: u64) -> u64 {
     }
     effects.iter().for_each(|effect| world.carry_out(effect));
     let mut foreign = 1_000_000;
+    if random.random_ratio(1, 2) {
+        lab.call.handle(Input::Screen(Some(SCREENED)), lab.now);
+    }
     for _ in 0..STEPS {
         let input = any_input(&mut random, &lab, &mut foreign);
         lab.now += Duration::from_millis(random.random_range(0..1_500));
         let effects = lab.call.handle(input.clone(), lab.now);
-        world.see(&input, &effects, &lab.call);
+        world.see(&input, &effects, (&lab.call, lab.now));
         world.check(&lab.call);
     }
     let end = Input::HangUp(HangupCause::Requested);
     let effects = lab.call.handle(end.clone(), lab.now);
-    world.see(&end, &effects, &lab.call);
+    world.see(&end, &effects, (&lab.call, lab.now));
     world.check(&lab.call);
     lab.call.next_leg().0 - FIRST.0
 }
@@ -256,7 +282,7 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         }
     };
     let on = random.random_ratio(1, 2);
-    match random.random_range(0..66) {
+    match random.random_range(0..72) {
         0..6 => Input::Proceed,
         6..14 => Input::Answered(leg),
         14..17 => Input::Rang(leg),
@@ -309,6 +335,8 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         61 => Input::Record { leg: on.then_some(leg) },
         62..64 => Input::RecordPause { number: random.random_range(0..4), on },
         64 if random.random_ratio(1, 2) => Input::RecordStop { number: random.random_range(0..4) },
+        66..69 => Input::Verdict { leg, followed: any_verdict(random) },
+        69 if random.random_ratio(1, 4) => Input::EarlyVerdict(leg, HangupCause::Busy),
         49..51 => Input::Supervise { leg, mode: any_mode(random, leg) },
         _ => Input::Timeout,
     }
@@ -319,6 +347,15 @@ fn any_fate(random: &mut SmallRng) -> IfFails {
         0 => IfFails::HangUp,
         1 => IfFails::Program,
         _ => IfFails::Return,
+    }
+}
+
+fn any_verdict(random: &mut SmallRng) -> Followed {
+    match random.random_range(0..6) {
+        0 => Followed::Program,
+        1 => Followed::HangUp(HangupCause::NotHuman),
+        2..4 => Followed::Again(Duration::from_secs(3)),
+        _ => Followed::Connect,
     }
 }
 

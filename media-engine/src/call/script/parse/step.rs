@@ -11,12 +11,12 @@ use crate::call::script::limits::{
     DIGITS_MAX, MESSAGE_S_MAX, PAUSE_MS_MAX, PAYLOAD_MAX, PROMPTS_MAX, URL_MAX, VALUE_MAX,
 };
 use crate::call::script::program::{
-    Callees, Dial, Gather, Jump, OnDigits, Place, Record, Step, Target, Transfer, Webhook,
+    Callees, Dial, Gather, Jump, LeaveMessage, OnDigits, Place, Record, Step, Target, Transfer, Webhook,
 };
 use crate::call::script::text::{Name, Template};
 use crate::error::HangupCause;
 
-const VERBS: &str = "label, play, speak, gather, record, dial, transfer, pause, hangup, jump, webhook";
+const VERBS: &str = "label, play, speak, gather, record, leave_message, dial, transfer, pause, hangup, jump, webhook";
 /// Maximum length of a SIP user name, in characters.
 const AGENT_MAX: usize = 64;
 /// Maximum length of a number or URI to call, in characters.
@@ -33,6 +33,7 @@ pub(super) fn step(item: &Value, labels: &Labels) -> Result<Step, ProgramError> 
         "speak" => sound::speak(&value).map(Step::Play),
         "gather" => gather(&value, labels).map(Step::Gather),
         "record" => record(&value).map(Step::Record),
+        "leave_message" => leave_message(&value, labels).map(Step::LeaveMessage),
         "dial" => dial(&value, labels).map(Step::Dial),
         "transfer" => transfer(&value, labels).map(Step::Transfer),
         "pause" => {
@@ -142,6 +143,27 @@ fn message(fields: &mut Fields) -> Result<Record, ProgramError> {
     };
     let into = fields.optional("into").map(|into| into.variable()).transpose()?;
     Ok(Record::Message { rules, into })
+}
+
+/// Longest time to wait for a beep after a greeting, in seconds.
+const BEEP_S_MAX: u32 = 60;
+
+fn leave_message(value: &Value, labels: &Labels) -> Result<LeaveMessage, ProgramError> {
+    let mut fields = value.fields()?;
+    let message = match (fields.optional("play"), fields.optional("speak")) {
+        (Some(play), None) => sound::play(&play)?,
+        (None, Some(speak)) => sound::speak(&speak)?,
+        (Some(_), Some(_)) => return Err(value.error("expected play or speak, not both")),
+        (None, None) => {
+            fields.end()?;
+            return Err(value.error("expected play or speak"));
+        }
+    };
+    let beep = fields.optional("beep_s").map_or(Ok(Duration::from_secs(5)), |time| time.seconds(1..=BEEP_S_MAX))?;
+    let into = fields.optional("into").map(|into| into.variable()).transpose()?;
+    let on_human = labels.optional(fields.optional("on_human"))?;
+    fields.end()?;
+    Ok(LeaveMessage { message, beep, into, on_human })
 }
 
 fn dial(value: &Value, labels: &Labels) -> Result<Dial, ProgramError> {

@@ -45,6 +45,7 @@ impl World {
             (Input::Played(ticket, _), Some(Effect::Play { .. }))
             | (Input::Gathered { ticket, .. }, Some(Effect::Gather { .. }))
             | (Input::RecordEnded { ticket, .. }, Some(Effect::RecordMessage { .. }))
+            | (Input::MessageLeft(ticket, _), Some(Effect::LeaveMessage { .. }))
             | (Input::Transferred(ticket, _), Some(Effect::Transfer { .. }))
             | (Input::Dialled(ticket, _), Some(Effect::Dial { .. }))
             | (Input::Fetched(ticket, _), Some(Effect::Fetch { .. })) => (*ticket, blocking == Some(*ticket)),
@@ -210,7 +211,7 @@ impl Random {
     fn step(&mut self, labels: usize) -> Value {
         let label = format!("l{}", self.below(labels));
         let other = format!("l{}", self.below(labels));
-        match self.below(16) {
+        match self.below(17) {
             0 => json!({"play": {"media": "hello"}}),
             1 => say(self.pick(&["Hello", "${digits}", "You pressed ${digits}."])),
             2 => {
@@ -234,6 +235,9 @@ impl Random {
             12 => json!({"jump": {"to": label, "times": 1 + self.below(3)}}),
             13 if self.one_in(2) => json!({"jump": {"to": label}}),
             14 if self.one_in(3) => json!({"hangup": {}}),
+            16 => {
+                json!({"leave_message": {"speak": {"text": "Please call back.", "language": "en"}, "on_human": label}})
+            }
             _ => json!({"webhook": {"url": "https://programs.example/"}}),
         }
     }
@@ -249,6 +253,10 @@ impl Random {
             Effect::RecordMessage { ticket, .. } | Effect::Record(ticket) => {
                 Input::RecordEnded { ticket, end: self.record_end(), duration: SECOND }
             }
+            Effect::LeaveMessage { ticket, .. } => Input::MessageLeft(
+                ticket,
+                self.pick(&[MessageEnd::Left, MessageEnd::Human, MessageEnd::Stopped, MessageEnd::Failed]),
+            ),
             Effect::Dial { ticket, .. } => {
                 let failed = DialOutcome::Failed(self.pick(&causes));
                 Input::Dialled(

@@ -405,3 +405,34 @@ fn inputs_and_effects_survive_serialisation() {
         assert_eq!(serde_json::from_str::<Input>(&text).unwrap(), input);
     }
 }
+
+#[test]
+fn a_message_is_left_and_a_person_who_speaks_meanwhile_takes_the_branch() {
+    let steps = json!([
+        {"leave_message": {"play": {"media": "hello"}, "beep_s": 7, "into": "left", "on_human": "person"}},
+        {"speak": {"text": "${left}", "language": "en"}},
+        {"hangup": {}},
+        {"label": "person"},
+        {"dial": {"targets": [{"agent": "ana"}]}},
+    ]);
+    let (lab, effects) = Lab::new(start(&steps));
+    let sound = Sound::Media("hello".into());
+    let leave = Effect::LeaveMessage { ticket: Ticket(1), sound, beep: 7 * SECOND, for_machine: true };
+    assert_eq!(effects, [leave]);
+    for (end, word) in [(MessageEnd::Left, "left"), (MessageEnd::Stopped, "stopped"), (MessageEnd::Failed, "failed")] {
+        let mut lab = Lab { script: lab.script.clone(), ..lab };
+        let effects = lab.give(Input::MessageLeft(Ticket(1), end));
+        let spoken = Sound::Speech { text: word.into(), language: "en".into() };
+        assert_eq!(effects, [Effect::Play { ticket: Ticket(2), sound: spoken }]);
+    }
+    let mut spoken_to = Lab { script: lab.script.clone(), ..lab };
+    assert!(matches!(spoken_to.give(Input::MessageLeft(Ticket(1), MessageEnd::Human))[..], [Effect::Dial { .. }]));
+    let mut stopped = lab;
+    assert_eq!(stopped.give(Input::Withdrawn), [Effect::Stop(Ticket(1)), Effect::Done(Ended::Withdrawn)]);
+}
+
+#[test]
+fn a_message_for_whoever_is_there_is_played_to_its_end() {
+    let (_, effects) = Lab::new(start(&json!([{"leave_message": {"speak": {"text": "Hi", "language": "en"}}}])));
+    assert!(matches!(effects[..], [Effect::LeaveMessage { for_machine: false, beep, .. }] if beep == 5 * SECOND));
+}
