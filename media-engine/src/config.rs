@@ -248,6 +248,8 @@ pub enum RouteTarget {
     Trunk(String),
     /// A built-in application.
     App(App),
+    /// The application `amd`: the call goes to this trunk, and its caller is told what answered.
+    Amd(String),
 }
 
 /// Built-in applications that can answer a call.
@@ -272,7 +274,8 @@ impl std::str::FromStr for RouteTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("`{text}`: expected agent:NAME, trunk:NAME, app:echo, app:tone or app:record");
+        let expected =
+            || format!("`{text}`: expected agent:NAME, trunk:NAME, app:echo, app:tone, app:record or app:amd:TRUNK");
         let (kind, name) = text.split_once(':').ok_or_else(expected)?;
         match (kind, name) {
             ("agent", name) if !name.is_empty() => Ok(RouteTarget::Agent(name.to_owned())),
@@ -280,6 +283,9 @@ impl std::str::FromStr for RouteTarget {
             ("app", "echo") => Ok(RouteTarget::App(App::Echo)),
             ("app", "tone") => Ok(RouteTarget::App(App::Tone)),
             ("app", "record") => Ok(RouteTarget::App(App::Record)),
+            ("app", name) if name.strip_prefix("amd:").is_some_and(|trunk| !trunk.is_empty()) => {
+                Ok(RouteTarget::Amd(name["amd:".len()..].to_owned()))
+            }
             _ => Err(expected()),
         }
     }

@@ -77,6 +77,8 @@ pub enum HangupCause {
     Internal,
     /// A party was joined with a party of another call, and that call continues in place of this one.
     Transferred,
+    /// Not a person answered, and the call was to end then.
+    NotHuman,
     /// The server is shutting down.
     Shutdown,
 }
@@ -102,6 +104,7 @@ impl HangupCause {
             | HangupCause::Requested
             | HangupCause::Unreachable
             | HangupCause::Transferred
+            | HangupCause::NotHuman
             | HangupCause::MaxDuration => 480,
             HangupCause::Busy => 486,
             HangupCause::NoAnswer => 480,
@@ -117,7 +120,11 @@ impl HangupCause {
     /// Returns the ITU-T Q.850 cause value that reports this cause to a party, as gateways pass it on.
     pub fn q850(&self) -> u8 {
         match self {
-            HangupCause::Normal | HangupCause::Requested | HangupCause::Transferred | HangupCause::Cancelled => 16,
+            HangupCause::Normal
+            | HangupCause::Requested
+            | HangupCause::Transferred
+            | HangupCause::NotHuman
+            | HangupCause::Cancelled => 16,
             HangupCause::Busy => 17,
             HangupCause::NoAnswer => 19,
             HangupCause::Rejected => 21,
@@ -160,6 +167,7 @@ impl HangupCause {
             HangupCause::MaxDuration => "max_duration",
             HangupCause::Internal => "internal",
             HangupCause::Transferred => "transferred",
+            HangupCause::NotHuman => "not_human",
             HangupCause::Shutdown => "shutdown",
         }
     }

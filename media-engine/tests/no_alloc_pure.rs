@@ -1,4 +1,4 @@
-//! After construction, the RTP, RTCP and audio modules neither allocate nor free.
+//! After construction, the RTP, RTCP, audio and answer-detection modules neither allocate nor free.
 
 #![allow(clippy::disallowed_methods, reason = "one base instant for a pure test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -8,6 +8,7 @@ mod counting;
 use std::hint::black_box;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use media_engine::amd::{Detector, Mode};
 use media_engine::audio::{Ducker, FrameKind, Gain, mix_into, tap};
 use media_engine::rtcp;
 use media_engine::rtp::telephone_event::{EventReceiver, EventSender, TelephoneEvent};
@@ -135,6 +136,31 @@ fn taps_and_levels(base: Instant) -> u64 {
     count
 }
 
+/// What answered: the detector of a screened leg, which runs beside the packet path on a tap.
+fn answers(_: Instant) -> u64 {
+    let mut detector = Detector::new(SampleRate::HZ_16000, Mode::Balanced);
+    let mut events = 0;
+    let count = allocations(|| {
+        let mut seed = 1_u32;
+        for n in 0..2000_u32 {
+            // Bursts of noise, then a busy tone.
+            let mut frame = [0_i16; 320];
+            for (k, sample) in frame.iter_mut().enumerate() {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let tone = (f64::from(n * 320 + k as u32) * 425.0 / 16_000.0 * std::f64::consts::TAU).sin() * 4_000.0;
+                *sample = match (n / 25) % 2 {
+                    0 if n < 100 => (seed >> 18) as i16,
+                    0 => tone as i16,
+                    _ => 0,
+                };
+            }
+            detector.push(&frame, |_event| events += 1);
+        }
+    });
+    assert!(events > 0 && detector.verdict().is_some());
+    count
+}
+
 #[test]
 fn packet_path_neither_allocates_nor_frees() {
     assert!(allocations(|| drop(black_box(Box::new(7_u64)))) >= 2, "the counter counts");
@@ -145,4 +171,5 @@ fn packet_path_neither_allocates_nor_frees() {
     assert_eq!(fewest(srtp), Some(0), "protecting and opening, new sources among them");
     assert_eq!(fewest(events), Some(0), "telephone-events");
     assert_eq!(fewest(taps_and_levels), Some(0), "taps, ducking, mixing");
+    assert_eq!(fewest(answers), Some(0), "answer detection");
 }

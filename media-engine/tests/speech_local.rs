@@ -11,7 +11,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use codecs::SampleRate;
@@ -22,9 +21,9 @@ use media_engine::audio::tap::{FrameKind, TapReader, TapWriter, tap};
 use media_engine::config::{SpeechConfig, SpeechProvider};
 use media_engine::engine::{ProviderKind, ProviderState};
 use media_engine::net::clock;
-use media_engine::speech::pipeline::{self, Pipeline, PipelineParams, PlayChunk};
+use media_engine::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder};
 use media_engine::speech::{BoxFuture, ProviderStatus, Providers, SpeechError, Translator, Tts, TtsChunk};
-use media_engine::translate::TranslationEvent;
+use media_engine::translate::{Presence, Speaker, TranslationEvent};
 use tokio::sync::mpsc;
 
 const NARROW: SampleRate = SampleRate::HZ_8000;
@@ -58,27 +57,27 @@ async fn providers(program: &Path) -> (Providers, mpsc::Receiver<ProviderStatus>
     (providers, status)
 }
 
-/// One direction of a call, as the engine creates it.
+/// One side of a call and its listener, as the engine creates them.
 struct Direction {
     pipeline: Pipeline,
     tap: TapWriter,
-    voice: mpsc::Receiver<PlayChunk>,
+    voice: mpsc::Receiver<PlayOrder>,
     events: mpsc::Receiver<TranslationEvent>,
 }
 
-fn direction(providers: &Providers, source: &str, target: &str, leg: &'static str) -> Direction {
+/// Starts the translation of a call between English and Spanish, and hears one side of it.
+fn direction(providers: &Providers, speaker: Speaker) -> Direction {
     let (tap, reader): (TapWriter, TapReader) = tap(1_000);
     let (voice_in, voice) = mpsc::channel(512);
     let (events_in, events) = mpsc::channel(512);
     let params = PipelineParams {
-        leg_name: leg,
-        source_language: source.to_owned(),
-        target_language: target.to_owned(),
+        languages: ["en".to_owned(), "es".to_owned()],
         translate: true,
         voice: true,
-        first_segment: Arc::new(AtomicU64::new(1)),
+        clock: Clock::real(),
     };
-    let pipeline = pipeline::start(params, Some(reader), providers.clone(), voice_in, events_in);
+    let pipeline = pipeline::start(params, providers.clone(), voice_in, events_in);
+    assert!(pipeline.set_presence([Presence::JOINED; 2]) && pipeline.follow(speaker, reader));
     Direction { pipeline, tap, voice, events }
 }
 
@@ -114,17 +113,20 @@ impl Direction {
         }
     }
 
-    /// Collects the speech of a whole segment; its start is reported to the pipeline, as a worker does.
+    /// Collects the speech of a whole clause; its start and its end are reported to the pipeline, as a worker does.
     async fn voice(&mut self) -> (u64, Vec<i16>) {
         let mut samples = Vec::new();
         loop {
-            let chunk = within(self.voice.recv()).await.unwrap();
+            let PlayOrder::Chunk(chunk) = within(self.voice.recv()).await.unwrap() else {
+                panic!("nothing is stopped")
+            };
             if samples.is_empty() && !chunk.samples.is_empty() {
-                self.pipeline.play_started(chunk.segment, clock::now());
+                self.pipeline.play_started(chunk.clause, clock::now());
             }
             samples.extend_from_slice(&chunk.samples);
             if chunk.last {
-                return (chunk.segment, samples);
+                self.pipeline.played(chunk.listener, chunk.clause);
+                return (chunk.clause, samples);
             }
         }
     }
@@ -133,16 +135,14 @@ impl Direction {
 /// Synthesises the process's English voice and passes it through telephone quality.
 async fn telephone(providers: &Providers, text: &str) -> Vec<i16> {
     let (rate, samples) = within(providers.utterance(text, "en")).await.unwrap();
-    let mut resampler = Resampler::new(rate, NARROW);
-    let mut narrow = vec![0; resampler.max_output(samples.len())];
-    let count = resampler.process(&samples, &mut narrow);
-    narrow[..count].iter().map(|&sample| ulaw_decode(ulaw_encode(sample / 8 * 5))).collect()
+    let narrow = Resampler::new(rate, NARROW).converted(&samples);
+    narrow.iter().map(|&sample| ulaw_decode(ulaw_encode(sample / 8 * 5))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn english_phrases_become_spanish_text_and_speech_with_every_lag_measured() {
     let (providers, _status) = providers(&program()).await;
-    let mut call = direction(&providers, "en", "es", "customer");
+    let mut call = direction(&providers, Speaker::Customer);
     let phrases = [
         ("My package has not arrived yet.", "Mi paquete no ha llegado todavía."),
         ("I would like to change my delivery address.", "Quisiera cambiar mi dirección de entrega."),
@@ -156,8 +156,8 @@ async fn english_phrases_become_spanish_text_and_speech_with_every_lag_measured(
         let last = call.event_where(|event| event.is_final).await;
         assert_eq!((last.segment, last.text.as_str(), last.translation), (number, english, None));
         assert!(last.lag_ms.stt.is_some());
-        let (segment, voice) = call.voice().await;
-        assert_eq!(segment, number);
+        let (clause, voice) = call.voice().await;
+        assert_eq!(clause + 1, number, "one clause for each sentence");
         assert!(level_dbfs(&voice) > -40.0 && voice.len() > 8_000, "{} samples", voice.len());
         let done = call.event_where(|event| event.lag_ms.total.is_some()).await;
         assert_eq!(done.translation.as_deref(), Some(spanish));
@@ -172,7 +172,7 @@ async fn english_phrases_become_spanish_text_and_speech_with_every_lag_measured(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_speech_is_reported_as_unrecognised_and_not_spoken() {
     let (providers, _status) = providers(&program()).await;
-    let mut call = direction(&providers, "en", "es", "customer");
+    let mut call = direction(&providers, Speaker::Customer);
     let sound = telephone(&providers, "My grandmother used to bake bread every Friday.").await;
     call.hear(&sound);
     let last = call.event_where(|event| event.is_final).await;
@@ -189,7 +189,7 @@ async fn a_service_killed_in_mid_sentence_restarts_and_translates_the_next_one()
     std::os::unix::fs::symlink(program(), &own).unwrap();
     let (providers, mut status) = providers(&own).await;
     let sound = telephone(&providers, "I lost my card.").await;
-    let mut call = direction(&providers, "en", "es", "customer");
+    let mut call = direction(&providers, Speaker::Customer);
     // The first part of a sentence, until its first words are reported.
     call.push(&sound[..sound.len() * 3 / 4]);
     call.event().await;
@@ -209,8 +209,8 @@ async fn a_service_killed_in_mid_sentence_restarts_and_translates_the_next_one()
     call.hear(&sound);
     let done = call.event_where(|event| event.translation.is_some()).await;
     assert_eq!((done.text.as_str(), done.translation.as_deref()), ("I lost my card.", Some("Perdí mi tarjeta.")));
-    let (segment, voice) = call.voice().await;
-    assert_eq!(segment, done.segment);
+    let (clause, voice) = call.voice().await;
+    assert_eq!(Some(clause), done.clauses.first().map(|clause| clause.clause));
     assert!(level_dbfs(&voice) > -40.0);
     within(call.pipeline.stop()).await;
 }
@@ -231,7 +231,7 @@ fn kill_children(program: &Path) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spanish_speech_is_reported_unsupported_and_typed_spanish_is_spoken_in_english() {
     let (providers, mut status) = providers(&program()).await;
-    let mut call = direction(&providers, "es", "en", "agent");
+    let mut call = direction(&providers, Speaker::Agent);
     call.hear(&[0; 1_600]);
     let text = loop {
         if let ProviderState::Unsupported(text) = within(status.recv()).await.unwrap().state {
@@ -268,14 +268,14 @@ async fn text_is_shown_when_it_cannot_be_translated_or_spoken() {
     let (providers, _status) = providers(&program()).await;
     let sound = telephone(&providers, "I lost my card.").await;
     let mute = Providers { tts: Arc::new(Broken), ..providers.clone() };
-    let mut call = direction(&mute, "en", "es", "customer");
+    let mut call = direction(&mute, Speaker::Customer);
     call.hear(&sound);
     let shown = call.event_where(|event| event.translation.is_some()).await;
     assert_eq!(shown.translation.as_deref(), Some("Perdí mi tarjeta."));
     within(call.pipeline.stop()).await;
 
     let dumb = Providers { translator: Arc::new(Broken), ..providers };
-    let mut call = direction(&dumb, "en", "es", "customer");
+    let mut call = direction(&dumb, Speaker::Customer);
     call.hear(&sound);
     let shown = call.event_where(|event| event.is_final).await;
     assert_eq!((shown.text.as_str(), shown.translation), ("I lost my card.", None));

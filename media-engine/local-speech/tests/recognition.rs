@@ -130,11 +130,9 @@ fn telephone(text: &str, voice: &str, speed: u32) -> Vec<i16> {
             (f32::from(samples[before]) * (1.0 - share) + f32::from(after) * share) as i16
         })
         .collect();
-    let mut resampler = Resampler::new(SampleRate::HZ_24000, SampleRate::HZ_8000);
-    let mut narrow = vec![0; resampler.max_output(at_24k.len())];
-    let length = resampler.process(&at_24k, &mut narrow);
+    let narrow = Resampler::new(SampleRate::HZ_24000, SampleRate::HZ_8000).converted(&at_24k);
     let mut line = vec![0; 2_000];
-    line.extend(narrow[..length].iter().map(|&sample| ulaw_decode(ulaw_encode(sample / 8 * 5))));
+    line.extend(narrow.iter().map(|&sample| ulaw_decode(ulaw_encode(sample / 8 * 5))));
     line.extend(vec![0; 3_000]);
     line
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use codecs::SampleRate;
 use tokio::sync::{mpsc, oneshot};
 
+use super::amd::AmdSettings;
 use super::parking::ParkedCall;
 use super::prompt::{GatherId, NewGather, PlayId, Sound};
 use crate::call::script::FetchFailure;
@@ -58,6 +59,8 @@ pub struct CallSettings {
     pub record: bool,
     /// Let the application `record` make a recording; otherwise it only answers.
     pub record_app: bool,
+    /// Let the application `amd` tell its caller what answered; otherwise its calls pass unscreened.
+    pub amd_app: bool,
     /// Let parties transfer the call by REFER; otherwise they are refused with 403. Emergency numbers are always allowed.
     pub transfer: bool,
     /// Group whose agents the call may reach; `None`: it may reach no agents.
@@ -66,6 +69,8 @@ pub struct CallSettings {
     pub from: Option<String>,
     /// Program that the first leg is connected with, regardless of the call's own plan.
     pub program: Option<Box<CallProgram>>,
+    /// Detection of what answers the customers that the call dials; `None`: nothing is detected.
+    pub amd: Option<Box<AmdSettings>>,
 }
 
 impl Default for CallSettings {
@@ -79,10 +84,12 @@ impl Default for CallSettings {
             voice_to_voice: false,
             record: false,
             record_app: false,
+            amd_app: false,
             transfer: false,
             group: None,
             from: None,
             program: None,
+            amd: None,
         }
     }
 }

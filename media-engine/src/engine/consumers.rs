@@ -1,12 +1,12 @@
 //! Consumers of a call's audio: recording, recognition and translation.
 //!
 //! ```text
-//! customer leg ─ tap ─▶ Pipeline en→es ─ speech ─▶ agent leg
-//! agent leg    ─ tap ─▶ Pipeline es→en ─ speech ─▶ customer leg      (and the agent's typed text)
+//! customer leg ─ tap ─▶ Pipeline ─ voice of en→es ─▶ agent leg
+//! agent leg    ─ tap ─▶    │     ─ voice of es→en ─▶ customer leg      (and of the agent's typed text)
+//!                          └ words ─▶ events
 //! ```
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -14,167 +14,130 @@ use super::command::CommandError;
 use super::{CallSettings, LegRole, Shared};
 use crate::audio::tap;
 use crate::record_io::{Joining, Side};
-use crate::speech::pipeline::{self, Pipeline, PipelineParams, PlayChunk};
-use crate::translate::TranslationEvent;
-use crate::units::LegId;
+use crate::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder};
+use crate::translate::{Presence, Speaker, TranslationEvent};
+use crate::units::{CallId, LegId};
 use crate::worker::{Worker, WorkerRequest};
 
 /// Capacity of a tap for recognition, in frames of 20 ms: one second.
 const SPEECH_TAP: usize = 50;
 /// Capacity of a tap for the recorder, whose disk may pause: four seconds.
 const RECORD_TAP: usize = 200;
-/// Number of pieces of synthesised speech that may wait for a listener.
-const PLAY_CHUNKS: usize = 256;
+/// Number of pieces of synthesised speech that may wait for the listeners.
+const PLAY_ORDERS: usize = 1_024;
 /// Number of translation events that may wait for the call's task.
 const TRANSLATIONS: usize = 256;
 
-/// Speech on its way to a listener.
-pub(super) struct Spoken {
-    /// Role of the leg that hears it.
-    pub(super) listener: LegRole,
-    pub(super) chunk: PlayChunk,
-}
-
 /// Recognition and translation of one call.
 pub(super) struct Translation {
-    customer: Pipeline,
-    agent: Pipeline,
-    to_agent: mpsc::Receiver<PlayChunk>,
-    to_customer: mpsc::Receiver<PlayChunk>,
+    pipeline: Pipeline,
+    orders: mpsc::Receiver<PlayOrder>,
     events: mpsc::Receiver<TranslationEvent>,
-    ends: Ends,
-    /// Media that the customer's and the agent's words come from.
-    speakers: [Option<LegId>; 2],
-}
-
-/// Channels and counters that the pipelines of a call share, whoever speaks.
-struct Ends {
-    events: mpsc::Sender<TranslationEvent>,
-    to_agent: mpsc::Sender<PlayChunk>,
-    to_customer: mpsc::Sender<PlayChunk>,
-    /// Number of the next segment; segments are numbered through the whole call.
-    segments: Arc<AtomicU64>,
+    /// Media that the words of each side come from.
+    sources: [Option<LegId>; 2],
+    /// Legs that each side is spoken to on.
+    listeners: [Option<LegId>; 2],
+    presence: [Presence; 2],
 }
 
 /// Next output of a running translation.
 pub(super) enum FromTranslation {
     Words(TranslationEvent),
-    Speech(Spoken),
-}
-
-impl Ends {
-    /// Starts the direction of one speaker. A leg without media has no tap yet.
-    fn start(
-        &self,
-        shared: &Shared,
-        worker: &Worker,
-        settings: &CallSettings,
-        speaker: LegRole,
-        leg: Option<LegId>,
-    ) -> Pipeline {
-        let (from, to) = (settings.translate_from.clone(), settings.translate_to.clone());
-        let (leg_name, source_language, target_language, playout) = match speaker {
-            LegRole::Customer => ("customer", from, to, &self.to_agent),
-            LegRole::Agent | LegRole::Supervisor => ("agent", to, from, &self.to_customer),
-        };
-        let params = PipelineParams {
-            leg_name,
-            source_language,
-            target_language,
-            translate: settings.live_translate,
-            voice: settings.live_translate && settings.voice_to_voice,
-            first_segment: self.segments.clone(),
-        };
-        let reader = leg.and_then(|leg| listen(worker, leg, SPEECH_TAP));
-        pipeline::start(params, reader, shared.providers.clone(), playout.clone(), self.events.clone())
-    }
+    Play(PlayOrder),
 }
 
 impl Translation {
-    /// Starts both directions, with the media that the customer's and the agent's words come from, if it exists.
-    pub(super) fn start(
-        shared: &Shared,
-        worker: &Worker,
-        settings: &CallSettings,
-        speakers: [Option<LegId>; 2],
-    ) -> Translation {
-        let [customer, agent] = speakers;
+    /// Starts the translation of a call in which no one is heard yet.
+    pub(super) fn start(shared: &Shared, settings: &CallSettings, call: CallId) -> Translation {
         let (events_in, events) = mpsc::channel(TRANSLATIONS);
-        let (to_agent_in, to_agent) = mpsc::channel(PLAY_CHUNKS);
-        let (to_customer_in, to_customer) = mpsc::channel(PLAY_CHUNKS);
-        let segments = Arc::new(AtomicU64::new(1));
-        let ends = Ends { events: events_in, to_agent: to_agent_in, to_customer: to_customer_in, segments };
-        Translation {
-            customer: ends.start(shared, worker, settings, LegRole::Customer, customer),
-            agent: ends.start(shared, worker, settings, LegRole::Agent, agent),
-            to_agent,
-            to_customer,
-            events,
-            ends,
-            speakers,
+        let (orders_in, orders) = mpsc::channel(PLAY_ORDERS);
+        let params = PipelineParams {
+            languages: [settings.translate_from.clone(), settings.translate_to.clone()],
+            translate: settings.live_translate,
+            voice: settings.live_translate && settings.voice_to_voice,
+            clock: Clock::real(),
+        };
+        let span = tracing::info_span!("translation", %call);
+        let pipeline = span.in_scope(|| pipeline::start(params, shared.providers.clone(), orders_in, events_in));
+        Translation { pipeline, orders, events, sources: [None; 2], listeners: [None; 2], presence: Default::default() }
+    }
+
+    /// Makes this media the source of a side's words from now on; see [`Pipeline::follow`].
+    pub(super) fn follow(&mut self, worker: &Worker, speaker: Speaker, media: LegId) {
+        let source = &mut self.sources[speaker as usize];
+        if *source != Some(media)
+            && let Some(reader) = listen(worker, media, SPEECH_TAP)
+            && self.pipeline.follow(speaker, reader)
+        {
+            *source = Some(media);
         }
     }
 
-    /// Makes this media the speaker's from now on; words from the previous media are finished meanwhile.
-    pub(super) fn follow(
-        &mut self,
-        shared: &Shared,
-        worker: &Worker,
-        settings: &CallSettings,
-        speaker: LegRole,
-        media: LegId,
-    ) {
-        let known = match speaker {
-            LegRole::Customer => &mut self.speakers[0],
-            LegRole::Agent | LegRole::Supervisor => &mut self.speakers[1],
-        };
-        if known.replace(media) == Some(media) {
-            return;
+    /// Sets which sides are heard, and the legs on which they are spoken to, customer first.
+    pub(super) fn set_presence(&mut self, is_heard: [bool; 2], listeners: [Option<LegId>; 2]) {
+        let of = |side: usize| Presence { is_heard: is_heard[side], is_spoken_to: listeners[side].is_some() };
+        let presence = [of(0), of(1)];
+        for next in [without_successors(presence, self.listeners, listeners), presence] {
+            if self.presence != next && self.pipeline.set_presence(next) {
+                self.presence = next;
+            }
         }
-        let next = self.ends.start(shared, worker, settings, speaker, Some(media));
-        let pipeline = match speaker {
-            LegRole::Customer => &mut self.customer,
-            LegRole::Agent | LegRole::Supervisor => &mut self.agent,
-        };
-        let before = std::mem::replace(pipeline, next);
-        tokio::spawn(async move { before.stop().await });
+        self.listeners = listeners;
     }
 
-    /// Returns the next words or speech; `None` when both directions have ended.
+    /// Returns the next words or orders; `None` when the translation has ended.
     pub(super) async fn next(&mut self) -> Option<FromTranslation> {
         tokio::select! {
             Some(words) = self.events.recv() => Some(FromTranslation::Words(words)),
-            Some(chunk) = self.to_agent.recv() => {
-                Some(FromTranslation::Speech(Spoken { listener: LegRole::Agent, chunk }))
-            }
-            Some(chunk) = self.to_customer.recv() => {
-                Some(FromTranslation::Speech(Spoken { listener: LegRole::Customer, chunk }))
-            }
+            Some(order) = self.orders.recv() => Some(FromTranslation::Play(order)),
             else => None,
         }
     }
 
     /// Translates and speaks the text that the agent typed.
     pub(super) fn say(&self, text: String) -> Result<(), CommandError> {
-        self.agent.say(text).map_err(|_| CommandError::Busy("too many sentences are waiting"))
+        self.pipeline.say(text).map_err(|_| CommandError::Busy("too many sentences are waiting"))
     }
 
-    /// Reports that a listener's leg has started to play a segment.
-    pub(super) fn play_started(&self, listener: LegRole, segment: u64, at: std::time::Instant) {
-        match listener {
-            LegRole::Agent | LegRole::Supervisor => self.customer.play_started(segment, at),
-            LegRole::Customer => self.agent.play_started(segment, at),
-        }
+    /// Reports that a listener's leg has started to play a clause.
+    pub(super) fn play_started(&self, clause: u64, at: Instant) {
+        self.pipeline.play_started(clause, at);
+    }
+
+    /// Reports that a listener's leg has played a clause, or that there is no such leg.
+    pub(super) fn played(&self, listener: Speaker, clause: u64) {
+        self.pipeline.played(listener, clause);
     }
 
     /// Finalises open segments, and returns the last words.
     pub(super) async fn stop(mut self) -> Vec<TranslationEvent> {
-        tokio::join!(self.customer.stop(), self.agent.stop());
+        self.pipeline.stop().await;
         let mut last = Vec::new();
         while let Ok(words) = self.events.try_recv() {
             last.push(words);
         }
         last
+    }
+}
+
+/// Returns the presence without sides whose leg has changed: a successor does not hear what was meant for the leg before it.
+fn without_successors(
+    presence: [Presence; 2],
+    before: [Option<LegId>; 2],
+    listeners: [Option<LegId>; 2],
+) -> [Presence; 2] {
+    let mut without = presence;
+    for ((side, before), now) in without.iter_mut().zip(before).zip(listeners) {
+        side.is_spoken_to &= before.is_none() || before == now;
+    }
+    without
+}
+
+/// Returns the side of a call on which a leg of this role speaks.
+pub(super) fn side(role: LegRole) -> Speaker {
+    match role {
+        LegRole::Customer => Speaker::Customer,
+        LegRole::Agent | LegRole::Supervisor => Speaker::Agent,
     }
 }
 
@@ -192,4 +155,21 @@ pub(super) fn record_leg(worker: &Worker, (leg, media): (LegId, LegId), role: Le
 pub(super) fn listen(worker: &Worker, leg: LegId, frames: usize) -> Option<tap::TapReader> {
     let (tap, reader) = tap::tap(frames);
     worker.send(WorkerRequest::Tap { leg, tap }).ok().map(|()| reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_side_whose_leg_was_replaced_is_not_spoken_to_in_between() {
+        let [customer, old, new] = [1, 2, 3].map(|id| Some(LegId(id)));
+        let spoken_to =
+            |before, now| without_successors([Presence::JOINED; 2], before, now).map(|presence| presence.is_spoken_to);
+        assert_eq!(spoken_to([customer, old], [customer, new]), [true, false]);
+        assert_eq!(spoken_to([customer, old], [customer, old]), [true, true]);
+        assert_eq!(spoken_to([None, None], [customer, old]), [true, true], "the first leg is no successor");
+        let heard = without_successors([Presence::JOINED; 2], [customer, old], [customer, new]);
+        assert!(heard.iter().all(|presence| presence.is_heard));
+    }
 }

@@ -91,6 +91,8 @@ pub(super) struct Incoming {
     pub(super) cause: Cause,
     /// Headers that the trunk lets pass.
     pub(super) headers: Vec<(String, String)>,
+    /// The application `amd` tells the caller what answered.
+    pub(super) tells_amd: bool,
     /// Offer of the caller; `None`: the caller wants an offer from us.
     pub(super) offer: Option<String>,
 }
@@ -314,8 +316,8 @@ pub(super) fn referred(
     match call::route(&shared.config.routes, known_as) {
         Some(RouteTarget::Agent(agent)) => Ok(Destination::Agent(agent.clone())),
         Some(RouteTarget::App(_)) => Err(Refusal { status: 488, why: "an application takes no transferred call" }),
-        Some(RouteTarget::Trunk(_)) | None if !may_dial => Err(NOT_AN_AGENT),
-        Some(RouteTarget::Trunk(trunk)) => through(shared, trunk, dialled),
+        Some(RouteTarget::Trunk(_) | RouteTarget::Amd(_)) | None if !may_dial => Err(NOT_AN_AGENT),
+        Some(RouteTarget::Trunk(trunk) | RouteTarget::Amd(trunk)) => through(shared, trunk, dialled),
         None => match dialled {
             Dialled::Number { number, .. } => destination(shared, Dialled::Number { number, at: None }),
             _ => Err(NO_SUCH_USER),

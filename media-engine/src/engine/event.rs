@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::amd::AmdNews;
 use super::prompt::{GatherId, PlayId, PlayState};
 use crate::call::script;
 pub use crate::call::{EndedBy, Ending, GatherEnd, LegRole, SuperviseMode, Unparked};
@@ -306,6 +307,15 @@ pub enum EventKind {
         leg: LegId,
         /// Step, outcome or fault that the program reports.
         news: ProgramNews,
+    },
+    /// News of the detection of what answered a leg.
+    Amd {
+        /// Leg that the detector listens to.
+        leg: LegId,
+        /// Role of the leg in the call.
+        role: LegRole,
+        /// Verdict, tone or message that is reported.
+        news: AmdNews,
     },
     /// A collection of digits has ended.
     Gathered {

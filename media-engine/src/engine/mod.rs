@@ -14,6 +14,7 @@
 //! releases its dialogs, legs, ports and files; a panic in one call's task ends only that call. Not here: tenants, users,
 //! databases.
 
+mod amd;
 mod capture;
 mod command;
 mod consumers;
@@ -24,6 +25,7 @@ mod outlet;
 mod parking;
 mod placement;
 mod prompt;
+mod screening;
 mod signalling;
 mod switchboard;
 mod task;
@@ -38,7 +40,11 @@ use tokio::sync::mpsc;
 pub use crate::call::{GAIN_DB, IfFails};
 pub use crate::record_io::{Room, Space};
 pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus};
-pub use crate::translate::{LagMs, TranslationEvent};
+pub use crate::translate::{ClauseEvent, ClauseHeard, LagMs, TranslationEvent};
+pub use amd::{
+    AMD_LIMIT_MAX, AMD_LIMIT_MIN, AmdAction, AmdEvidence, AmdFeature, AmdNews, AmdPhrase, AmdSettings, AmdStrip,
+    AmdVerdict, MessageAfter, MessageEnd,
+};
 pub use capture::replay_calls;
 pub use command::{
     CallProgram, CallSettings, CallTarget, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewCall, NewLeg,

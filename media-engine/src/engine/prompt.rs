@@ -8,6 +8,7 @@ use codecs::tones::Sine;
 
 use super::command::CommandError;
 use crate::audio::mix_into;
+use crate::speech::Providers;
 
 /// Maximum number of tones that sound together.
 pub const TONES_MAX: usize = 4;
@@ -125,7 +126,21 @@ pub(super) fn tone(hz: &[u16], duration_ms: u32) -> (SampleRate, Arc<[i16]>) {
 }
 
 /// Time for a synthesiser to produce a whole text.
-pub(super) const SPEECH_TIME: Duration = Duration::from_secs(10);
+const SPEECH_TIME: Duration = Duration::from_secs(10);
+
+/// Returns the samples of a spoken text, or the reason why it could not be spoken.
+pub(super) async fn spoken(tts: &Providers, text: &str, language: &str) -> Result<(SampleRate, Arc<[i16]>), String> {
+    let spoken = match tokio::time::timeout(SPEECH_TIME, tts.utterance(text, language)).await {
+        Ok(Ok((_, samples))) if samples.is_empty() => Err("the text contains no words".to_owned()),
+        Ok(Ok((rate, samples))) => Ok((rate, samples.into())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no speech within {} s", SPEECH_TIME.as_secs())),
+    };
+    if spoken.is_err() {
+        metrics::counter!("tandem_speech_failures_total", "kind" => "tts").increment(1);
+    }
+    spoken
+}
 
 #[cfg(test)]
 mod tests {

@@ -416,7 +416,9 @@ impl Switchboard {
         if self.shared.events.is_full() && !urgent {
             return refuse(503, NO_CONTROL);
         }
-        let plan = match call::route(&self.shared.config.routes, &to_user) {
+        let route = call::route(&self.shared.config.routes, &to_user);
+        let tells_amd = !urgent && matches!(route, Some(RouteTarget::Amd(_)));
+        let plan = match route {
             _ if urgent => match dial::through(&self.shared, "", dialled) {
                 Ok(destination) => Plan::Join(destination),
                 Err(Refusal { status, why }) => return refuse(status, why),
@@ -424,10 +426,12 @@ impl Switchboard {
             None => return refuse(404, "No route for this number"),
             Some(RouteTarget::App(app)) => Plan::Application(*app),
             Some(RouteTarget::Agent(user)) => Plan::Join(Destination::Agent(user.clone())),
-            Some(RouteTarget::Trunk(trunk)) => match dial::through(&self.shared, trunk, dialled) {
-                Ok(destination) => Plan::Join(destination),
-                Err(Refusal { status, why }) => return refuse(status, why),
-            },
+            Some(RouteTarget::Trunk(trunk) | RouteTarget::Amd(trunk)) => {
+                match dial::through(&self.shared, trunk, dialled) {
+                    Ok(destination) => Plan::Join(destination),
+                    Err(Refusal { status, why }) => return refuse(status, why),
+                }
+            }
         };
         let agent = match (&from, &plan) {
             (Source::User(name), _) => Some(name.clone()),
@@ -453,6 +457,7 @@ impl Switchboard {
             anonymous,
             cause,
             headers,
+            tells_amd,
             offer: sdp,
         };
         let task = CallTask::incoming(self.shared.clone(), incoming, inbox_in, inbox);

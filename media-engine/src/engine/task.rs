@@ -25,6 +25,7 @@ mod parking;
 mod program;
 mod prompts;
 mod recordings;
+mod screening;
 mod transfer;
 mod verbs;
 
@@ -41,7 +42,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Shared;
 use super::capture::CallCapture;
 use super::command::{CallProgram, CallSettings, CommandError, Reply, Verb};
-use super::consumers::{FromTranslation, Translation};
+use super::consumers::{FromTranslation, Translation, side};
 use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
 use super::leg::{ClosingLeg, Leg};
@@ -54,9 +55,7 @@ use crate::error::HangupCause;
 use crate::net::clock;
 use crate::sip::{Cause, DialogId, SipEvent, Told, TraceLabel, reason};
 use crate::units::{CallId, ConferenceId, Group, LegId, mask};
-use crate::worker::{
-    Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest,
-};
+use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerEvent, WorkerEventKind, WorkerRequest};
 use dialling::Unreached;
 use gathers::Gathering;
 use hearing::Heard as Applied;
@@ -64,6 +63,7 @@ use music::WaitingMusic;
 use program::Programs;
 use prompts::Prompts;
 use recordings::{CallRecording, next_recorded};
+use screening::Screenings;
 use transfer::{Fetch, Fetching, next_fetched};
 use verbs::Keys;
 
@@ -131,6 +131,10 @@ pub(super) struct CallTask {
     prompts: Prompts,
     /// Collections of digits in progress.
     gathers: Vec<Gathering>,
+    /// Legs that are listened to, to tell what answered.
+    screenings: Screenings,
+    /// The application `amd` tells the caller what answered.
+    tells_amd: bool,
     /// Call program that a transfer falls back to when no target answers.
     next_program: Option<Box<CallProgram>>,
     /// Call program of the first leg.
@@ -185,8 +189,10 @@ impl CallTask {
         inbox_in: mpsc::Sender<TaskInput>,
         inbox: mpsc::Receiver<TaskInput>,
     ) -> CallTask {
-        let Incoming { id, plan, dialog, from, from_user, agent, trunk, anonymous, cause, headers, offer } = incoming;
-        let role = if trunk.is_some() { LegRole::Customer } else { LegRole::Agent };
+        let Incoming { id, plan, dialog, from, from_user, agent, trunk, anonymous, cause, headers, tells_amd, offer } =
+            incoming;
+        // Behind the application `amd` the caller is a dialer, on the agents' side of the call.
+        let role = if trunk.is_some() && !tells_amd { LegRole::Customer } else { LegRole::Agent };
         let worker = shared.place(agent.as_deref());
         let begins = start(&shared);
         let capture = begin_capture(&shared, id, &begins, || Happened::began(None, plan.clone(), role, &begins));
@@ -208,6 +214,7 @@ impl CallTask {
         }
         task.caller = Some(from_user);
         (task.anonymous, task.passed, task.cause) = (anonymous, headers, cause);
+        task.tells_amd = tells_amd;
         task
     }
 
@@ -235,6 +242,7 @@ impl CallTask {
         let mut task = CallTask::new(shared, id, call, worker, (inbox_in, inbox));
         task.group = settings.group;
         task.settings = settings;
+        task.pending.extend(task.screen());
         (task.first_shown, task.caller, task.from) = (Some((begins.legs, first_shown)), caller, from);
         (task.first_effects, task.capture) = (effects, capture);
         task
@@ -265,6 +273,8 @@ impl CallTask {
             keys: Vec::new(),
             prompts: Prompts::new(),
             gathers: Vec::new(),
+            screenings: Screenings::new(),
+            tells_amd: false,
             next_program: None,
             programs: Programs::new(),
             closing: Vec::new(),
@@ -314,6 +324,7 @@ impl CallTask {
                 Some(event) = self.media.recv() => self.on_media(event).await,
                 Some(next) = next_translation(&mut self.translation) => self.on_translation(next),
                 Some(spoken) = self.prompts.next() => self.on_spoken(spoken),
+                Some((leg, found)) = self.screenings.next() => self.on_found(leg, found).await,
                 () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
                 () = sleep_until(next_gather), if next_gather.is_some() => self.gathers_due(),
                 Some(answer) = self.programs.next() => self.on_program_answer(answer).await,
@@ -340,6 +351,8 @@ impl CallTask {
                 }
                 let with_program = settings.program.is_some();
                 self.settings = settings;
+                self.settings_of_amd();
+                self.pending.extend(self.screen());
                 self.handle(if with_program { Input::ProceedWithProgram } else { Input::Proceed }).await;
             }
             TaskInput::LegDecided(leg, decision) => self.on_leg_decided(leg, decision).await,
@@ -444,11 +457,11 @@ impl CallTask {
                 self.on_key(leg, digit, duration_ms, KeyWay::Event);
             }
             WorkerEventKind::PlayStarted { segment, at } => {
-                if self.on_play_started(segment) {
+                if self.on_play_started(segment, at) {
                     return;
                 }
                 if let Some(translation) = &self.translation {
-                    translation.play_started(role, segment, at);
+                    translation.play_started(segment, at);
                 }
             }
             WorkerEventKind::Quality(quality) => {
@@ -504,7 +517,13 @@ impl CallTask {
             WorkerEventKind::ActiveSpeaker { active, .. } => {
                 self.shared.tell(Some(self.id), EventKind::ActiveSpeaker { leg, role, active });
             }
-            WorkerEventKind::PlayDone { segment } => self.on_play_done(event.leg, segment),
+            WorkerEventKind::PlayDone { segment } => {
+                if !self.on_play_done(event.leg, segment)
+                    && let Some(translation) = &self.translation
+                {
+                    translation.played(side(role), segment);
+                }
+            }
             WorkerEventKind::Connected | WorkerEventKind::FirstPacket => {}
         }
     }
@@ -527,25 +546,6 @@ impl CallTask {
             tracing::info!(call = %self.id, %leg, repeated, "duplicate packets were dropped");
         }
         self.shared.tell(Some(self.id), EventKind::LegQuality { leg, role, quality });
-    }
-
-    fn on_translation(&mut self, next: FromTranslation) {
-        match next {
-            FromTranslation::Words(words) => self.shared.tell(Some(self.id), EventKind::Translation(words)),
-            FromTranslation::Speech(spoken) => {
-                let chunk = spoken.chunk;
-                // Speech for a listener that was set aside meanwhile is dropped.
-                if let Some(leg) = self.listener(spoken.listener) {
-                    self.media_command(WorkerCommand::Play {
-                        leg,
-                        segment: chunk.segment,
-                        rate: chunk.rate,
-                        samples: chunk.samples,
-                        last: chunk.last,
-                    });
-                }
-            }
-        }
     }
 
     async fn handle(&mut self, input: Input) {
@@ -589,6 +589,7 @@ impl CallTask {
                     }
                 }
                 Effect::Ended(leg, ending) => {
+                    self.judge_ending(leg, &ending);
                     if let Some(leg) = self.leg_mut(leg) {
                         leg.ending = Some(ending);
                     }
@@ -617,6 +618,7 @@ impl CallTask {
                 self.listen();
                 self.begin_program();
             }
+            Notice::Screened(leg) => self.begin_screening(leg),
             Notice::WithProgram(_) => {
                 self.settings.program = self.next_program.take();
                 self.begin_program();

@@ -6,9 +6,11 @@
 //!
 //! A provider sees samples and text, never RTP, SIP or calls. When one fails, calls continue without it: requests fail
 //! at once, its state is reported, and it is restarted with growing pauses. Not here: the beginning and end of a
-//! segment, and its lag (`translate`).
+//! segment, its clauses and their lag (`translate`).
 
+mod ears;
 mod live_rate;
+mod pace;
 pub mod pipeline;
 mod status;
 mod wyoming;
@@ -88,7 +90,7 @@ pub enum SttOutput {
 /// A running recognition of one speaker. Dropping it ends it.
 #[derive(Debug)]
 pub struct SttSession {
-    /// Audio to recognise; bounded: the sender drops and counts audio that does not fit.
+    /// Audio to recognise; bounded: what does not fit waits at the sender (`ears`), which drops whole segments in the end.
     pub input: mpsc::Sender<SttInput>,
     /// Results, in order of segments.
     pub output: mpsc::Receiver<SttOutput>,
@@ -120,6 +122,11 @@ pub trait Translator: Send + Sync {
     /// See [`SpeechError`]; the caller should show the text untranslated.
     fn translate<'a>(&'a self, text: &'a str, from: &'a str, to: &'a str)
     -> BoxFuture<'a, Result<String, SpeechError>>;
+
+    /// Returns whether it translates phrases that it knows, so that short sentences should not be cut.
+    fn knows_phrases(&self) -> bool {
+        false
+    }
 }
 
 /// Synthesis of speech.
@@ -247,11 +254,7 @@ fn at_recognisers_rate(samples: &[i16], rate: SampleRate) -> (Vec<i16>, SampleRa
     if rate == SampleRate::HZ_8000 || rate == wanted {
         return (samples.to_vec(), rate);
     }
-    let mut resampler = Resampler::new(rate, wanted);
-    let mut out = vec![0; resampler.max_output(samples.len())];
-    let written = resampler.process(samples, &mut out);
-    out.truncate(written);
-    (out, wanted)
+    (Resampler::new(rate, wanted).converted(samples), wanted)
 }
 
 /// Recognises one segment with a session of its own; `None` if the session ended without an answer.

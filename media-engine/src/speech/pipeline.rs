@@ -1,73 +1,129 @@
-//! Pipeline between a speaker's tap and a listener: drives `translate::Session` with real providers.
+//! Recognition and translation of a running call: drives `translate::Session` with real providers.
 //!
 //! ```text
-//! TapReader ─ every 10 ms ─▶ Vad ─▶ Session ─▶ SttSession
-//!                                      │ ▲ ◀────── finals
-//!                                      │ └──────── translations ◀─ one task, in order
-//!                                      └─ speak ─▶ one task, in order ─▶ playout
+//! TapReader ×2 ─ every 10 ms ─▶ Ears ─▶ Session ◀─ partials, finals ─ SttSession
+//!                                        │  ▲
+//!                          clause ───────┘  └─── translation ◀─ a task per side, in order
+//!                          text to speak ─▶ a task per side, in order ─▶ voice ─▶ Pace ─▶ playout of the listener
 //! ```
 //!
-//! Speech that the recogniser did not accept, or failed on, is published as missed, so that it can be recognised later from
-//! the recording.
+//! The voice of a clause waits here until the session has it played, which is when the clause before it has ended at the listener.
+//! Speech that the recogniser did not accept, or failed on, is published as missed, so that it can be recognised later from the
+//! recording.
+//!
+//! Invariants: the task never waits for a provider; every queue is bounded, and what does not fit is counted; a listener that does not
+//! report the end of a clause does not hold up the next one; a voice that is not wanted any more is not synthesised.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use codecs::SampleRate;
-use codecs::resample::Resampler;
-use codecs::vad::Vad;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
+use super::ears::{Ears, FromRecogniser};
 use super::live_rate::{LIVE_RATE, LiveRateResampler};
-use super::{Providers, SpeechError, SttInput, SttOutput, SttSession};
-use crate::audio::tap::{TapFrame, TapReader};
+use super::pace::Pace;
+use super::{Providers, SpeechError, SttInput, SttOutput, Translator};
+use crate::audio::tap::TapReader;
 use crate::net::clock;
-use crate::translate::{Effect, Session, SessionParams, TranslationEvent};
+use crate::translate::clauses::Lengths;
+use crate::translate::exchange::{ClauseId, Request, Voice};
+use crate::translate::{Effect, Presence, Session, SessionParams, Speaker, TranslationEvent};
 
-/// Interval at which the tap is emptied.
+/// Interval at which the taps are emptied.
 const TICK: Duration = Duration::from_millis(10);
 /// Time that open segments may take to finish after the end of the call.
 const FINISH: Duration = Duration::from_secs(1);
-/// Number of sentences that may wait for the translator or the synthesiser.
-const SENTENCES: usize = 16;
-/// Number of orders that may wait for the pipeline.
-const CONTROLS: usize = 64;
+/// Number of clauses of one side that may wait for the translator or the synthesiser.
+const CLAUSES: usize = 64;
+/// Number of pieces of voice that may wait for the pipeline.
+const PIECES: usize = 64;
+/// Number of orders that may wait for the pipeline; of these, so many are kept for others than typed text.
+const CONTROLS: usize = 256;
+const RESERVED: usize = 192;
 /// Longest sentence that is sent to a provider, in characters.
 const SENTENCE_MAX: usize = 1_000;
+/// Longest voice of a clause; a synthesiser that goes on is not listened to.
+const VOICE_MAX: Duration = Duration::from_secs(60);
+/// Time after the end of a voice by which the listener must have reported it.
+const OVERDUE: Duration = Duration::from_secs(2);
+/// Time before the start of the pipeline from which frames may come.
+const PAST: Duration = Duration::from_secs(60);
 
 /// Parameters of a [`Pipeline`].
 #[derive(Clone, Debug)]
 pub struct PipelineParams {
-    /// Leg of the speaker: `customer` or `agent`.
-    pub leg_name: &'static str,
-    /// BCP 47 tag of the speaker's language.
-    pub source_language: String,
-    /// BCP 47 tag of the listener's language.
-    pub target_language: String,
-    /// Whether final texts are translated; otherwise they are only transcribed.
+    /// BCP 47 tags of the languages that the customer and the agent speak and hear.
+    pub languages: [String; 2],
+    /// Whether words are translated; otherwise they are only transcribed.
     pub translate: bool,
     /// Whether translations are spoken.
     pub voice: bool,
-    /// Number of the next segment, shared by both directions of a call.
-    pub first_segment: Arc<AtomicU64>,
+    /// Clock of the frames and of everything that is timed.
+    pub clock: Clock,
+}
+
+/// Clock of a translation, which may run faster than the real one.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began: Instant,
+    speed: u32,
+}
+
+impl Clock {
+    /// Returns the engine's clock.
+    pub fn real() -> Clock {
+        Clock::faster(1)
+    }
+
+    /// Returns a clock that runs faster by this factor from now on, for sound that is passed on faster than it was spoken. Providers
+    /// seem slower by the same factor.
+    pub fn faster(speed: u32) -> Clock {
+        Clock { began: clock::now(), speed: speed.max(1) }
+    }
+
+    /// Returns the time on this clock.
+    pub fn now(self) -> Instant {
+        let now = clock::now();
+        // Frames may be older than the clock.
+        self.began + now.saturating_duration_since(self.began) * self.speed
+    }
+}
+
+/// Order to the player of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlayOrder {
+    /// Play a piece of a clause's voice after what was ordered before.
+    Chunk(PlayChunk),
+    /// Stop playing a clause; it fades out.
+    Stop {
+        /// Side that hears it.
+        listener: Speaker,
+        /// Number of the clause.
+        clause: u64,
+    },
 }
 
 /// Synthesised speech for a listener, at a rate that the live path supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlayChunk {
-    /// Number of the segment.
-    pub segment: u64,
+    /// Side that hears it.
+    pub listener: Speaker,
+    /// Number of the clause, counted from 0 over both sides.
+    pub clause: u64,
     /// Sample rate of `samples`.
     pub rate: SampleRate,
     /// Mono samples at `rate`.
     pub samples: Arc<[i16]>,
-    /// Whether this is the last chunk of the segment.
+    /// Whether this is the last chunk of the clause.
     pub last: bool,
 }
 
-/// A running direction of translation. Dropping it ends it at once.
+/// A running translation. Dropping it ends it at once.
 #[derive(Debug)]
 pub struct Pipeline {
     controls: mpsc::Sender<Control>,
@@ -78,27 +134,55 @@ pub struct Pipeline {
 #[error("too many sentences are waiting")]
 pub struct Overloaded;
 
-#[derive(Debug)]
 enum Control {
     Say(String),
-    Spoken(u64, Instant),
+    PlayStarted(u64, Instant),
+    Played(Speaker, u64),
+    Follow(Speaker, TapReader),
+    Presence([Presence; 2]),
+    IsIdle(oneshot::Sender<bool>),
     Stop(oneshot::Sender<()>),
 }
 
 impl Pipeline {
-    /// Translates and speaks typed text.
+    /// Translates and speaks text that the agent typed.
     ///
     /// # Errors
     /// [`Overloaded`]: the text was not accepted; try again later.
     pub fn say(&self, text: String) -> Result<(), Overloaded> {
+        if self.controls.capacity() <= RESERVED {
+            return Err(Overloaded);
+        }
         self.controls.try_send(Control::Say(text)).map_err(|_| Overloaded)
     }
 
-    /// Notes that the first sample of a segment's translation was sent to the listener.
-    pub fn play_started(&self, segment: u64, at: Instant) {
-        if self.controls.try_send(Control::Spoken(segment, at)).is_err() {
-            metrics::counter!("tandem_translation_stamps_dropped_total").increment(1);
-        }
+    /// Notes that the first sample of a clause was sent to its listener.
+    pub fn play_started(&self, clause: u64, at: Instant) {
+        self.order(Control::PlayStarted(clause, at));
+    }
+
+    /// Notes that a listener has heard a clause to its end.
+    pub fn played(&self, listener: Speaker, clause: u64) {
+        self.order(Control::Played(listener, clause));
+    }
+
+    /// Makes this tap the source of a side's words from now on. Words from the previous one are finished, unless the new one needs a
+    /// recogniser of another rate: they are then missed. Returns `false` if the order was not accepted; to be repeated.
+    pub fn follow(&self, speaker: Speaker, tap: TapReader) -> bool {
+        self.order(Control::Follow(speaker, tap))
+    }
+
+    /// Sets who is in the conversation, customer first. No one is before it is called. Returns `false` if the order was not accepted;
+    /// to be repeated.
+    pub fn set_presence(&self, presence: [Presence; 2]) -> bool {
+        self.order(Control::Presence(presence))
+    }
+
+    /// Returns whether nothing is being said, recognised, translated or spoken.
+    pub async fn is_idle(&self) -> bool {
+        let (tell, told) = oneshot::channel();
+        // A pipeline that has ended does nothing.
+        self.controls.send(Control::IsIdle(tell)).await.is_err() || told.await.unwrap_or(true)
     }
 
     /// Finishes open segments, within a second.
@@ -109,204 +193,473 @@ impl Pipeline {
             let _ = wait.await;
         }
     }
+
+    fn order(&self, control: Control) -> bool {
+        let is_taken = self.controls.try_send(control).is_ok();
+        if !is_taken {
+            metrics::counter!("tandem_translation_orders_dropped_total").increment(1);
+            tracing::error!("an order to the translation of a call was dropped: its task does not keep up");
+        }
+        is_taken
+    }
 }
 
-/// Starts one direction. `tap` is the speaker's tap, or `None` if only typed text is to be translated.
+/// Starts the translation of a call. What it logs is in the current span.
 pub fn start(
     params: PipelineParams,
-    tap: Option<TapReader>,
     providers: Providers,
-    playout: mpsc::Sender<PlayChunk>,
+    playout: mpsc::Sender<PlayOrder>,
     events: mpsc::Sender<TranslationEvent>,
 ) -> Pipeline {
     let (controls_in, controls) = mpsc::channel(CONTROLS);
+    let now = params.clock.now();
     let session = Session::new(SessionParams {
-        leg: params.leg_name.to_owned(),
-        source_language: params.source_language.clone(),
-        target_language: params.target_language.clone(),
+        languages: params.languages.clone(),
         translate: params.translate,
         voice: params.voice,
-        segments: params.first_segment.clone(),
+        lengths: providers.translator.knows_phrases().then(Lengths::of_phrases),
+        epoch: now.checked_sub(PAST).unwrap_or(now),
     });
-    let (translated_in, translated) = mpsc::channel(SENTENCES);
-    let translate = translator(&params, &providers, translated_in);
-    let speak = speaker(&params, &providers, playout);
-    let run = Run { params, session, ears: None, translate, translated, waiting: 0, speak, events };
-    tokio::spawn(run.run(tap, providers, controls));
+    let (translated_in, translated) = mpsc::channel(CLAUSES);
+    let (voiced_in, voiced) = mpsc::channel(PIECES);
+    let run = Run {
+        session,
+        presence: Default::default(),
+        taps: [None, None],
+        ears: [None, None],
+        translate: Speaker::BOTH.map(|_| translator(providers.translator.clone(), translated_in.clone())),
+        translated,
+        waiting: 0,
+        speak: Speaker::BOTH.map(|side| {
+            let language = params.languages[side.other() as usize].clone();
+            synthesiser(language, providers.clone(), voiced_in.clone())
+        }),
+        voiced,
+        voices: HashMap::new(),
+        sounding: HashMap::new(),
+        playout,
+        events,
+        params,
+        providers,
+    };
+    tokio::spawn(run.run(controls).in_current_span());
     Pipeline { controls: controls_in }
 }
 
-/// Translates sentences in order.
-fn translator(
-    params: &PipelineParams,
-    providers: &Providers,
-    results: mpsc::Sender<(u64, Result<String, SpeechError>)>,
-) -> mpsc::Sender<(u64, String)> {
-    let (sentences_in, mut sentences) = mpsc::channel::<(u64, String)>(SENTENCES);
-    let (from, to) = (params.source_language.clone(), params.target_language.clone());
-    let provider = providers.translator.clone();
+/// Result of a translation.
+struct Translated {
+    clause: ClauseId,
+    revision: u32,
+    result: Result<String, SpeechError>,
+}
+
+/// Translates clauses in order.
+fn translator(provider: Arc<dyn Translator>, results: mpsc::Sender<Translated>) -> mpsc::Sender<Request> {
+    let (clauses_in, mut clauses) = mpsc::channel::<Request>(CLAUSES);
     tokio::spawn(async move {
-        while let Some((segment, text)) = sentences.recv().await {
-            let result = provider.translate(&text, &from, &to).await;
-            if results.send((segment, result)).await.is_err() {
+        while let Some(Request { clause, revision, words, from, to, .. }) = clauses.recv().await {
+            let result = provider.translate(&words.join(" "), &from, &to).await;
+            if results.send(Translated { clause, revision, result }).await.is_err() {
                 return;
             }
         }
     });
+    clauses_in
+}
+
+/// Text to be spoken.
+struct Sentence {
+    clause: ClauseId,
+    revision: u32,
+    text: String,
+    /// Closed when the voice is not wanted any more.
+    wanted: oneshot::Receiver<Infallible>,
+}
+
+/// Piece of a clause's voice.
+struct Voiced {
+    clause: ClauseId,
+    revision: u32,
+    piece: Piece,
+}
+
+enum Piece {
+    Samples(SampleRate, Vec<i16>),
+    End,
+    Failed,
+}
+
+/// Speaks clauses in order.
+fn synthesiser(language: String, providers: Providers, voiced: mpsc::Sender<Voiced>) -> mpsc::Sender<Sentence> {
+    let (sentences_in, mut sentences) = mpsc::channel::<Sentence>(CLAUSES);
+    let run = async move {
+        while let Some(Sentence { clause, revision, text, mut wanted }) = sentences.recv().await {
+            // Only the end of this channel is of interest.
+            let unwanted = async { drop((&mut wanted).await) };
+            tokio::select! {
+                biased;
+                () = unwanted => {}
+                is_taken = speak(Spoken { clause, revision, text: &text }, &language, &providers, &voiced) => {
+                    if is_taken.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    };
+    tokio::spawn(run.in_current_span());
     sentences_in
 }
 
-/// Speaks sentences in order.
-fn speaker(
-    params: &PipelineParams,
+/// A clause with the text to speak.
+struct Spoken<'a> {
+    clause: ClauseId,
+    revision: u32,
+    text: &'a str,
+}
+
+/// Speaks a clause.
+///
+/// # Errors
+/// The pipeline has ended.
+async fn speak(
+    Spoken { clause, revision, text }: Spoken<'_>,
+    language: &str,
     providers: &Providers,
-    playout: mpsc::Sender<PlayChunk>,
-) -> mpsc::Sender<(u64, String)> {
-    let (sentences_in, mut sentences) = mpsc::channel::<(u64, String)>(SENTENCES);
-    let language = params.target_language.clone();
-    let provider = providers.tts.clone();
-    tokio::spawn(async move {
-        while let Some((segment, text)) = sentences.recv().await {
-            let mut chunks = match provider.speak(&text, &language).await {
-                Ok(chunks) => chunks,
-                Err(error) => {
-                    tracing::warn!(segment, %error, "the translation is not spoken: the listener hears the original");
-                    metrics::counter!("tandem_speech_failures_total", "kind" => "tts").increment(1);
-                    continue;
-                }
-            };
-            let mut carried = LiveRateResampler::default();
-            while let Some(chunk) = chunks.recv().await {
-                let Some((rate, samples)) = carried.push(chunk) else { continue };
-                let piece = PlayChunk { segment, rate, samples: samples.into(), last: false };
-                if !piece.samples.is_empty() && playout.send(piece).await.is_err() {
-                    return;
-                }
-            }
-            let rest = carried.finish();
-            let end = PlayChunk { segment, rate: LIVE_RATE, samples: rest.into(), last: true };
-            if playout.send(end).await.is_err() {
-                return;
-            }
+    voiced: &mpsc::Sender<Voiced>,
+) -> Result<(), SendError<Voiced>> {
+    let send = |piece| voiced.send(Voiced { clause, revision, piece });
+    let mut chunks = match providers.tts.speak(text, language).await {
+        Ok(chunks) => chunks,
+        Err(error) => {
+            tracing::warn!(clause = clause.0, %error, "the translation is not spoken: it is shown as text");
+            metrics::counter!("tandem_speech_failures_total", "kind" => "tts").increment(1);
+            return send(Piece::Failed).await;
         }
-    });
-    sentences_in
+    };
+    let mut carried = LiveRateResampler::default();
+    while let Some(chunk) = chunks.recv().await {
+        if let Some((rate, samples)) = carried.push(chunk).filter(|(_, samples)| !samples.is_empty()) {
+            send(Piece::Samples(rate, samples)).await?;
+        }
+    }
+    let rest = carried.finish();
+    if !rest.is_empty() {
+        send(Piece::Samples(LIVE_RATE, rest)).await?;
+    }
+    send(Piece::End).await
+}
+
+/// Voice of a clause that is not wholly at its listener. Dropping it ends its synthesis.
+struct Buffer {
+    pieces: Vec<(SampleRate, Vec<i16>)>,
+    /// Length of all pieces so far.
+    length: Duration,
+    is_complete: bool,
+    playing: Option<Playing>,
+    _wanted: oneshot::Sender<Infallible>,
+}
+
+impl Buffer {
+    fn new(wanted: oneshot::Sender<Infallible>) -> Buffer {
+        Buffer { pieces: Vec::new(), length: Duration::ZERO, is_complete: false, playing: None, _wanted: wanted }
+    }
+
+    fn is_begun(&self) -> bool {
+        self.length > Duration::ZERO
+    }
+
+    /// Adds a piece. One beyond the longest voice completes it.
+    fn push(&mut self, rate: SampleRate, samples: Vec<i16>) {
+        if self.length >= VOICE_MAX {
+            if !std::mem::replace(&mut self.is_complete, true) {
+                tracing::warn!(
+                    "the voice of a clause is longer than {} s: the rest is not played",
+                    VOICE_MAX.as_secs()
+                );
+                metrics::counter!("tandem_speech_overflow_total", "kind" => "tts").increment(1);
+            }
+            return;
+        }
+        self.length += duration(samples.len(), rate);
+        self.pieces.push((rate, samples));
+    }
+}
+
+struct Playing {
+    listener: Speaker,
+    speed: f32,
+    pace: Option<(SampleRate, Pace)>,
 }
 
 /// State of the pipeline's own task.
 struct Run {
     params: PipelineParams,
+    providers: Providers,
     session: Session,
-    ears: Option<Ears>,
-    translate: mpsc::Sender<(u64, String)>,
-    translated: mpsc::Receiver<(u64, Result<String, SpeechError>)>,
-    /// Number of sentences at the translator.
+    presence: [Presence; 2],
+    taps: [Option<TapReader>; 2],
+    ears: [Option<Ears>; 2],
+    translate: [mpsc::Sender<Request>; 2],
+    translated: mpsc::Receiver<Translated>,
+    /// Number of clauses at the translators.
     waiting: usize,
-    speak: mpsc::Sender<(u64, String)>,
+    speak: [mpsc::Sender<Sentence>; 2],
+    voiced: mpsc::Receiver<Voiced>,
+    voices: HashMap<ClauseId, Buffer>,
+    /// Clauses at their listeners, and the time by which their end must be reported.
+    sounding: HashMap<ClauseId, (Speaker, Instant)>,
+    playout: mpsc::Sender<PlayOrder>,
     events: mpsc::Sender<TranslationEvent>,
 }
 
 impl Run {
-    async fn run(mut self, mut tap: Option<TapReader>, providers: Providers, mut controls: mpsc::Receiver<Control>) {
+    fn now(&self) -> Instant {
+        self.params.clock.now()
+    }
+
+    async fn run(mut self, mut controls: mpsc::Receiver<Control>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 control = controls.recv() => match control {
-                    Some(Control::Say(text)) => {
-                        let text: String = text.chars().take(SENTENCE_MAX).collect();
-                        self.session.handle_typed(&text, clock::now());
-                    }
-                    Some(Control::Spoken(segment, at)) => self.session.handle_spoken(segment, at, clock::now()),
                     Some(Control::Stop(done)) => {
-                        self.finish(tap.as_mut(), &providers).await;
+                        self.finish().await;
                         // The requester may have gone away.
                         let _ = done.send(());
                         return;
                     }
+                    Some(control) => self.on_control(control),
                     None => return,
                 },
-                _ = tick.tick(), if tap.is_some() => {
-                    if let Some(tap) = &mut tap {
-                        self.drain(tap, &providers).await;
-                    }
-                }
-                output = heard(&mut self.ears) => self.on_heard(output),
-                Some((segment, result)) = self.translated.recv() => self.on_translated(segment, result),
+                _ = tick.tick() => self.on_tick(),
+                (side, output) = heard(&mut self.ears) => self.on_heard(side, output),
+                Some(translated) = self.translated.recv() => self.on_translated(translated),
+                Some(voiced) = self.voiced.recv() => self.on_voiced(voiced),
             }
             self.carry_out();
         }
     }
 
-    /// Processes the frames in the tap; opens the recogniser with the first one, whose rate it needs.
-    async fn drain(&mut self, tap: &mut TapReader, providers: &Providers) {
+    fn on_control(&mut self, control: Control) {
+        let now = self.now();
+        match control {
+            Control::Say(text) => {
+                let text: String = text.chars().take(SENTENCE_MAX).collect();
+                self.session.handle_typed(Speaker::Agent, &text, now);
+            }
+            Control::PlayStarted(clause, at) => self.session.handle_play_started(ClauseId(clause), at, now),
+            Control::Played(listener, clause) => self.played(listener, ClauseId(clause), now),
+            Control::Follow(side, tap) => {
+                self.drain(side);
+                self.session.end_speech(side, now);
+                self.carry_out();
+                self.taps[side as usize] = Some(tap);
+                if let Some(ears) = &mut self.ears[side as usize] {
+                    ears.change_source();
+                }
+            }
+            Control::Presence(presence) => {
+                // What was said before belongs to the time before.
+                Speaker::BOTH.into_iter().for_each(|side| self.drain(side));
+                self.presence = presence;
+                self.session.set_presence(presence, now);
+            }
+            Control::IsIdle(tell) => {
+                // The one who asked may have gone away.
+                let _ = tell.send(self.is_idle());
+            }
+            Control::Stop(_) => {}
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let recognises = self.ears.iter().flatten().any(|ears| ears.expects() || ears.is_fed());
+        !recognises && self.waiting == 0 && self.voices.is_empty() && self.sounding.is_empty() && self.session.is_idle()
+    }
+
+    fn on_tick(&mut self) {
+        for side in Speaker::BOTH {
+            self.drain(side);
+            if let Some(ears) = &mut self.ears[side as usize] {
+                ears.pump();
+            }
+        }
+        let now = self.now();
+        self.session.handle_timeout(now);
+        let is_overdue = |(clause, (listener, until)): (&ClauseId, &(Speaker, Instant))| {
+            (*until < now).then_some((*listener, *clause))
+        };
+        let overdue: Vec<(Speaker, ClauseId)> = self.sounding.iter().filter_map(is_overdue).collect();
+        for (listener, clause) in overdue {
+            if self.voices.remove(&clause).is_some() {
+                self.order(PlayOrder::Chunk(end_of(listener, clause)));
+            }
+            self.played(listener, clause, now);
+        }
+    }
+
+    fn played(&mut self, listener: Speaker, clause: ClauseId, now: Instant) {
+        self.sounding.remove(&clause);
+        self.session.handle_played(listener, clause, now);
+    }
+
+    /// Processes the frames in a side's tap; opens the recogniser with the first one, whose rate it needs.
+    fn drain(&mut self, side: Speaker) {
+        let now = self.now();
+        let Some(tap) = &mut self.taps[side as usize] else { return };
         while let Some(item) = tap.pop() {
             if item.gap > 0 {
                 metrics::counter!("tandem_speech_tap_gap_frames_total").increment(item.gap);
             }
-            if self.ears.is_none() {
-                self.ears = Some(Ears::open(&self.params, providers, item.frame.rate).await);
+            if !self.presence[side as usize].is_heard {
+                continue;
             }
-            if let Some(ears) = &mut self.ears {
-                ears.on_frame(&item.frame, &mut self.session);
+            let language = &self.params.languages[side as usize];
+            let slot = &mut self.ears[side as usize];
+            if slot.as_ref().is_some_and(|ears| !ears.suits(item.frame.rate)) {
+                self.session.handle_recogniser_gone(side, now);
+                *slot = None;
             }
+            let ears = slot.get_or_insert_with(|| Ears::open(language, item.frame.rate, &self.providers));
+            let session = &mut self.session;
+            ears.on_item(&item, |samples, speech, at| session.handle_frame(side, samples, speech, at));
         }
     }
 
-    fn on_heard(&mut self, output: Option<SttOutput>) {
+    fn on_heard(&mut self, side: Speaker, output: FromRecogniser) {
+        let now = self.now();
+        let Some(ears) = &mut self.ears[side as usize] else { return };
         match output {
-            Some(SttOutput::Partial { segment, text }) => self.session.handle_partial(segment, &text, clock::now()),
-            Some(SttOutput::Final { segment, text, unrecognised }) => {
-                self.segment_finished();
-                self.session.handle_final(segment, &text, unrecognised, clock::now());
+            FromRecogniser::Result(SttOutput::Partial { segment, text }) => {
+                self.session.handle_partial(segment, &text, now);
             }
-            Some(SttOutput::Missed { segment, .. }) => {
-                self.segment_finished();
-                self.session.handle_missed(segment, clock::now());
+            FromRecogniser::Result(SttOutput::Final { segment, text, unrecognised }) => {
+                ears.finished(segment);
+                self.session.handle_final(segment, &text, unrecognised, now);
             }
-            // The recogniser has ended: its unfinished segments are missed, and the call continues without it.
-            None => {
-                if let Some(ears) = &mut self.ears {
-                    ears.stt = None;
-                    ears.open_segments = 0;
+            FromRecogniser::Result(SttOutput::Missed { segment, .. }) => {
+                ears.finished(segment);
+                self.session.handle_missed(segment, now);
+            }
+            FromRecogniser::Opened(result) => {
+                let missed = ears.opened(result);
+                if ears.is_deaf() {
+                    self.session.handle_unsupported(side);
                 }
-                self.session.handle_recogniser_gone(clock::now());
+                missed.into_iter().for_each(|segment| self.session.handle_missed(segment, now));
+            }
+            // Its unfinished segments are missed, and the call continues without it.
+            FromRecogniser::Gone => {
+                ears.gone();
+                self.session.handle_recogniser_gone(side, now);
             }
         }
     }
 
-    /// Notes that one segment less is expected from the recogniser.
-    fn segment_finished(&mut self) {
-        if let Some(ears) = &mut self.ears {
-            ears.open_segments = ears.open_segments.saturating_sub(1);
-        }
-    }
-
-    fn on_translated(&mut self, segment: u64, result: Result<String, SpeechError>) {
+    fn on_translated(&mut self, Translated { clause, revision, result }: Translated) {
         self.waiting = self.waiting.saturating_sub(1);
-        match result {
-            Ok(translation) => self.session.handle_translation(segment, &translation, clock::now()),
-            Err(error) => {
-                tracing::warn!(segment, %error, "the text is not translated: the original is shown");
-                metrics::counter!("tandem_speech_failures_total", "kind" => "translate").increment(1);
+        if let Err(error) = &result {
+            tracing::warn!(clause = clause.0, %error, "a clause is not translated: the listener has the original");
+            metrics::counter!("tandem_speech_failures_total", "kind" => "translate").increment(1);
+        }
+        self.session.handle_translation(clause, revision, result.ok().as_deref(), self.now());
+    }
+
+    fn on_voiced(&mut self, Voiced { clause, revision, piece }: Voiced) {
+        let now = self.now();
+        let Some(buffer) = self.voices.get_mut(&clause) else { return };
+        let begins = matches!(piece, Piece::Samples(..)) && !buffer.is_begun();
+        match piece {
+            Piece::Samples(rate, samples) => buffer.push(rate, samples),
+            Piece::End | Piece::Failed if !buffer.is_begun() => {
+                self.voices.remove(&clause);
+                return self.session.handle_voice(clause, revision, Voice::Failed, now);
             }
+            Piece::End | Piece::Failed => buffer.is_complete = true,
+        }
+        if begins {
+            self.session.handle_voice(clause, revision, Voice::Begun, now);
+        }
+        self.play_out(clause);
+    }
+
+    /// Sends what there is of a clause's voice to its listener, if it is played.
+    fn play_out(&mut self, clause: ClauseId) {
+        let Some(buffer) = self.voices.get_mut(&clause) else { return };
+        let Some(playing) = &mut buffer.playing else { return };
+        let listener = playing.listener;
+        let mut chunks = Vec::new();
+        for (rate, samples) in buffer.pieces.drain(..) {
+            if let Some((_, mut before)) = playing.pace.take_if(|(known, _)| *known != rate) {
+                chunks.push((rate, before.finish()));
+            }
+            let (_, pace) = playing.pace.get_or_insert_with(|| (rate, Pace::new(rate, playing.speed)));
+            chunks.push((rate, pace.push(samples)));
+        }
+        let is_complete = buffer.is_complete;
+        if is_complete && let Some((rate, pace)) = &mut playing.pace {
+            chunks.push((*rate, pace.finish()));
+        }
+        for (rate, samples) in chunks.into_iter().filter(|(_, samples)| !samples.is_empty()) {
+            if let Some((_, until)) = self.sounding.get_mut(&clause) {
+                *until += duration(samples.len(), rate);
+            }
+            let chunk = PlayChunk { listener, clause: clause.0, rate, samples: samples.into(), last: false };
+            self.order(PlayOrder::Chunk(chunk));
+        }
+        if is_complete {
+            self.voices.remove(&clause);
+            self.order(PlayOrder::Chunk(end_of(listener, clause)));
+        }
+    }
+
+    fn order(&self, order: PlayOrder) {
+        if self.playout.try_send(order).is_err() {
+            metrics::counter!("tandem_speech_overflow_total", "kind" => "playout").increment(1);
         }
     }
 
     fn carry_out(&mut self) {
         while let Some(effect) = self.session.poll_effect() {
             match effect {
-                Effect::Begin(segment) => self.feed_recogniser(SttInput::Begin(segment)),
-                Effect::Audio(samples) => self.feed_recogniser(SttInput::Audio(samples)),
-                Effect::End(segment) => self.feed_recogniser(SttInput::End(segment)),
-                Effect::Translate(segment, text) => match self.translate.try_send((segment, text)) {
-                    Ok(()) => self.waiting += 1,
-                    Err(_) => metrics::counter!("tandem_speech_overflow_total", "kind" => "translate").increment(1),
-                },
-                Effect::Speak(segment, text) => {
-                    if self.speak.try_send((segment, text)).is_err() {
+                Effect::Begin(side, segment) => self.feed_recogniser(side, SttInput::Begin(segment)),
+                Effect::Audio(side, samples) => self.feed_recogniser(side, SttInput::Audio(samples)),
+                Effect::End(side, segment) => self.feed_recogniser(side, SttInput::End(segment)),
+                Effect::Translate(request) => self.translate(request),
+                Effect::Speak(side, clause, revision, text) => {
+                    let (wanted_in, wanted) = oneshot::channel();
+                    self.voices.insert(clause, Buffer::new(wanted_in));
+                    if self.speak[side as usize].try_send(Sentence { clause, revision, text, wanted }).is_err() {
+                        tracing::warn!(
+                            clause = clause.0,
+                            "the synthesiser does not keep up: a clause is shown as text"
+                        );
                         metrics::counter!("tandem_speech_overflow_total", "kind" => "tts").increment(1);
+                        self.voices.remove(&clause);
+                        self.session.handle_voice(clause, revision, Voice::Failed, self.now());
                     }
+                }
+                Effect::Play(listener, clause, speed) => {
+                    self.sounding.insert(clause, (listener, self.now() + OVERDUE));
+                    if let Some(buffer) = self.voices.get_mut(&clause) {
+                        buffer.playing = Some(Playing { listener, speed, pace: None });
+                    }
+                    self.play_out(clause);
+                }
+                Effect::Stop(listener, clause) => {
+                    self.sounding.remove(&clause);
+                    self.voices.remove(&clause);
+                    self.order(PlayOrder::Stop { listener, clause: clause.0 });
+                }
+                Effect::Discard(clause) => {
+                    self.voices.remove(&clause);
+                }
+                Effect::Level(listener, level) => {
+                    let level = level.as_str();
+                    tracing::info!(listener = listener.as_str(), level, "translations reach a listener differently");
+                    metrics::counter!("tandem_translation_levels_total", "level" => level).increment(1);
                 }
                 Effect::Publish(event) => {
                     if self.events.try_send(event).is_err() {
@@ -315,122 +668,74 @@ impl Run {
                 }
             }
         }
+        // A clause that no listener waits for is not played.
+        let session = &self.session;
+        self.voices.retain(|clause, _| session.is_remembered(*clause));
     }
 
-    fn feed_recogniser(&mut self, input: SttInput) {
-        let Some(ears) = &mut self.ears else { return };
-        let begun = if let SttInput::Begin(segment) = input { Some(segment) } else { None };
-        let taken = match &ears.stt {
-            Some(stt) => stt.input.try_send(input).is_ok(),
-            None => false,
-        };
-        if taken {
-            ears.open_segments += usize::from(begun.is_some());
-            return;
-        }
-        if ears.stt.is_some() {
-            metrics::counter!("tandem_speech_overflow_total", "kind" => "stt").increment(1);
-        }
-        // The recogniser sends no result for a segment that it did not receive.
-        if let Some(segment) = begun {
-            self.session.handle_missed(segment, clock::now());
+    fn translate(&mut self, request: Request) {
+        let Some(queue) = self.translate.get(request.speaker.0 as usize) else { return };
+        let (clause, revision) = (request.clause, request.revision);
+        match queue.try_send(request) {
+            Ok(()) => self.waiting += 1,
+            Err(_) => {
+                tracing::warn!(clause = clause.0, "the translator does not keep up: the listener has the original");
+                metrics::counter!("tandem_speech_overflow_total", "kind" => "translate").increment(1);
+                self.session.handle_translation(clause, revision, None, self.now());
+            }
         }
     }
 
-    /// Ends the open segment and waits for its text and translation.
-    async fn finish(&mut self, tap: Option<&mut TapReader>, providers: &Providers) {
-        if let Some(tap) = tap {
-            self.drain(tap, providers).await;
+    fn feed_recogniser(&mut self, side: Speaker, input: SttInput) {
+        let Some(ears) = &mut self.ears[side as usize] else { return };
+        for segment in ears.feed(input, &self.providers) {
+            self.session.handle_missed(segment, self.now());
         }
-        self.session.finish(clock::now());
+    }
+
+    /// Ends the open segments and waits for their texts and translations.
+    async fn finish(&mut self) {
+        Speaker::BOTH.into_iter().for_each(|side| self.drain(side));
+        self.session.finish(self.now());
         self.carry_out();
         let deadline = tokio::time::Instant::now() + FINISH;
-        while self.waiting > 0 || self.ears.as_ref().is_some_and(|ears| ears.open_segments > 0) {
+        let mut tick = tokio::time::interval(TICK);
+        while self.waiting > 0 || self.ears.iter().flatten().any(Ears::expects) {
             tokio::select! {
-                output = heard(&mut self.ears) => self.on_heard(output),
-                Some((segment, result)) = self.translated.recv() => self.on_translated(segment, result),
+                _ = tick.tick() => self.ears.iter_mut().flatten().for_each(Ears::pump),
+                (side, output) = heard(&mut self.ears) => self.on_heard(side, output),
+                Some(translated) = self.translated.recv() => self.on_translated(translated),
+                Some(voiced) = self.voiced.recv() => self.on_voiced(voiced),
                 () = tokio::time::sleep_until(deadline) => {
                     tracing::warn!("the last words were not finished within 1 s");
-                    self.session.handle_recogniser_gone(clock::now());
-                    return self.carry_out();
+                    break;
                 }
             }
             self.carry_out();
         }
+        self.session.close(self.now());
+        self.carry_out();
     }
 }
 
-/// Recognition of the speaker.
-struct Ears {
-    /// Session of the recogniser; `None` without one: speech is then missed.
-    stt: Option<SttSession>,
-    /// Whether the language cannot be recognised: no speech is detected then.
-    deaf: bool,
-    vad: Vad,
-    rate: SampleRate,
-    resampler: Option<(SampleRate, Resampler)>,
-    /// Number of segments that have begun and have no final text.
-    open_segments: usize,
-    scratch: Vec<i16>,
-    /// Samples that wait for a whole 20 ms frame.
-    partial: VecDeque<i16>,
+fn duration(samples: usize, rate: SampleRate) -> Duration {
+    Duration::from_secs_f64(samples as f64 / f64::from(rate.hz()))
 }
 
-impl Ears {
-    async fn open(params: &PipelineParams, providers: &Providers, tap_rate: SampleRate) -> Ears {
-        // Narrowband is not converted: the provider decides how to recognise it.
-        let rate = if tap_rate == SampleRate::HZ_8000 { tap_rate } else { SampleRate::HZ_16000 };
-        let opened = providers.stt.open(&params.source_language, rate).await;
-        let deaf = matches!(opened, Err(SpeechError::Unsupported(_)));
-        let stt = match opened {
-            Ok(session) => Some(session),
-            Err(error) => {
-                tracing::info!(leg = params.leg_name, language = params.source_language, %error, "speech is not recognised");
-                None
-            }
-        };
-        Ears {
-            stt,
-            deaf,
-            vad: Vad::new(rate),
-            rate,
-            resampler: None,
-            open_segments: 0,
-            scratch: Vec::new(),
-            partial: VecDeque::new(),
-        }
-    }
-
-    fn on_frame(&mut self, frame: &TapFrame, session: &mut Session) {
-        // This speaker cannot be recognised: nothing leaves the engine, and no segment is opened.
-        if self.deaf {
-            return;
-        }
-        if frame.rate == self.rate {
-            self.partial.extend(frame.samples());
-        } else {
-            if self.resampler.as_ref().is_none_or(|(from, _)| *from != frame.rate) {
-                self.resampler = Some((frame.rate, Resampler::new(frame.rate, self.rate)));
-            }
-            if let Some((_, resampler)) = &mut self.resampler {
-                self.scratch.resize(resampler.max_output(frame.samples().len()), 0);
-                let written = resampler.process(frame.samples(), &mut self.scratch);
-                self.partial.extend(&self.scratch[..written]);
-            }
-        }
-        let whole = self.rate.samples_in_ms(20);
-        while self.partial.len() >= whole {
-            let samples: Vec<i16> = self.partial.drain(..whole).collect();
-            let speech = self.vad.push(&samples);
-            session.handle_frame(&samples, speech, frame.at);
-        }
-    }
+/// Returns the empty chunk that ends a clause.
+fn end_of(listener: Speaker, clause: ClauseId) -> PlayChunk {
+    PlayChunk { listener, clause: clause.0, rate: LIVE_RATE, samples: Arc::default(), last: true }
 }
 
-async fn heard(ears: &mut Option<Ears>) -> Option<SttOutput> {
-    match ears.as_mut().and_then(|ears| ears.stt.as_mut()) {
-        Some(stt) => stt.output.recv().await,
+async fn heard(ears: &mut [Option<Ears>; 2]) -> (Speaker, FromRecogniser) {
+    let [customer, agent] = ears;
+    let next = async |ears: &mut Option<Ears>| match ears {
+        Some(ears) => ears.next().await,
         None => std::future::pending().await,
+    };
+    tokio::select! {
+        output = next(customer) => (Speaker::Customer, output),
+        output = next(agent) => (Speaker::Agent, output),
     }
 }
 

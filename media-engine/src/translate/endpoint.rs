@@ -1,4 +1,4 @@
-//! Detection of the beginning and end of speech.
+//! Detection of the beginning of speech, and of a place to cut speech that does not end.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,12 @@ const FRAME: Duration = Duration::from_millis(20);
 /// Number of speech frames among the last [`ONSET_WINDOW`] that begin a segment: 60 ms of 100 ms.
 const ONSET: u32 = 3;
 const ONSET_WINDOW: u32 = 5;
-/// Length of a pause that ends a segment.
-const PAUSE: Duration = Duration::from_millis(450);
-/// Longest segment: people do not speak longer without a breath, and the recogniser does not have to handle it.
-const LONGEST: Duration = Duration::from_secs(12);
+/// Pause that ends a segment even when nothing else has ended the turn.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Length from which a segment ends at the next frame without speech, so that no word is cut.
+const LONG: Duration = Duration::from_secs(20);
+/// Longest segment. Without a single quiet frame it is cut in the middle of a word.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Meaning of a frame for the bounds of speech.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,8 @@ pub enum Heard {
     End(Instant),
 }
 
-/// Finds the bounds of speech in a sequence of decisions per frame.
+/// Finds the bounds of speech in a sequence of decisions per frame. The end of a turn is decided by `turns`, which looks at the words
+/// too; it is reported to [`Endpointer::finish`].
 #[derive(Debug, Default)]
 pub struct Endpointer {
     /// The last decisions, the newest in the lowest bit.
@@ -66,21 +69,19 @@ impl Endpointer {
                 if speech {
                     *last = until;
                 }
+                let length = until.saturating_duration_since(*since);
                 let paused = until.saturating_duration_since(*last) >= PAUSE;
-                let too_long = until.saturating_duration_since(*since) >= LONGEST;
-                if !paused && !too_long {
+                if !paused && length < LONGEST && (speech || length < LONG) {
                     return Heard::Speech;
                 }
-                let ended = *last;
-                self.recent = 0;
-                self.state = State::Quiet;
-                Heard::End(ended)
+                self.finish().map_or(Heard::Nothing, Heard::End)
             }
         }
     }
 
-    /// Ends open speech, as when the call ends; returns the end of its last speech frame.
+    /// Ends open speech, because the turn or the call has ended; returns the end of its last speech frame.
     pub fn finish(&mut self) -> Option<Instant> {
+        self.recent = 0;
         match std::mem::take(&mut self.state) {
             State::Quiet => None,
             State::Speaking { last, .. } => Some(last),

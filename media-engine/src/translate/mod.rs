@@ -1,15 +1,32 @@
-//! Turns and segments of live translation, independent of speech providers.
+//! Live translation, independent of speech providers: what is committed, cut, translated, spoken and shown, and when.
 //!
 //! ```text
-//! frames ─▶ Endpointer ─ begin, audio, end ─▶ recogniser ─ partial, final ─▶ Session ─ translate ─▶ translator
-//!                                                                             │  ▲                    │
-//!                          TranslationEvent ◀─────────────────────────────────┘  └────── text ◀──────┘
-//!                                                              speak ─▶ synthesis ─▶ first sample: lag is known
+//! frames ─▶ Session ─ audio ─▶ recogniser ─ partial, final ─▶ Session ─ TranslationEvent ─▶ pages, store
+//!              │ activity                                         │ hypothesis
+//!              ▼                                                  ▼
+//!            turns ──────────────▶ conversation ◀────────────── commit ─▶ clauses ─▶ translator
+//!                                   speakers × listeners × languages      └─▶ lag, guard
+//!                                       └─▶ schedule (per listener) ─▶ voice, text or the original
 //! ```
 //!
-//! Sans-IO: inputs are frames, results and times; effects are returned by [`Session::poll_effect`]. Invariants: a
-//! result for a closed segment changes nothing; a final text never changes; every stage is timed with one
-//! clock; at most [`SEGMENTS_MAX`] segments are remembered. Not here: calls, legs, RTP, sockets, providers.
+//! A sentence flows in clauses while it is said. Calls use [`Session`], which ties the segments of a transcript to the turns of a
+//! [`conversation`]; `tandem translate --study` drives the conversation alone.
+//!
+//! Sans-IO: inputs are frames, results and times; effects are returned by `poll_effect`. Invariants: a result that is not current
+//! changes nothing; every stage is timed with one clock; memory is bounded ([`SEGMENTS_MAX`], [`conversation::CLAUSES_MAX`]). More
+//! invariants stand in `conversation`. Not here: calls, legs, RTP, sockets, providers.
+
+pub mod clauses;
+pub mod commit;
+pub mod conversation;
+pub mod edits;
+pub mod exchange;
+pub mod guard;
+pub mod lag;
+pub mod lexicon;
+pub mod numerals;
+pub mod schedule;
+pub mod turns;
 
 mod endpoint;
 mod event;
@@ -17,7 +34,11 @@ mod session;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_conversation;
+#[cfg(test)]
+mod tests_session;
 
 pub use endpoint::{Endpointer, Heard};
-pub use event::{LagMs, TranslationEvent};
-pub use session::{Effect, SEGMENTS_MAX, Session, SessionParams};
+pub use event::{ClauseEvent, ClauseHeard, LagMs, TranslationEvent};
+pub use session::{Effect, Presence, SEGMENTS_MAX, Session, SessionParams, Speaker};

@@ -1,67 +1,171 @@
-//! State of one direction of a translated conversation.
+//! State of a call's recognition and translation: what each party says, in segments, and how it is translated while it is said.
+//!
+//! ```text
+//! frames ─▶ Endpointer ─ begin, audio, end ─▶ recogniser ─ partial, final ─┐
+//!                  ▲ end of the turn                                      ▼
+//!                  └──────────────────── Conversation ◀─ hypothesis ─ segment ─▶ TranslationEvent
+//!                                         │  ▲  clauses                   ▲
+//!                     translate, speak, play │ ──── progress ─────────────┘
+//! ```
+//!
+//! A *segment* is what a party says between two pauses, or what it typed: a line of the transcript. It is a turn of the
+//! [`Conversation`], which cuts it into clauses. When the other party is not in the conversation, a *reader* takes its place: the clauses
+//! are translated all the same, as text (for the pages and the store).
+//!
+//! Invariants: results that are not current change nothing; at most [`SEGMENTS_MAX`] segments are remembered; each change is published
+//! once. Not here: which words are committed, where clauses are cut and when they are played (`conversation`).
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
+use super::clauses::Lengths;
+use super::commit::Word;
+use super::conversation::Conversation;
 use super::endpoint::{Endpointer, Heard};
-use super::event::{LagMs, TranslationEvent};
+use super::event::{ClauseEvent, ClauseHeard, LagMs, TranslationEvent};
+use super::exchange::{ClauseId, Effect as Decided, Hypothesis, PartyId, Policy, Request, Translation, Voice};
+use super::guard::Difference;
+use super::lag::{Stage, Stamps};
+use super::schedule::Level;
 
-/// Number of segments remembered; older ones are closed.
+/// Number of segments of both sides that are remembered. An older one that is not final is reported as missed.
 pub const SEGMENTS_MAX: usize = 32;
 /// Number of frames from before the onset that the recogniser gets: 10 frames, 200 ms.
 const PRE_ROLL: usize = 10;
+/// Probability of speech that stands for the decision of voice activity detection.
+const SPEECH: f32 = 0.95;
+const SILENCE: f32 = 0.05;
+
+/// Side of a call that speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Speaker {
+    /// The customer, who is party 0 of the conversation.
+    Customer,
+    /// The agent, who is party 1 of the conversation.
+    Agent,
+}
+
+impl Speaker {
+    /// Both sides, in the order of their numbers.
+    pub const BOTH: [Speaker; 2] = [Speaker::Customer, Speaker::Agent];
+
+    /// Returns the side that listens to this one.
+    pub fn other(self) -> Speaker {
+        match self {
+            Speaker::Customer => Speaker::Agent,
+            Speaker::Agent => Speaker::Customer,
+        }
+    }
+
+    /// Returns the name as in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Speaker::Customer => "customer",
+            Speaker::Agent => "agent",
+        }
+    }
+
+    fn party(self) -> PartyId {
+        PartyId(self as u32)
+    }
+
+    /// Returns the party that reads the translation of this side's words while the other side is not in the conversation.
+    fn reader(self) -> PartyId {
+        PartyId(self as u32 + 2)
+    }
+
+    fn of(party: PartyId) -> Option<Speaker> {
+        Speaker::BOTH.into_iter().find(|side| side.party() == party)
+    }
+}
+
+/// Part of a side in the conversation. A side that is muted hears, and is not heard; one that is aside does neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Whether the others hear it, so that it is recognised.
+    pub is_heard: bool,
+    /// Whether it hears the other side, so that translations are spoken to it.
+    pub is_spoken_to: bool,
+}
+
+impl Presence {
+    /// In the conversation, in both directions.
+    pub const JOINED: Presence = Presence { is_heard: true, is_spoken_to: true };
+
+    fn is_aside(self) -> bool {
+        !self.is_heard && !self.is_spoken_to
+    }
+}
 
 /// Parameters of a [`Session`].
 #[derive(Clone, Debug)]
 pub struct SessionParams {
-    /// Leg of the speaker: `customer` or `agent`.
-    pub leg: String,
-    /// BCP 47 tag of the speaker's language.
-    pub source_language: String,
-    /// BCP 47 tag of the listener's language.
-    pub target_language: String,
-    /// Whether final texts are translated; otherwise they are only transcribed.
+    /// BCP 47 tags of the languages that the customer and the agent speak and hear.
+    pub languages: [String; 2],
+    /// Whether words are translated; otherwise they are only transcribed.
     pub translate: bool,
     /// Whether translations are spoken.
     pub voice: bool,
-    /// Number of the next segment, shared by both directions of a call.
-    pub segments: Arc<AtomicU64>,
+    /// Lengths of clauses; `None`: by the target language.
+    pub lengths: Option<Lengths>,
+    /// Time from which the session counts; no frame is earlier.
+    pub epoch: Instant,
 }
 
 /// Work that the caller must do for the session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Begin a segment: its audio follows.
-    Begin(u64),
-    /// Recognise audio of the open segment, at the session's rate.
-    Audio(Vec<i16>),
+    Begin(Speaker, u64),
+    /// Recognise audio of the open segment, at the side's rate.
+    Audio(Speaker, Vec<i16>),
     /// Finish the segment: its audio is complete.
-    End(u64),
-    /// Translate the final text of a segment.
-    Translate(u64, String),
-    /// Speak the translation of a segment.
-    Speak(u64, String),
+    End(Speaker, u64),
+    /// Translate a clause.
+    Translate(Request),
+    /// Synthesise the translation of a clause of this side.
+    Speak(Speaker, ClauseId, u32, String),
+    /// Play the voice of a clause to this side, at a speed from 1 to 1.25.
+    Play(Speaker, ClauseId, f32),
+    /// Stop playing a clause to this side.
+    Stop(Speaker, ClauseId),
+    /// The voice of a clause will not be played.
+    Discard(ClauseId),
+    /// This side is served at another level.
+    Level(Speaker, Level),
     /// Send an event to the listeners.
     Publish(TranslationEvent),
 }
 
-/// One direction, from a speaker's frames or typed text to translated speech.
+/// Translation of a call; see the module head.
 #[derive(Debug)]
 pub struct Session {
     params: SessionParams,
-    endpointer: Endpointer,
-    pre_roll: VecDeque<Vec<i16>>,
-    open: Option<u64>,
+    conversation: Conversation,
+    presence: [Presence; 2],
+    ears: [Ear; 2],
     segments: BTreeMap<u64, Segment>,
+    next_segment: u64,
+    /// Segments that changed and are not published yet.
+    changed: BTreeSet<u64>,
     effects: VecDeque<Effect>,
 }
 
 #[derive(Debug, Default)]
+struct Ear {
+    endpointer: Endpointer,
+    pre_roll: VecDeque<Vec<i16>>,
+    open: Option<u64>,
+    /// Number of the listening that goes on.
+    listening: u32,
+}
+
+#[derive(Debug)]
 struct Segment {
+    speaker: Speaker,
+    /// Number of the listening in which it began, which its hypotheses must carry.
+    listening: u32,
     text: String,
-    translation: Option<String>,
     is_final: bool,
     unrecognised: bool,
     /// Whether recognition missed the segment; published when its speech has ended.
@@ -69,63 +173,158 @@ struct Segment {
     /// Beginning of the speech; `None` for typed text.
     began_at: Option<Instant>,
     ended_at: Option<Instant>,
-    final_at: Option<Instant>,
-    translated_at: Option<Instant>,
-    lag: LagMs,
+    /// Lag of the text, while no clause has one.
+    stt: Option<u32>,
+    committed: u32,
+    corrections: u32,
+    clauses: Vec<Clause>,
+}
+
+#[derive(Debug)]
+struct Clause {
+    id: ClauseId,
+    text: String,
+    /// Text that the translator has just returned.
+    returned: String,
+    translation: Option<String>,
+    heard: ClauseHeard,
+    speed: f32,
+    stamps: Stamps,
+    differences: Vec<String>,
 }
 
 impl Session {
-    /// Creates a session without segments.
+    /// Creates a session in which no one is heard; see [`Session::set_presence`].
     pub fn new(params: SessionParams) -> Session {
+        let policy = Policy { lengths: params.lengths, ..Policy::default() };
+        let mut conversation = Conversation::new(policy);
+        for side in Speaker::BOTH {
+            let language = &params.languages[side as usize];
+            let others = &params.languages[side.other() as usize];
+            let hears_in = params.translate.then_some(language.as_str());
+            conversation.join(side.party(), language, hears_in);
+            // The reader of this side's words understands what the other side does.
+            conversation.join(side.reader(), others, params.translate.then_some(others.as_str()));
+        }
         Session {
             params,
-            endpointer: Endpointer::default(),
-            pre_roll: VecDeque::with_capacity(PRE_ROLL),
-            open: None,
+            conversation,
+            presence: [Presence::default(); 2],
+            ears: Default::default(),
             segments: BTreeMap::new(),
+            next_segment: 1,
+            changed: BTreeSet::new(),
             effects: VecDeque::new(),
         }
     }
 
-    /// Processes one frame of the speaker that ended at `until`; `speech` is the decision of voice activity detection.
-    pub fn handle_frame(&mut self, samples: &[i16], speech: bool, until: Instant) {
-        match self.endpointer.on_frame(speech, until) {
+    /// Sets who is in the conversation, customer first. A side that is not heard is not recognised, and what waits for a side that is
+    /// not spoken to becomes text. What a side said before it was muted is still spoken; what it said before it was set aside is not.
+    pub fn set_presence(&mut self, presence: [Presence; 2], now: Instant) {
+        if self.presence == presence {
+            return;
+        }
+        self.presence = presence;
+        let pair = |side: Speaker| {
+            let listens = presence[side.other() as usize].is_spoken_to;
+            let listener = if listens { side.other().party() } else { side.reader() };
+            (!presence[side as usize].is_aside()).then_some((side.party(), listener))
+        };
+        let pairs: Vec<_> = Speaker::BOTH.into_iter().filter_map(pair).collect();
+        for side in Speaker::BOTH.into_iter().filter(|side| !presence[*side as usize].is_heard) {
+            self.end_speech(side, now);
+        }
+        self.conversation.set_hearing(&pairs, self.time(now));
+        self.settle(now);
+    }
+
+    /// Ends the open segment of a side, because its words come from elsewhere from now on.
+    pub fn end_speech(&mut self, speaker: Speaker, now: Instant) {
+        let ear = &mut self.ears[speaker as usize];
+        ear.pre_roll.clear();
+        if let Some(ended_at) = ear.endpointer.finish() {
+            self.close_segment(speaker, ended_at);
+        }
+        self.conversation.on_speech_cut(speaker.party(), self.time(now));
+        self.settle(now);
+    }
+
+    /// Processes one frame of a side that ended at `until`; `speech` is the decision of voice activity detection. Frames of a side
+    /// that is not heard change nothing.
+    pub fn handle_frame(&mut self, speaker: Speaker, samples: &[i16], speech: bool, until: Instant) {
+        if !self.presence[speaker as usize].is_heard {
+            return;
+        }
+        let ear = &mut self.ears[speaker as usize];
+        match ear.endpointer.on_frame(speech, until) {
             Heard::Nothing => {
-                if self.pre_roll.len() == PRE_ROLL {
-                    self.pre_roll.pop_front();
+                if ear.pre_roll.len() == PRE_ROLL {
+                    ear.pre_roll.pop_front();
                 }
-                self.pre_roll.push_back(samples.to_vec());
+                ear.pre_roll.push_back(samples.to_vec());
             }
             Heard::Begin(began_at) => {
-                let number = self.open_segment(Segment { began_at: Some(began_at), ..Segment::default() });
-                self.open = Some(number);
-                self.effects.push_back(Effect::Begin(number));
-                let before: Vec<i16> = self.pre_roll.drain(..).flatten().collect();
+                let before: Vec<i16> = ear.pre_roll.drain(..).flatten().collect();
+                let listening = ear.listening;
+                let number = self.open_segment(Segment { listening, ..Segment::new(speaker, Some(began_at)) }, until);
+                self.ears[speaker as usize].open = Some(number);
+                self.effects.push_back(Effect::Begin(speaker, number));
                 if !before.is_empty() {
-                    self.effects.push_back(Effect::Audio(before));
+                    self.effects.push_back(Effect::Audio(speaker, before));
                 }
-                self.effects.push_back(Effect::Audio(samples.to_vec()));
+                self.effects.push_back(Effect::Audio(speaker, samples.to_vec()));
             }
-            Heard::Speech => self.effects.push_back(Effect::Audio(samples.to_vec())),
-            Heard::End(ended_at) => self.close_segment(ended_at, until),
+            Heard::Speech => self.effects.push_back(Effect::Audio(speaker, samples.to_vec())),
+            Heard::End(ended_at) => {
+                ear.pre_roll.push_back(samples.to_vec());
+                self.close_segment(speaker, ended_at);
+            }
+        }
+        let probability = if speech { SPEECH } else { SILENCE };
+        self.conversation.on_activity(speaker.party(), probability, self.time(until));
+        self.settle(until);
+    }
+
+    /// Lets time pass: clauses that have waited long enough are cut, spoken or shown.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.conversation.handle_timeout(self.time(now));
+        self.settle(now);
+    }
+
+    /// Ends the open segments, as when the call ends.
+    pub fn finish(&mut self, now: Instant) {
+        for side in Speaker::BOTH {
+            self.end_speech(side, now);
         }
     }
 
-    /// Ends the open segment, as when the call ends.
-    pub fn finish(&mut self, now: Instant) {
-        if let Some(ended_at) = self.endpointer.finish() {
-            self.close_segment(ended_at, now);
+    /// Ends the session: what is not recognised by now is missed, and a clause that is not translated has no translation.
+    pub fn close(&mut self, now: Instant) {
+        for side in Speaker::BOTH {
+            self.handle_recogniser_gone(side, now);
         }
+        for (number, segment) in &mut self.segments {
+            for clause in segment.clauses.iter_mut().filter(|clause| clause.heard == ClauseHeard::Pending) {
+                let is_translated = clause.translation.is_some();
+                clause.heard = if is_translated { ClauseHeard::Text } else { ClauseHeard::Original };
+                self.changed.insert(*number);
+            }
+        }
+        self.settle(now);
     }
 
     /// Processes the recogniser's current guess.
     pub fn handle_partial(&mut self, number: u64, text: &str, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
-        if segment.is_final || segment.missed || segment.text == text || text.is_empty() {
+        if segment.is_final || segment.missed || text.is_empty() {
             return;
         }
-        segment.text = text.to_owned();
-        self.publish(number, now);
+        if segment.text != text {
+            segment.text = text.to_owned();
+            self.changed.insert(number);
+        }
+        self.hypothesise(number, false, now);
+        self.settle(now);
     }
 
     /// Processes the final text. `unrecognised`: there were words, but none in the recogniser's vocabulary.
@@ -138,73 +337,118 @@ impl Session {
         segment.is_final = true;
         segment.unrecognised = unrecognised;
         segment.text = if unrecognised { String::new() } else { text.trim().to_owned() };
-        segment.final_at = Some(now);
-        segment.lag.stt = segment.ended_at.map(|ended| millis(ended, now));
-        let text = segment.text.clone();
-        if text.is_empty() && !unrecognised && !was_shown {
-            // A cough that was taken for speech: it is not published.
-            self.segments.remove(&number);
-            return;
+        segment.stt = segment.ended_at.map(|ended| millis(ended, now));
+        let speaker = segment.speaker;
+        if segment.text.is_empty() {
+            let is_published = unrecognised || was_shown;
+            self.forget_turn(speaker, number, now);
+            if is_published {
+                self.changed.insert(number);
+            } else {
+                // A cough that was taken for speech: it is not published.
+                self.segments.remove(&number);
+            }
+            return self.settle(now);
         }
-        self.publish(number, now);
-        if !text.is_empty() && self.params.translate {
-            self.effects.push_back(Effect::Translate(number, text));
-        }
+        self.changed.insert(number);
+        self.hypothesise(number, true, now);
+        self.settle(now);
     }
 
     /// Notes that recognition of a segment failed. Listeners are informed when its speech has ended, so that its duration is known.
     pub fn handle_missed(&mut self, number: u64, now: Instant) {
-        let Some(segment) = self.segments.get_mut(&number) else { return };
-        if segment.is_final || segment.missed {
-            return;
-        }
-        segment.missed = true;
-        segment.text.clear();
-        self.publish_missed(number, now);
+        self.miss(number, now);
+        self.settle(now);
     }
 
-    /// Marks all unfinished segments as missed because the recogniser has ended.
-    pub fn handle_recogniser_gone(&mut self, now: Instant) {
-        let owed: Vec<u64> = self.segments.iter().filter(|(_, segment)| !segment.is_final).map(|(n, _)| *n).collect();
-        for number in owed {
-            self.handle_missed(number, now);
+    /// Marks all unfinished segments of a side as missed because its recogniser has ended.
+    pub fn handle_recogniser_gone(&mut self, speaker: Speaker, now: Instant) {
+        for number in self.unfinished(speaker) {
+            self.miss(number, now);
         }
+        self.settle(now);
     }
 
-    /// Processes the translation of a segment.
-    pub fn handle_translation(&mut self, number: u64, translation: &str, now: Instant) {
-        let Some(segment) = self.segments.get_mut(&number) else { return };
-        if segment.translation.is_some() {
-            return;
+    /// Forgets all unfinished segments of a side, because its language cannot be recognised: they are not published.
+    pub fn handle_unsupported(&mut self, speaker: Speaker) {
+        for number in self.unfinished(speaker) {
+            self.segments.remove(&number);
         }
-        segment.translation = Some(translation.to_owned());
-        segment.translated_at = Some(now);
-        segment.lag.translate = segment.final_at.map(|at| millis(at, now));
-        if !self.params.voice {
-            segment.lag.total = segment.ended_at.map(|ended| millis(ended, now));
-        }
-        self.publish(number, now);
-        if self.params.voice && !translation.is_empty() {
-            self.effects.push_back(Effect::Speak(number, translation.to_owned()));
-        }
+        self.ears[speaker as usize] = Ear { listening: self.ears[speaker as usize].listening, ..Ear::default() };
     }
 
-    /// Notes that the first sample of a segment's translation was sent to the listener at `at`.
-    pub fn handle_spoken(&mut self, number: u64, at: Instant, now: Instant) {
-        let Some(segment) = self.segments.get_mut(&number) else { return };
-        if segment.lag.tts.is_some() {
-            return;
+    /// Processes the translation of a clause; `None`: it failed.
+    pub fn handle_translation(&mut self, clause: ClauseId, revision: u32, translation: Option<&str>, now: Instant) {
+        let time = self.time(now);
+        let is_current = self.conversation.is_current(clause, revision);
+        if let Some((number, found)) = self.clause_mut(clause).filter(|_| is_current) {
+            match translation {
+                Some(text) => text.trim().clone_into(&mut found.returned),
+                // It was to be shown as text, which will not come.
+                None if found.heard == ClauseHeard::Text && found.translation.is_none() => {
+                    found.heard = ClauseHeard::Original;
+                    self.changed.insert(number);
+                }
+                None => {}
+            }
         }
-        segment.lag.tts = segment.translated_at.map(|translated| millis(translated, at));
-        segment.lag.total = segment.ended_at.map(|ended| millis(ended, at));
-        self.publish(number, now);
+        let progress = translation.map_or(Translation::Failed, |text| Translation::Done(text.trim().to_owned()));
+        self.conversation.on_translation(clause, revision, progress, time);
+        self.settle(now);
+    }
+
+    /// Processes progress of a clause's voice.
+    pub fn handle_voice(&mut self, clause: ClauseId, revision: u32, progress: Voice, now: Instant) {
+        self.conversation.on_voice(clause, revision, progress, self.time(now));
+        self.settle(now);
+    }
+
+    /// Notes that the first sample of a clause's voice was sent to the listener at `at`.
+    pub fn handle_play_started(&mut self, clause: ClauseId, at: Instant, now: Instant) {
+        let at = self.time(at);
+        if let Some((number, found)) = self.clause_mut(clause)
+            && found.stamps.at(Stage::Playing).is_none()
+        {
+            found.stamps.stamp(Stage::Playing, at);
+            self.changed.insert(number);
+        }
+        self.settle(now);
+    }
+
+    /// Notes that a listener has heard the voice of a clause to its end.
+    pub fn handle_played(&mut self, listener: Speaker, clause: ClauseId, now: Instant) {
+        self.conversation.on_played(listener.party(), clause, self.time(now));
+        self.settle(now);
     }
 
     /// Processes typed text: a segment that was spoken and recognised at once.
-    pub fn handle_typed(&mut self, text: &str, now: Instant) {
-        let segment = Segment { ended_at: Some(now), ..Segment::default() };
-        let number = self.open_segment(segment);
-        self.handle_final(number, text, false, now);
+    pub fn handle_typed(&mut self, speaker: Speaker, text: &str, now: Instant) {
+        let mut segment = Segment::new(speaker, None);
+        (segment.text, segment.is_final) = (text.trim().to_owned(), true);
+        (segment.ended_at, segment.stt) = (Some(now), Some(0));
+        if segment.text.is_empty() {
+            return;
+        }
+        segment.committed = words(&segment.text).count() as u32;
+        let text = segment.text.clone();
+        let number = self.open_segment(segment, now);
+        self.changed.insert(number);
+        let is_heard = self.presence[speaker.other() as usize].is_spoken_to;
+        let listener = if is_heard { speaker.other().party() } else { speaker.reader() };
+        self.conversation.on_typed(speaker.party(), listener, turn(number), &text, self.time(now));
+        self.settle(now);
+    }
+
+    /// Returns whether every segment is final, and how each clause is heard is decided.
+    pub fn is_idle(&self) -> bool {
+        self.segments.values().all(|segment| {
+            segment.is_final && segment.clauses.iter().all(|clause| clause.heard != ClauseHeard::Pending)
+        })
+    }
+
+    /// Returns whether a clause can still be played.
+    pub fn is_remembered(&self, clause: ClauseId) -> bool {
+        self.conversation.stamps(clause).is_some()
     }
 
     /// Returns the next effect to carry out.
@@ -212,50 +456,307 @@ impl Session {
         self.effects.pop_front()
     }
 
-    fn open_segment(&mut self, segment: Segment) -> u64 {
-        let number = self.params.segments.fetch_add(1, Ordering::Relaxed);
-        if self.segments.len() == SEGMENTS_MAX {
-            self.segments.pop_first();
+    fn time(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.params.epoch)
+    }
+
+    fn open_segment(&mut self, segment: Segment, now: Instant) -> u64 {
+        let number = self.next_segment;
+        self.next_segment += 1;
+        if self.segments.len() == SEGMENTS_MAX
+            && let Some((&oldest, segment)) = self.segments.first_key_value()
+        {
+            if !segment.is_final {
+                self.miss_oldest(oldest, now);
+            }
+            self.segments.remove(&oldest);
         }
         self.segments.insert(number, segment);
         number
     }
 
-    fn close_segment(&mut self, ended_at: Instant, now: Instant) {
-        let Some(number) = self.open.take() else { return };
+    fn close_segment(&mut self, speaker: Speaker, ended_at: Instant) {
+        let Some(number) = self.ears[speaker as usize].open.take() else { return };
+        self.effects.push_back(Effect::End(speaker, number));
         if let Some(segment) = self.segments.get_mut(&number) {
             segment.ended_at = Some(ended_at);
+            self.publish_missed(number);
         }
-        self.effects.push_back(Effect::End(number));
-        self.publish_missed(number, now);
     }
 
-    fn publish_missed(&mut self, number: u64, now: Instant) {
+    fn unfinished(&self, speaker: Speaker) -> Vec<u64> {
+        let of_speaker = self.segments.iter().filter(|(_, segment)| segment.speaker == speaker && !segment.is_final);
+        of_speaker.map(|(number, _)| *number).collect()
+    }
+
+    fn miss(&mut self, number: u64, now: Instant) {
+        let Some(segment) = self.segments.get_mut(&number) else { return };
+        if segment.is_final || segment.missed {
+            return;
+        }
+        segment.missed = true;
+        segment.text.clear();
+        let speaker = segment.speaker;
+        self.forget_turn(speaker, number, now);
+        self.publish_missed(number);
+    }
+
+    /// Reports a segment as missed before it is forgotten, whether or not its speech has ended.
+    fn miss_oldest(&mut self, number: u64, now: Instant) {
+        if let Some(segment) = self.segments.get_mut(&number) {
+            segment.ended_at.get_or_insert(now);
+        }
+        self.miss(number, now);
+        self.publish_missed(number);
+        self.publish(number, now);
+        self.changed.remove(&number);
+    }
+
+    fn publish_missed(&mut self, number: u64) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.missed && !segment.is_final && segment.ended_at.is_some() {
             segment.is_final = true;
+            self.changed.insert(number);
+        }
+    }
+
+    fn forget_turn(&mut self, speaker: Speaker, number: u64, now: Instant) {
+        self.conversation.forget_turn(speaker.party(), turn(number), self.time(now));
+    }
+
+    /// Gives the text of a segment to the conversation.
+    fn hypothesise(&mut self, number: u64, is_final: bool, now: Instant) {
+        let Some(segment) = self.segments.get(&number) else { return };
+        let mut words: Vec<Word> = words(&segment.text).map(Word::new).collect();
+        if let (Some(began), Some(ended)) = (segment.began_at, segment.ended_at) {
+            spread(&mut words, self.time(began), self.time(ended));
+        }
+        let hypothesis = Hypothesis { listening: segment.listening, turn: turn(number), words, settled: 0, is_final };
+        self.conversation.on_hypothesis(segment.speaker.party(), &hypothesis, self.time(now));
+    }
+
+    fn clause_mut(&mut self, id: ClauseId) -> Option<(u64, &mut Clause)> {
+        let mut all = self.segments.iter_mut().rev();
+        all.find_map(|(number, segment)| {
+            Some((*number, segment.clauses.iter_mut().rev().find(|clause| clause.id == id)?))
+        })
+    }
+
+    /// Carries out what the conversation has decided, and publishes what has changed.
+    fn settle(&mut self, now: Instant) {
+        while let Some(decided) = self.conversation.poll_effect() {
+            self.on_decided(decided, now);
+        }
+        for number in std::mem::take(&mut self.changed) {
             self.publish(number, now);
         }
     }
 
+    fn on_decided(&mut self, decided: Decided, now: Instant) {
+        match decided {
+            Decided::Listen(party, listening) => {
+                if let Some(side) = Speaker::of(party) {
+                    self.ears[side as usize].listening = listening;
+                }
+            }
+            Decided::Unlisten(_) | Decided::BackChannel(..) => {}
+            Decided::EndTurn(party, _) => {
+                let Some(side) = Speaker::of(party) else { return };
+                if let Some(ended_at) = self.ears[side as usize].endpointer.finish() {
+                    self.close_segment(side, ended_at);
+                }
+            }
+            Decided::Translate(request) => self.on_clause(request),
+            Decided::Speak { clause, revision } => self.speak(clause, revision, now),
+            Decided::Play { listener, clause, speed, .. } => self.play(listener, clause, speed, now),
+            Decided::Stop(listener, clause) => {
+                self.effects.extend(Speaker::of(listener).map(|side| Effect::Stop(side, clause)));
+            }
+            Decided::Show(_, clause) | Decided::Dropped(_, clause) => self.set_heard(clause, ClauseHeard::Text),
+            Decided::Lost(_, clause) => self.set_heard(clause, ClauseHeard::Original),
+            Decided::Level(listener, level) => {
+                let voice = self.params.voice;
+                self.effects.extend(Speaker::of(listener).filter(|_| voice).map(|side| Effect::Level(side, level)));
+            }
+            Decided::Translated(clause, text, differences) => {
+                let time = self.time(now);
+                let Some((number, found)) = self.clause_mut(clause) else { return };
+                found.stamps.stamp(Stage::Translated, time);
+                found.translation = Some(text);
+                found.differences = differences.iter().map(Difference::to_string).collect();
+                self.changed.insert(number);
+            }
+            Decided::Corrected(party, number, _) => {
+                if let Some(segment) = self.segments.get_mut(&u64::from(number))
+                    && Some(segment.speaker) == Speaker::of(party)
+                {
+                    segment.corrections += 1;
+                    self.changed.insert(u64::from(number));
+                }
+            }
+        }
+    }
+
+    /// Adds a clause to its segment, or its new words, and passes it on to the translator.
+    fn on_clause(&mut self, request: Request) {
+        let number = u64::from(request.turn);
+        let stamps = self.conversation.stamps(request.clause).unwrap_or_default();
+        if let Some(segment) = self.segments.get_mut(&number) {
+            match segment.clauses.iter_mut().find(|clause| clause.id == request.clause) {
+                Some(clause) => clause.text = request.text(),
+                None => segment.clauses.push(Clause::new(request.clause, request.text(), stamps)),
+            }
+            self.changed.insert(number);
+        }
+        self.effects.push_back(Effect::Translate(request));
+    }
+
+    /// Has a clause synthesised if its listener can hear it.
+    fn speak(&mut self, id: ClauseId, revision: u32, now: Instant) {
+        let Some((number, clause)) = self.clause_mut(id) else { return };
+        let text = std::mem::take(&mut clause.returned);
+        let Some(speaker) = self.segments.get(&number).map(|segment| segment.speaker) else { return };
+        let is_heard = self.presence[speaker.other() as usize].is_spoken_to;
+        if self.params.voice && is_heard && !text.is_empty() {
+            self.effects.push_back(Effect::Speak(speaker, id, revision, text));
+        } else {
+            self.conversation.on_voice(id, revision, Voice::Failed, self.time(now));
+        }
+    }
+
+    fn play(&mut self, listener: PartyId, id: ClauseId, speed: f32, now: Instant) {
+        let Some(side) = Speaker::of(listener) else {
+            self.set_heard(id, ClauseHeard::Text);
+            return self.conversation.on_played(listener, id, self.time(now));
+        };
+        if let Some((number, clause)) = self.clause_mut(id) {
+            (clause.heard, clause.speed) = (ClauseHeard::Voice, speed);
+            self.changed.insert(number);
+        }
+        self.effects.push_back(Effect::Play(side, id, speed));
+    }
+
+    fn set_heard(&mut self, id: ClauseId, heard: ClauseHeard) {
+        if let Some((number, clause)) = self.clause_mut(id) {
+            clause.heard = heard;
+            self.changed.insert(number);
+        }
+        self.effects.push_back(Effect::Discard(id));
+    }
+
     fn publish(&mut self, number: u64, now: Instant) {
-        let Some(segment) = self.segments.get(&number) else { return };
+        let Some(segment) = self.segments.get_mut(&number) else { return };
+        // Its end is awaited, so that its duration is known.
+        if segment.missed && !segment.is_final {
+            return;
+        }
+        let party = segment.speaker.party();
+        if let Some(committed) = self.conversation.committed(party, turn(number)).filter(|_| segment.began_at.is_some())
+        {
+            segment.committed = u32::try_from(committed).unwrap_or(u32::MAX);
+        }
         let ago = |at: Option<Instant>| at.map(|at| u64::from(millis(at, now)));
+        let translations: Vec<&str> =
+            segment.clauses.iter().filter_map(|clause| clause.translation.as_deref()).collect();
+        let has_translation = !translations.is_empty() && !segment.missed;
+        let languages = &self.params.languages;
+        let last = segment.clauses.last().map(|clause| clause.lag(self.params.voice));
         self.effects.push_back(Effect::Publish(TranslationEvent {
             segment: number,
-            leg: self.params.leg.clone(),
-            source_language: self.params.source_language.clone(),
-            target_language: self.params.target_language.clone(),
+            leg: segment.speaker.as_str().to_owned(),
+            source_language: languages[segment.speaker as usize].clone(),
+            target_language: languages[segment.speaker.other() as usize].clone(),
             text: segment.text.clone(),
-            translation: segment.translation.clone(),
+            translation: has_translation.then(|| translations.join(" ")),
             is_final: segment.is_final,
             unrecognised: segment.unrecognised,
             missed: segment.missed,
             began_ms_ago: ago(segment.began_at),
             ended_ms_ago: ago(segment.began_at.and(segment.ended_at)),
-            lag_ms: segment.lag,
+            committed: segment.committed,
+            corrections: segment.corrections,
+            clauses: segment.clauses.iter().map(|clause| clause.event(self.params.voice)).collect(),
+            lag_ms: last.unwrap_or(LagMs { stt: segment.stt, ..LagMs::default() }),
         }));
     }
+}
+
+impl Segment {
+    fn new(speaker: Speaker, began_at: Option<Instant>) -> Segment {
+        Segment {
+            speaker,
+            listening: 0,
+            text: String::new(),
+            is_final: false,
+            unrecognised: false,
+            missed: false,
+            began_at,
+            ended_at: None,
+            stt: None,
+            committed: 0,
+            corrections: 0,
+            clauses: Vec::new(),
+        }
+    }
+}
+
+impl Clause {
+    fn new(id: ClauseId, text: String, stamps: Stamps) -> Clause {
+        Clause {
+            id,
+            text,
+            returned: String::new(),
+            translation: None,
+            heard: ClauseHeard::Pending,
+            speed: 1.0,
+            stamps,
+            differences: Vec::new(),
+        }
+    }
+
+    fn lag(&self, voice: bool) -> LagMs {
+        let between =
+            |from, to| self.stamps.between(from, to).map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
+        let is_spoken = voice && self.heard != ClauseHeard::Text;
+        LagMs {
+            stt: between(Stage::Captured, Stage::Committed),
+            translate: between(Stage::Committed, Stage::Translated),
+            tts: between(Stage::Translated, Stage::Playing),
+            total: between(Stage::Captured, if is_spoken { Stage::Playing } else { Stage::Translated }),
+        }
+    }
+
+    fn event(&self, voice: bool) -> ClauseEvent {
+        ClauseEvent {
+            clause: self.id.0,
+            text: self.text.clone(),
+            translation: self.translation.clone(),
+            heard: self.heard,
+            speed: (self.speed > 1.0).then_some(self.speed),
+            lag_ms: self.lag(voice),
+            differences: self.differences.clone(),
+        }
+    }
+}
+
+/// Spreads the ends of words over speech whose bounds are known, by their lengths. The last word ends with the speech.
+fn spread(words: &mut [Word], began: Duration, ended: Duration) {
+    let length = |word: &Word| word.text.chars().count() as u32;
+    let all = words.iter().map(length).sum::<u32>().max(1);
+    let mut before = 0;
+    for word in words {
+        before += length(word);
+        word.to = Some(began + ended.saturating_sub(began) * before / all);
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace()
+}
+
+/// Returns the turn of the conversation that a segment is.
+fn turn(segment: u64) -> u32 {
+    u32::try_from(segment).unwrap_or(u32::MAX)
 }
 
 fn millis(from: Instant, to: Instant) -> u32 {

@@ -59,6 +59,16 @@ impl Signals<'_> {
         self.send(SipCommand::Accept { dialog, sdp });
     }
 
+    /// Adds a header to the answer that a caller will get.
+    pub(in crate::engine) fn answer_header(&self, dialog: DialogId, name: &'static str, value: String) {
+        self.send(SipCommand::AnswerHeader { dialog, name, value });
+    }
+
+    /// Informs a peer during the call.
+    pub(in crate::engine) fn inform(&self, dialog: DialogId, content_type: &str, body: String) {
+        self.send(SipCommand::Info { dialog, content_type: content_type.into(), body });
+    }
+
     /// Refuses a caller.
     pub(in crate::engine) fn refuse(&self, dialog: DialogId, status: u16, reason: Option<&str>) {
         self.send(SipCommand::Reject { dialog, status, reason: reason.map(str::to_owned), q850: None });

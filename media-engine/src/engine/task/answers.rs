@@ -24,7 +24,10 @@ impl CallTask {
     pub(super) async fn on_early_media(&mut self, id: LegId, sdp: &str) {
         let Some((leg, rooms)) = self.with_leg(id) else { return };
         match leg.take_answer(&rooms.worker, sdp).await {
-            Ok(()) => self.handle(Input::EarlyMedia(id)).await,
+            Ok(()) => {
+                self.handle(Input::EarlyMedia(id)).await;
+                self.screen_early(id);
+            }
             Err(error) => {
                 tracing::info!(call = %self.id, leg = %id, %error, "the early media is not usable");
                 self.handle(Input::Rang(id)).await;
@@ -90,6 +93,7 @@ impl CallTask {
         match self.describe(id).await {
             Ok(sdp) => {
                 self.signals().answer(dialog, sdp);
+                self.inform_answered(dialog);
                 if self.leg(id).is_some_and(|leg| !leg.awaits_answer) {
                     self.tell_leg(id, LegState::Answered);
                 }

@@ -236,6 +236,8 @@ impl CallTask {
                 self.shared.tell(Some(self.id), EventKind::Gathered { gather: id, leg, digits, end, enough });
             }
             Owner::Program => self.program_gathered(id, gathered),
+            // Nothing is collected from a screened leg.
+            Owner::Screening => {}
         }
         if let Some(prompt) = prompt {
             self.stop_play(prompt);

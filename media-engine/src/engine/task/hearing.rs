@@ -7,6 +7,7 @@
 //! Muted               as on the floor, but muted (also to taps)
 //! Aside               parted, muted, hears its sound; translated speech that waits for it is dropped
 //! Scripted            has its application; listeners overhear it
+//! Screened            alone, in silence; only its detector's tap hears it
 //! ```
 //!
 //! A leg that moves from a bridge to a conference, or back, enters the new one before it leaves the old one, so that no gap is
@@ -181,6 +182,7 @@ impl CallTask {
                     };
                 }
                 Place::Scripted(app) => heard.app = Some(app),
+                Place::Screened => {}
             }
             Some((media_of, heard))
         };

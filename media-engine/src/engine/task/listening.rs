@@ -2,8 +2,12 @@
 
 use super::CallTask;
 use crate::call::Input;
-use crate::engine::consumers::Translation;
-use crate::engine::event::LegRole;
+use crate::engine::consumers::{FromTranslation, Translation, side};
+use crate::engine::event::{EventKind, LegRole};
+use crate::engine::leg::Leg;
+use crate::speech::pipeline::{PlayChunk, PlayOrder};
+use crate::translate::Speaker;
+use crate::worker::WorkerCommand;
 
 impl CallTask {
     /// Starts the recording and translation that the settings ask for, on the legs that are heard; a recording starts with the
@@ -15,20 +19,60 @@ impl CallTask {
         // Announcements before a direct call's answer are translated too.
         let is_on = self.call.is_talking() || self.topology.floor().count() == 1;
         if wanted && is_on && self.translation.is_none() && !self.record_app {
-            let speakers = [LegRole::Customer, LegRole::Agent].map(|role| self.speaker(role));
-            self.translation = Some(Translation::start(&self.shared, &self.worker, &self.settings, speakers));
+            self.translation = Some(Translation::start(&self.shared, &self.settings, self.id));
         }
+        self.attend();
     }
 
-    /// Moves the translation to the current speakers.
+    /// Moves the translation to the current speakers and listeners.
     pub(super) fn follow_speakers(&mut self) {
         if self.listens {
             self.listen();
         }
-        for role in [LegRole::Customer, LegRole::Agent] {
-            let speaker = self.speaker(role);
-            if let (Some(translation), Some(media)) = (&mut self.translation, speaker) {
-                translation.follow(&self.shared, &self.worker, &self.settings, role, media);
+    }
+
+    fn attend(&mut self) {
+        const ROLES: [LegRole; 2] = [LegRole::Customer, LegRole::Agent];
+        let speakers = ROLES.map(|role| self.speaker(role));
+        let listeners = ROLES.map(|role| self.listener(role));
+        let Some(translation) = &mut self.translation else { return };
+        // Sound of a new source is heard only if its side is.
+        let is_heard = speakers.map(|speaker| speaker.is_some());
+        translation.set_presence(is_heard, listeners);
+        for (role, media) in ROLES.into_iter().zip(speakers) {
+            if let Some(media) = media {
+                translation.follow(&self.worker, side(role), media);
+            }
+        }
+    }
+
+    /// Reports words of the translation, or passes its voice on.
+    pub(super) fn on_translation(&mut self, next: FromTranslation) {
+        match next {
+            FromTranslation::Words(words) => self.shared.tell(Some(self.id), EventKind::Translation(words)),
+            FromTranslation::Play(PlayOrder::Chunk(chunk)) => self.play_translation(chunk),
+            FromTranslation::Play(PlayOrder::Stop { listener, clause }) => {
+                // The leg that hears it may have left the conversation meanwhile.
+                let of_side = self.legs.iter().filter(|leg| side(leg.role) == listener);
+                for leg in of_side.filter_map(Leg::media) {
+                    self.media_command(WorkerCommand::StopPlay { leg, segment: Some(clause) });
+                }
+            }
+        }
+    }
+
+    fn play_translation(&mut self, PlayChunk { listener, clause, rate, samples, last }: PlayChunk) {
+        let role = match listener {
+            Speaker::Customer => LegRole::Customer,
+            Speaker::Agent => LegRole::Agent,
+        };
+        match self.listener(role) {
+            Some(leg) => self.media_command(WorkerCommand::Play { leg, segment: clause, rate, samples, last }),
+            // Speech for a listener that was set aside meanwhile is dropped.
+            None => {
+                if let Some(translation) = self.translation.as_ref().filter(|_| last) {
+                    translation.played(listener, clause);
+                }
             }
         }
     }

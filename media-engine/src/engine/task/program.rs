@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 use super::CallTask;
 use super::messages::Message;
 use super::prompts::Owner;
+use super::screening::Leaving;
 use crate::call::script::{
     DialOutcome, Effect, Ended, FetchFailure, GatherEnd, GatherRules, Input, MessageRules, PlayEnd, Script, Sound,
     Target, Ticket,
@@ -77,6 +78,8 @@ pub(super) enum Doing {
         rules: MessageRules,
     },
     Message(Box<Message>),
+    /// A message that is to be left.
+    Leave(Box<Leaving>),
     /// Number of a recording.
     Recording(u32),
 }
@@ -136,6 +139,8 @@ pub(super) struct Answer {
 enum Answered {
     /// Sound to play.
     Sound(Option<prompt::Sound>),
+    /// Message to leave.
+    Message(Option<prompt::Sound>),
     /// Collection to start.
     Gather(NewGather),
     Identity(Result<Option<String>, HangupCause>),
@@ -196,6 +201,24 @@ impl Programs {
             Doing::Message(message) => Some(&mut **message),
             _ => None,
         })
+    }
+
+    /// Returns the message that is to be left.
+    pub(super) fn leaving(&mut self) -> Option<&mut Leaving> {
+        let open = &mut self.running.as_mut()?.open;
+        open.iter_mut().find_map(|(_, doing)| match doing {
+            Doing::Leave(leaving) => Some(&mut **leaving),
+            _ => None,
+        })
+    }
+
+    pub(super) fn ticket_of_leaving(&self) -> Option<Ticket> {
+        self.ticket_of(|doing| matches!(doing, Doing::Leave(_)))
+    }
+
+    /// Returns the leg that the program runs for.
+    pub(super) fn leg(&self) -> Option<LegId> {
+        self.running.as_ref().map(|running| running.leg)
     }
 
     /// Returns when the message's tap is due to be emptied.
@@ -311,6 +334,9 @@ impl CallTask {
                     self.programs.open(ticket, Doing::Ask { _asking: asking });
                 }
                 Effect::RecordMessage { ticket, rules } => self.program_takes_message(ticket, leg, rules).await,
+                Effect::LeaveMessage { ticket, sound, beep, for_machine } => {
+                    self.program_leaves_message(ticket, leg, sound, (beep, for_machine));
+                }
                 Effect::Record(ticket) => self.program_records(ticket).await,
                 Effect::PauseRecording { ticket, on } => self.program_pauses_recording(ticket, on).await,
                 Effect::Stop(ticket) => self.program_stops(ticket).await,
@@ -353,6 +379,29 @@ impl CallTask {
         }
     }
 
+    /// Leaves a message: its sound is made while the moment is awaited.
+    fn program_leaves_message(&mut self, ticket: Ticket, leg: LegId, sound: Sound, wait: (Duration, bool)) {
+        let Some(Running { host, .. }) = &self.programs.running else { return };
+        let (host, tts) = (host.clone(), self.shared.providers.clone());
+        let asking = self.programs.ask(ticket, async move {
+            Answered::Message(match sound {
+                Sound::Media(name) => media(&host, name).await,
+                Sound::Tone { hz, duration_ms } => {
+                    let (rate, samples) = prompt::tone(&hz, duration_ms);
+                    Some(prompt::Sound::Samples { rate, samples })
+                }
+                Sound::Speech { text, language } => match prompt::spoken(&tts, &text, &language).await {
+                    Ok((rate, samples)) => Some(prompt::Sound::Samples { rate, samples }),
+                    Err(why) => {
+                        tracing::warn!(%leg, why, "a message could not be spoken");
+                        None
+                    }
+                },
+            })
+        });
+        self.await_message(ticket, leg, wait, asking);
+    }
+
     fn play_for_program(&mut self, ticket: Ticket, leg: LegId, sound: prompt::Sound) {
         match self.play(Some(leg), sound, Owner::Program) {
             Ok(play) if self.prompts.is_playing(play) => self.programs.open(ticket, Doing::Play(play)),
@@ -371,6 +420,9 @@ impl CallTask {
             && let Some(Doing::Beep { rules, .. }) = self.programs.close(ticket)
         {
             self.programs.beeped = Some((ticket, rules));
+            return;
+        }
+        if self.message_played(play, state) {
             return;
         }
         // The prompts of a collection are not steps.
@@ -448,6 +500,9 @@ impl CallTask {
         if let Answered::Identity(identity) = answer {
             return self.on_identity(ticket, identity).await;
         }
+        if let Answered::Message(sound) = answer {
+            return self.on_message_sound(ticket, sound);
+        }
         let is_asked = |doing: &Doing| matches!(doing, Doing::Ask { .. });
         // The question was withdrawn meanwhile.
         if self.programs.ticket_of(is_asked) != Some(ticket) {
@@ -459,7 +514,7 @@ impl CallTask {
             Answered::Sound(None) => self.programs.inputs.push_back(Input::Played(ticket, PlayEnd::Failed)),
             Answered::Gather(new) => self.gather_for_program(ticket, leg, new),
             Answered::Fetched(fetched) => self.programs.inputs.push_back(Input::Fetched(ticket, fetched)),
-            Answered::Identity(_) => {}
+            Answered::Identity(_) | Answered::Message(_) => {}
         }
     }
 
@@ -472,6 +527,7 @@ impl CallTask {
                 self.handle(call::Input::Drop(leg)).await;
             }
             Some(Doing::Beep { play, .. }) => drop(self.stop_play(play)),
+            Some(Doing::Leave(leaving)) => self.program_stops_message(&leaving),
             Some(Doing::Message(message)) => self.program_stops_recording(message.number(), Some(message)).await,
             Some(Doing::Recording(number)) => self.program_stops_recording(number, None).await,
             // A party that talks with the caller stays, or is hung up with the call.

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use codecs::SampleRate;
 use tokio::sync::mpsc;
@@ -21,13 +22,13 @@ use crate::call::Place;
 use crate::engine::command::CommandError;
 use crate::engine::event::EventKind;
 use crate::engine::leg::Leg;
-use crate::engine::prompt::{self, GatherId, PlayId, PlayState, SPEECH_TIME, Sound};
+use crate::engine::prompt::{self, GatherId, PlayId, PlayState, Sound};
 use crate::units::LegId;
 use crate::worker::WorkerCommand;
 
 /// Number of plays that one call may have at once.
 const PLAYS: usize = 16;
-/// Segment numbers of our plays at the worker: segments of translated speech count from 1, key tones have the highest number.
+/// Segment numbers of our plays at the worker: clauses of a translation count from 0, key tones have the highest number.
 const SEGMENTS: u64 = 1 << 63;
 
 /// Plays in progress.
@@ -59,6 +60,8 @@ pub(super) enum Owner {
     Verb,
     /// The call's program, which reports its steps itself.
     Program,
+    /// The answer to a call assistant.
+    Screening,
 }
 
 /// Result of the synthesis of a text.
@@ -149,12 +152,7 @@ impl CallTask {
     fn synthesise(&self, play: PlayId, text: String, language: String) -> AbortHandle {
         let (tts, spoken) = (self.shared.providers.clone(), self.prompts.spoken_in.clone());
         let task = tokio::spawn(async move {
-            let result = match tokio::time::timeout(SPEECH_TIME, tts.utterance(&text, &language)).await {
-                Ok(Ok((_, samples))) if samples.is_empty() => Err("the text contains no words".to_owned()),
-                Ok(Ok((rate, samples))) => Ok((rate, samples.into())),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("no speech within {} s", SPEECH_TIME.as_secs())),
-            };
+            let result = prompt::spoken(&tts, &text, &language).await;
             // An error means that the call has ended.
             let _ = spoken.send(Spoken { play, result }).await;
         });
@@ -167,7 +165,6 @@ impl CallTask {
         match result {
             Ok((rate, samples)) => self.begin_play(play, rate, &samples),
             Err(why) => {
-                metrics::counter!("tandem_speech_failures_total", "kind" => "tts").increment(1);
                 tracing::warn!(call = %self.id, play = play.0, why, "a prompt could not be spoken");
                 self.end_play(play, PlayState::Failed(why));
             }
@@ -190,23 +187,28 @@ impl CallTask {
     }
 
     /// Reports that the worker plays a segment to a leg; `false`: the segment is not a play.
-    pub(super) fn on_play_started(&mut self, segment: u64) -> bool {
+    pub(super) fn on_play_started(&mut self, segment: u64, at: Instant) -> bool {
         let Some(id) = play_of(segment) else { return false };
         if let Some(playing) = self.prompts.find(id)
             && !std::mem::replace(&mut playing.started, true)
-            && playing.owner == Owner::Verb
         {
-            let legs = playing.legs.clone();
-            self.shared.tell(Some(self.id), EventKind::Play { play: id, legs, state: PlayState::Started });
+            match playing.owner {
+                Owner::Verb => {
+                    let legs = playing.legs.clone();
+                    self.shared.tell(Some(self.id), EventKind::Play { play: id, legs, state: PlayState::Started });
+                }
+                Owner::Program => self.message_started(id, at),
+                Owner::Screening => {}
+            }
         }
         true
     }
 
-    /// Handles a segment that the worker has played to a leg or has dropped.
-    pub(super) fn on_play_done(&mut self, media: LegId, segment: u64) {
-        if let Some(id) = play_of(segment) {
-            self.play_left(id, media);
-        }
+    /// Handles a segment that the worker has played to a leg or has dropped; `false`: the segment is not a play.
+    pub(super) fn on_play_done(&mut self, media: LegId, segment: u64) -> bool {
+        let Some(id) = play_of(segment) else { return segment & SEGMENTS != 0 };
+        self.play_left(id, media);
+        true
     }
 
     fn play_left(&mut self, id: PlayId, media: LegId) {
@@ -225,6 +227,7 @@ impl CallTask {
         match playing.owner {
             Owner::Verb => self.shared.tell(Some(self.id), EventKind::Play { play: id, legs, state }),
             Owner::Program => self.program_played(id, &state),
+            Owner::Screening => self.reply_played(id),
         }
         self.on_prompt_over(id);
     }

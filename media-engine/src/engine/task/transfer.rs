@@ -399,6 +399,7 @@ impl CallTask {
 
     /// Ends plays to the leg and collections from it.
     fn leave_prompts(&mut self, id: LegId) {
+        self.screenings.end(id);
         self.gathers_leave(Some(id));
         let media: Vec<LegId> = self.leg(id).into_iter().flat_map(Leg::open_media).collect();
         for media in media {

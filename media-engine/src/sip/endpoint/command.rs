@@ -207,6 +207,15 @@ pub enum SipCommand {
         /// [`SipEvent::ReinviteAnswered`]: super::SipEvent::ReinviteAnswered
         sdp: String,
     },
+    /// Adds a header to the 200 that will answer an incoming call. A call that has been answered is not changed.
+    AnswerHeader {
+        /// The incoming dialog that has not been answered.
+        dialog: DialogId,
+        /// Name of the header: a token.
+        name: &'static str,
+        /// Value of the header.
+        value: String,
+    },
     /// Rejects an incoming call.
     Reject {
         /// The incoming dialog to reject.
@@ -330,6 +339,7 @@ impl fmt::Debug for SipCommand {
             SipCommand::Invite(invite) => ("Invite", Some(&invite.dialog)),
             SipCommand::Progress { dialog, .. } => ("Progress", Some(dialog)),
             SipCommand::Accept { dialog, .. } => ("Accept", Some(dialog)),
+            SipCommand::AnswerHeader { dialog, .. } => ("AnswerHeader", Some(dialog)),
             SipCommand::Reject { dialog, .. } => ("Reject", Some(dialog)),
             SipCommand::Cancel { dialog } => ("Cancel", Some(dialog)),
             SipCommand::Bye { dialog, .. } => ("Bye", Some(dialog)),

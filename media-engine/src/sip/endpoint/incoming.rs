@@ -1,4 +1,11 @@
 //! Incoming calls: from INVITE to our answer.
+//!
+//! ```text
+//! INVITE ─▶ source, credentials, limits ─▶ SipEvent::Incoming ─▶ Progress ─▶ Accept (AnswerHeader) | Reject
+//! ```
+//!
+//! Invariants: an INVITE has one final response; a 200 is repeated until its ACK arrives, and waits for the acknowledgement of early
+//! media that was sent reliably. Not here: requests within a dialog (`in_dialog`), and offers during a call (`offers`).
 
 use std::time::Instant;
 
@@ -39,6 +46,8 @@ pub(super) struct Success<'d> {
     pub(super) sdp: Option<String>,
     /// Whether `sdp` is an offer, which the ACK answers.
     pub(super) offered: bool,
+    /// Further headers, which the engine has asked for.
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 impl Endpoint {
@@ -100,8 +109,18 @@ impl Endpoint {
         let cseq = dialog.remote_cseq.unwrap_or_default();
         let until = now + self.config.unanswered;
         let reliable = Reliable::of(invite, self.tokens.below(1 << 30));
-        let ringing =
-            Ringing { invite: server, cseq, dialog, wants_offer, session, peer, until, reliable, peer_offer: None };
+        let ringing = Ringing {
+            invite: server,
+            cseq,
+            dialog,
+            wants_offer,
+            session,
+            peer,
+            until,
+            reliable,
+            headers: Vec::new(),
+            peer_offer: None,
+        };
         let mut leg = Leg::new(id, LegState::Ringing(Box::new(ringing)));
         if let Source::User(user) = &source {
             leg.user = Some(user.as_str().into());
@@ -154,11 +173,12 @@ impl Endpoint {
         }
         let Some(mut leg) = self.legs.take(id) else { return };
         let LegState::Ringing(ringing) = leg.state else { return };
-        let Ringing { invite, cseq, dialog, wants_offer, session, peer, mut reliable, .. } = *ringing;
+        let Ringing { invite, cseq, dialog, wants_offer, session, peer, mut reliable, headers, .. } = *ringing;
         let described = (!reliable.is_settled()).then(|| sdp.clone());
         let said = reliable.agreed().unwrap_or(sdp);
         let offered = wants_offer && described.is_some();
-        let success = Success { server: invite, cseq, dialog: &dialog, session, peer, sdp: described, offered };
+        let success =
+            Success { server: invite, cseq, dialog: &dialog, session, peer, sdp: described, offered, headers };
         let unacknowledged = self.send_success(success, now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
@@ -178,13 +198,14 @@ impl Endpoint {
 
     /// Sends a 200 for an INVITE or re-INVITE; the leg repeats it until the ACK arrives.
     pub(super) fn send_success(&mut self, success: Success<'_>, now: Instant) -> Option<Unacknowledged> {
-        let Success { server, cseq, dialog, session, peer, sdp, offered } = success;
+        let Success { server, cseq, dialog, session, peer, sdp, offered, headers } = success;
         let finish = |response: ResponseBuilder, head: &ResponseHead| {
             let response = response
                 .record_routes(head)
                 .header("Contact", &dialog.contact)
                 .header("Allow", ALLOW)
                 .header("Supported", SUPPORTED);
+            let response = headers.into_iter().fold(response, |response, (name, value)| response.header(name, value));
             let response = add_session(response, session, peer);
             match sdp {
                 Some(sdp) => response.body(SDP, sdp),

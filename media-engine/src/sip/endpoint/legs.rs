@@ -61,6 +61,8 @@ pub(super) struct Ringing {
     /// Time at which this endpoint ends the call by itself.
     pub(super) until: Instant,
     pub(super) reliable: Reliable,
+    /// Headers of the 200 that will answer the call.
+    pub(super) headers: Vec<(&'static str, String)>,
     /// The peer's UPDATE or PRACK with an offer that waits for the engine.
     pub(super) peer_offer: Option<PeerOffer>,
 }

@@ -165,6 +165,11 @@ impl Endpoint {
             SipCommand::Invite(invite) => self.invite(*invite, now),
             SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),
             SipCommand::Accept { dialog, sdp } => self.accept(dialog, sdp, now),
+            SipCommand::AnswerHeader { dialog, name, value } => {
+                if let Some(ringing) = self.legs.ringing(dialog) {
+                    ringing.headers.push((name, value));
+                }
+            }
             SipCommand::Reject { dialog, status, reason, q850 } => {
                 self.reject(dialog, (status, reason.as_deref()), q850, now);
             }

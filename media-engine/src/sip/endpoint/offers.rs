@@ -131,6 +131,7 @@ impl Endpoint {
                     peer: *peer,
                     sdp: Some(sdp.clone()),
                     offered,
+                    headers: Vec::new(),
                 };
                 let waiting = self.send_success(success, now);
                 talking.unacknowledged = waiting;

@@ -289,6 +289,10 @@ impl Translator for Client {
             Ok(event.text("text").to_owned())
         })
     }
+
+    fn knows_phrases(&self) -> bool {
+        matches!(self.shared.provider, SpeechProvider::Local(_))
+    }
 }
 
 impl Tts for Client {

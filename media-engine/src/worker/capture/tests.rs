@@ -394,7 +394,7 @@ fn a_leg_from_another_worker_and_legs_that_hear_it_are_not_compared() {
         trial.put(Input::Open { leg, audio: Some(audio), nat: false });
     }
     trial.put(WorkerCommand::Bridge { a: moving, b: partner }.into());
-    for _ in 0..20 {
+    for _ in 0..25 {
         trial.now += Duration::from_millis(20);
         trial.put(Input::Timeout);
     }

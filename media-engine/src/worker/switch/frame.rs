@@ -171,6 +171,10 @@ impl Switch {
             leg.hearing.outgoing.skip(format.tick());
             return;
         }
+        if source == Source::Silence && leg.hearing.play.is_idle() && leg.settles() {
+            leg.hearing.outgoing.skip(format.tick());
+            return;
+        }
         // The listener's source has changed, and with it the tick that serves it: a frame right after another would be
         // one too many.
         let before = leg.hearing.served.replace((source, now));

@@ -94,6 +94,9 @@ impl Switch {
         };
         let leg = self.leg_mut(listener);
         leg.hearing.exit = exit;
+        if source != Source::Silence {
+            leg.settling = 0;
+        }
         if exit.is_none() && leg.hearing.path != path {
             leg.hearing.entry = match (leg.hearing.path, path) {
                 (Path::Relay(before), Path::Generate(Source::Leg(from))) if before == from => entry(leg, now),

@@ -247,7 +247,7 @@ fn a_leg_that_moves_to_another_switch_keeps_both_streams_without_a_gap() {
 fn one_stream_continues_through_silence_relay_voice_and_relay() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.advance(MS * 300);
+    lab.advance(MS * 400);
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 20);
     let relayed = lab.switch.counters().packets_relayed;
@@ -270,6 +270,17 @@ fn one_stream_continues_through_silence_relay_voice_and_relay() {
     let ticks = heard.last().unwrap().0.timestamp.wrapping_sub(heard[0].0.timestamp);
     let expected = 160 * (15 + 20 + 60 + 10);
     assert!(ticks.abs_diff(expected) <= 3 * 160, "{ticks} ticks of {expected}");
+}
+
+#[test]
+fn a_leg_that_is_bridged_soon_after_it_connects_is_sent_no_silence_first() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.advance(MS * 80);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    lab.talk(&mut a, 20);
+    assert_eq!(lab.heard(&b).len(), 20, "the packets of the peer and no others");
+    assert_eq!(lab.heard(&a).len(), 0);
 }
 
 #[test]

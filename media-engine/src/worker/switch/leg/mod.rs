@@ -27,6 +27,10 @@ pub(super) use hearing::{Exit, Hearing, Path, Source, play_event};
 pub(super) use speech::{Frame, Speech, Tap};
 pub(super) use timing::Timing;
 
+/// Number of frames for which a leg without a source is sent nothing at first: it is usually bridged at once, and a packet of
+/// silence before the first one of its peer would reach the far end as a packet that no party sent.
+const SETTLES: u8 = 5;
+
 /// State of one leg.
 pub(super) struct Leg {
     pub(super) id: LegId,
@@ -35,6 +39,8 @@ pub(super) struct Leg {
     pub(super) transport: Transport,
     pub(super) format: Option<Format>,
     pub(super) connected: bool,
+    /// Number of frames of silence that the leg is still not sent; 0 once it has had a source.
+    pub(super) settling: u8,
     /// Why the leg has ended; it is removed after the current work on it.
     pub(super) over: Option<String>,
     pub(super) speech: Speech,
@@ -59,6 +65,7 @@ impl Leg {
             transport,
             format: None,
             connected: false,
+            settling: SETTLES,
             over: None,
             speech: Speech::new(),
             hearing: Hearing::new(ssrc, random),
@@ -162,6 +169,13 @@ impl Leg {
     /// Whether a packet may be sent to the leg now.
     pub(super) fn can_send(&self) -> bool {
         self.connected && self.format.is_some_and(|format| format.sends)
+    }
+
+    /// Counts a frame without any source. Returns whether it is one of the first, so that the leg may be about to get a source.
+    pub(super) fn settles(&mut self) -> bool {
+        let settles = self.settling > 0;
+        self.settling = self.settling.saturating_sub(1);
+        settles
     }
 
     /// Whether packets may be sent to the leg and it hears nothing but its source.
