@@ -10,8 +10,11 @@
 use uuid::Uuid;
 
 pub use codecs::SampleRate;
+pub use codecs::progress::Beep;
+pub use codecs::resample::Resampler;
 pub use media_engine::admission::{ConnectionBounds, ConnectionTable, Standing};
-pub use media_engine::amd::{AmdEvent, Answer, Detector as AmdDetector, Mode as AmdMode};
+pub use media_engine::amd::{AmdEvent, Answer, Detector as AmdDetector, LineHint, Mode as AmdMode};
+pub use media_engine::audio::tap;
 pub use media_engine::audio::tap::TapReader;
 pub use media_engine::call::script::{
     Ended, FetchFailure, GatherBranch, Limits as ProgramLimits, Notice, PROGRAM_BYTES, Program, Start as ProgramStart,
@@ -20,6 +23,10 @@ pub use media_engine::call::script::{
 pub use media_engine::call::{DIGITS_MAX, GatherRules, Replay};
 pub use media_engine::config::{
     App, Config as EngineConfig, DtmfWay, HoldShown, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
+};
+pub use media_engine::engine::{
+    AMD_LIMIT_MAX, AMD_LIMIT_MIN, AmdAction, AmdEvidence, AmdFeature, AmdNews, AmdPhrase, AmdSettings, AmdStrip,
+    AmdVerdict, MessageAfter, MessageEnd,
 };
 pub use media_engine::engine::{
     CallProgram, CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy,
@@ -42,7 +49,8 @@ pub use media_engine::sip::dial::{HostRule, is_public, knows_country};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
 pub use media_engine::sip::{Advertise, PlaceStatus, TraceLevel, Transport, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
-pub use media_engine::speech::{Providers, SpeechError, to_live_rate};
+pub use media_engine::speech::{ProviderStatus, Providers, SpeechError, pipeline, to_live_rate};
+pub use media_engine::translate as translation;
 pub use media_engine::units::{CallId, Group, LegId, mask};
 pub use media_engine::worker::capture::{Difference, replay};
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Rooms, from the bottom up: `engine`, `tenant` (rules), `store` (all SQL), `config`, `mail`, `media`, `http`, `ledger` (audit log),
-//! `auth`, `gate`, `calls`, `programs`, `events`, `jobs`, `state`, `routes`, `tail`, `admin`, `amd`, `serve`, `demo`. A room imports only
-//! rooms that come before it (`tests/architecture`).
+//! `auth`, `gate`, `calls`, `programs`, `events`, `jobs`, `state`, `routes`, `tail`, `admin`, `amd`, `translate`, `serve`, `demo`. A room
+//! imports only rooms that come before it (`tests/architecture`).
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +29,7 @@ pub mod serve;
 pub mod store;
 pub mod tail;
 pub mod tenant;
+pub mod translate;
 
 mod http;
 mod mail;

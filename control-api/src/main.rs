@@ -3,6 +3,7 @@
 //! ```text
 //! serve ─▶ Config ─▶ serve::serve ─▶ signal ─▶ drain (SIGTERM only) ─▶ stop
 //! apikey, user, number, trunks, trace, jobs ─▶ admin socket of the running server, or the store
+//! amd, translate, replay ─▶ files
 //! migrate, seal, restore ─▶ lock of the data folder ─▶ store
 //! ```
 //!
@@ -18,13 +19,14 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use control_api::admin::{self, Numbers, Reply, Request, Trunk};
-use control_api::config::{Config, LogConfig, LogFormat, LogLevel};
+use control_api::config::{Config, LogConfig, LogFormat, LogLevel, speech_config};
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
 use control_api::events::{refused_clear, refused_list};
 use control_api::serve::private;
 use control_api::serve::{self, Running};
 use control_api::store::{self, Job, Role};
+use control_api::translate::{self, TranslateArgs};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -84,7 +86,12 @@ enum Command {
         /// Print a line of JSON for each file.
         #[arg(long)]
         json: bool,
+        /// Show what the detector hears every 200 ms, and the features at the verdict.
+        #[arg(long, conflicts_with = "json")]
+        explain: bool,
     },
+    /// Translate what a file says, as in a call: a line of JSON for each clause. Or study simultaneous translation over a trace.
+    Translate(TranslateArgs),
     /// Show the newest background jobs of each organization and their results.
     Jobs {
         #[command(flatten)]
@@ -328,7 +335,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Trace { call, full, follow, place } => trace(&place, &call, full, follow).await,
         Command::Tail { call, place } => tail(&place, &call).await,
-        Command::Amd { files, mode, json } => amd(&files, mode, json),
+        Command::Amd { files, mode, json, explain } => amd(&files, mode, (json, explain)),
+        Command::Translate(arguments) => {
+            let config = Config::load(arguments.config.as_deref())?;
+            translate::translate(&arguments, &speech_config(&config.speech)).await
+        }
         Command::Jobs { place } => ask(&place, Request::Jobs).await,
         Command::Refused { clear, data } => refused(&data, clear),
         Command::Backup { to, place } => {
@@ -551,14 +562,32 @@ enum AmdModeWord {
 }
 
 /// Prints what answered in each file.
-fn amd(files: &[PathBuf], mode: AmdModeWord, json: bool) -> anyhow::Result<()> {
+fn amd(files: &[PathBuf], mode: AmdModeWord, (json, explain): (bool, bool)) -> anyhow::Result<()> {
     let mode = match mode {
         AmdModeWord::Fast => engine::AmdMode::Fast,
         AmdModeWord::Balanced => engine::AmdMode::Balanced,
         AmdModeWord::Careful => engine::AmdMode::Careful,
     };
+    let mut unread = 0;
     for file in files {
-        let heard = control_api::amd::hear(file, mode)?;
+        if explain {
+            match control_api::amd::explain(file, mode) {
+                Ok(text) => println!("{text}"),
+                Err(error) => {
+                    eprintln!("tandem: {error:#}");
+                    unread += 1;
+                }
+            }
+            continue;
+        }
+        let heard = match control_api::amd::hear(file, mode) {
+            Ok(heard) => heard,
+            Err(error) => {
+                eprintln!("tandem: {error:#}");
+                unread += 1;
+                continue;
+            }
+        };
         if json {
             println!("{}", serde_json::to_string(&heard)?);
             continue;
@@ -575,6 +604,7 @@ fn amd(files: &[PathBuf], mode: AmdModeWord, json: bool) -> anyhow::Result<()> {
             heard.ground
         );
     }
+    anyhow::ensure!(unread == 0, "{unread} of {} files could not be judged", files.len());
     Ok(())
 }
 

@@ -216,6 +216,7 @@ const LINES: &[Line] = &[
     Line("PATCH /api/calls/{id}/notes/{note}", May(Action::CallsAnnotate), ById, By(None), r#"{"text": "x"}"#),
     Line("DELETE /api/calls/{id}/notes/{note}", May(Action::CallsAnnotate), ById, By(None), ""),
     Line("GET /api/calls/{id}/transcript", Sees, ById, By(None), ""),
+    Line("GET /api/calls/{id}/subtitles", Sees, ById, By(None), ""),
     Line("GET /api/recordings", Sees, Own, By(None), ""),
     Line("GET /api/recordings/{id}", Sees, ById, By(None), ""),
     Line("POST /api/recordings/{id}/signed-url", Sees, ById, By(None), r#"{"expires_in_s": 60}"#),

@@ -165,7 +165,9 @@ async fn agents_see_only_what_was_said_pressed_and_recorded_while_they_were_ther
     scene.until_said("before").await;
     let mine = scene.world.with_browser(&scene.cleo, Method::GET, "/api/calls", "").await.json();
     assert_eq!(mine["calls"], json!([]), "cleo is not in the call yet");
-    for tail in ["", "/transcript", "/translations", "/translations/stream", "/recording", "/trace", "/notes"] {
+    for tail in
+        ["", "/transcript", "/subtitles", "/translations", "/translations/stream", "/recording", "/trace", "/notes"]
+    {
         assert_eq!(scene.get(&scene.cleo, tail).await.problem().0, 404, "{tail}");
     }
     assert_eq!(scene.get(&scene.bea, "").await.json()["people"], json!(["bea"]));

@@ -94,6 +94,7 @@ async fn another_organizations_records_get_the_same_404_as_missing_ones(database
         (Method::GET, "/notes", ""),
         (Method::POST, "/notes", text),
         (Method::GET, "/transcript", ""),
+        (Method::GET, "/subtitles", ""),
         (Method::GET, "/recording", ""),
     ] {
         routes.push((method, format!("/api/calls/{call}{tail}"), body));
@@ -165,7 +166,7 @@ async fn invalid_fields_are_refused_by_name_and_change_nothing(database: &Databa
         (Method::POST, "/api/caller-id/rules".into(), json!({"number_id": number, "position": -1}), "position"),
         (Method::PUT, "/api/call-capabilities".into(), json!({"record": "off"}), "record"),
         (Method::PUT, "/api/call-capabilities".into(), json!({"dial": false}), "dial"),
-        // These two are not implemented: requests for them are refused whatever the capabilities say.
+        // The detection is part of `config`; a conference is not a mode.
         (Method::POST, "/api/calls".into(), json!({"mode": "direct", "to": "+15555550100", "amd": true}), "amd"),
         (
             Method::POST,
@@ -181,6 +182,46 @@ async fn invalid_fields_are_refused_by_name_and_change_nothing(database: &Databa
         ),
         (Method::POST, "/api/calls".into(), json!({"mode": "conference", "to": "+15555550100"}), "mode"),
         (Method::PUT, "/api/voice/config".into(), json!({"amd": true}), "amd"),
+        (Method::PUT, "/api/voice/config".into(), json!({"amd": {"mode": "slow"}}), "amd.mode"),
+        (Method::PUT, "/api/voice/config".into(), json!({"amd": {"limit_s": 31}}), "amd.limit_s"),
+        (
+            Method::PUT,
+            "/api/voice/config".into(),
+            json!({"amd": {"actions": {"unknown": {"hang_up": {}}}}}),
+            "amd.actions.unknown",
+        ),
+        (
+            Method::PUT,
+            "/api/voice/config".into(),
+            json!({"amd": {"actions": {"ivr": {"reply": {"text": 5, "language": "en"}}}}}),
+            "amd.actions.ivr.reply.text",
+        ),
+        (
+            Method::PUT,
+            "/api/voice/config".into(),
+            json!({"amd": {"actions": {"machine": {"hang_up": {}, "connect": {}}}}}),
+            "amd.actions.machine",
+        ),
+        (
+            Method::PUT,
+            "/api/voice/config".into(),
+            json!({"amd": {"actions": {"machine": {"message": {"media": "Nothing"}}}}}),
+            "amd.actions.machine.message.media",
+        ),
+        (
+            Method::POST,
+            "/api/calls".into(),
+            json!({"mode": "direct", "to": "+15555550100",
+                "config": {"amd": {"actions": {"ivr": {"reply": {"text": "Acme", "language": "english"}}}}}}),
+            "config.amd.actions.ivr.reply.language",
+        ),
+        (
+            Method::POST,
+            "/api/calls".into(),
+            json!({"mode": "direct", "to": "+15555550100",
+                "config": {"amd": {"actions": {"machine": {"message": {"media": "Nothing"}}}}}}),
+            "config.amd.actions.machine.message.media",
+        ),
         (Method::PUT, "/api/voice/config".into(), json!({"conference": true}), "conference"),
         (Method::PUT, of("/outcome"), json!({"outcome": ""}), "outcome"),
         (Method::PUT, of("/outcome"), json!({"outcome": "a".repeat(51)}), "outcome"),
@@ -356,12 +397,19 @@ async fn a_disabled_capability_is_refused_by_name(database: &Database) {
     let mut world = unlimited(database).await;
     let all = world.get("/api/call-capabilities").await.json();
     assert!(all.as_object().unwrap().len() == 8 && all.as_object().unwrap().values().all(|on| on == true), "{all}");
-    send_json(&world, Method::PUT, "/api/voice/config", json!({"record": true, "live_translate": true})).await;
+    send_json(
+        &world,
+        Method::PUT,
+        "/api/voice/config",
+        json!({"record": true, "live_translate": true, "amd": {"mode": "balanced"}}),
+    )
+    .await;
     for (switch, config) in [
         ("record", json!({"record": true})),
         ("transcribe", json!({"transcribe": true})),
         ("translate", json!({"live_translate": true})),
         ("voice_to_voice", json!({"voice_to_voice": true})),
+        ("amd", json!({"amd": {"mode": "fast"}})),
     ] {
         let off = send_json(&world, Method::PUT, "/api/call-capabilities", json!({switch: false})).await;
         assert_eq!((off.status, &off.json()[switch]), (StatusCode::OK, &json!(false)));
@@ -380,7 +428,8 @@ async fn a_disabled_capability_is_refused_by_name(database: &Database) {
         let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
         let settings = new.settings;
         assert_eq!((settings.record, settings.record_app), (switch != "record", switch != "record"));
-        assert_eq!(settings.live_translate, switch == "record" || switch == "voice_to_voice", "{switch}");
+        assert_eq!(settings.live_translate, !matches!(switch, "transcribe" | "translate"), "{switch}");
+        assert_eq!(settings.amd.is_some(), switch != "amd");
         // The same holds for incoming calls.
         let incoming = EventKind::CallIncoming {
             from: "+15555550100".into(),
@@ -765,7 +814,7 @@ async fn an_agent_sees_only_own_calls_and_recordings(database: &Database) {
     let listed = get("/api/calls").await.json();
     assert_eq!(listed["calls"].as_array().unwrap().iter().map(id).collect::<Vec<_>>(), [id(&mine)]);
     assert_eq!(get("/api/calls?agent=anna").await.json()["calls"], json!([]));
-    for tail in ["", "/notes", "/outcome", "/transcript", "/translations", "/recording", "/trace"] {
+    for tail in ["", "/notes", "/outcome", "/transcript", "/subtitles", "/translations", "/recording", "/trace"] {
         let theirs = get(&format!("/api/calls/{}{tail}", id(&annas))).await;
         assert_eq!(theirs.problem().0, 404, "{tail}");
         let none = get(&format!("/api/calls/{}{tail}", Uuid::now_v7())).await;
@@ -790,6 +839,16 @@ async fn a_transcript_has_each_segment_with_its_translation(database: &Database)
         (&segment["version"], &segment["source"], &segment["leg"]),
         (&json!(1), &json!("live"), &json!("customer"))
     );
+    let subtitles = async |query: &str| world.get(&format!("/api/calls/{call}/subtitles{query}")).await;
+    let spanish = subtitles("?language=es&format=srt").await;
+    assert!(spanish.headers["content-type"].to_str().unwrap().starts_with("application/x-subrip"));
+    let text = |answer: support::Answer| String::from_utf8(answer.bytes).unwrap();
+    let spanish = text(spanish);
+    assert!(spanish.starts_with("1\n") && spanish.contains("Customer: hola\n"), "{spanish}");
+    assert!(text(subtitles("").await).contains("<v Customer>hello\n"));
+    for (query, field) in [("?format=txt", "format"), ("?language=en_US", "language")] {
+        assert_eq!(subtitles(query).await.problem(), (422, Some(field.into())));
+    }
     let usage = world.get("/api/usage").await.json();
     assert_eq!((&usage["total"]["calls_outbound"], &usage["total"]["segments_translated"]), (&json!(1), &json!(1)));
 }

@@ -738,7 +738,7 @@ impl Config {
             if route.pattern.is_empty() {
                 return wrong(format!("routes[{n}].match"), "expected a pattern such as `+1555*`".into());
             }
-            if let RouteTarget::Trunk(name) = &route.to
+            if let RouteTarget::Trunk(name) | RouteTarget::Amd(name) = &route.to
                 && !self.trunks.iter().any(|trunk| trunk.name == *name)
             {
                 let known: Vec<&str> = self.trunks.iter().map(|trunk| trunk.name.as_str()).collect();

@@ -137,7 +137,7 @@ impl Watch {
         let who = if words.leg == "customer" { "customer" } else { "agent   " };
         let known = self.segments.get(&words.segment);
         let was_final = known.is_some_and(|(old, _)| old.is_final);
-        let was_translated = known.is_some_and(|(old, _)| old.translation.is_some());
+        let shown = known.map_or(0, |(old, _)| translations(old).count());
         let known_began = known.and_then(|(_, began)| *began);
         if !words.is_final {
             self.print_partial(&format!("  {who}  {}", words.text));
@@ -145,7 +145,7 @@ impl Watch {
             let text = if words.text.is_empty() { "(not recognised)" } else { &words.text };
             self.print_line(&format!("  {who}  {text}"));
         }
-        if let Some(translation) = words.translation.as_ref().filter(|_| !was_translated) {
+        for translation in translations(&words).skip(shown) {
             self.print_line(&format!("            {translation}"));
         }
         let began = known_began.or_else(|| words.lag_ms.tts.map(|_| Instant::now()));
@@ -170,4 +170,9 @@ impl Watch {
         }
         println!("{text}");
     }
+}
+
+/// Returns the translations of a sentence's clauses.
+fn translations(words: &TranslationEvent) -> impl Iterator<Item = &str> {
+    words.clauses.iter().filter_map(|clause| clause.translation.as_deref())
 }

@@ -2,7 +2,7 @@
 //! store delays neither events nor other calls.
 //!
 //! ```text
-//! announced ─▶ Decisions::begin ─▶ Tenants::of ─▶ limits ─┬─▶ identity ─▶ engine: proceed or reject
+//! announced ─▶ Decisions::begin ─▶ Tenants::of ─▶ limits ─┬─▶ identity, detection ─▶ engine: proceed or reject
 //!                   └ place in the backlog ◀── beginning ─┘
 //! wanted    ─▶ Decisions::leg ───────────────────▶ limits ──▶ identity ─▶ engine: proceed or reject
 //! ```
@@ -10,7 +10,6 @@
 //! Invariants: the beginning of a call is written at the position at which the call was announced. A call that ends before its
 //! decision keeps no place in the limits.
 
-use crate::tenant::capabilities::call_settings;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,13 +24,15 @@ use super::tenants::{Tenant, Tenants};
 use super::writer::Writer;
 use crate::calls::caller_identity;
 use crate::calls::limits::CallLimits;
+use crate::config::is_emergency;
 use crate::engine::{
     CallProgram, CallSettings, Command, CommandError, Engine, EventKind, HangupCause, LegId, LegState, TransferStage,
     call_id, mask,
 };
 use crate::programs::{Programs, Served, Supply};
 use crate::store::{Change, NewCall, OrganizationId, UnassignedCall};
-use crate::tenant::capabilities::Capabilities;
+use crate::tenant::amd::AmdConfig;
+use crate::tenant::capabilities::{Capabilities, call_settings};
 use crate::tenant::number::as_e164;
 use crate::tenant::voice_config::VoiceConfig;
 
@@ -65,6 +66,12 @@ pub(super) struct WantedLeg {
     /// Agent who transfers, if the transferring party is one.
     pub(super) agent: Option<String>,
     pub(super) emergency: bool,
+}
+
+/// Call that an agent of an organization has dialled.
+struct OwnCall {
+    caller: Caller,
+    amd: AmdConfig,
 }
 
 /// Agent who calls a number.
@@ -116,13 +123,13 @@ impl Decisions {
         let decisions = self.clone();
         tokio::spawn(async move {
             let call = announced.call;
-            let (change, mut verdict, caller) = decisions.decide(announced).await;
+            let (change, mut verdict, own) = decisions.decide(announced).await;
             if let Some(change) = change {
                 // The receiver is gone only when the server stops.
                 let _ = tell.send(change);
             }
-            if let (Verdict::Proceed(settings), Some(caller)) = (&mut verdict, caller) {
-                settings.from = decisions.caller_id_of(caller).await;
+            if let (Verdict::Proceed(settings), Some(own)) = (&mut verdict, own) {
+                decisions.complete(call, settings, own).await;
             }
             let over = decisions.pending().remove(&call) == Some(true);
             let proceeds = matches!(verdict, Verdict::Proceed(_));
@@ -131,6 +138,16 @@ impl Decisions {
             }
         });
         beginning
+    }
+
+    /// Adds the caller ID of an agent's call to its settings, and the detection of what answers it. An emergency call gets none.
+    async fn complete(&self, call: Uuid, settings: &mut CallSettings, OwnCall { caller, amd }: OwnCall) {
+        let (organization, to) = (caller.organization, caller.to.clone());
+        settings.from = self.caller_id_of(caller).await;
+        if !is_emergency(self.limits.config(), &to) {
+            let called = settings.from.clone().unwrap_or_default();
+            settings.amd = self.programs.amd_of_call(&Served { organization, call, caller: to, called }, &amd);
+        }
     }
 
     /// Starts the decision about a leg, which counts like a call.
@@ -191,7 +208,7 @@ impl Decisions {
         }
     }
 
-    async fn decide(&self, announced: Announced) -> (Option<Change>, Verdict, Option<Caller>) {
+    async fn decide(&self, announced: Announced) -> (Option<Change>, Verdict, Option<OwnCall>) {
         let Announced { call: id, from, to, trunk, agent, at } = announced;
         tracing::info!(call = %id, from = mask(&from), to = mask(&to), trunk, agent, "call in");
         let is_own = trunk.is_none();
@@ -206,10 +223,13 @@ impl Decisions {
                 }
                 let verdict = self.admit(organization, id, &to, is_own, settings);
                 let own = agent.clone().filter(|_| is_own);
-                let caller = own.map(|agent| Caller { organization, agent, to: to.clone() });
+                let own = own.map(|agent| OwnCall {
+                    caller: Caller { organization, agent, to: to.clone() },
+                    amd: config.amd.clone(),
+                });
                 let (mode, from) = (None, Some(from));
                 let call = NewCall { id, organization, direction, mode, from, to, agent, config };
-                (Some(Change::CallCreated { call, at }), verdict, caller)
+                (Some(Change::CallCreated { call, at }), verdict, own)
             }
             Owner::Nobody => {
                 if self.tenants.store().keeps() {

@@ -55,6 +55,7 @@ fn ended(end: StepEnd, news: ProgramStep) -> ProgramStep {
         }
         StepEnd::NotReached(cause) => ProgramStep { detail: Some(cause.as_str().into()), ..outcome("not_reached") },
         StepEnd::Talked(duration) => ProgramStep { duration_ms: ms(duration), ..outcome("talked") },
+        StepEnd::MessageLeft(end) => ProgramStep { detail: Some(word(&end)), ..outcome("message") },
         StepEnd::Transferred => outcome("transferred"),
         StepEnd::Fetched { steps } => ProgramStep { steps: Some(steps as u64), ..outcome("fetched") },
         StepEnd::NotFetched(why) => ProgramStep { detail: Some(why.to_string()), ..outcome("not_fetched") },

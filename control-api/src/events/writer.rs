@@ -205,7 +205,12 @@ impl Writer {
         Ok(())
     }
 
-    async fn keep(&self, batch: Batch) {
+    /// Puts a batch into the spool, without what only current listeners would have received.
+    async fn keep(&self, mut batch: Batch) {
+        batch.changes.retain(|change| !change.is_passing());
+        if batch.changes.is_empty() {
+            return;
+        }
         let count = batch.changes.len() as u64;
         let kept = self.blocking(move |spool| spool.append(&batch)).await;
         match kept {
@@ -271,7 +276,9 @@ mod tests {
     use ::tests::postgres::Postgres;
 
     use super::*;
-    use crate::engine::{CallStatus, LagMs, TranslationEvent};
+    use crate::engine::{
+        AmdEvidence, AmdNews, AmdStrip, AmdVerdict, Answer, CallStatus, LagMs, LegRole, LegState, TranslationEvent,
+    };
     use crate::store::{NewCall, OrganizationId, Store, StorePlace, StreamFilter, now};
     use crate::tenant::voice_config::VoiceConfig;
 
@@ -365,6 +372,49 @@ mod tests {
         postgres.stop().await;
     }
 
+    #[tokio::test]
+    async fn the_spool_carries_verdicts_of_the_detection_but_no_strips() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let call = Uuid::now_v7();
+        let writer = Writer::open(Bus::start(store.clone()).await.unwrap(), &folder.path().join("spool")).unwrap();
+        let (role, at) = (LegRole::Customer, now());
+        let leg = Change::Leg {
+            call,
+            leg: 2,
+            role,
+            state: LegState::Answered,
+            peer: "+15555550142".into(),
+            agent: None,
+            codec: None,
+            ending: None,
+            at,
+        };
+        let amd = |news| Change::Amd { call, leg: 2, role, news, at };
+        let verdict = AmdVerdict {
+            verdict: Answer::Human,
+            probability: 0.97,
+            decided_at_ms: 1_500,
+            action: "connect".into(),
+            evidence: AmdEvidence::default(),
+        };
+        writer.keep(writer.batch(vec![amd(AmdNews::Heard(AmdStrip::default()))])).await;
+        assert_eq!(writer.waiting(), 0, "a batch of nothing but strips is not kept");
+        let strip = amd(AmdNews::Heard(AmdStrip { from_ms: 500, ..AmdStrip::default() }));
+        let changes = vec![created(organization, call), leg, strip, amd(AmdNews::Verdict(verdict))];
+        writer.keep(writer.batch(changes)).await;
+        let Some((Waiting::Batch(batch), _)) = writer.blocking(Spool::oldest).await.unwrap() else {
+            panic!("a batch waits")
+        };
+        let kinds: Vec<&str> = batch.changes.iter().map(Change::kind).collect();
+        assert_eq!(kinds, ["call_created", "leg", "amd"]);
+        writer.drain(|_| true).await.unwrap();
+        let legs = store.leg_list(organization, call).await.unwrap();
+        let amd = legs[0].amd.as_ref().unwrap();
+        assert_eq!((amd.verdict, amd.probability, amd.decided_at_ms), (Some(Answer::Human), Some(0.97), Some(1_500)));
+    }
+
     /// Texts that a column or an index does not accept unchanged.
     #[tokio::test]
     async fn a_call_gets_its_row_whatever_its_texts_contain() {
@@ -434,6 +484,7 @@ mod tests {
             began_ms_ago: Some(u64::MAX),
             ended_ms_ago: Some(u64::MAX),
             lag_ms: LagMs::default(),
+            ..TranslationEvent::default()
         };
         Change::Translation { call, event, at: now() }
     }

@@ -1,10 +1,12 @@
-//! Conversion of an organization's WAV files into samples for calls.
+//! Conversion of WAV files, and of FLAC files for `tandem amd`, into samples for calls.
 //!
 //! The files come from untrusted users: nothing here panics, and all sizes are checked before memory is allocated.
 
 use std::io::Cursor;
 use std::sync::Arc;
 
+use claxon::FlacReader;
+use claxon::metadata::StreamInfo;
 use hound::{SampleFormat, WavReader, WavSpec};
 
 use crate::engine::{SampleRate, to_live_rate};
@@ -33,9 +35,12 @@ pub(crate) enum NoSound {
     /// The file cannot be decoded.
     #[error("expected a WAV file of PCM or float samples: {0}")]
     Unreadable(String),
+    /// The file cannot be decoded as FLAC.
+    #[error("expected a FLAC file: {0}")]
+    NoFlac(String),
     /// The file has more than two channels.
     #[error("expected one or two channels; the file has {0}")]
-    Channels(u16),
+    Channels(u32),
     /// The sample rate is not supported.
     #[error("expected 8000 to 48000 samples per second; the file has {0}")]
     Rate(u32),
@@ -55,12 +60,7 @@ pub(crate) fn read(wav: &[u8]) -> Result<Heard, NoSound> {
     let unreadable = |error: hound::Error| NoSound::Unreadable(error.to_string());
     let mut reader = WavReader::new(Cursor::new(wav)).map_err(unreadable)?;
     let WavSpec { channels, sample_rate: hz, bits_per_sample, sample_format } = reader.spec();
-    if !(1..=2).contains(&channels) {
-        return Err(NoSound::Channels(channels));
-    }
-    if !RATES.contains(&hz) {
-        return Err(NoSound::Rate(hz));
-    }
+    must_fit(channels.into(), hz)?;
     if reader.duration() > LONGEST_S * hz {
         return Err(NoSound::TooLong);
     }
@@ -72,8 +72,40 @@ pub(crate) fn read(wav: &[u8]) -> Result<Heard, NoSound> {
             reader.samples::<i32>().map(|sample| sample.map(wide)).collect()
         }
     };
-    let all = all.map_err(unreadable)?;
-    let mono: Vec<i16> = all.chunks(channels.into()).map(mean).collect();
+    for_calls(hz, channels.into(), &all.map_err(unreadable)?)
+}
+
+/// Decodes a FLAC file.
+///
+/// # Errors
+/// Returns a [`NoSound`] that says what was expected.
+pub(crate) fn read_flac(flac: &[u8]) -> Result<Heard, NoSound> {
+    let unreadable = |error: claxon::Error| NoSound::NoFlac(error.to_string());
+    let mut reader = FlacReader::new(Cursor::new(flac)).map_err(unreadable)?;
+    let StreamInfo { channels, sample_rate: hz, bits_per_sample: bits, .. } = reader.streaminfo();
+    must_fit(channels, hz)?;
+    let longest = LONGEST_S as usize * hz as usize * channels as usize;
+    let mut all = Vec::new();
+    for sample in reader.samples() {
+        if all.len() == longest {
+            return Err(NoSound::TooLong);
+        }
+        all.push(sample.map_err(unreadable)?.checked_shl(32_u32.saturating_sub(bits)).unwrap_or_default() >> 16);
+    }
+    for_calls(hz, channels as usize, &all)
+}
+
+/// Checks that a file has a number of channels and a rate that are supported.
+fn must_fit(channels: u32, hz: u32) -> Result<(), NoSound> {
+    if !(1..=2).contains(&channels) {
+        return Err(NoSound::Channels(channels));
+    }
+    if RATES.contains(&hz) { Ok(()) } else { Err(NoSound::Rate(hz)) }
+}
+
+/// Mixes the channels of samples of 16 bits into one, at a rate of calls.
+fn for_calls(hz: u32, channels: usize, all: &[i32]) -> Result<Heard, NoSound> {
+    let mono: Vec<i16> = all.chunks(channels).map(mean).collect();
     if mono.is_empty() {
         return Err(NoSound::Empty);
     }
@@ -135,6 +167,25 @@ mod tests {
         }
     }
 
+    const LEVEL: &[u8] = include_bytes!("../../tests/data/level.flac");
+    const TONE: &[u8] = include_bytes!("../../tests/data/tone.flac");
+    const THREE: &[u8] = include_bytes!("../../tests/data/three.flac");
+
+    #[test]
+    fn a_flac_file_is_converted_to_the_samples_that_were_encoded() {
+        let heard = read_flac(LEVEL).unwrap();
+        assert_eq!((heard.hz, heard.duration_ms), (44_100, 500));
+        assert!((8_000..8_400).contains(&heard.samples[heard.samples.len() / 2]));
+        let heard = read_flac(TONE).unwrap();
+        assert_eq!((heard.hz, heard.duration_ms, heard.samples.len()), (8_000, 200, 1_600));
+        for (n, sample) in heard.samples.iter().enumerate() {
+            let encoded = (8_192.0 * (n as f64 * 440.0 / 8_000.0 * std::f64::consts::TAU).sin()) as i16;
+            assert!(sample.abs_diff(encoded) <= 1, "sample {n}: {sample}, not {encoded}");
+        }
+        assert_eq!(read_flac(THREE), Err(NoSound::Channels(3)));
+        assert!(matches!(read_flac(&TONE[..TONE.len() - 40]), Err(NoSound::NoFlac(_))));
+    }
+
     #[test]
     fn unsupported_files_are_refused_with_their_reason() {
         let int = |channels, rate| spec(channels, rate, 16, SampleFormat::Int);
@@ -158,6 +209,17 @@ mod tests {
             }
             // The result does not matter.
             let _ = read(&bytes);
+        }
+        for whole in [LEVEL, TONE, THREE] {
+            for _ in 0..5_000 {
+                let mut bytes = whole[..random.random_range(0..=whole.len())].to_vec();
+                for _ in 0..random.random_range(0..6) {
+                    if let Some(last) = bytes.len().checked_sub(1) {
+                        bytes[random.random_range(0..=last)] = random.random();
+                    }
+                }
+                let _ = read_flac(&bytes);
+            }
         }
     }
 }

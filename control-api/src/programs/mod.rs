@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! number, POST /calls ─▶ Supply ─ Programs::of_call ─▶ CallProgram ─▶ engine
+//! AmdConfig ─────────────────── Programs::amd_of_call ─▶ AmdSettings ─▶ engine
 //!                                       └ a task per call ◀─ ProgramRequest ─┘
 //!                                            media: store · identity: rules · fetch: client, signed
 //! ```
@@ -23,11 +24,12 @@ pub(crate) use signing::{Secrets, replace_secret, secrets};
 use crate::calls::caller_identity as identity;
 use crate::config::Config;
 use crate::engine::{
-    CallProgram, FetchFailure, HangupCause, Program, ProgramHost, ProgramLimits, ProgramRequest, ProgramStart,
-    SampleRate, Variables, mask,
+    AmdSettings, CallProgram, FetchFailure, HangupCause, Program, ProgramHost, ProgramLimits, ProgramRequest,
+    ProgramStart, SampleRate, Variables, mask,
 };
 use crate::media::sound;
 use crate::store::{NumberProgram, OrganizationId, Store, StoreError};
+use crate::tenant::amd::AmdConfig;
 use client::Client;
 
 /// Time the store has to return a sound or a caller ID.
@@ -105,6 +107,21 @@ pub(crate) struct Served {
     pub(crate) called: String,
 }
 
+impl Served {
+    /// Returns what a program of the call starts with.
+    fn start(&self, Supply { program, fallback }: Supply) -> ProgramStart {
+        let mut variables = Variables::default();
+        let call = self.call.to_string();
+        for (name, value) in [("call", &call), ("caller", &self.caller), ("called", &self.called)] {
+            if let Ok(name) = name.parse() {
+                // Three variables never exceed the limit of 64.
+                let _ = variables.set(name, value);
+            }
+        }
+        ProgramStart { program, fallback, variables, limits: ProgramLimits::default() }
+    }
+}
+
 /// Supplies call programs and their resources; clones share them.
 #[derive(Clone)]
 pub(crate) struct Programs {
@@ -121,19 +138,26 @@ impl Programs {
 
     /// Returns a program for a call. Its requests are answered until the call ends.
     pub(crate) fn of_call(&self, served: Served, supply: Supply) -> Box<CallProgram> {
-        let Supply { program, fallback } = supply;
-        let mut variables = Variables::default();
-        let call = served.call.to_string();
-        for (name, value) in [("call", &call), ("caller", &served.caller), ("called", &served.called)] {
-            if let Ok(name) = name.parse() {
-                // Three variables never exceed the limit of 64.
-                let _ = variables.set(name, value);
-            }
-        }
+        let start = served.start(supply);
+        Box::new(CallProgram { start, host: self.host(served) })
+    }
+
+    /// Returns the detection of what answers the customers of a call, or `None` if it is off. The programs that may follow a
+    /// verdict share one host.
+    pub(crate) fn amd_of_call(&self, served: &Served, config: &AmdConfig) -> Option<Box<AmdSettings>> {
+        let mut host = None;
+        let settings = config.settings(|program| {
+            let host = host.get_or_insert_with(|| self.host(served.clone())).clone();
+            CallProgram { start: served.start(Supply { program, fallback: None }), host }
+        });
+        settings.map(Box::new)
+    }
+
+    /// Starts to answer the requests of a call's programs, until the call has ended.
+    fn host(&self, served: Served) -> ProgramHost {
         let (host, requests) = ProgramHost::channel();
         tokio::spawn(self.clone().serve(served, requests));
-        let start = ProgramStart { program, fallback, variables, limits: ProgramLimits::default() };
-        Box::new(CallProgram { start, host })
+        host
     }
 
     /// Answers the program's requests until the call has ended.

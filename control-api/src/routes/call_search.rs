@@ -1,4 +1,11 @@
 //! Search for calls by filters: one page at a time, or all results as a file.
+//!
+//! ```text
+//! query ─▶ filter_of ─ what the actor may see ─▶ CallFilter ─▶ store ─┬─▶ a page and its cursor
+//!                                                                     └─▶ steps of a file, CSV or JSON
+//! ```
+//!
+//! Invariants: an export holds one step in memory, and is audited before it begins. Not here: how calls are found (`store::search`).
 
 use std::collections::VecDeque;
 
@@ -27,6 +34,9 @@ use crate::tenant::rbac::Action;
 pub(super) const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];
 /// Possible directions of a call.
 pub(super) const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
+/// Possible verdicts on what answered a call.
+pub(super) const VERDICTS: [&str; 11] =
+    ["human", "machine", "screening", "ivr", "fax", "sit", "busy", "ringback", "music", "silence", "unknown"];
 /// Longest text of a filter, in characters.
 pub(super) const FILTER_MAX: usize = 200;
 /// Number of calls read at a time for an export.
@@ -34,7 +44,7 @@ const EXPORT_STEP: u32 = 500;
 /// Pattern of the `number` filter, for the description: the first digits of a number.
 pub(super) const NUMBER_PATTERN: &str = r"^\+?[0-9]{1,15}$";
 /// Names of the filters, in the order that `filter_of` expects.
-const FILTERS: [&str; 8] = ["status", "direction", "agent", "number", "outcome", "from", "to", "q"];
+const FILTERS: [&str; 9] = ["status", "direction", "agent", "number", "outcome", "amd", "from", "to", "q"];
 
 /// One page of calls, newest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -54,6 +64,7 @@ pub(super) struct CallList {
            ("agent" = Option<String>, Query, description = "Only calls in which the agent with this SIP user name took part"),
            ("number" = Option<String>, Query, description = "Calls from or to numbers with this prefix: 1 to 15 digits, with or without +"),
            ("outcome" = Option<String>, Query, description = "Only calls with this outcome"),
+           ("amd" = Option<String>, Query, description = "Only calls of which this was the newest verdict on what answered"),
            ("from" = Option<String>, Query, description = "Calls that began at this time or later (RFC 3339)"),
            ("to" = Option<String>, Query, description = "Calls that began before this time (RFC 3339)"),
            ("q" = Option<String>, Query, description = "Calls whose transcript or translation contains all these words"),
@@ -66,9 +77,20 @@ pub(super) async fn call_list(
     query: QueryPairs,
 ) -> Result<Json<CallList>, Problem> {
     let seen = Seen::calls(&actor);
-    let [status, direction, agent, number, outcome, from, to, q, limit, cursor] =
-        query.take(["status", "direction", "agent", "number", "outcome", "from", "to", "q", "limit", "cursor"])?;
-    let asked = [status, direction, agent, number, outcome, from, to, q];
+    let [status, direction, agent, number, outcome, amd, from, to, q, limit, cursor] = query.take([
+        "status",
+        "direction",
+        "agent",
+        "number",
+        "outcome",
+        "amd",
+        "from",
+        "to",
+        "q",
+        "limit",
+        "cursor",
+    ])?;
+    let asked = [status, direction, agent, number, outcome, amd, from, to, q];
     let page = Page::filtered("calls", actor.organization, &asked, cursor.as_deref(), limit.as_deref())?;
     let Some(filter) = filter_of(asked, seen)? else {
         return Ok(Json(CallList { calls: Vec::new(), next_cursor: None }));
@@ -89,6 +111,7 @@ pub(super) async fn call_list(
            ("agent" = Option<String>, Query, description = "Only calls in which the agent with this SIP user name took part"),
            ("number" = Option<String>, Query, description = "Calls from or to numbers with this prefix: 1 to 15 digits, with or without +"),
            ("outcome" = Option<String>, Query, description = "Only calls with this outcome"),
+           ("amd" = Option<String>, Query, description = "Only calls of which this was the newest verdict on what answered"),
            ("from" = Option<String>, Query, description = "Calls that began at this time or later (RFC 3339)"),
            ("to" = Option<String>, Query, description = "Calls that began before this time (RFC 3339)"),
            ("q" = Option<String>, Query, description = "Calls whose transcript or translation contains all these words")),
@@ -100,14 +123,14 @@ pub(super) async fn call_export(
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsExport)?;
     let seen = Seen::calls(&actor);
-    let [format, status, direction, agent, number, outcome, from, to, q] =
-        query.take(["format", "status", "direction", "agent", "number", "outcome", "from", "to", "q"])?;
+    let [format, status, direction, agent, number, outcome, amd, from, to, q] =
+        query.take(["format", "status", "direction", "agent", "number", "outcome", "amd", "from", "to", "q"])?;
     let format = match format.as_deref() {
         None | Some("csv") => Format::Csv,
         Some("json") => Format::Json,
         Some(_) => return Err(Problem::field("format", "expected csv or json")),
     };
-    let asked = [status, direction, agent, number, outcome, from, to, q];
+    let asked = [status, direction, agent, number, outcome, amd, from, to, q];
     let given: serde_json::Map<String, serde_json::Value> = FILTERS
         .iter()
         .zip(&asked)
@@ -131,7 +154,7 @@ pub(super) async fn call_export(
 
 /// Returns the filter for the values `asked`, in the order of [`FILTERS`]. Returns `None` if it matches no call that `seen`
 /// allows.
-fn filter_of(asked: [Option<String>; 8], seen: Seen) -> Result<Option<CallFilter>, Problem> {
+fn filter_of(asked: [Option<String>; 9], seen: Seen) -> Result<Option<CallFilter>, Problem> {
     for (name, value) in FILTERS.iter().zip(&asked) {
         let unfit = |text: &String| text.chars().count() > FILTER_MAX || text.chars().any(char::is_control);
         if value.as_ref().is_some_and(unfit) {
@@ -141,8 +164,10 @@ fn filter_of(asked: [Option<String>; 8], seen: Seen) -> Result<Option<CallFilter
             ));
         }
     }
-    let [status, direction, agent, number, outcome, from, to, words] = asked;
-    for (name, value, words) in [("status", &status, &STATUSES[..]), ("direction", &direction, &DIRECTIONS[..])] {
+    let [status, direction, agent, number, outcome, amd, from, to, words] = asked;
+    for (name, value, words) in
+        [("status", &status, &STATUSES[..]), ("direction", &direction, &DIRECTIONS[..]), ("amd", &amd, &VERDICTS[..])]
+    {
         if value.as_deref().is_some_and(|value| !words.contains(&value)) {
             return Err(Problem::field(name, format!("expected one of {}", words.join(", "))));
         }
@@ -162,7 +187,7 @@ fn filter_of(asked: [Option<String>; 8], seen: Seen) -> Result<Option<CallFilter
         Seen::Own(own) => Some(own),
         Seen::Nothing => return Ok(None),
     };
-    let filter = CallFilter { status, direction, agent, seen_by, number, outcome, ..CallFilter::default() };
+    let filter = CallFilter { status, direction, agent, seen_by, number, outcome, amd, ..CallFilter::default() };
     Ok(Some(CallFilter { since, until, words, ..filter }))
 }
 
@@ -194,7 +219,7 @@ struct Export {
 }
 
 /// Columns of a CSV export.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "id",
     "created_at",
     "answered_at",
@@ -208,6 +233,7 @@ const COLUMNS: [&str; 13] = [
     "to",
     "agent",
     "recorded",
+    "amd",
 ];
 
 impl Export {
@@ -274,7 +300,7 @@ fn csv_line(call: &Call) -> String {
     let (answered_at, ended_at) = (time(call.answered_at), time(call.ended_at));
     let text = |value: &'_ Option<String>| value.clone().unwrap_or_default();
     let (mode, reason, outcome) = (text(&call.mode), text(&call.ended_reason), text(&call.outcome));
-    let (from, agent) = (text(&call.from), text(&call.agent));
+    let (from, agent, amd) = (text(&call.from), text(&call.agent), text(&call.amd));
     csv::line([
         id.as_str(),
         &created_at,
@@ -289,5 +315,6 @@ fn csv_line(call: &Call) -> String {
         &call.to,
         &agent,
         if call.config.record { "yes" } else { "no" },
+        &amd,
     ])
 }

@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::call_targets::{self, Asked, CallTargetRequest, Wanted};
-use super::caller_id;
+use super::{caller_id, voice_config};
 use crate::auth::Actor;
 use crate::auth::visibility::Seen;
 use crate::engine::{self, App, CallStatus, Command, CommandError, call_id, mask};
@@ -217,6 +217,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     }
     let patch = request.config.clone().unwrap_or_default();
     capabilities.must_allow(&patch)?;
+    voice_config::sounds_exist(&state, &actor, &patch, "config.").await?;
     if request.app == Some(AppName::Record) && !capabilities.record {
         return Err(SwitchedOff("record").into());
     }
@@ -246,9 +247,12 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     let deed = Deed::new("call.create", format!("call:{id}"))
         .after(json!({"mode": mode, "from": &from, "to": &to, "agent": &agent, "config": &config}));
     let mut settings = call_settings(&config, &capabilities, Some(actor.organization.0));
+    let called = from.clone().unwrap_or_default();
+    let served = Served { organization: actor.organization, call: id, caller: to.clone(), called };
+    if !urgent {
+        settings.amd = state.programs.amd_of_call(&served, &config.amd);
+    }
     if let Some(supply) = supply {
-        let called = from.clone().unwrap_or_default();
-        let served = Served { organization: actor.organization, call: id, caller: to.clone(), called };
         settings.program = Some(state.programs.of_call(served, supply));
     }
     let new = engine::NewCall {

@@ -34,6 +34,8 @@ pub(super) struct ProviderList {
 /// - `call.parked`, `call.unparked`: a party was parked in a slot, or has left it.
 /// - `call.play`, `call.gathered`: a play ended; digits were collected.
 /// - `call.program`: a call program began, made a step, fell back or ended.
+/// - `call.amd`: the detection of what answered a customer's leg has reached a `stage`: `listening`, `verdict`, `revised`,
+///   `greeting_end`, `beep`, `message_begun` or `message_left` (see docs/answering-machines.md).
 /// - `call.transfer`: a transfer was `started`, is `done` or has `failed`.
 /// - `call.flow`: whether audio of a leg flows, per direction, and why not.
 /// - `call.media_timeout`, `call.recording`, `call.dtmf`: lost media, recordings, keys.
@@ -41,7 +43,8 @@ pub(super) struct ProviderList {
 /// - `translation.partial`, `.final`, `.translation`, `.lag`: only with `translations=true`.
 ///
 /// States that are not stored have no id: `call.quality` (every 5 s for each leg, and at its end), `call.active_speaker` (a leg became,
-/// or is no longer, the one who speaks in its conference), `provider`, `registration`, and `gap` when some of them were dropped.
+/// or is no longer, the one who speaks in its conference), `call.amd` with the stage `heard` (a strip of what is heard while there is no
+/// verdict), `provider`, `registration`, and `gap` when some of them were dropped.
 ///
 /// A caller who may see only their own calls gets all events of a call while they are in it, only its status afterwards, and the
 /// registrations of their own devices. The stream starts now, or after `Last-Event-ID` (0 starts with the first event).

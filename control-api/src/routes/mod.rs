@@ -32,6 +32,7 @@ mod recording_verbs;
 mod recordings;
 mod signup;
 mod sip;
+mod subtitles;
 mod team;
 mod trace;
 mod transcripts;
@@ -190,6 +191,7 @@ fn api() -> Api {
         .routes(GENERAL, routes!(annotations::note_list, annotations::note_create))
         .routes(GENERAL, routes!(annotations::note_update, annotations::note_delete))
         .routes(GENERAL, routes!(transcripts::transcript_show))
+        .routes(GENERAL, routes!(subtitles::subtitles_show))
         .routes(GENERAL, routes!(translations::translation_list))
         .routes(FREE, routes!(translations::translation_stream))
         .routes(GENERAL, routes!(recordings::recording_show))

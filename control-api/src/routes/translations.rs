@@ -48,7 +48,7 @@ pub(super) struct Translation {
     target_language: String,
     /// Transcript of the speech, or typed text.
     text: String,
-    /// Translation of the text. Null until it is translated.
+    /// Translations of the clauses so far, joined. Null until there is one. It grows while the segment is spoken.
     translation: Option<String>,
     /// Whether `text` is final.
     r#final: bool,
@@ -62,21 +62,47 @@ pub(super) struct Translation {
     /// End of the speech. Null while it continues, and for typed text.
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
-    /// Lag by stage. Values are added as the stages finish.
+    /// Number of words of `text` that are committed to translation: they do not change any more, except by a correction.
+    committed: Option<u32>,
+    /// Number of committed words that the recogniser contradicted later.
+    corrections: Option<u32>,
+    /// Clauses in which the segment is translated, in order.
+    clauses: Option<Vec<Clause>>,
+    /// Lag by stage: of the last clause or, without clauses, of the text. Values are added as the stages finish.
     lag_ms: Lag,
 }
 
-/// Lag of one segment by stage, in milliseconds.
+/// State of a clause, the unit that is translated and spoken.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes what the store keeps as JSON")]
+pub(super) struct Clause {
+    /// Number of the clause within its call, counted from 0 over both legs.
+    clause: u64,
+    /// Words of the segment that belong to the clause.
+    text: String,
+    /// Translation. Null until it is available, or if translation failed.
+    translation: Option<String>,
+    /// How the listener gets it: `pending`, `voice`, `text` (voice is off, failed or came too late) or `original` (not translated).
+    heard: String,
+    /// Factor of the speed of the voice, above 1 when it catches up.
+    speed: Option<f32>,
+    /// Lag by stage.
+    lag_ms: Lag,
+    /// Facts in which source and translation differ, such as `15 → 50`.
+    differences: Option<Vec<String>>,
+}
+
+/// Lag by stage, in milliseconds.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[allow(dead_code, reason = "describes what the store keeps as JSON")]
 pub(super) struct Lag {
-    /// From the end of speech to the final text.
+    /// From the end of the last word until the words were committed, or until the final text if they are not translated.
     stt: Option<u32>,
-    /// From the final text to the translation.
+    /// From there to the translation.
     translate: Option<u32>,
     /// From the translation to the first synthesised sample sent to the listener.
     tts: Option<u32>,
-    /// From the end of speech to that first sample, or without voice to the translated text.
+    /// From the end of the last word to that first sample, or without voice to the translated text.
     total: Option<u32>,
 }
 

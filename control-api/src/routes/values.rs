@@ -21,6 +21,7 @@ use crate::engine::{DIGITS_MAX, DTMF_MAX, SLOTS, SPEECH_MAX, TONE_MS_MAX};
 use crate::gate::idempotency;
 use crate::gate::rate_limit::Group;
 use crate::http::cursor;
+use crate::tenant::amd;
 use crate::tenant::number;
 use crate::tenant::rbac;
 use crate::tenant::text;
@@ -112,6 +113,14 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
         ("GatherRequest", "between_s", wait()),
         ("VoiceConfigPatch", "translate_from", language()),
         ("VoiceConfigPatch", "translate_to", language()),
+        ("AmdPatch", "limit_s", Values::Number((*amd::LIMIT_S.start()).into(), (*amd::LIMIT_S.end()).into())),
+        ("AmdSpeech", "text", prose(SPEECH_MAX)),
+        ("AmdSpeech", "language", language()),
+        ("AmdMessage", "media", name(amd::MEDIA_MAX)),
+        ("AmdMessage", "beep_s", Values::Number((*amd::BEEP_S.start()).into(), (*amd::BEEP_S.end()).into())),
+        ("AmdTransfer", "ring_s", ring()),
+        ("AmdTarget", "agent", sip_name()),
+        ("AmdTarget", "to", dialled()),
         ("TargetRequest", "name", name(voice_targets::NAME_MAX)),
         ("TargetRequest", "address", address()),
         ("TargetPatch", "name", name(voice_targets::NAME_MAX)),
@@ -165,9 +174,12 @@ fn parameter(name: &str, path: &str) -> Option<Values> {
         "agent" if path == "/api/webrtc/token" => text(auth::SIP_NAME_PATTERN, (1, auth::SIP_NAME_MAX)),
         "name" if path == "/api/media" => self::name(media::NAME_MAX),
         "channels" if path.ends_with("/recording") => Values::Words(vec!["all"]),
+        "format" if path.ends_with("/subtitles") => Values::Words(vec!["vtt", "srt"]),
         "format" => Values::Words(vec!["csv", "json"]),
+        "language" => text(voice_config::LANGUAGE_PATTERN, (2, voice_config::LANGUAGE_MAX)),
         "status" if of_calls => Values::Words(call_search::STATUSES.to_vec()),
         "direction" if of_calls => Values::Words(call_search::DIRECTIONS.to_vec()),
+        "amd" if of_calls => Values::Words(call_search::VERDICTS.to_vec()),
         "number" if of_calls => text(call_search::NUMBER_PATTERN, (1, 16)),
         "agent" | "outcome" | "q" if of_calls => filter(),
         "actor" | "action" | "target" if path.starts_with("/api/audit-logs") => text(r"^[^\u0000]+$", ANY),

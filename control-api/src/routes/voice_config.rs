@@ -34,8 +34,25 @@ pub(super) async fn voice_config_put(
 ) -> Result<Json<VoiceConfig>, Problem> {
     actor.may(Action::VoiceWrite)?;
     state.store.capabilities_show(actor.organization).await?.must_allow(&patch)?;
+    sounds_exist(&state, &actor, &patch, "").await?;
     let before = state.store.voice_config_show(actor.organization).await?;
     let config = before.clone().patched(patch, "")?;
     state.store.voice_config_put(actor.organization, &before, &config, &actor.by).await?;
     Ok(Json(config))
+}
+
+/// Refuses a patch that names a sound which the organization does not have. `prefix` is put before the field.
+pub(super) async fn sounds_exist(
+    state: &AppState,
+    actor: &Actor,
+    patch: &VoiceConfigPatch,
+    prefix: &str,
+) -> Result<(), Problem> {
+    let Some(amd) = &patch.amd else { return Ok(()) };
+    for (field, name) in amd.sounds(&format!("{prefix}amd.")) {
+        if state.store.media_file_named(actor.organization, name.trim()).await?.is_none() {
+            return Err(Problem::field(field, "your organization has no sound with this name"));
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::db::Row;
-use super::{LegFlow, OrganizationId, Quality, Store, StoreError};
+use super::{LegAmd, LegFlow, OrganizationId, Quality, Store, StoreError};
 use crate::engine::{Ending, SuperviseMode};
 use crate::tenant::voice_config::VoiceConfig;
 
@@ -46,6 +46,8 @@ pub struct Call {
     pub ended_reason: Option<String>,
     /// Outcome in the organization's own word, once one was set.
     pub outcome: Option<String>,
+    /// What answered the customer: the newest verdict that was acted upon, such as `human` or `machine`. Null without detection.
+    pub amd: Option<String>,
 }
 
 /// One party of a call, as the API shows it.
@@ -96,10 +98,12 @@ pub struct Leg {
     pub flow: Option<LegFlow>,
     /// Latest media report of the leg.
     pub quality: Option<Quality>,
+    /// What answered, if that was to be detected.
+    pub amd: Option<LegAmd>,
 }
 
 /// Columns of a [`Call`].
-pub(super) const COLUMNS: [&str; 13] = [
+pub(super) const COLUMNS: [&str; 14] = [
     "id",
     "status",
     "direction",
@@ -113,6 +117,7 @@ pub(super) const COLUMNS: [&str; 13] = [
     "ended_at",
     "ended_reason",
     "outcome",
+    "amd",
 ];
 
 impl Call {
@@ -139,6 +144,7 @@ pub(super) fn call(row: &Row) -> Result<Call, StoreError> {
         ended_at: row.time_opt("ended_at")?,
         ended_reason: row.text_opt("ended_reason")?,
         outcome: row.text_opt("outcome")?,
+        amd: row.text_opt("amd")?,
     })
 }
 
@@ -163,6 +169,7 @@ fn leg(row: &Row) -> Result<Leg, StoreError> {
         ending: row.json_opt("ending")?,
         flow: row.json_opt("flow")?,
         quality: row.json_opt("quality")?,
+        amd: row.json_opt("amd")?,
     })
 }
 
@@ -186,7 +193,7 @@ impl Store {
     pub async fn leg_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Leg>, StoreError> {
         let sql = "SELECT l.leg, l.role, l.state, l.peer, s.agent, s.joined_at, s.left_at, l.codec, l.created_at, \
                    l.answered_at, l.ended_at, l.held, l.muted, l.holds, l.gain_db, l.supervises, l.ending, l.flow, \
-                   l.quality FROM legs l \
+                   l.quality, l.amd FROM legs l \
                    LEFT JOIN call_stays s ON s.organization_id = l.organization_id AND s.call_id = l.call_id \
                    AND s.leg = l.leg WHERE l.organization_id = $1 AND l.call_id = $2 ORDER BY l.created_at, l.leg";
         self.db.rows(organization, sql, &[organization.into(), call.into()]).await?.iter().map(leg).collect()

@@ -75,6 +75,8 @@ pub(super) fn clean_change(change: &Change) -> Change {
         | Change::ActiveSpeaker { .. }
         | Change::LegQuality { .. }
         | Change::LegFlow { .. }
+        // All its words are the engine's own.
+        | Change::Amd { .. }
         | Change::RecordingPaused { .. }
         | Change::MediaTimeout { .. } => {}
     }

@@ -42,7 +42,8 @@ pub struct Mark {
     pub seq: i64,
 }
 
-/// A report on a leg that is sent to current listeners and not stored: media quality or active speaker.
+/// A report on a leg that is sent to current listeners and not stored: media quality, active speaker, or what the detection of
+/// the answering party hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegReport {
     /// Organization that the call belongs to.

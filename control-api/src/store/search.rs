@@ -39,6 +39,8 @@ pub struct CallFilter {
     pub number: Option<String>,
     /// Only calls that have this outcome.
     pub outcome: Option<String>,
+    /// Only calls of which this was the newest verdict on what answered.
+    pub amd: Option<String>,
     /// Only calls that began at or after this time, in milliseconds since 1970 UTC.
     pub since: Option<i64>,
     /// Only calls that began before this time, in milliseconds since 1970 UTC.
@@ -61,6 +63,7 @@ impl Default for CallFilter {
             seen_by: None,
             number: None,
             outcome: None,
+            amd: None,
             since: None,
             until: None,
             words: None,
@@ -303,6 +306,7 @@ impl Store {
         let mut statement = Statement::new(&format!("SELECT {} FROM calls c WHERE TRUE ", Call::columns("c")));
         let leads = [
             ("outcome", filter.outcome.is_some()),
+            ("amd", filter.amd.is_some()),
             ("status", filter.status.is_some()),
             ("direction", filter.direction.is_some()),
         ];
@@ -342,7 +346,12 @@ impl Store {
     ) {
         let organization = statement.value(organization);
         statement.push(&format!("AND c.organization_id = {organization} "));
-        let equal = [("status", &filter.status), ("direction", &filter.direction), ("outcome", &filter.outcome)];
+        let equal = [
+            ("status", &filter.status),
+            ("direction", &filter.direction),
+            ("outcome", &filter.outcome),
+            ("amd", &filter.amd),
+        ];
         for (name, wanted) in equal {
             let Some(wanted) = wanted else { continue };
             let wanted = statement.value(wanted);
@@ -463,6 +472,7 @@ fn by_words_postgres(organization: OrganizationId, filter: &CallFilter, words: &
         statement.value(&filter.direction),
         statement.value(filter.person()),
         statement.value(&filter.outcome),
+        statement.value(&filter.amd),
         statement.value(begins(0)),
         statement.value(begins(1)),
         statement.value(filter.since),

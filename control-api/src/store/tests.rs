@@ -149,6 +149,7 @@ fn words(call: Uuid, segment: u64, text: &str, last: bool) -> Change {
         began_ms_ago: None,
         ended_ms_ago: None,
         lag_ms: Default::default(),
+        ..TranslationEvent::default()
     };
     Change::Translation { call, event, at: now() }
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::tests::{Case, hold_on_postgresql, hold_on_sqlite, place, shared_folder, sqlite};
 use super::usage::day_of;
 use super::*;
-use crate::engine::{CallStatus, TranslationEvent};
+use crate::engine::{AmdEvidence, AmdNews, AmdVerdict, Answer, CallStatus, LegRole, TranslationEvent};
 use crate::tenant::voice_config::VoiceConfig;
 
 /// Returns an actor of this name.
@@ -85,6 +85,7 @@ async fn say(store: &Store, call: Uuid, segment: u64, text: &str, translation: O
         began_ms_ago: None,
         ended_ms_ago: None,
         lag_ms: Default::default(),
+        ..TranslationEvent::default()
     };
     let told = |event| Change::Translation { call, event, at: at(0) };
     store.changes_record(&[told(event(None)), told(event(translation))]).await.unwrap();
@@ -92,6 +93,17 @@ async fn say(store: &Store, call: Uuid, segment: u64, text: &str, translation: O
 
 async fn found(store: &Store, organization: OrganizationId, filter: CallFilter) -> Vec<Uuid> {
     store.call_list(organization, &filter).await.unwrap().iter().map(|call| call.id).collect()
+}
+
+/// Returns a verdict of the detection.
+fn judged() -> AmdVerdict {
+    AmdVerdict {
+        verdict: Answer::Human,
+        probability: 0.9,
+        decided_at_ms: 1_500,
+        action: "connect".into(),
+        evidence: AmdEvidence::default(),
+    }
 }
 
 async fn filters_find_calls(store: Store) {
@@ -105,6 +117,12 @@ async fn filters_find_calls(store: Store) {
     let ended = Change::CallStatus { call: third, status: CallStatus::Failed, cause: Some("busy".into()), at: at(9) };
     store.changes_record(&[ended]).await.unwrap();
     assert!(store.outcome_put(mine, second, "sale", Some("gladly"), None, &by("anna")).await.unwrap());
+    let amd = |verdict| AmdNews::Verdict(AmdVerdict { verdict, ..judged() });
+    for verdict in [Answer::Screening, Answer::Human] {
+        let (role, at) = (LegRole::Customer, at(1_500));
+        let change = Change::Amd { call: second, leg: 1, role, news: amd(verdict), at };
+        store.changes_record(&[change]).await.unwrap();
+    }
     say(&store, first, 1, "Hello, the e-mail is 3.14 wörld", Some("Hola, señor")).await;
     say(&store, first, 2, "goodbye", None).await;
     say(&store, second, 1, "hello again", None).await;
@@ -117,6 +135,11 @@ async fn filters_find_calls(store: Store) {
         (CallFilter { agent: text("anna"), ..none() }, vec![third, first]),
         (CallFilter { agent: text("' OR 1=1 --"), ..none() }, vec![]),
         (CallFilter { outcome: text("sale"), ..none() }, vec![second]),
+        (CallFilter { amd: text("human"), ..none() }, vec![second]),
+        (CallFilter { amd: text("screening"), ..none() }, vec![]),
+        (CallFilter { amd: text("human"), words: text("hello"), ..none() }, vec![second]),
+        (CallFilter { amd: text("machine"), words: text("hello"), ..none() }, vec![]),
+        (CallFilter { amd: text("human"), number: text("+15555550"), ..none() }, vec![second]),
         (CallFilter { number: text("+3460"), ..none() }, vec![first]),
         (CallFilter { number: text("346"), ..none() }, vec![first]),
         (CallFilter { number: text("+15555550"), ..none() }, vec![second, first]),
@@ -231,6 +254,7 @@ async fn missed_segments_wait(store: Store) {
             began_ms_ago: Some(2_000),
             ended_ms_ago: Some(1_000),
             lag_ms: Default::default(),
+            ..TranslationEvent::default()
         };
         Change::Translation { call, event, at: at(ms) }
     };
@@ -634,6 +658,8 @@ fn lists() -> Vec<CallFilter> {
         CallFilter { agent: text("agent5"), ..none() },
         CallFilter { agent: text("agent5"), outcome: text("sale"), status: text("ended"), ..none() },
         CallFilter { outcome: text("callback"), ..none() },
+        CallFilter { amd: text("machine"), ..none() },
+        CallFilter { amd: text("machine"), words: text("hello"), ..none() },
         CallFilter { number: text("+15555501006"), ..none() },
         CallFilter { number: text("1"), ..none() },
         CallFilter { number: text("+1234"), direction: text("inbound"), ..none() },

@@ -26,6 +26,8 @@ pub struct TranscriptSegment {
     pub text: String,
     /// Translation of the text; null unless translated.
     pub translation: Option<String>,
+    /// Language of the translation, BCP 47; null unless translated.
+    pub translation_language: Option<String>,
     /// Version of the text, 1 for the live recognition.
     pub version: u64,
     /// Origin of the text: `live` or `recording`.
@@ -88,6 +90,10 @@ impl Store {
                     language: row.text("language")?,
                     text: row.text("text")?,
                     translation: row.text_opt("translation")?,
+                    translation_language: body
+                        .as_ref()
+                        .filter(|body| body["translation"].is_string())
+                        .and_then(|body| Some(body["target_language"].as_str()?.to_owned())),
                     version: row.count("version")?,
                     source: row.text("source")?,
                     started_at: row.time("at")?,

@@ -1,7 +1,10 @@
 //! Settings for the audio of an organization's calls, unless a call has its own.
 
+use serde_json::json;
+
 use super::audit_log::{By, Deed};
 use super::{OrganizationId, Store, StoreError, now};
+use crate::tenant::amd::AmdConfig;
 use crate::tenant::voice_config::VoiceConfig;
 
 impl Store {
@@ -10,7 +13,7 @@ impl Store {
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_config_show(&self, organization: OrganizationId) -> Result<VoiceConfig, StoreError> {
-        let sql = "SELECT live_translate, transcribe, translate_from, translate_to, voice_to_voice, record \
+        let sql = "SELECT live_translate, transcribe, translate_from, translate_to, voice_to_voice, record, amd \
                    FROM voice_configs WHERE organization_id = $1";
         let Some(row) = self.db.row(organization, sql, &[organization.into()]).await? else {
             return Ok(VoiceConfig::default());
@@ -22,6 +25,7 @@ impl Store {
             translate_to: row.text("translate_to")?,
             voice_to_voice: row.bool("voice_to_voice")?,
             record: row.bool("record")?,
+            amd: row.json_opt("amd")?.unwrap_or_default(),
         })
     }
 
@@ -38,11 +42,12 @@ impl Store {
         by: &By,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO voice_configs (organization_id, live_translate, transcribe, translate_from, \
-                   translate_to, voice_to_voice, record, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                   translate_to, voice_to_voice, record, amd, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
                    ON CONFLICT (organization_id) DO UPDATE SET live_translate = excluded.live_translate, \
                    transcribe = excluded.transcribe, translate_from = excluded.translate_from, \
                    translate_to = excluded.translate_to, voice_to_voice = excluded.voice_to_voice, \
-                   record = excluded.record, updated_at = excluded.updated_at";
+                   record = excluded.record, amd = excluded.amd, updated_at = excluded.updated_at";
+        let amd = (settings.amd != AmdConfig::default()).then(|| json!(settings.amd).to_string());
         let values = [
             organization.into(),
             settings.live_translate.into(),
@@ -51,6 +56,7 @@ impl Store {
             (&settings.translate_to).into(),
             settings.voice_to_voice.into(),
             settings.record.into(),
+            (&amd).into(),
             now().into(),
         ];
         let deed = Deed::new("voice_config.update", "voice_config").before(before).after(settings);

@@ -371,6 +371,7 @@ pub fn words(segment: u64, text: &str, is_final: bool, translation: Option<&str>
         began_ms_ago: None,
         ended_ms_ago: None,
         lag_ms: LagMs::default(),
+        ..TranslationEvent::default()
     })
 }
 

@@ -1,5 +1,7 @@
 // Canned past calls for mock.mjs: 173 of them, with words, outcome, notes and a recording that can be played.
 import { randomUUID } from "node:crypto";
+import { amdOf, SCRIPTS } from "./amd.mjs";
+import { CLAUSE_TALK, spokenInClauses } from "./clauses.mjs";
 import { Refusal } from "./organization.mjs";
 
 const SECONDS = 75;
@@ -26,6 +28,8 @@ const WORDS = [
   ["customer", 48, "Thank you very much for your help.", "Muchas gracias por su ayuda."],
   ["agent", 53, "Gracias a usted. Que tenga un buen día.", "Thank you. Have a nice day."],
 ];
+/** Sentences that were said in clauses, after the words above. */
+const IN_CLAUSES = CLAUSE_TALK.slice(2, 4).map((sentence, index) => [sentence.leg, 58 + index * 7, sentence]);
 
 /** Returns a WAV file with a tone where somebody speaks, the customer on the left and the agent on the right. */
 function recording() {
@@ -131,7 +135,16 @@ export function history(config, organization) {
     })();
   const segments = (call) => {
     if (!call.config.live_translate || call.answered_at === null) return [];
-    return WORDS.flatMap(([leg, offset, text, translation], index) => {
+    const inClauses = IN_CLAUSES.map(([leg, offset, sentence], index) => ({
+      segment: WORDS.length + index + 1,
+      leg,
+      language: leg === "agent" ? "es" : "en",
+      ...spokenInClauses(sentence, 1 + index * 10),
+      version: 1,
+      source: "live",
+      started_at: new Date(Date.parse(call.answered_at) + offset * 1000).toISOString(),
+    }));
+    const whole = WORDS.flatMap(([leg, offset, text, translation], index) => {
       const one = {
         segment: index + 1,
         leg,
@@ -155,6 +168,7 @@ export function history(config, organization) {
           ]
         : [one];
     });
+    return [...whole, ...inClauses];
   };
   const spoken = (call) =>
     segments(call)
@@ -220,6 +234,16 @@ export function history(config, organization) {
       ending: { cause: call.ended_reason === "crash" ? "shutdown" : "normal", by: number === 1 ? "far_end" : "tandem" },
       ...change,
     });
+    // Calls that Tandem dialled were screened.
+    const answers = Object.keys(SCRIPTS);
+    const answer =
+      call.direction === "outbound" && answered ? answers[Math.floor(Number(call.id.slice(-3)) / 3) % answers.length] : undefined;
+    const screened = answer
+      ? [
+          event("amd", 11_000, { leg: 1, role: "customer", stage: "listening", mode: "balanced" }),
+          ...SCRIPTS[answer].news.map(([ms, news]) => event("amd", 11_000 + ms, { leg: 1, role: "customer", ...news })),
+        ]
+      : [];
     // A long call as in a contact centre: a hold, a colleague who is busy, another who answers, and a supervisor.
     const busy = answered && call.agent !== null && end > 60_000;
     const part = (share) => 11_000 + Math.round((end - 11_000) * share);
@@ -315,6 +339,7 @@ export function history(config, organization) {
           ]
         : [];
     const events = [
+      ...screened,
       ...programmed,
       ...parked,
       event("created", 0),
@@ -357,7 +382,7 @@ export function history(config, organization) {
       ...call,
       legs: answered
         ? [
-            leg(1, "customer", "PCMA", call.from ?? "anonymous"),
+            leg(1, "customer", "PCMA", call.from ?? "anonymous", answer ? { amd: amdOf(answer) } : {}),
             ...(call.agent ? [leg(2, "agent", "opus", `sip:${call.agent}@tandem.example.com`)] : []),
             ...more,
           ]

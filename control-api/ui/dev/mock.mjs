@@ -6,6 +6,9 @@
 //   POST /mock/holds {"on": true}: the other phone puts the call on hold
 //   POST /mock/park {"calls": 2} parks this number of other agents' calls
 //   POST /mock/crowd {"calls": 50, "word_ms": 350} starts this number of talking calls; {"calls": 0} stops their words
+//   POST /mock/clauses {"pace": 1, "rounds": 4} starts a call whose sentences flow in clauses; with "call" a running call speaks so
+//   POST /mock/screen {"answer": "machine", "pace": 1} starts a screened call that is answered by "machine", "human", "screening",
+//     "sit", or by a person who turns out to be a machine ("revised")
 //
 // Running calls are in this file, past calls in history.mjs, people and settings in organization.mjs.
 
@@ -13,6 +16,8 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
+import { screenedCalls } from "./amd.mjs";
+import { clauseTalk } from "./clauses.mjs";
 import { crowd } from "./crowd.mjs";
 import { history, sendSound } from "./history.mjs";
 import { organization } from "./organization.mjs";
@@ -98,8 +103,8 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     streams: new Set(),
     events: [],
     id: 0,
-    words: new Map(),
-    crowd: new Map(),
+    /** Sentences of each call, by segment. */
+    said: new Map([[CALL_A, new Map()]]),
     phones: new Set(),
     providerDown: false,
     legs: 10,
@@ -147,8 +152,10 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     leg,
     flows: FLOWS,
     deaf: DEAF,
-    words: state.crowd,
+    words: state.said,
   });
+  const screen = screenedCalls({ make: call, emit: (...event) => emit(...event), calls, legs: LEGS, leg, flows: FLOWS });
+  const inClauses = clauseTalk({ make: call, emit: (...event) => emit(...event), calls, legs: LEGS, leg, flows: FLOWS, words: state.said });
   const tenant = organization();
   const past = history(CONFIG, tenant);
   const canned = [...tenant.routes, ...past.routes];
@@ -180,7 +187,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
         };
         const tell = (name, change) => {
           Object.assign(base, change);
-          state.words.set(segment, { ...base });
+          state.said.get(CALL_A).set(segment, { ...base });
           emit(`translation.${name}`, base);
         };
         if (text === null) {
@@ -268,6 +275,11 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       const { calls: count, word_ms: wordMs } = await read(request);
       if (count === 0) many.stop();
       json(response, 200, { calls: many.start(count, wordMs) });
+    },
+    "POST /mock/clauses": async (request, response) => json(response, 200, { call: inClauses(await read(request)) }),
+    "POST /mock/screen": async (request, response) => {
+      const { answer = "machine", pace = 1 } = await read(request);
+      json(response, 200, { call: screen(answer, pace) });
     },
     "POST /mock/park": async (request, response) => {
       const { calls: count } = await read(request);
@@ -562,7 +574,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
   async function running(request, response, found, rest) {
     if (rest === "/translations")
       return json(response, 200, {
-        translations: [...(found.id === CALL_A ? state.words : (state.crowd.get(found.id) ?? new Map())).values()],
+        translations: [...(state.said.get(found.id) ?? new Map()).values()],
       });
     const of = Number(rest.split("/")[2]);
     const supervises = (LEGS[found.id] ?? []).some((one) => one.leg === of && one.role === "supervisor");

@@ -220,7 +220,30 @@ export function organization() {
     duration_ms: ms,
     created_at: at(-(n * 40 + 1) * day),
   }));
-  const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
+  const config = {
+    live_translate: true,
+    transcribe: false,
+    translate_from: "en",
+    translate_to: "es",
+    voice_to_voice: true,
+    record: true,
+    amd: {
+      mode: "balanced",
+      limit_s: 10,
+      actions: {
+        machine: {
+          message: {
+            message: { text: "This is Acme, calling about your order. Please call us back on +34 910 000 001.", language: "en" },
+            beep_s: 20,
+            person: { targets: [{ agent: "ana" }], ring_s: 15 },
+          },
+        },
+        screening: { reply: { text: "This is Acme, calling about your order.", language: "en" } },
+        busy: { retry_later: {} },
+        ivr: { program: [{ pause: { ms: 500 } }, { hangup: {} }] },
+      },
+    },
+  };
   const programSecret = { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20", previous: null };
   const programs = new Map([
     [
@@ -290,6 +313,32 @@ export function organization() {
     const from = Number(query.get("cursor") ?? 0);
     const all = state.empty ? [] : list;
     return [200, { [name]: all.slice(from, from + 50), next_cursor: from + 50 < all.length ? String(from + 50) : null }];
+  };
+
+  const patchAmd = ({ mode, limit_s: limitS, actions }) => {
+    if (mode && mode !== "off" && !capabilities.amd)
+      throw new Refusal(403, "`amd` is switched off in your organization's call capabilities; an admin can switch it on", "amd");
+    for (const [verdict, action] of Object.entries(actions ?? {})) {
+      const path = `amd.actions.${verdict}`;
+      const beep = action?.message?.message;
+      if (beep && /forbidden/i.test(beep.text))
+        throw new Refusal(
+          422,
+          `${path}.message.message.text: expected 1 to 1,000 characters without the word forbidden`,
+          `${path}.message.message.text`,
+        );
+      const targets = action?.transfer?.targets ?? action?.message?.person?.targets ?? [];
+      const unknown = targets.findIndex(({ agent }) => agent && !members.some((member) => member.sip_name === agent));
+      if (unknown >= 0) {
+        const field = `${path}.${action.transfer ? "transfer" : "message.person"}.targets[${unknown}].agent`;
+        throw new Refusal(422, `${field}: no agent of your organization has this SIP user name`, field);
+      }
+      if (action === null) delete config.amd.actions[verdict];
+      else config.amd.actions[verdict] = action;
+    }
+    config.amd.mode = mode ?? config.amd.mode;
+    config.amd.limit_s = limitS ?? config.amd.limit_s;
+    return config;
   };
 
   // Method, path and handler: ([parts of the path], body, query) => [status, body].
@@ -525,8 +574,9 @@ export function organization() {
       /^\/voice\/config$/,
       (_, body) => {
         need("voice.write");
+        if (body.amd) return [200, patchAmd(body.amd)];
         for (const field of ["translate_from", "translate_to"])
-          if (!/^[a-z]{2,3}(-\w{2,8})*$/i.test(body[field]))
+          if (body[field] !== undefined && !/^[a-z]{2,3}(-\w{2,8})*$/i.test(body[field]))
             throw new Refusal(422, `${field}: expected a BCP 47 language tag such as \`en\` or \`es-419\``, field);
         return [200, Object.assign(config, body)];
       },

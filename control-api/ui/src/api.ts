@@ -98,10 +98,10 @@ export async function callShow(id: string): Promise<Call> {
   return call;
 }
 
-/** Returns a call's current legs and its first recording. */
-export async function legList(call: string): Promise<{ legs: Legs; recordings: Recording[] }> {
+/** Returns a call's current legs and its first recording. `known`: returns the legs known when the answer has arrived. */
+export async function legList(call: string, known: () => Legs): Promise<{ legs: Legs; recordings: Recording[] }> {
   const value = (await request("GET", `/calls/${encodeURIComponent(call)}`)) as { legs?: unknown[]; recording?: unknown };
-  return { legs: applyLegs(value?.legs ?? []), recordings: singleRecording([parsePart(value?.recording, 1, "") ?? []].flat()) };
+  return { legs: applyLegs(value?.legs ?? [], known()), recordings: singleRecording([parsePart(value?.recording, 1, "") ?? []].flat()) };
 }
 
 /** Returns a call's current recordings that the user may hear. */

@@ -67,6 +67,7 @@ export const ICON = {
   upload: "M12 16V5M7.500 9.500 12 5l4.500 4.500M5 20h14",
   park: "M5 4.500h14v15H5zM10 16V8h3a2.500 2.500 0 0 1 0 5h-3",
   record: "M12 7a5 5 0 1 0 0 10 5 5 0 0 0 0-10Z",
+  warning: "M12 4 21 19.500H3ZM12 10v4.500M12 17v.01",
   send: "M4 12 20 4l-5 16-3.500-6.500L4 12Z",
 };
 
@@ -74,6 +75,13 @@ export const ICON = {
 export function setText(element: Element, text: string): void {
   // Writing the same text again would make screen readers repeat it.
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** Sets an element's content if it has changed, so that a selection in it and a screen reader's place stay. */
+export function setNodes(element: Element, nodes: readonly (string | Node)[]): void {
+  const fresh = element.cloneNode(false);
+  if (fresh instanceof Element) fresh.append(...nodes.filter((node) => node !== ""));
+  if (!element.isEqualNode(fresh)) element.replaceChildren(...fresh.childNodes);
 }
 
 /** Makes `nodes` the children of `parent`, in this order, with as few moves as possible. */

@@ -7,6 +7,7 @@
  * The stream is opened first and the state is fetched once it is live. Changes in between arrive twice, which the reducers allow.
  * An answer that is older than an event which arrived meanwhile is fetched again. After a gap everything followed is fetched again.
  */
+import { isTransient } from "./amd/state.js";
 import * as api from "./api.js";
 import { applyCallEvent, applyList, type Call, type CallEvent, type Calls, NO_CALLS } from "./calls.js";
 import { Latest } from "./latest.js";
@@ -145,7 +146,7 @@ export class Feed {
     const wanted = latest.begin();
     const heard = this.mediaHeard.get(call);
     try {
-      const { legs, recordings } = await api.legList(call);
+      const { legs, recordings } = await api.legList(call, () => this.legs(call));
       if (!wanted()) return;
       // An event that arrived meanwhile is newer than this answer: fetch again.
       if (heard !== this.mediaHeard.get(call)) return void this.fetchLegs(call);
@@ -229,7 +230,7 @@ export class Feed {
       this.providersHeard += 1;
     } else if (message.event === "gap") this.refresh();
     else if (/^call(\.(created|status|joined))?$/.test(message.event)) this.handleCall(data as CallEvent);
-    else if (/^call\.(leg|flow|quality|seat|active_speaker)$/.test(message.event)) this.handleLeg(message.event, data);
+    else if (/^call\.(leg|flow|quality|seat|amd|active_speaker)$/.test(message.event)) this.handleLeg(message.event, data);
     else if (message.event === "call.recording") this.handleRecording(data);
     else if (/^call\.(un)?parked$/.test(message.event)) this.handleSlot(message.event, data);
     else return;
@@ -255,6 +256,8 @@ export class Feed {
     const call = (data as { call_id?: unknown } | null)?.call_id;
     if (typeof call !== "string") return;
     this.media.set(call, applyLegEvent(this.legs(call), kind, data));
+    // A fetched list does not have the sound that a detection hears, so it cannot be older than that.
+    if (kind === "call.amd" && isTransient(data)) return;
     this.mediaHeard.set(call, (this.mediaHeard.get(call) ?? 0) + 1);
   }
 

@@ -2,11 +2,12 @@
  * The legs of a call and their media: whether sound flows in both directions, why not, and its quality.
  *
  *   fetched call (whole legs) ────────────────────────────────────────────────────┐
- *   call.leg, call.flow, call.quality, call.seat, call.active_speaker (changes) ──┴▶ legs ─▶ texts for the pages
+ *   call.leg, call.flow, call.quality, call.seat, call.amd, call.active_speaker ───┴▶ legs ─▶ texts for the pages
  *
  * Pure. Parsers accept missing and malformed fields; unknown states are shown by their own word.
  */
 
+import { type Amd, applyAmdEvent, parseAmd } from "./amd/state.js";
 import { number, fields as record, text } from "./shapes.js";
 import { causeText } from "./words.js";
 
@@ -58,6 +59,8 @@ export interface Leg {
   ending: LegEnding | null;
   flow: LegFlow | null;
   quality: Quality | null;
+  /** What is known about who answered; null for a leg that is not screened. */
+  amd: Amd | null;
 }
 
 /** Supervision mode: hears only, talks to one agent, or talks to everybody. */
@@ -85,9 +88,9 @@ export type Tone = "good" | "warn" | "bad" | "idle";
 
 export const NO_LEGS: Legs = new Map();
 
-/** Returns the legs of a fetched list, which is complete. */
-export function applyLegs(list: readonly unknown[]): Legs {
-  return new Map(list.flatMap((one) => parseLeg(one) ?? []).map((leg) => [leg.leg, leg]));
+/** Returns the legs of a fetched list, which is complete except for what only events bring. `before`: the legs known so far. */
+export function applyLegs(list: readonly unknown[], before: Legs = NO_LEGS): Legs {
+  return new Map(list.flatMap((one) => parseLeg(one, before) ?? []).map((leg) => [leg.leg, leg]));
 }
 
 /** Returns the legs after one event; events of other kinds change nothing. */
@@ -106,6 +109,7 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
     ending: null,
     flow: null,
     quality: null,
+    amd: null,
   };
   const role = text(event["role"]) ?? before.role;
   let after: Leg;
@@ -121,6 +125,7 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
   } else if (kind === "call.seat") after = { ...before, role, ...parseSeat(event) };
   else if (kind === "call.active_speaker") after = { ...before, role, speaking: event["active"] === true };
   else if (kind === "call.flow") after = { ...before, role, flow: parseFlow(event["flow"]) ?? before.flow };
+  else if (kind === "call.amd") after = { ...before, role, amd: applyAmdEvent(before.amd, event) };
   else if (kind === "call.quality") after = { ...before, role, quality: parseQuality(event["quality"]) ?? before.quality };
   else return legs;
   return new Map(legs).set(number, after);
@@ -262,7 +267,7 @@ export function endingText(ending: LegEnding | null, answered: boolean): string 
   return raw === "" ? said : `${said} (${raw})`;
 }
 
-function parseLeg(value: unknown): Leg | undefined {
+function parseLeg(value: unknown, known: Legs): Leg | undefined {
   const leg = record(value);
   const { leg: number, role, state } = leg;
   if (typeof number !== "number" || typeof role !== "string" || typeof state !== "string") return undefined;
@@ -278,6 +283,7 @@ function parseLeg(value: unknown): Leg | undefined {
     ending: parseEnding(leg["ending"]),
     flow: parseFlow(leg["flow"]),
     quality: parseQuality(leg["quality"]),
+    amd: parseAmd(leg["amd"], known.get(number)?.amd ?? null),
   };
 }
 

@@ -42,10 +42,15 @@ export function csrfToken(cookies: string): string | undefined {
   return undefined;
 }
 
-/** Returns the form field that a refusal's field refers to: `record` for `config.record`, `scopes` for `scopes[0]`. */
+/**
+ * Returns the form field that a refusal's field refers to: `record` for `config.record`, `scopes` for `scopes[0]`, and of names that are
+ * paths the longest one that begins it, such as `a.b` for `a.b[0].c`.
+ */
 export function fieldMeant(field: string | undefined, names: readonly string[]): string | undefined {
   if (field === undefined) return undefined;
   if (names.includes(field)) return field;
+  const paths = names.filter((name) => name.includes(".") && /^[.[]/.test(field.slice(name.length)) && field.startsWith(name));
+  if (paths.length > 0) return paths.reduce((a, b) => (b.length > a.length ? b : a));
   const parts = field.split(/[.[\]]+/).filter((part) => part !== "" && !/^\d+$/.test(part));
   return parts.reverse().find((part) => names.includes(part));
 }

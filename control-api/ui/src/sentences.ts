@@ -1,6 +1,9 @@
 /** Draws the sentences of a call. Each segment has one element, which stays in place while its text grows. */
-import { arrange, h, setText } from "./dom.js";
-import { inOrder, type LagMs, type Sentence, type Sentences } from "./translations.js";
+import { type ClauseLag, CORRECTIONS_ABOUT, clauseLags, correctionsText, differencesOf, isIncomplete } from "./clauses.js";
+import { differencesLine, drawDifferences, sourceNodes, targetNodes } from "./clauseview.js";
+import { arrange, h, setNodes, setText } from "./dom.js";
+import { BUDGET_MS, type LagMs, secondsText } from "./lag.js";
+import { inOrder, type Sentence, type Sentences } from "./translations.js";
 
 const STAGES: [keyof LagMs, string][] = [
   ["stt", "heard"],
@@ -8,12 +11,15 @@ const STAGES: [keyof LagMs, string][] = [
   ["tts", "spoken"],
 ];
 
+const CLAUSE_LAGS = `From the end of each clause until the listener hears it; above ${secondsText(BUDGET_MS)} in bold`;
+
 interface Row {
   element: HTMLElement;
   leg: string;
   who: HTMLElement;
   source: HTMLElement;
   target: HTMLElement;
+  differences: HTMLElement;
   lag: HTMLElement;
   drawn?: Sentence;
 }
@@ -51,10 +57,19 @@ export class SentenceList {
     if (!row) {
       const source = h("p", { class: "source", lang: sentence.sourceLanguage });
       const target = h("p", { class: "target", lang: sentence.targetLanguage });
+      const differences = differencesLine();
       const lag = h("div", { class: "lag" });
       const who = h("span", { class: "who-said" }, this.who(sentence.leg));
-      const element = h("li", { class: "sentence", "data-segment": sentence.segment, "data-leg": sentence.leg }, who, source, target, lag);
-      row = { element, leg: sentence.leg, who, source, target, lag };
+      const element = h(
+        "li",
+        { class: "sentence", "data-segment": sentence.segment, "data-leg": sentence.leg },
+        who,
+        source,
+        target,
+        differences,
+        lag,
+      );
+      row = { element, leg: sentence.leg, who, source, target, differences, lag };
       this.rows.set(sentence.segment, row);
     }
     if (row.drawn !== sentence) this.fill(row, sentence);
@@ -66,27 +81,45 @@ export class SentenceList {
     row.element.dataset["final"] = String(sentence.final);
     row.element.dataset["unrecognised"] = String(sentence.unrecognised);
     row.element.dataset["missed"] = String(sentence.missed);
-    setText(row.source, words(sentence));
-    setText(row.target, sentence.translation ?? (sentence.final || sentence.unrecognised ? "" : "…"));
+    const unknown = whyUnknown(sentence);
+    setNodes(row.source, unknown === undefined ? sourceNodes(sentence) : [unknown]);
+    const target = targetNodes(sentence, { source: sentence.sourceLanguage, target: sentence.targetLanguage });
+    setNodes(row.target, isIncomplete(sentence) ? [...target, ...waiting(target.length > 0)] : target);
     row.target.hidden = row.target.textContent === "";
-    drawLag(row.lag, sentence.lag);
+    drawDifferences(row.differences, differencesOf(sentence.clauses));
+    drawLag(row.lag, sentence);
   }
 }
 
-/** Returns the sentence's text, or why it is unknown. */
-function words(sentence: Sentence): string {
+/** Returns what is shown instead of the sentence's text; `undefined` if there is a text. */
+function whyUnknown(sentence: Sentence): string | undefined {
   if (sentence.missed) return "(not heard)";
-  return sentence.unrecognised ? "Not recognised" : sentence.text || "…";
+  if (sentence.unrecognised) return "Not recognised";
+  return sentence.text === "" ? "…" : undefined;
 }
 
-function drawLag(element: HTMLElement, lag: LagMs): void {
-  const stages = STAGES.filter(([stage]) => lag[stage] !== null);
-  if (stages.length === 0 && lag.total === null) {
-    element.replaceChildren();
-    return;
-  }
-  element.replaceChildren(
-    ...stages.map(([stage, label]) => h("span", { class: "stage", "data-stage": stage }, `${label} ${lag[stage]} ms`)),
+/** Returns the sign that more of the translation is to come. */
+function waiting(isAfterWords: boolean): (string | Node)[] {
+  return [isAfterWords ? " " : "", h("span", { class: "unsettled" }, "…")];
+}
+
+function drawLag(element: HTMLElement, { lag, clauses, corrections }: Sentence): void {
+  const corrected = correctionsText(corrections);
+  setNodes(element, [
+    ...STAGES.filter(([stage]) => lag[stage] !== null).map(([stage, label]) =>
+      h("span", { class: "stage", "data-stage": stage }, `${label} ${lag[stage]} ms`),
+    ),
     ...(lag.total === null ? [] : [h("span", { class: "total", "data-stage": "total" }, `total ${lag.total} ms`)]),
-  );
+    ...drawnLags(clauseLags(clauses)),
+    ...(corrected === "" ? [] : [h("span", { "data-role": "corrections", title: CORRECTIONS_ABOUT }, corrected)]),
+  ]);
+}
+
+function drawnLags(lags: readonly ClauseLag[]): HTMLElement[] {
+  if (lags.length === 0) return [];
+  const totals = lags.flatMap(({ text, isOver }, index) => [
+    index === 0 ? "" : " · ",
+    isOver ? h("strong", { class: "over-budget" }, text) : text,
+  ]);
+  return [h("span", { class: "clause-lags", "data-stage": "clauses", title: CLAUSE_LAGS }, "clauses ", ...totals, " s")];
 }

@@ -4,17 +4,14 @@
  *   partial* ─▶ final ─▶ translation ─▶ lag      and, at any time, a snapshot of everything
  *
  * A final text never becomes partial again. A segment that was missed live may get a text later, but never loses it. An older event
- * never replaces a newer one of the same segment. Lag stages are filled in and stay. Therefore replays, late answers and snapshots may
- * be applied in any order.
+ * never replaces a newer one of the same segment. The translation and the clauses grow and may be corrected while the text is partial;
+ * they follow the same rule, each by the newest event that has it. Lag stages are filled in and stay, also those of the clauses.
+ * Therefore replays, late answers and snapshots may be applied in any order.
  */
 
-/** Delay of each stage in ms; null if unknown. */
-export interface LagMs {
-  stt: number | null;
-  translate: number | null;
-  tts: number | null;
-  total: number | null;
-}
+import { type Clause, count, fillClauses, parseClauses, sameClauses } from "./clauses.js";
+import { fillLag, type LagMs, NO_LAG, parseLag, sameLag } from "./lag.js";
+import { fields } from "./shapes.js";
 
 /** An event, as the API sends it. */
 export interface TranslationEvent {
@@ -29,8 +26,17 @@ export interface TranslationEvent {
   unrecognised?: boolean;
   /** Whether live recognition missed the segment. */
   missed?: boolean;
+  /** Number of words of the text that do not change any more. */
+  committed?: number;
+  /** Number of committed words that were changed afterwards. */
+  corrections?: number;
+  /** The clauses in order, as parsed. */
+  clauses?: readonly Clause[];
   lag_ms: Partial<LagMs>;
 }
+
+/** Age of a value: how much its event knew of the text, then the event's order number. */
+type Age = readonly [rank: number, revision: number];
 
 /** One segment of a call. */
 export interface Sentence {
@@ -43,16 +49,24 @@ export interface Sentence {
   final: boolean;
   unrecognised: boolean;
   missed: boolean;
+  /** Number of words of the text that do not change any more; of importance while the text is partial. */
+  committed: number;
+  /** Number of committed words that were changed afterwards. */
+  corrections: number;
+  /** Empty if the segment was not cut into clauses. */
+  clauses: readonly Clause[];
   lag: LagMs;
   /** Order number of the newest applied event; 0 if the sentence is from a snapshot. */
   revision: number;
+  /** Age of what is shown; an event replaces only what is older. */
+  ages: { text: Age; translation: Age; clauses: Age };
 }
 
 export type Sentences = ReadonlyMap<number, Sentence>;
 
 export const NO_SENTENCES: Sentences = new Map();
 
-const NO_LAG: LagMs = { stt: null, translate: null, tts: null, total: null };
+const NEVER: Age = [-1, 0];
 
 /**
  * Returns the sentences after one event. `revision` orders events: the SSE id or, for events without one, a number that grows with each
@@ -72,35 +86,55 @@ export function applySnapshot(sentences: Sentences, events: readonly Translation
   return events.reduce((all, event) => applyEvent(all, event, 0), sentences);
 }
 
-function merge(before: Sentence | undefined, event: TranslationEvent, revision: number): Sentence {
-  if (!before) {
-    return {
-      segment: event.segment,
-      leg: event.leg,
-      sourceLanguage: event.source_language,
-      targetLanguage: event.target_language,
-      text: event.text,
-      translation: event.translation ?? null,
-      final: event.final,
-      unrecognised: event.unrecognised ?? false,
-      missed: event.missed ?? false,
-      lag: mergeLag(NO_LAG, event.lag_ms, true),
-      revision,
-    };
-  }
-  const newer = revision > before.revision;
-  // A final text beats any partial one and a missed final; among equals the newer wins.
-  const takeText = rank(event) === rank(before) ? newer : rank(event) > rank(before);
-  const translation = event.translation ?? null;
-  const takeTranslation = translation !== null && (newer || before.translation === null);
+function merge(known: Sentence | undefined, event: TranslationEvent, revision: number): Sentence {
+  const before = known ?? unheard(event);
+  const age: Age = [rank(event), revision];
+  const { ages } = before;
+  const [translation, clauses] = [event.translation ?? null, event.clauses ?? []];
+  const takeText = isNewer(age, ages.text);
+  const takeTranslation = translation !== null && isNewer(age, ages.translation);
+  const takeClauses = clauses.length > 0 && isNewer(age, ages.clauses);
   const after: Sentence = {
     ...before,
-    ...(takeText ? { text: event.text, final: event.final, unrecognised: event.unrecognised ?? false, missed: event.missed ?? false } : {}),
+    ...(takeText ? textOf(event) : {}),
     translation: takeTranslation ? translation : before.translation,
-    lag: mergeLag(before.lag, event.lag_ms, newer),
+    clauses: takeClauses ? fillClauses(clauses, before.clauses) : fillClauses(before.clauses, clauses),
+    lag: mergeLag(before.lag, event.lag_ms, revision > before.revision),
     revision: Math.max(before.revision, revision),
+    ages: {
+      text: takeText ? age : ages.text,
+      translation: takeTranslation ? age : ages.translation,
+      clauses: takeClauses ? age : ages.clauses,
+    },
   };
-  return same(before, after) ? before : after;
+  return known && same(known, after) ? known : after;
+}
+
+/** Returns the segment of an event before anything is known of its words. */
+function unheard(event: TranslationEvent): Sentence {
+  return {
+    segment: event.segment,
+    leg: event.leg,
+    sourceLanguage: event.source_language,
+    targetLanguage: event.target_language,
+    text: "",
+    translation: null,
+    final: false,
+    unrecognised: false,
+    missed: false,
+    committed: 0,
+    corrections: 0,
+    clauses: [],
+    lag: NO_LAG,
+    revision: 0,
+    ages: { text: NEVER, translation: NEVER, clauses: NEVER },
+  };
+}
+
+/** Returns the fields that belong to the text and are replaced together with it. */
+function textOf(event: TranslationEvent): Pick<Sentence, "text" | "final" | "unrecognised" | "missed" | "committed" | "corrections"> {
+  const { text, final, unrecognised = false, missed = false, committed = 0, corrections = 0 } = event;
+  return { text, final, unrecognised, missed, committed, corrections };
 }
 
 /** Returns how much is known of a sentence's text, from 0 for a partial text to 2 for a recognised final. */
@@ -109,23 +143,23 @@ function rank(known: { final: boolean; missed?: boolean }): number {
   return known.missed ? 1 : 2;
 }
 
+/** A final text beats any partial one and a missed final; among equals the newer wins. */
+function isNewer([rank, revision]: Age, [otherRank, otherRevision]: Age): boolean {
+  return rank === otherRank ? revision > otherRevision : rank > otherRank;
+}
+
 function mergeLag(before: LagMs, event: Partial<LagMs> | undefined, newer: boolean): LagMs {
-  const stage = (name: keyof LagMs): number | null => {
-    const value = event?.[name] ?? null;
-    return before[name] === null || (newer && value !== null) ? value : before[name];
-  };
-  return { stt: stage("stt"), translate: stage("translate"), tts: stage("tts"), total: stage("total") };
+  return newer ? fillLag({ ...NO_LAG, ...event }, before) : fillLag(before, event);
 }
 
 function same(a: Sentence, b: Sentence): boolean {
   return (
-    a.text === b.text &&
-    a.final === b.final &&
-    a.unrecognised === b.unrecognised &&
-    a.missed === b.missed &&
-    a.translation === b.translation &&
-    a.revision === b.revision &&
-    (["stt", "translate", "tts", "total"] as const).every((stage) => a.lag[stage] === b.lag[stage])
+    (["text", "final", "unrecognised", "missed", "committed", "corrections", "translation", "revision"] as const).every(
+      (name) => a[name] === b[name],
+    ) &&
+    (["text", "translation", "clauses"] as const).every((name) => a.ages[name] === b.ages[name]) &&
+    sameClauses(a.clauses, b.clauses) &&
+    sameLag(a.lag, b.lag)
   );
 }
 
@@ -157,7 +191,20 @@ export function parseTranslation(value: unknown): TranslationEvent | undefined {
     final: event.final === true,
     unrecognised: event.unrecognised === true,
     missed: event.missed === true,
-    lag_ms: event.lag_ms ?? {},
+    ...parseProgress(value),
+    lag_ms: parseLag(event.lag_ms),
+  };
+}
+
+/** Parses how far a segment has come; bad values and values that say nothing are left out. */
+export function parseProgress(value: unknown): Pick<TranslationEvent, "committed" | "corrections" | "clauses"> {
+  const event = fields(value);
+  const [committed, corrections] = [count(event["committed"]), count(event["corrections"])];
+  const clauses = parseClauses(event["clauses"]);
+  return {
+    ...(committed !== null ? { committed } : {}),
+    ...(corrections !== null ? { corrections } : {}),
+    ...(clauses.length > 0 ? { clauses } : {}),
   };
 }
 

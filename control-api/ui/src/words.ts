@@ -21,6 +21,7 @@ const CAUSES: Record<string, string> = {
   normal: "The call has ended.",
   requested: "The call was ended here.",
   max_duration: "The call reached the maximum length.",
+  not_human: "No person answered.",
   busy: "The line is busy.",
   no_answer: "Nobody answered.",
   rejected: "The call was refused.",

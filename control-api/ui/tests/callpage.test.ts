@@ -66,6 +66,17 @@ test("a live sentence replaces a stored one, unless that is from the recording",
   assert.deepEqual([kept?.translation, kept?.startedAt], ["guardado", "2026-11-22T10:00:01Z"]);
 });
 
+test("clauses of the transcript, of the live recognition and of the feed are kept", () => {
+  const clauses = [{ clause: 1, text: "stored", translation: "guardado", differences: ["15 → 50"] }];
+  assert.deepEqual(line(1, "stored", { clauses, corrections: 2 }).clauses[0]?.differences, ["15 → 50"]);
+  const heard = line(1, "stored", { clauses, corrections: 2 });
+  const [known] = withUnheard([line(1, "stored")], [heard]);
+  assert.deepEqual([known?.clauses.length, known?.corrections], [1, 2]);
+  const [again] = withUnheard([line(1, "stored", { version: 2, source: "recording" })], [heard]);
+  assert.deepEqual(again?.clauses, []);
+  assert.equal(mergeLines([heard], liveSentence(1, "stored"))[0]?.clauses.length, 1);
+});
+
 test("lines are in the order in which they were said", () => {
   const lines = [line(2, "first", { started_at: "2026-11-22T10:00:01Z" }), line(1, "second", { started_at: "2026-11-22T10:00:05Z" })];
   assert.deepEqual(

@@ -131,3 +131,16 @@ test("the timeline has program ends, fallbacks, parking and pauses", () => {
     "Digits were collected: 42",
   ]);
 });
+
+test("a message that is left is shown with how it ended", () => {
+  const step = { ...ENDED, verb: "leave_message", digits: undefined, outcome: "message" };
+  const shown = (detail: string) => programHistory(events({ ...step, detail }), BEGAN)?.runs[0]?.steps[0];
+  assert.deepEqual(
+    ["left", "human", "failed"].map((detail) => [shown(detail)?.outcome, shown(detail)?.tone, shown(detail)?.detail]),
+    [
+      ["Message left", "good", ""],
+      ["Interrupted by a person", "warn", ""],
+      ["Could not be played", "bad", ""],
+    ],
+  );
+});

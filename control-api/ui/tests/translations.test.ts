@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type Clause, parseClauses } from "../src/clauses.js";
 import {
   applyEvent,
   applySnapshot,
@@ -53,8 +54,12 @@ test("every order of arrival gives the same sentence", () => {
       final: true,
       unrecognised: false,
       missed: false,
+      committed: 0,
+      corrections: 0,
+      clauses: [],
       lag: { stt: 210, translate: 8, tts: 40, total: 258 },
       revision: 5,
+      ages: { text: [2, 5], translation: [2, 5], clauses: [-1, 0] },
     });
   }
 });
@@ -126,4 +131,110 @@ test("the latest words are those of the newest recognised segment", () => {
   ] as const)
     words = applyEvent(words, event({ segment, leg, text }), segment);
   assert.equal(latestWords(words), "Agent: Claro");
+});
+
+function clauses(...all: object[]): Clause[] {
+  return parseClauses(all.map((one, index) => ({ clause: index + 1, text: `clause ${index + 1}`, ...one })));
+}
+
+/** A sentence that grows in clauses; the last event before the final one corrects a word and its translation. */
+const GROWTH: [TranslationEvent, number][] = [
+  [event({ text: "we met on monday" }), 1],
+  [event({ text: "we met on monday and", committed: 4, clauses: clauses({ heard: "pending" }) }), 2],
+  [event({ text: "we met on monday and", committed: 4, translation: "nos vimos", clauses: clauses({ translation: "nos vimos" }) }), 3],
+  [
+    event({
+      text: "We met on Tuesday",
+      committed: 4,
+      corrections: 1,
+      translation: "nos vimos el martes",
+      clauses: clauses({ translation: "nos vimos el martes", heard: "voice", lag_ms: { total: 1200 } }),
+    }),
+    4,
+  ],
+  [
+    event({
+      text: "We met on Tuesday.",
+      final: true,
+      corrections: 1,
+      translation: "Nos vimos el martes.",
+      clauses: clauses({ translation: "Nos vimos el martes.", heard: "voice", lag_ms: { total: 1200 } }),
+    }),
+    5,
+  ],
+];
+
+test("a sentence that grows in clauses is the same after every order of arrival", () => {
+  for (const order of permutations(GROWTH)) {
+    const [sentence] = inOrder(order.reduce<Sentences>((all, [one, revision]) => applyEvent(all, one, revision), NO_SENTENCES));
+    assert.deepEqual(
+      [sentence?.text, sentence?.translation, sentence?.corrections, sentence?.clauses.map(({ translation }) => translation)],
+      ["We met on Tuesday.", "Nos vimos el martes.", 1, ["Nos vimos el martes."]],
+    );
+  }
+});
+
+test("while a sentence is partial, a newer translation replaces an older one, and never the other way round", () => {
+  const partial = GROWTH.slice(0, 4);
+  for (const order of permutations(partial)) {
+    const [sentence] = inOrder(order.reduce<Sentences>((all, [one, revision]) => applyEvent(all, one, revision), NO_SENTENCES));
+    assert.deepEqual(
+      [sentence?.text, sentence?.translation, sentence?.committed, sentence?.clauses[0]?.translation],
+      ["We met on Tuesday", "nos vimos el martes", 4, "nos vimos el martes"],
+    );
+  }
+});
+
+test("the translation of a final text beats that of a partial one, even from a snapshot", () => {
+  const partial = event({ text: "we met", translation: "nos", clauses: clauses({ translation: "nos" }) });
+  const final = event({ text: "We met.", final: true, translation: "Nos vimos.", clauses: clauses({ translation: "Nos vimos." }) });
+  for (const sentences of [
+    applySnapshot(applyEvent(NO_SENTENCES, partial, 9), [final]),
+    applyEvent(applySnapshot(NO_SENTENCES, [final]), partial, 9),
+  ]) {
+    const [sentence] = inOrder(sentences);
+    assert.deepEqual([sentence?.translation, sentence?.clauses[0]?.translation], ["Nos vimos.", "Nos vimos."]);
+  }
+});
+
+test("an event without clauses and translation keeps those that are known", () => {
+  const [sentence] = inOrder(
+    GROWTH.slice(2, 4)
+      .concat([[event({ text: "We met on Tuesday.", final: true }), 5]])
+      .reduce<Sentences>((all, [one, revision]) => applyEvent(all, one, revision), NO_SENTENCES),
+  );
+  assert.deepEqual([sentence?.translation, sentence?.clauses.length, sentence?.final], ["nos vimos el martes", 1, true]);
+});
+
+test("what the listener has got and its lag are not forgotten", () => {
+  const pending = event({ text: "a", final: true, clauses: clauses({ translation: "b" }) });
+  const heard = event({ text: "a", final: true, clauses: clauses({ translation: "b", heard: "text", lag_ms: { total: 900 } }) });
+  for (const sentences of [
+    applySnapshot(applyEvent(NO_SENTENCES, pending, 7), [heard]),
+    applyEvent(applySnapshot(NO_SENTENCES, [heard]), pending, 7),
+  ]) {
+    const [clause] = sentences.get(1)?.clauses ?? [];
+    assert.deepEqual([clause?.heard, clause?.lag.total], ["text", 900]);
+  }
+});
+
+test("an event that changes only a clause is a change, and its replay is none", () => {
+  const before = applyEvent(NO_SENTENCES, event({ text: "a", clauses: clauses({}) }), 1);
+  const heard: [TranslationEvent, number] = [event({ text: "a", clauses: clauses({ heard: "voice" }) }), 2];
+  const after = applyEvent(before, ...heard);
+  assert.notEqual(after, before);
+  assert.equal(applyEvent(after, ...heard), after);
+});
+
+test("bad values of clauses and counts are dropped", () => {
+  const parsed = parseTranslation({ segment: 1, text: "a b", committed: -1, corrections: "2", clauses: "none", lag_ms: { total: "fast" } });
+  assert.deepEqual(
+    [parsed?.committed, parsed?.corrections, parsed?.clauses, parsed?.lag_ms.total],
+    [undefined, undefined, undefined, null],
+  );
+  const good = parseTranslation({ segment: 1, text: "a b", committed: 1, corrections: 2, clauses: [{ clause: 17, text: "a" }] });
+  assert.deepEqual([good?.committed, good?.corrections, good?.clauses?.length], [1, 2, 1]);
+  assert.equal(parseTranslation({ segment: 1, text: "a", committed: 1.5 })?.committed, undefined);
+  const old = applyEvent(NO_SENTENCES, event({ text: "a" }), 1).get(1);
+  assert.deepEqual([old?.committed, old?.corrections, old?.clauses], [0, 0, []]);
 });

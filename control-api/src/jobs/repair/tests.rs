@@ -161,6 +161,7 @@ impl Scene {
             began_ms_ago: Some(1_500),
             ended_ms_ago: Some(500),
             lag_ms: Default::default(),
+            ..TranslationEvent::default()
         };
         let at = self.start + SignedDuration::from_millis(3_500);
         self.record(Change::Translation { call: self.call, event, at }).await;

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Change;
-use super::call::{call_insert, call_load_in, call_status_update, is_first_answer};
-use super::leg::{LegColumn, leg_media_update, leg_seat_update, leg_upsert};
+use super::call::{call_amd_update, call_insert, call_load_in, call_status_update, is_first_answer};
+use super::leg::{LegColumn, leg_amd_update, leg_media_update, leg_seat_update, leg_upsert};
 use super::media::{recording_upsert, translation_upsert};
-use crate::engine::{CallStatus, LegState, TransferStage};
+use crate::engine::{AmdNews, CallStatus, LegRole, LegState, TransferStage};
 use crate::store::db::Tx;
 use crate::store::{LegReport, OrganizationId, PartId, RecordedChannel, StoreError, recording, stay};
 
@@ -144,6 +144,15 @@ async fn apply_rows(tx: &mut Tx, organization: OrganizationId, change: &Change) 
             let body = json!({"type": "call.flow", "call_id": call, "at": at, "leg": leg, "role": role, "flow": flow});
             Ok(draft("call.flow", body, *at))
         }
+        // Sent to current listeners only.
+        Change::Amd { news: AmdNews::Heard(_), .. } => Ok(None),
+        Change::Amd { leg, role, news, at, .. } => {
+            leg_amd_update(tx, organization, call, *leg, news).await?;
+            if let AmdNews::Verdict(verdict) = news {
+                call_amd_update(tx, organization, call, verdict.verdict).await?;
+            }
+            Ok(draft("call.amd", amd_body((call, *leg), *role, news, *at), *at))
+        }
         Change::MediaTimeout { leg, role, after_s, at, .. } => {
             let body = json!({"type": "call.media_timeout", "call_id": call, "at": at, "leg": leg, "role": role,
                 "after_s": after_s});
@@ -178,7 +187,19 @@ async fn apply_rows(tx: &mut Tx, organization: OrganizationId, change: &Change) 
     }
 }
 
-/// Returns the report that is sent to current listeners and not stored: media quality or active speaker.
+/// Returns the event for news of the detection on a leg: the stage and its fields beside those of every event of a leg.
+fn amd_body((call, leg): (Uuid, u64), role: LegRole, news: &AmdNews, at: Timestamp) -> Value {
+    let mut body = json!({"type": "call.amd", "call_id": call, "at": at, "leg": leg, "role": role});
+    // By way of a text, in which a number of 32 bits has its shortest form.
+    let news = serde_json::to_string(news).and_then(|text| serde_json::from_str(&text));
+    if let (Value::Object(body), Ok(Value::Object(news))) = (&mut body, news) {
+        body.extend(news);
+    }
+    body
+}
+
+/// Returns the report that is sent to current listeners and not stored: media quality, active speaker or a strip of what the
+/// detection hears.
 pub(in crate::store) fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport> {
     let (kind, call, body) = match change {
         Change::LegQuality { call, leg, role, quality, at } => {
@@ -190,6 +211,9 @@ pub(in crate::store) fn leg_report(organization: OrganizationId, change: &Change
             let body = json!({"type": "call.active_speaker", "call_id": call, "at": at, "leg": leg, "role": role,
                 "active": active});
             ("call.active_speaker", call, body)
+        }
+        Change::Amd { call, leg, role, news: news @ AmdNews::Heard(_), at } => {
+            ("call.amd", call, amd_body((*call, *leg), *role, news, *at))
         }
         _ => return None,
     };

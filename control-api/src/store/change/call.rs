@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::NewCall;
-use crate::engine::{CallStatus, Ending, HangupCause, word};
+use crate::engine::{Answer, CallStatus, Ending, HangupCause, word};
 use crate::store::db::Tx;
 use crate::store::{Call, OrganizationId, StoreError, call, stay};
 
@@ -91,6 +91,18 @@ pub(super) async fn call_status_update(
         None => stay::people_fill_in(tx, organization, &mut shown).await?,
     }
     Ok(Some(shown))
+}
+
+/// Keeps the newest verdict on what answered, by which calls are found.
+pub(super) async fn call_amd_update(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    call: Uuid,
+    verdict: Answer,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE calls SET amd = $1 WHERE organization_id = $2 AND id = $3";
+    tx.run(sql, &[verdict.as_str().into(), organization.into(), call.into()]).await?;
+    Ok(())
 }
 
 /// Closes the legs of an ended call whose own end was never reported: the call's task or the whole process failed.

@@ -4,9 +4,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Change;
-use crate::engine::{LegState, word};
+use crate::engine::{AmdNews, LegState, word};
 use crate::store::db::Tx;
-use crate::store::{OrganizationId, StoreError};
+use crate::store::{LegAmd, OrganizationId, StoreError};
 
 pub(super) async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
     let Change::Leg { call, leg, role, state, peer, codec, ending, at, .. } = change else { return Ok(()) };
@@ -77,6 +77,25 @@ pub(super) async fn leg_media_update(
         LegColumn::Quality => "UPDATE legs SET quality = $1 WHERE organization_id = $2 AND call_id = $3 AND leg = $4",
         LegColumn::Flow => "UPDATE legs SET flow = $1 WHERE organization_id = $2 AND call_id = $3 AND leg = $4",
     };
+    tx.run(sql, &[text.into(), organization.into(), call.into(), leg.into()]).await?;
+    Ok(())
+}
+
+/// Adds news of the detection to what is known of the leg's answer. An unknown leg is ignored.
+pub(super) async fn leg_amd_update(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    call: Uuid,
+    leg: u64,
+    news: &AmdNews,
+) -> Result<(), StoreError> {
+    let sql = "SELECT amd FROM legs WHERE organization_id = $1 AND call_id = $2 AND leg = $3";
+    let Some(row) = tx.row(sql, &[organization.into(), call.into(), leg.into()]).await? else { return Ok(()) };
+    let mut amd: LegAmd = row.json_opt("amd")?.unwrap_or_default();
+    amd.add(news);
+    // As a text, in which a number of 32 bits has its shortest form.
+    let text = serde_json::to_string(&amd).map_err(|_| StoreError::Corrupt { column: "amd" })?;
+    let sql = "UPDATE legs SET amd = $1 WHERE organization_id = $2 AND call_id = $3 AND leg = $4";
     tx.run(sql, &[text.into(), organization.into(), call.into(), leg.into()]).await?;
     Ok(())
 }

@@ -60,7 +60,7 @@ pub(super) async fn translation_upsert(
         (false, _) if was_final => return Ok(None),
         (false, _) => "translation.partial",
         (true, true) if !was_translated => "translation.translation",
-        (true, false) if !was_final => "translation.final",
+        (true, _) if !was_final => "translation.final",
         (true, _) => "translation.lag",
     };
     let times = translation::speech_times(event, at);

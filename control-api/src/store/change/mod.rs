@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{LegFlow, OrganizationId, PartId, ProgramStep, Quality, RecordedChannel};
 use crate::engine::{
-    CallStatus, Ending, GatherEnd, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, Unparked,
+    AmdNews, CallStatus, Ending, GatherEnd, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, Unparked,
 };
 use crate::tenant::voice_config::VoiceConfig;
 
@@ -287,6 +287,19 @@ pub enum Change {
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
+    /// The detection of what answered a leg has news. A strip of what is heard is sent to listeners and not stored.
+    Amd {
+        /// Identity of the call.
+        call: Uuid,
+        /// Number of the leg in its call.
+        leg: u64,
+        /// Role of the leg in the call.
+        role: LegRole,
+        /// The stage that was reached, and what was found.
+        news: AmdNews,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
     /// No packet came from a leg for the media time-out, so its call ends.
     MediaTimeout {
         /// Identity of the call.
@@ -412,6 +425,7 @@ impl Change {
             Change::Transfer { .. } => "transfer",
             Change::LegQuality { .. } => "leg_quality",
             Change::LegFlow { .. } => "leg_flow",
+            Change::Amd { .. } => "amd",
             Change::MediaTimeout { .. } => "media_timeout",
             Change::Recording { .. } => "recording",
             Change::RecordingSeated { .. } => "recording_seated",
@@ -445,6 +459,11 @@ impl Change {
         (bare != *call).then_some(Change::CallCreated { call: bare, at: *at })
     }
 
+    /// Returns whether the change is only sent to current listeners and leaves no row and no event.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Change::ActiveSpeaker { .. } | Change::Amd { news: AmdNews::Heard(_), .. })
+    }
+
     /// Returns the call that the change belongs to.
     pub fn call(&self) -> Uuid {
         match self {
@@ -462,6 +481,7 @@ impl Change {
             | Change::Transfer { call, .. }
             | Change::LegQuality { call, .. }
             | Change::LegFlow { call, .. }
+            | Change::Amd { call, .. }
             | Change::MediaTimeout { call, .. }
             | Change::Recording { call, .. }
             | Change::RecordingSeated { call, .. }

@@ -152,6 +152,7 @@ const RECORDED: Record<string, string> = {
   crash: "The server was restarted during the call.",
   media_timeout: "The call was ended because no more sound arrived.",
   max_duration: "The call was ended because it reached the maximum length.",
+  not_human: "The call was ended because no person answered: a voicemail, a menu or a fax machine did.",
   internal: "The call ended because of a server error.",
 };
 

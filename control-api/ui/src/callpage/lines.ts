@@ -5,8 +5,9 @@
  *                    ├─▶ lines, in the order of segments ─▶ position in the recording, search matches
  *   live sentences ──┘
  */
+import type { Clause } from "../clauses.js";
 import { compareTimes, fields, number, text } from "../shapes.js";
-import type { Sentences } from "../translations.js";
+import { parseProgress, type Sentences } from "../translations.js";
 
 export interface Line {
   segment: number;
@@ -19,6 +20,12 @@ export interface Line {
   unrecognised: boolean;
   /** Live recognition missed the segment, and it has not been transcribed from the recording yet. */
   missed: boolean;
+  /** Number of words of the text that do not change any more; of importance while the text is partial. */
+  committed: number;
+  /** Number of committed words that were changed afterwards. */
+  corrections: number;
+  /** Empty if the segment was not cut into clauses, or was transcribed again. */
+  clauses: readonly Clause[];
   /** 1 for the live transcription; higher after the segment was transcribed again. */
   version: number;
   source: "live" | "recording";
@@ -32,6 +39,7 @@ export function parseSegment(value: unknown): Line | undefined {
   const said = text(one["text"]);
   if (segment === null || said === null) return undefined;
   const missed = one["missed"] === true;
+  const { committed = 0, corrections = 0, clauses = [] } = parseProgress(value);
   return {
     segment,
     leg: text(one["leg"]) ?? "customer",
@@ -42,6 +50,9 @@ export function parseSegment(value: unknown): Line | undefined {
     final: one["final"] !== false,
     unrecognised: one["unrecognised"] === true || (said === "" && one["final"] !== false && !missed),
     missed,
+    committed,
+    corrections,
+    clauses,
     version: number(one["version"]) ?? 1,
     source: one["source"] === "recording" ? "recording" : "live",
     startedAt: text(one["started_at"]) ?? text(one["began_at"]),
@@ -50,11 +61,18 @@ export function parseSegment(value: unknown): Line | undefined {
 
 /**
  * Returns all stored segments. The transcript holds segments with a final text only; those that were missed or not recognised are taken
- * from `heard`, the sentences of the live recognition.
+ * from `heard`, the sentences of the live recognition, and so are clauses that the transcript does not have.
  */
 export function withUnheard(transcript: readonly Line[], heard: readonly Line[]): Line[] {
   const known = new Set(transcript.map(({ segment }) => segment));
-  return [...transcript, ...heard.filter(({ segment }) => !known.has(segment))];
+  const live = new Map(heard.map((line) => [line.segment, line]));
+  return [...transcript.map((line) => withClauses(line, live.get(line.segment))), ...heard.filter(({ segment }) => !known.has(segment))];
+}
+
+function withClauses(line: Line, heard: Line | undefined): Line {
+  const isSame =
+    heard !== undefined && line.clauses.length === 0 && line.version === 1 && line.source === "live" && line.text === heard.text;
+  return isSame ? { ...line, clauses: heard.clauses, corrections: heard.corrections } : line;
 }
 
 /** Returns the lines: the newest version of each stored segment, replaced by the live sentence unless a better version is stored. */
@@ -77,6 +95,9 @@ export function mergeLines(stored: readonly Line[], sentences: Sentences): Line[
       final: sentence.final,
       unrecognised: sentence.unrecognised,
       missed: sentence.missed,
+      committed: sentence.committed,
+      corrections: sentence.corrections || (before?.corrections ?? 0),
+      clauses: sentence.clauses.length > 0 ? sentence.clauses : (before?.clauses ?? []),
       version: 1,
       source: "live",
       startedAt: before?.startedAt ?? null,

@@ -6,6 +6,8 @@
  *
  * A running call is followed by the feed. After its end the stored data is fetched several times, until the recording is complete.
  */
+import { isTransient } from "../amd/state.js";
+import { AmdView } from "../amd/view.js";
 import * as api from "../api.js";
 import { parties, talkTime } from "../calllist/row.js";
 import { type Call, directionText, isRunning, statusText, translationNotice } from "../calls.js";
@@ -104,6 +106,8 @@ class CallPage {
   private readonly transcript: TranscriptView;
   private readonly moments = h("ol", { id: "events", class: "moments" });
   private readonly legs = new LegView();
+  private readonly amd = new AmdView("record");
+  private readonly amdPanel: HTMLElement;
   private readonly tracks = new TracksView();
   private readonly program = new ProgramView();
   private readonly noLegs = h("p", { class: "muted", hidden: true }, "This call had no legs.");
@@ -133,6 +137,8 @@ class CallPage {
     const panel = (title: string, ...content: Node[]): HTMLElement =>
       h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
     const quality = panel("Legs", this.tracks.element, this.noLegs, this.legs.element);
+    this.amdPanel = panel("Who answered", this.amd.element);
+    this.amdPanel.id = "answered";
     // In a single column these parts come last, because they are read least.
     for (const last of [this.program.element, quality, this.ladder.element]) last.classList.add("last");
     frame.main.replaceChildren(
@@ -149,6 +155,7 @@ class CallPage {
             "div",
             { class: "stack wide-gap" },
             panel("Recording", this.sound),
+            this.amdPanel,
             this.transcript.element,
             this.program.element,
             quality,
@@ -199,7 +206,7 @@ class CallPage {
   }
 
   private onEvent(name: string, data: unknown): void {
-    if (!name.startsWith("call.") || name === "call.quality") return;
+    if (!name.startsWith("call.") || name === "call.quality" || isTransient(data)) return;
     const event = parseEvent(data);
     if (!event || event.body["call_id"] !== this.id || this.detail.events.some((known) => isSame(known, event))) return;
     this.detail = { ...this.detail, events: [...this.detail.events, event] };
@@ -341,6 +348,8 @@ class CallPage {
   }
 
   private drawLegs(legs: Legs): void {
+    this.amd.draw(legs);
+    this.amdPanel.hidden = this.amd.element.hidden;
     this.legs.draw(legs);
     this.drawTracks();
   }

@@ -47,6 +47,7 @@ const VERBS: Record<string, string> = {
   speak: "Speak",
   gather: "Collect digits",
   record: "Record",
+  leave_message: "Leave a message",
   dial: "Call someone",
   transfer: "Transfer",
   queue: "Queue",
@@ -66,6 +67,10 @@ const OUTCOMES: Record<string, readonly [Tone, string]> = {
   timeout: ["warn", "No key was pressed"],
   invalid: ["warn", "Not a valid choice"],
   recorded: ["good", "Recorded"],
+  message_left: ["good", "Message left"],
+  message_human: ["warn", "Interrupted by a person"],
+  message_stopped: ["idle", "Cut short"],
+  message_failed: ["bad", "Could not be played"],
   not_reached: ["warn", "Nobody answered"],
   talked: ["good", "Talked"],
   transferred: ["good", "Transferred"],
@@ -134,7 +139,10 @@ export function programHistory(events: readonly CallEventRecord[], began: string
       });
       return;
     }
-    const [tone, words] = OUTCOMES[word("outcome")] ?? ["idle", word("outcome").replaceAll("_", " ")];
+    // How a message ended is in the detail.
+    const message = word("outcome") === "message";
+    const outcome = message ? `message_${word("detail")}` : word("outcome");
+    const [tone, words] = OUTCOMES[outcome] ?? ["idle", outcome.replaceAll("_", " ")];
     const digits = text(body["digits"]);
     const before = run.steps[open];
     const step: Step = {
@@ -144,7 +152,7 @@ export function programHistory(events: readonly CallEventRecord[], began: string
       at: before?.at ?? at,
       after: before?.after ?? after,
       outcome: digits === null ? words : digits === "" ? `${words}: none` : `${words}: ${digits}`,
-      detail: word("detail") || (before?.detail ?? ""),
+      detail: (message ? "" : word("detail")) || (before?.detail ?? ""),
       took: tookText(number(body["duration_ms"])),
       tone,
       running: false,

@@ -1,4 +1,6 @@
 /** The events of a call as sentences. */
+import { applyAmdEvent, currentVerdict } from "../amd/state.js";
+import { answerTone, capital, followedText, foundText, frequencies, messageAfterText, messageEndText, verdictText } from "../amd/words.js";
 import { describe, endingText, type FlowState, NO_LEGS, parseEnding, parseSeat, roleName, seatText, type Tone } from "../legs.js";
 import { fields, number, text } from "../shapes.js";
 import { causeText, duration } from "../words.js";
@@ -107,7 +109,7 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
     case "outcome":
       return said("good", `Outcome: ${word("outcome") || "none"}`, word("note"));
     case "amd":
-      return said("idle", `Answered by: ${word("verdict").replaceAll("_", " ") || "unknown"}`);
+      return detection(body);
     case "quality":
       return undefined;
     default:
@@ -143,6 +145,32 @@ function recording(body: Record<string, unknown>): Said {
     state === "started" && part > 1 ? `The recording continues in part ${part}` : (RECORDING[state] ?? `The recording is ${state}`);
   const tone = state === "interrupted" || state === "paused" ? "warn" : "idle";
   return { tone, text: which > 1 ? words.replace(/^(The r|R)ecording/, `Recording ${which}`) : words, detail: note };
+}
+
+/** The detection on one leg; what is only heard is not an event worth showing. */
+function detection(body: Record<string, unknown>): Said | undefined {
+  const amd = applyAmdEvent(null, body);
+  if (!amd) return undefined;
+  const verdict = currentVerdict(amd);
+  const said = (tone: Tone, words: string, detail = ""): Said => ({ tone, text: words, detail });
+  switch (body["stage"]) {
+    case "listening":
+      return said("idle", "Listening to find out who answered");
+    case "verdict":
+      return verdict && said(answerTone(verdict.verdict), `Answered by: ${verdictText(verdict)}`, capital(followedText(verdict.action)));
+    case "revised":
+      return amd.revised ? said(answerTone(amd.revised.verdict), capital(foundText(amd.revised))) : undefined;
+    case "greeting_end":
+      return said("idle", "The greeting has ended");
+    case "beep":
+      return said("idle", "A beep was heard", frequencies(amd.beeps[0]?.hz ?? []));
+    case "message_begun":
+      return said("good", "A message is being left", capital(messageAfterText(amd.message.after)));
+    case "message_left":
+      return said(amd.message.end === "left" ? "good" : "warn", capital(messageEndText(amd.message.end)));
+    default:
+      return undefined;
+  }
 }
 
 /** A program's steps are shown in their own list, so only its fallback and end are events. */

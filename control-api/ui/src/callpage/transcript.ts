@@ -1,4 +1,6 @@
 /** The transcript beside its translation: a line per segment, which can be played from the recording and is marked while it plays. */
+import { CORRECTIONS_ABOUT, correctionsText, differencesOf } from "../clauses.js";
+import { differencesLine, drawDifferences, sourceNodes, targetNodes } from "../clauseview.js";
 import { arrange, h, ICON, icon, setText } from "../dom.js";
 import { duration, languageName } from "../words.js";
 import { type Line, lineAt, matchingSegments, offsetOf, splitMatches } from "./lines.js";
@@ -8,6 +10,8 @@ interface Row {
   time: HTMLButtonElement;
   source: HTMLElement;
   target: HTMLElement;
+  differences: HTMLElement;
+  corrected: HTMLElement;
   tag: HTMLElement;
   drawn?: Line;
   words: string;
@@ -137,17 +141,25 @@ export class TranscriptView {
       h("p", { class: "source", lang: line.language || null }),
       h("p", { class: "target", lang: line.targetLanguage || null }),
     ];
+    const differences = differencesLine();
+    const corrected = h("span", {
+      class: "corrected muted",
+      "data-role": "corrections",
+      title: CORRECTIONS_ABOUT,
+      hidden: true,
+    });
     const tag = h("span", { class: "tag", hidden: true });
     const who = h("span", { class: "who-said" }, line.leg === "agent" ? "Agent" : "Customer");
     if (line.language !== "") who.title = languageName(line.language);
     const element = h(
       "li",
       { class: "line", "data-segment": line.segment, "data-leg": line.leg },
-      h("div", { class: "line-who" }, time, who, tag),
+      h("div", { class: "line-who" }, time, who, tag, corrected),
       source,
       target,
+      differences,
     );
-    return { element, time, source, target, tag, words: "" };
+    return { element, time, source, target, differences, corrected, tag, words: "" };
   }
 }
 
@@ -159,8 +171,13 @@ function fill(row: Row, line: Line, words: string): void {
   row.element.dataset["missed"] = String(line.missed);
   if (line.missed) row.source.replaceChildren("(not heard)");
   else if (line.unrecognised) row.source.replaceChildren("Not recognised");
-  else row.source.replaceChildren(...pieces(line.text || "…", words));
-  row.target.replaceChildren(...pieces(line.translation ?? "", words));
+  else if (line.text === "") row.source.replaceChildren("…");
+  else row.source.replaceChildren(...sourceNodes(line, (whole) => pieces(whole, words)));
+  const languages = { source: line.language, target: line.targetLanguage };
+  row.target.replaceChildren(...targetNodes(line, languages, (whole) => pieces(whole, words)));
+  drawDifferences(row.differences, differencesOf(line.clauses));
+  row.corrected.hidden = line.corrections === 0;
+  setText(row.corrected, correctionsText(line.corrections));
   const again = line.source === "recording" || line.version > 1;
   row.tag.hidden = !again;
   setText(row.tag, line.source === "recording" ? "from the recording" : `version ${line.version}`);

@@ -1,4 +1,5 @@
 /** One running call: a line with a summary, which opens to the call's legs, words and SIP messages. */
+import { AmdView, drawAmdPill } from "../amd/view.js";
 import { type Call, isRunning, statusText, translationNotice } from "../calls.js";
 import { h, ICON, icon, setText } from "../dom.js";
 import { askToEnd } from "../ending.js";
@@ -12,6 +13,7 @@ import { may, type Session } from "../session.js";
 import { latestWords, type Sentences } from "../translations.js";
 import { causeText, duration, languageName } from "../words.js";
 import { inCall, type Problem, type State } from "./supervisor.js";
+import { LagTrend } from "./trendview.js";
 
 export const MODES: readonly { mode: SuperviseMode; label: string; about: string }[] = [
   { mode: "listen", label: "Listen", about: "Hear the call without being heard" },
@@ -51,6 +53,8 @@ export class CallCard {
   private readonly trouble = h("span", { class: "pill", "data-role": "trouble", hidden: true });
   private readonly parked = h("span", { class: "pill", "data-role": "parked", "data-tone": "warn", hidden: true });
   private readonly recorded = h("span", { class: "pill", "data-role": "recording", hidden: true });
+  /** Who answered; in an open card the panel shows it. */
+  private readonly answered = h("span", { class: "pill", "data-role": "amd", hidden: true });
   private readonly recordings: RecordingBar;
   private readonly detail = h("span", { class: "muted" });
   private readonly time = h("span", { class: "timer" });
@@ -61,6 +65,7 @@ export class CallCard {
   private readonly pinButton: HTMLButtonElement;
   private readonly endButton: HTMLButtonElement;
   private readonly notice = h("p", { class: "note", "data-role": "notice", hidden: true });
+  private readonly amd = new AmdView("live");
   private readonly legs = new LegView();
   private readonly words: SentenceList;
   private readonly ladder: LadderView;
@@ -71,6 +76,7 @@ export class CallCard {
     h("span", {}, "Original"),
     h("span", {}, "Translation"),
   );
+  private readonly trend = new LagTrend();
   private readonly body: HTMLElement;
   private readonly dials: boolean;
   private readonly monitors: boolean;
@@ -129,9 +135,10 @@ export class CallCard {
       "div",
       { id: body, class: "call-body" },
       this.recordings.element,
+      this.amd.element,
       this.legs.element,
       this.notice,
-      this.columns,
+      h("div", { class: "words-head" }, this.columns, this.trend.element),
       this.empty,
       list,
       this.ladder.element,
@@ -148,7 +155,7 @@ export class CallCard {
         h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton),
       ),
       this.problem,
-      h("div", { class: "call-line" }, this.recorded, this.parked, this.trouble, this.detail, this.latest),
+      h("div", { class: "call-line" }, this.recorded, this.answered, this.parked, this.trouble, this.detail, this.latest),
       this.body,
     );
     this.open(open);
@@ -178,6 +185,8 @@ export class CallCard {
     setText(this.latest, latest);
     // In an open card the bar shows each recording.
     if (this.isOpen) this.recorded.hidden = true;
+    if (this.isOpen) this.answered.hidden = true;
+    else drawAmdPill(this.answered, state.legs);
     // Folded content is not drawn: with fifty calls at once that would be much work for nobody.
     if (this.isOpen) this.drawBody(state);
   }
@@ -196,6 +205,7 @@ export class CallCard {
     const { created_at, answered_at, ended_at } = this.call;
     const end = ended_at ? Date.parse(ended_at) : isRunning(this.call) ? Date.now() : Date.parse(answered_at ?? created_at);
     setText(this.time, duration(end - Date.parse(answered_at ?? created_at)));
+    if (this.isOpen) this.amd.tick();
   }
 
   private drawHead({ call, legs, recordings, slot, pinned, linked }: CardState): void {
@@ -242,7 +252,9 @@ export class CallCard {
     setText(this.notice, notice ?? "");
     this.columns.hidden = notice !== undefined || sentences.size === 0;
     this.empty.hidden = sentences.size > 0 || notice !== undefined;
+    this.amd.draw(legs);
     this.legs.draw(legs);
     this.words.draw(sentences);
+    this.trend.draw(sentences);
   }
 }

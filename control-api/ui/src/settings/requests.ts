@@ -1,7 +1,8 @@
 /** The part of the server's REST API that the settings use. All functions reject with an `ApiError` when the server refuses. */
 import { parseConfig, type VoiceConfig } from "../calls.js";
 import { ApiError, request, upload } from "../http.js";
-import { fields, listOf, number, type Page, pageOf, text } from "../shapes.js";
+import { type Fields, fields, listOf, number, type Page, pageOf, text } from "../shapes.js";
+import { type AmdSettings, parseAmdSettings } from "./amd.js";
 import * as shapes from "./shapes.js";
 
 const id = encodeURIComponent;
@@ -117,6 +118,16 @@ export async function voiceShow(): Promise<VoiceConfig> {
 /** Changes the given settings only, and returns all of them. */
 export async function voicePut(config: Partial<VoiceConfig>): Promise<VoiceConfig> {
   return parseConfig(await request("PUT", "/voice/config", config));
+}
+
+/** Returns the settings of the detection of answering machines; `undefined` for a server without it. */
+export async function amdShow(): Promise<AmdSettings | undefined> {
+  return parseAmdSettings(fields(await request("GET", "/voice/config"))["amd"]);
+}
+
+/** Changes the given settings of the detection only, and returns all of them. */
+export async function amdPut(patch: Fields): Promise<AmdSettings | undefined> {
+  return parseAmdSettings(fields(await request("PUT", "/voice/config", { amd: patch }))["amd"]);
 }
 
 export async function capabilityShow(): Promise<Map<string, boolean>> {

@@ -351,7 +351,7 @@ export const CAPABILITIES: readonly Capability[] = [
   { name: "transcribe", label: "Transcribe", about: "Words may be recognised and kept." },
   { name: "translate", label: "Translate", about: "Recognised words may be translated, live on the page." },
   { name: "voice_to_voice", label: "Voice to voice", about: "Translations may be spoken to the other side." },
-  { name: "amd", label: "Answering machine detection", about: "Answering machines may be detected when a call is answered." },
+  { name: "amd", label: "Answering machine detection", about: "Calls to customers may be screened for voicemail, menus and tones." },
   { name: "transfer", label: "Transfer", about: "Calls may be transferred to others." },
   { name: "conference", label: "Conference", about: "More than two parties may talk with each other." },
   { name: "api_dialing", label: "Dialling by API", about: "Programs with an API key may start calls." },

@@ -6,6 +6,7 @@ import { ApiError } from "../http.js";
 import { languageName } from "../words.js";
 import { type Context, loaded, lockNote, panel, type Section } from "./context.js";
 import { handlingPanel } from "./handling.js";
+import { machinesPanel } from "./machines.js";
 import * as requests from "./requests.js";
 import { CAPABILITIES as SWITCHES } from "./shapes.js";
 
@@ -24,6 +25,7 @@ function voice(context: Context): HTMLElement {
       [],
       loaded(requests.voiceShow, (config) => [voiceForm(context, config)]),
     ),
+    machinesPanel(context),
     handlingPanel(context),
   );
 }
