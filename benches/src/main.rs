@@ -8,17 +8,20 @@
 //! plan: cases and peers. peer: Tandem's worker, rtpengine (controlled through `ng`), a bare forwarder. generator, far, wire,
 //! sound: far ends of all legs. score: evaluation of a record. floors: bare codecs. report, page: output. compare: what changed
 //! against the stored figures. signalling: SIP only.
-//! control: HTTP, events and the store. verbs: supervisors, conferences, and the time until a verb is heard.
+//! amd: what answered. translate: lag of simultaneous translation. control: HTTP, events and the store. verbs: supervisors,
+//! conferences, and the time until a verb is heard.
 //!
 //! Every measurement starts its peer anew. Repetitions run the whole plan in turn, so that a disturbance of the machine does not
 //! affect one peer only.
 
+mod amd;
 mod compare;
 mod control;
 mod cpu;
 mod far;
 mod floors;
 mod generator;
+mod goal;
 mod latencies;
 mod ng;
 mod page;
@@ -28,6 +31,7 @@ mod report;
 mod score;
 mod signalling;
 mod sound;
+mod translate;
 mod verbs;
 mod wire;
 
@@ -94,10 +98,14 @@ enum Process {
         /// Name of the case.
         case: String,
     },
+    /// Measures how well and how fast the detector tells what answered.
+    Amd(amd::Arguments),
     /// Measures the control plane instead, on both databases.
     Control(control::Arguments),
     /// Measures signalling instead, beside Kamailio.
     Signalling(signalling::Arguments),
+    /// Measures the lag of simultaneous translation over a trace, beside simple policies.
+    Translate(translate::Arguments),
     /// Measures calls of more than two parties instead, and the time until a verb is heard.
     Verbs(verbs::Arguments),
     /// Replaces the section of RESULTS.md whose text is read from stdin.
@@ -115,8 +123,10 @@ fn main() -> Result<()> {
             let (peer, case) = plan::known(name, case).context("unknown peer or case")?;
             return peer::run(peer, case);
         }
+        Some(Process::Amd(arguments)) => return amd::run(arguments),
         Some(Process::Control(arguments)) => return control::run(arguments),
         Some(Process::Signalling(arguments)) => return signalling::run(arguments),
+        Some(Process::Translate(arguments)) => return translate::run(arguments),
         Some(Process::Verbs(arguments)) => return verbs::run(arguments),
         Some(Process::Section { out }) => {
             return report::write_section(out, &std::io::read_to_string(std::io::stdin())?);

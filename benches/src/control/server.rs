@@ -283,6 +283,7 @@ fn caption(segment: u64) -> TranslationEvent {
         began_ms_ago: None,
         ended_ms_ago: None,
         lag_ms: LagMs::default(),
+        ..TranslationEvent::default()
     }
 }
 
