@@ -26,7 +26,7 @@ const ROOMS: &[(&str, Kind, &[&str])] = &[
     // It is assembled from the settings of these rooms.
     ("config", Kind::Pure, &["sdp", "sip"]),
     // What answered: features, classifier.
-    ("amd", Kind::Pure, &["units"]),
+    ("amd", Kind::Pure, &[]),
     ("record", Kind::Pure, &["audio", "units"]),
     ("translate", Kind::Pure, &["audio", "units"]),
     ("call", Kind::Pure, &["config", "error", "units"]),
@@ -39,6 +39,7 @@ const ROOMS: &[(&str, Kind, &[&str])] = &[
         "engine",
         Kind::Io,
         &[
+            "amd",
             "call",
             "worker",
             "sip_io",
@@ -71,7 +72,7 @@ const SERVER_ROOMS: &[(&str, &[&str])] = &[
     ("auth", &["config", "http", "store", "tenant"]),
     ("gate", &["auth", "config", "engine", "http", "store"]),
     ("calls", &["config", "engine", "store", "tenant"]),
-    ("programs", &["auth", "calls", "config", "engine", "media", "store"]),
+    ("programs", &["auth", "calls", "config", "engine", "media", "store", "tenant"]),
     ("events", &["auth", "calls", "config", "engine", "http", "media", "programs", "store", "tenant"]),
     ("jobs", &["config", "engine", "events", "media", "store", "tenant"]),
     ("state", &["auth", "calls", "config", "engine", "events", "gate", "ledger", "mail", "programs", "store"]),
@@ -84,6 +85,7 @@ const SERVER_ROOMS: &[(&str, &[&str])] = &[
     ),
     ("tail", &["store"]),
     ("amd", &["engine", "media"]),
+    ("translate", &["amd", "engine"]),
     ("admin", &["auth", "calls", "config", "engine", "store", "tail", "tenant"]),
     ("serve", &["admin", "config", "engine", "events", "gate", "http", "jobs", "state", "store"]),
     ("demo", &["auth", "config", "engine", "events", "serve", "state", "store", "tenant"]),

@@ -28,6 +28,20 @@ const ask = async (object, name, argument) => {
   return JSON.parse(await page.evaluate(run, [object, name, argument ?? null]));
 };
 
+/**
+ * Loads a page, and returns the status. Chromium abandons a load while the machine's network interfaces change, and in a
+ * window repeats it by itself.
+ */
+async function loaded(load) {
+  for (let tries = 3; ; tries -= 1) {
+    try {
+      return (await load())?.status();
+    } catch (error) {
+      if (tries === 1 || !error.message.includes("ERR_NETWORK_CHANGED")) throw error;
+    }
+  }
+}
+
 const actions = {
   /** `browser`: `chromium` or `firefox`. */
   async launch({ browser: kind, ...wanted }) {
@@ -41,8 +55,8 @@ const actions = {
     page.on("pageerror", (error) => complaints.push(String(error)));
     return browser.version();
   },
-  open: ({ url }) => page.goto(url, { waitUntil: "load" }).then((response) => response?.status()),
-  reload: () => page.reload({ waitUntil: "load" }).then((response) => response?.status()),
+  open: ({ url }) => loaded(() => page.goto(url, { waitUntil: "load" })),
+  reload: () => loaded(() => page.reload({ waitUntil: "load" })),
   fill: ({ on, text }) => page.fill(on, text),
   /** Presses a key at the element with the focus. */
   press: ({ key }) => page.keyboard.press(key).then(() => null),

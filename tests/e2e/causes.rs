@@ -20,7 +20,12 @@ const NUMBER: &str = "+15550177";
 /// Waits until the newest call has `status` and returns the ends of its legs, sorted by peer; numbers sort before names.
 async fn endings(api: &Api, status: &str) -> Vec<(Value, Value)> {
     let call = api.call_becomes(status, PATIENCE).await;
-    let shown = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
+    endings_of(api, call["id"].as_str().expect("an id")).await
+}
+
+/// Returns the ends of the legs of a call, sorted by peer; numbers sort before names.
+async fn endings_of(api: &Api, call: &str) -> Vec<(Value, Value)> {
+    let shown = api.get(&format!("/api/calls/{call}")).await;
     let legs = shown["legs"].as_array().expect("legs");
     let mut endings: Vec<_> = legs.iter().map(|leg| (leg["peer"].clone(), leg["ending"].clone())).collect();
     endings.sort_by_key(|(peer, _)| peer.to_string());
@@ -52,10 +57,12 @@ async fn the_refusal_of_a_trunk_is_kept_raw_and_its_q_850_cause_reaches_the_call
         assert!(!answer.contains("Line 3"), "the carrier's own words are not for the caller: {answer}");
         let theirs = json!({"cause": cause, "by": "far_end", "sip_status": status, "q850": q850, "text": text});
         let ours = json!({"cause": cause, "by": "tandem", "sip_status": status, "q850": q850});
-        let ended = endings(&office.api, "failed").await;
-        assert_eq!(ended, [(json!(NUMBER), theirs.clone()), (json!("anna"), ours)]);
         let is_it = |event: &SentEvent| (event.data["ending"] == theirs).then(|| event.data["peer"].clone());
         assert_eq!(events.until("the leg's end", PATIENCE, is_it).await, json!(NUMBER));
+        let failed = |event: &SentEvent| (event.data["status"] == "failed").then(|| event.data["call_id"].clone());
+        let call = events.until("the call's end", PATIENCE, failed).await;
+        let ended = endings_of(&office.api, call.as_str().expect("an id")).await;
+        assert_eq!(ended, [(json!(NUMBER), theirs), (json!("anna"), ours)]);
     }
     office.tandem.stop().await;
 }

@@ -4,6 +4,7 @@
 //! two cores suffice for one browser and one server only.
 
 mod abuse;
+mod amd;
 mod api;
 mod browser;
 mod causes;
@@ -11,6 +12,7 @@ mod channels;
 mod demo;
 mod dialogs;
 mod gate;
+mod interpreting;
 mod ipv6;
 mod kamailio;
 mod linphone;
@@ -33,6 +35,7 @@ mod store;
 mod torture;
 mod trace;
 mod transfer;
+mod translate;
 mod trunk;
 mod turn;
 mod verbs;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use codecs::SampleRate;
 use codecs::dtmf::DtmfGenerator;
 use codecs::g711::{ulaw_decode, ulaw_encode};
+use codecs::tones::{SILENCE_DBFS, level_dbfs};
 use media_engine::sip::digest::{self, Challenge};
 use media_engine::sip::write::response_to;
 use media_engine::sip::{Message, Method, Name, Start};
@@ -67,6 +68,8 @@ pub struct Line {
     cseq: u32,
     invite_cseq: u32,
     version: u32,
+    /// The answer with which the server accepted the line's call; empty if the server called.
+    pub answer: String,
     /// Audio that the line sends and receives.
     pub sound: Sound,
 }
@@ -77,6 +80,8 @@ pub struct Sound {
     to: watch::Sender<Option<SocketAddr>>,
     heard: mpsc::Receiver<Vec<i16>>,
     keys: mpsc::UnboundedSender<[u8; FRAME]>,
+    clips: mpsc::UnboundedSender<[u8; FRAME]>,
+    said: watch::Receiver<Option<Instant>>,
     lost: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
@@ -100,10 +105,14 @@ impl Sound {
         let (to, target) = watch::channel(None);
         let (heard_in, heard) = mpsc::channel(KEPT_FRAMES);
         let (keys, mut pressed) = mpsc::unbounded_channel::<[u8; FRAME]>();
+        let (clips, mut clip) = mpsc::unbounded_channel::<[u8; FRAME]>();
+        let (said_in, said) = watch::channel(None);
         let lost = Arc::new(AtomicUsize::new(0));
         let dropped = Arc::clone(&lost);
         let task = tokio::spawn(async move {
-            let tone: Vec<u8> = sound::tone(RATE, hertz, LEVEL_DBFS, 1.0).into_iter().map(ulaw_encode).collect();
+            // A frequency of zero is silence.
+            let level = if hertz > 0.0 { LEVEL_DBFS } else { SILENCE_DBFS };
+            let tone: Vec<u8> = sound::tone(RATE, hertz, level, 1.0).into_iter().map(ulaw_encode).collect();
             let mut pace = tokio::time::interval(Duration::from_millis(20));
             let mut buffer = [0; 2048];
             let mut n: u16 = 0;
@@ -121,6 +130,12 @@ impl Sound {
                         // The tone has a whole number of periods per second, so it repeats without a seam.
                         let at = usize::from(n) * FRAME % tone.len();
                         n = n.wrapping_add(1);
+                        if let Ok(frame) = clip.try_recv() {
+                            packet.extend(frame);
+                            said_in.send_replace(Some(Instant::now()));
+                            let _ = socket.send_to(&packet, to).await;
+                            continue;
+                        }
                         match pressed.try_recv() {
                             Ok(_) if line.random_ratio(1, 100) => {
                                 dropped.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +159,45 @@ impl Sound {
                 }
             }
         });
-        Sound { port, to, heard, keys, lost, task }
+        Sound { port, to, heard, keys, clips, said, lost, task }
+    }
+
+    /// Sends a clip in place of the line's tone, after the clips before it.
+    pub fn say(&self, samples: &[i16]) {
+        for frame in samples.chunks(FRAME) {
+            let mut codes = [ulaw_encode(0); FRAME];
+            codes.iter_mut().zip(frame).for_each(|(code, &sample)| *code = ulaw_encode(sample));
+            self.clips.send(codes).expect("the line is open");
+        }
+    }
+
+    /// Returns the time at which the last frame of a clip was sent, if one was.
+    pub fn said(&self) -> Option<Instant> {
+        *self.said.borrow()
+    }
+
+    /// Waits for a frame that is louder than `dbfs`, and returns the time at which it arrived.
+    pub async fn until_loud(&mut self, dbfs: f32, deadline: Duration) -> Instant {
+        let until = Instant::now() + deadline;
+        self.forget();
+        loop {
+            match timeout_at(until, self.heard.recv()).await {
+                Ok(Some(samples)) if level_dbfs(&samples) > dbfs => return Instant::now(),
+                Ok(Some(_)) => {}
+                _ => panic!("nothing louder than {dbfs} dBFS arrived within {deadline:?}"),
+            }
+        }
+    }
+
+    /// Waits until nothing louder than `dbfs` was heard for `seconds`.
+    pub async fn until_quiet(&mut self, dbfs: f32, seconds: f32, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        loop {
+            if level_dbfs(&self.hears(seconds, deadline).await) <= dbfs {
+                return;
+            }
+            assert!(Instant::now() < until, "sound louder than {dbfs} dBFS goes on");
+        }
     }
 
     /// Presses keys in band, each for 100 ms followed by 100 ms of pause, in place of the line's tone. One packet in a hundred is
@@ -398,9 +451,24 @@ impl Desk {
         let contact = header(&answer, Name::Contact);
         let target = contact.trim_matches(['<', '>']).to_owned();
         let remote = header(&answer, Name::To);
-        let mut line = Line { call_id, local, remote, target, cseq, invite_cseq: cseq, version: 1, sound };
+        let mut line = Line { call_id, local, remote, target, cseq, invite_cseq: cseq, version: 1, answer, sound };
         self.acknowledge(&mut line).await;
         Ok(line)
+    }
+
+    /// Answers a ringing call with 200, and sends a clip and then silence.
+    pub async fn answer_saying(&mut self, invite: &str, clip: &[i16], deadline: Duration) -> Line {
+        let sound = Sound::start(self.own.ip(), 0.0).await;
+        sound.say(clip);
+        self.answer_with(invite, sound, deadline).await
+    }
+
+    /// Waits for an INFO on a line, answers it, and returns its body.
+    pub async fn informed(&mut self, line: &Line, deadline: Duration) -> String {
+        let is_it = |text: &str| is_request(text, "INFO") && text.contains(&line.call_id);
+        let info = self.next("INFO", deadline, is_it).await;
+        self.respond(&info, 200, "").await;
+        info.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
     }
 
     /// Waits for an incoming call, answers 180 and returns the INVITE.
@@ -436,7 +504,8 @@ impl Desk {
         let target = contact.trim_matches(['<', '>']).to_owned();
         let local = format!("{};tag={}", header(invite, Name::To), self.tag());
         let remote = header(invite, Name::From);
-        Line { call_id, local, remote, target, cseq: 0, invite_cseq: 0, version: 1, sound }
+        let answer = String::new();
+        Line { call_id, local, remote, target, cseq: 0, invite_cseq: 0, version: 1, answer, sound }
     }
 
     /// Refuses a ringing call with `status`.

@@ -19,6 +19,7 @@ pub mod crowd;
 pub mod desk;
 pub mod ears;
 pub mod impair;
+pub mod interpreter;
 pub mod kamailio;
 pub mod leaks;
 pub mod linphone;
@@ -51,6 +52,19 @@ pub fn repository() -> PathBuf {
 /// Path of a file under `tests/data`.
 pub fn data(path: &str) -> PathBuf {
     repository().join("tests/data").join(path)
+}
+
+/// Returns a folder of the data that may not be shipped (`TANDEM_SHARED`, by default `../shared` beside the clone). Without it a
+/// test is skipped, which is said in its output; on CI its absence is a failure.
+pub fn shared(folder: &str) -> Option<PathBuf> {
+    let beside = || repository().parent().map(|parent| parent.join("shared")).unwrap_or_default();
+    let found = std::env::var_os("TANDEM_SHARED").map_or_else(beside, PathBuf::from).join(folder);
+    if found.is_dir() {
+        return Some(found);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is not there: set TANDEM_SHARED", found.display());
+    eprintln!("{} is not there: 1 skipped", found.display());
+    None
 }
 
 /// Returns whether every check runs at full length (`TANDEM_SOAK`).

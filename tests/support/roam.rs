@@ -51,6 +51,9 @@ impl Roam {
         let (away, near) = (self.away(), format!("{}{network}1", self.name));
         let far = format!("{}{network}2", self.name);
         ip(&format!("link add {near} type veth peer name {far} netns {away}"));
+        // A link-local IPv6 address would appear a second later, and Chromium would take it for another change of networks.
+        ip(&format!("link set {near} addrgenmode none"));
+        ip(&format!("-n {away} link set {far} addrgenmode none"));
         ip(&format!("addr add {}/30 dev {near}", self.address(host)));
         ip(&format!("link set {near} up"));
         ip(&format!("-n {away} addr add {}/30 dev {far}", self.address(host + 1)));

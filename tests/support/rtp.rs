@@ -192,8 +192,21 @@ pub fn assert_unaltered(what: &str, sent: &[Packet], came: &[Packet]) {
     let by_payload: HashMap<&[u8], usize> =
         sent.iter().enumerate().map(|(n, packet)| (packet.payload.as_slice(), n)).collect();
     let places: Vec<Option<usize>> = came.iter().map(|packet| by_payload.get(&packet.payload[..]).copied()).collect();
-    let altered = places.iter().filter(|place| place.is_none()).count();
-    assert_eq!(altered, 0, "{what}: packets arrived whose bytes were never sent");
+    let altered: Vec<String> = (came.iter().zip(&places).enumerate())
+        .filter(|(_, (_, place))| place.is_none())
+        .map(|(n, (packet, _))| {
+            let (payload, before) = (&packet.payload, n.checked_sub(1).and_then(|n| places[n]));
+            let head = &payload[..payload.len().min(16)];
+            let sequence = packet.sequence.wrapping_sub(came[0].sequence);
+            format!(
+                "the {n}th, after the packet {before:?}: +{sequence}, type {}, from {}, {} bytes {head:x?}",
+                packet.payload_type,
+                packet.source,
+                payload.len()
+            )
+        })
+        .collect();
+    assert!(altered.is_empty(), "{what}: packets arrived whose bytes were never sent: {altered:#?}");
     let missing: Vec<usize> = (0..sent.len()).filter(|n| !places.contains(&Some(*n))).collect();
     assert!(missing.is_empty(), "{what}: {} of {} packets never arrived: {missing:?}", missing.len(), sent.len());
     assert_eq!(came.len(), sent.len(), "{what}: packets arrived twice");

@@ -28,7 +28,8 @@ const CALL: &str = "'ended', CASE i % 3 WHEN 0 THEN 'inbound' ELSE 'outbound' EN
     '{\"live_translate\":true,\"transcribe\":false,\"translate_from\":\"en\",\"translate_to\":\"es\",\
     \"voice_to_voice\":false,\"record\":true}', \
     at, at + 2000, at + 62000, 'normal', \
-    CASE WHEN i % 7 = 0 THEN 'sale' WHEN i % 11 = 0 THEN 'callback' END";
+    CASE WHEN i % 7 = 0 THEN 'sale' WHEN i % 11 = 0 THEN 'callback' END, \
+    CASE WHEN i % 13 = 0 THEN 'machine' WHEN i % 2 = 0 THEN 'human' END";
 const FIRST: &str = "'hello thank you for calling about order' || ((i * 31) % 5000) || ' and item' || (i % 200)";
 const SECOND: &str = "'yes please ask for call' || i || ' or for item' || ((i + 100) % 200)";
 const MEANING: &str = "'hola gracias por llamar por el pedido' || ((i * 31) % 5000)";
@@ -49,7 +50,7 @@ fn statements(rows: &str) -> Vec<String> {
     vec![
         format!(
             "INSERT INTO calls (id, organization_id, status, direction, mode, from_address, to_address, agent, config, \
-             created_at, answered_at, ended_at, ended_reason, outcome) SELECT id, organization, {CALL} FROM {rows} AS seed"
+             created_at, answered_at, ended_at, ended_reason, outcome, amd) SELECT id, organization, {CALL} FROM {rows} AS seed"
         ),
         "INSERT INTO call_stays (organization_id, call_id, leg, agent, call_at, joined_at, left_at, is_first) \
          SELECT organization_id, id, 0, agent, created_at, created_at, ended_at, TRUE FROM calls"

@@ -88,6 +88,17 @@ impl Sipp {
         callee
     }
 
+    /// Starts a callee at `address` that answers one call, plays a clip of samples at 8 kHz in PCMU, and then sends nothing.
+    pub async fn playing(clip: &[i16], address: SocketAddr) -> Sipp {
+        let folder = tempfile::tempdir().expect("a folder for sipp");
+        let codes: Vec<u8> = clip.iter().map(|sample| codecs::g711::ulaw_encode(*sample)).collect();
+        std::fs::write(folder.path().join("clip.ulaw"), codes).expect("the clip written");
+        let extra = ["-mi", &address.ip().to_string()].map(str::to_owned);
+        let callee = Sipp::start_at(folder, "callee_plays_a_clip.xml", address, 1, &extra);
+        ports::until_bound(address.port(), READY).await;
+        callee
+    }
+
     fn start(scenario: &str, port: u16, calls: usize, extra: &[String]) -> Sipp {
         Sipp::start_in(tempfile::tempdir().expect("a folder for sipp"), scenario, port, calls, extra)
     }

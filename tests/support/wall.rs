@@ -45,6 +45,9 @@ impl Wall {
             format!("netns add {inside}"),
             format!("link add {name}a type veth peer name {name}b netns {gate}"),
             format!("-n {gate} link add {name}c type veth peer name {name}d netns {inside}"),
+            // A link-local IPv6 address would appear a second later, and Chromium would abandon what it is loading then.
+            format!("link set {name}a addrgenmode none"),
+            format!("-n {inside} link set {name}d addrgenmode none"),
             format!("addr add {} dev {name}a", at(1)),
             format!("link set {name}a up"),
             format!("-n {gate} addr add {} dev {name}b", at(2)),

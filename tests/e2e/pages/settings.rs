@@ -138,6 +138,7 @@ async fn voice(page: &mut Browser, api: &Api) {
     let config = json!({
         "live_translate": true, "transcribe": false, "translate_from": "en", "translate_to": "es-419",
         "voice_to_voice": true, "record": true,
+        "amd": { "mode": "off", "limit_s": 10, "actions": {} },
     });
     assert_eq!(api.get("/api/voice/config").await, config);
     page.reload().await;
