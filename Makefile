@@ -103,7 +103,7 @@ setup-bench: ## Install the packages for the benchmarks
 	@scripts/setup.sh bench
 
 # The options of the parts differ, so ARGS reach a part only when it is the only one.
-PARTS := media signalling control verbs sound
+PARTS := media signalling control verbs amd translate sound
 PART ?= $(PARTS)
 BENCHES = "$(CARGO_TARGET_DIR)/release/benches"
 ifneq (,$(filter bench,$(MAKECMDGOALS)))
@@ -133,15 +133,17 @@ $(TANDEM_AMD)/requirements.txt: amd-training/requirements.txt
 	@"$(TANDEM_AMD)/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
-amd-material: $(TANDEM_AMD)/requirements.txt ## Make the training clips of answering-machine detection (downloads about 900 MB; 20 min or more)
+amd-material: $(TANDEM_AMD)/requirements.txt ## Make the training clips of answering-machine detection (downloads about 1.1 GB; 40 min or more)
 	@scripts/setup.sh amd
 	@cd amd-training && $(AMD_PYTHON) sources.py && $(AMD_PYTHON) clips.py
 
-amd-train: $(TANDEM_AMD)/requirements.txt ## Train the classifier of answers and print its figures (needs amd-material)
+amd-train: $(TANDEM_AMD)/requirements.txt ## Train the net and the trees that tell answers, and print their figures (needs amd-material)
 	@cargo build --release --quiet --manifest-path amd-training/features/Cargo.toml
-	@cd amd-training && $(AMD_PYTHON) train.py features && $(AMD_PYTHON) train.py fit
+	@cd amd-training && $(AMD_PYTHON) net.py mel && $(AMD_PYTHON) net.py fit 90
 	@cargo build --release --quiet --manifest-path amd-training/features/Cargo.toml
-	@cd amd-training && $(AMD_PYTHON) train.py parity
+	@cd amd-training && rm -rf "$(TANDEM_AMD)/features" && $(AMD_PYTHON) train.py features && $(AMD_PYTHON) train.py fit
+	@cargo build --release --quiet --manifest-path amd-training/features/Cargo.toml
+	@cd amd-training && $(AMD_PYTHON) net.py parity && $(AMD_PYTHON) train.py parity
 	@if [ -d "$(TANDEM_SHARED)/amd-dev" ]; then cd amd-training && $(AMD_PYTHON) train.py dev "$(TANDEM_SHARED)/amd-dev"; \
 		else echo "amd: the development clips are not there: not scored (1 skipped)"; fi
 
