@@ -23,7 +23,7 @@ async fn main() -> Result<()> {
         trunks: vec![TrunkConfig { name: "local".into(), hosts: vec!["127.0.0.1".into()], ..TrunkConfig::default() }],
         routes: vec![RouteConfig { pattern: "*".into(), to: RouteTarget::App(App::Echo) }],
         speech: SpeechConfig {
-            stt: SpeechProvider::Local(None),
+            stt: SpeechProvider::Local(None).into(),
             translator: SpeechProvider::Local(None),
             tts: SpeechProvider::Local(None),
         },

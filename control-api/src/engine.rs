@@ -23,6 +23,7 @@ pub use media_engine::call::script::{
 pub use media_engine::call::{DIGITS_MAX, GatherRules, Replay};
 pub use media_engine::config::{
     App, Config as EngineConfig, DtmfWay, HoldShown, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
+    SttProvider, TranscriptionServer,
 };
 pub use media_engine::engine::{
     AMD_LIMIT_MAX, AMD_LIMIT_MIN, AmdAction, AmdEvidence, AmdFeature, AmdNews, AmdPhrase, AmdSettings, AmdStrip,

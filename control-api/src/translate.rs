@@ -1,4 +1,4 @@
-//! `tandem translate`: of a file (`file`), and with `--study` the translation core over a trace of a recogniser, a translator and a synthesiser.
+//! `tandem translate`: of a file (`file`), and with `--study` the core over a trace of a recogniser, a translator and a synthesiser.
 //!
 //! ```text
 //! trace (JSON lines) ─▶ turns ─ hypotheses, answers, ends of play at their times ─▶ Conversation ─▶ run (JSON lines)

@@ -11,12 +11,16 @@
 
 mod support;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::auth::{NewAccount, Passwords, account_create};
+use control_api::engine::translation::schedule::Level;
+use control_api::engine::translation::{Hears, Listener};
 use control_api::engine::{
     CallStatus, CallTarget, Callee, Command, CommandError, EventKind, HangupCause, NewCall, ProviderKind,
-    ProviderState, RecordingState, call_uuid,
+    ProviderState, RecordingState, Verb, call_uuid,
 };
 use control_api::store::{Assigned, By, Proof};
 use serde_json::{Value, json};
@@ -447,6 +451,57 @@ async fn a_disabled_capability_is_refused_by_name(database: &Database) {
     assert_eq!((refused.problem().0, &refused.json()["capability"]), (403, &json!("api_dialing")));
     let urgent = send_json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "112"})).await;
     assert_eq!(urgent.status, StatusCode::CREATED, "emergency calls are allowed");
+}
+
+async fn the_sides_of_a_call_listen_as_they_choose(database: &Database) {
+    let mut world = unlimited(database).await;
+    let config =
+        json!({"live_translate": true, "voice_to_voice": true, "customer_hears": "translation", "budget_ms": 2_000});
+    let put = send_json(&world, Method::PUT, "/api/voice/config", config).await.json();
+    assert_eq!((&put["agent_hears"], &put["budget_ms"]), (&json!("ducked"), &json!(2_000)));
+    assert_eq!(world.get("/api/voice/config").await.json(), put);
+    let asked = json!({"mode": "direct", "to": "+15555550142", "config": {"agent_hears": "original"}});
+    let call = send_json(&world, Method::POST, "/api/calls", asked).await.json()["id"].as_str().unwrap().to_owned();
+    let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
+    assert_eq!(new.settings.hears, [Hears::Translation, Hears::Original]);
+    assert_eq!(new.settings.budget, Duration::from_secs(2));
+
+    let path = format!("/api/calls/{call}/listening");
+    let changed =
+        send_json(&world, Method::PATCH, &path, json!({"agent": {"language": "fr", "hears": "translation"}})).await;
+    let agent = json!({"language": "fr", "hears": "translation", "level": "voice"});
+    assert_eq!((changed.status, &changed.json()["agent"]), (StatusCode::OK, &agent));
+    let sent = world.commands.recv().await;
+    let Some(Command::CallVerb { verb: Verb::Listening([customer, agent]), .. }) = sent else { panic!("{sent:?}") };
+    assert!(customer.is_empty() && agent.language.as_deref() == Some("fr"));
+    assert_eq!(world.get(&path).await.json()["customer"]["language"], "en");
+    for (body, field) in [
+        (json!({}), "agent"),
+        (json!({"agent": {}}), "agent"),
+        (json!({"customer": {"language": "french language"}}), "customer.language"),
+        (json!({"agent": {"hears": "quietly"}}), "agent.hears"),
+        (json!({"supervisor": {"hears": "ducked"}}), "supervisor"),
+    ] {
+        let answer = send_json(&world, Method::PATCH, &path, body.clone()).await;
+        assert_eq!(answer.problem(), (422, Some(field.into())), "{body}");
+    }
+    send_json(&world, Method::PUT, "/api/call-capabilities", json!({"voice_to_voice": false})).await;
+    for (hears, status) in [("ducked", 403), ("translation", 403), ("original", 200)] {
+        let answer = send_json(&world, Method::PATCH, &path, json!({"customer": {"hears": hears}})).await;
+        assert_eq!(answer.status, status, "{hears}: {answer:?}");
+    }
+    *world.refuse.lock().unwrap() = Some(CommandError::Conflict("the call is not translated".into()));
+    assert_eq!(world.get(&path).await.problem().0, 409);
+
+    let id = call.parse().unwrap();
+    let listener = |language: &str, level| Listener { language: language.into(), hears: Hears::Ducked, level };
+    world.emit(id, EventKind::Listening([listener("en", Level::Voice), listener("es", Level::Text)])).await;
+    let stored = async || {
+        let events = world.get(&format!("/api/calls/{call}")).await.json()["events"].clone();
+        events.as_array().unwrap().iter().find(|event| event["type"] == "call.listening").cloned()
+    };
+    world.until(async || stored().await.is_some()).await;
+    assert_eq!(stored().await.unwrap()["agent"], json!({"language": "es", "hears": "ducked", "level": "text"}));
 }
 
 /// Answers and ends the verification call, checks the commands to the engine, and returns the spoken code of six digits.
@@ -883,6 +938,7 @@ on_both! {
     targets_numbers_and_rules_are_created_changed_and_deleted,
     calls_use_only_caller_ids_that_the_rules_allow,
     a_disabled_capability_is_refused_by_name,
+    the_sides_of_a_call_listen_as_they_choose,
     a_call_to_a_proven_number_belongs_to_the_organization_of_the_number,
     a_number_is_proven_by_a_code_that_is_spoken_on_a_call_to_it,
     a_repeated_idempotency_key_replays_the_first_answer,

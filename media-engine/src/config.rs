@@ -291,11 +291,11 @@ impl std::str::FromStr for RouteTarget {
     }
 }
 
-/// Speech providers. All speak the Wyoming protocol in this version.
+/// Providers of recognition, translation and synthesis.
 #[derive(Clone, Debug)]
 pub struct SpeechConfig {
     /// Provider of recognition.
-    pub stt: SpeechProvider,
+    pub stt: SttProvider,
     /// Provider of translation.
     pub translator: SpeechProvider,
     /// Provider of synthesis.
@@ -309,6 +309,42 @@ pub enum SpeechProvider {
     Local(Option<PathBuf>),
     /// A Wyoming server at `host:port`.
     Wyoming(String),
+}
+
+/// Way in which a provider of recognition is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SttProvider {
+    /// By the Wyoming protocol.
+    Wyoming(SpeechProvider),
+    /// By OpenAI's transcription API.
+    Transcriptions(TranscriptionServer),
+}
+
+impl From<SpeechProvider> for SttProvider {
+    fn from(provider: SpeechProvider) -> SttProvider {
+        SttProvider::Wyoming(provider)
+    }
+}
+
+/// Server of OpenAI's transcription API.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TranscriptionServer {
+    /// Address of the API without a slash at its end, such as `https://api.openai.com/v1`.
+    pub url: String,
+    /// Name of the model.
+    pub model: String,
+    /// API key; `None`: the server needs none.
+    pub key: Option<String>,
+}
+
+impl std::fmt::Debug for TranscriptionServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key stays secret.
+        f.debug_struct("TranscriptionServer")
+            .field("url", &self.url)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

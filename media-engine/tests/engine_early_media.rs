@@ -133,7 +133,7 @@ async fn engine(callee: SocketAddr, to: RouteTarget, ports: (u16, u16)) -> (temp
         trunks: vec![TrunkConfig { name: "carrier".into(), hosts: vec![callee.to_string()], ..TrunkConfig::default() }],
         dial: DialConfig::default(),
         routes: vec![RouteConfig { pattern: "*".into(), to }],
-        speech: SpeechConfig { stt: nobody(), translator: nobody(), tts: nobody() },
+        speech: SpeechConfig { stt: nobody().into(), translator: nobody(), tts: nobody() },
         record_dir: folder.path().to_owned(),
         record: Default::default(),
         ring_timeout: Duration::from_secs(30),

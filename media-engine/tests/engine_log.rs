@@ -67,7 +67,7 @@ async fn started(trunk: &UdpSocket, folder: &Path, ports: (u16, u16)) -> Started
         trunks: vec![TrunkConfig { name: "carrier".into(), hosts, ..TrunkConfig::default() }],
         dial: DialConfig::default(),
         routes: vec![RouteConfig { pattern: "*".into(), to: RouteTarget::App(App::Echo) }],
-        speech: SpeechConfig { stt: nobody(), translator: nobody(), tts: nobody() },
+        speech: SpeechConfig { stt: nobody().into(), translator: nobody(), tts: nobody() },
         record_dir: folder.to_owned(),
         record: Default::default(),
         ring_timeout: Duration::from_secs(30),

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use media_engine::amd::{Detector, Mode};
-use media_engine::audio::{Ducker, FrameKind, Gain, mix_into, tap};
+use media_engine::audio::{Ducker, FrameKind, Gain, Original, mix_into, tap};
 use media_engine::rtcp;
 use media_engine::rtp::telephone_event::{EventReceiver, EventSender, TelephoneEvent};
 use media_engine::rtp::{ReceiveStats, RelayMap, RtpHeader, RtpPacket, SendStats, is_rtcp};
@@ -123,7 +123,8 @@ fn taps_and_levels(base: Instant) -> u64 {
     let count = allocations(|| {
         let mut frame = [1000_i16; 960];
         for n in 0..500_u32 {
-            ducker.process(n % 50 < 20, &mut frame, SampleRate::HZ_48000);
+            let original = [Original::Full, Original::Ducked, Original::Silent][n as usize / 20 % 3];
+            ducker.process(original, &mut frame, SampleRate::HZ_48000);
             gain.process(&mut frame, SampleRate::HZ_48000);
             mix_into(&mut frame, &[500; 960]);
             writer.push(base, Some(base), FrameKind::Voice, SampleRate::HZ_48000, &frame);

@@ -1,21 +1,24 @@
-//! Simultaneous translation in a real call: the agent hears clauses while the customer goes on speaking.
+//! Simultaneous translation in a real call: the agent hears clauses while the customer goes on speaking, and chooses what it hears.
 
 use std::time::Duration;
 
 use codecs::SampleRate;
-use codecs::tones::goertzel_dbfs;
-use serde_json::json;
-use tests::desk::Desk;
-use tests::interpreter::{FIRST_HZ, Interpreter, LEVEL_DBFS, STEP_HZ};
+use codecs::tones::{goertzel_dbfs, level_dbfs};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::api::Api;
+use tests::desk::{Desk, Line};
+use tests::interpreter::{FIRST_HZ, Interpreter, LEVEL_DBFS, STEP_HZ, TONES};
 use tests::office::PATIENCE;
 use tests::ports;
 use tests::speech::PROMPTS;
-use tests::tandem::{Setup, Tandem};
+use tests::tandem::{Holdings, Setup, Tandem};
+use tests::transcriber::{Reply, Transcriber};
 use tokio::time::Instant;
 
 const RATE: SampleRate = SampleRate::HZ_8000;
-/// Number of tones that are told apart: those below 4 kHz.
-const TONES: usize = 22;
+/// Level below which a frame is silence, in dBFS.
+const SILENCE_DBFS: f32 = -60.0;
 
 /// Returns which of the interpreter's tones a frame holds, if any.
 fn tone_of(frame: &[i16]) -> Option<usize> {
@@ -23,53 +26,135 @@ fn tone_of(frame: &[i16]) -> Option<usize> {
     (0..TONES).max_by(|a, b| level(a).total_cmp(&level(b))).filter(|n| level(n) > LEVEL_DBFS - 6.0)
 }
 
+/// Listens for a while. Returns the last tone, and the loudest frame that is not near a tone, in dBFS.
+async fn hears(line: &mut Line, length: Duration) -> (Option<Instant>, f32) {
+    let until = Instant::now() + length;
+    let (mut last_tone, mut loudest) = (None, f32::NEG_INFINITY);
+    // Levels of frames that may still turn out to be the beginning of a tone.
+    let mut since_tone: Vec<f32> = Vec::new();
+    while Instant::now() < until {
+        let frame = line.sound.next(PATIENCE).await;
+        if tone_of(&frame).is_some() {
+            last_tone = Some(Instant::now());
+            since_tone.clear();
+            continue;
+        }
+        since_tone.push(level_dbfs(&frame));
+        // The two frames after a tone hold its end, and the newest two perhaps the beginning of the next one.
+        if let [_, _, settled, _, _] = since_tone[..] {
+            loudest = loudest.max(settled);
+            since_tone.remove(2);
+        }
+    }
+    (last_tone, loudest)
+}
+
+/// A translated call between a customer on a trunk and an agent.
+struct Scene {
+    tandem: Tandem,
+    api: Api,
+    anna: Desk,
+    customer: Desk,
+    line: Line,
+    agent: Line,
+    call: String,
+    before: Holdings,
+    /// Ends with the scene.
+    _interpreter: Interpreter,
+}
+
+impl Scene {
+    /// Sets the call up, with the interpreter for everything or with these settings of recognition.
+    async fn open(stt: Option<&str>) -> Scene {
+        let interpreter = Interpreter::start().await;
+        let section = stt.map_or_else(|| interpreter.section(), |stt| interpreter.section_with(stt));
+        let carrier = std::net::SocketAddr::from(([127, 0, 0, 2], ports::free()));
+        let tandem = Tandem::start(&Setup {
+            speech: true,
+            trunks: vec![("carrier", vec![carrier.to_string()])],
+            routes: vec![("100", "agent:anna")],
+            further: section.leak(),
+            ..Setup::default()
+        })
+        .await;
+        let api = tandem.api("acme").await;
+        let translation =
+            json!({ "live_translate": true, "voice_to_voice": true, "translate_from": "en", "translate_to": "es" });
+        api.voice_config(translation).await;
+        let (mut anna, _) = Desk::of_agent(&tandem, "anna").await;
+        let mut customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+        let before = tandem.holdings().await;
+        let (line, agent) = tokio::join!(customer.call("100", 0.0, "", PATIENCE), async {
+            let invite = anna.rings(PATIENCE).await;
+            anna.answer(&invite, 0.0, PATIENCE).await
+        });
+        let line = line.expect("anna answers");
+        let call = api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
+        Scene { tandem, api, anna, customer, line, agent, call, before, _interpreter: interpreter }
+    }
+
+    /// Returns the segments of the call.
+    async fn segments(&self) -> Vec<Value> {
+        let list = self.api.get(&format!("/api/calls/{}/translations", self.call)).await;
+        list["translations"].as_array().expect("segments").clone()
+    }
+
+    /// Waits until a segment is so.
+    async fn segment(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + PATIENCE;
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            look.tick().await;
+            let segments = self.segments().await;
+            if let Some(segment) = segments.iter().find(|segment| is_so(segment)) {
+                return segment.clone();
+            }
+            assert!(Instant::now() < until, "no segment {what}: {segments:#?}");
+        }
+    }
+
+    /// Changes how the agent listens while it listens for a while. Returns how both sides listen, and what the agent heard.
+    async fn agent_listens(&mut self, change: Value, length: Duration) -> (Value, Option<Instant>, f32) {
+        let path = format!("/api/calls/{}/listening", self.call);
+        let body = Some(json!({ "agent": change }));
+        let asked = self.api.ask(Method::PATCH, &path, body);
+        let ((status, body), (tone, original)) = tokio::join!(asked, hears(&mut self.agent, length));
+        assert_eq!(status, StatusCode::OK, "{body}");
+        (body, tone, original)
+    }
+
+    async fn close(mut self) {
+        self.customer.hang_up(&mut self.line, PATIENCE).await;
+        self.anna.is_hung_up(&self.agent, PATIENCE).await;
+        self.tandem.gives_back(&self.before, PATIENCE).await;
+        self.tandem.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_agent_hears_clauses_in_order_while_the_customer_goes_on() {
-    let interpreter = Interpreter::start().await;
-    let carrier = std::net::SocketAddr::from(([127, 0, 0, 2], ports::free()));
-    let tandem = Tandem::start(&Setup {
-        speech: true,
-        trunks: vec![("carrier", vec![carrier.to_string()])],
-        routes: vec![("100", "agent:anna")],
-        further: interpreter.section().leak(),
-        ..Setup::default()
-    })
-    .await;
-    let api = tandem.api("acme").await;
-    let translation =
-        json!({ "live_translate": true, "voice_to_voice": true, "translate_from": "en", "translate_to": "es" });
-    api.voice_config(translation).await;
-    let (mut anna, _) = Desk::of_agent(&tandem, "anna").await;
-    let mut customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
-    let before = tandem.holdings().await;
-    let (line, mut agent) = tokio::join!(customer.call("100", 0.0, "", PATIENCE), async {
-        let invite = anna.rings(PATIENCE).await;
-        anna.answer(&invite, 0.0, PATIENCE).await
-    });
-    let mut line = line.expect("anna answers");
-    let call = api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
-
+    let mut scene = Scene::open(None).await;
     let folder = tempfile::tempdir().expect("a folder");
     let speech = PROMPTS[2].speak(RATE, folder.path());
-    line.sound.say(&speech);
+    scene.line.sound.say(&speech);
     let mut tones: Vec<(usize, Instant)> = Vec::new();
     let until = Instant::now() + Duration::from_secs_f32(speech.len() as f32 / 8_000.0 + 4.0);
     while Instant::now() < until {
-        let frame = agent.sound.next(PATIENCE).await;
+        let frame = scene.agent.sound.next(PATIENCE).await;
         if let Some(tone) = tone_of(&frame)
             && tones.last().is_none_or(|(last, _)| *last != tone)
         {
             tones.push((tone, Instant::now()));
         }
     }
-    let said = line.sound.said().expect("the speech has ended");
+    let said = scene.line.sound.said().expect("the speech has ended");
     let early = tones.iter().filter(|(_, at)| *at < said).count();
     assert!(early >= 4, "{early} clauses were heard before the end of speech: {tones:?}");
     let order: Vec<usize> = tones.iter().map(|(tone, _)| *tone).collect();
     assert_eq!(order, (0..order.len()).collect::<Vec<_>>(), "each clause is heard once, in order");
 
     // The record agrees with what was heard.
-    let list = api.get(&format!("/api/calls/{call}/translations")).await;
+    let list = scene.api.get(&format!("/api/calls/{}/translations", scene.call)).await;
     let segments = list["translations"].as_array().expect("segments");
     let clauses: Vec<_> =
         segments.iter().flat_map(|segment| segment["clauses"].as_array().into_iter().flatten()).collect();
@@ -88,8 +173,91 @@ async fn the_agent_hears_clauses_in_order_while_the_customer_goes_on() {
         assert_eq!(segment["text"], texts.collect::<Vec<_>>().join(" "), "every word is in one clause: {segment}");
     }
 
-    customer.hang_up(&mut line, PATIENCE).await;
-    anna.is_hung_up(&agent, PATIENCE).await;
-    tandem.gives_back(&before, PATIENCE).await;
-    tandem.stop().await;
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_changes_what_it_hears_while_the_customer_talks() {
+    let mut scene = Scene::open(None).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    scene.line.sound.say(&PROMPTS[2].speak(RATE, folder.path()).repeat(6));
+    scene.segment("with a voice", |segment| segment["clauses"][0]["heard"] == "voice").await;
+    let (tone, original) = hears(&mut scene.agent, Duration::from_secs(3)).await;
+    assert!(tone.is_some() && original > -45.0, "translations over the original: {original} dBFS");
+
+    let settles = Duration::from_millis(500);
+    let (both, ..) = scene.agent_listens(json!({ "hears": "translation" }), settles).await;
+    assert_eq!(scene.api.get(&format!("/api/calls/{}/listening", scene.call)).await["agent"]["hears"], "translation");
+    assert_eq!(both["agent"], json!({ "language": "es", "hears": "translation", "level": both["agent"]["level"] }));
+    assert_eq!(both["customer"]["hears"], "ducked");
+    let (tone, original) = hears(&mut scene.agent, Duration::from_secs(4)).await;
+    assert!(tone.is_some() && original < SILENCE_DBFS, "translations only: {original} dBFS");
+
+    // The voice is stopped in the middle of a clause.
+    while tone_of(&scene.agent.sound.next(PATIENCE).await).is_none() {}
+    let asked = Instant::now();
+    let (_, tone, original) = scene.agent_listens(json!({ "hears": "original" }), Duration::from_secs(3)).await;
+    let stopped = tone.map_or(Duration::ZERO, |tone| tone - asked);
+    println!("the voice was last heard {stopped:?} after the request to stop it");
+    assert!(stopped < Duration::from_millis(200), "{stopped:?}");
+    assert!(original > -30.0, "the original at full level: {original} dBFS");
+
+    let (both, ..) = scene.agent_listens(json!({ "hears": "ducked", "language": "fr" }), settles).await;
+    assert_eq!((&both["agent"]["language"], &both["agent"]["hears"]), (&json!("fr"), &json!("ducked")));
+    let has_voice = |segment: &Value| {
+        let clauses = segment["clauses"].as_array().into_iter().flatten();
+        segment["target_language"] == "fr" && clauses.into_iter().any(|clause| clause["heard"] == "voice")
+    };
+    scene.segment("spoken in French", has_voice).await;
+    let targets: Vec<Value> = scene.segments().await.iter().map(|segment| segment["target_language"].clone()).collect();
+    assert!(targets.is_sorted_by_key(|target| target == "fr") && targets[0] == "es", "{targets:?}");
+    let record = scene.api.get(&format!("/api/calls/{}", scene.call)).await;
+    let kinds = record["events"].as_array().into_iter().flatten().filter(|event| event["type"] == "call.listening");
+    assert!(kinds.count() >= 4, "{record:#}");
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_are_recognised_by_a_transcription_server_that_fails_at_times() {
+    let mut server = Transcriber::start(&[
+        Reply::Text("good morning"),
+        Reply::Status(503, "overloaded"),
+        Reply::Plain("how are you\n"),
+        Reply::Status(500, "{}"),
+        Reply::Close,
+        Reply::Text("good bye"),
+    ])
+    .await;
+    let stt = format!("stt = {:?}\nstt_key = {:?}\n", server.provider(), Transcriber::KEY);
+    let scene = Scene::open(Some(&stt)).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    // The first of three sentences.
+    let sentence = PROMPTS[0].speak(RATE, folder.path())[..RATE.samples_in_ms(3_200)].to_vec();
+
+    scene.line.sound.say(&sentence);
+    let request = server.asked(PATIENCE).await;
+    let body = String::from_utf8_lossy(&request.body);
+    for (field, value) in [("model", "whisper-1"), ("language", "en"), ("response_format", "json")] {
+        assert!(body.contains(&format!("name=\"{field}\"\r\n\r\n{value}\r\n")), "{field} in {body:.600}");
+    }
+    let at = request.body.windows(4).position(|four| four == b"RIFF").expect("a WAV file");
+    let wav = hound::WavReader::new(std::io::Cursor::new(&request.body[at..])).expect("a WAV file");
+    let seconds = wav.duration() as f32 / 8_000.0;
+    assert!(wav.spec().sample_rate == 8_000 && (2.0..5.0).contains(&seconds), "{seconds} s");
+    let first = scene.segment("one", |segment| segment["text"] == "good morning").await;
+    assert_eq!((&first["final"], &first["source_language"]), (&json!(true), &json!("en")));
+    scene.segment("one in voice", |segment| segment["clauses"][0]["heard"] == "voice").await;
+    assert_eq!(scene.segments().await[0]["translation"], "GOOD MORNING");
+
+    scene.line.sound.say(&sentence);
+    scene.segment("two, at the second attempt", |segment| segment["text"] == "how are you").await;
+    scene.line.sound.say(&sentence);
+    scene.segment("three, missed", |segment| segment["missed"] == true).await;
+    scene.line.sound.say(&sentence);
+    scene.segment("four", |segment| segment["text"] == "good bye").await;
+    let providers = scene.api.get("/api/providers").await;
+    let stt = providers.as_array().or_else(|| providers["providers"].as_array()).expect("a list");
+    let stt = stt.iter().find(|provider| provider["kind"] == "stt").expect("recognition");
+    assert_eq!(stt["state"], "up", "{providers}");
+    scene.close().await;
 }

@@ -23,6 +23,8 @@ use crate::sound;
 pub const FIRST_HZ: f32 = 500.0;
 /// Difference between the frequencies of one tone and the next, in Hz.
 pub const STEP_HZ: f32 = 150.0;
+/// Number of tones before the first one comes again: those below 4 kHz.
+pub const TONES: usize = 22;
 /// Level of the tones, in dBFS.
 pub const LEVEL_DBFS: f32 = -12.0;
 /// Length of a tone, in seconds.
@@ -55,8 +57,18 @@ impl Interpreter {
 
     /// Returns the section `[speech]` of a configuration that uses this server for everything.
     pub fn section(&self) -> String {
-        let uri = format!("wyoming://{}", self.address);
-        format!("[speech]\nstt = {uri:?}\ntranslator = {uri:?}\ntts = {uri:?}\n")
+        let stt = format!("stt = {:?}\n", self.uri());
+        self.section_with(&stt)
+    }
+
+    /// Returns the section `[speech]` of a configuration with these settings of recognition, and this server for the rest.
+    pub fn section_with(&self, stt: &str) -> String {
+        let uri = self.uri();
+        format!("[speech]\n{stt}translator = {uri:?}\ntts = {uri:?}\n")
+    }
+
+    fn uri(&self) -> String {
+        format!("wyoming://{}", self.address)
     }
 }
 
@@ -122,7 +134,8 @@ fn answers(event: &Event, heard: &mut Heard, spoken: &AtomicUsize) -> Vec<Event>
         "audio-stop" => vec![Event::new("transcript").with("text", heard.text())],
         "translate" => vec![Event::new("translation").with("text", event.text("text").to_uppercase())],
         "synthesize" => {
-            let hertz = FIRST_HZ + STEP_HZ * spoken.fetch_add(1, Ordering::Relaxed) as f32;
+            let number = spoken.fetch_add(1, Ordering::Relaxed) % TONES;
+            let hertz = FIRST_HZ + STEP_HZ * number as f32;
             let samples = sound::tone(SampleRate::HZ_16000, hertz, LEVEL_DBFS, SECONDS);
             let chunk = Event::audio_chunk(16_000, &samples);
             vec![Event::audio_start(AudioFormat::mono(16_000)), chunk, Event::new("audio-stop")]

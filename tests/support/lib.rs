@@ -40,6 +40,7 @@ pub mod sound;
 pub mod speech;
 pub mod talk;
 pub mod tandem;
+pub mod transcriber;
 pub mod wall;
 
 use std::path::PathBuf;

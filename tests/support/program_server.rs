@@ -146,23 +146,10 @@ async fn serve(
     program: String,
 ) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
-    let mut first = String::new();
-    stream.read_line(&mut first).await?;
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await? == 0 || line.trim().is_empty() {
-            break;
-        }
-        let (name, value) = line.split_once(':').unwrap_or_default();
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    let length = headers.iter().find(|(name, _)| name == "content-length");
-    let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
-    stream.read_exact(&mut body).await?;
+    let request = read_request(&mut stream).await?;
+    let path = request.path.clone();
     // The receiver may have been dropped.
-    let _ = asked.send(Asked { path: path.clone(), headers, body }).await;
+    let _ = asked.send(request).await;
     let ok = |body: &str| {
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     };
@@ -181,4 +168,24 @@ async fn serve(
     };
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
+}
+
+/// Reads an HTTP request with a body of `Content-Length` bytes.
+pub(crate) async fn read_request(stream: &mut BufReader<impl AsyncRead + Unpin>) -> std::io::Result<Asked> {
+    let mut first = String::new();
+    stream.read_line(&mut first).await?;
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 || line.trim().is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
+    Ok(Asked { path, headers, body })
 }

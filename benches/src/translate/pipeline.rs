@@ -20,7 +20,8 @@ use media_engine::config::{SpeechConfig, SpeechProvider};
 use media_engine::net::clock;
 use media_engine::speech::Providers;
 use media_engine::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder};
-use media_engine::translate::{Presence, Speaker};
+use media_engine::translate::schedule::BUDGET;
+use media_engine::translate::{Hears, Presence, Speaker};
 use tests::speech::PROMPTS;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -142,13 +143,14 @@ fn call(
     let provider = || SpeechProvider::Wyoming(address.to_owned());
     let (status, mut states) = mpsc::channel(16);
     let providers =
-        Providers::start(&SpeechConfig { stt: provider(), translator: provider(), tts: provider() }, status);
+        Providers::start(&SpeechConfig { stt: provider().into(), translator: provider(), tts: provider() }, status);
     let (orders_in, mut orders) = mpsc::channel::<PlayOrder>(1_024);
     let (events_in, mut events) = mpsc::channel(256);
     let params = PipelineParams {
         languages: ["en".to_owned(), "es".to_owned()],
         translate: true,
-        voice: true,
+        hears: [Hears::Ducked; 2],
+        budget: BUDGET,
         clock: Clock::real(),
     };
     let pipeline = Arc::new(pipeline::start(params, providers, orders_in, events_in));

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use crate::engine::translation::Hears;
 use crate::engine::{App, CallSettings, CallStatus, CallTarget, Callee, Command, Engine, EventKind, NewCall, call_id};
 
 /// Largest number of simultaneous calls, for all organizations together.
@@ -114,7 +115,7 @@ impl NumberCall {
         let settings = CallSettings {
             // Text to speak passes through a translation. Between equal languages it is not changed.
             live_translate: true,
-            voice_to_voice: true,
+            hears: [Hears::Ducked; 2],
             translate_from: LANGUAGE.into(),
             translate_to: LANGUAGE.into(),
             ..CallSettings::default()

@@ -9,16 +9,26 @@ use crate::engine::settings::{
     DialConfig, Dialled, Guard, HostRules, MediaConfig, Plan, RouteConfig, SipConfig, SpeechConfig as EngineSpeech,
     TrunkConfig as EngineTrunk, opus,
 };
-use crate::engine::{EngineConfig, NumberFormat, RecordConfig, TrunkCredentials, TrunkSettings};
+use crate::engine::{
+    EngineConfig, NumberFormat, RecordConfig, SttProvider, TranscriptionServer, TrunkCredentials, TrunkSettings,
+};
 
-use super::{Config, SpeechConfig, TrunkConfig};
+use super::{Config, SpeechConfig, SttAddress, TrunkConfig};
 
 /// Time for which a leg rings before the call fails.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the engine's configuration of the speech providers.
 pub fn speech_config(speech: &SpeechConfig) -> EngineSpeech {
-    EngineSpeech { stt: speech.stt.clone(), translator: speech.translator.clone(), tts: speech.tts.clone() }
+    let stt = match &speech.stt {
+        SttAddress::Wyoming(provider) => SttProvider::Wyoming(provider.clone()),
+        SttAddress::OpenAi(url) => SttProvider::Transcriptions(TranscriptionServer {
+            url: url.clone(),
+            model: speech.stt_model.clone(),
+            key: speech.stt_key.as_ref().map(|key| key.reveal().to_owned()),
+        }),
+    };
+    EngineSpeech { stt, translator: speech.translator.clone(), tts: speech.tts.clone() }
 }
 
 /// Converts the configuration into that of the engine.

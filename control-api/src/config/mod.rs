@@ -35,7 +35,7 @@ pub use log::{LogConfig, LogFormat, LogLevel};
 pub use people::{AuthConfig, LimitsConfig, MailConfig, OrganizationLimits, Rate, Signup};
 pub use problem::ConfigError;
 pub(crate) use value::smtp_url;
-pub use value::{Network, PublicUrl, Secret, StoreUrl, Tls};
+pub use value::{Network, PublicUrl, Secret, StoreUrl, SttAddress, Tls};
 
 /// The whole configuration, by section.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -509,8 +509,12 @@ pub struct RouteConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct SpeechConfig {
     /// Provider of speech recognition.
-    #[serde(deserialize_with = "value::speech_provider")]
-    pub stt: SpeechProvider,
+    #[serde(deserialize_with = "value::stt_provider")]
+    pub stt: SttAddress,
+    /// Model of a provider of OpenAI's transcription API.
+    pub stt_model: String,
+    /// Key of a provider of OpenAI's transcription API. `None`: it needs none.
+    pub stt_key: Option<Secret>,
     /// Provider of translation.
     #[serde(deserialize_with = "value::speech_provider")]
     pub translator: SpeechProvider,
@@ -522,7 +526,9 @@ pub struct SpeechConfig {
 impl Default for SpeechConfig {
     fn default() -> Self {
         SpeechConfig {
-            stt: SpeechProvider::Local(None),
+            stt: SttAddress::Wyoming(SpeechProvider::Local(None)),
+            stt_model: "whisper-1".into(),
+            stt_key: None,
             translator: SpeechProvider::Local(None),
             tts: SpeechProvider::Local(None),
         }

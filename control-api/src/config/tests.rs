@@ -157,7 +157,10 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ),
         ("[[limits.organizations]]\nid = \"a\"", "limits.organizations.0.id", "UUID"),
         ("[[limits.organizations]]\nname = \"a\"", "limits.organizations.0.name", "unknown"),
-        ("[speech]\nstt = \"http://x\"", "speech.stt", "wyoming://HOST:PORT"),
+        ("[speech]\nstt = \"http://x\"", "speech.stt", "wyoming://HOST:PORT or openai:URL"),
+        ("[speech]\ntts = \"openai:http://x/v1\"", "speech.tts", "wyoming://HOST:PORT"),
+        ("[speech]\nstt = \"openai:http://user@x/v1\"", "speech.stt", "without user"),
+        ("[speech]\nstt = \"openai:ftp://x/v1\"", "speech.stt", "expected openai:http://HOST"),
     ] {
         let error = refused(text);
         assert!(error.starts_with(key), "{text}: {error}");
@@ -223,8 +226,13 @@ fn every_kind_of_value_is_read() {
     assert_eq!(config.media.advertise, ["203.0.113.9".parse::<IpAddr>().unwrap()]);
     assert!(config.http.trusted_proxies[1].contains("2001:db8:1::1".parse().unwrap()));
     assert!(!config.http.trusted_proxies[0].contains("127.0.0.2".parse().unwrap()));
-    assert_eq!(config.speech.stt, SpeechProvider::Wyoming("127.0.0.1:10300".into()));
+    assert_eq!(config.speech.stt, SttAddress::Wyoming(SpeechProvider::Wyoming("127.0.0.1:10300".into())));
     assert_eq!(config.routes[0].to, RouteTarget::Trunk("carrier".into()));
+    let speech = "[speech]\nstt = \"openai:https://api.example.com/v1/\"\nstt_key = \"k\"";
+    let config = Config::from_toml(speech).unwrap();
+    assert_eq!(config.speech.stt, SttAddress::OpenAi("https://api.example.com/v1".into()));
+    assert_eq!(config.speech.stt_model, "whisper-1");
+    assert!(!format!("{config:?}").contains("\"k\""), "the key is secret");
 }
 
 /// The environment belongs to the process. The jail gives this test an environment of its own.

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use hyper::Uri;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::engine::{Advertise, Codec, DtmfWay, HoldShown, NumberFormat, RouteTarget, SpeechProvider, Srtp};
@@ -368,24 +369,57 @@ pub(super) fn dtmf<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DtmfWay
     }
 }
 
+/// Address of a provider of speech recognition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SttAddress {
+    /// A provider of the Wyoming protocol.
+    Wyoming(SpeechProvider),
+    /// Address of OpenAI's transcription API, without a slash at its end.
+    OpenAi(String),
+}
+
+/// Reads a provider as [`speech_provider`] does, or `openai:URL`.
+pub(super) fn stt_provider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SttAddress, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let Some(address) = text.strip_prefix("openai:") else {
+        let expected = "local, local:PROGRAM, wyoming://HOST:PORT or openai:URL";
+        return provider_of(&text).map(SttAddress::Wyoming).ok_or_else(|| expected_provider(&text, expected));
+    };
+    let is_fine = |url: &Uri| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
+    };
+    match address.parse().ok().filter(is_fine) {
+        Some(_) if !address.contains(['@', '?', '#']) => {
+            Ok(SttAddress::OpenAi(address.trim_end_matches('/').to_owned()))
+        }
+        // The address may contain a key, and is not repeated.
+        _ => Err(de::Error::custom("expected openai:http://HOST[:PORT]/v1 or https, without user, query and fragment")),
+    }
+}
+
 /// Reads `local`, `local:PROGRAM` or `wyoming://HOST:PORT`.
 pub(super) fn speech_provider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SpeechProvider, D::Error> {
     let text = String::deserialize(deserializer)?;
+    provider_of(&text).ok_or_else(|| expected_provider(&text, "local, local:PROGRAM or wyoming://HOST:PORT"))
+}
+
+fn expected_provider<E: de::Error>(text: &str, expected: &str) -> E {
+    E::custom(format!("`{text}`: expected {expected}"))
+}
+
+fn provider_of(text: &str) -> Option<SpeechProvider> {
     if text == "local" {
-        return Ok(SpeechProvider::Local(None));
+        return Some(SpeechProvider::Local(None));
     }
     if let Some(path) = text.strip_prefix("local:").filter(|path| !path.is_empty()) {
-        return Ok(SpeechProvider::Local(Some(PathBuf::from(path))));
+        return Some(SpeechProvider::Local(Some(PathBuf::from(path))));
     }
     let server = text.strip_prefix("wyoming://").map(|server| server.strip_suffix('/').unwrap_or(server));
     let fine = |server: &&str| {
         server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
             && !server.contains(['/', '@', '?', '#', ' '])
     };
-    match server.filter(fine) {
-        Some(server) => Ok(SpeechProvider::Wyoming(server.to_owned())),
-        None => Err(de::Error::custom(format!("`{text}`: expected local, local:PROGRAM or wyoming://HOST:PORT"))),
-    }
+    server.filter(fine).map(|server| SpeechProvider::Wyoming(server.to_owned()))
 }
 
 /// Splits `smtp://[USER:PASSWORD@]HOST[:PORT]` or `smtps://…` into the host and whether the connection begins with TLS.

@@ -235,6 +235,7 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
             Change::LegQuality { call, leg: leg.0, role, quality: (&quality).into(), at }
         }
         EventKind::LegFlow { leg, role, flow } => Change::LegFlow { call, leg: leg.0, role, flow: (&flow).into(), at },
+        EventKind::Listening(listeners) => Change::Listening { call, listeners: Box::new(listeners), at },
         EventKind::Amd { leg, role, news } => Change::Amd { call, leg: leg.0, role, news, at },
         EventKind::MediaTimeout { leg, role, after } => {
             Change::MediaTimeout { call, leg: leg.0, role, after_s: after.as_secs(), at }

@@ -1,12 +1,12 @@
-//! Recognises segments that live recognition missed from the recording.
+//! Recognises segments that live recognition missed from the recording, and translates them if the call was translated.
 //!
 //! ```text
-//! missed_list ─▶ samples from the WAV, with a margin ─▶ recogniser ─ text ─▶ missed_resolve
+//! missed_list ─▶ samples from the WAV, with a margin ─▶ recogniser ─ text ─▶ translator ─▶ missed_resolve
 //!                                                            └─ failed ─▶ missed_try_failed, at most TRIES
 //! ```
 //!
-//! Invariants: while there is no recogniser, no try is counted; a segment at which it fails is given up after
-//! [`TRIES`].
+//! Invariants: while there is no recogniser or translator, no try is counted; a segment at which recognition fails is given up after
+//! [`TRIES`]; a text that the translator refuses is kept without a translation.
 
 use std::io::SeekFrom;
 use std::path::Path;
@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
+use crate::engine::translation::lexicon::is_same as is_same_language;
 use crate::engine::{Providers, SampleRate, SpeechError};
 use crate::media::wav;
 use crate::store::{MissedSegment, OrganizationId, Store, StoreError};
@@ -41,12 +42,12 @@ pub(super) async fn run(
             return Ok(format!("no recogniser: {} segments waiting", segments.len()));
         };
         match recognise(providers, segment).await {
-            Ok(text) => {
+            Ok((text, translation)) => {
                 heard += usize::from(!text.is_empty());
                 count(if text.is_empty() { "nothing_heard" } else { "heard" });
-                store.missed_resolve(organization, segment, &text).await?;
+                store.missed_resolve(organization, segment, (&text, translation.as_deref())).await?;
             }
-            Err(Problem::NoRecogniser(why)) => {
+            Err(Problem::NoProvider(why)) => {
                 let waiting = segments.len() - done;
                 return Ok(format!("{heard} segments recognised, {failed} failed, {waiting} waiting: {why}"));
             }
@@ -69,21 +70,36 @@ fn count(result: &'static str) {
 #[derive(Debug, PartialEq, Eq)]
 enum Problem {
     /// The provider is not available; this does not count as a try.
-    NoRecogniser(String),
+    NoProvider(String),
     /// Recognition failed; this counts as a try.
     Failed(String),
 }
 
-async fn recognise(providers: &Providers, segment: &MissedSegment) -> Result<String, Problem> {
+/// Returns the text of a segment, and its translation if there is one.
+async fn recognise(providers: &Providers, segment: &MissedSegment) -> Result<(String, Option<String>), Problem> {
     let cut = segment_samples(segment)
         .await
         .map_err(|error| Problem::Failed(format!("the recording cannot be read: {error}")))?;
     let (rate, samples) = cut;
-    match providers.recognise(&samples, rate, &segment.language).await {
-        Ok(recognised) => Ok(recognised.text.trim().to_owned()),
-        Err(SpeechError::Unavailable(why)) => Err(Problem::NoRecogniser(why)),
-        Err(error) => Err(Problem::Failed(error.to_string())),
-    }
+    let text = match providers.recognise(&samples, rate, &segment.language).await {
+        Ok(recognised) => recognised.text.trim().to_owned(),
+        Err(SpeechError::Unavailable(why)) => return Err(Problem::NoProvider(why)),
+        Err(error) => return Err(Problem::Failed(error.to_string())),
+    };
+    let translation = match &segment.translate_to {
+        Some(to) if !text.is_empty() && !is_same_language(&segment.language, to) => {
+            match providers.translator.translate(&text, &segment.language, to).await {
+                Ok(translation) => Some(translation),
+                Err(SpeechError::Unavailable(why)) => return Err(Problem::NoProvider(why)),
+                Err(error) => {
+                    tracing::warn!(call = %segment.call, segment = segment.segment, %error, "a late text is not translated");
+                    None
+                }
+            }
+        }
+        _ => None,
+    };
+    Ok((text, translation))
 }
 
 /// Reads the segment's audio, with its margins, from the speaker's channel.

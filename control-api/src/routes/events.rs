@@ -38,6 +38,8 @@ pub(super) struct ProviderList {
 ///   `greeting_end`, `beep`, `message_begun` or `message_left` (see docs/answering-machines.md).
 /// - `call.transfer`: a transfer was `started`, is `done` or has `failed`.
 /// - `call.flow`: whether audio of a leg flows, per direction, and why not.
+/// - `call.listening`: the sides of a translated call hear each other in another way or language, or translations reach one of
+///   them at another level.
 /// - `call.media_timeout`, `call.recording`, `call.dtmf`: lost media, recordings, keys.
 /// - `call.joined`, `call.left`: an agent joined the call (carries the whole call) or left it.
 /// - `translation.partial`, `.final`, `.translation`, `.lag`: only with `translations=true`.

@@ -18,6 +18,7 @@ mod capabilities;
 mod events;
 mod health;
 mod limits;
+mod listening;
 mod media;
 mod number_proof;
 mod organizations;
@@ -192,6 +193,7 @@ fn api() -> Api {
         .routes(GENERAL, routes!(annotations::note_update, annotations::note_delete))
         .routes(GENERAL, routes!(transcripts::transcript_show))
         .routes(GENERAL, routes!(subtitles::subtitles_show))
+        .routes(GENERAL, routes!(listening::listening_show, listening::listening_update))
         .routes(GENERAL, routes!(translations::translation_list))
         .routes(FREE, routes!(translations::translation_stream))
         .routes(GENERAL, routes!(recordings::recording_show))

@@ -56,6 +56,8 @@ pub(super) struct Translation {
     unrecognised: Option<bool>,
     /// Whether there was speech that live recognition missed. `text` is then empty.
     missed: Option<bool>,
+    /// Whether the text was recognised from the recording afterwards, because live recognition had missed the speech.
+    late: Option<bool>,
     /// Start of the speech. Null for typed text.
     #[schema(value_type = Option<String>, format = DateTime)]
     began_at: Option<Timestamp>,

@@ -113,6 +113,12 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
         ("GatherRequest", "between_s", wait()),
         ("VoiceConfigPatch", "translate_from", language()),
         ("VoiceConfigPatch", "translate_to", language()),
+        (
+            "VoiceConfigPatch",
+            "budget_ms",
+            Values::Number(*voice_config::BUDGET_MS.start(), *voice_config::BUDGET_MS.end()),
+        ),
+        ("ListeningSidePatch", "language", language()),
         ("AmdPatch", "limit_s", Values::Number((*amd::LIMIT_S.start()).into(), (*amd::LIMIT_S.end()).into())),
         ("AmdSpeech", "text", prose(SPEECH_MAX)),
         ("AmdSpeech", "language", language()),

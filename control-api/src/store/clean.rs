@@ -63,6 +63,9 @@ pub(super) fn clean_change(change: &Change) -> Change {
                 *digit = REPLACEMENT;
             }
         }
+        Change::Listening { listeners, .. } => {
+            listeners.iter_mut().for_each(|listener| name(&mut listener.language));
+        }
         Change::Translation { event, .. } => {
             for text in [&mut event.leg, &mut event.source_language, &mut event.target_language] {
                 name(text);

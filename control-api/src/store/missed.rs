@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::db::{Row, Tx};
 use super::{OrganizationId, RecordedChannel, Store, StoreError, recording, transcript};
 use crate::engine::TranslationEvent;
+use crate::tenant::voice_config::VoiceConfig;
 
 /// A missed segment of a recorded call that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct MissedSegment {
     pub leg: String,
     /// Spoken language, BCP 47.
     pub language: String,
+    /// Language into which the call was translated, BCP 47; `None`: it was not.
+    pub translate_to: Option<String>,
     /// Time at which the speech began.
     pub began_at: Timestamp,
     /// Time at which the speech ended.
@@ -40,7 +43,11 @@ pub struct MissedSegment {
 
 fn missed_segment(row: &Row) -> Result<MissedSegment, StoreError> {
     let (leg, began_at) = (row.text("leg")?, row.time("began_at")?);
+    let config: VoiceConfig = row.json("config")?;
+    let shown: Option<Value> = row.json_opt("body")?;
+    let target = shown.and_then(|shown| Some(shown["target_language"].as_str()?.to_owned()));
     Ok(MissedSegment {
+        translate_to: target.filter(|_| config.live_translate),
         channel: channel_of(&recording::channels(row)?, &leg, began_at),
         call: row.uuid("call_id")?,
         segment: row.count("segment")?,
@@ -100,8 +107,10 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<MissedSegment>, StoreError> {
         let sql = "SELECT m.call_id, m.segment, m.leg, m.language, m.began_at, m.ended_at, r.path, r.channels, \
-                   r.started_at FROM missed_segments m \
+                   r.started_at, c.config, x.body FROM missed_segments m \
                    JOIN calls c ON c.organization_id = m.organization_id AND c.id = m.call_id \
+                   LEFT JOIN translations x ON x.organization_id = m.organization_id AND x.call_id = m.call_id \
+                   AND x.segment = m.segment \
                    JOIN recordings r ON r.organization_id = m.organization_id AND r.call_id = m.call_id \
                    AND r.number = (SELECT COALESCE(MIN(CASE WHEN p.started_at <= m.began_at AND \
                                    (p.ended_at IS NULL OR p.ended_at >= m.began_at) THEN p.number END), MIN(p.number)) \
@@ -151,8 +160,8 @@ impl Store {
         Ok(row.map(|row| row.text("state")).transpose()?.as_deref() == Some("given_up"))
     }
 
-    /// Stores the text that was recognised from the recording as a new version of the transcript, and as the segment's
-    /// text if that is empty. An empty `text` means that nothing was recognised, and gives the segment up.
+    /// Stores the text that was recognised from the recording, with its translation, as a new version of the transcript, and as the
+    /// segment's text, marked as late, if that is empty. An empty `text` means that nothing was recognised, and gives the segment up.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
@@ -160,7 +169,7 @@ impl Store {
         &self,
         organization: OrganizationId,
         segment: &MissedSegment,
-        text: &str,
+        (text, translation): (&str, Option<&str>),
     ) -> Result<(), StoreError> {
         let mut tx = self.db.write(organization).await?;
         let state = if text.is_empty() { "given_up" } else { "heard" };
@@ -177,14 +186,15 @@ impl Store {
         let key = [organization.into(), segment.call.into(), segment.segment.into()];
         if let Some(row) = tx.row(sql, &key).await? {
             let mut body: Value = row.json("body")?;
-            body["text"] = json!(text);
+            (body["text"], body["translation"], body["late"]) = (json!(text), json!(translation), json!(true));
             if let Some(fields) = body.as_object_mut() {
                 fields.remove("missed");
             }
-            let sql = "UPDATE translations SET text = $4, body = $5 \
+            let sql = "UPDATE translations SET text = $4, translation = $5, body = $6 \
                        WHERE organization_id = $1 AND call_id = $2 AND segment = $3";
             let [organization, call, number] = key;
-            tx.run(sql, &[organization, call, number, text.into(), body.to_string().into()]).await?;
+            tx.run(sql, &[organization, call, number, text.into(), translation.into(), body.to_string().into()])
+                .await?;
         }
         tx.commit().await
     }

@@ -211,6 +211,7 @@ async fn transcripts_keep_versions(store: Store) {
             segment,
             leg: "customer".into(),
             language: "en".into(),
+            translate_to: None,
             began_at: at(0),
             ended_at: at(1),
             path: "/r.wav".into(),
@@ -288,10 +289,10 @@ async fn missed_segments_wait(store: Store) {
     assert_eq!((first.segment, first.began_at, first.ended_at), (1, at(8_000), at(9_000)));
     assert_eq!((second.segment, second.recorded_from), (2, at(1_000)));
     // Another tenant cannot change them.
-    store.missed_resolve(theirs, first, "theirs").await.unwrap();
+    store.missed_resolve(theirs, first, ("theirs", None)).await.unwrap();
     assert!(!store.missed_try_failed(theirs, second, 1).await.unwrap());
     assert_eq!(store.missed_list(mine, 10).await.unwrap(), waiting);
-    store.missed_resolve(mine, first, "found later").await.unwrap();
+    store.missed_resolve(mine, first, ("found later", Some("más tarde"))).await.unwrap();
     for left in [1, 1, 0] {
         assert_eq!(store.missed_list(mine, 10).await.unwrap().len(), 1);
         assert_eq!(store.missed_try_failed(mine, second, 3).await.unwrap(), left == 0);

@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use super::audit_log::{By, Deed};
+use super::db::Row;
 use super::{OrganizationId, Store, StoreError, now};
+use crate::engine::word;
 use crate::tenant::amd::AmdConfig;
-use crate::tenant::voice_config::VoiceConfig;
+use crate::tenant::voice_config::{Hears, VoiceConfig};
 
 impl Store {
     /// Returns the tenant's settings; all are off until they are set.
@@ -13,8 +15,8 @@ impl Store {
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_config_show(&self, organization: OrganizationId) -> Result<VoiceConfig, StoreError> {
-        let sql = "SELECT live_translate, transcribe, translate_from, translate_to, voice_to_voice, record, amd \
-                   FROM voice_configs WHERE organization_id = $1";
+        let sql = "SELECT live_translate, transcribe, translate_from, translate_to, voice_to_voice, customer_hears, \
+                   agent_hears, budget_ms, record, amd FROM voice_configs WHERE organization_id = $1";
         let Some(row) = self.db.row(organization, sql, &[organization.into()]).await? else {
             return Ok(VoiceConfig::default());
         };
@@ -24,6 +26,9 @@ impl Store {
             translate_from: row.text("translate_from")?,
             translate_to: row.text("translate_to")?,
             voice_to_voice: row.bool("voice_to_voice")?,
+            customer_hears: hears(&row, "customer_hears")?,
+            agent_hears: hears(&row, "agent_hears")?,
+            budget_ms: u32::try_from(row.count("budget_ms")?).unwrap_or(u32::MAX),
             record: row.bool("record")?,
             amd: row.json_opt("amd")?.unwrap_or_default(),
         })
@@ -42,12 +47,16 @@ impl Store {
         by: &By,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO voice_configs (organization_id, live_translate, transcribe, translate_from, \
-                   translate_to, voice_to_voice, record, amd, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                   translate_to, voice_to_voice, customer_hears, agent_hears, budget_ms, record, amd, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
                    ON CONFLICT (organization_id) DO UPDATE SET live_translate = excluded.live_translate, \
                    transcribe = excluded.transcribe, translate_from = excluded.translate_from, \
                    translate_to = excluded.translate_to, voice_to_voice = excluded.voice_to_voice, \
+                   customer_hears = excluded.customer_hears, agent_hears = excluded.agent_hears, \
+                   budget_ms = excluded.budget_ms, \
                    record = excluded.record, amd = excluded.amd, updated_at = excluded.updated_at";
         let amd = (settings.amd != AmdConfig::default()).then(|| json!(settings.amd).to_string());
+        let (customer_hears, agent_hears) = (word(&settings.customer_hears), word(&settings.agent_hears));
         let values = [
             organization.into(),
             settings.live_translate.into(),
@@ -55,6 +64,9 @@ impl Store {
             (&settings.translate_from).into(),
             (&settings.translate_to).into(),
             settings.voice_to_voice.into(),
+            (&customer_hears).into(),
+            (&agent_hears).into(),
+            settings.budget_ms.into(),
             settings.record.into(),
             (&amd).into(),
             now().into(),
@@ -64,4 +76,9 @@ impl Store {
         self.settings_changed(organization);
         Ok(())
     }
+}
+
+fn hears(row: &Row, name: &'static str) -> Result<Hears, StoreError> {
+    // A word that a later version wrote is taken for the default.
+    Ok(serde_json::from_value(row.text(name)?.into()).unwrap_or_default())
 }

@@ -16,11 +16,13 @@
 //!
 //! Emergency numbers are exempt from `api_dialing` and from `transfer`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::engine::{CallSettings, group};
+use crate::engine::{CallSettings, group, translation};
 
 use super::amd::{AmdConfig, AmdPatch, DetectionMode};
 use super::voice_config::{VoiceConfig, VoiceConfigPatch};
@@ -146,7 +148,11 @@ pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organiza
         transcribe: config.transcribe,
         translate_from: config.translate_from.clone(),
         translate_to: config.translate_to.clone(),
-        voice_to_voice: config.voice_to_voice,
+        hears: match config.voice_to_voice {
+            true => [config.customer_hears.into(), config.agent_hears.into()],
+            false => [translation::Hears::Original; 2],
+        },
+        budget: Duration::from_millis(config.budget_ms.into()),
         record: config.record,
         record_app: capabilities.record,
         amd_app: capabilities.amd,

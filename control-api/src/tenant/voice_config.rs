@@ -5,6 +5,37 @@ use utoipa::ToSchema;
 
 use super::amd::{AmdConfig, AmdPatch};
 use super::invalid::Invalid;
+use crate::engine::translation;
+
+/// What a side of a translated call hears of the other one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Hears {
+    /// The original; translations are shown as text.
+    Original,
+    /// Translations over the lowered original.
+    #[default]
+    Ducked,
+    /// Translations without the original.
+    Translation,
+}
+
+impl From<Hears> for translation::Hears {
+    fn from(hears: Hears) -> translation::Hears {
+        match hears {
+            Hears::Original => translation::Hears::Original,
+            Hears::Ducked => translation::Hears::Ducked,
+            Hears::Translation => translation::Hears::Translation,
+        }
+    }
+}
+
+/// Allowed budgets of lateness, in milliseconds.
+pub(crate) const BUDGET_MS: std::ops::RangeInclusive<u32> = 1_000..=10_000;
+
+fn budget_ms() -> u32 {
+    3_000
+}
 
 /// Voice configuration: processing of a call's audio.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,8 +51,18 @@ pub struct VoiceConfig {
     /// Language of the agent as a BCP 47 tag.
     #[schema(example = "es")]
     pub translate_to: String,
-    /// Whether translations are spoken to the other side over the lowered original.
+    /// Whether translations are spoken to the other side.
     pub voice_to_voice: bool,
+    /// What the customer hears of the agent when translations are spoken.
+    #[serde(default)]
+    pub customer_hears: Hears,
+    /// What the agent hears of the customer when translations are spoken.
+    #[serde(default)]
+    pub agent_hears: Hears,
+    /// Highest lateness of a clause that is spoken, in milliseconds. A later one is shown as text.
+    #[serde(default = "budget_ms")]
+    #[schema(minimum = 1000, maximum = 10000, default = 3000)]
+    pub budget_ms: u32,
     /// Whether both sides are recorded, each on its own channel.
     pub record: bool,
     /// Detection of what answers the customers that a call dials.
@@ -38,6 +79,9 @@ impl Default for VoiceConfig {
             translate_from: "en".into(),
             translate_to: "es".into(),
             voice_to_voice: false,
+            customer_hears: Hears::default(),
+            agent_hears: Hears::default(),
+            budget_ms: budget_ms(),
             record: false,
             amd: AmdConfig::default(),
         }
@@ -56,8 +100,15 @@ pub struct VoiceConfigPatch {
     pub translate_from: Option<String>,
     /// Language of the agent as a BCP 47 tag.
     pub translate_to: Option<String>,
-    /// Whether translations are spoken to the other side over the lowered original.
+    /// Whether translations are spoken to the other side.
     pub voice_to_voice: Option<bool>,
+    /// What the customer hears of the agent when translations are spoken.
+    pub customer_hears: Option<Hears>,
+    /// What the agent hears of the customer when translations are spoken.
+    pub agent_hears: Option<Hears>,
+    /// Highest lateness of a clause that is spoken, in milliseconds, 1,000 to 10,000.
+    #[schema(minimum = 1000, maximum = 10000)]
+    pub budget_ms: Option<u32>,
     /// Whether both sides are recorded, each on its own channel.
     pub record: Option<bool>,
     /// Detection of what answers the customers that a call dials. Only what it names is changed.
@@ -69,7 +120,8 @@ impl VoiceConfig {
     ///
     /// # Errors
     ///
-    /// Returns [`Invalid`] with the field if a language is not a BCP 47 tag, or a setting of the detection cannot be used.
+    /// Returns [`Invalid`] with the field if a language is not a BCP 47 tag, the budget is out of range, or a setting of the detection
+    /// cannot be used.
     pub fn patched(mut self, patch: VoiceConfigPatch, prefix: &str) -> Result<VoiceConfig, Invalid> {
         for (field, language) in [("translate_from", &patch.translate_from), ("translate_to", &patch.translate_to)] {
             if language.as_deref().is_some_and(|tag| !is_language_tag(tag)) {
@@ -79,11 +131,18 @@ impl VoiceConfig {
                 ));
             }
         }
+        if patch.budget_ms.is_some_and(|budget| !BUDGET_MS.contains(&budget)) {
+            let expected = format!("expected {} to {}", BUDGET_MS.start(), BUDGET_MS.end());
+            return Err(Invalid::new(format!("{prefix}budget_ms"), expected));
+        }
         self.live_translate = patch.live_translate.unwrap_or(self.live_translate);
         self.transcribe = patch.transcribe.unwrap_or(self.transcribe);
         self.translate_from = patch.translate_from.unwrap_or(self.translate_from);
         self.translate_to = patch.translate_to.unwrap_or(self.translate_to);
         self.voice_to_voice = patch.voice_to_voice.unwrap_or(self.voice_to_voice);
+        self.customer_hears = patch.customer_hears.unwrap_or(self.customer_hears);
+        self.agent_hears = patch.agent_hears.unwrap_or(self.agent_hears);
+        self.budget_ms = patch.budget_ms.unwrap_or(self.budget_ms);
         self.record = patch.record.unwrap_or(self.record);
         if let Some(amd) = patch.amd {
             self.amd = self.amd.patched(amd, &format!("{prefix}amd."))?;
@@ -119,6 +178,29 @@ mod tests {
         }
         for bad in ["", "e", "english", "en_US", "en-", "-en", "en-a", "e1", "en; DROP"] {
             assert!(!is_language_tag(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn settings_of_earlier_versions_have_the_defaults_of_later_fields() {
+        let stored = r#"{"live_translate": true, "transcribe": false, "translate_from": "en", "translate_to": "es",
+            "voice_to_voice": true, "record": false}"#;
+        let config: VoiceConfig = serde_json::from_str(stored).unwrap();
+        assert_eq!(
+            (config.customer_hears, config.agent_hears, config.budget_ms),
+            (Hears::Ducked, Hears::Ducked, 3_000)
+        );
+    }
+
+    #[test]
+    fn a_budget_out_of_range_is_refused() {
+        for (budget, is_fine) in [(999, false), (1_000, true), (10_000, true), (10_001, false)] {
+            let patch = VoiceConfigPatch { budget_ms: Some(budget), ..Default::default() };
+            let patched = VoiceConfig::default().patched(patch, "config.");
+            assert_eq!(patched.is_ok(), is_fine, "{budget}");
+            if let Err(invalid) = patched {
+                assert_eq!(invalid.field, "config.budget_ms");
+            }
         }
     }
 

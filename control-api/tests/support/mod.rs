@@ -21,9 +21,11 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use control_api::auth::{KeyTerms, NewAccount, Passwords, account_create, api_key_create};
 use control_api::config::Config;
+use control_api::engine::translation::schedule::Level;
+use control_api::engine::translation::{Listener, ListenerPatch};
 use control_api::engine::{
     CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegId, RecordingPart, Reply,
-    TraceParty, TraceStep, TranslationEvent, Transport, call_id,
+    TraceParty, TraceStep, TranslationEvent, Transport, Verb, call_id,
 };
 use control_api::events::{Bus, Tenants, Writer, ingest};
 use control_api::store::{Role, Store, StorePlace};
@@ -81,7 +83,10 @@ pub fn fake_engine(
             let trace = matches!(command, Command::Trace { .. }).then(|| trace.lock().unwrap().take()).flatten();
             let answer = match refusal.lock().unwrap().take() {
                 Some(error) => Err(error),
-                None => Ok(trace.map_or(Reply::Done, |trace| Reply::Trace(Box::new(trace)))),
+                None => Ok(match &command {
+                    Command::CallVerb { verb: Verb::Listening(patches), .. } => Reply::Listening(listeners(patches)),
+                    _ => trace.map_or(Reply::Done, |trace| Reply::Trace(Box::new(trace))),
+                }),
             };
             // A closed channel means that the test has ended.
             if let Err(mpsc::error::TrySendError::Full(command)) = received.try_send(command) {
@@ -91,6 +96,16 @@ pub fn fake_engine(
         }
     });
     (commands, refuse)
+}
+
+/// Returns how the sides listen after these changes of a call between English and Spanish.
+fn listeners(patches: &[ListenerPatch; 2]) -> [Listener; 2] {
+    let [customer, agent] = patches;
+    [(customer, "en"), (agent, "es")].map(|(patch, language)| Listener {
+        language: patch.language.clone().unwrap_or_else(|| language.to_owned()),
+        hears: patch.hears.unwrap_or_default(),
+        level: Level::Voice,
+    })
 }
 
 /// Database on which the worlds of a suite are created.

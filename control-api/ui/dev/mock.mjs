@@ -488,6 +488,22 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     return state.recordings.get(call.id);
   }
 
+  /** Returns how the sides of a call listen, or changes it. */
+  async function listen(request, response, call) {
+    const { translate_from, translate_to, customer_hears = "ducked", agent_hears = "ducked" } = call.config;
+    if (!call.config.live_translate) return problem(response, 409, "the call is not translated");
+    call.listening ??= {
+      customer: { language: translate_from, hears: customer_hears, level: "voice" },
+      agent: { language: translate_to, hears: agent_hears, level: "voice" },
+    };
+    if (request.method === "PATCH") {
+      const patch = await read(request);
+      for (const side of ["customer", "agent"]) Object.assign(call.listening[side], patch[side]);
+      emit("call.listening", { type: "call.listening", call_id: call.id, at: new Date().toISOString(), ...call.listening });
+    }
+    return json(response, 200, call.listening);
+  }
+
   /** Starts, pauses, resumes and stops recordings of a running call. */
   function record(request, response, call, rest) {
     const { list, one } = recordingsOf(call);
@@ -614,6 +630,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       return json(response, 202, {});
     }
     if (rest.startsWith("/recordings")) return record(request, response, found, rest);
+    if (rest === "/listening") return listen(request, response, found);
     if (/^\/(legs|transfer|park)/.test(rest)) return verb(request, response, found, rest);
     const recording = found.config.record
       ? {
@@ -638,7 +655,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     const sound = /^\/calls\/[\w-]+\/recording$/.test(path);
     if (sound) return sendSound(request, response, past.wav);
     const [, id, rest = ""] =
-      /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup|\/transfer|\/park|\/recordings(?:\/\d+\/\w+)?|\/supervise(?:\/\d+)?|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(
+      /^\/calls\/([\w-]+)(\/translations|\/listening|\/say|\/hangup|\/transfer|\/park|\/recordings(?:\/\d+\/\w+)?|\/supervise(?:\/\d+)?|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(
         path,
       ) ?? [];
     if (calls.has(id)) return running(request, response, calls.get(id), rest);

@@ -3,6 +3,7 @@ import { type Call, parseCall, parseCalls } from "./calls.js";
 import { ApiError, command, request } from "./http.js";
 import { type Ladder, parseLadder } from "./ladder.js";
 import { applyLegs, type Legs } from "./legs.js";
+import { type ListenerPatch, type Listening, parseListening, type SideName } from "./listening.js";
 import { type ProviderState, parseProvider } from "./providers.js";
 import { parsePart, parseRecordings, type Recording, singleRecording } from "./recordings.js";
 import { parseSession, type Session } from "./session.js";
@@ -108,6 +109,22 @@ export async function legList(call: string, known: () => Legs): Promise<{ legs: 
 export async function recordingList(call: string): Promise<Recording[]> {
   const path = `/calls/${encodeURIComponent(call)}/recording`;
   return parseRecordings(await request("GET", `${path}s`), `/api${path}`);
+}
+
+/** Returns how the sides of a translated call listen. */
+export async function listeningShow(call: string): Promise<Listening> {
+  return listeningOf(await request("GET", `/calls/${encodeURIComponent(call)}/listening`));
+}
+
+/** Changes how one side of a translated call listens; returns how both do. */
+export async function listeningUpdate(call: string, side: SideName, patch: ListenerPatch): Promise<Listening> {
+  return listeningOf(await command("PATCH", `/calls/${encodeURIComponent(call)}/listening`, { [side]: patch }));
+}
+
+function listeningOf(answer: unknown): Listening {
+  const listening = parseListening(answer);
+  if (!listening) throw new Error("The server did not say how the parties listen.");
+  return listening;
 }
 
 /** Starts a recording of everybody in a call. */

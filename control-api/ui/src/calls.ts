@@ -4,7 +4,9 @@
  * A call's status only moves forward (queued, ringing, answered, bridged, then ended or failed), so a list that was requested before an
  * event and arrives after it does not undo the event.
  */
-import { compareTimes, fields, listOf, text } from "./shapes.js";
+import { BUDGET_MS } from "./lag.js";
+import { type Hears, parseHears } from "./listening.js";
+import { compareTimes, fields, listOf, number, text } from "./shapes.js";
 
 export type CallStatus = "queued" | "ringing" | "answered" | "bridged" | "ended" | "failed";
 
@@ -15,6 +17,10 @@ export interface VoiceConfig {
   translate_from: string;
   translate_to: string;
   voice_to_voice: boolean;
+  customer_hears: Hears;
+  agent_hears: Hears;
+  /** Highest lateness of a spoken clause, in ms. */
+  budget_ms: number;
   record: boolean;
 }
 
@@ -77,6 +83,9 @@ export function parseConfig(value: unknown): VoiceConfig {
     translate_from: text(config["translate_from"]) ?? "en",
     translate_to: text(config["translate_to"]) ?? "es",
     voice_to_voice: config["voice_to_voice"] === true,
+    customer_hears: parseHears(config["customer_hears"]),
+    agent_hears: parseHears(config["agent_hears"]),
+    budget_ms: number(config["budget_ms"]) ?? BUDGET_MS,
     record: config["record"] === true,
   };
 }

@@ -9,9 +9,10 @@
  */
 import { isTransient } from "./amd/state.js";
 import * as api from "./api.js";
-import { applyCallEvent, applyList, type Call, type CallEvent, type Calls, NO_CALLS } from "./calls.js";
+import { applyCallEvent, applyList, type Call, type CallEvent, type Calls, isRunning, NO_CALLS } from "./calls.js";
 import { Latest } from "./latest.js";
 import { applyLegEvent, type Legs, NO_LEGS } from "./legs.js";
+import { type Listening, parseListening } from "./listening.js";
 import { applyProvider, NO_PROVIDERS, type Providers, parseProvider } from "./providers.js";
 import { applyRecordingEvent, type Recording } from "./recordings.js";
 import { fields, number, text } from "./shapes.js";
@@ -41,6 +42,7 @@ export class Feed {
   private readonly sounds = new Map<string, readonly Recording[]>();
   private readonly soundLists = new Map<string, Latest>();
   private readonly slots = new Map<string, number>();
+  private readonly listeners = new Map<string, Listening>();
   private readonly snapshots = new Map<string, Latest>();
   private readonly legLists = new Map<string, Latest>();
   private readonly lists = new Latest();
@@ -83,6 +85,17 @@ export class Feed {
   /** Returns a call's recordings; `undefined` before the first event or answer. */
   recordings(call: string): readonly Recording[] | undefined {
     return this.sounds.get(call);
+  }
+
+  /** Returns how the sides of a call listen; `undefined` while unknown, or if the call is not translated. */
+  listening(call: string): Listening | undefined {
+    return this.listeners.get(call);
+  }
+
+  /** Takes how the sides of a call listen, as the server has answered. */
+  setListening(call: string, listening: Listening): void {
+    this.listeners.set(call, listening);
+    this.changed(call);
   }
 
   /** Returns the slot in which a call is parked, if it is. */
@@ -129,6 +142,7 @@ export class Feed {
     const latest = new Latest();
     this.snapshots.set(call, latest);
     void this.snapshot(call, latest);
+    void this.fetchListening(call);
     this.followLegs(call);
   }
 
@@ -167,6 +181,15 @@ export class Feed {
     } catch {
       return false;
     }
+  }
+
+  /** Fetches how the sides of a translated call listen, unless an event has told it. */
+  private async fetchListening(call: string): Promise<void> {
+    const known = this.calls.get(call);
+    if (!known?.config.live_translate || !isRunning(known)) return;
+    // A call whose translation has not begun has no answer; an event follows.
+    const listening = await api.listeningShow(call).catch(() => undefined);
+    if (listening && !this.listeners.has(call)) this.setListening(call, listening);
   }
 
   private async snapshot(call: string, latest: Latest): Promise<void> {
@@ -233,6 +256,7 @@ export class Feed {
     else if (/^call\.(leg|flow|quality|seat|amd|active_speaker)$/.test(message.event)) this.handleLeg(message.event, data);
     else if (message.event === "call.recording") this.handleRecording(data);
     else if (/^call\.(un)?parked$/.test(message.event)) this.handleSlot(message.event, data);
+    else if (message.event === "call.listening") this.handleListening(data);
     else return;
     this.changed(typeof call === "string" ? call : undefined);
   }
@@ -243,6 +267,11 @@ export class Feed {
     this.sounds.set(call, applyRecordingEvent(this.recordings(call) ?? [], "call.recording", data));
     // Events do not contain the recorded parties, and an answer on its way may be older than this event.
     if (this.soundLists.has(call)) void this.fetchRecordings(call);
+  }
+
+  private handleListening(data: unknown): void {
+    const [call, listening] = [text(fields(data)["call_id"]), parseListening(data)];
+    if (call !== null && listening) this.listeners.set(call, listening);
   }
 
   private handleSlot(kind: string, data: unknown): void {

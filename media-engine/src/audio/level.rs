@@ -1,7 +1,7 @@
 //! Gain, ducking and mixing.
 //!
 //! ```text
-//! original voice ──▶ Ducker (−18 dB while translated voice plays) ──▶ dst ◀── mix_into ── translated voice
+//! original voice ──▶ Ducker (−18 dB while translated voice plays, or silence) ──▶ dst ◀── mix_into ── translated voice
 //! ```
 //!
 //! Invariants: a gain never jumps, it changes gradually; a ducker at rest and a mix with silence leave samples
@@ -13,6 +13,8 @@ use crate::units::SampleRate;
 
 /// Decibels by which the original voice is lowered under translated voice.
 pub const DUCK_DB: f32 = -18.0;
+/// Level below which an original that is not to be heard is silence.
+const SILENT_DB: f32 = -80.0;
 /// Time from full level to ducked.
 pub const DUCK_ATTACK: Duration = Duration::from_millis(50);
 /// Time from ducked to full level.
@@ -74,11 +76,35 @@ impl Gain {
     }
 }
 
-/// Lowers one voice while another speaks: −18 dB within 50 ms, back within 300 ms, linear in decibels.
+/// Level at which the original is heard beside translated voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Original {
+    /// Passes unchanged.
+    Full,
+    /// Lowered by [`DUCK_DB`].
+    Ducked,
+    /// Replaced by silence.
+    Silent,
+}
+
+impl Original {
+    fn db(self) -> f32 {
+        match self {
+            Original::Full => 0.0,
+            Original::Ducked => DUCK_DB,
+            Original::Silent => SILENT_DB,
+        }
+    }
+}
+
+/// Lowers one voice while another speaks: within 50 ms, back within 300 ms, linear in decibels.
 #[derive(Clone, Copy, Debug)]
 pub struct Ducker {
-    /// Decibels, from 0 at full level to −18.
+    /// Decibels, from 0 at full level to [`SILENT_DB`].
     db: f32,
+    target: f32,
+    /// Decibels per second of the change to `target`.
+    slope: f32,
 }
 
 impl Default for Ducker {
@@ -90,13 +116,18 @@ impl Default for Ducker {
 impl Ducker {
     /// Creates a ducker at full level.
     pub const fn new() -> Ducker {
-        Ducker { db: 0.0 }
+        Ducker { db: 0.0, target: 0.0, slope: 0.0 }
     }
 
-    /// Moves towards ducked while `active`, otherwise towards full level, over mono `samples` of any length.
-    pub fn process(&mut self, active: bool, samples: &mut [i16], rate: SampleRate) {
-        let (target, span) = if active { (DUCK_DB, DUCK_ATTACK) } else { (0.0, DUCK_RELEASE) };
-        let step = DUCK_DB.abs() / (span.as_secs_f32() * rate.hz() as f32);
+    /// Moves towards this level over mono `samples` of any length.
+    pub fn process(&mut self, original: Original, samples: &mut [i16], rate: SampleRate) {
+        let target = original.db();
+        if target != self.target {
+            let span = if target < self.db { DUCK_ATTACK } else { DUCK_RELEASE };
+            self.slope = (target - self.db).abs().max(DUCK_DB.abs()) / span.as_secs_f32();
+            self.target = target;
+        }
+        let step = self.slope.max(1.0) / rate.hz() as f32;
         let gliding = ((target - self.db).abs() / step).ceil() as usize;
         let (head, tail) = samples.split_at_mut(gliding.min(samples.len()));
         if !head.is_empty() {
@@ -108,20 +139,22 @@ impl Ducker {
                 *sample = scale(*sample, gain);
             }
             let moved = self.db + signed * head.len() as f32;
-            self.db = if head.len() == gliding { target } else { moved };
+            self.db = if head.len() == gliding || (target - moved).abs() < step / 2.0 { target } else { moved };
         }
-        if target != 0.0 {
+        if original == Original::Silent {
+            tail.fill(0);
+        } else if target != 0.0 {
             let gain = factor(target);
             tail.iter_mut().for_each(|sample| *sample = scale(*sample, gain));
         }
     }
 
-    /// Returns the present gain in decibels, 0 to −18.
+    /// Returns the present gain in decibels, 0 to −80.
     pub fn db(&self) -> f32 {
         self.db
     }
 
-    /// Whether samples pass unchanged while inactive.
+    /// Whether samples at full level pass unchanged.
     pub fn is_at_rest(&self) -> bool {
         self.db == 0.0
     }
@@ -177,7 +210,8 @@ mod tests {
             let mut heard = Vec::new();
             for tick in 0..25 {
                 let mut frame = vec![20_000; rate.samples_in_ms(20)];
-                ducker.process(tick < 5, &mut frame, rate);
+                let original = if tick < 5 { Original::Ducked } else { Original::Full };
+                ducker.process(original, &mut frame, rate);
                 heard.extend(frame);
             }
             let at = |ms| db_of(heard[rate.samples_in_ms(ms) - 1], 20_000);
@@ -195,10 +229,10 @@ mod tests {
     #[test]
     fn ducking_that_is_reversed_half_way_returns_from_there() {
         let mut ducker = Ducker::new();
-        ducker.process(true, &mut [1000; 200], RATE);
+        ducker.process(Original::Ducked, &mut [1000; 200], RATE);
         assert!((ducker.db() + 9.0).abs() < 0.1);
         let mut frame = [20_000; 8];
-        ducker.process(false, &mut frame, RATE);
+        ducker.process(Original::Full, &mut frame, RATE);
         assert!((db_of(frame[0], 20_000) + 9.0).abs() < 0.1);
     }
 
@@ -206,8 +240,19 @@ mod tests {
     fn a_ducker_at_rest_is_bit_exact() {
         let frame: Vec<i16> = (0..160).map(|n| (n * 409 - 32_768) as i16).collect();
         let mut heard = frame.clone();
-        Ducker::new().process(false, &mut heard, RATE);
+        Ducker::new().process(Original::Full, &mut heard, RATE);
         assert_eq!(heard, frame);
+    }
+
+    #[test]
+    fn a_silenced_original_is_digital_silence_and_comes_back_within_300_ms() {
+        let mut ducker = Ducker::new();
+        ducker.process(Original::Silent, &mut [1000; 400], RATE);
+        let mut frame = [20_000; 160];
+        ducker.process(Original::Silent, &mut frame, RATE);
+        assert_eq!(frame, [0; 160]);
+        ducker.process(Original::Full, &mut [1000; 2_400], RATE);
+        assert!(ducker.is_at_rest(), "{} dB", ducker.db());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod mix;
 mod overhear;
 pub mod tap;
 
-pub use level::{DUCK_ATTACK, DUCK_DB, DUCK_RELEASE, Ducker, Gain, mix_into};
+pub use level::{DUCK_ATTACK, DUCK_DB, DUCK_RELEASE, Ducker, Gain, Original, mix_into};
 pub use mix::{HeardBy, Mix, Party, SpeakerChange};
 pub use overhear::Ears;
 pub use tap::{FrameKind, TapFrame, TapItem, TapReader, TapWriter, tap};

@@ -22,6 +22,8 @@ use crate::call::{IfFails, SuperviseMode};
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::sip::{CallTrace, TrunkStatus};
+use crate::translate::schedule::BUDGET;
+use crate::translate::{Hears, Listener, ListenerPatch};
 use crate::units::{CallId, Group, LegId};
 
 /// Handle to the running engine; all clones refer to the same engine.
@@ -53,8 +55,10 @@ pub struct CallSettings {
     pub translate_from: String,
     /// Agent's language, BCP 47 (`es`).
     pub translate_to: String,
-    /// Speak translations to the other side over the ducked original.
-    pub voice_to_voice: bool,
+    /// What the customer and the agent hear of each other when the call is translated.
+    pub hears: [Hears; 2],
+    /// Highest lateness of a translated clause that is spoken.
+    pub budget: Duration,
     /// Record both legs.
     pub record: bool,
     /// Let the application `record` make a recording; otherwise it only answers.
@@ -81,7 +85,8 @@ impl Default for CallSettings {
             transcribe: false,
             translate_from: "en".into(),
             translate_to: "es".into(),
-            voice_to_voice: false,
+            hears: [Hears::Original; 2],
+            budget: BUDGET,
             record: false,
             record_app: false,
             amd_app: false,
@@ -429,6 +434,9 @@ pub enum Verb {
         /// Maximum ring time of the agent's telephone; `None`: the default of every leg.
         ring: Option<Duration>,
     },
+    /// Changes how the customer and the agent of a translated call listen; answered by [`Reply::Listening`]. Empty patches change
+    /// nothing. `EventKind::Listening` reports each change.
+    Listening([ListenerPatch; 2]),
     /// Changes how a supervisor takes part in the call.
     Supervise {
         /// Leg of the supervisor.
@@ -526,6 +534,8 @@ pub enum Reply {
     Gather(GatherId, Option<PlayId>),
     /// Number of the recording that a verb has started.
     Recording(u32),
+    /// How the customer and the agent listen.
+    Listening([Listener; 2]),
 }
 
 /// Why a command was refused.

@@ -8,14 +8,14 @@
 
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::command::CommandError;
 use super::{CallSettings, LegRole, Shared};
 use crate::audio::tap;
 use crate::record_io::{Joining, Side};
 use crate::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder};
-use crate::translate::{Presence, Speaker, TranslationEvent};
+use crate::translate::{Listener, ListenerPatch, Presence, Speaker, TranslationEvent};
 use crate::units::{CallId, LegId};
 use crate::worker::{Worker, WorkerRequest};
 
@@ -38,12 +38,17 @@ pub(super) struct Translation {
     /// Legs that each side is spoken to on.
     listeners: [Option<LegId>; 2],
     presence: [Presence; 2],
+    /// How each side listens, once the pipeline has reported it.
+    listening: Option<[Listener; 2]>,
+    is_over: bool,
 }
 
 /// Next output of a running translation.
 pub(super) enum FromTranslation {
     Words(TranslationEvent),
     Play(PlayOrder),
+    /// The pipeline's task has ended before the call has.
+    Over,
 }
 
 impl Translation {
@@ -54,12 +59,22 @@ impl Translation {
         let params = PipelineParams {
             languages: [settings.translate_from.clone(), settings.translate_to.clone()],
             translate: settings.live_translate,
-            voice: settings.live_translate && settings.voice_to_voice,
+            hears: settings.hears,
+            budget: settings.budget,
             clock: Clock::real(),
         };
         let span = tracing::info_span!("translation", %call);
         let pipeline = span.in_scope(|| pipeline::start(params, shared.providers.clone(), orders_in, events_in));
-        Translation { pipeline, orders, events, sources: [None; 2], listeners: [None; 2], presence: Default::default() }
+        Translation {
+            pipeline,
+            orders,
+            events,
+            sources: [None; 2],
+            listeners: [None; 2],
+            presence: Default::default(),
+            listening: None,
+            is_over: false,
+        }
     }
 
     /// Makes this media the source of a side's words from now on; see [`Pipeline::follow`].
@@ -85,13 +100,37 @@ impl Translation {
         self.listeners = listeners;
     }
 
-    /// Returns the next words or orders; `None` when the translation has ended.
-    pub(super) async fn next(&mut self) -> Option<FromTranslation> {
-        tokio::select! {
-            Some(words) = self.events.recv() => Some(FromTranslation::Words(words)),
-            Some(order) = self.orders.recv() => Some(FromTranslation::Play(order)),
-            else => None,
+    /// Returns the next words or orders.
+    pub(super) async fn next(&mut self) -> FromTranslation {
+        if self.is_over {
+            return std::future::pending().await;
         }
+        tokio::select! {
+            Some(words) = self.events.recv() => FromTranslation::Words(words),
+            Some(order) = self.orders.recv() => FromTranslation::Play(order),
+            else => FromTranslation::Over,
+        }
+    }
+
+    /// Notes how each side listens from now on; `None`: nothing is translated any more.
+    pub(super) fn listen(&mut self, listening: Option<[Listener; 2]>) {
+        self.is_over = listening.is_none();
+        self.listening = listening;
+    }
+
+    /// Returns whether a side hears translations in place of the original.
+    pub(super) fn replaces_original(&self, listener: Speaker) -> bool {
+        let replaces =
+            |listening: &[Listener; 2]| listening[listener as usize].replaces(&listening[listener.other() as usize]);
+        self.listening.as_ref().is_some_and(replaces)
+    }
+
+    /// Changes how the sides listen; the receiver gets the result.
+    pub(super) fn change_listening(
+        &self,
+        patches: [ListenerPatch; 2],
+    ) -> Result<oneshot::Receiver<[Listener; 2]>, CommandError> {
+        self.pipeline.listening(patches).map_err(|_| CommandError::Busy("too many orders are waiting"))
     }
 
     /// Translates and speaks the text that the agent typed.

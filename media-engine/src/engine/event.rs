@@ -19,7 +19,7 @@ pub use crate::call::{EndedBy, Ending, GatherEnd, LegRole, SuperviseMode, Unpark
 use crate::error::HangupCause;
 use crate::record_io::Space;
 pub use crate::speech::{ProviderKind, ProviderState};
-use crate::translate::TranslationEvent;
+use crate::translate::{Listener, TranslationEvent};
 use crate::units::{CallId, Group, LegId};
 pub use crate::worker::{Flow, LegQuality, Rating};
 
@@ -262,6 +262,8 @@ pub enum EventKind {
     },
     /// Recognised or translated text, partial or final.
     Translation(TranslationEvent),
+    /// The customer and the agent listen to the translation like this from now on.
+    Listening([Listener; 2]),
     /// The state of a part of a recording has changed. A long recording, or one in which a leg joins, has several parts, each in
     /// its own file.
     Recording {

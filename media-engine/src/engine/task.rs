@@ -322,7 +322,7 @@ impl CallTask {
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
-                Some(next) = next_translation(&mut self.translation) => self.on_translation(next),
+                next = next_translation(&mut self.translation) => self.on_translation(next),
                 Some(spoken) = self.prompts.next() => self.on_spoken(spoken),
                 Some((leg, found)) = self.screenings.next() => self.on_found(leg, found).await,
                 () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
@@ -759,7 +759,7 @@ impl Drop for CallTask {
     }
 }
 
-async fn next_translation(translation: &mut Option<Translation>) -> Option<FromTranslation> {
+async fn next_translation(translation: &mut Option<Translation>) -> FromTranslation {
     match translation {
         Some(translation) => translation.next().await,
         None => std::future::pending().await,

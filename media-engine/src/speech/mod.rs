@@ -13,6 +13,7 @@ mod live_rate;
 mod pace;
 pub mod pipeline;
 mod status;
+mod transcriptions;
 mod wyoming;
 
 use std::future::Future;
@@ -24,7 +25,8 @@ use codecs::SampleRate;
 use codecs::resample::Resampler;
 use tokio::sync::mpsc;
 
-use crate::config::SpeechConfig;
+use crate::config::{SpeechConfig, SttProvider};
+use transcriptions::Transcriptions;
 
 pub use status::{ProviderKind, ProviderState};
 
@@ -170,7 +172,10 @@ impl Providers {
     pub fn start(config: &SpeechConfig, status: mpsc::Sender<ProviderStatus>) -> Providers {
         let client = |kind, provider| Arc::new(wyoming::Client::start(kind, provider, status.clone()));
         Providers {
-            stt: client(ProviderKind::Stt, &config.stt),
+            stt: match &config.stt {
+                SttProvider::Transcriptions(server) => Arc::new(Transcriptions::start(server, status.clone())),
+                SttProvider::Wyoming(provider) => client(ProviderKind::Stt, provider),
+            },
             translator: client(ProviderKind::Translator, &config.translator),
             tts: client(ProviderKind::Tts, &config.tts),
         }

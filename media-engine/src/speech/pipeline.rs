@@ -32,7 +32,10 @@ use crate::audio::tap::TapReader;
 use crate::net::clock;
 use crate::translate::clauses::Lengths;
 use crate::translate::exchange::{ClauseId, Request, Voice};
-use crate::translate::{Effect, Presence, Session, SessionParams, Speaker, TranslationEvent};
+use crate::translate::schedule::Level;
+use crate::translate::{
+    Effect, Hears, Listener, ListenerPatch, Presence, Session, SessionParams, Speaker, TranslationEvent,
+};
 
 /// Interval at which the taps are emptied.
 const TICK: Duration = Duration::from_millis(10);
@@ -61,8 +64,10 @@ pub struct PipelineParams {
     pub languages: [String; 2],
     /// Whether words are translated; otherwise they are only transcribed.
     pub translate: bool,
-    /// Whether translations are spoken.
-    pub voice: bool,
+    /// What the customer and the agent hear of each other.
+    pub hears: [Hears; 2],
+    /// Highest lateness of a clause that is spoken.
+    pub budget: Duration,
     /// Clock of the frames and of everything that is timed.
     pub clock: Clock,
 }
@@ -94,7 +99,7 @@ impl Clock {
     }
 }
 
-/// Order to the player of a listener.
+/// Order to the players of the listeners, or news of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlayOrder {
     /// Play a piece of a clause's voice after what was ordered before.
@@ -106,6 +111,8 @@ pub enum PlayOrder {
         /// Number of the clause.
         clause: u64,
     },
+    /// The customer and the agent listen like this from now on.
+    Listeners([Listener; 2]),
 }
 
 /// Synthesised speech for a listener, at a rate that the live path supports.
@@ -140,6 +147,7 @@ enum Control {
     Played(Speaker, u64),
     Follow(Speaker, TapReader),
     Presence([Presence; 2]),
+    Listening([ListenerPatch; 2], oneshot::Sender<[Listener; 2]>),
     IsIdle(oneshot::Sender<bool>),
     Stop(oneshot::Sender<()>),
 }
@@ -176,6 +184,19 @@ impl Pipeline {
     /// to be repeated.
     pub fn set_presence(&self, presence: [Presence; 2]) -> bool {
         self.order(Control::Presence(presence))
+    }
+
+    /// Changes how the customer and the agent listen; the receiver gets the result. Empty patches change nothing.
+    ///
+    /// # Errors
+    /// [`Overloaded`]: nothing was changed; try again later.
+    pub fn listening(&self, patches: [ListenerPatch; 2]) -> Result<oneshot::Receiver<[Listener; 2]>, Overloaded> {
+        let (tell, told) = oneshot::channel();
+        if self.controls.capacity() <= RESERVED {
+            return Err(Overloaded);
+        }
+        self.controls.try_send(Control::Listening(patches, tell)).map_err(|_| Overloaded)?;
+        Ok(told)
     }
 
     /// Returns whether nothing is being said, recognised, translated or spoken.
@@ -216,7 +237,8 @@ pub fn start(
     let session = Session::new(SessionParams {
         languages: params.languages.clone(),
         translate: params.translate,
-        voice: params.voice,
+        hears: params.hears,
+        budget: params.budget,
         lengths: providers.translator.knows_phrases().then(Lengths::of_phrases),
         epoch: now.checked_sub(PAST).unwrap_or(now),
     });
@@ -230,16 +252,15 @@ pub fn start(
         translate: Speaker::BOTH.map(|_| translator(providers.translator.clone(), translated_in.clone())),
         translated,
         waiting: 0,
-        speak: Speaker::BOTH.map(|side| {
-            let language = params.languages[side.other() as usize].clone();
-            synthesiser(language, providers.clone(), voiced_in.clone())
-        }),
+        speak: Speaker::BOTH.map(|_| synthesiser(providers.clone(), voiced_in.clone())),
         voiced,
         voices: HashMap::new(),
         sounding: HashMap::new(),
+        levels: Default::default(),
         playout,
         events,
-        params,
+        languages: params.languages,
+        clock: params.clock,
         providers,
     };
     tokio::spawn(run.run(controls).in_current_span());
@@ -272,6 +293,7 @@ struct Sentence {
     clause: ClauseId,
     revision: u32,
     text: String,
+    language: String,
     /// Closed when the voice is not wanted any more.
     wanted: oneshot::Receiver<Infallible>,
 }
@@ -290,16 +312,16 @@ enum Piece {
 }
 
 /// Speaks clauses in order.
-fn synthesiser(language: String, providers: Providers, voiced: mpsc::Sender<Voiced>) -> mpsc::Sender<Sentence> {
+fn synthesiser(providers: Providers, voiced: mpsc::Sender<Voiced>) -> mpsc::Sender<Sentence> {
     let (sentences_in, mut sentences) = mpsc::channel::<Sentence>(CLAUSES);
     let run = async move {
-        while let Some(Sentence { clause, revision, text, mut wanted }) = sentences.recv().await {
+        while let Some(Sentence { clause, revision, text, language, mut wanted }) = sentences.recv().await {
             // Only the end of this channel is of interest.
             let unwanted = async { drop((&mut wanted).await) };
             tokio::select! {
                 biased;
                 () = unwanted => {}
-                is_taken = speak(Spoken { clause, revision, text: &text }, &language, &providers, &voiced) => {
+                is_taken = speak(Spoken { clause, revision, text: &text, language: &language }, &providers, &voiced) => {
                     if is_taken.is_err() {
                         return;
                     }
@@ -316,6 +338,7 @@ struct Spoken<'a> {
     clause: ClauseId,
     revision: u32,
     text: &'a str,
+    language: &'a str,
 }
 
 /// Speaks a clause.
@@ -323,8 +346,7 @@ struct Spoken<'a> {
 /// # Errors
 /// The pipeline has ended.
 async fn speak(
-    Spoken { clause, revision, text }: Spoken<'_>,
-    language: &str,
+    Spoken { clause, revision, text, language }: Spoken<'_>,
     providers: &Providers,
     voiced: &mpsc::Sender<Voiced>,
 ) -> Result<(), SendError<Voiced>> {
@@ -394,7 +416,9 @@ struct Playing {
 
 /// State of the pipeline's own task.
 struct Run {
-    params: PipelineParams,
+    clock: Clock,
+    /// Languages in which the customer and the agent are recognised.
+    languages: [String; 2],
     providers: Providers,
     session: Session,
     presence: [Presence; 2],
@@ -409,13 +433,15 @@ struct Run {
     voices: HashMap<ClauseId, Buffer>,
     /// Clauses at their listeners, and the time by which their end must be reported.
     sounding: HashMap<ClauseId, (Speaker, Instant)>,
+    /// Levels of the listeners as they were logged.
+    levels: [Level; 2],
     playout: mpsc::Sender<PlayOrder>,
     events: mpsc::Sender<TranslationEvent>,
 }
 
 impl Run {
     fn now(&self) -> Instant {
-        self.params.clock.now()
+        self.clock.now()
     }
 
     async fn run(mut self, mut controls: mpsc::Receiver<Control>) {
@@ -465,6 +491,11 @@ impl Run {
                 Speaker::BOTH.into_iter().for_each(|side| self.drain(side));
                 self.presence = presence;
                 self.session.set_presence(presence, now);
+            }
+            Control::Listening(patches, tell) => {
+                self.session.set_listening(patches, now);
+                // The one who asked may have gone away.
+                let _ = tell.send(self.session.listeners());
             }
             Control::IsIdle(tell) => {
                 // The one who asked may have gone away.
@@ -516,7 +547,7 @@ impl Run {
             if !self.presence[side as usize].is_heard {
                 continue;
             }
-            let language = &self.params.languages[side as usize];
+            let language = &self.languages[side as usize];
             let slot = &mut self.ears[side as usize];
             if slot.as_ref().is_some_and(|ears| !ears.suits(item.frame.rate)) {
                 self.session.handle_recogniser_gone(side, now);
@@ -546,7 +577,7 @@ impl Run {
             FromRecogniser::Opened(result) => {
                 let missed = ears.opened(result);
                 if ears.is_deaf() {
-                    self.session.handle_unsupported(side);
+                    self.session.handle_unsupported(side, now);
                 }
                 missed.into_iter().for_each(|segment| self.session.handle_missed(segment, now));
             }
@@ -628,10 +659,11 @@ impl Run {
                 Effect::Audio(side, samples) => self.feed_recogniser(side, SttInput::Audio(samples)),
                 Effect::End(side, segment) => self.feed_recogniser(side, SttInput::End(segment)),
                 Effect::Translate(request) => self.translate(request),
-                Effect::Speak(side, clause, revision, text) => {
+                Effect::Speak { speaker, clause, revision, text, language } => {
                     let (wanted_in, wanted) = oneshot::channel();
                     self.voices.insert(clause, Buffer::new(wanted_in));
-                    if self.speak[side as usize].try_send(Sentence { clause, revision, text, wanted }).is_err() {
+                    let sentence = Sentence { clause, revision, text, language, wanted };
+                    if self.speak[speaker as usize].try_send(sentence).is_err() {
                         tracing::warn!(
                             clause = clause.0,
                             "the synthesiser does not keep up: a clause is shown as text"
@@ -656,10 +688,13 @@ impl Run {
                 Effect::Discard(clause) => {
                     self.voices.remove(&clause);
                 }
-                Effect::Level(listener, level) => {
-                    let level = level.as_str();
-                    tracing::info!(listener = listener.as_str(), level, "translations reach a listener differently");
-                    metrics::counter!("tandem_translation_levels_total", "level" => level).increment(1);
+                Effect::Recognise(side, language) => {
+                    self.languages[side as usize] = language;
+                    self.ears[side as usize] = None;
+                }
+                Effect::Listeners(listeners) => {
+                    self.log_levels(&listeners);
+                    self.order(PlayOrder::Listeners(listeners));
                 }
                 Effect::Publish(event) => {
                     if self.events.try_send(event).is_err() {
@@ -671,6 +706,16 @@ impl Run {
         // A clause that no listener waits for is not played.
         let session = &self.session;
         self.voices.retain(|clause, _| session.is_remembered(*clause));
+    }
+
+    fn log_levels(&mut self, listeners: &[Listener; 2]) {
+        for (side, now) in Speaker::BOTH.into_iter().zip(listeners) {
+            if std::mem::replace(&mut self.levels[side as usize], now.level) != now.level {
+                let level = now.level.as_str();
+                tracing::info!(listener = side.as_str(), level, "translations reach a listener differently");
+                metrics::counter!("tandem_translation_levels_total", "level" => level).increment(1);
+            }
+        }
     }
 
     fn translate(&mut self, request: Request) {
@@ -741,3 +786,5 @@ async fn heard(ears: &mut [Option<Ears>; 2]) -> (Speaker, FromRecogniser) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_dying;

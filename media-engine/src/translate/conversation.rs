@@ -27,7 +27,7 @@ use super::commit::{Committer, Counts, Pending};
 use super::exchange::{ClauseId, ContextLine, Effect, Hypothesis, PartyId, Policy, Request, Translation, Voice};
 use super::guard::{self, Text};
 use super::lag::{Percentiles, Stage, Stamps};
-use super::lexicon;
+use super::lexicon::{self, is_same};
 use super::schedule::{Schedule, Step};
 use super::turns::Turns;
 
@@ -147,6 +147,21 @@ impl Conversation {
         self.forget_done();
     }
 
+    /// Changes the language that a party speaks. What it has said so far is cut in the old one, and nothing more of its turn is taken.
+    pub fn set_language(&mut self, party: PartyId, language: &str, now: Duration) {
+        self.cut(party, true, now);
+        let rule = self.policy.rule;
+        if let Some(member) = self.members.get_mut(&party) {
+            if member.committer.word(0).is_some() {
+                member.turn = member.turn.saturating_add(1);
+            }
+            member.stop_turn();
+            member.language = language.into();
+            (member.committer, member.turns) = (Committer::new(rule, language), Turns::new(language));
+        }
+        self.advance(now);
+    }
+
     /// Changes the language in which a party hears others. Clauses that were cut before come in the old one.
     pub fn set_hears_in(&mut self, party: PartyId, language: Option<&str>, now: Duration) {
         if let Some(member) = self.members.get_mut(&party) {
@@ -222,11 +237,10 @@ impl Conversation {
     }
 
     /// Takes words that a party typed for one listener: a clause of its own, in the listener's language. `turn` is the number that
-    /// the request carries. A listener that hears others as they speak, or in the language of the text, gets nothing.
+    /// the request carries. A listener that hears others as they speak gets nothing; for one with the language of the text, the request
+    /// asks for the text itself.
     pub fn on_typed(&mut self, party: PartyId, listener: PartyId, turn: u32, text: &str, now: Duration) {
-        let Some(member) = self.members.get(&party) else { return };
-        let language = self.members.get(&listener).and_then(|listener| listener.hears_in.clone());
-        let Some(language) = language.filter(|language| !is_same(language, &member.language)) else { return };
+        let Some(language) = self.members.get(&listener).and_then(|listener| listener.hears_in.clone()) else { return };
         let mut stamps = Stamps::default();
         stamps.stamp(Stage::Captured, now);
         stamps.stamp(Stage::Committed, now);
@@ -690,11 +704,6 @@ impl Member {
             (lane.sent, lane.clauses) = (0, 0);
         }
     }
-}
-
-/// Returns whether two BCP 47 tags name the same language, whatever the region.
-fn is_same(a: &str, b: &str) -> bool {
-    lexicon::primary(a).eq_ignore_ascii_case(lexicon::primary(b))
 }
 
 fn texts(words: &[Pending]) -> String {

@@ -79,6 +79,11 @@ impl Endpointer {
         }
     }
 
+    /// Returns whether there was no speech in the last 100 ms, so that no word is cut here.
+    pub fn is_between_words(&self) -> bool {
+        self.recent & ((1 << ONSET_WINDOW) - 1) == 0
+    }
+
     /// Ends open speech, because the turn or the call has ended; returns the end of its last speech frame.
     pub fn finish(&mut self) -> Option<Instant> {
         self.recent = 0;

@@ -226,6 +226,11 @@ pub fn primary(tag: &str) -> &str {
     tag.split(['-', '_']).next().unwrap_or_default()
 }
 
+/// Returns whether two BCP 47 tags name the same language, whatever the region.
+pub fn is_same(a: &str, b: &str) -> bool {
+    primary(a).eq_ignore_ascii_case(primary(b))
+}
+
 /// Returns a word in the form in which words are compared: in lower case, without punctuation around it. A word of punctuation
 /// only, such as `%`, stays.
 pub fn normalised(word: &str) -> String {

@@ -30,6 +30,7 @@ pub mod turns;
 
 mod endpoint;
 mod event;
+mod listening;
 mod session;
 
 #[cfg(test)]
@@ -41,4 +42,5 @@ mod tests_session;
 
 pub use endpoint::{Endpointer, Heard};
 pub use event::{ClauseEvent, ClauseHeard, LagMs, TranslationEvent};
+pub use listening::{Hears, Listener, ListenerPatch};
 pub use session::{Effect, Presence, SEGMENTS_MAX, Session, SessionParams, Speaker};

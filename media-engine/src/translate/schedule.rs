@@ -19,8 +19,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Maximum number of clauses that wait for a listener. When it is reached, the oldest one becomes text.
 pub const QUEUE_MAX: usize = 64;
+/// Budget of a listener that has chosen none.
+pub const BUDGET: Duration = Duration::from_secs(3);
 /// Highest speed of a voice.
 pub const SPEED_MAX: f32 = 1.25;
 
@@ -37,15 +41,22 @@ pub struct Limits {
     pub speed: f32,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        let budget = Duration::from_millis(3_000);
+impl Limits {
+    /// Returns the limits of a listener with this budget.
+    pub fn of_budget(budget: Duration) -> Limits {
         Limits { budget, voice_share: 0.91, give_up: budget.mul_f32(1.5), speed: SPEED_MAX }
     }
 }
 
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::of_budget(BUDGET)
+    }
+}
+
 /// How a listener is served, from the least late to the latest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Voice at normal speed.
     #[default]
@@ -59,7 +70,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Returns the name as in metrics and logs.
+    /// Returns the name as in events, metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Voice => "voice",

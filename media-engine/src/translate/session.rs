@@ -10,7 +10,11 @@
 //!
 //! A *segment* is what a party says between two pauses, or what it typed: a line of the transcript. It is a turn of the
 //! [`Conversation`], which cuts it into clauses. When the other party is not in the conversation, a *reader* takes its place: the clauses
-//! are translated all the same, as text (for the pages and the store).
+//! are translated all the same, as text (for the pages and the store). The reader also takes the place of a party that wants to hear
+//! the original.
+//!
+//! A change of language takes effect for a speaker when all its segments are final, so that each has one pair of languages. The open one
+//! ends between two words.
 //!
 //! Invariants: results that are not current change nothing; at most [`SEGMENTS_MAX`] segments are remembered; each change is published
 //! once. Not here: which words are committed, where clauses are cut and when they are played (`conversation`).
@@ -26,7 +30,9 @@ use super::event::{ClauseEvent, ClauseHeard, LagMs, TranslationEvent};
 use super::exchange::{ClauseId, Effect as Decided, Hypothesis, PartyId, Policy, Request, Translation, Voice};
 use super::guard::Difference;
 use super::lag::{Stage, Stamps};
-use super::schedule::Level;
+use super::lexicon::is_same;
+use super::listening::{Hears, Listener, ListenerPatch};
+use super::schedule::{Level, Limits};
 
 /// Number of segments of both sides that are remembered. An older one that is not final is reported as missed.
 pub const SEGMENTS_MAX: usize = 32;
@@ -104,8 +110,10 @@ pub struct SessionParams {
     pub languages: [String; 2],
     /// Whether words are translated; otherwise they are only transcribed.
     pub translate: bool,
-    /// Whether translations are spoken.
-    pub voice: bool,
+    /// What the customer and the agent hear of each other.
+    pub hears: [Hears; 2],
+    /// Highest lateness of a clause that is spoken.
+    pub budget: Duration,
     /// Lengths of clauses; `None`: by the target language.
     pub lengths: Option<Lengths>,
     /// Time from which the session counts; no frame is earlier.
@@ -123,16 +131,29 @@ pub enum Effect {
     End(Speaker, u64),
     /// Translate a clause.
     Translate(Request),
-    /// Synthesise the translation of a clause of this side.
-    Speak(Speaker, ClauseId, u32, String),
+    /// Synthesise the translation of a clause.
+    Speak {
+        /// Side that said it.
+        speaker: Speaker,
+        /// Clause to speak.
+        clause: ClauseId,
+        /// Revision that answers must carry.
+        revision: u32,
+        /// Translated text.
+        text: String,
+        /// BCP 47 tag of the language of `text`.
+        language: String,
+    },
     /// Play the voice of a clause to this side, at a speed from 1 to 1.25.
     Play(Speaker, ClauseId, f32),
     /// Stop playing a clause to this side.
     Stop(Speaker, ClauseId),
     /// The voice of a clause will not be played.
     Discard(ClauseId),
-    /// This side is served at another level.
-    Level(Speaker, Level),
+    /// Recognise this side in another language, from its next segment on.
+    Recognise(Speaker, String),
+    /// How the customer and the agent listen has changed, or the session has begun.
+    Listeners([Listener; 2]),
     /// Send an event to the listeners.
     Publish(TranslationEvent),
 }
@@ -140,9 +161,18 @@ pub enum Effect {
 /// Translation of a call; see the module head.
 #[derive(Debug)]
 pub struct Session {
-    params: SessionParams,
+    translate: bool,
+    epoch: Instant,
     conversation: Conversation,
     presence: [Presence; 2],
+    /// How each side listens; `level` is that of its schedule.
+    listeners: [Listener; 2],
+    /// Listeners as they were published.
+    published: Option<[Listener; 2]>,
+    /// Languages from and to which each side is translated at present.
+    languages: [[String; 2]; 2],
+    /// Whether speech of a side is not recognised.
+    unheard: [bool; 2],
     ears: [Ear; 2],
     segments: BTreeMap<u64, Segment>,
     next_segment: u64,
@@ -163,6 +193,8 @@ struct Ear {
 #[derive(Debug)]
 struct Segment {
     speaker: Speaker,
+    /// Languages from and to which it is translated.
+    languages: [String; 2],
     /// Number of the listening in which it began, which its hypotheses must carry.
     listening: u32,
     text: String,
@@ -184,6 +216,8 @@ struct Segment {
 struct Clause {
     id: ClauseId,
     text: String,
+    /// Language of its translation.
+    language: String,
     /// Text that the translator has just returned.
     returned: String,
     translation: Option<String>,
@@ -196,20 +230,32 @@ struct Clause {
 impl Session {
     /// Creates a session in which no one is heard; see [`Session::set_presence`].
     pub fn new(params: SessionParams) -> Session {
-        let policy = Policy { lengths: params.lengths, ..Policy::default() };
+        let SessionParams { languages, translate, hears, budget, lengths, epoch } = params;
+        let policy = Policy { lengths, limits: Limits::of_budget(budget), ..Policy::default() };
         let mut conversation = Conversation::new(policy);
         for side in Speaker::BOTH {
-            let language = &params.languages[side as usize];
-            let others = &params.languages[side.other() as usize];
-            let hears_in = params.translate.then_some(language.as_str());
+            let language = &languages[side as usize];
+            let others = &languages[side.other() as usize];
+            let hears_in = translate.then_some(language.as_str());
             conversation.join(side.party(), language, hears_in);
             // The reader of this side's words understands what the other side does.
-            conversation.join(side.reader(), others, params.translate.then_some(others.as_str()));
+            conversation.join(side.reader(), others, translate.then_some(others.as_str()));
         }
+        let [customer, agent] = languages.clone();
+        let listener = |side: Speaker| Listener {
+            language: languages[side as usize].clone(),
+            hears: hears[side as usize],
+            level: Level::default(),
+        };
         Session {
-            params,
+            translate,
+            epoch,
             conversation,
             presence: [Presence::default(); 2],
+            listeners: Speaker::BOTH.map(listener),
+            published: None,
+            languages: [[customer.clone(), agent.clone()], [agent, customer]],
+            unheard: [false; 2],
             ears: Default::default(),
             segments: BTreeMap::new(),
             next_segment: 1,
@@ -225,17 +271,78 @@ impl Session {
             return;
         }
         self.presence = presence;
-        let pair = |side: Speaker| {
-            let listens = presence[side.other() as usize].is_spoken_to;
-            let listener = if listens { side.other().party() } else { side.reader() };
-            (!presence[side as usize].is_aside()).then_some((side.party(), listener))
-        };
-        let pairs: Vec<_> = Speaker::BOTH.into_iter().filter_map(pair).collect();
         for side in Speaker::BOTH.into_iter().filter(|side| !presence[*side as usize].is_heard) {
             self.end_speech(side, now);
         }
-        self.conversation.set_hearing(&pairs, self.time(now));
+        self.pair(now);
         self.settle(now);
+    }
+
+    /// Changes how the customer and the agent listen. A language takes effect with the next segment of each speaker. What waits for a
+    /// side that wants the original from now on becomes text, and what plays stops.
+    pub fn set_listening(&mut self, patches: [ListenerPatch; 2], now: Instant) {
+        for (listener, patch) in self.listeners.iter_mut().zip(patches) {
+            listener.language = patch.language.unwrap_or_else(|| std::mem::take(&mut listener.language));
+            listener.hears = patch.hears.unwrap_or(listener.hears);
+        }
+        self.pair(now);
+        self.settle(now);
+    }
+
+    /// Returns how the customer and the agent listen.
+    pub fn listeners(&self) -> [Listener; 2] {
+        Speaker::BOTH.map(|side| {
+            let mut listener = self.listeners[side as usize].clone();
+            if self.unheard[side.other() as usize] {
+                listener.level = Level::Original;
+            }
+            listener
+        })
+    }
+
+    /// Tells the conversation who hears whom.
+    fn pair(&mut self, now: Instant) {
+        let joined = Speaker::BOTH.into_iter().filter(|side| !self.presence[*side as usize].is_aside());
+        let pairs: Vec<_> = joined.map(|side| (side.party(), self.listener_of(side))).collect();
+        self.conversation.set_hearing(&pairs, self.time(now));
+    }
+
+    /// Returns the party for which the words of a side are translated.
+    fn listener_of(&self, speaker: Speaker) -> PartyId {
+        if self.is_spoken(speaker) { speaker.other().party() } else { speaker.reader() }
+    }
+
+    /// Returns whether translations of a side's words are spoken to the other one.
+    fn is_spoken(&self, speaker: Speaker) -> bool {
+        let listener = speaker.other() as usize;
+        self.translate && self.presence[listener].is_spoken_to && self.listeners[listener].hears != Hears::Original
+    }
+
+    /// Returns whether a side is to be translated from or into another language than at present.
+    fn wants_language(&self, speaker: Speaker) -> bool {
+        let wanted = [speaker, speaker.other()].map(|side| &self.listeners[side as usize].language);
+        self.languages[speaker as usize].each_ref() != wanted
+    }
+
+    /// Applies the chosen languages to each side of which nothing is being said or recognised.
+    fn change_languages(&mut self, now: Instant) {
+        for side in Speaker::BOTH {
+            let is_speaking = self.ears[side as usize].open.is_some() || !self.unfinished(side).is_empty();
+            if !self.wants_language(side) || is_speaking {
+                continue;
+            }
+            let [from, to] = [side, side.other()].map(|side| self.listeners[side as usize].language.clone());
+            let (is_spoken_anew, time) = (self.languages[side as usize][0] != from, self.time(now));
+            if is_spoken_anew {
+                self.conversation.set_language(side.party(), &from, time);
+                self.unheard[side as usize] = false;
+                self.effects.push_back(Effect::Recognise(side, from.clone()));
+            }
+            for listener in [side.other().party(), side.reader()].into_iter().filter(|_| self.translate) {
+                self.conversation.set_hears_in(listener, Some(&to), time);
+            }
+            self.languages[side as usize] = [from, to];
+        }
     }
 
     /// Ends the open segment of a side, because its words come from elsewhere from now on.
@@ -255,6 +362,7 @@ impl Session {
         if !self.presence[speaker as usize].is_heard {
             return;
         }
+        let is_changing = self.wants_language(speaker);
         let ear = &mut self.ears[speaker as usize];
         match ear.endpointer.on_frame(speech, until) {
             Heard::Nothing => {
@@ -266,13 +374,20 @@ impl Session {
             Heard::Begin(began_at) => {
                 let before: Vec<i16> = ear.pre_roll.drain(..).flatten().collect();
                 let listening = ear.listening;
-                let number = self.open_segment(Segment { listening, ..Segment::new(speaker, Some(began_at)) }, until);
+                let languages = self.languages[speaker as usize].clone();
+                let segment = Segment { listening, ..Segment::new(speaker, languages, Some(began_at)) };
+                let number = self.open_segment(segment, until);
                 self.ears[speaker as usize].open = Some(number);
                 self.effects.push_back(Effect::Begin(speaker, number));
                 if !before.is_empty() {
                     self.effects.push_back(Effect::Audio(speaker, before));
                 }
                 self.effects.push_back(Effect::Audio(speaker, samples.to_vec()));
+            }
+            // A new language does not wait for the end of a long speech.
+            Heard::Speech if is_changing && ear.endpointer.is_between_words() => {
+                let ended_at = ear.endpointer.finish();
+                self.close_segment(speaker, ended_at.unwrap_or(until));
             }
             Heard::Speech => self.effects.push_back(Effect::Audio(speaker, samples.to_vec())),
             Heard::End(ended_at) => {
@@ -319,6 +434,7 @@ impl Session {
         if segment.is_final || segment.missed || text.is_empty() {
             return;
         }
+        self.unheard[segment.speaker as usize] = false;
         if segment.text != text {
             segment.text = text.to_owned();
             self.changed.insert(number);
@@ -339,6 +455,7 @@ impl Session {
         segment.text = if unrecognised { String::new() } else { text.trim().to_owned() };
         segment.stt = segment.ended_at.map(|ended| millis(ended, now));
         let speaker = segment.speaker;
+        self.unheard[speaker as usize] = false;
         if segment.text.is_empty() {
             let is_published = unrecognised || was_shown;
             self.forget_turn(speaker, number, now);
@@ -370,11 +487,13 @@ impl Session {
     }
 
     /// Forgets all unfinished segments of a side, because its language cannot be recognised: they are not published.
-    pub fn handle_unsupported(&mut self, speaker: Speaker) {
+    pub fn handle_unsupported(&mut self, speaker: Speaker, now: Instant) {
         for number in self.unfinished(speaker) {
             self.segments.remove(&number);
         }
         self.ears[speaker as usize] = Ear { listening: self.ears[speaker as usize].listening, ..Ear::default() };
+        self.unheard[speaker as usize] = true;
+        self.settle(now);
     }
 
     /// Processes the translation of a clause; `None`: it failed.
@@ -423,7 +542,7 @@ impl Session {
 
     /// Processes typed text: a segment that was spoken and recognised at once.
     pub fn handle_typed(&mut self, speaker: Speaker, text: &str, now: Instant) {
-        let mut segment = Segment::new(speaker, None);
+        let mut segment = Segment::new(speaker, self.languages[speaker as usize].clone(), None);
         (segment.text, segment.is_final) = (text.trim().to_owned(), true);
         (segment.ended_at, segment.stt) = (Some(now), Some(0));
         if segment.text.is_empty() {
@@ -433,8 +552,7 @@ impl Session {
         let text = segment.text.clone();
         let number = self.open_segment(segment, now);
         self.changed.insert(number);
-        let is_heard = self.presence[speaker.other() as usize].is_spoken_to;
-        let listener = if is_heard { speaker.other().party() } else { speaker.reader() };
+        let listener = self.listener_of(speaker);
         self.conversation.on_typed(speaker.party(), listener, turn(number), &text, self.time(now));
         self.settle(now);
     }
@@ -457,7 +575,7 @@ impl Session {
     }
 
     fn time(&self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.params.epoch)
+        at.saturating_duration_since(self.epoch)
     }
 
     fn open_segment(&mut self, segment: Segment, now: Instant) -> u64 {
@@ -497,6 +615,7 @@ impl Session {
         segment.missed = true;
         segment.text.clear();
         let speaker = segment.speaker;
+        self.unheard[speaker as usize] = true;
         self.forget_turn(speaker, number, now);
         self.publish_missed(number);
     }
@@ -544,8 +663,14 @@ impl Session {
 
     /// Carries out what the conversation has decided, and publishes what has changed.
     fn settle(&mut self, now: Instant) {
+        self.change_languages(now);
         while let Some(decided) = self.conversation.poll_effect() {
             self.on_decided(decided, now);
+        }
+        let listeners = self.listeners();
+        if self.published.as_ref() != Some(&listeners) {
+            self.published = Some(listeners.clone());
+            self.effects.push_back(Effect::Listeners(listeners));
         }
         for number in std::mem::take(&mut self.changed) {
             self.publish(number, now);
@@ -566,7 +691,7 @@ impl Session {
                     self.close_segment(side, ended_at);
                 }
             }
-            Decided::Translate(request) => self.on_clause(request),
+            Decided::Translate(request) => self.on_clause(request, now),
             Decided::Speak { clause, revision } => self.speak(clause, revision, now),
             Decided::Play { listener, clause, speed, .. } => self.play(listener, clause, speed, now),
             Decided::Stop(listener, clause) => {
@@ -575,8 +700,9 @@ impl Session {
             Decided::Show(_, clause) | Decided::Dropped(_, clause) => self.set_heard(clause, ClauseHeard::Text),
             Decided::Lost(_, clause) => self.set_heard(clause, ClauseHeard::Original),
             Decided::Level(listener, level) => {
-                let voice = self.params.voice;
-                self.effects.extend(Speaker::of(listener).filter(|_| voice).map(|side| Effect::Level(side, level)));
+                if let Some(side) = Speaker::of(listener) {
+                    self.listeners[side as usize].level = level;
+                }
             }
             Decided::Translated(clause, text, differences) => {
                 let time = self.time(now);
@@ -598,27 +724,39 @@ impl Session {
     }
 
     /// Adds a clause to its segment, or its new words, and passes it on to the translator.
-    fn on_clause(&mut self, request: Request) {
+    fn on_clause(&mut self, request: Request, now: Instant) {
         let number = u64::from(request.turn);
         let stamps = self.conversation.stamps(request.clause).unwrap_or_default();
         if let Some(segment) = self.segments.get_mut(&number) {
             match segment.clauses.iter_mut().find(|clause| clause.id == request.clause) {
                 Some(clause) => clause.text = request.text(),
-                None => segment.clauses.push(Clause::new(request.clause, request.text(), stamps)),
+                None => segment.clauses.push(Clause::new(&request, stamps)),
             }
             self.changed.insert(number);
         }
-        self.effects.push_back(Effect::Translate(request));
+        if is_same(&request.from, &request.to) {
+            // Text that was typed in the listener's language.
+            self.on_text(request.clause, request.revision, &request.text(), now);
+        } else {
+            self.effects.push_back(Effect::Translate(request));
+        }
+    }
+
+    /// Takes the text that a listener gets of a clause.
+    fn on_text(&mut self, clause: ClauseId, revision: u32, text: &str, now: Instant) {
+        if let Some((_, found)) = self.clause_mut(clause) {
+            text.clone_into(&mut found.returned);
+        }
+        self.conversation.on_translation(clause, revision, Translation::Done(text.to_owned()), self.time(now));
     }
 
     /// Has a clause synthesised if its listener can hear it.
     fn speak(&mut self, id: ClauseId, revision: u32, now: Instant) {
         let Some((number, clause)) = self.clause_mut(id) else { return };
-        let text = std::mem::take(&mut clause.returned);
+        let (text, language) = (std::mem::take(&mut clause.returned), clause.language.clone());
         let Some(speaker) = self.segments.get(&number).map(|segment| segment.speaker) else { return };
-        let is_heard = self.presence[speaker.other() as usize].is_spoken_to;
-        if self.params.voice && is_heard && !text.is_empty() {
-            self.effects.push_back(Effect::Speak(speaker, id, revision, text));
+        if self.is_spoken(speaker) && !text.is_empty() {
+            self.effects.push_back(Effect::Speak { speaker, clause: id, revision, text, language });
         } else {
             self.conversation.on_voice(id, revision, Voice::Failed, self.time(now));
         }
@@ -659,13 +797,14 @@ impl Session {
         let translations: Vec<&str> =
             segment.clauses.iter().filter_map(|clause| clause.translation.as_deref()).collect();
         let has_translation = !translations.is_empty() && !segment.missed;
-        let languages = &self.params.languages;
-        let last = segment.clauses.last().map(|clause| clause.lag(self.params.voice));
+        let voice = self.listeners[segment.speaker.other() as usize].hears != Hears::Original;
+        let [source_language, target_language] = segment.languages.clone();
+        let last = segment.clauses.last().map(|clause| clause.lag(voice));
         self.effects.push_back(Effect::Publish(TranslationEvent {
             segment: number,
             leg: segment.speaker.as_str().to_owned(),
-            source_language: languages[segment.speaker as usize].clone(),
-            target_language: languages[segment.speaker.other() as usize].clone(),
+            source_language,
+            target_language,
             text: segment.text.clone(),
             translation: has_translation.then(|| translations.join(" ")),
             is_final: segment.is_final,
@@ -675,16 +814,17 @@ impl Session {
             ended_ms_ago: ago(segment.began_at.and(segment.ended_at)),
             committed: segment.committed,
             corrections: segment.corrections,
-            clauses: segment.clauses.iter().map(|clause| clause.event(self.params.voice)).collect(),
+            clauses: segment.clauses.iter().map(|clause| clause.event(voice)).collect(),
             lag_ms: last.unwrap_or(LagMs { stt: segment.stt, ..LagMs::default() }),
         }));
     }
 }
 
 impl Segment {
-    fn new(speaker: Speaker, began_at: Option<Instant>) -> Segment {
+    fn new(speaker: Speaker, languages: [String; 2], began_at: Option<Instant>) -> Segment {
         Segment {
             speaker,
+            languages,
             listening: 0,
             text: String::new(),
             is_final: false,
@@ -701,10 +841,11 @@ impl Segment {
 }
 
 impl Clause {
-    fn new(id: ClauseId, text: String, stamps: Stamps) -> Clause {
+    fn new(request: &Request, stamps: Stamps) -> Clause {
         Clause {
-            id,
-            text,
+            id: request.clause,
+            text: request.text(),
+            language: request.to.clone(),
             returned: String::new(),
             translation: None,
             heard: ClauseHeard::Pending,
@@ -717,7 +858,7 @@ impl Clause {
     fn lag(&self, voice: bool) -> LagMs {
         let between =
             |from, to| self.stamps.between(from, to).map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
-        let is_spoken = voice && self.heard != ClauseHeard::Text;
+        let is_spoken = self.heard == ClauseHeard::Voice || (voice && self.heard == ClauseHeard::Pending);
         LagMs {
             stt: between(Stage::Captured, Stage::Committed),
             translate: between(Stage::Committed, Stage::Translated),

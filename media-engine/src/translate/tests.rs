@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::clauses::Lengths;
 use super::exchange::{ClauseId, Voice};
+use super::schedule::{BUDGET, Level};
 use super::*;
 use crate::units::test_epoch;
 
@@ -22,8 +23,11 @@ fn session(translate: bool, voice: bool) -> Session {
 
 fn session_of(translate: bool, voice: bool, lengths: Option<Lengths>) -> Session {
     let languages = ["en".into(), "es".into()];
-    let mut session = Session::new(SessionParams { languages, translate, voice, lengths, epoch: test_epoch() });
+    let hears = if voice { [Hears::Ducked; 2] } else { [Hears::Original; 2] };
+    let params = SessionParams { languages, translate, hears, budget: BUDGET, lengths, epoch: test_epoch() };
+    let mut session = Session::new(params);
     session.set_presence([Presence::JOINED; 2], test_epoch());
+    assert!(matches!(effects(&mut session)[..], [Effect::Listeners(_)]));
     session
 }
 
@@ -106,7 +110,13 @@ fn lag_is_stamped_at_every_hop_from_the_end_of_speech() {
     let effects = effects(&mut session);
     let requests: Vec<String> = clauses(&effects);
     assert_eq!(requests, ["thank you"]);
-    assert!(effects.contains(&Effect::Speak(CUSTOMER, ClauseId(0), 0, "gracias".into())));
+    assert!(effects.contains(&Effect::Speak {
+        speaker: CUSTOMER,
+        clause: ClauseId(0),
+        revision: 0,
+        text: "gracias".into(),
+        language: "es".into(),
+    }));
     assert!(effects.contains(&Effect::Play(Speaker::Agent, ClauseId(0), 1.0)));
     let events = published(&effects);
     assert!(!events[0].is_final && events[1].is_final);
@@ -150,7 +160,7 @@ fn without_voice_the_lag_ends_with_the_translated_text() {
     let effects = effects(&mut session);
     let last = *published(&effects).last().expect("events");
     assert_eq!((last.lag_ms.total, last.clauses[0].heard), (Some(7), ClauseHeard::Text));
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Speak(..))));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Speak { .. })));
 }
 
 #[test]
@@ -277,7 +287,8 @@ fn a_missed_segment_is_published_once_its_speech_has_ended() {
     // Later results of a broken recogniser are ignored.
     session.handle_partial(1, "thank you", now);
     session.handle_final(1, "", false, now);
-    assert_eq!(effects(&mut session), [], "the speech goes on");
+    let told = effects(&mut session);
+    assert!(matches!(told[..], [Effect::Listeners(_)]), "the speech goes on: {told:?}");
     let now = feed(&mut session, now, &[(false, 60)]);
     let told = effects(&mut session);
     let events = published(&told);
@@ -332,7 +343,7 @@ fn a_long_sentence_is_translated_and_played_before_its_end() {
         while let Some(effect) = session.poll_effect() {
             match &effect {
                 Effect::Translate(request) => session.handle_translation(request.clause, 0, Some("traducido"), now),
-                Effect::Speak(_, clause, revision, _) => session.handle_voice(*clause, *revision, Voice::Begun, now),
+                Effect::Speak { clause, revision, .. } => session.handle_voice(*clause, *revision, Voice::Begun, now),
                 Effect::Play(Speaker::Agent, clause, _) => {
                     played.push(clause.0);
                     session.handle_played(Speaker::Agent, *clause, now);
@@ -410,7 +421,7 @@ fn without_a_listener_clauses_are_translated_as_text() {
     session.handle_final(1, "the number has changed", false, now);
     session.handle_translation(ClauseId(0), 0, Some("el número ha cambiado"), now);
     let told = effects(&mut session);
-    assert!(!told.iter().any(|effect| matches!(effect, Effect::Speak(..) | Effect::Play(..))), "{told:?}");
+    assert!(!told.iter().any(|effect| matches!(effect, Effect::Speak { .. } | Effect::Play(..))), "{told:?}");
     let last = *published(&told).last().expect("events");
     assert_eq!(
         (last.translation.as_deref(), last.clauses[0].heard),
@@ -496,7 +507,7 @@ fn a_clause_in_translation_when_its_listener_is_set_aside_becomes_text() {
     assert_eq!(published(&told).last().expect("events").clauses[0].heard, ClauseHeard::Text);
     session.handle_translation(ClauseId(0), 0, Some("buenos días"), now);
     let told = effects(&mut session);
-    assert!(!told.iter().any(|effect| matches!(effect, Effect::Speak(..))), "{told:?}");
+    assert!(!told.iter().any(|effect| matches!(effect, Effect::Speak { .. })), "{told:?}");
     assert_eq!(published(&told).last().expect("events").translation.as_deref(), Some("buenos días"));
 }
 
@@ -552,4 +563,162 @@ fn the_words_of_a_late_final_were_captured_within_the_speech() {
     // The last word ended 3.2 s before the final, the first clause more than a second earlier.
     assert!(lags.is_sorted_by(|a, b| a > b) && lags[0] > 4_200, "{lags:?}");
     assert_eq!(lags.last(), Some(&3_200));
+}
+
+fn choice(language: Option<&str>, hears: Option<Hears>) -> ListenerPatch {
+    ListenerPatch { language: language.map(str::to_owned), hears }
+}
+
+/// Translates a clause, and reports its voice as begun.
+fn answer(session: &mut Session, clause: u64, now: Instant) {
+    session.handle_translation(ClauseId(clause), 0, Some("traducido"), now);
+    session.handle_voice(ClauseId(clause), 0, Voice::Begun, now);
+}
+
+fn plays(effects: &[Effect]) -> Vec<u64> {
+    let clause = |effect: &Effect| if let Effect::Play(_, clause, _) = effect { Some(clause.0) } else { None };
+    effects.iter().filter_map(clause).collect()
+}
+
+#[test]
+fn a_listener_that_wants_the_original_hears_no_voice_until_it_wants_it_again() {
+    let mut session = session(true, true);
+    let now = test_epoch();
+    for text in ["good morning", "how are you"] {
+        session.handle_typed(CUSTOMER, text, now);
+    }
+    answer(&mut session, 0, now);
+    assert_eq!(plays(&effects(&mut session)), [0]);
+    session.set_listening([ListenerPatch::default(), choice(None, Some(Hears::Original))], now);
+    let told = effects(&mut session);
+    assert!(told.contains(&Effect::Stop(Speaker::Agent, ClauseId(0))), "{told:?}");
+    assert_eq!(session.listeners()[1].hears, Hears::Original);
+    answer(&mut session, 1, now);
+    let told = effects(&mut session);
+    assert_eq!(plays(&told), [0; 0]);
+    let last = published(&told).last().copied().expect("events");
+    assert_eq!((last.clauses[0].heard, last.translation.as_deref()), (ClauseHeard::Text, Some("traducido")));
+    session.set_listening([ListenerPatch::default(), choice(None, Some(Hears::Translation))], now);
+    session.handle_typed(CUSTOMER, "good bye", now);
+    answer(&mut session, 2, now);
+    assert_eq!(plays(&effects(&mut session)), [2]);
+}
+
+#[test]
+fn a_language_changes_with_the_next_segment_of_each_speaker() {
+    let mut session = session(true, true);
+    let now = feed(&mut session, test_epoch(), &[(true, 30)]);
+    effects(&mut session);
+    session.set_listening([choice(Some("fr"), None), ListenerPatch::default()], now);
+    let told = effects(&mut session);
+    // The agent is silent, and translated for the customer into its new language at once.
+    session.handle_typed(Speaker::Agent, "hola", now);
+    let request = |effects: &[Effect]| {
+        let of = |effect: &Effect| if let Effect::Translate(request) = effect { Some(request.clone()) } else { None };
+        effects.iter().find_map(of).map(|request| (request.from, request.to)).expect("a request")
+    };
+    assert_eq!(request(&effects(&mut session)), ("es".into(), "fr".into()));
+    assert!(!told.iter().any(|effect| matches!(effect, Effect::Recognise(..))), "the customer is speaking: {told:?}");
+    let now = feed(&mut session, now, &[(false, 60)]);
+    effects(&mut session);
+    session.handle_final(1, "good morning", false, now);
+    let told = effects(&mut session);
+    assert_eq!(request(&told), ("en".into(), "es".into()), "what was said before");
+    assert!(told.contains(&Effect::Recognise(CUSTOMER, "fr".into())), "{told:?}");
+    let event = published(&told).last().copied().expect("events");
+    assert_eq!((event.source_language.as_str(), event.target_language.as_str()), ("en", "es"));
+    let now = feed(&mut session, now, &[(true, 30), (false, 60)]);
+    session.handle_final(3, "bonjour", false, now);
+    let told = effects(&mut session);
+    assert_eq!(request(&told), ("fr".into(), "es".into()));
+    assert_eq!(published(&told).last().expect("events").source_language, "fr");
+    answer(&mut session, 2, now);
+    let spoken = |effect: &Effect| matches!(effect, Effect::Speak { language, .. } if language == "es");
+    assert!(effects(&mut session).iter().any(spoken));
+}
+
+#[test]
+fn a_new_language_ends_a_long_speech_between_two_words() {
+    let mut session = session(true, true);
+    let now = feed(&mut session, test_epoch(), &[(true, 30)]);
+    session.set_listening([choice(None, None), choice(Some("fr"), None)], now);
+    let now = feed(&mut session, now, &[(true, 30), (false, 4), (true, 10)]);
+    assert!(!effects(&mut session).contains(&Effect::End(CUSTOMER, 1)), "80 ms may be within a word");
+    let now = feed(&mut session, now, &[(false, 5)]);
+    assert!(effects(&mut session).contains(&Effect::End(CUSTOMER, 1)));
+    session.handle_final(1, "good morning", false, now);
+    session.handle_typed(CUSTOMER, "good bye", now);
+    let last = published(&effects(&mut session)).last().map(|event| event.target_language.clone());
+    assert_eq!(last.as_deref(), Some("fr"));
+}
+
+#[test]
+fn a_language_that_both_sides_share_is_not_translated() {
+    let mut session = session(true, true);
+    let now = test_epoch();
+    session.set_listening([choice(Some("es-MX"), None), ListenerPatch::default()], now);
+    let now = feed(&mut session, now, &[(true, 30), (false, 60)]);
+    session.handle_final(1, "buenos días", false, now);
+    let told = effects(&mut session);
+    assert_eq!(clauses(&told), [""; 0]);
+    let event = *published(&told).last().expect("events");
+    assert_eq!((event.text.as_str(), event.clauses.len()), ("buenos días", 0));
+    // A third change within the same silence does not outrun the numbers of the segments.
+    for language in ["en", "fr", "en"] {
+        session.set_listening([choice(Some(language), None), ListenerPatch::default()], now);
+    }
+    let now = feed(&mut session, now, &[(true, 30), (false, 60)]);
+    session.handle_final(2, "good morning", false, now);
+    assert_eq!(clauses(&effects(&mut session)), ["good morning"]);
+}
+
+#[test]
+fn text_typed_in_the_language_of_its_listener_is_spoken_as_it_is() {
+    let mut session = session(true, true);
+    let now = test_epoch();
+    session.set_listening([choice(Some("es"), None), ListenerPatch::default()], now);
+    session.handle_typed(Speaker::Agent, "su código es 1 2 3", now);
+    let told = effects(&mut session);
+    assert_eq!(clauses(&told), [""; 0], "nothing is to be translated");
+    let spoken = |effect: &Effect| matches!(effect, Effect::Speak { text, .. } if text == "su código es 1 2 3");
+    assert!(told.iter().any(spoken), "{told:?}");
+    session.handle_voice(ClauseId(0), 0, Voice::Begun, now);
+    assert_eq!(plays(&effects(&mut session)), [0]);
+}
+
+#[test]
+fn a_listener_gets_the_original_while_the_other_side_is_not_recognised() {
+    let mut session = session(true, true);
+    let now = feed(&mut session, test_epoch(), &[(true, 30), (false, 60), (true, 30)]);
+    effects(&mut session);
+    session.handle_missed(1, now);
+    let levels = |effects: &[Effect]| -> Vec<[Level; 2]> {
+        let of = |effect: &Effect| {
+            if let Effect::Listeners(both) = effect { Some([both[0].level, both[1].level]) } else { None }
+        };
+        effects.iter().filter_map(of).collect()
+    };
+    assert_eq!(levels(&effects(&mut session)), [[Level::Voice, Level::Original]]);
+    session.handle_partial(2, "good", now);
+    assert_eq!(levels(&effects(&mut session)), [[Level::Voice; 2]]);
+}
+
+#[test]
+fn a_clause_that_is_later_than_a_small_budget_is_text() {
+    let languages = ["en".into(), "es".into()];
+    let (hears, budget) = ([Hears::Ducked; 2], Duration::from_secs(1));
+    let lengths = Some(Lengths::of_phrases());
+    let epoch = test_epoch();
+    let mut session = Session::new(SessionParams { languages, translate: true, hears, budget, lengths, epoch });
+    session.set_presence([Presence::JOINED; 2], epoch);
+    session.handle_typed(CUSTOMER, "good morning", epoch);
+    session.handle_timeout(epoch + Duration::from_millis(900));
+    answer(&mut session, 0, epoch + Duration::from_millis(900));
+    assert_eq!(plays(&effects(&mut session)), [0]);
+    session.handle_played(Speaker::Agent, ClauseId(0), epoch + Duration::from_secs(1));
+    session.handle_typed(CUSTOMER, "good bye", epoch + Duration::from_secs(1));
+    let late = epoch + Duration::from_millis(2_600);
+    answer(&mut session, 1, late);
+    let told = effects(&mut session);
+    assert_eq!((plays(&told), published(&told).last().expect("events").clauses[0].heard), (vec![], ClauseHeard::Text));
 }

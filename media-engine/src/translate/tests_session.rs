@@ -22,6 +22,8 @@ const WORDS: [&str; 12] = ["we", "met", "the", "owner", "of", "a", "house", "and
 #[derive(Default)]
 struct Ledger {
     seed: u64,
+    /// Whether a side may want to hear voices.
+    voice: bool,
     open: [Option<u64>; 2],
     /// Speaker of every segment that was begun or typed.
     speakers: BTreeMap<u64, Speaker>,
@@ -31,6 +33,8 @@ struct Ledger {
     played: BTreeSet<(Speaker, ClauseId)>,
     last_played: [Option<ClauseId>; 2],
     playing: [Option<ClauseId>; 2],
+    /// What each side wants to hear.
+    hears: [Hears; 2],
     latest: BTreeMap<u64, TranslationEvent>,
 }
 
@@ -59,12 +63,15 @@ impl Ledger {
                 let side = Speaker::BOTH[request.speaker.0 as usize];
                 self.clauses.insert(request.clause, (side, request.revision));
             }
-            Effect::Speak(side, clause, revision, text) => {
-                assert!(!text.is_empty() && self.clauses[&clause] == (side, revision), "seed {seed}: {clause:?}");
+            Effect::Speak { speaker, clause, revision, text, .. } => {
+                // Typed text in the listener's language was not sent to the translator.
+                let sent = *self.clauses.entry(clause).or_insert((speaker, revision));
+                assert!(!text.is_empty() && sent == (speaker, revision), "seed {seed}: {clause:?}");
                 assert!(self.spoken.insert((clause, revision)), "seed {seed}: {clause:?} is spoken twice");
             }
             Effect::Play(listener, clause, speed) => {
                 assert!(presence[listener as usize].is_spoken_to, "seed {seed}: {listener:?} must not hear {clause:?}");
+                assert!(self.hears[listener as usize] != Hears::Original, "seed {seed}: {listener:?} wants no voice");
                 assert_eq!(self.clauses[&clause].0, listener.other(), "seed {seed}: {clause:?}");
                 assert!(self.played.insert((listener, clause)), "seed {seed}: {clause:?} is played twice");
                 assert!((1.0..=1.25).contains(&speed), "seed {seed}: {speed}");
@@ -81,12 +88,18 @@ impl Ledger {
                         .insert(event.segment, if event.leg == "agent" { Speaker::Agent } else { Speaker::Customer });
                 }
                 if let Some(before) = self.latest.get(&event.segment) {
+                    let languages =
+                        |event: &TranslationEvent| (event.source_language.clone(), event.target_language.clone());
+                    assert_eq!(languages(before), languages(&event), "seed {seed}: a segment changed its languages");
                     assert!(event.is_final || !before.is_final, "seed {seed}: a final text became partial: {event:?}");
                     assert!(event.clauses.len() >= before.clauses.len(), "seed {seed}: a clause was taken back");
                 }
                 self.latest.insert(event.segment, event);
             }
-            Effect::Discard(_) | Effect::Level(..) => {}
+            Effect::Recognise(side, _) => {
+                assert_eq!(self.open[side as usize], None, "seed {seed}: the language changes within a segment");
+            }
+            Effect::Discard(_) | Effect::Listeners(_) => {}
         }
     }
 }
@@ -98,10 +111,12 @@ fn run(seed: u64) {
     let (translate, voice) = (!random.one_in(8), !random.one_in(6));
     let lengths = random.one_in(3).then(super::clauses::Lengths::of_phrases);
     let mut now = test_epoch();
-    let mut session = Session::new(SessionParams { languages, translate, voice, lengths, epoch: now });
+    let hears = Speaker::BOTH.map(|_| if voice { Hears::Ducked } else { Hears::Original });
+    let params = SessionParams { languages, translate, hears, budget: super::schedule::BUDGET, lengths, epoch: now };
+    let mut session = Session::new(params);
     let mut presence = [Presence::JOINED; 2];
     session.set_presence(presence, now);
-    let mut ledger = Ledger { seed, ..Ledger::default() };
+    let mut ledger = Ledger { seed, voice, hears, ..Ledger::default() };
     let mut talks = [false; 2];
     for _ in 0..600 {
         now += FRAME;
@@ -141,7 +156,7 @@ fn act(random: &mut Random, session: &mut Session, ledger: &mut Ledger, presence
         let shift = if random.one_in(5) { random.below(3) as usize } else { 0 };
         WORDS.iter().cycle().skip(shift).take(count).copied().collect::<Vec<_>>().join(" ")
     };
-    match random.below(23) {
+    match random.below(24) {
         0..=5 => session.handle_partial(segment, &text(random), now),
         6 => session.handle_final(segment, &text(random), random.one_in(6), now),
         7 if random.one_in(4) => session.handle_missed(segment, now),
@@ -166,6 +181,16 @@ fn act(random: &mut Random, session: &mut Session, ledger: &mut Ledger, presence
             let side = &mut presence[random.below(2) as usize];
             *side = Presence { is_heard: !random.one_in(3), is_spoken_to: !random.one_in(3) };
             session.set_presence(*presence, now);
+        }
+        23 if random.one_in(8) => {
+            let side = Speaker::BOTH[random.below(2) as usize];
+            let mut patches = [ListenerPatch::default(), ListenerPatch::default()];
+            let patch = &mut patches[side as usize];
+            patch.language = random.one_in(2).then(|| ["en", "es", "de"][random.below(3) as usize].to_owned());
+            // A call without voices stays one.
+            patch.hears = (ledger.voice && random.one_in(2)).then(|| Hears::ALL[random.below(3) as usize]);
+            ledger.hears[side as usize] = patch.hears.unwrap_or(ledger.hears[side as usize]);
+            session.set_listening(patches, now);
         }
         22 if random.one_in(30) => session.end_speech(Speaker::BOTH[random.below(2) as usize], now),
         _ => {}

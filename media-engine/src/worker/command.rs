@@ -200,6 +200,14 @@ pub enum WorkerCommand {
         /// Only this segment, which fades out if it is being heard; `None` discards everything at once.
         segment: Option<u64>,
     },
+    /// Keeps the original from a leg that is bridged with another: it hears queued voice only. The change takes 50 ms, and 300 ms
+    /// back.
+    SilenceOriginal {
+        /// Leg that listens.
+        leg: LegId,
+        /// Whether it does not hear the original from now on.
+        silenced: bool,
+    },
     /// Replaces the leg's speech by silence for the others and for its taps.
     Mute {
         /// Leg to mute or unmute.

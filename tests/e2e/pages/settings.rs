@@ -133,11 +133,13 @@ async fn voice(page: &mut Browser, api: &Api) {
     was_refused(page).await;
     assert_eq!(api.get("/api/voice/config").await["record"], false, "a refused change has no effect");
     page.fill("#voice-translate_to", "es-419").await;
+    page.choose("#voice-agent_hears", "translation").await;
+    page.fill("#voice-budget_ms", "2.5").await;
     page.click("#voice-submit").await;
     page.says("#voice-status", "Saved").await;
     let config = json!({
         "live_translate": true, "transcribe": false, "translate_from": "en", "translate_to": "es-419",
-        "voice_to_voice": true, "record": true,
+        "voice_to_voice": true, "customer_hears": "ducked", "agent_hears": "translation", "budget_ms": 2_500, "record": true,
         "amd": { "mode": "off", "limit_s": 10, "actions": {} },
     });
     assert_eq!(api.get("/api/voice/config").await, config);
@@ -145,6 +147,7 @@ async fn voice(page: &mut Browser, api: &Api) {
     page.visible("#voice-submit", PATIENCE).await;
     assert!(page.checked("#voice-record").await && page.checked("#voice-voice_to_voice").await);
     assert_eq!(page.value("#voice-translate_to").await, "es-419");
+    assert_eq!(page.value("#voice-agent_hears").await, "translation");
     page.check("#voice-record", false).await;
     page.click("#voice-submit").await;
     page.says("#voice-status", "Saved").await;

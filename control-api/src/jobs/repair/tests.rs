@@ -1,4 +1,10 @@
-//! Tests with their own recogniser, which speaks the protocol over a real socket, and with a recording on the disk.
+//! Tests with their own recogniser and translator, which speak the protocol over a real socket, and with a recording on the disk.
+//!
+//! ```text
+//! missed segment, recording of 5 s ─▶ run ─▶ server: a text, or it dies ─▶ what the API shows
+//! ```
+//!
+//! Not here: how segments become missed (`media-engine`), and the list of them on both databases (`store/tests_calls`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +18,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::*;
-use crate::config::SpeechConfig;
-use crate::config::speech_config;
+use crate::config::{SpeechConfig, SttAddress, speech_config};
 use crate::engine::{CallStatus, SpeechProvider, TranslationEvent};
 use crate::store::{Change, NewCall, PartId, StorePlace, now};
 use crate::tenant::voice_config::VoiceConfig;
@@ -74,6 +79,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, segments: Arc<AtomicUsize>
                         Answer::Dies => return,
                     }
                 }
+                "translate" => Event::new("translation").with("text", event.text("text").to_uppercase()),
                 _ => continue,
             };
             let mut bytes = Vec::new();
@@ -92,7 +98,8 @@ async fn serve(mut stream: TcpStream, answer: Answer, segments: Arc<AtomicUsize>
 
 fn providers(address: &str) -> Providers {
     let provider = || SpeechProvider::Wyoming(address.to_owned());
-    let config = SpeechConfig { stt: provider(), translator: provider(), tts: provider() };
+    let stt = SttAddress::Wyoming(provider());
+    let config = SpeechConfig { stt, translator: provider(), tts: provider(), ..SpeechConfig::default() };
     Providers::start(&speech_config(&config), mpsc::channel(64).0)
 }
 
@@ -120,8 +127,12 @@ struct Scene {
     start: Timestamp,
 }
 
-/// Creates a call that began ten seconds ago. The test adds the recording, the missed segment and the end.
+/// Creates a call without translation that began ten seconds ago. The test adds the recording, the missed segment and the end.
 async fn scene() -> Scene {
+    scene_of(VoiceConfig::default()).await
+}
+
+async fn scene_of(config: VoiceConfig) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
     let organization = store.organization_create("acme").await.unwrap().id;
@@ -134,7 +145,7 @@ async fn scene() -> Scene {
         from: None,
         to: "+15555550142".into(),
         agent: None,
-        config: VoiceConfig::default(),
+        config,
     };
     let scene = Scene { folder, store, organization, call, start };
     scene.record(Change::CallCreated { call: new, at: start }).await;
@@ -223,6 +234,7 @@ async fn a_call_recorded_without_a_recogniser_gets_its_words_later() {
     assert_eq!(scene.repair(&present).await, "1 segments recognised, 0 failed");
     let shown = scene.shown().await;
     assert_eq!((&shown["text"], &shown["missed"]), (&"I lost my card.".into(), &serde_json::Value::Null));
+    assert_eq!((&shown["late"], &shown["translation"]), (&true.into(), &serde_json::Value::Null));
     let began_at = scene.start + SignedDuration::from_secs(2);
     assert_eq!(shown["began_at"], began_at.to_string());
     assert_eq!(shown["ended_at"], (began_at + SignedDuration::from_secs(1)).to_string());
@@ -236,6 +248,21 @@ async fn a_call_recorded_without_a_recogniser_gets_its_words_later() {
     assert!(samples.iter().all(|&sample| i16::from_le_bytes(sample) == AGENT));
     assert_eq!(scene.repair(&present).await, "0 segments recognised, 0 failed");
     assert_eq!(server.segments.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_late_text_of_a_translated_call_is_translated() {
+    let scene = scene_of(VoiceConfig { live_translate: true, ..VoiceConfig::default() }).await;
+    scene.missed("customer").await;
+    scene.recorded(&recording(scene.folder.path(), 5), "finished").await;
+    scene.end().await;
+    let server = Server::start(Answer::Text("I lost my card.")).await;
+    assert_eq!(scene.repair(&providers(&server.address)).await, "1 segments recognised, 0 failed");
+    let shown = scene.shown().await;
+    assert_eq!((&shown["translation"], &shown["late"]), (&"I LOST MY CARD.".into(), &true.into()));
+    let line = scene.store.transcript_list(scene.organization, scene.call).await.unwrap().remove(0);
+    assert_eq!(line.translation.as_deref(), Some("I LOST MY CARD."));
+    assert_eq!(line.translation_language.as_deref(), Some("es"));
 }
 
 #[tokio::test]

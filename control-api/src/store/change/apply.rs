@@ -144,6 +144,12 @@ async fn apply_rows(tx: &mut Tx, organization: OrganizationId, change: &Change) 
             let body = json!({"type": "call.flow", "call_id": call, "at": at, "leg": leg, "role": role, "flow": flow});
             Ok(draft("call.flow", body, *at))
         }
+        Change::Listening { listeners, at, .. } => {
+            let [customer, agent] = listeners.as_ref();
+            let body =
+                json!({"type": "call.listening", "call_id": call, "at": at, "customer": customer, "agent": agent});
+            Ok(draft("call.listening", body, *at))
+        }
         // Sent to current listeners only.
         Change::Amd { news: AmdNews::Heard(_), .. } => Ok(None),
         Change::Amd { leg, role, news, at, .. } => {

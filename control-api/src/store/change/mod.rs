@@ -23,6 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::{LegFlow, OrganizationId, PartId, ProgramStep, Quality, RecordedChannel};
+use crate::engine::translation::Listener;
 use crate::engine::{
     AmdNews, CallStatus, Ending, GatherEnd, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, Unparked,
 };
@@ -287,6 +288,15 @@ pub enum Change {
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
+    /// The sides of a translated call listen differently from now on.
+    Listening {
+        /// Identity of the call.
+        call: Uuid,
+        /// The customer and the agent.
+        listeners: Box<[Listener; 2]>,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
     /// The detection of what answered a leg has news. A strip of what is heard is sent to listeners and not stored.
     Amd {
         /// Identity of the call.
@@ -425,6 +435,7 @@ impl Change {
             Change::Transfer { .. } => "transfer",
             Change::LegQuality { .. } => "leg_quality",
             Change::LegFlow { .. } => "leg_flow",
+            Change::Listening { .. } => "listening",
             Change::Amd { .. } => "amd",
             Change::MediaTimeout { .. } => "media_timeout",
             Change::Recording { .. } => "recording",
@@ -481,6 +492,7 @@ impl Change {
             | Change::Transfer { call, .. }
             | Change::LegQuality { call, .. }
             | Change::LegFlow { call, .. }
+            | Change::Listening { call, .. }
             | Change::Amd { call, .. }
             | Change::MediaTimeout { call, .. }
             | Change::Recording { call, .. }

@@ -12,6 +12,7 @@ import { type Call, isRunning, ownCall, translationNotice } from "../calls.js";
 import { setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { Latest } from "../latest.js";
+import { ListeningBar } from "../listeningbar.js";
 import { answerText, microphoneText, microphoneWords, stopTracks } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
@@ -82,6 +83,12 @@ class AgentPage {
     allowed: true,
     refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined),
   });
+  private readonly listening = new ListeningBar({
+    allowed: true,
+    sides: [["agent", "You"]],
+    id: "listening",
+    onListening: (call, listening) => this.feed.setListening(call, listening),
+  });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -116,6 +123,7 @@ class AgentPage {
     frame.main.replaceChildren(this.view.root);
     this.view.picker.replaceWith(this.picker.element);
     this.view.recordings.replaceWith(this.recordings.element);
+    this.recordings.element.after(this.listening.element);
     this.view.parked.replaceWith(this.parkedList.element);
     this.view.shortcuts.replaceWith(shortcutHelp(this.letters, (on) => this.switchLetters(on)));
     this.view.providers.replaceWith(this.providers.element);
@@ -408,6 +416,7 @@ class AgentPage {
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
     if (call && mayHear(this.frame.session)) this.feed.followRecordings(call.id);
+    this.listening.draw(call?.id ?? "", call && isRunning(call) ? this.feed.listening(call.id) : undefined);
     this.recordings.draw({
       call: call?.id ?? "",
       recordings: this.feed.recordings(call?.id ?? "") ?? [],

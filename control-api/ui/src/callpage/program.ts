@@ -54,6 +54,7 @@ const VERBS: Record<string, string> = {
   pause: "Pause",
   hangup: "Hang up",
   jump: "Jump",
+  set_language: "Set the caller's language",
   webhook: "Ask the program server",
   label: "Label",
 };

@@ -6,6 +6,8 @@ import { askToEnd } from "../ending.js";
 import { LadderView } from "../ladderview.js";
 import { type Legs, type SuperviseMode, trouble } from "../legs.js";
 import { LegView } from "../legview.js";
+import type { Listening } from "../listening.js";
+import { ListeningBar } from "../listeningbar.js";
 import { RecordingBar } from "../recordingbar.js";
 import { type Recording, recordingNow } from "../recordings.js";
 import { SentenceList } from "../sentences.js";
@@ -28,6 +30,8 @@ export interface CardActions {
   supervise(call: string, mode: SuperviseMode): void;
   /** Fetches the call's current recordings. */
   recorded(call: string): Promise<void>;
+  /** Takes how the sides of the call listen from now on. */
+  listen(call: string, listening: Listening): void;
 }
 
 /** The state that a card shows. */
@@ -37,6 +41,8 @@ export interface CardState {
   sentences: Sentences;
   /** `undefined` while unknown. */
   recordings: readonly Recording[] | undefined;
+  /** `undefined` while unknown, and in calls that are not translated. */
+  listening: Listening | undefined;
   /** Slot in which the call is parked. */
   slot: number | undefined;
   pinned: boolean;
@@ -56,6 +62,7 @@ export class CallCard {
   /** Who answered; in an open card the panel shows it. */
   private readonly answered = h("span", { class: "pill", "data-role": "amd", hidden: true });
   private readonly recordings: RecordingBar;
+  private readonly listening: ListeningBar;
   private readonly detail = h("span", { class: "muted" });
   private readonly time = h("span", { class: "timer" });
   private readonly latest = h("p", { class: "latest", "data-role": "latest", hidden: true });
@@ -88,6 +95,12 @@ export class CallCard {
     this.monitors = may(session, "calls.monitor");
     this.ladder = new LadderView(call.id, may(session, "calls.trace"));
     this.recordings = new RecordingBar({ allowed: this.dials, refresh: (id) => actions.recorded(id) });
+    const sides = [
+      ["customer", "Customer"],
+      ["agent", "Agent"],
+    ] as const;
+    const id = `listening-${call.id}`;
+    this.listening = new ListeningBar({ allowed: this.dials, sides, id, onListening: (to, listening) => actions.listen(to, listening) });
     const body = `call-${call.id}`;
     this.toggle = h(
       "button",
@@ -138,6 +151,7 @@ export class CallCard {
       this.amd.element,
       this.legs.element,
       this.notice,
+      this.listening.element,
       h("div", { class: "words-head" }, this.columns, this.trend.element),
       this.empty,
       list,
@@ -245,7 +259,7 @@ export class CallCard {
     this.tick();
   }
 
-  private drawBody({ call, legs, sentences, recordings }: CardState): void {
+  private drawBody({ call, legs, sentences, recordings, listening }: CardState): void {
     this.recordings.draw({ call: call.id, recordings: recordings ?? [], talks: call.status === "answered" || call.status === "bridged" });
     const notice = translationNotice(call.config);
     this.notice.hidden = notice === undefined;
@@ -255,6 +269,7 @@ export class CallCard {
     this.amd.draw(legs);
     this.legs.draw(legs);
     this.words.draw(sentences);
-    this.trend.draw(sentences);
+    this.listening.draw(call.id, isRunning(call) ? listening : undefined);
+    this.trend.draw(sentences, call.config.budget_ms);
   }
 }

@@ -68,6 +68,7 @@ class LivePage {
     open: (id, open) => this.open(id, open),
     supervise: (id, mode) => this.supervise(id, mode),
     recorded: (id) => this.feed.fetchRecordings(id),
+    listen: (id, listening) => this.feed.setListening(id, listening),
   };
 
   private readonly filter = h("input", {
@@ -223,6 +224,7 @@ class LivePage {
       legs: this.feed.legs(id),
       sentences: this.feed.sentences(id),
       recordings: this.feed.recordings(id),
+      listening: this.feed.listening(id),
       slot: this.feed.slot(id),
       pinned: this.pinned.has(id),
       linked: id === this.linked,

@@ -1,6 +1,6 @@
 /** Draws the lag of the newest clauses: the line, the budget and the current value. */
 import { h, setText } from "../dom.js";
-import { BUDGET_MS, secondsText } from "../lag.js";
+import { secondsText } from "../lag.js";
 import type { Sentences } from "../translations.js";
 import { clauseTotals, currentText, HEIGHT, height, isOverBudget, points, trendText, WIDTH } from "./trend.js";
 
@@ -17,7 +17,7 @@ export class LagTrend {
   private drawn: Sentences | undefined;
 
   constructor() {
-    const y = height(BUDGET_MS);
+    const y = height(1, 1);
     this.svg.append(shape("line", { class: "trend-limit", x1: 0, x2: WIDTH, y1: y, y2: y }), this.line, this.marks);
     this.element = h(
       "p",
@@ -29,22 +29,23 @@ export class LagTrend {
     );
   }
 
-  draw(sentences: Sentences): void {
+  /** `budget`: highest lateness of a spoken clause, in ms. */
+  draw(sentences: Sentences, budget: number): void {
     if (sentences === this.drawn) return;
     this.drawn = sentences;
     const totals = clauseTotals(sentences);
     this.element.hidden = totals.length === 0;
     if (totals.length === 0) return;
-    const over = isOverBudget(totals);
+    const over = isOverBudget(totals, budget);
     this.element.dataset["tone"] = over ? "warn" : "";
     setText(this.now, currentText(totals));
-    setText(this.budget, over ? `over ${secondsText(BUDGET_MS)}` : `of ${secondsText(BUDGET_MS)}`);
-    this.drawLine(totals);
+    setText(this.budget, over ? `over ${secondsText(budget)}` : `of ${secondsText(budget)}`);
+    this.drawLine(totals, budget);
   }
 
-  private drawLine(totals: readonly number[]): void {
-    const all = points(totals);
-    this.svg.setAttribute("aria-label", trendText(totals));
+  private drawLine(totals: readonly number[], budget: number): void {
+    const all = points(totals, budget);
+    this.svg.setAttribute("aria-label", trendText(totals, budget));
     this.line.setAttribute("points", all.map(({ x, y }) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" "));
     const marked = all.filter(({ isOver }, index) => isOver || index === all.length - 1);
     this.marks.replaceChildren(...marked.map(({ x, y, isOver }) => shape("circle", { cx: x, cy: y, r: 2.2, class: isOver ? "over" : "" })));

@@ -1,8 +1,9 @@
 /** Settings for calls' audio, and the organization's capabilities. */
 import type { VoiceConfig } from "../calls.js";
 import { h, setText } from "../dom.js";
-import { Form, field, toggle } from "../form.js";
+import { Form, field, select, toggle } from "../form.js";
 import { ApiError } from "../http.js";
+import { HEARS, parseHears } from "../listening.js";
 import { languageName } from "../words.js";
 import { type Context, loaded, lockNote, panel, type Section } from "./context.js";
 import { handlingPanel } from "./handling.js";
@@ -47,7 +48,26 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
       "Words are transcribed but not translated. If this and live translation are off, nothing is sent to any speech provider.",
     ),
   ];
-  const spoken = flag("voice_to_voice", "Voice to voice", "Translations are spoken to the other side over the quieter original.");
+  const spoken = flag("voice_to_voice", "Voice to voice", "Translations are spoken to the other side.");
+  const hears = (name: "customer_hears" | "agent_hears", label: string, hint: string) => {
+    const input = select(`voice-${name}`, HEARS, config[name]);
+    return { ...field(name, label, input, hint), input };
+  };
+  const [customer, agent] = [
+    hears("customer_hears", "Customers hear", "Can be changed while a call runs."),
+    hears("agent_hears", "Agents hear", "Agents can change it on their page."),
+  ];
+  const budgetInput = h("input", {
+    id: "voice-budget_ms",
+    type: "number",
+    min: 1,
+    max: 10,
+    step: 0.5,
+    required: true,
+    value: String(config.budget_ms / 1000),
+  });
+  const about = "Seconds, 1 to 10. A clause whose voice would be later is shown as text.";
+  const budget = { ...field("budget_ms", "Latest voice", budgetInput, about), input: budgetInput };
   const record = flag("record", "Recording", "Every call is recorded once it is answered, with a separate channel for each party.");
   const [from, to] = [
     language("translate_from", "Customers speak", config.translate_from, off),
@@ -56,13 +76,15 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const depend = (): void => {
     spoken.input.disabled = off || !translate.input.checked;
     transcribe.input.disabled = off || translate.input.checked;
+    for (const { input } of [customer, agent, budget]) input.disabled = spoken.input.disabled || !spoken.input.checked;
   };
-  translate.input.addEventListener("change", depend);
+  for (const { input } of [translate, spoken]) input.addEventListener("change", depend);
   depend();
   const languages = h("datalist", { id: "languages" }, ...LANGUAGES.map((tag) => h("option", { value: tag }, languageName(tag))));
-  const fields = [translate, from, to, spoken, transcribe, record];
+  const fields = [translate, from, to, spoken, customer, agent, budget, transcribe, record];
   const pair = h("div", { class: "pair-row" }, from.element, to.element);
-  const shown = [translate.element, pair, spoken.element, transcribe.element, record.element, languages];
+  const choice = h("div", { class: "pair-row" }, customer.element, agent.element);
+  const shown = [translate.element, pair, spoken.element, choice, budget.element, transcribe.element, record.element, languages];
   if (locked) return h("div", { class: "form" }, ...shown, locked);
   let saved = config;
   return new Form({
@@ -77,6 +99,9 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
         translate_from: from.input.value.trim(),
         translate_to: to.input.value.trim(),
         voice_to_voice: spoken.input.checked,
+        customer_hears: parseHears(customer.input.value),
+        agent_hears: parseHears(agent.input.value),
+        budget_ms: Math.round(Number(budget.input.value) * 1000),
         record: record.input.checked,
       };
       try {

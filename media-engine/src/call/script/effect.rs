@@ -102,6 +102,8 @@ pub enum Effect {
         /// Fields of the JSON object in the request body.
         payload: BTreeMap<String, String>,
     },
+    /// Sets the language (BCP 47) that the caller speaks and hears when the call is translated.
+    SetLanguage(String),
     /// Stops the ticket's action; the driver sends no answer.
     Stop(Ticket),
     /// Hangs up the caller with this cause.
@@ -125,6 +127,7 @@ impl Effect {
             | Effect::Fetch { ticket, .. } => Some(*ticket),
             Effect::Record(_)
             | Effect::PauseRecording { .. }
+            | Effect::SetLanguage(_)
             | Effect::Stop(_)
             | Effect::HangUp(_)
             | Effect::Tell(_)
@@ -226,6 +229,8 @@ pub enum Verb {
     Dial,
     /// Hands the caller to another party.
     Transfer,
+    /// Sets the caller's language.
+    SetLanguage,
     /// Waits for a fixed time.
     Pause,
     /// Hangs up the caller.

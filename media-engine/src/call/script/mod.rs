@@ -24,6 +24,7 @@
 //! - [`Effect::Record`]: start a separate recording, which continues beside the program. Answer: [`Input::RecordEnded`], only if it
 //!   ends by itself.
 //! - [`Effect::PauseRecording`]: pause that recording, or resume it. No answer.
+//! - [`Effect::SetLanguage`]: translate for the caller from and into this language, if the call is translated. No answer.
 //! - [`Effect::Dial`]: call the targets in turn, each for the ring time, while the caller hears ring-back; join the first that
 //!   answers with the caller. Answer: [`Input::Dialled`] with `Failed`, or with `Answered` and later `Ended`, when the dialled party
 //!   has left and the caller is still there.

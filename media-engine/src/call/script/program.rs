@@ -63,6 +63,7 @@ pub(super) enum Step {
     LeaveMessage(LeaveMessage),
     Dial(Dial),
     Transfer(Transfer),
+    SetLanguage(String),
     Pause(Duration),
     Hangup(HangupCause),
     Jump(Jump),
@@ -80,6 +81,7 @@ impl Step {
             Step::LeaveMessage(_) => Verb::LeaveMessage,
             Step::Dial(_) => Verb::Dial,
             Step::Transfer(_) => Verb::Transfer,
+            Step::SetLanguage(_) => Verb::SetLanguage,
             Step::Pause(_) => Verb::Pause,
             Step::Hangup(_) => Verb::Hangup,
             Step::Jump(_) => Verb::Jump,
@@ -87,10 +89,10 @@ impl Step {
         }
     }
 
-    /// Returns whether the step takes no time and does not concern the caller: such steps may run while the caller talks.
+    /// Returns whether the step takes no time and plays nothing to the caller: such steps may run while the caller talks.
     pub(super) fn is_instant(&self) -> bool {
         match self {
-            Step::Label | Step::Jump(_) => true,
+            Step::Label | Step::Jump(_) | Step::SetLanguage(_) => true,
             Step::Record(record) => !matches!(record, Record::Message { .. }),
             Step::Play(_)
             | Step::Gather(_)

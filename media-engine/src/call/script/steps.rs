@@ -32,6 +32,10 @@ impl Script {
                 let callees = transfer.callees.clone();
                 out.push(Effect::Transfer { ticket, targets: callees.targets, ring: callees.ring, from: callees.from });
             }
+            Step::SetLanguage(language) => {
+                out.push(Effect::SetLanguage(language.clone()));
+                self.end_step(at, StepEnd::Completed, out);
+            }
             Step::Pause(pause) => self.state = State::Waiting(at, Wait::Pause(now.checked_add(*pause))),
             Step::Hangup(cause) => {
                 self.end_step(at, StepEnd::Completed, out);

@@ -1,7 +1,7 @@
 //! Applies the topology that the machine reports.
 //!
 //! ```text
-//! Floor, two legs     bridged; listeners overhear both beside the bridge
+//! Floor, two legs     bridged, and hear each other or translations only; listeners overhear both beside the bridge
 //! Floor, more legs,   a conference: legs on the floor take part, a whisperer is heard by one of them, a listener by none
 //!   or a whisperer
 //! Muted               as on the floor, but muted (also to taps)
@@ -30,6 +30,8 @@ pub(super) struct Heard {
     link: Link,
     app: Option<App>,
     muted: bool,
+    /// The leg hears translations in place of its partner.
+    without_original: bool,
     /// The leg is out of the conversation: speech that waits for it is dropped.
     aside: bool,
     overhears: Vec<LegId>,
@@ -101,6 +103,9 @@ impl Change {
         if new.muted != old.muted {
             commands.push(WorkerCommand::Mute { leg, muted: new.muted });
         }
+        if new.without_original != old.without_original {
+            commands.push(WorkerCommand::SilenceOriginal { leg, silenced: new.without_original });
+        }
         if new.aside && !old.aside {
             commands.push(WorkerCommand::StopPlay { leg, segment: None });
         }
@@ -154,7 +159,7 @@ impl CallTask {
         let whispers = self.topology.places().any(|(_, place)| matches!(place, Place::Whispering(_)));
         let mixes = floor.len() > 2 || whispers;
         let heard = |(leg, place): (LegId, Place)| {
-            let media_of = media(leg)?;
+            let (media_of, role) = (media(leg)?, self.leg(leg)?.role);
             let other = || floor.iter().copied().find(|other| *other != media_of);
             let mut heard = Heard::default();
             match place {
@@ -165,6 +170,7 @@ impl CallTask {
                         Some(peer) => Link::Bridged(peer),
                         None => Link::Alone,
                     };
+                    heard.without_original = heard.peer().is_some() && self.hears_no_original(role);
                 }
                 Place::Whispering(to) => {
                     heard.link = Link::Seated(media(to).map_or(ConferenceRole::Monitor, ConferenceRole::Whisper));

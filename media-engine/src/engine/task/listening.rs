@@ -2,11 +2,12 @@
 
 use super::CallTask;
 use crate::call::Input;
+use crate::engine::command::CommandError;
 use crate::engine::consumers::{FromTranslation, Translation, side};
 use crate::engine::event::{EventKind, LegRole};
 use crate::engine::leg::Leg;
 use crate::speech::pipeline::{PlayChunk, PlayOrder};
-use crate::translate::Speaker;
+use crate::translate::{Listener, ListenerPatch, Speaker};
 use crate::worker::WorkerCommand;
 
 impl CallTask {
@@ -58,7 +59,52 @@ impl CallTask {
                     self.media_command(WorkerCommand::StopPlay { leg, segment: Some(clause) });
                 }
             }
+            FromTranslation::Play(PlayOrder::Listeners(listeners)) => {
+                if self.settings.live_translate {
+                    self.shared.tell(Some(self.id), EventKind::Listening(listeners.clone()));
+                }
+                self.on_listeners(Some(listeners));
+            }
+            FromTranslation::Over => {
+                tracing::error!(call = %self.id, "the translation of the call has failed: only the original is heard");
+                self.on_listeners(None);
+            }
         }
+    }
+
+    /// Lets each side hear the original or not, as it listens from now on.
+    fn on_listeners(&mut self, listeners: Option<[Listener; 2]>) {
+        if let Some(translation) = &mut self.translation {
+            translation.listen(listeners);
+        }
+        self.hear(self.topology.clone());
+    }
+
+    /// Changes how the sides of a translated call listen, and returns how they do.
+    pub(super) async fn change_listening(&self, patches: [ListenerPatch; 2]) -> Result<[Listener; 2], CommandError> {
+        let conflict = |problem: &str| CommandError::Conflict(problem.into());
+        let translation = self.translation.as_ref().filter(|_| self.settings.live_translate);
+        let changed = translation.ok_or_else(|| conflict("the call is not translated"))?.change_listening(patches)?;
+        changed.await.map_err(|_| conflict("the translation of the call has ended"))
+    }
+
+    /// Sets the language that the side of a leg with this role speaks and hears when the call is translated.
+    pub(super) fn set_language(&mut self, role: LegRole, language: String) {
+        let side = side(role);
+        let settings = &mut self.settings;
+        let before = if side == Speaker::Customer { &mut settings.translate_from } else { &mut settings.translate_to };
+        before.clone_from(&language);
+        let Some(translation) = &self.translation else { return };
+        let mut patches = [ListenerPatch::default(), ListenerPatch::default()];
+        patches[side as usize].language = Some(language);
+        if let Err(error) = translation.change_listening(patches) {
+            tracing::error!(call = %self.id, %error, "the language of a party was not changed");
+        }
+    }
+
+    /// Returns whether the leg hears translations in place of the leg that it is bridged with.
+    pub(super) fn hears_no_original(&self, role: LegRole) -> bool {
+        self.translation.as_ref().is_some_and(|translation| translation.replaces_original(side(role)))
     }
 
     fn play_translation(&mut self, PlayChunk { listener, clause, rate, samples, last }: PlayChunk) {

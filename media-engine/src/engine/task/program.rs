@@ -339,6 +339,11 @@ impl CallTask {
                 }
                 Effect::Record(ticket) => self.program_records(ticket).await,
                 Effect::PauseRecording { ticket, on } => self.program_pauses_recording(ticket, on).await,
+                Effect::SetLanguage(language) => {
+                    if let Some(role) = self.leg(leg).map(|leg| leg.role) {
+                        self.set_language(role, language);
+                    }
+                }
                 Effect::Stop(ticket) => self.program_stops(ticket).await,
                 Effect::HangUp(cause) => self.handle(call::Input::HangUp(cause)).await,
                 Effect::Tell(notice) => self.tell_program(leg, ProgramNews::Step(notice)),

@@ -77,6 +77,7 @@ impl CallTask {
         let input = match verb {
             Verb::LegAdd(new) => return self.add_leg(new).await,
             Verb::SendDtmf { leg, digits } => return self.press(leg, &digits),
+            Verb::Listening(patches) => return self.change_listening(patches).await.map(Reply::Listening),
             Verb::Play { leg, sound } => return self.play(leg, sound, Owner::Verb).map(Reply::Play),
             Verb::Stop { play, gather } => return self.stop(play, gather).map(|()| Reply::Done),
             Verb::Gather { leg, gather } => {

@@ -16,8 +16,9 @@ use crate::speech::wyoming::Client;
 use crate::speech::wyoming::tests::{Peer, accept, client, within};
 use crate::speech::{BoxFuture, ProviderKind, ProviderState, ProviderStatus, Stt, SttSession, Tts, TtsChunk};
 use crate::translate::ClauseHeard;
+use crate::translate::schedule::BUDGET;
 
-const FRAME: Duration = Duration::from_millis(20);
+pub(super) const FRAME: Duration = Duration::from_millis(20);
 
 /// Returns speech from espeak-ng at 16 kHz. The output of `--stdout` is a WAV file of 22050 Hz with a header of 44 bytes.
 fn speech() -> Vec<i16> {
@@ -56,7 +57,8 @@ fn listening(providers: Providers, translate: bool) -> Heard {
     let params = PipelineParams {
         languages: ["en".to_owned(), "es".to_owned()],
         translate,
-        voice: translate,
+        hears: if translate { [Hears::Ducked; 2] } else { [Hears::Original; 2] },
+        budget: BUDGET,
         clock: Clock::real(),
     };
     let pipeline = start(params, providers, playout_in, events_in);
@@ -69,6 +71,17 @@ impl Heard {
         for frame in sound.chunks(320) {
             self.at += FRAME;
             self.tap.push(self.at, Some(self.at), FrameKind::Voice, SampleRate::HZ_16000, frame);
+        }
+    }
+
+    /// Returns the next piece of a voice.
+    async fn chunk(&mut self) -> PlayChunk {
+        loop {
+            match within(self.playout.recv()).await.expect("an order") {
+                PlayOrder::Chunk(chunk) => return chunk,
+                PlayOrder::Stop { clause, .. } => panic!("clause {clause} is stopped"),
+                PlayOrder::Listeners(_) => {}
+            }
         }
     }
 
@@ -270,7 +283,8 @@ async fn a_long_sentence_is_heard_in_clauses_before_its_end_and_in_order() {
     let listener = Arc::clone(&pipeline);
     let heard = tokio::spawn(async move {
         let mut clauses = Vec::new();
-        while let Some(PlayOrder::Chunk(chunk)) = playout.recv().await {
+        while let Some(order) = playout.recv().await {
+            let PlayOrder::Chunk(chunk) = order else { continue };
             if clauses.last().is_none_or(|(clause, _)| *clause != chunk.clause) {
                 clauses.push((chunk.clause, clock::now()));
                 listener.play_started(chunk.clause, clock::now());
@@ -353,7 +367,7 @@ async fn a_listener_that_reports_no_end_does_not_hold_up_the_next_clause() {
     }
     let mut lengths = [0; 2];
     loop {
-        let PlayOrder::Chunk(chunk) = within(call.playout.recv()).await.expect("an order") else { panic!("no stop") };
+        let chunk = call.chunk().await;
         assert_eq!(chunk.listener, Speaker::Customer);
         lengths[chunk.clause as usize] += chunk.samples.len();
         if chunk.last && chunk.clause == 1 {
@@ -376,7 +390,8 @@ async fn a_clause_without_a_voice_is_shown_as_text() {
         }
     };
     assert_eq!((event.clauses[0].heard, event.translation.as_deref()), (ClauseHeard::Text, Some("BUENOS DÍAS")));
-    assert!(call.playout.try_recv().is_err());
+    assert!(matches!(call.playout.try_recv(), Ok(PlayOrder::Listeners(_))));
+    assert!(call.playout.try_recv().is_err(), "nothing is played");
 }
 
 /// The far end of a session.
@@ -449,13 +464,13 @@ async fn a_voice_that_is_not_wanted_any_more_is_not_synthesised_to_its_end() {
         call.pipeline.say(text.to_owned()).expect("room");
     }
     assert_eq!(within(told.recv()).await, Some(("UNO".to_owned(), true)));
-    let PlayOrder::Chunk(first) = within(call.playout.recv()).await.expect("a voice") else { panic!("no stop") };
+    let first = call.chunk().await;
     // The customer is set aside: what plays is stopped, and what waits is not spoken.
     assert!(call.pipeline.set_presence([Presence::default(), Presence::JOINED]));
     let stop = loop {
         match within(call.playout.recv()).await.expect("an order") {
             PlayOrder::Stop { listener, clause } => break (listener, clause),
-            PlayOrder::Chunk(_) => {}
+            PlayOrder::Chunk(_) | PlayOrder::Listeners(_) => {}
         }
     };
     assert_eq!(stop, (Speaker::Customer, first.clause));
@@ -474,7 +489,7 @@ async fn a_voice_without_end_is_cut_after_a_minute_and_the_next_one_is_heard() {
     call.pipeline.say("uno".to_owned()).expect("room");
     let mut length = Duration::ZERO;
     loop {
-        let PlayOrder::Chunk(chunk) = within(call.playout.recv()).await.expect("a voice") else { panic!("no stop") };
+        let chunk = call.chunk().await;
         length += duration(chunk.samples.len(), chunk.rate);
         if chunk.last {
             call.pipeline.played(chunk.listener, chunk.clause);
@@ -499,7 +514,7 @@ async fn a_pipeline_is_idle_only_when_nothing_is_heard_translated_or_spoken() {
     call.pipeline.say("uno".to_owned()).expect("room");
     assert!(!within(call.pipeline.is_idle()).await, "it is being translated");
     loop {
-        let PlayOrder::Chunk(chunk) = within(call.playout.recv()).await.expect("a voice") else { panic!("no stop") };
+        let chunk = call.chunk().await;
         assert!(!within(call.pipeline.is_idle()).await, "the voice is not heard to its end");
         if chunk.last {
             call.pipeline.played(chunk.listener, chunk.clause);
@@ -507,4 +522,40 @@ async fn a_pipeline_is_idle_only_when_nothing_is_heard_translated_or_spoken() {
         }
     }
     assert!(within(call.pipeline.is_idle()).await);
+}
+
+/// A recogniser that reports the languages in which it is opened, and cannot be opened.
+struct Languages(mpsc::Sender<String>);
+
+impl Stt for Languages {
+    fn open<'a>(&'a self, language: &'a str, _: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
+        self.0.try_send(language.to_owned()).unwrap();
+        Box::pin(async { Err(SpeechError::Unavailable("closed".into())) })
+    }
+}
+
+#[tokio::test]
+async fn a_side_that_changes_its_language_is_recognised_and_spoken_to_in_it() {
+    let mut providers = providers("", true).await;
+    let (told_in, mut told) = mpsc::channel(16);
+    providers.stt = Arc::new(Languages(told_in));
+    let mut call = listening(providers, true);
+    call.hear(&[0; 1_600]);
+    assert_eq!(within(told.recv()).await.as_deref(), Some("en"));
+    let choice = |language: &str, hears| ListenerPatch { language: Some(language.to_owned()), hears };
+    let patches = [choice("fr", None), choice("de", Some(Hears::Translation))];
+    let both = within(call.pipeline.listening(patches).expect("room")).await.expect("an answer");
+    let shown = both.each_ref().map(|listener| (listener.language.as_str(), listener.hears));
+    assert_eq!(shown, [("fr", Hears::Ducked), ("de", Hears::Translation)]);
+    call.hear(&[0; 1_600]);
+    assert_eq!(within(told.recv()).await.as_deref(), Some("fr"));
+    call.pipeline.say("eins".to_owned()).expect("room");
+    let event = loop {
+        let event = call.event().await;
+        if event.leg == "agent" {
+            break event;
+        }
+    };
+    assert_eq!((event.source_language.as_str(), event.target_language.as_str()), ("de", "fr"));
+    assert_eq!(call.chunk().await.listener, Speaker::Customer);
 }

@@ -167,6 +167,7 @@ impl Trial {
                 let segment = self.chance(2).then(|| self.random.below(4) as u64);
                 WorkerCommand::StopPlay { leg, segment }
             }
+            14 if self.chance(2) => WorkerCommand::SilenceOriginal { leg, silenced: self.chance(2) },
             14 => WorkerCommand::Mute { leg, muted: self.chance(2) },
             15 => match self.chance(2) {
                 true => {

@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::leg::{Entry, Format, Leg, Path, Source, play_event};
 use super::transport::Transport;
 use super::{MAX_LAG, REST_ROUNDS, Slot, Switch, TICK};
+use crate::audio::Original;
 use crate::audio::tap::FrameKind;
 
 /// Longest gap between relayed packets and frames, in ticks, that counts as loss.
@@ -207,8 +208,15 @@ impl Switch {
             },
         }
         leg.hearing.seam.close(source, follows, pcm, rate);
-        let active = leg.hearing.play.is_active();
-        leg.hearing.ducker.process(active, pcm, rate);
+        let original = match source {
+            Source::Leg(from) if leg.hearing.silenced && from != leg.slot => Original::Silent,
+            _ if leg.hearing.play.is_active() => Original::Ducked,
+            _ => Original::Full,
+        };
+        leg.hearing.ducker.process(original, pcm, rate);
+        if original == Original::Silent {
+            leg.hearing.played_at = Some(now);
+        }
         if !leg.hearing.play.is_idle() {
             let (slot, id, outbox) = (leg.slot, leg.id, &mut self.outbox);
             leg.hearing.play.mix(pcm, rate, &mut |notice| outbox.event(slot, id, play_event(notice, now)));
@@ -240,7 +248,7 @@ impl Switch {
             self.legs.get(from.index()).and_then(Option::as_ref).map(|source| &source.speech.frame)
         };
         let pauses = frame.is_some_and(|frame| frame.kind == FrameKind::Silence && !frame.samples.is_empty());
-        pauses && leg.hearing.play.is_idle()
+        pauses && leg.hearing.play.is_idle() && !leg.hearing.silenced
     }
 
     /// Begins frames for a leg that heard relayed packets until now, where those ended. Returns how much of this frame

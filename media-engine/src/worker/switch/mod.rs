@@ -283,6 +283,9 @@ impl Switch {
                     None => leg.hearing.play.stop(&mut notice),
                 }
             }),
+            WorkerCommand::SilenceOriginal { leg, silenced } => {
+                self.with_leg(leg, now, |_, leg| leg.hearing.silenced = silenced);
+            }
             WorkerCommand::Mute { leg, muted } => self.with_leg(leg, now, |_, leg| leg.speech.muted = muted),
             WorkerCommand::Gain { leg, db } if GAIN_DB.contains(&db) => {
                 self.with_leg(leg, now, |_, leg| leg.speech.change_gain(db));

@@ -202,6 +202,28 @@ fn original_ducks_under_played_voice_and_comes_back() {
 }
 
 #[test]
+fn a_silenced_original_is_not_heard_and_comes_back_to_the_relay() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    lab.talk(&mut a, 50);
+    let level = |lab: &mut Lab| {
+        let heard = lab.heard_pcm(&b);
+        goertzel_dbfs(&heard[heard.len() - 4_000..], NARROW, 440.0)
+    };
+    assert!((level(&mut lab) + 12.0).abs() < 1.0);
+    lab.tell(WorkerCommand::SilenceOriginal { leg: b.id, silenced: true });
+    lab.talk(&mut a, 75);
+    assert!(level(&mut lab) < -60.0, "the original is still heard");
+    lab.tell(WorkerCommand::SilenceOriginal { leg: b.id, silenced: false });
+    lab.talk(&mut a, 100);
+    assert!((level(&mut lab) + 12.0).abs() < 1.0, "the original is back");
+    let frames = lab.switch.counters().frames;
+    lab.talk(&mut a, 10);
+    assert_eq!(lab.switch.counters().frames, frames, "packets are relayed again");
+}
+
+#[test]
 fn a_leg_that_moves_to_another_switch_keeps_both_streams_without_a_gap() {
     let (mut from, mut to) = (Lab::new(), Lab::new());
     let (mut a, mut b, mut c) =

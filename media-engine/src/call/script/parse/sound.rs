@@ -66,7 +66,7 @@ fn tone(value: &Value) -> Result<Prompt, ProgramError> {
 }
 
 /// Parses a BCP 47 tag by its form: a primary subtag of 2 or 3 letters, then subtags of 2 to 8 letters or digits.
-fn language(value: &Value) -> Result<String, ProgramError> {
+pub(super) fn language(value: &Value) -> Result<String, ProgramError> {
     let tag = value.line(LANGUAGE_MAX)?;
     let mut subtags = tag.split('-');
     let primary = subtags.next().unwrap_or_default();

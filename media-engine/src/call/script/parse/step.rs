@@ -16,7 +16,8 @@ use crate::call::script::program::{
 use crate::call::script::text::{Name, Template};
 use crate::error::HangupCause;
 
-const VERBS: &str = "label, play, speak, gather, record, leave_message, dial, transfer, pause, hangup, jump, webhook";
+const VERBS: &str =
+    "label, play, speak, gather, record, leave_message, dial, transfer, set_language, pause, hangup, jump, webhook";
 /// Maximum length of a SIP user name, in characters.
 const AGENT_MAX: usize = 64;
 /// Maximum length of a number or URI to call, in characters.
@@ -36,6 +37,11 @@ pub(super) fn step(item: &Value, labels: &Labels) -> Result<Step, ProgramError> 
         "leave_message" => leave_message(&value, labels).map(Step::LeaveMessage),
         "dial" => dial(&value, labels).map(Step::Dial),
         "transfer" => transfer(&value, labels).map(Step::Transfer),
+        "set_language" => {
+            let mut fields = value.fields()?;
+            let language = sound::language(&fields.required("language")?)?;
+            fields.end().map(|()| Step::SetLanguage(language))
+        }
         "pause" => {
             let mut fields = value.fields()?;
             let pause = fields.required("ms")?.millis(1..=PAUSE_MS_MAX)?;

@@ -211,7 +211,7 @@ impl Random {
     fn step(&mut self, labels: usize) -> Value {
         let label = format!("l{}", self.below(labels));
         let other = format!("l{}", self.below(labels));
-        match self.below(17) {
+        match self.below(18) {
             0 => json!({"play": {"media": "hello"}}),
             1 => say(self.pick(&["Hello", "${digits}", "You pressed ${digits}."])),
             2 => {
@@ -235,6 +235,7 @@ impl Random {
             12 => json!({"jump": {"to": label, "times": 1 + self.below(3)}}),
             13 if self.one_in(2) => json!({"jump": {"to": label}}),
             14 if self.one_in(3) => json!({"hangup": {}}),
+            17 => json!({"set_language": {"language": self.pick(&["en", "fr", "pt-BR"])}}),
             16 => {
                 json!({"leave_message": {"speak": {"text": "Please call back.", "language": "en"}, "on_human": label}})
             }

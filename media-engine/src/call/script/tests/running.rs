@@ -25,6 +25,15 @@ fn reports(effects: &[Effect]) -> Vec<&Notice> {
 }
 
 #[test]
+fn the_language_of_the_caller_is_set_before_anybody_is_called() {
+    let steps = json!([{"set_language": {"language": "fr"}}, {"dial": {"targets": [{"agent": "ana"}]}}]);
+    let (_, effects) = Lab::new(start(&steps));
+    let set = effects.iter().position(|effect| *effect == Effect::SetLanguage("fr".into()));
+    let dialled = effects.iter().position(|effect| matches!(effect, Effect::Dial { .. }));
+    assert!(set.is_some() && set < dialled, "{effects:?}");
+}
+
+#[test]
 fn steps_follow_one_another_and_the_caller_is_hung_up_after_the_last() {
     let steps =
         json!([{"play": {"media": "hello"}}, {"play": {"tone": {"hz": [440], "duration_ms": 100}}}, say("Bye")]);

@@ -47,6 +47,8 @@ pub(crate) struct Hearing {
     /// Music on hold instead of the soft tone.
     pub(crate) music: Option<Music>,
     pub(crate) ducker: Ducker,
+    /// Whether the leg that it is bridged with is not heard.
+    pub(crate) silenced: bool,
     pub(crate) seam: Seam,
     pub(crate) played_at: Option<Instant>,
     /// Source and time of the last frame.
@@ -129,6 +131,7 @@ impl Hearing {
             play: PlayQueue::new(),
             music: None,
             ducker: Ducker::new(),
+            silenced: false,
             seam: Seam::new(),
             played_at: None,
             served: None,
@@ -139,7 +142,7 @@ impl Hearing {
     /// Whether the leg hears nothing but its source.
     pub(super) fn is_plain(&self, now: Instant) -> bool {
         let played = self.played_at.is_some_and(|at| now.saturating_duration_since(at) < PLAY_TAIL);
-        self.play.is_idle() && !played && !self.keys.are_pending()
+        self.play.is_idle() && !self.silenced && !played && !self.keys.are_pending()
     }
 
     /// Ensures that samples at `rate` can be encoded.
