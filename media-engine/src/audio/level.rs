@@ -79,7 +79,7 @@ impl Gain {
 /// Level at which the original is heard beside translated voice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Original {
-    /// Passes unchanged.
+    /// As loud as it came.
     Full,
     /// Lowered by [`DUCK_DB`].
     Ducked,

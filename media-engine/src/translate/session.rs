@@ -139,7 +139,7 @@ pub enum Effect {
         clause: ClauseId,
         /// Revision that answers must carry.
         revision: u32,
-        /// Translated text.
+        /// Translation of the clause.
         text: String,
         /// BCP 47 tag of the language of `text`.
         language: String,
@@ -386,6 +386,7 @@ impl Session {
             }
             // A new language does not wait for the end of a long speech.
             Heard::Speech if is_changing && ear.endpointer.is_between_words() => {
+                ear.pre_roll.push_back(samples.to_vec());
                 let ended_at = ear.endpointer.finish();
                 self.close_segment(speaker, ended_at.unwrap_or(until));
             }
