@@ -57,7 +57,8 @@ pub(super) struct Transcriptions {
 }
 
 struct Shared {
-    client: Client,
+    /// An error says why there is none, such as missing certificate authorities.
+    client: Result<Client, SpeechError>,
     server: TranscriptionServer,
     state: Mutex<Option<ProviderState>>,
     status: mpsc::Sender<ProviderStatus>,
@@ -81,8 +82,9 @@ enum Failure {
 impl Transcriptions {
     /// Looks at the server at once, so that a missing one is reported before the first call.
     pub(super) fn start(server: &TranscriptionServer, status: mpsc::Sender<ProviderStatus>) -> Transcriptions {
-        // Only an unusable TLS configuration of the system makes this fail; the default client then says so at each request.
-        let client = Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build().unwrap_or_default();
+        let client = Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build().map_err(|error| {
+            SpeechError::Unavailable(format!("{}: no HTTP client: {error}; install ca-certificates", server.url))
+        });
         let server = server.clone();
         let (state, lost) = (Mutex::new(None), Notify::new());
         let shared = Arc::new(Shared { client, server, state, status, lost });
@@ -192,7 +194,8 @@ async fn watch(shared: Arc<Shared>) {
 impl Shared {
     /// Asks for the list of models, which every server of this API can be reached by, even if it has none.
     async fn look(&self) -> Result<(), SpeechError> {
-        let request = self.request(self.client.get(format!("{}/models", self.server.url))).timeout(CONNECT);
+        let client = self.client.as_ref().map_err(Clone::clone)?;
+        let request = self.request(client.get(format!("{}/models", self.server.url))).timeout(CONNECT);
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         match answer.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.unauthorised()),
@@ -230,6 +233,7 @@ impl Shared {
     }
 
     async fn attempt(&self, sound: Vec<u8>, language: &str) -> Result<String, Failure> {
+        let client = self.client.as_ref().map_err(|error| Failure::Final(error.clone()))?;
         let file = Part::bytes(sound).file_name("speech.wav");
         let file = file.mime_str("audio/wav").map_err(|error| Failure::Final(self.unreachable(&error)))?;
         let form = Form::new()
@@ -237,7 +241,7 @@ impl Shared {
             .text("model", self.server.model.clone())
             .text("language", language.to_owned())
             .text("response_format", "json");
-        let request = self.request(self.client.post(format!("{}/audio/transcriptions", self.server.url)));
+        let request = self.request(client.post(format!("{}/audio/transcriptions", self.server.url)));
         let sent = request.multipart(form).send().await;
         let answer = sent.map_err(|error| Failure::Again(self.unreachable(&error), RETRY_AFTER))?;
         let (status, pause) = (answer.status(), retry_after(&answer));

@@ -416,7 +416,8 @@ class AgentPage {
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
     if (call && mayHear(this.frame.session)) this.feed.followRecordings(call.id);
-    this.listening.draw(call?.id ?? "", call && isRunning(call) ? this.feed.listening(call.id) : undefined);
+    const listens = call && isRunning(call) && this.ownRole === "agent";
+    this.listening.draw(call?.id ?? "", listens ? this.feed.listening(call.id) : undefined);
     this.recordings.draw({
       call: call?.id ?? "",
       recordings: this.feed.recordings(call?.id ?? "") ?? [],
@@ -649,15 +650,17 @@ class AgentPage {
     setText(view.notice, notice ?? "");
     view.notice.hidden = notice === undefined;
     view.empty.hidden = sentences.size > 0 || notice !== undefined;
-    const [theirs, mine] = [languageName(config?.translate_from ?? "en"), languageName(config?.translate_to ?? "es")];
+    const listening = this.feed.listening(call?.id ?? "");
+    const theirs = listening?.customer.language ?? config?.translate_from ?? "en";
+    const mine = listening?.agent.language ?? config?.translate_to ?? "es";
     setText(
       view.empty,
       running
         ? "Listening. Words appear here as they are spoken."
         : "During a call, the other side's words appear here with their translation.",
     );
-    setText(view.sayLabel, `Type in ${mine}; it is spoken in ${theirs}`);
-    view.sayInput.lang = config?.translate_to ?? "es";
+    setText(view.sayLabel, `Type in ${languageName(mine)}; it is spoken in ${languageName(theirs)}`);
+    view.sayInput.lang = mine;
     const possible = running !== undefined && config?.live_translate === true;
     view.sayInput.disabled = !possible;
     view.saySend.disabled = !possible;
