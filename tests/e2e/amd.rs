@@ -111,13 +111,14 @@ impl House {
 /// Waits for the end of a call, and returns its record.
 async fn ended(api: &Api, call: &str) -> Value {
     let until = Instant::now() + PATIENCE;
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
     loop {
+        looks.tick().await;
         let record = api.get(&format!("/api/calls/{call}")).await;
         if !record["ended_at"].is_null() {
             return record;
         }
         assert!(Instant::now() < until, "the call goes on: {record:#}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -419,7 +420,7 @@ async fn recorded_answers_are_judged_in_calls_as_they_are_on_files() {
         let verdict = house.stage("verdict").await;
         heard.insert(verdict["call_id"].as_str().expect("an id").to_owned(), verdict);
     }
-    let mut as_on_file = 0;
+    let mut agreed = 0;
     for (call, clip, accept, _) in &calls {
         let verdict = &heard[call];
         let (word, at) =
@@ -429,14 +430,16 @@ async fn recorded_answers_are_judged_in_calls_as_they_are_on_files() {
         // A file ends, where a call goes on in silence.
         let length = decode(&file(clip)).len() as u64 / 8;
         let is_in_time = at.abs_diff(expected_at) <= 400 || expected_at + 100 >= length;
-        as_on_file += usize::from(word == expected && is_in_time);
+        let is_same = word == expected && is_in_time;
+        agreed += usize::from(is_same || accept.iter().any(|right| right == word));
         assert!(at <= 12_000, "{clip}: {verdict}");
         if ["fax", "busy", "sit"].contains(&expected.as_str()) {
             assert_eq!(word, expected, "{clip}: {verdict}");
         }
     }
     // The encoding and the jitter buffer may tip the balance of a doubtful clip.
-    assert!(as_on_file + 2 >= calls.len(), "only {as_on_file} of {} are judged as on their files", calls.len());
+    let all = calls.len();
+    assert!(agreed + 2 >= all, "only {agreed} of {all} are judged correctly or as on their files");
     house.tandem.stop().await;
 }
 
