@@ -39,6 +39,8 @@ const RATE: SampleRate = SampleRate::HZ_8000;
 const FRAME: usize = 160;
 /// Received frames that are buffered per line: ten seconds. Newer frames are dropped while the buffer is full.
 const KEPT_FRAMES: usize = 500;
+/// Frames of clips or keys that may wait to be sent: two minutes.
+const WAITING_FRAMES: usize = 6_000;
 /// Deadline for a registration to be answered and for a tone to be heard.
 const HEARD: Duration = Duration::from_secs(10);
 /// Capacity of the queue of received messages.
@@ -79,8 +81,8 @@ pub struct Sound {
     port: u16,
     to: watch::Sender<Option<SocketAddr>>,
     heard: mpsc::Receiver<Vec<i16>>,
-    keys: mpsc::UnboundedSender<[u8; FRAME]>,
-    clips: mpsc::UnboundedSender<[u8; FRAME]>,
+    keys: mpsc::Sender<[u8; FRAME]>,
+    clips: mpsc::Sender<[u8; FRAME]>,
     said: watch::Receiver<Option<Instant>>,
     lost: Arc<AtomicUsize>,
     task: JoinHandle<()>,
@@ -104,8 +106,8 @@ impl Sound {
         let port = socket.local_addr().expect("its address").port();
         let (to, target) = watch::channel(None);
         let (heard_in, heard) = mpsc::channel(KEPT_FRAMES);
-        let (keys, mut pressed) = mpsc::unbounded_channel::<[u8; FRAME]>();
-        let (clips, mut clip) = mpsc::unbounded_channel::<[u8; FRAME]>();
+        let (keys, mut pressed) = mpsc::channel::<[u8; FRAME]>(WAITING_FRAMES);
+        let (clips, mut clip) = mpsc::channel::<[u8; FRAME]>(WAITING_FRAMES);
         let (said_in, said) = watch::channel(None);
         let lost = Arc::new(AtomicUsize::new(0));
         let dropped = Arc::clone(&lost);
@@ -167,7 +169,7 @@ impl Sound {
         for frame in samples.chunks(FRAME) {
             let mut codes = [ulaw_encode(0); FRAME];
             codes.iter_mut().zip(frame).for_each(|(code, &sample)| *code = ulaw_encode(sample));
-            self.clips.send(codes).expect("the line is open");
+            self.clips.try_send(codes).expect("the line is open, and the clip is shorter than two minutes");
         }
     }
 
@@ -209,7 +211,7 @@ impl Sound {
             key.expect("a key").fill(&mut samples);
             for frame in samples.chunks_exact(FRAME) {
                 let codes: Vec<u8> = frame.iter().map(|&sample| ulaw_encode(sample)).collect();
-                self.keys.send(codes.try_into().expect("a frame")).expect("the line is open");
+                self.keys.try_send(codes.try_into().expect("a frame")).expect("the line is open");
             }
         }
     }

@@ -246,7 +246,7 @@ export class Feed {
     }
     this.onEvent(message.event, data);
     const call = (data as { call_id?: unknown } | null)?.call_id;
-    if (isTranslationEvent(message.event)) this.handleWords(message, data);
+    if (isTranslationEvent(message.event)) this.handleWords(data);
     else if (message.event === "provider") {
       const provider = parseProvider(data);
       if (provider) this.providers = applyProvider(this.providers, provider);
@@ -290,10 +290,11 @@ export class Feed {
     this.mediaHeard.set(call, (this.mediaHeard.get(call) ?? 0) + 1);
   }
 
-  private handleWords(message: SseMessage, data: unknown): void {
+  private handleWords(data: unknown): void {
     const event = parseTranslation(data);
     if (!event?.call_id) return;
-    const revision = /^\d+$/.test(message.id) ? Number(message.id) : ++this.arrivals;
+    // Unsettled words do not come in order with the rest, and have no id.
+    const revision = event.revision ?? ++this.arrivals;
     this.words.set(event.call_id, applyEvent(this.sentences(event.call_id), event, revision));
   }
 

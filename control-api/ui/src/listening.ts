@@ -13,7 +13,7 @@ import { languageName } from "./words.js";
 export type SideName = "customer" | "agent";
 export type Hears = "original" | "ducked" | "translation";
 
-/** What a side can hear, with the texts for a choice and for a sentence about the side. */
+/** What a side can hear, with the label of each choice. */
 export const HEARS: readonly (readonly [value: Hears, label: string])[] = [
   ["original", "Original only"],
   ["ducked", "Translation over original"],

@@ -8,10 +8,7 @@ import * as api from "./api.js";
 import { h, setText } from "./dom.js";
 import { select } from "./form.js";
 import { HEARS, hearsText, isImpaired, type Listener, type ListenerPatch, type Listening, parseHears, type SideName } from "./listening.js";
-import { languageName } from "./words.js";
-
-/** Languages that are offered; others can be set by the API. */
-const LANGUAGES = ["en", "es", "fr", "de", "it", "pt", "nl", "pl", "tr", "ru", "uk", "ar", "hi", "zh", "ja", "ko", "vi", "tl"];
+import { LANGUAGES, languageName } from "./words.js";
 
 export interface ListeningBarOptions {
   /** Whether the user may change how the sides listen. */
@@ -26,13 +23,13 @@ export interface ListeningBarOptions {
 
 export class ListeningBar {
   readonly element = h("div", { class: "listening", "data-role": "listening", role: "group", "aria-label": "Listening", hidden: true });
-  private readonly rows: readonly Row[];
+  /** Made when a state is drawn first: most cards are of calls that are not translated. */
+  private rows: readonly Row[] = [];
   private readonly problem = h("p", { class: "problem", role: "alert", "data-role": "listening-problem" });
   private call = "";
 
   constructor(private readonly options: ListeningBarOptions) {
-    this.rows = options.sides.map(([side, name]) => new Row(side, name, options, (patch) => void this.change(side, patch)));
-    this.element.append(...this.rows.map(({ element }) => element), this.problem);
+    this.element.append(this.problem);
   }
 
   /** Draws the state; `undefined`: the call is not translated, or not yet. */
@@ -40,7 +37,13 @@ export class ListeningBar {
     if (call !== this.call) setText(this.problem, "");
     this.call = call;
     this.element.hidden = listening === undefined;
-    if (listening) for (const row of this.rows) row.draw(listening);
+    if (!listening) return;
+    if (this.rows.length === 0) {
+      const { options } = this;
+      this.rows = options.sides.map(([side, name]) => new Row(side, name, options, (patch) => void this.change(side, patch)));
+      this.element.prepend(...this.rows.map(({ element }) => element));
+    }
+    for (const row of this.rows) row.draw(listening);
   }
 
   private async change(side: SideName, patch: ListenerPatch): Promise<void> {

@@ -16,6 +16,8 @@ import { fields } from "./shapes.js";
 /** An event, as the API sends it. */
 export interface TranslationEvent {
   segment: number;
+  /** Number of this state of the segment, counted from 1; absent in what an older server has stored. */
+  revision?: number;
   call_id?: string;
   leg: string;
   source_language: string;
@@ -69,8 +71,7 @@ export const NO_SENTENCES: Sentences = new Map();
 const NEVER: Age = [-1, 0];
 
 /**
- * Returns the sentences after one event. `revision` orders events: the SSE id or, for events without one, a number that grows with each
- * arrival. 0 marks a snapshot, which is older than any event.
+ * Returns the sentences after one event. `revision` orders the states of a segment; 0 marks a snapshot, which is older than any event.
  */
 export function applyEvent(sentences: Sentences, event: TranslationEvent, revision: number): Sentences {
   const before = sentences.get(event.segment);
@@ -182,6 +183,7 @@ export function parseTranslation(value: unknown): TranslationEvent | undefined {
   if (typeof event.segment !== "number" || typeof event.text !== "string") return undefined;
   return {
     segment: event.segment,
+    ...(typeof event.revision === "number" ? { revision: event.revision } : {}),
     ...(typeof event.call_id === "string" ? { call_id: event.call_id } : {}),
     leg: event.leg ?? "customer",
     source_language: event.source_language ?? "",

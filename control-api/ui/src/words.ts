@@ -1,5 +1,28 @@
 /** Texts for languages, causes, durations and times. */
 
+/** Languages that are offered; the API takes any BCP 47 tag. */
+export const LANGUAGES = [
+  "en",
+  "es",
+  "fr",
+  "de",
+  "it",
+  "pt",
+  "pt-BR",
+  "nl",
+  "pl",
+  "tr",
+  "ru",
+  "uk",
+  "ar",
+  "hi",
+  "zh",
+  "ja",
+  "ko",
+  "vi",
+  "tl",
+];
+
 /** Returns the English name of a language tag, such as "Spanish" for `es`; the tag itself if it is unknown. */
 export function languageName(tag: string): string {
   try {

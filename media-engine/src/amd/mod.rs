@@ -165,10 +165,10 @@ pub struct Verdict {
     pub ground: Ground,
 }
 
-/// A kind of phrase that was heard.
+/// A kind of phrase that was recognised in a greeting.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Phrase {
-    /// What was said, in any language, such as "leave a message".
+    /// English name of the kind, such as "leave a message"; the words may have been said in any language.
     pub phrase: &'static str,
     /// Probability that it was said, at its strongest moment.
     pub probability: f32,
@@ -181,22 +181,22 @@ pub struct Sign {
     pub feature: &'static str,
     /// Value of the feature.
     pub value: f32,
-    /// How much it speaks for a person, in log odds; negative: for a recording.
+    /// Contribution to the verdict in log odds: positive for a person, negative for a recording.
     pub weight: f32,
 }
 
-/// What the detector reports.
+/// A report of the detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AmdEvent {
     /// The verdict. There is at most one.
     Verdict(Verdict),
-    /// What was heard after the verdict contradicts it. There is at most one.
+    /// A correction: later sound contradicts the verdict. There is at most one.
     Revised(Verdict),
     /// A beep has ended. A later event with the same start replaces it, because another pulse followed.
     Beep(Beep),
 }
 
-/// Detector of what answered, for one leg.
+/// Detector of the kind of answer, for one leg.
 ///
 /// ```
 /// use std::time::Duration;

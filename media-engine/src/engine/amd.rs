@@ -85,11 +85,11 @@ pub enum AmdNews {
         /// How soon a verdict is given.
         mode: Mode,
     },
-    /// What is heard while there is no verdict: a strip of the sound for those who watch. Not kept.
+    /// Level and speech of the newest sound while there is no verdict, for the live page. Not stored.
     Heard(AmdStrip),
-    /// The verdict that is acted upon.
+    /// The verdict, upon which the call acts.
     Verdict(AmdVerdict),
-    /// What was heard later contradicts the verdict, which has been acted upon.
+    /// A correction: later sound contradicts the verdict. The call has acted upon the verdict already.
     Revised(AmdVerdict),
     /// The greeting of a machine has ended.
     GreetingEnd {
@@ -121,25 +121,25 @@ pub enum AmdNews {
     },
 }
 
-/// A verdict with its grounds.
+/// A verdict with its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AmdVerdict {
-    /// What answered the leg.
+    /// Kind of answer.
     pub verdict: Answer,
     /// Probability that it is right, from 0 to 1.
     pub probability: f32,
     /// Amount of sound that had been heard since the answer, in milliseconds.
     pub decided_at_ms: u64,
-    /// Word for what follows, such as `connect`; empty for a verdict that nothing follows.
+    /// Name of the action that follows, such as `connect`; empty if none follows.
     pub action: String,
-    /// What the verdict rests on.
+    /// Evidence for the verdict.
     pub evidence: AmdEvidence,
 }
 
-/// What a verdict rests on.
+/// Evidence for a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AmdEvidence {
-    /// What decided: `sound`, `fax`, `sit`, `signal`, `beep` or `limit`.
+    /// Deciding evidence: `sound`, `fax`, `sit`, `signal`, `beep` or `limit`.
     pub ground: String,
     /// Frequencies of the tone that decided, in hertz.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -150,18 +150,18 @@ pub struct AmdEvidence {
     /// Kind of line on which a person seems to have answered, if there is a hint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<LineHint>,
-    /// Kinds of phrases that were heard, likeliest first; at most 3.
+    /// Kinds of phrases that were recognised, likeliest first; at most 3.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phrases: Vec<AmdPhrase>,
-    /// Features that weighed most, heaviest first; at most 6. Only of a verdict that the sound decided.
+    /// Features with the largest weight, largest first; at most 6. Only if the ground is `sound`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<AmdFeature>,
 }
 
-/// A kind of phrase that was heard.
+/// A kind of phrase that was recognised in a greeting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AmdPhrase {
-    /// What was said, in any language, such as `leave a message`.
+    /// English name of the kind, such as `leave a message`; the words may have been said in any language.
     pub phrase: String,
     /// Probability that it was said, from 0 to 1.
     pub probability: f32,

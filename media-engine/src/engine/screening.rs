@@ -65,16 +65,16 @@ pub(super) type Finding = (LegId, Found);
 /// An order of the call's task.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Order {
-    /// Judge what follows anew, within this time.
+    /// Start a new detection, with this time limit.
     Again(Duration),
     /// Wait for the moment at which a message may begin, and then for a person.
     Message { beep: Duration, for_machine: bool },
 }
 
-/// What is listened for.
+/// Purpose of listening to a leg.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Watch {
-    /// What answered the leg, within this time.
+    /// A verdict on the answer, with this time limit.
     Answer(Mode, Duration),
     /// Only the moment for a message.
     Message,

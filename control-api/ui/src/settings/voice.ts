@@ -4,7 +4,7 @@ import { h, setText } from "../dom.js";
 import { Form, field, select, toggle } from "../form.js";
 import { ApiError } from "../http.js";
 import { HEARS, parseHears } from "../listening.js";
-import { languageName } from "../words.js";
+import { LANGUAGES, languageName } from "../words.js";
 import { type Context, loaded, lockNote, panel, type Section } from "./context.js";
 import { handlingPanel } from "./handling.js";
 import { machinesPanel } from "./machines.js";
@@ -13,8 +13,6 @@ import { CAPABILITIES as SWITCHES } from "./shapes.js";
 
 export const VOICE: Section = { name: "voice", label: "Voice", takes: ["voice.read"], build: voice };
 export const CAPABILITIES: Section = { name: "capabilities", label: "Capabilities", takes: ["voice.read"], build: capabilities };
-
-const LANGUAGES = ["en", "es", "fr", "de", "it", "pt", "pt-BR", "nl", "pl", "tr", "ru", "uk", "ar", "hi", "zh", "ja", "ko", "vi", "tl"];
 
 function voice(context: Context): HTMLElement {
   return h(
@@ -62,7 +60,7 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
     type: "number",
     min: 1,
     max: 10,
-    step: 0.5,
+    step: "any",
     required: true,
     value: String(config.budget_ms / 1000),
   });
