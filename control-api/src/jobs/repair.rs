@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use crate::engine::translation::lexicon::is_same as is_same_language;
 use crate::engine::{Providers, SampleRate, SpeechError};
 use crate::media::wav;
-use crate::store::{MissedSegment, OrganizationId, Store, StoreError};
+use crate::store::{LateText, MissedSegment, OrganizationId, Store, StoreError};
 
 /// Segments per job: few enough for its lease, even if each takes as long as it may.
 const SEGMENTS: u32 = 12;
@@ -42,10 +42,10 @@ pub(super) async fn run(
             return Ok(format!("no recogniser: {} segments waiting", segments.len()));
         };
         match recognise(providers, segment).await {
-            Ok((text, translation)) => {
-                heard += usize::from(!text.is_empty());
-                count(if text.is_empty() { "nothing_heard" } else { "heard" });
-                store.missed_resolve(organization, segment, (&text, translation.as_deref())).await?;
+            Ok(late) => {
+                heard += usize::from(!late.text.is_empty());
+                count(if late.text.is_empty() { "nothing_heard" } else { "heard" });
+                store.missed_resolve(organization, segment, &late).await?;
             }
             Err(Problem::NoProvider(why)) => {
                 let waiting = segments.len() - done;
@@ -75,8 +75,8 @@ enum Problem {
     Failed(String),
 }
 
-/// Returns the text of a segment, and its translation if there is one.
-async fn recognise(providers: &Providers, segment: &MissedSegment) -> Result<(String, Option<String>), Problem> {
+/// Recognises a segment, and translates its text if the call was translated.
+async fn recognise(providers: &Providers, segment: &MissedSegment) -> Result<LateText, Problem> {
     let cut = segment_samples(segment)
         .await
         .map_err(|error| Problem::Failed(format!("the recording cannot be read: {error}")))?;
@@ -99,7 +99,7 @@ async fn recognise(providers: &Providers, segment: &MissedSegment) -> Result<(St
         }
         _ => None,
     };
-    Ok((text, translation))
+    Ok(LateText { text, translation })
 }
 
 /// Reads the segment's audio, with its margins, from the speaker's channel.

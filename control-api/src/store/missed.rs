@@ -41,6 +41,15 @@ pub struct MissedSegment {
     pub recorded_from: Timestamp,
 }
 
+/// Text of a missed segment that was recognised from the recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateText {
+    /// Words of the segment; empty if there are none.
+    pub text: String,
+    /// Their translation, if the call was translated.
+    pub translation: Option<String>,
+}
+
 fn missed_segment(row: &Row) -> Result<MissedSegment, StoreError> {
     let (leg, began_at) = (row.text("leg")?, row.time("began_at")?);
     let config: VoiceConfig = row.json("config")?;
@@ -161,7 +170,7 @@ impl Store {
     }
 
     /// Stores the text that was recognised from the recording, with its translation, as a new version of the transcript, and as the
-    /// segment's text, marked as late, if that is empty. An empty `text` means that nothing was recognised, and gives the segment up.
+    /// segment's text, marked as late, if that is empty. An empty text gives the segment up.
     ///
     /// # Errors
     /// When the database fails; retry if [`StoreError::is_transient`].
@@ -169,8 +178,9 @@ impl Store {
         &self,
         organization: OrganizationId,
         segment: &MissedSegment,
-        (text, translation): (&str, Option<&str>),
+        late: &LateText,
     ) -> Result<(), StoreError> {
+        let LateText { text, translation } = late;
         let mut tx = self.db.write(organization).await?;
         let state = if text.is_empty() { "given_up" } else { "heard" };
         let sql = "UPDATE missed_segments SET state = $4, tries = tries + 1 \
@@ -193,8 +203,18 @@ impl Store {
             let sql = "UPDATE translations SET text = $4, translation = $5, body = $6 \
                        WHERE organization_id = $1 AND call_id = $2 AND segment = $3";
             let [organization, call, number] = key;
-            tx.run(sql, &[organization, call, number, text.into(), translation.into(), body.to_string().into()])
-                .await?;
+            tx.run(
+                sql,
+                &[
+                    organization,
+                    call,
+                    number,
+                    text.as_str().into(),
+                    translation.as_deref().into(),
+                    body.to_string().into(),
+                ],
+            )
+            .await?;
         }
         tx.commit().await
     }

@@ -92,7 +92,7 @@ pub use media::{FlowState, LegFlow, Quality, Score};
 pub use media_file::{MediaFile, NewMediaFile};
 pub use member::{Member, MemberChange};
 pub use membership::Membership;
-pub use missed::MissedSegment;
+pub use missed::{LateText, MissedSegment};
 pub use note::Note;
 pub use number_program::{NumberProgram, ProgramDraft, ProgramSecretVersions, ProgramStep};
 pub use organization::{Organization, OrganizationChange, OrganizationSettings, Retention};

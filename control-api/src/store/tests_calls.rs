@@ -50,6 +50,10 @@ async fn the_suite_about_calls_passes_on_postgresql() {
     hold_on_postgresql(CASES).await;
 }
 
+fn late(text: &str, translation: Option<&str>) -> LateText {
+    LateText { text: text.to_owned(), translation: translation.map(str::to_owned) }
+}
+
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(1_700_000_000_000 + ms).unwrap()
 }
@@ -289,10 +293,10 @@ async fn missed_segments_wait(store: Store) {
     assert_eq!((first.segment, first.began_at, first.ended_at), (1, at(8_000), at(9_000)));
     assert_eq!((second.segment, second.recorded_from), (2, at(1_000)));
     // Another tenant cannot change them.
-    store.missed_resolve(theirs, first, ("theirs", None)).await.unwrap();
+    store.missed_resolve(theirs, first, &late("theirs", None)).await.unwrap();
     assert!(!store.missed_try_failed(theirs, second, 1).await.unwrap());
     assert_eq!(store.missed_list(mine, 10).await.unwrap(), waiting);
-    store.missed_resolve(mine, first, ("found later", Some("más tarde"))).await.unwrap();
+    store.missed_resolve(mine, first, &late("found later", Some("más tarde"))).await.unwrap();
     for left in [1, 1, 0] {
         assert_eq!(store.missed_list(mine, 10).await.unwrap().len(), 1);
         assert_eq!(store.missed_try_failed(mine, second, 3).await.unwrap(), left == 0);
