@@ -1,5 +1,9 @@
 //! Server-sent events: resuming without loss or repetition, visibility by organization and role, slow readers, and the ends of streams.
 //!
+//! ```text
+//! events of the engine ─▶ World (the server in this process) ─▶ bodies of responses ─▶ SseReader
+//! ```
+//!
 //! Not here: what an agent gets of a call that was transferred (`stays.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -10,12 +14,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
-use control_api::engine::{CallStatus, EventKind, HangupCause, LegId};
+use control_api::engine::{CallStatus, EventKind, HangupCause, LegId, TranslationEvent};
 use control_api::events::Passing;
 use control_api::store::{By, LegReport, Role};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use support::{Sse, SseReader, World, words, world};
+use support::{Browser, Sse, SseReader, World, words, world};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -139,6 +143,57 @@ async fn events_of_another_organization_are_not_sent() {
     world.state.bus.pass(Passing::Registration { organization: other, agent: "otto".into(), contacts: 1 });
     let event = stream.next().await.unwrap();
     assert!(event.data.contains("otto"), "{event:?}");
+}
+
+#[tokio::test]
+async fn unsettled_words_are_sent_to_those_who_may_read_them_and_not_stored() {
+    let world = world("").await;
+    let (bea, other) = (world.member("bea", Role::Agent).await, world.member("carl", Role::Agent).await);
+    let call = Uuid::now_v7();
+    let (from, to) = ("+15555550142".to_owned(), "100".to_owned());
+    world.emit(call, EventKind::CallIncoming { from, to, trunk: Some("t".into()), agent: Some("bea".into()) }).await;
+    world.until(async || world.get(&format!("/api/calls/{call}")).await.status == 200).await;
+    let unsettled = |text: &str| match words(1, text, false, None) {
+        EventKind::Translation(event) => EventKind::Translation(TranslationEvent { is_passing: true, ..event }),
+        other => other,
+    };
+    let open = async |person: &Browser, path: &str| {
+        SseReader::new(world.send(world.page(person, Method::GET, path, "")).await)
+    };
+    let all = "/api/events?translations=true";
+    let mut streams = [open(&bea, all).await, open(&bea, &format!("/api/calls/{call}/translations/stream")).await];
+    let mut silent = [open(&other, all).await, open(&bea, "/api/events").await];
+    world.emit(call, unsettled("good mor")).await;
+    world.emit(call, words(1, "good morning", true, None)).await;
+    world.emit(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    for (stream, prefix) in streams.iter_mut().zip(["translation.", ""]) {
+        // The two come on different ways, and each has all of the segment.
+        let mut both = [next_words(stream).await, next_words(stream).await];
+        both.sort_by_key(|event| event.id.is_some());
+        let names = both.each_ref().map(|event| event.event.clone());
+        assert_eq!(names, [format!("{prefix}partial"), format!("{prefix}final")]);
+        assert!(both[0].id.is_none() && both[0].data.contains("\"good mor\""), "{both:?}");
+    }
+    let event = silent[1].next().await.unwrap();
+    assert_eq!(event.event, "call.status", "words are sent to those who ask for them: {event:?}");
+    let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
+    world.state.bus.pass(Passing::Registration { organization, agent: "carl".into(), contacts: 1 });
+    let event = silent[0].next().await.unwrap();
+    assert_eq!(event.event, "registration", "words are sent to those in the call: {event:?}");
+    let list = world.get(&format!("/api/calls/{call}/translations")).await.json();
+    assert_eq!(list["translations"].as_array().unwrap().len(), 1);
+    let kept = world.state.store.call_event_list(organization, call, 100).await.unwrap();
+    assert!(kept.iter().all(|(_, body)| body["text"] != "good mor"), "{kept:?}");
+}
+
+/// Returns the next event with words.
+async fn next_words(stream: &mut SseReader) -> Sse {
+    loop {
+        let event = stream.next().await.unwrap();
+        if event.data.contains("\"segment\"") {
+            return event;
+        }
+    }
 }
 
 #[tokio::test]

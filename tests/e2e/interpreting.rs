@@ -1,4 +1,9 @@
 //! Simultaneous translation in a real call: the agent hears clauses while the customer goes on speaking, and chooses what it hears.
+//!
+//! ```text
+//! customer (carrier, 127.0.0.2) ─▶ Tandem ─▶ agent anna: the original, tones as the voice of clauses, or both
+//!                                    └─ TCP ─▶ Interpreter (recogniser, translator, synthesiser), Transcriber (HTTP)
+//! ```
 
 use std::time::Duration;
 
@@ -6,7 +11,7 @@ use codecs::SampleRate;
 use codecs::tones::{goertzel_dbfs, level_dbfs};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::api::Api;
+use tests::api::{Api, SentEvent};
 use tests::desk::{Desk, Line};
 use tests::interpreter::{FIRST_HZ, Interpreter, LEVEL_DBFS, STEP_HZ, TONES};
 use tests::office::PATIENCE;
@@ -49,6 +54,9 @@ async fn hears(line: &mut Line, length: Duration) -> (Option<Instant>, f32) {
     (last_tone, loudest)
 }
 
+/// Number that a test gives a program.
+const NUMBER: &str = "+15550100";
+
 /// A translated call between a customer on a trunk and an agent.
 struct Scene {
     tandem: Tandem,
@@ -66,13 +74,18 @@ struct Scene {
 impl Scene {
     /// Sets the call up, with the interpreter for everything or with these settings of recognition.
     async fn open(stt: Option<&str>) -> Scene {
+        Scene::open_by(stt, None).await
+    }
+
+    /// Sets the call up. With a program, the customer calls the number that has it, and presses 2 as soon as the program gathers.
+    async fn open_by(stt: Option<&str>, program: Option<Value>) -> Scene {
         let interpreter = Interpreter::start().await;
         let section = stt.map_or_else(|| interpreter.section(), |stt| interpreter.section_with(stt));
         let carrier = std::net::SocketAddr::from(([127, 0, 0, 2], ports::free()));
         let tandem = Tandem::start(&Setup {
             speech: true,
             trunks: vec![("carrier", vec![carrier.to_string()])],
-            routes: vec![("100", "agent:anna")],
+            routes: vec![("100", "agent:anna"), ("+*", "trunk:carrier")],
             further: section.leak(),
             ..Setup::default()
         })
@@ -83,12 +96,38 @@ impl Scene {
         api.voice_config(translation).await;
         let (mut anna, _) = Desk::of_agent(&tandem, "anna").await;
         let mut customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+        if let Some(program) = &program {
+            tandem.run_command(&["number", "assign", "--org", "acme", NUMBER]).await;
+            let numbers = api.get("/api/caller-id/numbers").await;
+            let number = numbers["numbers"][0]["id"].as_str().expect("an id");
+            let path = format!("/api/caller-id/numbers/{number}/program");
+            let (status, answer) = api.ask(Method::PUT, &path, Some(json!({ "program": program }))).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+        }
         let before = tandem.holdings().await;
-        let (line, agent) = tokio::join!(customer.call("100", 0.0, "", PATIENCE), async {
+        let mut events = api.events("/api/events", None).await;
+        let calls = async {
+            let Some(_) = program else {
+                return customer.call("100", 0.0, "", PATIENCE).await.expect("anna answers");
+            };
+            let mut line = customer.call(NUMBER, 0.0, "", PATIENCE).await.expect("the program answers");
+            let gathers = |event: &SentEvent| {
+                let data = &event.data;
+                let is_it = event.name == "call.program" && data["verb"] == "gather" && data["state"] == "step_started";
+                is_it.then(|| data["call_id"].as_str().expect("an id").to_owned())
+            };
+            let call = events.until("gather", PATIENCE, gathers).await;
+            // The agent's choice is kept until the translation begins.
+            let change = Some(json!({ "agent": { "hears": "translation" } }));
+            let (status, both) = api.ask(Method::PATCH, &format!("/api/calls/{call}/listening"), change).await;
+            assert_eq!((status, &both["agent"]["hears"]), (StatusCode::OK, &json!("translation")), "{both}");
+            customer.info(&mut line, '2', PATIENCE).await;
+            line
+        };
+        let (line, agent) = tokio::join!(calls, async {
             let invite = anna.rings(PATIENCE).await;
             anna.answer(&invite, 0.0, PATIENCE).await
         });
-        let line = line.expect("anna answers");
         let call = api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
         Scene { tandem, api, anna, customer, line, agent, call, before, _interpreter: interpreter }
     }
@@ -111,6 +150,13 @@ impl Scene {
             }
             assert!(Instant::now() < until, "no segment {what}: {segments:#?}");
         }
+    }
+
+    /// Returns the state of recognition in the list of providers.
+    async fn recognition(&self) -> Value {
+        let providers = self.api.get("/api/providers").await;
+        let list = providers.as_array().or_else(|| providers["providers"].as_array()).expect("a list");
+        list.iter().find(|provider| provider["kind"] == "stt").expect("recognition").clone()
     }
 
     /// Changes how the agent listens while it listens for a while. Returns how both sides listen, and what the agent heard.
@@ -226,6 +272,8 @@ async fn segments_are_recognised_by_a_transcription_server_that_fails_at_times()
         Reply::Status(500, "{}"),
         Reply::Close,
         Reply::Text("good bye"),
+        Reply::Status(404, ""),
+        Reply::Text("hello again"),
     ])
     .await;
     let stt = format!("stt = {:?}\nstt_key = {:?}\n", server.provider(), Transcriber::KEY);
@@ -254,10 +302,47 @@ async fn segments_are_recognised_by_a_transcription_server_that_fails_at_times()
     scene.line.sound.say(&sentence);
     scene.segment("three, missed", |segment| segment["missed"] == true).await;
     scene.line.sound.say(&sentence);
-    scene.segment("four", |segment| segment["text"] == "good bye").await;
-    let providers = scene.api.get("/api/providers").await;
-    let stt = providers.as_array().or_else(|| providers["providers"].as_array()).expect("a list");
-    let stt = stt.iter().find(|provider| provider["kind"] == "stt").expect("recognition");
-    assert_eq!(stt["state"], "up", "{providers}");
+    let four = scene.segment("four", |segment| segment["text"] == "good bye").await;
+    assert_eq!(scene.recognition().await["state"], "up");
+
+    // A server that can be reached and does not know the model is down until it recognises a segment.
+    scene.line.sound.say(&sentence);
+    let is_newer = |segment: &Value| segment["segment"].as_u64() > four["segment"].as_u64();
+    scene.segment("five, missed", |segment| is_newer(segment) && segment["missed"] == true).await;
+    let stt = scene.recognition().await;
+    assert_eq!(stt["state"], "down", "{stt}");
+    assert!(stt["detail"].as_str().is_some_and(|detail| detail.contains("stt_model")), "{stt}");
+    scene.line.sound.say(&sentence);
+    scene.segment("six", |segment| segment["text"] == "hello again").await;
+    assert_eq!(scene.recognition().await["state"], "up");
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_chooses_the_language_of_the_translation_by_a_key() {
+    let mut server = Transcriber::start(&[Reply::Text("bonjour")]).await;
+    let stt = format!("stt = {:?}\nstt_key = {:?}\n", server.provider(), Transcriber::KEY);
+    let program = json!([
+        { "gather": { "max_digits": 1, "first_timeout_ms": 20_000, "on_digits": { "2": "french" } } },
+        { "hangup": {} },
+        { "label": "french" },
+        { "set_language": { "language": "fr" } },
+        { "dial": { "targets": [{ "agent": "anna" }] } },
+    ]);
+    let mut scene = Scene::open_by(Some(&stt), Some(program)).await;
+    let both = scene.api.get(&format!("/api/calls/{}/listening", scene.call)).await;
+    let choice = |side: &str| (both[side]["language"].as_str(), both[side]["hears"].as_str());
+    assert_eq!(choice("customer"), (Some("fr"), Some("ducked")), "{both}");
+    assert_eq!(choice("agent"), (Some("es"), Some("translation")), "{both}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    scene.line.sound.say(&PROMPTS[0].speak(RATE, folder.path())[..RATE.samples_in_ms(3_200)]);
+    let request = server.asked(PATIENCE).await;
+    let body = String::from_utf8_lossy(&request.body);
+    assert!(body.contains("name=\"language\"\r\n\r\nfr\r\n"), "{body:.600}");
+    let segment = scene.segment("spoken", |segment| segment["clauses"][0]["heard"] == "voice").await;
+    assert_eq!((&segment["source_language"], &segment["target_language"]), (&json!("fr"), &json!("es")), "{segment}");
+    let (tone, original) = hears(&mut scene.agent, Duration::from_secs(1)).await;
+    assert!(original < SILENCE_DBFS, "the agent hears translations only: {original} dBFS, {tone:?}");
     scene.close().await;
 }

@@ -5,13 +5,13 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use crate::engine::TranslationEvent;
-use crate::events::Bus;
+use crate::events::{Bus, Passing};
 use crate::state::AppState;
-use crate::store::{OrganizationId, StoredEvent, StreamFilter};
+use crate::store::{OrganizationId, StreamFilter};
 
 /// Events read at once.
 const PAGE: usize = 256;
@@ -28,6 +28,8 @@ pub(super) struct Watch {
     filter: StreamFilter,
     after: i64,
     more: watch::Receiver<i64>,
+    /// Words that may still change, which are not stored.
+    passing: broadcast::Receiver<Passing>,
     call: Option<Uuid>,
     over: bool,
     /// Latest state of each segment and the time at which its voice began, by number of the segment.
@@ -40,9 +42,20 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(state: &AppState, organization: OrganizationId) -> Watch {
         let bus = state.bus.clone();
-        let (after, more) = (bus.latest_id(), bus.watch());
+        let (after, more, passing) = (bus.latest_id(), bus.watch(), bus.passing());
         let filter = StreamFilter::Organization { organization, translations: true };
-        Watch { bus, filter, after, more, call: None, over: false, segments: BTreeMap::new(), shown: 0, partial: false }
+        Watch {
+            bus,
+            filter,
+            after,
+            more,
+            passing,
+            call: None,
+            over: false,
+            segments: BTreeMap::new(),
+            shown: 0,
+            partial: false,
+        }
     }
 
     /// Returns the number of devices on which an agent is registered.
@@ -62,14 +75,25 @@ impl Watch {
 
     /// Waits for events and applies them. Cancel-safe.
     pub(super) async fn read_events(&mut self) {
-        if self.bus.latest_id() <= self.after && self.more.changed().await.is_err() {
-            return std::future::pending().await;
+        if self.bus.latest_id() <= self.after {
+            tokio::select! {
+                changed = self.more.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+                // Lost words are part of the next state of their segment.
+                Ok(passing) = self.passing.recv() => {
+                    if let Passing::LegReport(report) = passing && self.filter.passes(&report) {
+                        self.apply(report.call, report.kind, &report.body);
+                    }
+                    return;
+                }
+            }
         }
         match self.bus.page(&self.filter, self.after, PAGE).await {
             Ok((events, seen)) => {
                 self.after = seen;
                 for event in &events {
-                    self.apply(event);
+                    self.apply(event.call, &event.kind, &event.body);
                 }
             }
             Err(error) => {
@@ -114,19 +138,19 @@ impl Watch {
         Ok(())
     }
 
-    fn apply(&mut self, event: &StoredEvent) {
-        self.call.get_or_insert(event.call);
-        if self.call != Some(event.call) {
+    fn apply(&mut self, call: Uuid, kind: &str, body: &str) {
+        self.call.get_or_insert(call);
+        if self.call != Some(call) {
             return;
         }
-        if event.kind.starts_with("translation.") {
-            match serde_json::from_str::<TranslationEvent>(&event.body) {
+        if kind.starts_with("translation.") {
+            match serde_json::from_str::<TranslationEvent>(body) {
                 Ok(words) => self.apply_words(words),
                 Err(error) => tracing::error!(%error, "a translation event cannot be read"),
             }
             return;
         }
-        let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
         if let Some(status) = body.get("status").and_then(serde_json::Value::as_str) {
             self.print_line(&format!("  [{status}]"));
             self.over |= matches!(status, "ended" | "failed");
@@ -136,6 +160,9 @@ impl Watch {
     fn apply_words(&mut self, words: TranslationEvent) {
         let who = if words.leg == "customer" { "customer" } else { "agent   " };
         let known = self.segments.get(&words.segment);
+        if known.is_some_and(|(old, _)| old.revision > words.revision) {
+            return;
+        }
         let was_final = known.is_some_and(|(old, _)| old.is_final);
         let shown = known.map_or(0, |(old, _)| translations(old).count());
         let known_began = known.and_then(|(_, began)| *began);

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::calls::number_call::NumberCalls;
-use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, StoredEvent, StreamFilter};
+use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, StoredEvent, StreamFilter, Written};
 
 /// Number of events kept in memory. Readers that are further behind read from the store.
 const RING: usize = 4_096;
@@ -85,7 +85,7 @@ pub enum Passing {
         /// Number of devices that are registered now.
         contacts: usize,
     },
-    /// Media quality of a leg.
+    /// A report on a leg, or unsettled words.
     LegReport(LegReport),
 }
 
@@ -149,6 +149,9 @@ impl Bus {
             let most = if mark.is_some() { BATCH } else { REQUEST };
             let write = async {
                 let order = bus.shared.order.lock().await;
+                if let Some(reports) = bus.store.passing_reports(&changes) {
+                    return Ok((order, Some(Written { reports, ..Written::default() })));
+                }
                 let written = match mark {
                     None => bus.store.changes_record(&changes).await.map(Some),
                     Some(mark) => bus.store.changes_record_once(mark, &changes).await,
@@ -255,7 +258,7 @@ impl Bus {
     }
 
     /// Returns a receiver of transient states, which are not stored.
-    pub(super) fn passing(&self) -> broadcast::Receiver<Passing> {
+    pub(crate) fn passing(&self) -> broadcast::Receiver<Passing> {
         self.shared.passing.subscribe()
     }
 

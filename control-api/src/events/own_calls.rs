@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::bus::Passing;
-use crate::store::{OrganizationId, Sight, Store, StoreError, StoredEvent};
+use crate::store::{OrganizationId, Sight, Store, StoreError, StoredEvent, now};
 
 /// Largest number of cached calls. Beyond that the cache is emptied.
 const KNOWN_MAX: usize = 1_024;
@@ -63,7 +63,11 @@ impl OwnCalls {
         match passing {
             Passing::Provider(_) => Ok(true),
             Passing::Registration { agent, .. } => Ok(self.agent.as_ref() == Some(agent)),
-            Passing::LegReport(report) => Ok(!self.has_left(report.call).await?),
+            Passing::LegReport(report) => {
+                let body = || -> Value { serde_json::from_str(&report.body).unwrap_or_default() };
+                let sight = self.sight(report.call).await?;
+                Ok(sight.is_some_and(|sight| sight.is_present() && sight.shows(report.kind, now(), body)))
+            }
         }
     }
 }

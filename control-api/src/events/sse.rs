@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::bus::{Bus, Passing};
 use super::listeners::Listening;
 use super::own_calls::OwnCalls;
-use crate::store::{OrganizationId, StoreError, StoredEvent, StreamFilter, TAIL};
+use crate::store::{StoreError, StoredEvent, StreamFilter, TAIL};
 
 /// Number of events fetched at a time, which is what a slow reader holds in memory.
 const PAGE: usize = 128;
@@ -113,10 +113,19 @@ impl Reader {
         }
     }
 
+    /// Adds unsettled words, which are not stored.
+    pub fn with_unsettled_words(mut self) -> Reader {
+        self.passing = Some(self.bus.passing());
+        self
+    }
+
     /// Adds transient states: first the current state of the providers, then every change.
     pub fn with_passing(mut self) -> Reader {
         self.passing = Some(self.bus.passing());
-        self.first.extend(self.bus.providers().into_iter().map(|provider| passing_event(&Passing::Provider(provider))));
+        let filter = self.filter;
+        let states =
+            self.bus.providers().into_iter().map(|provider| passing_event(&Passing::Provider(provider), filter));
+        self.first.extend(states);
         self
     }
 
@@ -146,14 +155,6 @@ impl Reader {
             self.ends_at = Instant::now();
         }
         self
-    }
-
-    fn organization(&self) -> OrganizationId {
-        match self.filter {
-            StreamFilter::Organization { organization, .. } | StreamFilter::Translations { organization, .. } => {
-                organization
-            }
-        }
     }
 
     /// Returns the next event, or `None` at the end of the stream.
@@ -199,7 +200,7 @@ impl Reader {
                         None => Ok(true),
                     };
                     match heard {
-                        Ok(true) => return Some(passing_event(&passing)),
+                        Ok(true) => return Some(passing_event(&passing, self.filter)),
                         Ok(false) => {}
                         Err(error) => return failed(&error),
                     }
@@ -243,12 +244,11 @@ impl Reader {
     }
 
     async fn wait(&mut self) -> Wake {
-        let organization = self.organization();
         let is_looking = self.looking.is_some();
         let (ends_at, next_look, leaves_at) = (self.ends_at, self.next_look, self.leaves_at);
         tokio::select! {
             changed = self.latest.changed() => if changed.is_ok() { Wake::More } else { Wake::Stop },
-            wake = next_passing(&mut self.passing, organization) => wake,
+            wake = next_passing(&mut self.passing, self.filter) => wake,
             () = tokio::time::sleep_until(ends_at), if self.ends.is_some() => {
                 let over = match &self.ends {
                     Some(over) => over().await,
@@ -276,11 +276,7 @@ impl Reader {
     }
 
     fn stored_event(&self, event: &StoredEvent) -> Event {
-        let name = match self.filter {
-            StreamFilter::Translations { .. } => event.kind.strip_prefix("translation.").unwrap_or(&event.kind),
-            StreamFilter::Organization { .. } => &event.kind,
-        };
-        Event::default().id(event.id.to_string()).event(name).data(&*event.body)
+        Event::default().id(event.id.to_string()).event(name(&event.kind, self.filter)).data(&*event.body)
     }
 
     /// Returns the reader as a stream of SSE events.
@@ -309,14 +305,29 @@ async fn look(looking: &mut Option<BoxFuture<'static, bool>>) -> bool {
     }
 }
 
-/// Waits for the next transient state of this organization. Never returns if none are wanted.
-async fn next_passing(passing: &mut Option<broadcast::Receiver<Passing>>, organization: OrganizationId) -> Wake {
+/// Returns the name under which a stream sends an event of this kind.
+fn name(kind: &str, filter: StreamFilter) -> &str {
+    match filter {
+        StreamFilter::Translations { .. } => kind.strip_prefix("translation.").unwrap_or(kind),
+        StreamFilter::Organization { .. } => kind,
+    }
+}
+
+/// Waits for the next transient state that the filter selects. Never returns if none are wanted.
+async fn next_passing(passing: &mut Option<broadcast::Receiver<Passing>>, filter: StreamFilter) -> Wake {
     let Some(receiver) = passing else { return std::future::pending().await };
+    let of_organization = match filter {
+        StreamFilter::Organization { organization, .. } => Some(organization),
+        StreamFilter::Translations { .. } => None,
+    };
     loop {
         match receiver.recv().await {
-            Ok(Passing::Registration { organization: theirs, .. }) if theirs != organization => {}
-            Ok(Passing::LegReport(report)) if report.organization != organization => {}
+            Ok(Passing::Provider(_)) if of_organization.is_none() => {}
+            Ok(Passing::Registration { organization, .. }) if Some(organization) != of_organization => {}
+            Ok(Passing::LegReport(report)) if !filter.passes(&report) => {}
             Ok(passing) => return Wake::Passing(passing),
+            // Words that are missed are part of the next state of their segment.
+            Err(broadcast::error::RecvError::Lagged(_)) if of_organization.is_none() => {}
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 metrics::counter!("tandem_sse_gaps_total").increment(1);
                 return Wake::Missed(missed);
@@ -338,7 +349,7 @@ fn gap(missed: Option<u64>) -> Event {
     Event::default().event("gap").data(json!({"type": "gap", "missed": missed}).to_string())
 }
 
-fn passing_event(passing: &Passing) -> Event {
+fn passing_event(passing: &Passing, filter: StreamFilter) -> Event {
     match passing {
         Passing::Provider(provider) => {
             let body = json!({"type": "provider", "provider": provider});
@@ -348,7 +359,7 @@ fn passing_event(passing: &Passing) -> Event {
             let body = json!({"type": "registration", "agent": agent, "contacts": contacts});
             Event::default().event("registration").data(body.to_string())
         }
-        Passing::LegReport(report) => Event::default().event(report.kind).data(&*report.body),
+        Passing::LegReport(report) => Event::default().event(name(report.kind, filter)).data(&*report.body),
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) struct ProviderList {
 ///
 /// States that are not stored have no id: `call.quality` (every 5 s for each leg, and at its end), `call.active_speaker` (a leg became,
 /// or is no longer, the one who speaks in its conference), `call.amd` with the stage `heard` (a strip of what is heard while there is no
-/// verdict), `provider`, `registration`, and `gap` when some of them were dropped.
+/// verdict), `translation.partial` if it brings nothing but words that may still change, `provider`, `registration`, and `gap` when some
+/// of them were dropped.
 ///
 /// A caller who may see only their own calls gets all events of a call while they are in it, only its status afterwards, and the
 /// registrations of their own devices. The stream starts now, or after `Last-Event-ID` (0 starts with the first event).

@@ -38,6 +38,8 @@ pub(super) struct TranslationList {
 pub(super) struct Translation {
     /// Number of the segment within its call, counted from 1 over both legs.
     segment: u64,
+    /// Number of this state of the segment, counted from 1. Of two states the one with the higher number is newer.
+    revision: Option<u32>,
     /// Id of the call.
     call_id: Uuid,
     /// Party that spoke or typed: `customer` or `agent`.
@@ -135,7 +137,8 @@ pub(super) async fn translation_list(
 
 /// Streams the transcript and translation of a call as server-sent events.
 ///
-/// The events are `partial`, `final`, `translation` and `lag`; each carries the whole state of a segment.
+/// The events are `partial`, `final`, `translation` and `lag`; each carries the whole state of a segment. A `partial` that brings nothing
+/// but words that may still change is not stored: it has no id and is not sent again. `revision` orders the states of a segment.
 ///
 /// The stream starts with the call's first segment, or after `Last-Event-ID`. A user who may see only their own calls gets the
 /// segments from the time they joined. `end` is sent when the call has ended and all its segments were sent, and `left` within 5
@@ -181,7 +184,8 @@ pub(super) async fn translation_stream(
     let allowed = still_allowed(&state, actor);
     let reader = Reader::new(&state.bus, filter, after.unwrap_or(0), state.stopping.clone(), listening, allowed);
     let left_already = call.ended_at.is_none() && !sight.is_present();
-    Ok(sse_response(reader.of_own(own).of_one_who_left(left_already).ending_when(told, over)))
+    let reader = reader.of_own(own).of_one_who_left(left_already).ending_when(told, over);
+    Ok(sse_response(reader.with_unsettled_words()))
 }
 
 /// Returns whether there are events after `after` that the listener may receive.

@@ -169,6 +169,7 @@ const METRICS: &[Metric] = &[
     metric(Counter, "tandem_streams_refused_total", &[], "Event streams that were refused because too many were open."),
     metric(Counter, "tandem_supervised_ends_total", &["name"], "Parts of the server that failed; the first one ends the process."),
     metric(Counter, "tandem_translation_events_dropped_total", &[], "Events of translation that the call did not take."),
+    metric(Counter, "tandem_translation_failures_total", &[], "Calls whose translation ended before the call because of a fault."),
     metric(Counter, "tandem_translation_levels_total", &["level"], "Changes of how translations reach a listener: `voice`, `faster`, `text`, `original`."),
     metric(Counter, "tandem_translation_orders_dropped_total", &[], "Orders to the translation of a call that its task did not take."),
     metric(Gauge, "tandem_trunk_calls", &["trunk"], "Calls of the trunk."),

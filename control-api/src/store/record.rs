@@ -42,8 +42,8 @@ pub struct Mark {
     pub seq: i64,
 }
 
-/// A report on a leg that is sent to current listeners and not stored: media quality, active speaker, or what the detection of
-/// the answering party hears.
+/// A report on a leg that is sent to current listeners and not stored: media quality, active speaker, what the detection of
+/// the answering party hears, or unsettled words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegReport {
     /// Organization that the call belongs to.
@@ -78,6 +78,16 @@ impl Store {
         tx.commit().await?;
         self.owners.learn(owners);
         Ok(written)
+    }
+
+    /// Returns the reports of changes that leave nothing in the store, without access to the database. `None` if one of them is to be
+    /// stored, or belongs to a call whose organization is not cached.
+    pub(crate) fn passing_reports(&self, changes: &[Change]) -> Option<Vec<LegReport>> {
+        let report = |change: &Change| {
+            let organization = self.owners.of(change.call()).filter(|_| change.is_passing())?;
+            leg_report(organization, change)
+        };
+        changes.iter().map(report).collect()
     }
 
     /// Writes all changes or none, unless this batch or a later one of its run has been written already: then returns

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::db::Row;
-use super::{OrganizationId, Store, StoreError};
+use super::{LegReport, OrganizationId, Store, StoreError};
 
 /// Prefix of the kinds of event that carry words.
 const TRANSLATION: &str = "translation.";
@@ -70,6 +70,21 @@ impl StreamFilter {
             StreamFilter::Translations { organization, call, people } => {
                 let wanted = event.kind.starts_with(TRANSLATION) || (*people && event.is_of_people());
                 event.organization == *organization && event.call == *call && wanted
+            }
+        }
+    }
+}
+
+impl StreamFilter {
+    /// Returns whether the filter selects the report.
+    pub(crate) fn passes(&self, report: &LegReport) -> bool {
+        let is_words = report.kind.starts_with(TRANSLATION);
+        match self {
+            StreamFilter::Organization { organization, translations } => {
+                report.organization == *organization && (*translations || !is_words)
+            }
+            StreamFilter::Translations { organization, call, .. } => {
+                report.organization == *organization && report.call == *call && is_words
             }
         }
     }

@@ -54,6 +54,7 @@ const CASES: &[Case] = &[
     ("a full quota stays full for its window", |store| Box::pin(people::quotas_fill_up(store))),
     ("a SIP name stays reserved for its organization", |store| Box::pin(people::sip_names_stay_reserved(store))),
     ("settings and keys belong to one tenant", |store| Box::pin(people::settings_and_keys_belong_to_a_tenant(store))),
+    ("unsettled words are reported and not stored", |store| Box::pin(unsettled_words_are_reported(store))),
     ("old events and partial texts are removed in steps", |store| Box::pin(old_events_are_removed(store))),
 ];
 
@@ -339,6 +340,25 @@ async fn changes_are_written_in_order(store: Store) {
     assert_eq!(kept.iter().collect::<Vec<_>>(), told);
     let shown = store.call_show(theirs, call).await.unwrap().unwrap();
     assert_eq!((shown.status.as_str(), shown.ended_at), ("ended", Some(at)));
+}
+
+async fn unsettled_words_are_reported(store: Store) {
+    let Two { theirs, call, .. } = two(&store).await;
+    let unsettled = |text: &str| match words(call, 3, text, false) {
+        Change::Translation { call, event, at } => {
+            Change::Translation { call, event: TranslationEvent { is_passing: true, ..event }, at }
+        }
+        other => other,
+    };
+    let before = (store.stream_latest().await.unwrap(), store.translation_list(theirs, call).await.unwrap());
+    assert_eq!(store.changes_record(&[unsettled("good")]).await.unwrap().reports.len(), 1);
+    let reports = store.passing_reports(&[unsettled("good mor"), unsettled("good morning")]).expect("a known call");
+    assert_eq!(reports.iter().map(|report| report.kind).collect::<Vec<_>>(), ["translation.partial"; 2]);
+    assert!(reports[1].body.contains("\"good morning\"") && reports[1].organization == theirs, "{reports:?}");
+    let after = (store.stream_latest().await.unwrap(), store.translation_list(theirs, call).await.unwrap());
+    assert_eq!(after, before);
+    // What is to be stored needs the database.
+    assert_eq!(store.passing_reports(&[unsettled("good"), words(call, 3, "good morning", true)]), None);
 }
 
 async fn endings_are_kept(store: Store) {

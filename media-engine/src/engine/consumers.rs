@@ -15,6 +15,7 @@ use super::{CallSettings, LegRole, Shared};
 use crate::audio::tap;
 use crate::record_io::{Joining, Side};
 use crate::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder};
+use crate::translate::schedule::Level;
 use crate::translate::{Listener, ListenerPatch, Presence, Speaker, TranslationEvent};
 use crate::units::{CallId, LegId};
 use crate::worker::{Worker, WorkerRequest};
@@ -38,8 +39,8 @@ pub(super) struct Translation {
     /// Legs that each side is spoken to on.
     listeners: [Option<LegId>; 2],
     presence: [Presence; 2],
-    /// How each side listens, once the pipeline has reported it.
-    listening: Option<[Listener; 2]>,
+    /// How each side listens, as last reported.
+    listening: [Listener; 2],
     is_over: bool,
 }
 
@@ -72,7 +73,7 @@ impl Translation {
             sources: [None; 2],
             listeners: [None; 2],
             presence: Default::default(),
-            listening: None,
+            listening: listeners(settings),
             is_over: false,
         }
     }
@@ -112,17 +113,20 @@ impl Translation {
         }
     }
 
-    /// Notes how each side listens from now on; `None`: nothing is translated any more.
-    pub(super) fn listen(&mut self, listening: Option<[Listener; 2]>) {
-        self.is_over = listening.is_none();
+    /// Notes how each side listens from now on.
+    pub(super) fn listen(&mut self, listening: [Listener; 2]) {
         self.listening = listening;
+    }
+
+    /// Notes that nothing is translated any more. Returns how each side listens from now on.
+    pub(super) fn end(&mut self) -> [Listener; 2] {
+        self.is_over = true;
+        self.listening.clone().map(|listener| Listener { level: Level::Original, ..listener })
     }
 
     /// Returns whether a side hears translations in place of the original.
     pub(super) fn replaces_original(&self, listener: Speaker) -> bool {
-        let replaces =
-            |listening: &[Listener; 2]| listening[listener as usize].replaces(&listening[listener.other() as usize]);
-        self.listening.as_ref().is_some_and(replaces)
+        self.listening[listener as usize].replaces(&self.listening[listener.other() as usize])
     }
 
     /// Changes how the sides listen; the receiver gets the result.
@@ -157,6 +161,16 @@ impl Translation {
         }
         last
     }
+}
+
+/// Returns how the sides of a call listen before anything is translated.
+pub(super) fn listeners(settings: &CallSettings) -> [Listener; 2] {
+    let [customer, agent] = settings.hears;
+    [(&settings.translate_from, customer), (&settings.translate_to, agent)].map(|(language, hears)| Listener {
+        language: language.clone(),
+        hears,
+        level: Level::default(),
+    })
 }
 
 /// Returns the presence without sides whose leg has changed: a successor does not hear what was meant for the leg before it.

@@ -45,7 +45,7 @@ const FINISH: Duration = Duration::from_secs(1);
 const CLAUSES: usize = 64;
 /// Number of pieces of voice that may wait for the pipeline.
 const PIECES: usize = 64;
-/// Number of orders that may wait for the pipeline; of these, so many are kept for others than typed text.
+/// Number of orders that may wait for the pipeline; of these, so many are kept for others than a person's.
 const CONTROLS: usize = 256;
 const RESERVED: usize = 192;
 /// Longest sentence that is sent to a provider, in characters.
@@ -158,10 +158,7 @@ impl Pipeline {
     /// # Errors
     /// [`Overloaded`]: the text was not accepted; try again later.
     pub fn say(&self, text: String) -> Result<(), Overloaded> {
-        if self.controls.capacity() <= RESERVED {
-            return Err(Overloaded);
-        }
-        self.controls.try_send(Control::Say(text)).map_err(|_| Overloaded)
+        self.ask(Control::Say(text))
     }
 
     /// Notes that the first sample of a clause was sent to its listener.
@@ -192,10 +189,7 @@ impl Pipeline {
     /// [`Overloaded`]: nothing was changed; try again later.
     pub fn listening(&self, patches: [ListenerPatch; 2]) -> Result<oneshot::Receiver<[Listener; 2]>, Overloaded> {
         let (tell, told) = oneshot::channel();
-        if self.controls.capacity() <= RESERVED {
-            return Err(Overloaded);
-        }
-        self.controls.try_send(Control::Listening(patches, tell)).map_err(|_| Overloaded)?;
+        self.ask(Control::Listening(patches, tell))?;
         Ok(told)
     }
 
@@ -213,6 +207,14 @@ impl Pipeline {
             // An error means that the pipeline has ended, which is the purpose.
             let _ = wait.await;
         }
+    }
+
+    /// Passes on what a person asks for, if that leaves room for the call's own orders.
+    fn ask(&self, control: Control) -> Result<(), Overloaded> {
+        if self.controls.capacity() <= RESERVED {
+            return Err(Overloaded);
+        }
+        self.controls.try_send(control).map_err(|_| Overloaded)
     }
 
     fn order(&self, control: Control) -> bool {
@@ -257,9 +259,9 @@ pub fn start(
         voices: HashMap::new(),
         sounding: HashMap::new(),
         levels: Default::default(),
+        unreported: None,
         playout,
         events,
-        languages: params.languages,
         clock: params.clock,
         providers,
     };
@@ -417,8 +419,6 @@ struct Playing {
 /// State of the pipeline's own task.
 struct Run {
     clock: Clock,
-    /// Languages in which the customer and the agent are recognised.
-    languages: [String; 2],
     providers: Providers,
     session: Session,
     presence: [Presence; 2],
@@ -435,6 +435,8 @@ struct Run {
     sounding: HashMap<ClauseId, (Speaker, Instant)>,
     /// Levels of the listeners as they were logged.
     levels: [Level; 2],
+    /// How the sides listen, while the player has no room for the report.
+    unreported: Option<[Listener; 2]>,
     playout: mpsc::Sender<PlayOrder>,
     events: mpsc::Sender<TranslationEvent>,
 }
@@ -511,6 +513,7 @@ impl Run {
     }
 
     fn on_tick(&mut self) {
+        self.report_listeners();
         for side in Speaker::BOTH {
             self.drain(side);
             if let Some(ears) = &mut self.ears[side as usize] {
@@ -547,13 +550,13 @@ impl Run {
             if !self.presence[side as usize].is_heard {
                 continue;
             }
-            let language = &self.languages[side as usize];
             let slot = &mut self.ears[side as usize];
             if slot.as_ref().is_some_and(|ears| !ears.suits(item.frame.rate)) {
                 self.session.handle_recogniser_gone(side, now);
                 *slot = None;
             }
-            let ears = slot.get_or_insert_with(|| Ears::open(language, item.frame.rate, &self.providers));
+            let open = || Ears::open(self.session.language(side), item.frame.rate, &self.providers);
+            let ears = slot.get_or_insert_with(open);
             let session = &mut self.session;
             ears.on_item(&item, |samples, speech, at| session.handle_frame(side, samples, speech, at));
         }
@@ -688,13 +691,12 @@ impl Run {
                 Effect::Discard(clause) => {
                     self.voices.remove(&clause);
                 }
-                Effect::Recognise(side, language) => {
-                    self.languages[side as usize] = language;
-                    self.ears[side as usize] = None;
-                }
+                // Opened again with the next frame.
+                Effect::Recognise(side) => self.ears[side as usize] = None,
                 Effect::Listeners(listeners) => {
                     self.log_levels(&listeners);
-                    self.order(PlayOrder::Listeners(listeners));
+                    self.unreported = Some(listeners);
+                    self.report_listeners();
                 }
                 Effect::Publish(event) => {
                     if self.events.try_send(event).is_err() {
@@ -706,6 +708,17 @@ impl Run {
         // A clause that no listener waits for is not played.
         let session = &self.session;
         self.voices.retain(|clause, _| session.is_remembered(*clause));
+    }
+
+    /// Reports how the sides listen, if the player has room; otherwise at the next tick, because a listener could stay without sound.
+    fn report_listeners(&mut self) {
+        if let Some(listeners) = self.unreported.take() {
+            let order = PlayOrder::Listeners(listeners.clone());
+            // The end of the player is the end of the call.
+            if let Err(mpsc::error::TrySendError::Full(_)) = self.playout.try_send(order) {
+                self.unreported = Some(listeners);
+            }
+        }
     }
 
     fn log_levels(&mut self, listeners: &[Listener; 2]) {

@@ -5,8 +5,8 @@
 //! Begin, Audio ─▶ samples ─ End ─▶ queue of segments ─▶ WAV, model, language ─ HTTP ─▶ text ─▶ Final, or Missed
 //! ```
 //!
-//! There are no partial texts: the text of a segment comes after its end. A server that fails is asked again once, and its state is
-//! reported until it answers.
+//! There are no partial texts: the text of a segment comes after its end. A server that fails is asked again once. It is up again when it
+//! has recognised a segment, or when it can be reached after it could not.
 //!
 //! Invariants: segments of a speaker are answered in order; at most [`QUEUE`] of them wait, and a further one is missed at once; every
 //! request has a limit. Not here: the bounds of segments (`translate`).
@@ -159,7 +159,12 @@ async fn answer(
     outputs: mpsc::Sender<SttOutput>,
 ) {
     while let Some(Segment { number: segment, samples }) = segments.recv().await {
-        let output = match shared.transcribe(&samples, rate, &language).await {
+        let transcribed = tokio::select! {
+            transcribed = shared.transcribe(&samples, rate, &language) => transcribed,
+            // The call has ended.
+            () = outputs.closed() => return,
+        };
+        let output = match transcribed {
             Ok(text) => SttOutput::Final { segment, text, unrecognised: false },
             // It would be refused again, also from the recording.
             Err(SpeechError::Unsupported(_)) => SttOutput::Final { segment, text: String::new(), unrecognised: false },
@@ -175,24 +180,29 @@ async fn answer(
     }
 }
 
-/// Looks at the server at the start, and with growing pauses while it is lost.
+/// Looks at the server at the start, and with growing pauses while it cannot be reached.
 async fn watch(shared: Arc<Shared>) {
+    let mut was_away = true;
     loop {
         for attempt in 0_usize.. {
             match shared.look().await {
                 Ok(()) => break,
                 Err(error) => shared.report(ProviderState::Down(error.to_string())).await,
             }
+            was_away = true;
             let pause = BACKOFF_S[attempt.min(BACKOFF_S.len() - 1)];
             tokio::time::sleep(Duration::from_secs(pause)).await;
         }
-        shared.report(ProviderState::Up).await;
+        // A server that can be reached and fails on segments stays down until it recognises one.
+        if std::mem::take(&mut was_away) {
+            shared.report(ProviderState::Up).await;
+        }
         shared.lost.notified().await;
     }
 }
 
 impl Shared {
-    /// Asks for the list of models, which every server of this API can be reached by, even if it has none.
+    /// Asks for the list of models. An answer of any kind shows that the server can be reached, also from one without such a list.
     async fn look(&self) -> Result<(), SpeechError> {
         let client = self.client.as_ref().map_err(Clone::clone)?;
         let request = self.request(client.get(format!("{}/models", self.server.url))).timeout(CONNECT);

@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 pub struct TranslationEvent {
     /// Number of the segment in its call, counted from 1 over both legs.
     pub segment: u64,
+    /// Number of this state of the segment, counted from 1. Of two states the one with the higher number is newer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub revision: u32,
+    /// Whether only words that may still change are new since the state before. Such a state need not be stored.
+    #[serde(skip)]
+    pub is_passing: bool,
     /// Leg that spoke or typed: `customer` or `agent`.
     pub leg: String,
     /// BCP 47 tag of the language that was spoken or typed.

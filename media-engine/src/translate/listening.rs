@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! configuration ─▶ Listener ◀─ ListenerPatch (program, page, API; while the call runs)
+//!                     └─ Listening: both sides, their level, and the languages that are applied so far
 //! ```
 //!
 //! Not here: when a change takes effect (`session`), and how the original is lowered (`worker`).
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lexicon;
 use super::schedule::Level;
+use super::speaker::Speaker;
 
 /// What a side hears of the other one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,20 +26,6 @@ pub enum Hears {
     Translation,
 }
 
-impl Hears {
-    /// All choices, from the original to none of it.
-    pub const ALL: [Hears; 3] = [Hears::Original, Hears::Ducked, Hears::Translation];
-
-    /// Returns the name as in events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Hears::Original => "original",
-            Hears::Ducked => "ducked",
-            Hears::Translation => "translation",
-        }
-    }
-}
-
 /// How a side listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
@@ -50,6 +38,14 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Applies a change.
+    pub fn apply(&mut self, ListenerPatch { language, hears }: ListenerPatch) {
+        if let Some(language) = language {
+            self.language = language;
+        }
+        self.hears = hears.unwrap_or(self.hears);
+    }
+
     /// Returns whether translations of `speaker` take the place of the original, so that the original is not heard. When they come
     /// as text or not at all, the original is heard.
     pub fn replaces(&self, speaker: &Listener) -> bool {
@@ -71,6 +67,94 @@ impl ListenerPatch {
     /// Returns whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         *self == ListenerPatch::default()
+    }
+}
+
+/// How both sides listen, and the languages in which they are translated at present.
+#[derive(Debug)]
+pub(super) struct Listening {
+    /// The customer and the agent; `level` is that of their schedules.
+    sides: [Listener; 2],
+    /// Languages from and to which each side is translated, until the chosen ones are applied.
+    languages: [[String; 2]; 2],
+    /// Whether speech of a side is not recognised.
+    unheard: [bool; 2],
+    reported: Option<[Listener; 2]>,
+}
+
+impl Listening {
+    /// Creates the state of sides that speak and hear these languages.
+    pub(super) fn new([customer, agent]: [String; 2], hears: [Hears; 2]) -> Listening {
+        let languages = [[customer.clone(), agent.clone()], [agent.clone(), customer.clone()]];
+        let [of_customer, of_agent] = hears;
+        let sides = [(customer, of_customer), (agent, of_agent)];
+        let sides = sides.map(|(language, hears)| Listener { language, hears, level: Level::default() });
+        Listening { sides, languages, unheard: [false; 2], reported: None }
+    }
+
+    /// Takes the choices of both sides.
+    pub(super) fn choose(&mut self, patches: [ListenerPatch; 2]) {
+        for (listener, patch) in self.sides.iter_mut().zip(patches) {
+            listener.apply(patch);
+        }
+    }
+
+    /// Sets how the schedule of a side serves it.
+    pub(super) fn set_level(&mut self, side: Speaker, level: Level) {
+        self.sides[side as usize].level = level;
+    }
+
+    /// Sets whether speech of a side is recognised.
+    pub(super) fn set_recognised(&mut self, side: Speaker, is_recognised: bool) {
+        self.unheard[side as usize] = !is_recognised;
+    }
+
+    /// Returns whether a side wants to hear translations.
+    pub(super) fn wants_voice(&self, side: Speaker) -> bool {
+        self.sides[side as usize].hears != Hears::Original
+    }
+
+    /// Returns the languages from and to which a side is translated at present.
+    pub(super) fn languages(&self, speaker: Speaker) -> &[String; 2] {
+        &self.languages[speaker as usize]
+    }
+
+    /// Returns whether other languages have been chosen for the words of a side.
+    pub(super) fn is_changing(&self, speaker: Speaker) -> bool {
+        let wanted = [speaker, speaker.other()].map(|side| &self.sides[side as usize].language);
+        self.languages[speaker as usize].each_ref() != wanted
+    }
+
+    /// Applies the languages that have been chosen for the words of a side. Returns whether the side speaks another one than before.
+    pub(super) fn change(&mut self, speaker: Speaker) -> bool {
+        let wanted = [speaker, speaker.other()].map(|side| self.sides[side as usize].language.clone());
+        let before = std::mem::replace(&mut self.languages[speaker as usize], wanted);
+        let is_spoken_anew = before[0] != self.languages[speaker as usize][0];
+        self.unheard[speaker as usize] &= !is_spoken_anew;
+        is_spoken_anew
+    }
+
+    /// Returns how both sides listen. A side whose speaker is not recognised has the original.
+    pub(super) fn both(&self) -> [Listener; 2] {
+        Speaker::BOTH.map(|side| Listener { level: self.level(side), ..self.sides[side as usize].clone() })
+    }
+
+    /// Returns how both sides listen if that has changed since the last report.
+    pub(super) fn news(&mut self) -> Option<[Listener; 2]> {
+        let is_reported = |side: Speaker, reported: &[Listener; 2]| {
+            let (before, now) = (&reported[side as usize], &self.sides[side as usize]);
+            before.language == now.language && before.hears == now.hears && before.level == self.level(side)
+        };
+        let reported = self.reported.as_ref();
+        if reported.is_some_and(|reported| Speaker::BOTH.into_iter().all(|side| is_reported(side, reported))) {
+            return None;
+        }
+        self.reported = Some(self.both());
+        self.reported.clone()
+    }
+
+    fn level(&self, side: Speaker) -> Level {
+        if self.unheard[side.other() as usize] { Level::Original } else { self.sides[side as usize].level }
     }
 }
 

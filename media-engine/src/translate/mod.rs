@@ -31,7 +31,9 @@ pub mod turns;
 mod endpoint;
 mod event;
 mod listening;
+mod segment;
 mod session;
+mod speaker;
 
 #[cfg(test)]
 mod tests;
@@ -43,4 +45,5 @@ mod tests_session;
 pub use endpoint::{Endpointer, Heard};
 pub use event::{ClauseEvent, ClauseHeard, LagMs, TranslationEvent};
 pub use listening::{Hears, Listener, ListenerPatch};
-pub use session::{Effect, Presence, SEGMENTS_MAX, Session, SessionParams, Speaker};
+pub use session::{Effect, SEGMENTS_MAX, Session, SessionParams};
+pub use speaker::{Presence, Speaker};

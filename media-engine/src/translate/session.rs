@@ -23,16 +23,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::clauses::Lengths;
-use super::commit::Word;
 use super::conversation::Conversation;
 use super::endpoint::{Endpointer, Heard};
-use super::event::{ClauseEvent, ClauseHeard, LagMs, TranslationEvent};
+use super::event::{ClauseHeard, TranslationEvent};
 use super::exchange::{ClauseId, Effect as Decided, Hypothesis, PartyId, Policy, Request, Translation, Voice};
 use super::guard::Difference;
-use super::lag::{Stage, Stamps};
+use super::lag::Stage;
 use super::lexicon::is_same;
-use super::listening::{Hears, Listener, ListenerPatch};
-use super::schedule::{Level, Limits};
+use super::listening::{Hears, Listener, ListenerPatch, Listening};
+use super::schedule::Limits;
+use super::segment::{Clause, Segment, millis, words};
+use super::speaker::{Presence, Speaker};
 
 /// Number of segments of both sides that are remembered. An older one that is not final is reported as missed.
 pub const SEGMENTS_MAX: usize = 32;
@@ -41,67 +42,6 @@ const PRE_ROLL: usize = 10;
 /// Probability of speech that stands for the decision of voice activity detection.
 const SPEECH: f32 = 0.95;
 const SILENCE: f32 = 0.05;
-
-/// Side of a call that speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Speaker {
-    /// The customer, who is party 0 of the conversation.
-    Customer,
-    /// The agent, who is party 1 of the conversation.
-    Agent,
-}
-
-impl Speaker {
-    /// Both sides, in the order of their numbers.
-    pub const BOTH: [Speaker; 2] = [Speaker::Customer, Speaker::Agent];
-
-    /// Returns the side that listens to this one.
-    pub fn other(self) -> Speaker {
-        match self {
-            Speaker::Customer => Speaker::Agent,
-            Speaker::Agent => Speaker::Customer,
-        }
-    }
-
-    /// Returns the name as in events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Speaker::Customer => "customer",
-            Speaker::Agent => "agent",
-        }
-    }
-
-    fn party(self) -> PartyId {
-        PartyId(self as u32)
-    }
-
-    /// Returns the party that reads the translation of this side's words while the other side is not in the conversation.
-    fn reader(self) -> PartyId {
-        PartyId(self as u32 + 2)
-    }
-
-    fn of(party: PartyId) -> Option<Speaker> {
-        Speaker::BOTH.into_iter().find(|side| side.party() == party)
-    }
-}
-
-/// Part of a side in the conversation. A side that is muted hears, and is not heard; one that is aside does neither.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Presence {
-    /// Whether the others hear it, so that it is recognised.
-    pub is_heard: bool,
-    /// Whether it hears the other side, so that translations are spoken to it.
-    pub is_spoken_to: bool,
-}
-
-impl Presence {
-    /// In the conversation, in both directions.
-    pub const JOINED: Presence = Presence { is_heard: true, is_spoken_to: true };
-
-    fn is_aside(self) -> bool {
-        !self.is_heard && !self.is_spoken_to
-    }
-}
 
 /// Parameters of a [`Session`].
 #[derive(Clone, Debug)]
@@ -150,8 +90,8 @@ pub enum Effect {
     Stop(Speaker, ClauseId),
     /// The voice of a clause will not be played.
     Discard(ClauseId),
-    /// Recognise this side in another language, from its next segment on.
-    Recognise(Speaker, String),
+    /// Recognise this side in another language from its next segment on: [`Session::language`].
+    Recognise(Speaker),
     /// How the customer and the agent listen has changed, or the session has begun.
     Listeners([Listener; 2]),
     /// Send an event to the listeners.
@@ -165,19 +105,14 @@ pub struct Session {
     epoch: Instant,
     conversation: Conversation,
     presence: [Presence; 2],
-    /// How each side listens; `level` is that of its schedule.
-    listeners: [Listener; 2],
-    /// Listeners as they were published.
-    published: Option<[Listener; 2]>,
-    /// Languages from and to which each side is translated at present.
-    languages: [[String; 2]; 2],
-    /// Whether speech of a side is not recognised.
-    unheard: [bool; 2],
+    listening: Listening,
     ears: [Ear; 2],
     segments: BTreeMap<u64, Segment>,
     next_segment: u64,
     /// Segments that changed and are not published yet.
     changed: BTreeSet<u64>,
+    /// The same for segments of which nothing but unsettled words has changed.
+    reworded: BTreeSet<u64>,
     effects: VecDeque<Effect>,
 }
 
@@ -188,43 +123,6 @@ struct Ear {
     open: Option<u64>,
     /// Number of the listening that goes on.
     listening: u32,
-}
-
-#[derive(Debug)]
-struct Segment {
-    speaker: Speaker,
-    /// Languages from and to which it is translated.
-    languages: [String; 2],
-    /// Number of the listening in which it began, which its hypotheses must carry.
-    listening: u32,
-    text: String,
-    is_final: bool,
-    unrecognised: bool,
-    /// Whether recognition missed the segment; published when its speech has ended.
-    missed: bool,
-    /// Beginning of the speech; `None` for typed text.
-    began_at: Option<Instant>,
-    ended_at: Option<Instant>,
-    /// Lag of the text, while no clause has one.
-    stt: Option<u32>,
-    committed: u32,
-    corrections: u32,
-    clauses: Vec<Clause>,
-}
-
-#[derive(Debug)]
-struct Clause {
-    id: ClauseId,
-    text: String,
-    /// Language of its translation.
-    language: String,
-    /// Text that the translator has just returned.
-    returned: String,
-    translation: Option<String>,
-    heard: ClauseHeard,
-    speed: f32,
-    stamps: Stamps,
-    differences: Vec<String>,
 }
 
 impl Session {
@@ -241,25 +139,17 @@ impl Session {
             // The reader of this side's words understands what the other side does.
             conversation.join(side.reader(), others, translate.then_some(others.as_str()));
         }
-        let [customer, agent] = languages.clone();
-        let listener = |side: Speaker| Listener {
-            language: languages[side as usize].clone(),
-            hears: hears[side as usize],
-            level: Level::default(),
-        };
         Session {
             translate,
             epoch,
             conversation,
             presence: [Presence::default(); 2],
-            listeners: Speaker::BOTH.map(listener),
-            published: None,
-            languages: [[customer.clone(), agent.clone()], [agent, customer]],
-            unheard: [false; 2],
+            listening: Listening::new(languages, hears),
             ears: Default::default(),
             segments: BTreeMap::new(),
             next_segment: 1,
             changed: BTreeSet::new(),
+            reworded: BTreeSet::new(),
             effects: VecDeque::new(),
         }
     }
@@ -281,23 +171,20 @@ impl Session {
     /// Changes how the customer and the agent listen. A language takes effect with the next segment of each speaker. What waits for a
     /// side that wants the original from now on becomes text, and what plays stops.
     pub fn set_listening(&mut self, patches: [ListenerPatch; 2], now: Instant) {
-        for (listener, patch) in self.listeners.iter_mut().zip(patches) {
-            listener.language = patch.language.unwrap_or_else(|| std::mem::take(&mut listener.language));
-            listener.hears = patch.hears.unwrap_or(listener.hears);
-        }
+        self.listening.choose(patches);
         self.pair(now);
         self.settle(now);
     }
 
     /// Returns how the customer and the agent listen.
     pub fn listeners(&self) -> [Listener; 2] {
-        Speaker::BOTH.map(|side| {
-            let mut listener = self.listeners[side as usize].clone();
-            if self.unheard[side.other() as usize] {
-                listener.level = Level::Original;
-            }
-            listener
-        })
+        self.listening.both()
+    }
+
+    /// Returns the language in which a side is recognised.
+    pub fn language(&self, side: Speaker) -> &str {
+        let [spoken, _] = self.listening.languages(side);
+        spoken
     }
 
     /// Tells the conversation who hears whom.
@@ -314,34 +201,27 @@ impl Session {
 
     /// Returns whether translations of a side's words are spoken to the other one.
     fn is_spoken(&self, speaker: Speaker) -> bool {
-        let listener = speaker.other() as usize;
-        self.translate && self.presence[listener].is_spoken_to && self.listeners[listener].hears != Hears::Original
-    }
-
-    /// Returns whether a side is to be translated from or into another language than at present.
-    fn wants_language(&self, speaker: Speaker) -> bool {
-        let wanted = [speaker, speaker.other()].map(|side| &self.listeners[side as usize].language);
-        self.languages[speaker as usize].each_ref() != wanted
+        let listener = speaker.other();
+        self.translate && self.presence[listener as usize].is_spoken_to && self.listening.wants_voice(listener)
     }
 
     /// Applies the chosen languages to each side of which nothing is being said or recognised.
     fn change_languages(&mut self, now: Instant) {
+        let time = self.time(now);
         for side in Speaker::BOTH {
-            let is_speaking = self.ears[side as usize].open.is_some() || !self.unfinished(side).is_empty();
-            if !self.wants_language(side) || is_speaking {
+            let is_silent = self.ears[side as usize].open.is_none();
+            if !self.listening.is_changing(side) || !is_silent || !self.unfinished(side).is_empty() {
                 continue;
             }
-            let [from, to] = [side, side.other()].map(|side| self.listeners[side as usize].language.clone());
-            let (is_spoken_anew, time) = (self.languages[side as usize][0] != from, self.time(now));
+            let is_spoken_anew = self.listening.change(side);
+            let [from, to] = self.listening.languages(side);
             if is_spoken_anew {
-                self.conversation.set_language(side.party(), &from, time);
-                self.unheard[side as usize] = false;
-                self.effects.push_back(Effect::Recognise(side, from.clone()));
+                self.conversation.set_language(side.party(), from, time);
+                self.effects.push_back(Effect::Recognise(side));
             }
             for listener in [side.other().party(), side.reader()].into_iter().filter(|_| self.translate) {
-                self.conversation.set_hears_in(listener, Some(&to), time);
+                self.conversation.set_hears_in(listener, Some(to), time);
             }
-            self.languages[side as usize] = [from, to];
         }
     }
 
@@ -362,7 +242,7 @@ impl Session {
         if !self.presence[speaker as usize].is_heard {
             return;
         }
-        let is_changing = self.wants_language(speaker);
+        let is_changing = self.listening.is_changing(speaker);
         let ear = &mut self.ears[speaker as usize];
         match ear.endpointer.on_frame(speech, until) {
             Heard::Nothing => {
@@ -374,7 +254,7 @@ impl Session {
             Heard::Begin(began_at) => {
                 let before: Vec<i16> = ear.pre_roll.drain(..).flatten().collect();
                 let listening = ear.listening;
-                let languages = self.languages[speaker as usize].clone();
+                let languages = self.listening.languages(speaker).clone();
                 let segment = Segment { listening, ..Segment::new(speaker, languages, Some(began_at)) };
                 let number = self.open_segment(segment, until);
                 self.ears[speaker as usize].open = Some(number);
@@ -435,10 +315,10 @@ impl Session {
         if segment.is_final || segment.missed || text.is_empty() {
             return;
         }
-        self.unheard[segment.speaker as usize] = false;
+        self.listening.set_recognised(segment.speaker, true);
         if segment.text != text {
             segment.text = text.to_owned();
-            self.changed.insert(number);
+            self.reworded.insert(number);
         }
         self.hypothesise(number, false, now);
         self.settle(now);
@@ -456,7 +336,7 @@ impl Session {
         segment.text = if unrecognised { String::new() } else { text.trim().to_owned() };
         segment.stt = segment.ended_at.map(|ended| millis(ended, now));
         let speaker = segment.speaker;
-        self.unheard[speaker as usize] = false;
+        self.listening.set_recognised(speaker, true);
         if segment.text.is_empty() {
             let is_published = unrecognised || was_shown;
             self.forget_turn(speaker, number, now);
@@ -493,7 +373,7 @@ impl Session {
             self.segments.remove(&number);
         }
         self.ears[speaker as usize] = Ear { listening: self.ears[speaker as usize].listening, ..Ear::default() };
-        self.unheard[speaker as usize] = true;
+        self.listening.set_recognised(speaker, false);
         self.settle(now);
     }
 
@@ -543,7 +423,7 @@ impl Session {
 
     /// Processes typed text: a segment that was spoken and recognised at once.
     pub fn handle_typed(&mut self, speaker: Speaker, text: &str, now: Instant) {
-        let mut segment = Segment::new(speaker, self.languages[speaker as usize].clone(), None);
+        let mut segment = Segment::new(speaker, self.listening.languages(speaker).clone(), None);
         (segment.text, segment.is_final) = (text.trim().to_owned(), true);
         (segment.ended_at, segment.stt) = (Some(now), Some(0));
         if segment.text.is_empty() {
@@ -616,7 +496,7 @@ impl Session {
         segment.missed = true;
         segment.text.clear();
         let speaker = segment.speaker;
-        self.unheard[speaker as usize] = true;
+        self.listening.set_recognised(speaker, false);
         self.forget_turn(speaker, number, now);
         self.publish_missed(number);
     }
@@ -628,7 +508,7 @@ impl Session {
         }
         self.miss(number, now);
         self.publish_missed(number);
-        self.publish(number, now);
+        self.publish(number, false, now);
         self.changed.remove(&number);
     }
 
@@ -647,11 +527,8 @@ impl Session {
     /// Gives the text of a segment to the conversation.
     fn hypothesise(&mut self, number: u64, is_final: bool, now: Instant) {
         let Some(segment) = self.segments.get(&number) else { return };
-        let mut words: Vec<Word> = words(&segment.text).map(Word::new).collect();
-        if let (Some(began), Some(ended)) = (segment.began_at, segment.ended_at) {
-            spread(&mut words, self.time(began), self.time(ended));
-        }
-        let hypothesis = Hypothesis { listening: segment.listening, turn: turn(number), words, settled: 0, is_final };
+        let (listening, words) = (segment.listening, segment.words(self.epoch));
+        let hypothesis = Hypothesis { listening, turn: turn(number), words, settled: 0, is_final };
         self.conversation.on_hypothesis(segment.speaker.party(), &hypothesis, self.time(now));
     }
 
@@ -668,13 +545,13 @@ impl Session {
         while let Some(decided) = self.conversation.poll_effect() {
             self.on_decided(decided, now);
         }
-        let listeners = self.listeners();
-        if self.published.as_ref() != Some(&listeners) {
-            self.published = Some(listeners.clone());
-            self.effects.push_back(Effect::Listeners(listeners));
+        self.effects.extend(self.listening.news().map(Effect::Listeners));
+        let changed = std::mem::take(&mut self.changed);
+        for number in std::mem::take(&mut self.reworded).difference(&changed) {
+            self.publish(*number, true, now);
         }
-        for number in std::mem::take(&mut self.changed) {
-            self.publish(number, now);
+        for number in changed {
+            self.publish(number, false, now);
         }
     }
 
@@ -702,7 +579,7 @@ impl Session {
             Decided::Lost(_, clause) => self.set_heard(clause, ClauseHeard::Original),
             Decided::Level(listener, level) => {
                 if let Some(side) = Speaker::of(listener) {
-                    self.listeners[side as usize].level = level;
+                    self.listening.set_level(side, level);
                 }
             }
             Decided::Translated(clause, text, differences) => {
@@ -783,7 +660,7 @@ impl Session {
         self.effects.push_back(Effect::Discard(id));
     }
 
-    fn publish(&mut self, number: u64, now: Instant) {
+    fn publish(&mut self, number: u64, is_passing: bool, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         // Its end is awaited, so that its duration is known.
         if segment.missed && !segment.is_final {
@@ -794,113 +671,14 @@ impl Session {
         {
             segment.committed = u32::try_from(committed).unwrap_or(u32::MAX);
         }
-        let ago = |at: Option<Instant>| at.map(|at| u64::from(millis(at, now)));
-        let translations: Vec<&str> =
-            segment.clauses.iter().filter_map(|clause| clause.translation.as_deref()).collect();
-        let has_translation = !translations.is_empty() && !segment.missed;
-        let voice = self.listeners[segment.speaker.other() as usize].hears != Hears::Original;
-        let [source_language, target_language] = segment.languages.clone();
-        let last = segment.clauses.last().map(|clause| clause.lag(voice));
-        self.effects.push_back(Effect::Publish(TranslationEvent {
-            segment: number,
-            leg: segment.speaker.as_str().to_owned(),
-            source_language,
-            target_language,
-            text: segment.text.clone(),
-            translation: has_translation.then(|| translations.join(" ")),
-            is_final: segment.is_final,
-            unrecognised: segment.unrecognised,
-            missed: segment.missed,
-            began_ms_ago: ago(segment.began_at),
-            ended_ms_ago: ago(segment.began_at.and(segment.ended_at)),
-            committed: segment.committed,
-            corrections: segment.corrections,
-            clauses: segment.clauses.iter().map(|clause| clause.event(voice)).collect(),
-            lag_ms: last.unwrap_or(LagMs { stt: segment.stt, ..LagMs::default() }),
-        }));
+        segment.revision += 1;
+        let voice = self.listening.wants_voice(segment.speaker.other());
+        let event = TranslationEvent { is_passing, ..segment.event(number, voice, now) };
+        self.effects.push_back(Effect::Publish(event));
     }
-}
-
-impl Segment {
-    fn new(speaker: Speaker, languages: [String; 2], began_at: Option<Instant>) -> Segment {
-        Segment {
-            speaker,
-            languages,
-            listening: 0,
-            text: String::new(),
-            is_final: false,
-            unrecognised: false,
-            missed: false,
-            began_at,
-            ended_at: None,
-            stt: None,
-            committed: 0,
-            corrections: 0,
-            clauses: Vec::new(),
-        }
-    }
-}
-
-impl Clause {
-    fn new(request: &Request, stamps: Stamps) -> Clause {
-        Clause {
-            id: request.clause,
-            text: request.text(),
-            language: request.to.clone(),
-            returned: String::new(),
-            translation: None,
-            heard: ClauseHeard::Pending,
-            speed: 1.0,
-            stamps,
-            differences: Vec::new(),
-        }
-    }
-
-    fn lag(&self, voice: bool) -> LagMs {
-        let between =
-            |from, to| self.stamps.between(from, to).map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
-        let is_spoken = self.heard == ClauseHeard::Voice || (voice && self.heard == ClauseHeard::Pending);
-        LagMs {
-            stt: between(Stage::Captured, Stage::Committed),
-            translate: between(Stage::Committed, Stage::Translated),
-            tts: between(Stage::Translated, Stage::Playing),
-            total: between(Stage::Captured, if is_spoken { Stage::Playing } else { Stage::Translated }),
-        }
-    }
-
-    fn event(&self, voice: bool) -> ClauseEvent {
-        ClauseEvent {
-            clause: self.id.0,
-            text: self.text.clone(),
-            translation: self.translation.clone(),
-            heard: self.heard,
-            speed: (self.speed > 1.0).then_some(self.speed),
-            lag_ms: self.lag(voice),
-            differences: self.differences.clone(),
-        }
-    }
-}
-
-/// Spreads the ends of words over speech whose bounds are known, by their lengths. The last word ends with the speech.
-fn spread(words: &mut [Word], began: Duration, ended: Duration) {
-    let length = |word: &Word| word.text.chars().count() as u32;
-    let all = words.iter().map(length).sum::<u32>().max(1);
-    let mut before = 0;
-    for word in words {
-        before += length(word);
-        word.to = Some(began + ended.saturating_sub(began) * before / all);
-    }
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split_whitespace()
 }
 
 /// Returns the turn of the conversation that a segment is.
 fn turn(segment: u64) -> u32 {
     u32::try_from(segment).unwrap_or(u32::MAX)
-}
-
-fn millis(from: Instant, to: Instant) -> u32 {
-    u32::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u32::MAX)
 }

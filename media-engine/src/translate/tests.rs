@@ -624,7 +624,8 @@ fn a_language_changes_with_the_next_segment_of_each_speaker() {
     session.handle_final(1, "good morning", false, now);
     let told = effects(&mut session);
     assert_eq!(request(&told), ("en".into(), "es".into()), "what was said before");
-    assert!(told.contains(&Effect::Recognise(CUSTOMER, "fr".into())), "{told:?}");
+    assert!(told.contains(&Effect::Recognise(CUSTOMER)), "{told:?}");
+    assert_eq!(session.language(CUSTOMER), "fr");
     let event = published(&told).last().copied().expect("events");
     assert_eq!((event.source_language.as_str(), event.target_language.as_str()), ("en", "es"));
     let now = feed(&mut session, now, &[(true, 30), (false, 60)]);

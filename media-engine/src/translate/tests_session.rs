@@ -87,7 +87,17 @@ impl Ledger {
                     self.speakers
                         .insert(event.segment, if event.leg == "agent" { Speaker::Agent } else { Speaker::Customer });
                 }
-                if let Some(before) = self.latest.get(&event.segment) {
+                let before = self.latest.get(&event.segment);
+                let revision = before.map_or(1, |before| before.revision + 1);
+                assert_eq!(event.revision, revision, "seed {seed}: {event:?}");
+                if event.is_passing {
+                    assert_eq!(
+                        lasting(&event),
+                        before.map_or_else(Default::default, lasting),
+                        "seed {seed}: {event:?}"
+                    );
+                }
+                if let Some(before) = before {
                     let languages =
                         |event: &TranslationEvent| (event.source_language.clone(), event.target_language.clone());
                     assert_eq!(languages(before), languages(&event), "seed {seed}: a segment changed its languages");
@@ -96,12 +106,18 @@ impl Ledger {
                 }
                 self.latest.insert(event.segment, event);
             }
-            Effect::Recognise(side, _) => {
+            Effect::Recognise(side) => {
                 assert_eq!(self.open[side as usize], None, "seed {seed}: the language changes within a segment");
             }
             Effect::Discard(_) | Effect::Listeners(_) => {}
         }
     }
+}
+
+/// Returns the part of a state that must be stored: all but words that may still change, and lags.
+fn lasting(event: &TranslationEvent) -> (bool, u32, Vec<ClauseEvent>) {
+    let clauses = event.clauses.iter().map(|clause| ClauseEvent { lag_ms: LagMs::default(), ..clause.clone() });
+    (event.is_final, event.corrections, clauses.collect())
 }
 
 /// Runs one random call.
@@ -188,7 +204,8 @@ fn act(random: &mut Random, session: &mut Session, ledger: &mut Ledger, presence
             let patch = &mut patches[side as usize];
             patch.language = random.one_in(2).then(|| ["en", "es", "de"][random.below(3) as usize].to_owned());
             // A call without voices stays one.
-            patch.hears = (ledger.voice && random.one_in(2)).then(|| Hears::ALL[random.below(3) as usize]);
+            patch.hears = (ledger.voice && random.one_in(2))
+                .then(|| [Hears::Original, Hears::Ducked, Hears::Translation][random.below(3) as usize]);
             ledger.hears[side as usize] = patch.hears.unwrap_or(ledger.hears[side as usize]);
             session.set_listening(patches, now);
         }

@@ -16,7 +16,7 @@ use super::leg::{LegColumn, leg_amd_update, leg_media_update, leg_seat_update, l
 use super::media::{recording_upsert, translation_upsert};
 use crate::engine::{AmdNews, CallStatus, LegRole, LegState, TransferStage};
 use crate::store::db::Tx;
-use crate::store::{LegReport, OrganizationId, PartId, RecordedChannel, StoreError, recording, stay};
+use crate::store::{LegReport, OrganizationId, PartId, RecordedChannel, StoreError, recording, stay, translation};
 
 /// An event that is about to be appended.
 pub(in crate::store) struct Draft {
@@ -186,6 +186,7 @@ async fn apply_rows(tx: &mut Tx, organization: OrganizationId, change: &Change) 
                 "duration_ms": duration_ms});
             Ok(draft("call.dtmf", body, *at))
         }
+        Change::Translation { event, .. } if event.is_passing => Ok(None),
         Change::Translation { event, at, .. } => {
             let upserted = translation_upsert(tx, organization, call, event, *at).await?;
             Ok(upserted.and_then(|(kind, body)| draft(kind, body, *at)))
@@ -204,8 +205,8 @@ fn amd_body((call, leg): (Uuid, u64), role: LegRole, news: &AmdNews, at: Timesta
     body
 }
 
-/// Returns the report that is sent to current listeners and not stored: media quality, active speaker or a strip of what the
-/// detection hears.
+/// Returns the report that is sent to current listeners and not stored: media quality, active speaker, a strip of what the
+/// detection hears, or unsettled words.
 pub(in crate::store) fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport> {
     let (kind, call, body) = match change {
         Change::LegQuality { call, leg, role, quality, at } => {
@@ -220,6 +221,9 @@ pub(in crate::store) fn leg_report(organization: OrganizationId, change: &Change
         }
         Change::Amd { call, leg, role, news: news @ AmdNews::Heard(_), at } => {
             ("call.amd", call, amd_body((*call, *leg), *role, news, *at))
+        }
+        Change::Translation { call, event, at } if event.is_passing => {
+            ("translation.partial", call, translation::body(*call, event, translation::speech_times(event, *at)))
         }
         _ => return None,
     };

@@ -472,7 +472,11 @@ impl Change {
 
     /// Returns whether the change is only sent to current listeners and leaves no row and no event.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Change::ActiveSpeaker { .. } | Change::Amd { news: AmdNews::Heard(_), .. })
+        match self {
+            Change::ActiveSpeaker { .. } | Change::Amd { news: AmdNews::Heard(_), .. } => true,
+            Change::Translation { event, .. } => event.is_passing,
+            _ => false,
+        }
     }
 
     /// Returns the call that the change belongs to.

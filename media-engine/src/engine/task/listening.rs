@@ -3,7 +3,7 @@
 use super::CallTask;
 use crate::call::Input;
 use crate::engine::command::CommandError;
-use crate::engine::consumers::{FromTranslation, Translation, side};
+use crate::engine::consumers::{FromTranslation, Translation, listeners, side};
 use crate::engine::event::{EventKind, LegRole};
 use crate::engine::leg::Leg;
 use crate::speech::pipeline::{PlayChunk, PlayOrder};
@@ -59,45 +59,61 @@ impl CallTask {
                     self.media_command(WorkerCommand::StopPlay { leg, segment: Some(clause) });
                 }
             }
-            FromTranslation::Play(PlayOrder::Listeners(listeners)) => {
-                if self.settings.live_translate {
-                    self.shared.tell(Some(self.id), EventKind::Listening(listeners.clone()));
-                }
-                self.on_listeners(Some(listeners));
-            }
+            FromTranslation::Play(PlayOrder::Listeners(listeners)) => self.on_listeners(listeners),
             FromTranslation::Over => {
                 tracing::error!(call = %self.id, "the translation of the call has failed: only the original is heard");
-                self.on_listeners(None);
+                metrics::counter!("tandem_translation_failures_total").increment(1);
+                if let Some(listeners) = self.translation.as_mut().map(Translation::end) {
+                    self.on_listeners(listeners);
+                }
             }
         }
     }
 
-    /// Lets each side hear the original or not, as it listens from now on.
-    fn on_listeners(&mut self, listeners: Option<[Listener; 2]>) {
+    /// Reports how each side listens, and lets it hear the original or not.
+    fn on_listeners(&mut self, listeners: [Listener; 2]) {
+        if self.settings.live_translate {
+            self.shared.tell(Some(self.id), EventKind::Listening(listeners.clone()));
+        }
         if let Some(translation) = &mut self.translation {
             translation.listen(listeners);
         }
         self.hear(self.topology.clone());
     }
 
-    /// Changes how the sides of a translated call listen, and returns how they do.
-    pub(super) async fn change_listening(&self, patches: [ListenerPatch; 2]) -> Result<[Listener; 2], CommandError> {
-        let conflict = |problem: &str| CommandError::Conflict(problem.into());
-        let translation = self.translation.as_ref().filter(|_| self.settings.live_translate);
-        let changed = translation.ok_or_else(|| conflict("the call is not translated"))?.change_listening(patches)?;
-        changed.await.map_err(|_| conflict("the translation of the call has ended"))
+    /// Changes how the sides of a translated call listen, also before its translation begins. Returns how they do.
+    pub(super) async fn change_listening(
+        &mut self,
+        patches: [ListenerPatch; 2],
+    ) -> Result<[Listener; 2], CommandError> {
+        if !self.settings.live_translate {
+            return Err(CommandError::Conflict("the call is not translated".into()));
+        }
+        let Some(translation) = &self.translation else {
+            self.choose_listening(patches);
+            return Ok(listeners(&self.settings));
+        };
+        let ended = |_| CommandError::Conflict("the translation of the call has ended".into());
+        translation.change_listening(patches)?.await.map_err(ended)
+    }
+
+    /// Sets how the sides will listen when the translation begins.
+    fn choose_listening(&mut self, patches: [ListenerPatch; 2]) {
+        let mut both = listeners(&self.settings);
+        both.iter_mut().zip(patches).for_each(|(listener, patch)| listener.apply(patch));
+        let [customer, agent] = both;
+        self.settings.hears = [customer.hears, agent.hears];
+        (self.settings.translate_from, self.settings.translate_to) = (customer.language, agent.language);
     }
 
     /// Sets the language that the side of a leg with this role speaks and hears when the call is translated.
-    pub(super) fn set_language(&mut self, role: LegRole, language: String) {
-        let side = side(role);
-        let settings = &mut self.settings;
-        let before = if side == Speaker::Customer { &mut settings.translate_from } else { &mut settings.translate_to };
-        before.clone_from(&language);
-        let Some(translation) = &self.translation else { return };
+    pub(super) async fn set_language(&mut self, role: LegRole, language: String) {
         let mut patches = [ListenerPatch::default(), ListenerPatch::default()];
-        patches[side as usize].language = Some(language);
-        if let Err(error) = translation.change_listening(patches) {
+        patches[side(role) as usize].language = Some(language);
+        if !self.settings.live_translate {
+            return;
+        }
+        if let Err(error) = self.change_listening(patches).await {
             tracing::error!(call = %self.id, %error, "the language of a party was not changed");
         }
     }

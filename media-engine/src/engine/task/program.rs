@@ -341,7 +341,7 @@ impl CallTask {
                 Effect::PauseRecording { ticket, on } => self.program_pauses_recording(ticket, on).await,
                 Effect::SetLanguage(language) => {
                     if let Some(role) = self.leg(leg).map(|leg| leg.role) {
-                        self.set_language(role, language);
+                        self.set_language(role, language).await;
                     }
                 }
                 Effect::Stop(ticket) => self.program_stops(ticket).await,

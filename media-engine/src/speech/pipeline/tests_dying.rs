@@ -92,7 +92,7 @@ async fn serve(mut stream: TcpStream, dice: Arc<Dice>, deaths: Arc<AtomicU64>) -
     }
 }
 
-/// What was heard and published of one call.
+/// Words and voices that one call has produced.
 #[derive(Default)]
 struct Ledger {
     number: i16,
@@ -122,7 +122,7 @@ impl Ledger {
         assert!(!std::mem::replace(is_over, chunk.last), "call {number}: clause {} is heard twice", chunk.clause);
     }
 
-    /// Checks that every word of what was recognised is in exactly one clause, and that each clause was heard as it is recorded.
+    /// Checks that every recognised word is in exactly one clause, and that each clause was heard as the event says.
     fn check(&self) {
         for event in self.segments.values().filter(|event| !event.missed) {
             let clauses = event.clauses.iter().map(|clause| clause.text.as_str()).collect::<Vec<_>>().join(" ");
@@ -137,7 +137,7 @@ impl Ledger {
     }
 }
 
-/// Talks on both sides of a call, in turns and at the same time, and listens. Returns what was heard.
+/// Talks on both sides of a call, in turns and at the same time, and plays its voices. Returns what the call produced.
 async fn call(number: i16, providers: Providers, length: Duration, dice: Arc<Dice>) -> Ledger {
     let (orders_in, mut orders) = mpsc::channel(1_024);
     let (events_in, mut events) = mpsc::channel(1_024);
@@ -158,14 +158,12 @@ async fn call(number: i16, providers: Providers, length: Duration, dice: Arc<Dic
     let mut ledger = Ledger { number, ..Ledger::default() };
     let mut talks = [true, false];
     let mut tick = tokio::time::interval(FRAME);
-    let until = tokio::time::Instant::now() + length;
+    let mut end = std::pin::pin!(tokio::time::sleep(length));
     let mut phase = 0_i32;
     loop {
         tokio::select! {
+            () = &mut end => break,
             _ = tick.tick() => {
-                if tokio::time::Instant::now() >= until {
-                    break;
-                }
                 phase += 1;
                 for (side, tap) in taps.iter_mut().enumerate() {
                     talks[side] ^= dice.one_in(75);
@@ -225,7 +223,7 @@ async fn calls_lose_and_mix_up_no_words_while_their_providers_die() {
     let reports = tokio::spawn(async move { while states.recv().await.is_some() {} });
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
 
-    // A first call, after which everything that stays has been made.
+    // The first call opens the connections that are kept.
     call(1_000, providers.clone(), Duration::from_secs(1), Arc::clone(&dice)).await.check();
     let before = tasks();
     let running: Vec<_> = (0..calls)

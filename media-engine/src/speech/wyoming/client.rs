@@ -19,6 +19,7 @@ use crate::config::SpeechProvider;
 use crate::speech::{
     BoxFuture, ProviderKind, ProviderState, ProviderStatus, SpeechError, Stt, SttSession, Translator, Tts, TtsChunk,
 };
+use crate::translate::lexicon::is_same as is_same_language;
 
 /// Longest time to wait for a translation, or for the first sound of a sentence.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -227,18 +228,12 @@ async fn describe(link: &mut Link, kind: ProviderKind) -> Result<Vec<String>, Sp
     Ok(languages)
 }
 
-/// Returns whether two BCP 47 tags have the same language, as `en` and `en-US` do.
-fn same_language(a: &str, b: &str) -> bool {
-    let primary = |tag: &str| tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
-    primary(a) == primary(b)
-}
-
 impl Stt for Client {
     fn open<'a>(&'a self, language: &'a str, rate: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
         Box::pin(async move {
             let link = self.shared.take().await;
             let known = self.shared.languages.get().map(Vec::as_slice).unwrap_or_default();
-            if !known.is_empty() && !known.iter().any(|name| same_language(name, language)) {
+            if !known.is_empty() && !known.iter().any(|name| is_same_language(name, language)) {
                 if let Ok(link) = link {
                     self.shared.give_back(link).await;
                 }
