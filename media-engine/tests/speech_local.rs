@@ -24,7 +24,7 @@ use media_engine::net::clock;
 use media_engine::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder};
 use media_engine::speech::{BoxFuture, ProviderStatus, Providers, SpeechError, Translator, Tts, TtsChunk};
 use media_engine::translate::schedule::BUDGET;
-use media_engine::translate::{Hears, Presence, Speaker, TranslationEvent};
+use media_engine::translate::{Hears, Listener, Presence, Speaker, TranslationEvent};
 use tokio::sync::mpsc;
 
 const NARROW: SampleRate = SampleRate::HZ_8000;
@@ -73,9 +73,8 @@ fn direction(providers: &Providers, speaker: Speaker) -> Direction {
     let (voice_in, voice) = mpsc::channel(512);
     let (events_in, events) = mpsc::channel(512);
     let params = PipelineParams {
-        languages: ["en".to_owned(), "es".to_owned()],
+        listeners: ["en", "es"].map(|language| Listener::new(language, Hears::Ducked)),
         translate: true,
-        hears: [Hears::Ducked; 2],
         budget: BUDGET,
         clock: Clock::real(),
     };

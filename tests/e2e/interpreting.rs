@@ -74,11 +74,12 @@ struct Scene {
 impl Scene {
     /// Sets the call up, with the interpreter for everything or with these settings of recognition.
     async fn open(stt: Option<&str>) -> Scene {
-        Scene::open_by(stt, None).await
+        Scene::open_with(stt, translated(), None).await
     }
 
-    /// Sets the call up. With a program, the customer calls the number that has it, and presses 2 as soon as the program gathers.
-    async fn open_by(stt: Option<&str>, program: Option<Value>) -> Scene {
+    /// Does the same with this voice configuration. With a program, the customer calls the number that has it, and presses 2 as soon as
+    /// the program gathers.
+    async fn open_with(stt: Option<&str>, config: Value, program: Option<Value>) -> Scene {
         let interpreter = Interpreter::start().await;
         let section = stt.map_or_else(|| interpreter.section(), |stt| interpreter.section_with(stt));
         let carrier = std::net::SocketAddr::from(([127, 0, 0, 2], ports::free()));
@@ -91,9 +92,8 @@ impl Scene {
         })
         .await;
         let api = tandem.api("acme").await;
-        let translation =
-            json!({ "live_translate": true, "voice_to_voice": true, "translate_from": "en", "translate_to": "es" });
-        api.voice_config(translation).await;
+        let is_translated = config["live_translate"] == true;
+        api.voice_config(config).await;
         let (mut anna, _) = Desk::of_agent(&tandem, "anna").await;
         let mut customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
         if let Some(program) = &program {
@@ -120,7 +120,11 @@ impl Scene {
             // The agent's choice is kept until the translation begins.
             let change = Some(json!({ "agent": { "hears": "translation" } }));
             let (status, both) = api.ask(Method::PATCH, &format!("/api/calls/{call}/listening"), change).await;
-            assert_eq!((status, &both["agent"]["hears"]), (StatusCode::OK, &json!("translation")), "{both}");
+            if is_translated {
+                assert_eq!((status, &both["agent"]["hears"]), (StatusCode::OK, &json!("translation")), "{both}");
+            } else {
+                assert_eq!(status, StatusCode::CONFLICT, "{both}");
+            }
             customer.info(&mut line, '2', PATIENCE).await;
             line
         };
@@ -312,9 +316,48 @@ async fn segments_are_recognised_by_a_transcription_server_that_fails_at_times()
     let stt = scene.recognition().await;
     assert_eq!(stt["state"], "down", "{stt}");
     assert!(stt["detail"].as_str().is_some_and(|detail| detail.contains("stt_model")), "{stt}");
+    let mut events = scene.api.events("/api/events", None).await;
+    let spoke = Instant::now();
     scene.line.sound.say(&sentence);
+    let is_up = |event: &SentEvent| {
+        let provider = &event.data["provider"];
+        (event.name == "provider" && provider["kind"] == "stt" && provider["state"] == "up").then(Instant::now)
+    };
+    let up = events.until("recognition is up", PATIENCE, is_up).await;
+    assert!(up - spoke > Duration::from_secs(2), "it was up before the sentence had ended");
     scene.segment("six", |segment| segment["text"] == "hello again").await;
-    assert_eq!(scene.recognition().await["state"], "up");
+    scene.close().await;
+}
+
+/// Returns the configuration of a call between English and Spanish in which translations are spoken.
+fn translated() -> Value {
+    json!({ "live_translate": true, "voice_to_voice": true, "translate_from": "en", "translate_to": "es" })
+}
+
+/// Returns a program that speaks French with a caller who presses 2.
+fn program_by_key() -> Value {
+    json!([
+        { "gather": { "max_digits": 1, "first_timeout_ms": 20_000, "on_digits": { "2": "french" } } },
+        { "hangup": {} },
+        { "label": "french" },
+        { "set_language": { "language": "fr" } },
+        { "dial": { "targets": [{ "agent": "anna" }] } },
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_is_transcribed_in_the_language_that_a_key_has_chosen() {
+    let mut server = Transcriber::start(&[Reply::Text("bonjour")]).await;
+    let stt = format!("stt = {:?}\nstt_key = {:?}\n", server.provider(), Transcriber::KEY);
+    let config = json!({ "live_translate": false, "transcribe": true, "translate_from": "en", "translate_to": "es" });
+    let scene = Scene::open_with(Some(&stt), config, Some(program_by_key())).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    scene.line.sound.say(&PROMPTS[0].speak(RATE, folder.path())[..RATE.samples_in_ms(3_200)]);
+    let request = server.asked(PATIENCE).await;
+    let body = String::from_utf8_lossy(&request.body);
+    assert!(body.contains("name=\"language\"\r\n\r\nfr\r\n"), "{body:.600}");
+    let segment = scene.segment("with text", |segment| segment["text"] == "bonjour").await;
+    assert_eq!(segment["source_language"], "fr", "{segment}");
     scene.close().await;
 }
 
@@ -322,14 +365,7 @@ async fn segments_are_recognised_by_a_transcription_server_that_fails_at_times()
 async fn a_caller_chooses_the_language_of_the_translation_by_a_key() {
     let mut server = Transcriber::start(&[Reply::Text("bonjour")]).await;
     let stt = format!("stt = {:?}\nstt_key = {:?}\n", server.provider(), Transcriber::KEY);
-    let program = json!([
-        { "gather": { "max_digits": 1, "first_timeout_ms": 20_000, "on_digits": { "2": "french" } } },
-        { "hangup": {} },
-        { "label": "french" },
-        { "set_language": { "language": "fr" } },
-        { "dial": { "targets": [{ "agent": "anna" }] } },
-    ]);
-    let mut scene = Scene::open_by(Some(&stt), Some(program)).await;
+    let mut scene = Scene::open_with(Some(&stt), translated(), Some(program_by_key())).await;
     let both = scene.api.get(&format!("/api/calls/{}/listening", scene.call)).await;
     let choice = |side: &str| (both[side]["language"].as_str(), both[side]["hears"].as_str());
     assert_eq!(choice("customer"), (Some("fr"), Some("ducked")), "{both}");

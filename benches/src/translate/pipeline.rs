@@ -21,7 +21,7 @@ use media_engine::net::clock;
 use media_engine::speech::Providers;
 use media_engine::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder};
 use media_engine::translate::schedule::BUDGET;
-use media_engine::translate::{Hears, Presence, Speaker};
+use media_engine::translate::{Hears, Listener, Presence, Speaker};
 use tests::speech::PROMPTS;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -147,9 +147,8 @@ fn call(
     let (orders_in, mut orders) = mpsc::channel::<PlayOrder>(1_024);
     let (events_in, mut events) = mpsc::channel(256);
     let params = PipelineParams {
-        languages: ["en".to_owned(), "es".to_owned()],
+        listeners: ["en", "es"].map(|language| Listener::new(language, Hears::Ducked)),
         translate: true,
-        hears: [Hears::Ducked; 2],
         budget: BUDGET,
         clock: Clock::real(),
     };

@@ -85,7 +85,7 @@ impl Store {
     pub(crate) fn passing_reports(&self, changes: &[Change]) -> Option<Vec<LegReport>> {
         let report = |change: &Change| {
             let organization = self.owners.of(change.call()).filter(|_| change.is_passing())?;
-            leg_report(organization, change)
+            leg_report(organization, &clean::clean_change(change))
         };
         changes.iter().map(report).collect()
     }

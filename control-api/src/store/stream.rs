@@ -63,28 +63,22 @@ pub enum StreamFilter {
 impl StreamFilter {
     /// Returns whether the filter selects the event.
     pub fn matches(&self, event: &StoredEvent) -> bool {
-        match self {
-            StreamFilter::Organization { organization, translations } => {
-                event.organization == *organization && (*translations || !event.kind.starts_with(TRANSLATION))
-            }
-            StreamFilter::Translations { organization, call, people } => {
-                let wanted = event.kind.starts_with(TRANSLATION) || (*people && event.is_of_people());
-                event.organization == *organization && event.call == *call && wanted
-            }
-        }
+        self.selects(event.organization, event.call, &event.kind)
     }
-}
 
-impl StreamFilter {
     /// Returns whether the filter selects the report.
     pub(crate) fn passes(&self, report: &LegReport) -> bool {
-        let is_words = report.kind.starts_with(TRANSLATION);
+        self.selects(report.organization, report.call, report.kind)
+    }
+
+    fn selects(&self, of: OrganizationId, about: Uuid, kind: &str) -> bool {
+        let is_words = kind.starts_with(TRANSLATION);
         match self {
             StreamFilter::Organization { organization, translations } => {
-                report.organization == *organization && (*translations || !is_words)
+                of == *organization && (*translations || !is_words)
             }
-            StreamFilter::Translations { organization, call, .. } => {
-                report.organization == *organization && report.call == *call && is_words
+            StreamFilter::Translations { organization, call, people } => {
+                of == *organization && about == *call && (is_words || (*people && PEOPLE.contains(&kind)))
             }
         }
     }

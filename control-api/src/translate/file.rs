@@ -25,7 +25,7 @@ use crate::engine::pipeline::{self, Clock, Pipeline, PipelineParams, PlayChunk, 
 use crate::engine::settings::SpeechConfig;
 use crate::engine::tap::{FrameKind, TapWriter, tap};
 use crate::engine::translation::schedule::BUDGET;
-use crate::engine::translation::{ClauseEvent, ClauseHeard, Hears, Presence, Speaker};
+use crate::engine::translation::{ClauseEvent, ClauseHeard, Hears, Listener as Side, Presence, Speaker};
 use crate::engine::{ProviderKind, ProviderState, ProviderStatus, Providers, Resampler, SampleRate, TranslationEvent};
 
 /// Length of a frame.
@@ -97,8 +97,8 @@ pub(super) async fn translate_file(
     let (orders_in, orders) = mpsc::channel(4_096);
     let (events_in, events) = mpsc::channel(1_024);
     let clock = Clock::faster(if arguments.fast { FAST } else { 1 });
-    let languages = [arguments.from.clone(), arguments.to.clone()];
-    let params = PipelineParams { languages, translate: true, hears: [Hears::Ducked; 2], budget: BUDGET, clock };
+    let listeners = [&arguments.from, &arguments.to].map(|language| Side::new(language.as_str(), Hears::Ducked));
+    let params = PipelineParams { listeners, translate: true, budget: BUDGET, clock };
     let pipeline = pipeline::start(params, providers, orders_in, events_in);
     let (tap, reader) = tap(TAP);
     ensure!(

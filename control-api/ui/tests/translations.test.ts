@@ -117,6 +117,8 @@ test("an event that changes nothing returns the same map", () => {
 test("malformed translation events are rejected", () => {
   for (const value of [null, 3, "x", {}, { segment: "1", text: "" }, { segment: 1 }]) assert.equal(parseTranslation(value), undefined);
   assert.equal(parseTranslation({ segment: 1, text: "", unrecognised: true })?.unrecognised, true);
+  assert.equal(parseTranslation({ segment: 1, text: "", revision: 7 })?.revision, 7);
+  assert.equal(parseTranslation({ segment: 1, text: "", revision: "7" })?.revision, undefined);
   assert.equal(parseTranslation({ segment: 1, text: "", final: true, missed: true })?.missed, true);
   assert.deepEqual(["partial", "translation.final", "lag", "call", "leg"].map(isTranslationEvent), [true, true, true, false, false]);
 });

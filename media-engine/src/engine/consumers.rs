@@ -57,10 +57,10 @@ impl Translation {
     pub(super) fn start(shared: &Shared, settings: &CallSettings, call: CallId) -> Translation {
         let (events_in, events) = mpsc::channel(TRANSLATIONS);
         let (orders_in, orders) = mpsc::channel(PLAY_ORDERS);
+        let listening = listeners(settings);
         let params = PipelineParams {
-            languages: [settings.translate_from.clone(), settings.translate_to.clone()],
+            listeners: listening.clone(),
             translate: settings.live_translate,
-            hears: settings.hears,
             budget: settings.budget,
             clock: Clock::real(),
         };
@@ -73,7 +73,7 @@ impl Translation {
             sources: [None; 2],
             listeners: [None; 2],
             presence: Default::default(),
-            listening: listeners(settings),
+            listening,
             is_over: false,
         }
     }
@@ -134,6 +134,9 @@ impl Translation {
         &self,
         patches: [ListenerPatch; 2],
     ) -> Result<oneshot::Receiver<[Listener; 2]>, CommandError> {
+        if self.is_over {
+            return Err(CommandError::Conflict("the translation of the call has ended".into()));
+        }
         self.pipeline.listening(patches).map_err(|_| CommandError::Busy("too many orders are waiting"))
     }
 
@@ -166,11 +169,7 @@ impl Translation {
 /// Returns how the sides of a call listen before anything is translated.
 pub(super) fn listeners(settings: &CallSettings) -> [Listener; 2] {
     let [customer, agent] = settings.hears;
-    [(&settings.translate_from, customer), (&settings.translate_to, agent)].map(|(language, hears)| Listener {
-        language: language.clone(),
-        hears,
-        level: Level::default(),
-    })
+    [Listener::new(&settings.translate_from, customer), Listener::new(&settings.translate_to, agent)]
 }
 
 /// Returns the presence without sides whose leg has changed: a successor does not hear what was meant for the leg before it.

@@ -20,22 +20,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codecs::SampleRate;
-use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
+use self::tasks::{Piece, Sentence, Translated, Voiced, synthesiser, translator};
 use super::ears::{Ears, FromRecogniser};
-use super::live_rate::{LIVE_RATE, LiveRateResampler};
+use super::live_rate::LIVE_RATE;
 use super::pace::Pace;
-use super::{Providers, SpeechError, SttInput, SttOutput, Translator};
+use super::{Providers, SttInput, SttOutput};
 use crate::audio::tap::TapReader;
 use crate::net::clock;
 use crate::translate::clauses::Lengths;
 use crate::translate::exchange::{ClauseId, Request, Voice};
 use crate::translate::schedule::Level;
-use crate::translate::{
-    Effect, Hears, Listener, ListenerPatch, Presence, Session, SessionParams, Speaker, TranslationEvent,
-};
+use crate::translate::{Effect, Listener, ListenerPatch, Presence, Session, SessionParams, Speaker, TranslationEvent};
 
 /// Interval at which the taps are emptied.
 const TICK: Duration = Duration::from_millis(10);
@@ -60,12 +58,10 @@ const PAST: Duration = Duration::from_secs(60);
 /// Parameters of a [`Pipeline`].
 #[derive(Clone, Debug)]
 pub struct PipelineParams {
-    /// BCP 47 tags of the languages that the customer and the agent speak and hear.
-    pub languages: [String; 2],
+    /// How the customer and the agent listen at the beginning.
+    pub listeners: [Listener; 2],
     /// Whether words are translated; otherwise they are only transcribed.
     pub translate: bool,
-    /// What the customer and the agent hear of each other.
-    pub hears: [Hears; 2],
     /// Highest lateness of a clause that is spoken.
     pub budget: Duration,
     /// Clock of the frames and of everything that is timed.
@@ -237,9 +233,8 @@ pub fn start(
     let (controls_in, controls) = mpsc::channel(CONTROLS);
     let now = params.clock.now();
     let session = Session::new(SessionParams {
-        languages: params.languages.clone(),
+        listeners: params.listeners,
         translate: params.translate,
-        hears: params.hears,
         budget: params.budget,
         lengths: providers.translator.knows_phrases().then(Lengths::of_phrases),
         epoch: now.checked_sub(PAST).unwrap_or(now),
@@ -267,111 +262,6 @@ pub fn start(
     };
     tokio::spawn(run.run(controls).in_current_span());
     Pipeline { controls: controls_in }
-}
-
-/// Result of a translation.
-struct Translated {
-    clause: ClauseId,
-    revision: u32,
-    result: Result<String, SpeechError>,
-}
-
-/// Translates clauses in order.
-fn translator(provider: Arc<dyn Translator>, results: mpsc::Sender<Translated>) -> mpsc::Sender<Request> {
-    let (clauses_in, mut clauses) = mpsc::channel::<Request>(CLAUSES);
-    tokio::spawn(async move {
-        while let Some(Request { clause, revision, words, from, to, .. }) = clauses.recv().await {
-            let result = provider.translate(&words.join(" "), &from, &to).await;
-            if results.send(Translated { clause, revision, result }).await.is_err() {
-                return;
-            }
-        }
-    });
-    clauses_in
-}
-
-/// Text to be spoken.
-struct Sentence {
-    clause: ClauseId,
-    revision: u32,
-    text: String,
-    language: String,
-    /// Closed when the voice is not wanted any more.
-    wanted: oneshot::Receiver<Infallible>,
-}
-
-/// Piece of a clause's voice.
-struct Voiced {
-    clause: ClauseId,
-    revision: u32,
-    piece: Piece,
-}
-
-enum Piece {
-    Samples(SampleRate, Vec<i16>),
-    End,
-    Failed,
-}
-
-/// Speaks clauses in order.
-fn synthesiser(providers: Providers, voiced: mpsc::Sender<Voiced>) -> mpsc::Sender<Sentence> {
-    let (sentences_in, mut sentences) = mpsc::channel::<Sentence>(CLAUSES);
-    let run = async move {
-        while let Some(Sentence { clause, revision, text, language, mut wanted }) = sentences.recv().await {
-            // Only the end of this channel is of interest.
-            let unwanted = async { drop((&mut wanted).await) };
-            tokio::select! {
-                biased;
-                () = unwanted => {}
-                is_taken = speak(Spoken { clause, revision, text: &text, language: &language }, &providers, &voiced) => {
-                    if is_taken.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    };
-    tokio::spawn(run.in_current_span());
-    sentences_in
-}
-
-/// A clause with the text to speak.
-struct Spoken<'a> {
-    clause: ClauseId,
-    revision: u32,
-    text: &'a str,
-    language: &'a str,
-}
-
-/// Speaks a clause.
-///
-/// # Errors
-/// The pipeline has ended.
-async fn speak(
-    Spoken { clause, revision, text, language }: Spoken<'_>,
-    providers: &Providers,
-    voiced: &mpsc::Sender<Voiced>,
-) -> Result<(), SendError<Voiced>> {
-    let send = |piece| voiced.send(Voiced { clause, revision, piece });
-    let mut chunks = match providers.tts.speak(text, language).await {
-        Ok(chunks) => chunks,
-        Err(error) => {
-            tracing::warn!(clause = clause.0, %error, "the translation is not spoken: it is shown as text");
-            metrics::counter!("tandem_speech_failures_total", "kind" => "tts").increment(1);
-            return send(Piece::Failed).await;
-        }
-    };
-    let mut carried = LiveRateResampler::default();
-    while let Some(chunk) = chunks.recv().await {
-        if let Some((rate, samples)) = carried.push(chunk).filter(|(_, samples)| !samples.is_empty()) {
-            send(Piece::Samples(rate, samples)).await?;
-        }
-    }
-    let rest = carried.finish();
-    if !rest.is_empty() {
-        send(Piece::Samples(LIVE_RATE, rest)).await?;
-    }
-    send(Piece::End).await
 }
 
 /// Voice of a clause that is not wholly at its listener. Dropping it ends its synthesis.
@@ -797,6 +687,7 @@ async fn heard(ears: &mut [Option<Ears>; 2]) -> (Speaker, FromRecogniser) {
     }
 }
 
+mod tasks;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

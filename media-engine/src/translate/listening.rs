@@ -38,6 +38,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Creates a side that speaks and hears this language.
+    pub fn new(language: impl Into<String>, hears: Hears) -> Listener {
+        Listener { language: language.into(), hears, level: Level::default() }
+    }
+
     /// Applies a change.
     pub fn apply(&mut self, ListenerPatch { language, hears }: ListenerPatch) {
         if let Some(language) = language {
@@ -83,12 +88,10 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Creates the state of sides that speak and hear these languages.
-    pub(super) fn new([customer, agent]: [String; 2], hears: [Hears; 2]) -> Listening {
-        let languages = [[customer.clone(), agent.clone()], [agent.clone(), customer.clone()]];
-        let [of_customer, of_agent] = hears;
-        let sides = [(customer, of_customer), (agent, of_agent)];
-        let sides = sides.map(|(language, hears)| Listener { language, hears, level: Level::default() });
+    /// Creates the state of the customer and the agent.
+    pub(super) fn new(sides: [Listener; 2]) -> Listening {
+        let languages =
+            Speaker::BOTH.map(|side| [side, side.other()].map(|side| sides[side as usize].language.clone()));
         Listening { sides, languages, unheard: [false; 2], reported: None }
     }
 

@@ -30,7 +30,7 @@ use super::exchange::{ClauseId, Effect as Decided, Hypothesis, PartyId, Policy, 
 use super::guard::Difference;
 use super::lag::Stage;
 use super::lexicon::is_same;
-use super::listening::{Hears, Listener, ListenerPatch, Listening};
+use super::listening::{Listener, ListenerPatch, Listening};
 use super::schedule::Limits;
 use super::segment::{Clause, Segment, millis, words};
 use super::speaker::{Presence, Speaker};
@@ -46,12 +46,10 @@ const SILENCE: f32 = 0.05;
 /// Parameters of a [`Session`].
 #[derive(Clone, Debug)]
 pub struct SessionParams {
-    /// BCP 47 tags of the languages that the customer and the agent speak and hear.
-    pub languages: [String; 2],
+    /// How the customer and the agent listen at the beginning.
+    pub listeners: [Listener; 2],
     /// Whether words are translated; otherwise they are only transcribed.
     pub translate: bool,
-    /// What the customer and the agent hear of each other.
-    pub hears: [Hears; 2],
     /// Highest lateness of a clause that is spoken.
     pub budget: Duration,
     /// Lengths of clauses; `None`: by the target language.
@@ -128,12 +126,12 @@ struct Ear {
 impl Session {
     /// Creates a session in which no one is heard; see [`Session::set_presence`].
     pub fn new(params: SessionParams) -> Session {
-        let SessionParams { languages, translate, hears, budget, lengths, epoch } = params;
+        let SessionParams { listeners, translate, budget, lengths, epoch } = params;
         let policy = Policy { lengths, limits: Limits::of_budget(budget), ..Policy::default() };
         let mut conversation = Conversation::new(policy);
         for side in Speaker::BOTH {
-            let language = &languages[side as usize];
-            let others = &languages[side.other() as usize];
+            let language = &listeners[side as usize].language;
+            let others = &listeners[side.other() as usize].language;
             let hears_in = translate.then_some(language.as_str());
             conversation.join(side.party(), language, hears_in);
             // The reader of this side's words understands what the other side does.
@@ -144,7 +142,7 @@ impl Session {
             epoch,
             conversation,
             presence: [Presence::default(); 2],
-            listening: Listening::new(languages, hears),
+            listening: Listening::new(listeners),
             ears: Default::default(),
             segments: BTreeMap::new(),
             next_segment: 1,

@@ -22,9 +22,9 @@ fn session(translate: bool, voice: bool) -> Session {
 }
 
 fn session_of(translate: bool, voice: bool, lengths: Option<Lengths>) -> Session {
-    let languages = ["en".into(), "es".into()];
-    let hears = if voice { [Hears::Ducked; 2] } else { [Hears::Original; 2] };
-    let params = SessionParams { languages, translate, hears, budget: BUDGET, lengths, epoch: test_epoch() };
+    let hears = if voice { Hears::Ducked } else { Hears::Original };
+    let listeners = ["en", "es"].map(|language| Listener::new(language, hears));
+    let params = SessionParams { listeners, translate, budget: BUDGET, lengths, epoch: test_epoch() };
     let mut session = Session::new(params);
     session.set_presence([Presence::JOINED; 2], test_epoch());
     assert!(matches!(effects(&mut session)[..], [Effect::Listeners(_)]));
@@ -581,6 +581,25 @@ fn plays(effects: &[Effect]) -> Vec<u64> {
 }
 
 #[test]
+fn a_state_that_brings_only_words_that_may_change_is_passing() {
+    let mut session = session(true, true);
+    let now = feed(&mut session, test_epoch(), &[(true, 30)]);
+    let states = |session: &mut Session| -> Vec<(u32, bool)> {
+        published(&effects(session)).iter().map(|event| (event.revision, event.is_passing)).collect()
+    };
+    for (revision, text) in [(1, "good"), (2, "good mor")] {
+        session.handle_partial(1, text, now);
+        assert_eq!(states(&mut session), [(revision, true)]);
+    }
+    let now = feed(&mut session, now, &[(false, 60)]);
+    assert_eq!(states(&mut session), [], "no word has come");
+    session.handle_final(1, "good morning", false, now);
+    assert_eq!(states(&mut session), [(3, false)]);
+    answer(&mut session, 0, now);
+    assert!(states(&mut session).iter().all(|(revision, is_passing)| *revision > 3 && !is_passing));
+}
+
+#[test]
 fn a_listener_that_wants_the_original_hears_no_voice_until_it_wants_it_again() {
     let mut session = session(true, true);
     let now = test_epoch();
@@ -706,11 +725,11 @@ fn a_listener_gets_the_original_while_the_other_side_is_not_recognised() {
 
 #[test]
 fn a_clause_that_is_later_than_a_small_budget_is_text() {
-    let languages = ["en".into(), "es".into()];
-    let (hears, budget) = ([Hears::Ducked; 2], Duration::from_secs(1));
+    let listeners = ["en", "es"].map(|language| Listener::new(language, Hears::Ducked));
+    let budget = Duration::from_secs(1);
     let lengths = Some(Lengths::of_phrases());
     let epoch = test_epoch();
-    let mut session = Session::new(SessionParams { languages, translate: true, hears, budget, lengths, epoch });
+    let mut session = Session::new(SessionParams { listeners, translate: true, budget, lengths, epoch });
     session.set_presence([Presence::JOINED; 2], epoch);
     session.handle_typed(CUSTOMER, "good morning", epoch);
     session.handle_timeout(epoch + Duration::from_millis(900));

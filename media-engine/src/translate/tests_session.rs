@@ -123,12 +123,13 @@ fn lasting(event: &TranslationEvent) -> (bool, u32, Vec<ClauseEvent>) {
 /// Runs one random call.
 fn run(seed: u64) {
     let mut random = Random(seed);
-    let languages = ["en".into(), "es".into()];
     let (translate, voice) = (!random.one_in(8), !random.one_in(6));
     let lengths = random.one_in(3).then(super::clauses::Lengths::of_phrases);
     let mut now = test_epoch();
     let hears = Speaker::BOTH.map(|_| if voice { Hears::Ducked } else { Hears::Original });
-    let params = SessionParams { languages, translate, hears, budget: super::schedule::BUDGET, lengths, epoch: now };
+    let [customer, agent] = hears;
+    let listeners = [Listener::new("en", customer), Listener::new("es", agent)];
+    let params = SessionParams { listeners, translate, budget: super::schedule::BUDGET, lengths, epoch: now };
     let mut session = Session::new(params);
     let mut presence = [Presence::JOINED; 2];
     session.set_presence(presence, now);

@@ -89,6 +89,11 @@ impl CallTask {
         if !self.settings.live_translate {
             return Err(CommandError::Conflict("the call is not translated".into()));
         }
+        self.apply_listening(patches).await
+    }
+
+    /// Does the same, also in a call that is only transcribed.
+    async fn apply_listening(&mut self, patches: [ListenerPatch; 2]) -> Result<[Listener; 2], CommandError> {
         let Some(translation) = &self.translation else {
             self.choose_listening(patches);
             return Ok(listeners(&self.settings));
@@ -106,14 +111,11 @@ impl CallTask {
         (self.settings.translate_from, self.settings.translate_to) = (customer.language, agent.language);
     }
 
-    /// Sets the language that the side of a leg with this role speaks and hears when the call is translated.
+    /// Sets the language that the side of a leg with this role speaks and hears when the call is translated or transcribed.
     pub(super) async fn set_language(&mut self, role: LegRole, language: String) {
         let mut patches = [ListenerPatch::default(), ListenerPatch::default()];
         patches[side(role) as usize].language = Some(language);
-        if !self.settings.live_translate {
-            return;
-        }
-        if let Err(error) = self.change_listening(patches).await {
+        if let Err(error) = self.apply_listening(patches).await {
             tracing::error!(call = %self.id, %error, "the language of a party was not changed");
         }
     }

@@ -12,11 +12,14 @@ use wyoming::Event;
 
 use super::*;
 use crate::audio::tap::{FrameKind, TapWriter, tap};
+use crate::speech::live_rate::LiveRateResampler;
 use crate::speech::wyoming::Client;
 use crate::speech::wyoming::tests::{Peer, accept, client, within};
-use crate::speech::{BoxFuture, ProviderKind, ProviderState, ProviderStatus, Stt, SttSession, Tts, TtsChunk};
-use crate::translate::ClauseHeard;
+use crate::speech::{
+    BoxFuture, ProviderKind, ProviderState, ProviderStatus, SpeechError, Stt, SttSession, Tts, TtsChunk,
+};
 use crate::translate::schedule::BUDGET;
+use crate::translate::{ClauseHeard, Hears};
 
 pub(super) const FRAME: Duration = Duration::from_millis(20);
 
@@ -51,13 +54,18 @@ async fn hearing(stt: Arc<dyn Stt>) -> Heard {
 }
 
 fn listening(providers: Providers, translate: bool) -> Heard {
+    playing(providers, translate, 1_024)
+}
+
+/// Does the same with a player that takes so many orders.
+fn playing(providers: Providers, translate: bool, orders: usize) -> Heard {
     let (tap, reader) = tap(1_500);
-    let (playout_in, playout) = mpsc::channel(1_024);
+    let (playout_in, playout) = mpsc::channel(orders);
     let (events_in, events) = mpsc::channel(256);
     let params = PipelineParams {
-        languages: ["en".to_owned(), "es".to_owned()],
+        listeners: ["en", "es"]
+            .map(|language| Listener::new(language, if translate { Hears::Ducked } else { Hears::Original })),
         translate,
-        hears: if translate { [Hears::Ducked; 2] } else { [Hears::Original; 2] },
         budget: BUDGET,
         clock: Clock::real(),
     };
@@ -123,6 +131,25 @@ async fn say_nothing(mut peer: Peer) {
             peer.send(&Event::new("info")).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_change_of_listening_is_reported_when_the_player_has_room_again() {
+    let (stt, ..) = client(ProviderKind::Stt).await;
+    let (translator, ..) = client(ProviderKind::Translator).await;
+    let (tts, ..) = client(ProviderKind::Tts).await;
+    let providers = Providers { stt: Arc::new(stt), translator: Arc::new(translator), tts: Arc::new(tts) };
+    // The report at the beginning fills the queue.
+    let mut heard = playing(providers, true, 1);
+    let original = ListenerPatch { hears: Some(Hears::Original), ..ListenerPatch::default() };
+    let changed = heard.pipeline.listening([ListenerPatch::default(), original]).unwrap();
+    let changed = within(changed).await.unwrap();
+    let mut reports = Vec::new();
+    for _ in 0..2 {
+        reports.extend(within(heard.playout.recv()).await);
+    }
+    let begun = ["en", "es"].map(|language| Listener::new(language, Hears::Ducked));
+    assert_eq!(reports, [PlayOrder::Listeners(begun), PlayOrder::Listeners(changed)]);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use super::tests::FRAME;
 use super::*;
 use crate::audio::tap::{FrameKind, TapWriter, tap};
 use crate::config::{SpeechConfig, SpeechProvider};
+use crate::translate::Hears;
 use crate::translate::schedule::BUDGET;
 
 const RATE: SampleRate = SampleRate::HZ_8000;
@@ -142,9 +143,8 @@ async fn call(number: i16, providers: Providers, length: Duration, dice: Arc<Dic
     let (orders_in, mut orders) = mpsc::channel(1_024);
     let (events_in, mut events) = mpsc::channel(1_024);
     let params = PipelineParams {
-        languages: ["en".to_owned(), "es".to_owned()],
+        listeners: ["en", "es"].map(|language| Listener::new(language, Hears::Ducked)),
         translate: true,
-        hears: [Hears::Ducked; 2],
         budget: BUDGET,
         clock: Clock::real(),
     };
