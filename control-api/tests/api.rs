@@ -968,6 +968,7 @@ async fn a_call_lists_its_recordings_with_their_channels_and_pauses() {
     let channel = |channel, leg, role, until| RecordingChannel {
         channel,
         leg: LegId(leg),
+        heard: channel == 3,
         role,
         peer: "+15555550142".into(),
         agent: (role == LegRole::Agent).then(|| "ana".into()),
@@ -978,6 +979,7 @@ async fn a_call_lists_its_recordings_with_their_channels_and_pauses() {
         channel(0, 7, LegRole::Customer, None),
         channel(1, 8, LegRole::Agent, None),
         channel(2, 9, LegRole::Customer, Some(began + Duration::from_secs(2))),
+        channel(3, 8, LegRole::Agent, None),
     ];
     let of_all = RecordingPart { channels, ..first_part() };
     let of_one = RecordingPart { number: 2, of: Some(LegId(8)), part: 1, channels: vec![] };
@@ -999,9 +1001,13 @@ async fn a_call_lists_its_recordings_with_their_channels_and_pauses() {
     let [whole, alone] = &shown["recordings"].as_array().unwrap()[..] else { panic!("{shown}") };
     assert_eq!((&whole["number"], &whole["leg"], &whole["state"]), (&json!(1), &Value::Null, &json!("started")));
     assert_eq!((&alone["number"], &alone["leg"], &alone["gaps"][0]["until"]), (&json!(2), &json!(8), &Value::Null));
-    let who = whole["parts"][0]["channels"].as_array().unwrap().iter().map(|one| (&one["leg"], &one["role"]));
-    let expected = [(7, "customer"), (8, "agent"), (9, "customer")].map(|(leg, role)| (json!(leg), json!(role)));
-    assert!(who.eq(expected.iter().map(|(leg, role)| (leg, role))), "{whole}");
+    let who = whole["parts"][0]["channels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["leg"].as_u64().unwrap(), one["role"].as_str().unwrap(), one["heard"].as_bool().unwrap()));
+    let expected = [(7, "customer", false), (8, "agent", false), (9, "customer", false), (8, "agent", true)];
+    assert!(who.eq(expected), "{whole}");
     assert_eq!(whole["parts"][0]["channels"][1]["agent"], "ana");
     // The end of the recording ends the pause.
     world.emit(call, state(&of_one, &second, RecordingState::Finished)).await;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use codecs::Encoder;
 use codecs::opus::{OpusEncoder, OpusSettings};
 use codecs::tones::Sine;
-use media_engine::audio::tap::tap;
+use media_engine::audio::tap::{TapPoint, tap};
 use media_engine::leg::rtp::Component;
 use media_engine::leg::webrtc::{DtlsCert, PeerOutput, WebRtcPeer};
 use media_engine::rtp::RtpHeader;
@@ -129,8 +129,12 @@ fn relay_and_transcoding_allocate_nothing_per_packet() {
     ];
     switch.handle(Input::Open { leg: LegId(4900), audio: Some(audio(Codec::G722, 4900, 20)), nat: false }, start);
     switch.handle(WorkerCommand::Overhear { leg: LegId(4900), of: vec![LegId(4800), LegId(4202)] }.into(), start);
-    let (writer, mut reader) = tap(16);
-    switch.handle(Input::tap(LegId(4400), writer), start);
+    let mut readers =
+        [(4400, TapPoint::Speech), (4402, TapPoint::Hearing), (4000, TapPoint::Hearing)].map(|(leg, point)| {
+            let (writer, reader) = tap(16);
+            switch.handle(Input::tap(LegId(leg), point, writer), start);
+            reader
+        });
     let voice = vec![1_000; 24_000 * 20].into();
     switch.handle(
         WorkerCommand::Play { leg: LegId(4402), segment: 1, rate: SampleRate::HZ_24000, samples: voice, last: true }
@@ -144,7 +148,7 @@ fn relay_and_transcoding_allocate_nothing_per_packet() {
     assert!(sent > 7_000, "{sent} datagrams");
     let counters = switch.counters();
     assert!(counters.packets_relayed > 2_000 && counters.frames > 2_500, "{counters:?}");
-    assert!(reader.pop().is_some());
+    assert!(readers.iter_mut().all(|reader| reader.pop().is_some()));
     assert_eq!(allocations, 0, "allocations and frees in {sent} datagrams");
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use codecs::SampleRate;
 use leg::Leg;
-use media_engine::record::Timeline;
+use media_engine::record::{Timeline, Track};
 use media_engine::units::LegId;
 use network::Jitter;
 
@@ -49,8 +49,8 @@ fn recorded(mut legs: [Leg; 2]) -> [Vec<i64>; 2] {
     legs[1].epoch = legs[0].epoch;
     let start = legs[0].epoch;
     let mut timeline = Timeline::new(SampleRate::HZ_8000, start);
-    let channels = [LegId(1), LegId(2)];
-    channels.into_iter().for_each(|leg| timeline.add(leg));
+    let channels = [LegId(1), LegId(2)].map(Track::said);
+    channels.into_iter().for_each(|track| timeline.add(track));
     let (mut found, mut out, mut position) = ([Vec::new(), Vec::new()], Vec::new(), 0i64);
     for round in 1..=HOUR_MS / 500 {
         for (channel, leg) in legs.iter_mut().enumerate() {

@@ -76,10 +76,11 @@ fn direction(providers: &Providers, speaker: Speaker) -> Direction {
         listeners: ["en", "es"].map(|language| Listener::new(language, Hears::Ducked)),
         translate: true,
         budget: BUDGET,
+        glossary: Default::default(),
         clock: Clock::real(),
     };
     let pipeline = pipeline::start(params, providers.clone(), voice_in, events_in);
-    assert!(pipeline.set_presence([Presence::JOINED; 2]) && pipeline.follow(speaker, reader));
+    assert!(pipeline.set_presence([Presence::JOINED; 2]) && pipeline.follow(speaker, reader.into()));
     Direction { pipeline, tap, voice, events }
 }
 

@@ -19,7 +19,7 @@ use codecs::g711::{ulaw_decode, ulaw_encode};
 use codecs::opus::{OpusDecoder, OpusEncoder, OpusSettings};
 use codecs::tones::{Sine, goertzel_dbfs};
 use codecs::{Decoder, Encoder};
-use media_engine::audio::tap::{FrameKind, tap};
+use media_engine::audio::tap::{FrameKind, TapPoint, tap};
 use media_engine::config::{MediaConfig, Profile};
 use media_engine::net::ports::PortRange;
 use media_engine::rtp::{RtpHeader, RtpPacket};
@@ -417,7 +417,7 @@ fn a_tap_gets_frames_with_consecutive_numbers() {
     let (mut a, b) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::Pcmu, false));
     bench.bridge(&a, &b);
     let (writer, mut reader) = tap(500);
-    bench.send(WorkerRequest::Tap { leg: a.leg, tap: writer });
+    bench.send(WorkerRequest::Tap { leg: a.leg, point: TapPoint::Speech, tap: writer });
     assert_eq!(bench.census().taps, 1);
     let heard = tone_across(
         &mut a,

@@ -54,6 +54,19 @@ async fn hears(line: &mut Line, length: Duration) -> (Option<Instant>, f32) {
     (last_tone, loudest)
 }
 
+/// Sends back what a line hears for a while, 12 dB quieter and some 100 ms later, as a loudspeaker telephone does. What the party says
+/// itself is `own`, from the beginning.
+async fn echoes(line: &mut Line, own: &[i16], length: Duration) {
+    let until = Instant::now() + length;
+    let mut own = own.chunks_exact(RATE.samples_in_ms(20)).chain(std::iter::repeat(&[0; 160][..]));
+    while Instant::now() < until {
+        let heard = line.sound.next(PATIENCE).await;
+        let own = own.next().into_iter().flatten();
+        let both: Vec<i16> = heard.iter().zip(own).map(|(heard, own)| (heard / 4).saturating_add(*own)).collect();
+        line.sound.say(&both);
+    }
+}
+
 /// Number that a test gives a program.
 const NUMBER: &str = "+15550100";
 
@@ -93,6 +106,12 @@ impl Scene {
         .await;
         let api = tandem.api("acme").await;
         let is_translated = config["live_translate"] == true;
+        if stt.is_some() {
+            let term = json!({ "from": "en", "source": "good morning", "to": "es", "target": "buenos días" });
+            let glossary = json!({ "terms": [term], "names": ["Grünwald"] });
+            let (status, answer) = api.ask(Method::PUT, "/api/glossary", Some(glossary)).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+        }
         api.voice_config(config).await;
         let (mut anna, _) = Desk::of_agent(&tandem, "anna").await;
         let mut customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
@@ -183,7 +202,10 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_agent_hears_clauses_in_order_while_the_customer_goes_on() {
-    let mut scene = Scene::open(None).await;
+    let mut config = translated();
+    config["record"] = json!(true);
+    config["record_heard"] = json!(true);
+    let mut scene = Scene::open_with(None, config, None).await;
     let folder = tempfile::tempdir().expect("a folder");
     let speech = PROMPTS[2].speak(RATE, folder.path());
     scene.line.sound.say(&speech);
@@ -223,7 +245,28 @@ async fn the_agent_hears_clauses_in_order_while_the_customer_goes_on() {
         assert_eq!(segment["text"], texts.collect::<Vec<_>>().join(" "), "every word is in one clause: {segment}");
     }
 
-    scene.close().await;
+    // So does the recording: the agent's tones are in the channel of what the agent heard, and in no other.
+    scene.customer.hang_up(&mut scene.line, PATIENCE).await;
+    scene.anna.is_hung_up(&scene.agent, PATIENCE).await;
+    scene.api.call_becomes("ended", PATIENCE).await;
+    let listed = scene.api.get(&format!("/api/calls/{}/recordings", scene.call)).await;
+    let listed: Vec<_> = listed["recordings"][0]["parts"][0]["channels"].as_array().into_iter().flatten().collect();
+    let sides: Vec<_> = listed.iter().map(|channel| (channel["role"].as_str(), channel["heard"] == true)).collect();
+    let expected = [("customer", false), ("agent", false), ("customer", true), ("agent", true)];
+    assert_eq!(sides, expected.map(|(role, heard)| (Some(role), heard)), "{listed:#?}");
+    let path = scene.tandem.data().join("recordings").join(format!("{}.wav", scene.call));
+    let (rate, channels) = tests::sound::read_wav(&path).expect("the recording");
+    let tones_of = |channel: &Vec<i16>| {
+        let mut tones: Vec<usize> = channel.chunks_exact(rate.samples_in_ms(20)).filter_map(tone_of).collect();
+        tones.dedup();
+        tones
+    };
+    assert_eq!(tones_of(&channels[3]), order, "what the agent heard");
+    for channel in [0, 1, 2] {
+        assert_eq!(tones_of(&channels[channel]), [0; 0], "channel {channel}");
+    }
+    scene.tandem.gives_back(&scene.before, PATIENCE).await;
+    scene.tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,8 +286,15 @@ async fn an_agent_changes_what_it_hears_while_the_customer_talks() {
     let (tone, original) = hears(&mut scene.agent, Duration::from_secs(4)).await;
     assert!(tone.is_some() && original < SILENCE_DBFS, "translations only: {original} dBFS");
 
-    // The voice is stopped in the middle of a clause.
-    while tone_of(&scene.agent.sound.next(PATIENCE).await).is_none() {}
+    // The voice is stopped at the beginning of a clause, which would go on for 0.4 s.
+    let mut before = None;
+    loop {
+        let tone = tone_of(&scene.agent.sound.next(PATIENCE).await);
+        if before.is_some_and(|before: Option<usize>| tone.is_some() && tone != before) {
+            break;
+        }
+        before = Some(tone);
+    }
     let asked = Instant::now();
     let (_, tone, original) = scene.agent_listens(json!({ "hears": "original" }), Duration::from_secs(3)).await;
     let stopped = tone.map_or(Duration::ZERO, |tone| tone - asked);
@@ -264,6 +314,34 @@ async fn an_agent_changes_what_it_hears_while_the_customer_talks() {
     let record = scene.api.get(&format!("/api/calls/{}", scene.call)).await;
     let kinds = record["events"].as_array().into_iter().flatten().filter(|event| event["type"] == "call.listening");
     assert!(kinds.count() >= 4, "{record:#}");
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_echo_of_a_loudspeaker_telephone_is_not_interpreted() {
+    let mut scene = Scene::open(None).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let speech = PROMPTS[2].speak(RATE, folder.path());
+    scene.line.sound.say(&speech.repeat(4));
+    // 100 ms of delay.
+    scene.agent.sound.forget();
+    scene.agent.sound.say(&[0; 800]);
+    echoes(&mut scene.agent, &[], Duration::from_secs(8)).await;
+    let of_agent = async |scene: &Scene| {
+        let segments = scene.segments().await.into_iter().filter(|segment| segment["leg"] == "agent");
+        segments.collect::<Vec<Value>>()
+    };
+    let before = of_agent(&scene).await;
+    echoes(&mut scene.agent, &[], Duration::from_secs(12)).await;
+    let after = of_agent(&scene).await;
+    assert!(after.len() <= before.len() + 1, "the echo is recognised: {after:#?}");
+
+    // The agent talks while the customer's translations go on.
+    echoes(&mut scene.agent, &speech[..RATE.samples_in_ms(6_000)], Duration::from_secs(8)).await;
+    let own = of_agent(&scene).await;
+    let words =
+        |segments: &[Value]| segments.iter().map(|segment| segment["text"].as_str().unwrap_or("").len()).sum::<usize>();
+    assert!(words(&own) > words(&after) + 30, "the agent is not recognised over the echo: {own:#?}");
     scene.close().await;
 }
 
@@ -289,7 +367,9 @@ async fn segments_are_recognised_by_a_transcription_server_that_fails_at_times()
     scene.line.sound.say(&sentence);
     let request = server.asked(PATIENCE).await;
     let body = String::from_utf8_lossy(&request.body);
-    for (field, value) in [("model", "whisper-1"), ("language", "en"), ("response_format", "json")] {
+    for (field, value) in
+        [("model", "whisper-1"), ("language", "en"), ("response_format", "json"), ("prompt", "Grünwald, good morning")]
+    {
         assert!(body.contains(&format!("name=\"{field}\"\r\n\r\n{value}\r\n")), "{field} in {body:.600}");
     }
     let at = request.body.windows(4).position(|four| four == b"RIFF").expect("a WAV file");
@@ -299,7 +379,7 @@ async fn segments_are_recognised_by_a_transcription_server_that_fails_at_times()
     let first = scene.segment("one", |segment| segment["text"] == "good morning").await;
     assert_eq!((&first["final"], &first["source_language"]), (&json!(true), &json!("en")));
     scene.segment("one in voice", |segment| segment["clauses"][0]["heard"] == "voice").await;
-    assert_eq!(scene.segments().await[0]["translation"], "GOOD MORNING");
+    assert_eq!(scene.segments().await[0]["translation"], "BUENOS DÍAS", "the translator got the term of the glossary");
 
     scene.line.sound.say(&sentence);
     scene.segment("two, at the second attempt", |segment| segment["text"] == "how are you").await;

@@ -150,13 +150,14 @@ fn call(
         listeners: ["en", "es"].map(|language| Listener::new(language, Hears::Ducked)),
         translate: true,
         budget: BUDGET,
+        glossary: Default::default(),
         clock: Clock::real(),
     };
     let pipeline = Arc::new(pipeline::start(params, providers, orders_in, events_in));
     pipeline.set_presence([Presence::JOINED; 2]);
     let taps = Speaker::BOTH.map(|side| {
         let (writer, reader) = tap(50);
-        pipeline.follow(side, reader);
+        pipeline.follow(side, reader.into());
         writer
     });
     let (player, times, sent) = (Arc::downgrade(&pipeline), Arc::clone(times), sent.clone());

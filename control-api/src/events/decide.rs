@@ -33,6 +33,7 @@ use crate::programs::{Programs, Served, Supply};
 use crate::store::{Change, NewCall, OrganizationId, UnassignedCall};
 use crate::tenant::amd::AmdConfig;
 use crate::tenant::capabilities::{Capabilities, call_settings};
+use crate::tenant::glossary::Glossary;
 use crate::tenant::number::as_e164;
 use crate::tenant::voice_config::VoiceConfig;
 
@@ -215,8 +216,8 @@ impl Decisions {
         let direction = if is_own { "outbound" } else { "inbound" };
         let away = self.writer.waiting() > 0;
         match self.tenants.of(agent.as_deref(), &to, away).await {
-            Owner::Tenant(Tenant { organization, config, capabilities }) => {
-                let mut settings = call_settings(&config, &capabilities, Some(organization.0));
+            Owner::Tenant(Tenant { organization, config, glossary, capabilities }) => {
+                let mut settings = call_settings(&config, &glossary, &capabilities, Some(organization.0));
                 if !is_own {
                     let served = Served { organization, call: id, caller: from.clone(), called: to.clone() };
                     settings.program = self.program(served, away || self.tenants.is_silent()).await;
@@ -235,7 +236,8 @@ impl Decisions {
                 if self.tenants.store().keeps() {
                     tracing::warn!(call = %id, "no organization exists yet, so the call is not recorded; create one");
                 }
-                let settings = call_settings(&VoiceConfig::default(), &Capabilities::default(), None);
+                let settings =
+                    call_settings(&VoiceConfig::default(), &Glossary::default(), &Capabilities::default(), None);
                 (None, Verdict::Proceed(settings), None)
             }
             Owner::Unknown => {

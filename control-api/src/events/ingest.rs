@@ -255,6 +255,7 @@ fn channels(part: &RecordingPart) -> Vec<RecordedChannel> {
     let channel = |one: &RecordingChannel| RecordedChannel {
         channel: u32::try_from(one.channel).unwrap_or(u32::MAX),
         leg: one.leg.0,
+        heard: one.heard,
         role: word(&one.role),
         peer: one.peer.clone(),
         agent: one.agent.clone(),

@@ -125,6 +125,7 @@ impl KnownTenants {
             Some(facts) => Owner::Tenant(Tenant {
                 organization: facts.id,
                 config: facts.capabilities.applied(facts.config.clone()),
+                glossary: facts.glossary.clone(),
                 capabilities: facts.capabilities,
             }),
         }
@@ -243,6 +244,7 @@ mod tests {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         OrganizationFacts {
             id: OrganizationId(Uuid::now_v7()),
+            glossary: Default::default(),
             config: VoiceConfig { record, ..VoiceConfig::default() },
             capabilities: Capabilities::default(),
             agents: owned(agents),

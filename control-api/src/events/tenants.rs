@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::known_tenants::{KnownFile, KnownTenants, Owner};
 use crate::store::{NumberProgram, OrganizationId, Store, StoreError};
 use crate::tenant::capabilities::Capabilities;
+use crate::tenant::glossary::Glossary;
 use crate::tenant::number::as_e164;
 use crate::tenant::voice_config::VoiceConfig;
 
@@ -71,6 +72,8 @@ pub(super) struct Tenant {
     pub(super) organization: OrganizationId,
     /// Voice configuration with the capabilities applied.
     pub(super) config: VoiceConfig,
+    /// Terms and names; empty if nothing is recognised.
+    pub(super) glossary: Glossary,
     pub(super) capabilities: Capabilities,
 }
 
@@ -293,7 +296,9 @@ impl Tenants {
         let config = self.store.voice_config_show(organization).await?;
         self.known().learn(organization, &config, capabilities);
         let config = capabilities.applied(config);
-        Ok(Some((Tenant { organization, config, capabilities }, by_number.is_some())))
+        let glossary =
+            if config.recognises() { self.store.glossary_show(organization).await? } else { Glossary::default() };
+        Ok(Some((Tenant { organization, config, glossary, capabilities }, by_number.is_some())))
     }
 
     /// Returns whether the store has just failed or not answered, so that it must not be asked.

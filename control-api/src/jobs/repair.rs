@@ -10,11 +10,13 @@
 
 use std::io::SeekFrom;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
+use crate::engine::translation::glossary::Glossary;
 use crate::engine::translation::lexicon::is_same as is_same_language;
 use crate::engine::{Providers, SampleRate, SpeechError};
 use crate::media::wav;
@@ -36,12 +38,14 @@ pub(super) async fn run(
 ) -> Result<String, StoreError> {
     store.missed_unrecorded_give_up(organization).await?;
     let segments = store.missed_list(organization, SEGMENTS).await?;
+    let glossary =
+        if segments.is_empty() { Arc::default() } else { store.glossary_show(organization).await?.for_calls() };
     let (mut heard, mut failed) = (0, 0);
     for (done, segment) in segments.iter().enumerate() {
         let Some(providers) = providers else {
             return Ok(format!("no recogniser: {} segments waiting", segments.len()));
         };
-        match recognise(providers, segment).await {
+        match recognise(providers, &glossary, segment).await {
             Ok(late) => {
                 heard += usize::from(!late.text.is_empty());
                 count(if late.text.is_empty() { "nothing_heard" } else { "heard" });
@@ -76,18 +80,19 @@ enum Problem {
 }
 
 /// Recognises a segment, and translates its text if the call was translated.
-async fn recognise(providers: &Providers, segment: &MissedSegment) -> Result<LateText, Problem> {
+async fn recognise(providers: &Providers, glossary: &Glossary, segment: &MissedSegment) -> Result<LateText, Problem> {
     let cut = segment_samples(segment)
         .await
         .map_err(|error| Problem::Failed(format!("the recording cannot be read: {error}")))?;
     let (rate, samples) = cut;
-    let text = match providers.recognise(&samples, rate, &segment.language).await {
+    let text = match providers.recognise(&samples, rate, &segment.language, &glossary.hints(&segment.language)).await {
         Ok(recognised) => recognised.text.trim().to_owned(),
         Err(SpeechError::Unavailable(why)) => return Err(Problem::NoProvider(why)),
         Err(error) => return Err(Problem::Failed(error.to_string())),
     };
     let translation = match &segment.translate_to {
         Some(to) if !text.is_empty() && !is_same_language(&segment.language, to) => {
+            let text = glossary.applied(&text, &segment.language, to);
             match providers.translator.translate(&text, &segment.language, to).await {
                 Ok(translation) => Some(translation),
                 Err(SpeechError::Unavailable(why)) => return Err(Problem::NoProvider(why)),

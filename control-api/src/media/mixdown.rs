@@ -1,4 +1,5 @@
-//! Mixdown of a recording with more than two channels for players: customers on the left, all other parties on the right.
+//! Mixdown of a recording with more than two channels for players: what customers say on the left, what all other parties say on the
+//! right. What a party hears is not played: it consists of the same voices.
 //!
 //! ```text
 //! file: head │ c0 c1 … cN │ c0 c1 … cN │ …   ─▶   head of 44 bytes │ left right │ left right │ …
@@ -30,8 +31,8 @@ const BLOCK: u64 = 4_096;
 pub(crate) struct Mixdown {
     format: Format,
     frames: u64,
-    /// For each channel, whether it is played on the left.
-    is_left: Vec<bool>,
+    /// Gains of each channel on the left and on the right: 0 or 1.
+    gains: Vec<[i32; 2]>,
 }
 
 impl Mixdown {
@@ -40,10 +41,17 @@ impl Mixdown {
     pub(crate) fn of(head: &[u8], length: u64, channels: &[RecordedChannel]) -> Option<Mixdown> {
         let format = wav::format(head).filter(|format| format.channels > 2)?;
         let frames = length.saturating_sub(format.data_at) / (2 * format.channels as u64);
-        let is_left = (0..format.channels)
-            .map(|at| channels.iter().any(|one| one.channel as usize == at && one.role == "customer"))
-            .collect();
-        Some(Mixdown { format, frames, is_left })
+        let gains = (0..format.channels).map(|at| {
+            let mut of_channel = channels.iter().filter(|one| one.channel as usize == at).peekable();
+            if of_channel.peek().is_some_and(|one| one.heard) {
+                [0, 0]
+            } else if of_channel.any(|one| one.role == "customer") {
+                [1, 0]
+            } else {
+                [0, 1]
+            }
+        });
+        Some(Mixdown { format, frames, gains: gains.collect() })
     }
 
     /// Returns the size of the result, in bytes.
@@ -76,12 +84,12 @@ impl Mixdown {
     fn mix(&self, frames: &[u8]) -> Vec<u8> {
         let mut mixed = Vec::with_capacity(frames.len() / self.format.channels * 2);
         for frame in frames.chunks_exact(2 * self.format.channels) {
-            let (mut left, mut right) = (0i32, 0i32);
-            for (sample, is_left) in frame.chunks_exact(2).zip(&self.is_left) {
-                let side = if *is_left { &mut left } else { &mut right };
-                *side += i32::from(i16::from_le_bytes([sample[0], sample[1]]));
+            let mut sides = [0i32; 2];
+            for (sample, gains) in frame.chunks_exact(2).zip(&self.gains) {
+                let sample = i32::from(i16::from_le_bytes([sample[0], sample[1]]));
+                sides.iter_mut().zip(gains).for_each(|(side, gain)| *side += gain * sample);
             }
-            for side in [left, right] {
+            for side in sides {
                 let sample = side.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
                 mixed.extend(sample.to_le_bytes());
             }
@@ -153,21 +161,24 @@ mod tests {
 
     fn channel(channel: u32, role: &str) -> RecordedChannel {
         let (role, peer) = (role.to_owned(), String::new());
-        RecordedChannel { channel, leg: u64::from(channel), role, peer, agent: None, from: now(), until: None }
+        let leg = u64::from(channel);
+        RecordedChannel { channel, leg, heard: false, role, peer, agent: None, from: now(), until: None }
     }
 
-    /// Creates a file with three channels and this many frames, in which each sample shows its position, and returns its mixdown.
+    /// Creates a file with four channels and this many frames, in which each sample shows its position, and returns its mixdown. The
+    /// last channel is what the agent hears.
     async fn file(folder: &std::path::Path, frames: i16) -> (Mixdown, File) {
         let path = folder.join("call.wav");
         let mut bytes = head(SampleRate::HZ_8000, 0).to_vec();
-        bytes[22] = 3;
+        bytes[22] = 4;
         for frame in 0..frames {
-            for sample in [frame, 2 * frame, 30_000] {
+            for sample in [frame, 2 * frame, 30_000, 12_345] {
                 bytes.extend(sample.to_le_bytes());
             }
         }
         std::fs::write(&path, &bytes).unwrap();
-        let channels = [channel(0, "customer"), channel(1, "agent"), channel(2, "customer")];
+        let heard = RecordedChannel { heard: true, ..channel(3, "agent") };
+        let channels = [channel(0, "customer"), channel(1, "agent"), channel(2, "customer"), heard];
         let mixdown = Mixdown::of(&bytes[..44], bytes.len() as u64, &channels).unwrap();
         (mixdown, File::open(&path).await.unwrap())
     }

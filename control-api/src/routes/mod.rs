@@ -16,6 +16,7 @@ mod caller_id;
 mod calls;
 mod capabilities;
 mod events;
+mod glossary;
 mod health;
 mod limits;
 mod listening;
@@ -203,6 +204,7 @@ fn api() -> Api {
         .routes(SIGNED, routes!(recording_list::recording_signed))
         .routes(GENERAL, routes!(trace::trace_show))
         .routes(SETTINGS, routes!(voice_config::voice_config_show, voice_config::voice_config_put))
+        .routes(SETTINGS, routes!(glossary::glossary_show, glossary::glossary_put))
         .routes(SETTINGS, routes!(voice_targets::target_list, voice_targets::target_create))
         .routes(SETTINGS, routes!(voice_targets::target_update, voice_targets::target_delete))
         .routes(SETTINGS, routes!(media::media_list, media::media_create))

@@ -43,6 +43,9 @@ pub(super) struct RecordingNumber {
 pub(super) struct RecordRequest {
     /// Number of the only leg to record. By default all parties are recorded.
     leg: Option<u64>,
+    /// Whether what each party hears is recorded too, on channels of its own, with what is whispered to it. By default as `record_heard`
+    /// of the call says.
+    heard: Option<bool>,
 }
 
 /// Starts a recording of a running call, in addition to recordings that are already running.
@@ -62,16 +65,16 @@ pub(super) async fn recording_start(
     keyed: Keyed<RecordRequest>,
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsDial)?;
-    let (RecordRequest { leg }, key, hash) = keyed.parts();
+    let (RecordRequest { leg, heard }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
         running_call(&inner, &by, id).await?;
         if !inner.store.capabilities_show(by.organization).await?.record {
             return Err(SwitchedOff("record").into());
         }
-        let begun = verb(&inner, id, Verb::Record { leg: leg.map(LegId) }).await?;
+        let begun = verb(&inner, id, Verb::Record { leg: leg.map(LegId), heard }).await?;
         let engine::Reply::Recording(recording) = begun else { return Err(Problem::internal()) };
-        let after = json!({"recording": recording, "leg": leg});
+        let after = json!({"recording": recording, "leg": leg, "heard": heard});
         inner.audit(&by, Deed::new("call.record.start", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::CREATED, &RecordingNumber { recording })
     };

@@ -22,6 +22,7 @@ use crate::gate::idempotency;
 use crate::gate::rate_limit::Group;
 use crate::http::cursor;
 use crate::tenant::amd;
+use crate::tenant::glossary;
 use crate::tenant::number;
 use crate::tenant::rbac;
 use crate::tenant::text;
@@ -118,6 +119,10 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
             "budget_ms",
             Values::Number(*voice_config::BUDGET_MS.start(), *voice_config::BUDGET_MS.end()),
         ),
+        ("GlossaryTerm", "from", language()),
+        ("GlossaryTerm", "to", language()),
+        ("GlossaryTerm", "source", name(glossary::TEXT_MAX)),
+        ("GlossaryTerm", "target", name(glossary::TEXT_MAX)),
         ("ListeningSidePatch", "language", language()),
         ("AmdPatch", "limit_s", Values::Number((*amd::LIMIT_S.start()).into(), (*amd::LIMIT_S.end()).into())),
         ("AmdSpeech", "text", prose(SPEECH_MAX)),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NumberProgram, OrganizationId, Store, StoreError};
 use crate::tenant::capabilities::Capabilities;
+use crate::tenant::glossary::Glossary;
 use crate::tenant::voice_config::VoiceConfig;
 
 /// Largest size of the programs of one tenant that are kept, in bytes. The programs of further numbers are not.
@@ -33,6 +34,9 @@ pub struct OrganizationFacts {
     pub id: OrganizationId,
     /// How the audio of its calls is processed.
     pub config: VoiceConfig,
+    /// Terms and names for recognisers and translators.
+    #[serde(default)]
+    pub glossary: Glossary,
     /// Capabilities of the organization's calls.
     pub capabilities: Capabilities,
     /// SIP user names of its members, sorted.
@@ -56,6 +60,7 @@ impl Store {
         Ok(OrganizationFacts {
             id,
             config: self.voice_config_show(id).await?,
+            glossary: self.glossary_show(id).await?,
             capabilities: self.capabilities_show(id).await?,
             agents: self.names(id, agents).await?,
             numbers: self.names(id, numbers).await?,

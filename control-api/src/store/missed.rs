@@ -69,10 +69,10 @@ fn missed_segment(row: &Row) -> Result<MissedSegment, StoreError> {
     })
 }
 
-/// Returns the channel of the leg that had this role at this time. Recordings of earlier versions do not name legs: the
+/// Returns the channel of what the leg said that had this role at this time. Recordings of earlier versions do not name legs: the
 /// customer is on the first channel, the agent on the second.
 fn channel_of(channels: &[RecordedChannel], role: &str, at: Timestamp) -> usize {
-    let of_role = || channels.iter().filter(|channel| channel.role == role);
+    let of_role = || channels.iter().filter(|channel| channel.role == role && !channel.heard);
     let spoke = of_role().find(|channel| channel.from <= at && channel.until.is_none_or(|until| at <= until));
     let found = spoke.or_else(|| of_role().next()).and_then(|channel| usize::try_from(channel.channel).ok());
     found.unwrap_or(usize::from(role == "agent"))

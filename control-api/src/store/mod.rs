@@ -25,6 +25,7 @@ mod change;
 mod clean;
 mod db;
 mod facts;
+mod glossary;
 mod idempotency;
 mod invitation;
 mod job;

@@ -49,23 +49,26 @@ impl PartId {
     }
 }
 
-/// A period in which one leg has a channel of a part for itself.
+/// A period in which one side of one leg has a channel of a part for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecordedChannel {
     /// Index of the channel in the file, 0 for the first.
     pub channel: u32,
     /// Number of the leg in its call.
     pub leg: u64,
+    /// Whether the channel holds what the leg hears, rather than what it says.
+    #[serde(default)]
+    pub heard: bool,
     /// Role of the leg: `customer`, `agent` or `supervisor`.
     pub role: String,
     /// The other end: number, agent's SIP user name or URI.
     pub peer: String,
     /// SIP user name of the agent whose leg it is.
     pub agent: Option<String>,
-    /// Time from which the leg is heard in this file.
+    /// Time from which it is in this file.
     #[schema(value_type = String, format = DateTime)]
     pub from: Timestamp,
-    /// Time up to which it is heard; null if to the end of the file.
+    /// Time up to which it is; null if to the end of the file.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
 }
@@ -73,8 +76,8 @@ pub struct RecordedChannel {
 impl RecordedChannel {
     /// Returns the channel as events show it.
     pub(super) fn without_names(&self) -> Value {
-        let RecordedChannel { channel, leg, role, from, until, .. } = self;
-        json!({"channel": channel, "leg": leg, "role": role, "from": from, "until": until})
+        let RecordedChannel { channel, leg, heard, role, from, until, .. } = self;
+        json!({"channel": channel, "leg": leg, "heard": heard, "role": role, "from": from, "until": until})
     }
 }
 

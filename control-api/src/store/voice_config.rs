@@ -16,7 +16,7 @@ impl Store {
     /// When the database fails; retry if [`StoreError::is_transient`].
     pub async fn voice_config_show(&self, organization: OrganizationId) -> Result<VoiceConfig, StoreError> {
         let sql = "SELECT live_translate, transcribe, translate_from, translate_to, voice_to_voice, customer_hears, \
-                   agent_hears, budget_ms, record, amd FROM voice_configs WHERE organization_id = $1";
+                   agent_hears, budget_ms, record, record_heard, amd FROM voice_configs WHERE organization_id = $1";
         let Some(row) = self.db.row(organization, sql, &[organization.into()]).await? else {
             return Ok(VoiceConfig::default());
         };
@@ -30,6 +30,7 @@ impl Store {
             agent_hears: hears(&row, "agent_hears")?,
             budget_ms: u32::try_from(row.count("budget_ms")?).unwrap_or(u32::MAX),
             record: row.bool("record")?,
+            record_heard: row.bool("record_heard")?,
             amd: row.json_opt("amd")?.unwrap_or_default(),
         })
     }
@@ -47,14 +48,14 @@ impl Store {
         by: &By,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO voice_configs (organization_id, live_translate, transcribe, translate_from, \
-                   translate_to, voice_to_voice, customer_hears, agent_hears, budget_ms, record, amd, updated_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                   translate_to, voice_to_voice, customer_hears, agent_hears, budget_ms, record, record_heard, amd, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                    ON CONFLICT (organization_id) DO UPDATE SET live_translate = excluded.live_translate, \
                    transcribe = excluded.transcribe, translate_from = excluded.translate_from, \
                    translate_to = excluded.translate_to, voice_to_voice = excluded.voice_to_voice, \
                    customer_hears = excluded.customer_hears, agent_hears = excluded.agent_hears, \
                    budget_ms = excluded.budget_ms, \
-                   record = excluded.record, amd = excluded.amd, updated_at = excluded.updated_at";
+                   record = excluded.record, record_heard = excluded.record_heard, amd = excluded.amd, updated_at = excluded.updated_at";
         let amd = (settings.amd != AmdConfig::default()).then(|| json!(settings.amd).to_string());
         let (customer_hears, agent_hears) = (word(&settings.customer_hears), word(&settings.agent_hears));
         let values = [
@@ -68,6 +69,7 @@ impl Store {
             (&agent_hears).into(),
             settings.budget_ms.into(),
             settings.record.into(),
+            settings.record_heard.into(),
             (&amd).into(),
             now().into(),
         ];

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::engine::{CallSettings, group, translation};
 
 use super::amd::{AmdConfig, AmdPatch, DetectionMode};
+use super::glossary::Glossary;
 use super::voice_config::{VoiceConfig, VoiceConfigPatch};
 
 /// Call capabilities of an organization. All are on by default.
@@ -139,10 +140,15 @@ impl Capabilities {
     }
 }
 
-/// Returns the settings of a call: for its audio those of `config`, to which `capabilities` have been applied, and for its
+/// Returns the settings of a call: for its audio those of `config` and the terms of `glossary`, to which `capabilities` have been applied, and for its
 /// parties those of `capabilities`. Call programs, and the detection of what answers, which may run some, are added by whoever
 /// can supply them.
-pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organization: Option<Uuid>) -> CallSettings {
+pub fn call_settings(
+    config: &VoiceConfig,
+    glossary: &Glossary,
+    capabilities: &Capabilities,
+    organization: Option<Uuid>,
+) -> CallSettings {
     CallSettings {
         live_translate: config.live_translate,
         transcribe: config.transcribe,
@@ -153,7 +159,9 @@ pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organiza
             false => [translation::Hears::Original; 2],
         },
         budget: Duration::from_millis(config.budget_ms.into()),
+        glossary: glossary.for_calls(),
         record: config.record,
+        record_heard: config.record_heard,
         record_app: capabilities.record,
         amd_app: capabilities.amd,
         transfer: capabilities.transfer,

@@ -65,6 +65,9 @@ pub struct VoiceConfig {
     pub budget_ms: u32,
     /// Whether both sides are recorded, each on its own channel.
     pub record: bool,
+    /// Whether recordings also hold what each side hears, on channels of its own.
+    #[serde(default)]
+    pub record_heard: bool,
     /// Detection of what answers the customers that a call dials.
     #[serde(default)]
     pub amd: AmdConfig,
@@ -83,6 +86,7 @@ impl Default for VoiceConfig {
             agent_hears: Hears::default(),
             budget_ms: budget_ms(),
             record: false,
+            record_heard: false,
             amd: AmdConfig::default(),
         }
     }
@@ -111,11 +115,18 @@ pub struct VoiceConfigPatch {
     pub budget_ms: Option<u32>,
     /// Whether both sides are recorded, each on its own channel.
     pub record: Option<bool>,
+    /// Whether recordings also hold what each side hears, on channels of its own.
+    pub record_heard: Option<bool>,
     /// Detection of what answers the customers that a call dials. Only what it names is changed.
     pub amd: Option<AmdPatch>,
 }
 
 impl VoiceConfig {
+    /// Returns whether anything that is said is recognised.
+    pub fn recognises(&self) -> bool {
+        self.live_translate || self.transcribe
+    }
+
     /// Returns these settings with the changes of `patch`. `prefix` is put before field names in problems, such as `config.`.
     ///
     /// # Errors
@@ -144,6 +155,7 @@ impl VoiceConfig {
         self.agent_hears = patch.agent_hears.unwrap_or(self.agent_hears);
         self.budget_ms = patch.budget_ms.unwrap_or(self.budget_ms);
         self.record = patch.record.unwrap_or(self.record);
+        self.record_heard = patch.record_heard.unwrap_or(self.record_heard);
         if let Some(amd) = patch.amd {
             self.amd = self.amd.patched(amd, &format!("{prefix}amd."))?;
         }

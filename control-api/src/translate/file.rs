@@ -98,11 +98,11 @@ pub(super) async fn translate_file(
     let (events_in, events) = mpsc::channel(1_024);
     let clock = Clock::faster(if arguments.fast { FAST } else { 1 });
     let listeners = [&arguments.from, &arguments.to].map(|language| Side::new(language.as_str(), Hears::Ducked));
-    let params = PipelineParams { listeners, translate: true, budget: BUDGET, clock };
+    let params = PipelineParams { listeners, translate: true, budget: BUDGET, glossary: Default::default(), clock };
     let pipeline = pipeline::start(params, providers, orders_in, events_in);
     let (tap, reader) = tap(TAP);
     ensure!(
-        pipeline.set_presence([Presence::JOINED; 2]) && pipeline.follow(Speaker::Customer, reader),
+        pipeline.set_presence([Presence::JOINED; 2]) && pipeline.follow(Speaker::Customer, reader.into()),
         "the translation did not start"
     );
     let mut line = vec![0; rate.samples_in_ms(BEFORE.as_millis() as u32)];

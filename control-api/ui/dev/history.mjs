@@ -429,6 +429,7 @@ export function history(config, organization) {
       ...change,
     });
     const customer = (until) => channel(0, 1, "customer", call.from ?? "anonymous", 0, until);
+    const withHeard = (said) => [...said, ...said.map((each) => ({ ...each, channel: each.channel + said.length, heard: true }))];
     const long = whole.legs.length > 3;
     const one = {
       number: 1,
@@ -444,7 +445,11 @@ export function history(config, organization) {
       return [
         {
           ...one,
-          parts: [file(1, 1, { channels: [customer(seconds), ...(call.agent ? [channel(1, 2, "agent", call.agent, 0.4, seconds)] : [])] })],
+          parts: [
+            file(1, 1, {
+              channels: withHeard([customer(seconds), ...(call.agent ? [channel(1, 2, "agent", call.agent, 0.4, seconds)] : [])]),
+            }),
+          ],
         },
       ];
     return [

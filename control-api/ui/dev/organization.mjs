@@ -274,6 +274,13 @@ export function organization() {
       },
     ],
   ]);
+  const glossary = {
+    terms: [
+      { from: "en", source: "smart meter", to: "es", target: "contador inteligente" },
+      { from: "en", source: "standing charge", to: "es", target: "cuota fija" },
+    ],
+    names: ["Grünwald Energía", "Oluwaseun Adebayo"],
+  };
   const handling = { hold_music: sounds[1].name, supervision_notice: true };
   const capabilities = {
     record: true,
@@ -652,6 +659,15 @@ export function organization() {
         need("voice.write");
         programSecret.previous = null;
         return [204];
+      },
+    ],
+    ["GET", /^\/glossary$/, () => [200, glossary]],
+    [
+      "PUT",
+      /^\/glossary$/,
+      (_, body) => {
+        need("voice.write");
+        return [200, Object.assign(glossary, body)];
       },
     ],
     ["GET", /^\/call-handling$/, () => [200, handling]],

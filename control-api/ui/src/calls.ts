@@ -22,6 +22,8 @@ export interface VoiceConfig {
   /** Highest lateness of a spoken clause, in ms. */
   budget_ms: number;
   record: boolean;
+  /** Whether recordings also hold what each party hears. */
+  record_heard: boolean;
 }
 
 /** A call, as the API sends it. */
@@ -87,6 +89,7 @@ export function parseConfig(value: unknown): VoiceConfig {
     agent_hears: parseHears(config["agent_hears"]),
     budget_ms: number(config["budget_ms"]) ?? BUDGET_MS,
     record: config["record"] === true,
+    record_heard: config["record_heard"] === true,
   };
 }
 

@@ -3,7 +3,7 @@
  *
  *   event ─▶ parseClauses ─▶ clauses of a sentence ─▶ targetPieces, differences, totals ─▶ clauseview, lag line, trend
  */
-import { BUDGET_MS, fillLag, inSeconds, type LagMs, parseLag, sameLag, secondsText } from "./lag.js";
+import { fillLag, inSeconds, type LagMs, parseLag, sameLag, secondsText } from "./lag.js";
 import { fields, number, text, texts } from "./shapes.js";
 
 /** How the listener got a clause: not yet, as voice, only as text, or not at all, so that the original is all there is. */
@@ -125,10 +125,10 @@ export interface ClauseLag {
 }
 
 /** Returns the total lag of each clause in seconds, with a dash where it is unknown; none if there are not several clauses. */
-export function clauseLags(clauses: readonly Clause[]): ClauseLag[] {
+export function clauseLags(clauses: readonly Clause[], budget: number): ClauseLag[] {
   if (clauses.length < 2 || clauses.every(({ lag }) => lag.total === null)) return [];
   return clauses.map(({ lag: { total } }) =>
-    total === null ? { text: "–", isOver: false } : { text: inSeconds(total), isOver: total > BUDGET_MS },
+    total === null ? { text: "–", isOver: false } : { text: inSeconds(total), isOver: total > budget },
   );
 }
 

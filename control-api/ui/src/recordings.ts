@@ -11,10 +11,12 @@
 import { legName } from "./legs.js";
 import { fields, listOf, number, text } from "./shapes.js";
 
-/** The sound of one leg in one file. */
+/** One side of one leg in one file. */
 export interface Channel {
   channel: number;
   leg: number;
+  /** Whether it holds what the leg hears, rather than what it says. */
+  heard: boolean;
   role: string;
   peer: string;
   from: string | null;
@@ -114,6 +116,7 @@ function parseChannel(value: unknown): Channel | undefined {
   return {
     channel,
     leg,
+    heard: told["heard"] === true,
     role: text(told["role"]) ?? "",
     peer: text(told["agent"]) ?? text(told["peer"]) ?? "",
     from: text(told["from"]),

@@ -11,8 +11,6 @@ const STAGES: [keyof LagMs, string][] = [
   ["tts", "spoken"],
 ];
 
-const CLAUSE_LAGS = `From the end of each clause until the listener hears it; above ${secondsText(BUDGET_MS)} in bold`;
-
 interface Row {
   element: HTMLElement;
   leg: string;
@@ -27,6 +25,7 @@ interface Row {
 export class SentenceList {
   private readonly rows = new Map<number, Row>();
   private last: Sentences | undefined;
+  private budget = BUDGET_MS;
 
   /** `who`: returns the name of a leg on this page. */
   constructor(
@@ -34,9 +33,12 @@ export class SentenceList {
     private readonly who: (leg: string) => string,
   ) {}
 
-  draw(sentences: Sentences): void {
-    if (sentences === this.last) return;
+  /** `budget`: highest lateness of a clause that is spoken in this call, in ms. */
+  draw(sentences: Sentences, budget: number): void {
+    if (sentences === this.last && budget === this.budget) return;
+    if (budget !== this.budget) for (const row of this.rows.values()) delete row.drawn;
     this.last = sentences;
+    this.budget = budget;
     const atEnd = this.element.scrollHeight - this.element.scrollTop - this.element.clientHeight < 60;
     arrange(
       this.element,
@@ -87,7 +89,7 @@ export class SentenceList {
     setNodes(row.target, isIncomplete(sentence) ? [...target, ...waiting(target.length > 0)] : target);
     row.target.hidden = row.target.textContent === "";
     drawDifferences(row.differences, differencesOf(sentence.clauses));
-    drawLag(row.lag, sentence);
+    drawLag(row.lag, sentence, this.budget);
   }
 }
 
@@ -103,23 +105,24 @@ function waiting(isAfterWords: boolean): (string | Node)[] {
   return [isAfterWords ? " " : "", h("span", { class: "unsettled" }, "…")];
 }
 
-function drawLag(element: HTMLElement, { lag, clauses, corrections }: Sentence): void {
+function drawLag(element: HTMLElement, { lag, clauses, corrections }: Sentence, budget: number): void {
   const corrected = correctionsText(corrections);
   setNodes(element, [
     ...STAGES.filter(([stage]) => lag[stage] !== null).map(([stage, label]) =>
       h("span", { class: "stage", "data-stage": stage }, `${label} ${lag[stage]} ms`),
     ),
     ...(lag.total === null ? [] : [h("span", { class: "total", "data-stage": "total" }, `total ${lag.total} ms`)]),
-    ...drawnLags(clauseLags(clauses)),
+    ...drawnLags(clauseLags(clauses, budget), budget),
     ...(corrected === "" ? [] : [h("span", { "data-role": "corrections", title: CORRECTIONS_ABOUT }, corrected)]),
   ]);
 }
 
-function drawnLags(lags: readonly ClauseLag[]): HTMLElement[] {
+function drawnLags(lags: readonly ClauseLag[], budget: number): HTMLElement[] {
   if (lags.length === 0) return [];
   const totals = lags.flatMap(({ text, isOver }, index) => [
     index === 0 ? "" : " · ",
     isOver ? h("strong", { class: "over-budget" }, text) : text,
   ]);
-  return [h("span", { class: "clause-lags", "data-stage": "clauses", title: CLAUSE_LAGS }, "clauses ", ...totals, " s")];
+  const title = `From the end of each clause until the listener hears it; above ${secondsText(budget)} in bold`;
+  return [h("span", { class: "clause-lags", "data-stage": "clauses", title }, "clauses ", ...totals, " s")];
 }

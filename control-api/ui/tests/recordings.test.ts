@@ -159,6 +159,18 @@ test("each channel has a lane, and gaps span all of them", () => {
   );
 });
 
+test("what a party hears has a lane of its own", () => {
+  const recording = recordingWith({}, { channels: [CUSTOMER, ANA, { ...ANA, channel: 3, heard: true }] });
+  assert.deepEqual(
+    channelLanes(first(recording), [], Date.parse(at(70))).lanes.map(({ channel, name }) => [channel, name]),
+    [
+      [0, "Customer +15555550142"],
+      [1, "Agent ana"],
+      [3, "Agent ana hears"],
+    ],
+  );
+});
+
 test("a file that is being written ends now, and has no gap before its start", () => {
   const recording = recordingWith({ gaps: [{ from: at(1), until: at(5) }] });
   assert.equal(channelLanes(first(recording), recording.gaps, Date.parse(at(70))).lengthMs, 60_000);

@@ -35,6 +35,17 @@ pub enum FrameKind {
     Silence,
 }
 
+/// Side of a leg that a tap copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TapPoint {
+    /// Speech of the leg, as decoded.
+    #[default]
+    Speech,
+    /// Sound that the leg is sent: its source, and the voice that is played to it. There are no frames while nothing is sent.
+    Hearing,
+}
+
 /// One frame of linear audio: at most [`MAX_FRAME_SAMPLES`] of mono `i16`.
 #[derive(Clone)]
 pub struct TapFrame {

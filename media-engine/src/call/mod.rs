@@ -420,6 +420,9 @@ pub enum Input {
     Record {
         /// Leg that is recorded; `None`: all legs.
         leg: Option<LegId>,
+        /// Whether what the legs hear is recorded beside what they say.
+        #[serde(default)]
+        heard: bool,
     },
     /// A recording is to be paused or resumed.
     RecordPause {
@@ -683,7 +686,7 @@ impl Call {
             Input::PickUp { to, ring } => self.on_pick_up(to, ring, now),
             Input::PickUpByCaller => self.on_pick_up_by_caller(),
             Input::Supervise { leg, mode } => self.on_supervise(leg, mode),
-            Input::Record { leg } => self.on_record(leg),
+            Input::Record { leg, heard } => self.on_record(leg, heard),
             Input::RecordPause { number, on } => self.on_record_pause(number, on),
             Input::RecordStop { number } => self.on_record_stop(number),
             Input::Lost(leg) => self.on_lost(leg, now),

@@ -7,6 +7,7 @@
 //! - Recordings are numbered from 1: a second start is a second recording, and both run side by side.
 //! - A recording takes all legs, or only one; of those, it takes the legs that are heard at each moment ([`Topology::is_heard`]).
 //!   A leg that is set aside, muted, lost or listening is therefore not recorded.
+//! - On wish, a recording also takes what these legs hear, with what is whispered to them.
 //!
 //! Not here: files and their channels (`record_io`), permission to start a recording (the control plane).
 
@@ -28,6 +29,9 @@ pub struct Recorded {
     pub number: u32,
     /// Leg that the recording is of; `None`: all legs.
     pub of: Option<LegId>,
+    /// Whether what the legs hear is recorded beside what they say.
+    #[serde(default)]
+    pub heard: bool,
     /// The recording is paused: nothing is recorded.
     pub paused: bool,
     /// Legs that are recorded, in the order in which they came.
@@ -47,6 +51,7 @@ pub(super) struct Recordings {
 struct Running {
     number: u32,
     of: Option<LegId>,
+    heard: bool,
     paused: bool,
 }
 
@@ -61,7 +66,8 @@ impl Recordings {
             let legs = topology.places().map(|(leg, _)| leg);
             legs.filter(|leg| topology.is_heard(*leg) && of.is_none_or(|of| of == *leg)).collect()
         };
-        let recorded = |&Running { number, of, paused }: &Running| Recorded { number, of, paused, legs: legs(of) };
+        let recorded =
+            |&Running { number, of, heard, paused }: &Running| Recorded { number, of, heard, paused, legs: legs(of) };
         self.running.iter().map(recorded).collect()
     }
 }
@@ -94,9 +100,9 @@ impl Call {
         self.recordings.running(number).map(drop)
     }
 
-    pub(super) fn on_record(&mut self, of: Option<LegId>) -> Vec<Effect> {
+    pub(super) fn on_record(&mut self, of: Option<LegId>, heard: bool) -> Vec<Effect> {
         self.recordings.begun += 1;
-        self.recordings.running.push(Running { number: self.recordings.begun, of, paused: false });
+        self.recordings.running.push(Running { number: self.recordings.begun, of, heard, paused: false });
         Vec::new()
     }
 

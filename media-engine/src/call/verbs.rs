@@ -134,7 +134,7 @@ impl Call {
                 Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),
                 Some(Seat::Floor | Seat::Screened { .. } | Seat::Scripted(_)) => Err(Refused::NoSupervisor),
             },
-            Input::Record { leg } => self.check_record(*leg),
+            Input::Record { leg, .. } => self.check_record(*leg),
             Input::RecordPause { number, .. } | Input::RecordStop { number } => self.check_recording(*number),
             _ => Ok(()),
         }

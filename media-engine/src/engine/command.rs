@@ -22,6 +22,7 @@ use crate::call::{IfFails, SuperviseMode};
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::sip::{CallTrace, TrunkStatus};
+use crate::translate::glossary::Glossary;
 use crate::translate::schedule::BUDGET;
 use crate::translate::{Hears, Listener, ListenerPatch};
 use crate::units::{CallId, Group, LegId};
@@ -59,8 +60,12 @@ pub struct CallSettings {
     pub hears: [Hears; 2],
     /// Highest lateness of a translated clause that is spoken.
     pub budget: Duration,
+    /// Terms and names of the organization, for recognisers and translators.
+    pub glossary: Arc<Glossary>,
     /// Record both legs.
     pub record: bool,
+    /// Record also what each leg hears, on channels of its own.
+    pub record_heard: bool,
     /// Let the application `record` make a recording; otherwise it only answers.
     pub record_app: bool,
     /// Let the application `amd` tell its caller what answered; otherwise its calls pass unscreened.
@@ -87,7 +92,9 @@ impl Default for CallSettings {
             translate_to: "es".into(),
             hears: [Hears::Original; 2],
             budget: BUDGET,
+            glossary: Arc::default(),
             record: false,
+            record_heard: false,
             record_app: false,
             amd_app: false,
             transfer: false,
@@ -404,6 +411,8 @@ pub enum Verb {
     Record {
         /// Leg that is recorded; `None`: all legs.
         leg: Option<LegId>,
+        /// Whether what the legs hear is recorded beside what they say; `None`: [`CallSettings::record_heard`].
+        heard: Option<bool>,
     },
     /// Pauses or resumes a recording. Repeating either is not an error.
     RecordPause {

@@ -6,15 +6,16 @@
 //!                          └ words ─▶ events
 //! ```
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::CommandError;
 use super::{CallSettings, LegRole, Shared};
-use crate::audio::tap;
+use crate::audio::tap::{self, TapPoint, TapReader};
 use crate::record_io::{Joining, Side};
-use crate::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder};
+use crate::speech::pipeline::{self, Clock, Pipeline, PipelineParams, PlayOrder, SideTaps};
 use crate::translate::schedule::Level;
 use crate::translate::{Listener, ListenerPatch, Presence, Speaker, TranslationEvent};
 use crate::units::{CallId, LegId};
@@ -62,6 +63,7 @@ impl Translation {
             listeners: listening.clone(),
             translate: settings.live_translate,
             budget: settings.budget,
+            glossary: Arc::clone(&settings.glossary),
             clock: Clock::real(),
         };
         let span = tracing::info_span!("translation", %call);
@@ -82,8 +84,9 @@ impl Translation {
     pub(super) fn follow(&mut self, worker: &Worker, speaker: Speaker, media: LegId) {
         let source = &mut self.sources[speaker as usize];
         if *source != Some(media)
-            && let Some(reader) = listen(worker, media, SPEECH_TAP)
-            && self.pipeline.follow(speaker, reader)
+            && let Some(speech) = listen(worker, media, SPEECH_TAP)
+            && let hearing @ Some(_) = open_tap(worker, media, TapPoint::Hearing, SPEECH_TAP)
+            && self.pipeline.follow(speaker, SideTaps { speech, hearing })
         {
             *source = Some(media);
         }
@@ -193,20 +196,31 @@ pub(super) fn side(role: LegRole) -> Speaker {
     }
 }
 
-/// Returns the tap of a leg that is to be recorded.
-pub(super) fn record_leg(worker: &Worker, (leg, media): (LegId, LegId), role: LegRole) -> Result<Joining, String> {
+/// Returns the taps of a leg that is to be recorded. `heard`: what it hears is recorded too.
+pub(super) fn record_leg(
+    worker: &Worker,
+    (leg, media): (LegId, LegId),
+    role: LegRole,
+    heard: bool,
+) -> Result<Joining, String> {
     let side = match role {
         LegRole::Customer => Side::Customer,
         LegRole::Agent | LegRole::Supervisor => Side::Agent,
     };
-    let tap = listen(worker, media, RECORD_TAP).ok_or("the media worker is overloaded")?;
-    Ok(Joining { leg, side, tap })
+    let tap = |point| open_tap(worker, media, point, RECORD_TAP).ok_or("the media worker is overloaded");
+    let said = tap(TapPoint::Speech)?;
+    let heard = heard.then(|| tap(TapPoint::Hearing)).transpose()?;
+    Ok(Joining { leg, side, said, heard })
 }
 
 /// Opens a tap on a leg's incoming audio.
-pub(super) fn listen(worker: &Worker, leg: LegId, frames: usize) -> Option<tap::TapReader> {
+pub(super) fn listen(worker: &Worker, leg: LegId, frames: usize) -> Option<TapReader> {
+    open_tap(worker, leg, TapPoint::Speech, frames)
+}
+
+fn open_tap(worker: &Worker, leg: LegId, point: TapPoint, frames: usize) -> Option<TapReader> {
     let (tap, reader) = tap::tap(frames);
-    worker.send(WorkerRequest::Tap { leg, tap }).ok().map(|()| reader)
+    worker.send(WorkerRequest::Tap { leg, point, tap }).ok().map(|()| reader)
 }
 
 #[cfg(test)]

@@ -111,13 +111,15 @@ pub struct RecordingPart {
     pub channels: Vec<RecordingChannel>,
 }
 
-/// A channel of a part of a recording, which holds one leg only.
+/// A channel of a part of a recording, which holds one side of one leg only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordingChannel {
     /// Number of the channel in the file, starting at 0.
     pub channel: usize,
     /// Leg that the channel holds.
     pub leg: LegId,
+    /// Whether the channel holds what the leg hears, rather than what it says.
+    pub heard: bool,
     /// Role of the leg in the call.
     pub role: LegRole,
     /// Far end of the leg: number, agent's name or URI.

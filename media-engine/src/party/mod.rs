@@ -14,7 +14,7 @@ use std::time::Duration;
 use codecs::SampleRate;
 use tokio::sync::mpsc;
 
-use crate::audio::tap::{self, TapReader};
+use crate::audio::tap::{self, TapPoint, TapReader};
 use crate::config::{MediaConfig, SipConfig, TrunkConfig};
 use crate::net::ports::PortRange;
 use crate::sdp::{self, Codec, Direction, Local, LocalSrtp, Srtp};
@@ -179,7 +179,7 @@ impl Party {
     /// If the media worker is overloaded; there is no tap then.
     pub fn heard(&self) -> Result<TapReader, PartyError> {
         let (tap, reader) = tap::tap(HEARD);
-        self.media_command(WorkerRequest::Tap { leg: LEG, tap })?;
+        self.media_command(WorkerRequest::Tap { leg: LEG, point: TapPoint::Speech, tap })?;
         Ok(reader)
     }
 

@@ -1,7 +1,7 @@
-//! Timeline of a recording, which aligns the audio of any number of legs on one clock, and the channels of its files.
+//! Timeline of a recording, which aligns what any number of legs say and hear on one clock, and the channels of its files.
 //!
 //! ```text
-//! place(leg, captured_at, samples) ─▶ ring per leg ─▶ drain(until, channels) ─▶ interleaved samples, silence in pauses
+//! place(track, captured_at, samples) ─▶ ring per track ─▶ drain(until, channels) ─▶ interleaved samples, silence in pauses
 //! admit, leave ─▶ Layout: channels of the file that is being written, or of the next one
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! off is placed where it belongs, after silence or over earlier samples. Not here: files, taps.
 //!
 //! Invariants: after an hour at ±100 ppm the channels lie within 5 ms of each other (`tests/sim_recording.rs`). A channel belongs
-//! to one leg as long as its file is written. Audio from a pause is never returned.
+//! to one track as long as its file is written. Audio from a pause is never returned.
 
 mod layout;
 mod timeline;
@@ -20,5 +20,5 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
-pub use layout::{CHANNELS_MAX, Full, Layout, Seat, Side};
+pub use layout::{CHANNELS_MAX, Full, Layout, Reserved, Seat, Side, Track};
 pub use timeline::Timeline;

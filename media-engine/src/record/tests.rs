@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-use super::Timeline;
+use super::{Timeline, Track};
 use crate::units::{LegId, SampleRate, test_epoch};
 
 const RATE: SampleRate = SampleRate::HZ_8000;
-const LEFT: LegId = LegId(1);
-const RIGHT: LegId = LegId(2);
+const LEFT: Track = Track { leg: LegId(1), heard: false };
+const RIGHT: Track = Track { leg: LegId(2), heard: false };
 
 /// Returns a timeline of one leg.
 fn of_one(start: Instant) -> Timeline {

@@ -1,11 +1,12 @@
-//! Alignment of the frames of several legs on one clock; see the documentation of [`record`](super).
+//! Alignment of the frames of several tracks on one clock; see the documentation of [`record`](super).
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use codecs::splice;
 
-use crate::units::{LegId, SampleRate};
+use super::Track;
+use crate::units::SampleRate;
 
 /// Offset below which a frame simply follows its predecessor.
 const TOLERANCE_US: i64 = 500;
@@ -24,20 +25,20 @@ const HORIZON_US: i64 = 10_000_000;
 /// Longest frame, in samples.
 const FRAME: usize = 5_760;
 
-/// Audio of the legs of one recording, aligned on one clock.
+/// Audio of the tracks of one recording, aligned on one clock.
 #[derive(Debug)]
 pub struct Timeline {
     rate: SampleRate,
     start: Instant,
     /// Position of the first sample that was not drained.
     drained: i64,
-    lines: Vec<(LegId, Line)>,
+    lines: Vec<(Track, Line)>,
     /// Pauses that have not been drained yet, from a position up to another; `i64::MAX` for one that has not ended.
     pauses: Vec<(i64, i64)>,
     scratch: Box<[i16]>,
 }
 
-/// Audio of one leg.
+/// Audio of one track.
 #[derive(Debug, Default)]
 struct Line {
     /// Samples from `drained` on.
@@ -53,16 +54,16 @@ impl Timeline {
         Timeline { rate, start, drained: 0, lines: Vec::new(), pauses: Vec::new(), scratch }
     }
 
-    /// Adds a leg, unless it is present.
-    pub fn add(&mut self, leg: LegId) {
-        if self.lines.iter().all(|(known, _)| *known != leg) {
-            self.lines.push((leg, Line::default()));
+    /// Adds a track, unless it is present.
+    pub fn add(&mut self, track: Track) {
+        if self.lines.iter().all(|(known, _)| *known != track) {
+            self.lines.push((track, Line::default()));
         }
     }
 
-    /// Keeps only the legs for which `keep` returns true; audio of the others that was not drained is dropped.
-    pub fn retain(&mut self, keep: impl Fn(LegId) -> bool) {
-        self.lines.retain(|(leg, _)| keep(*leg));
+    /// Keeps only the tracks for which `keep` returns true; audio of the others that was not drained is dropped.
+    pub fn retain(&mut self, keep: impl Fn(Track) -> bool) {
+        self.lines.retain(|(track, _)| keep(*track));
     }
 
     /// Begins a pause: from `at` on the timeline contains silence, whatever is placed.
@@ -81,16 +82,16 @@ impl Timeline {
         }
     }
 
-    /// Places a frame (mono, at the timeline's rate) of a leg at the time of its capture. A frame that goes back
+    /// Places a frame (mono, at the timeline's rate) of a track at the time of its capture. A frame that goes back
     /// replaces earlier samples, as when packets arrive after their time was concealed; samples that were drained
     /// do not change.
-    pub fn place(&mut self, leg: LegId, captured_at: Instant, samples: &[i16]) {
+    pub fn place(&mut self, track: Track, captured_at: Instant, samples: &[i16]) {
         let position = self.position(captured_at);
         let horizon = self.drained + self.samples_in_us(HORIZON_US);
         let (tolerance, splice) = (self.samples_in_us(TOLERANCE_US), self.samples_in_us(SPLICE_US));
         let jump = self.samples_in_us(JUMP_US);
         let (drained, rate) = (self.drained, self.rate);
-        let Some((_, line)) = self.lines.iter_mut().find(|(known, _)| *known == leg) else { return };
+        let Some((_, line)) = self.lines.iter_mut().find(|(known, _)| *known == track) else { return };
         let samples = &samples[..samples.len().min(FRAME)];
         if samples.is_empty() || position > horizon {
             return;
@@ -111,15 +112,15 @@ impl Timeline {
         line.write(end, drained, rate, samples);
     }
 
-    /// Appends all audio before `until` for these channels, interleaved: the audio of one leg each, or silence. There is also silence
-    /// where no frames came and in pauses. Audio of other legs from this time is dropped.
-    pub fn drain(&mut self, until: Instant, channels: &[Option<LegId>], out: &mut Vec<i16>) {
+    /// Appends all audio before `until` for these channels, interleaved: the audio of one track each, or silence. There is also silence
+    /// where no frames came and in pauses. Audio of other tracks from this time is dropped.
+    pub fn drain(&mut self, until: Instant, channels: &[Option<Track>], out: &mut Vec<i16>) {
         let until = self.position(until);
         let Ok(frames) = usize::try_from(until - self.drained) else { return };
         let from = out.len();
         out.resize(from + frames * channels.len(), 0);
-        for (leg, line) in &mut self.lines {
-            let channel = channels.iter().position(|channel| *channel == Some(*leg));
+        for (track, line) in &mut self.lines {
+            let channel = channels.iter().position(|channel| *channel == Some(*track));
             let ready = frames.min(line.samples.len());
             for (frame, sample) in line.samples.drain(..ready).enumerate() {
                 if let Some(channel) = channel {

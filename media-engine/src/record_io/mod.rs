@@ -1,7 +1,7 @@
 //! Writes recordings off the packet path.
 //!
 //! ```text
-//! worker ─ tap ─▶ ring ─▶ writer thread: resample ─▶ record::Timeline ─▶ WAV (a channel per leg; customer left, agent right)
+//! worker ─ taps ─▶ rings ─▶ writer thread: resample ─▶ record::Timeline ─▶ WAV (a channel per leg; customer left, agent right)
 //!                              │                                          └─ part full, or no channel for a leg that joins: next file
 //!                              ├─ sealed file ─▶ syncing thread: fsync of file and folder ─▶ PartReport
 //!                              └─ free space, once a second ─▶ Room
@@ -33,7 +33,7 @@ use tokio::sync::{mpsc, watch};
 use crate::audio::tap::TapReader;
 use crate::config::RecordConfig;
 use crate::net::supervisor::Supervisor;
-pub use crate::record::Side;
+pub use crate::record::{Reserved, Side, Track};
 use crate::units::LegId;
 pub use disk::{Room, Space};
 
@@ -48,8 +48,18 @@ pub struct Joining {
     pub leg: LegId,
     /// Preferred one of the first two channels.
     pub side: Side,
-    /// Tap from which the audio of the leg is read.
-    pub tap: TapReader,
+    /// Tap on what the leg says.
+    pub said: TapReader,
+    /// Tap on what the leg hears, if that is recorded.
+    pub heard: Option<TapReader>,
+}
+
+impl Joining {
+    /// Returns the tracks of the leg with their taps.
+    fn tracks(self) -> impl Iterator<Item = (Track, TapReader)> {
+        let heard = self.heard.map(|tap| (Track::heard(self.leg), tap));
+        std::iter::once((Track::said(self.leg), self.said)).chain(heard)
+    }
 }
 
 /// State of one part of a recording.
@@ -82,13 +92,13 @@ pub struct PartReport {
     pub channels: Vec<ChannelReport>,
 }
 
-/// Channel of a part that belongs to a leg.
+/// Channel of a part that belongs to a track of a leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelReport {
     /// Number of the channel, counted from 0.
     pub channel: usize,
-    /// The only leg that is heard in the channel.
-    pub leg: LegId,
+    /// The only track in the channel.
+    pub track: Track,
     /// Time at which the leg joined, after the recording's start.
     pub from: Duration,
     /// Time at which the leg left; `None`: it takes part until the end of the part.
@@ -103,8 +113,8 @@ pub struct NewRecording {
     pub rate: SampleRate,
     /// Time of the first sample.
     pub start: Instant,
-    /// Least number of channels of the files: one for a single leg, two for a customer and an agent.
-    pub least: usize,
+    /// Channels that each file has at least.
+    pub reserved: Reserved,
     /// Legs that take part from the beginning.
     pub legs: Vec<Joining>,
 }
@@ -153,9 +163,9 @@ impl Recorder {
     pub fn begin(&self, new: NewRecording) -> Result<Recording, Overloaded> {
         let (reporter, reports) = mpsc::channel(REPORTS);
         let id = writer::next_id();
-        let NewRecording { name, rate, start, least, legs } = new;
+        let NewRecording { name, rate, start, reserved, legs } = new;
         let stem = self.folder.join(name);
-        let order = writer::Order::Begin(writer::Begin { id, stem, rate, start, least, legs, reporter });
+        let order = writer::Order::Begin(writer::Begin { id, stem, rate, start, reserved, legs, reporter });
         self.orders.try_send(order).map_err(|_| Overloaded)?;
         Ok(Recording { id, orders: self.orders.clone(), reports, sealed: false })
     }

@@ -19,7 +19,7 @@ use super::seal::{Sealed, Sealer, send_report};
 use super::writer::Begin;
 use super::{ChannelReport, Joining, PartReport, PartState};
 use crate::audio::tap::TapReader;
-use crate::record::{Layout, Timeline};
+use crate::record::{Full, Layout, Side, Timeline, Track};
 use crate::units::LegId;
 
 /// Interval at which a file is made readable up to its last sample.
@@ -38,8 +38,6 @@ pub(super) struct Take {
     start: Instant,
     timeline: Timeline,
     sources: Vec<Source>,
-    /// Least number of channels of a file.
-    least: usize,
     /// Channels of the file that is being written.
     layout: Layout,
     /// Change to a next file that is due.
@@ -75,7 +73,7 @@ struct Cut {
 }
 
 struct Source {
-    leg: LegId,
+    track: Track,
     tap: TapReader,
     resampler: Option<(SampleRate, Resampler)>,
 }
@@ -83,15 +81,14 @@ struct Source {
 impl Take {
     /// Creates a recording without a file.
     pub(super) fn new(begin: Begin, longest: Duration) -> Take {
-        let Begin { stem, rate, start, least, legs, reporter, .. } = begin;
+        let Begin { stem, rate, start, reserved, legs, reporter, .. } = begin;
         let mut take = Take {
             stem,
             rate,
             start,
             timeline: Timeline::new(rate, start),
             sources: Vec::new(),
-            least,
-            layout: Layout::new(least),
+            layout: Layout::new(reserved),
             cut: None,
             part: None,
             number: 0,
@@ -102,18 +99,21 @@ impl Take {
             resampled: Vec::new(),
             reporter,
         };
-        for Joining { leg, side, tap } in legs {
-            match take.layout.admit_or_grow(leg, side, start) {
-                Ok(()) => take.listen(leg, tap),
-                Err(full) => take.leave_out(leg, &full),
+        for joining in legs {
+            let side = joining.side;
+            for (track, tap) in joining.tracks() {
+                match take.layout.admit_or_grow(track, side, start) {
+                    Ok(()) => take.listen(track, tap),
+                    Err(full) => take.leave_out(track.leg, &full),
+                }
             }
         }
         take
     }
 
-    fn listen(&mut self, leg: LegId, tap: TapReader) {
-        self.timeline.add(leg);
-        self.sources.push(Source { leg, tap, resampler: None });
+    fn listen(&mut self, track: Track, tap: TapReader) {
+        self.timeline.add(track);
+        self.sources.push(Source { track, tap, resampler: None });
     }
 
     fn leave_out(&self, leg: LegId, full: &dyn std::fmt::Display) {
@@ -163,42 +163,46 @@ impl Take {
         let channel = |(channel, seat): (usize, &Option<crate::record::Seat>)| {
             let seat = (*seat)?;
             let (from, until) = (after(seat.from), seat.until.map(after));
-            Some(ChannelReport { channel, leg: seat.leg, from, until })
+            Some(ChannelReport { channel, track: seat.track, from, until })
         };
         seats.filter_map(channel).collect()
     }
 
     /// Adds a leg's audio, in a free channel or in a next file.
-    pub(super) fn attach(&mut self, Joining { leg, side, tap }: Joining, at: Instant) {
+    pub(super) fn attach(&mut self, joining: Joining, at: Instant) {
         if self.part.is_none() {
             return;
         }
-        match &mut self.cut {
-            None if self.layout.admit(leg, side, at) => report_channels(self),
-            None => {
-                let mut layout = self.layout.next(self.least);
-                if let Err(full) = layout.admit_or_grow(leg, side, at) {
-                    return self.leave_out(leg, &full);
-                }
-                self.cut = Some(Cut { at, layout });
-            }
-            Some(cut) => {
-                if let Err(full) = cut.layout.admit_or_grow(leg, side, at) {
-                    return self.leave_out(leg, &full);
-                }
+        let side = joining.side;
+        for (track, tap) in joining.tracks() {
+            match self.admit(track, side, at) {
+                Ok(()) => self.listen(track, tap),
+                Err(full) => self.leave_out(track.leg, &full),
             }
         }
-        self.listen(leg, tap);
+    }
+
+    fn admit(&mut self, track: Track, side: Side, at: Instant) -> Result<(), Full> {
+        match &mut self.cut {
+            None if self.layout.admit(track, side, at) => report_channels(self),
+            None => {
+                let mut layout = self.layout.next();
+                layout.admit_or_grow(track, side, at)?;
+                self.cut = Some(Cut { at, layout });
+            }
+            Some(cut) => cut.layout.admit_or_grow(track, side, at)?,
+        }
+        Ok(())
     }
 
     /// Removes a leg that has left; no further audio of it is recorded.
     pub(super) fn detach(&mut self, leg: LegId, at: Instant) {
         self.collect();
-        self.sources.retain(|source| source.leg != leg);
+        self.sources.retain(|source| source.track.leg != leg);
         if let Some(cut) = &mut self.cut {
             cut.layout.leave(leg, at);
         }
-        if self.layout.has(leg) && self.part.is_some() {
+        if self.layout.has_leg(leg) && self.part.is_some() {
             self.layout.leave(leg, at);
             report_channels(self);
         }
@@ -249,7 +253,7 @@ impl Take {
                 let Some(captured_at) = frame.captured_at else { continue };
                 let samples = frame.samples();
                 if frame.rate == rate {
-                    self.timeline.place(source.leg, captured_at, samples);
+                    self.timeline.place(source.track, captured_at, samples);
                     continue;
                 }
                 if source.resampler.as_ref().is_none_or(|(from, _)| *from != frame.rate) {
@@ -258,7 +262,7 @@ impl Take {
                 if let Some((_, resampler)) = &mut source.resampler {
                     self.resampled.resize(resampler.max_output(samples.len()), 0);
                     let written = resampler.process(samples, &mut self.resampled);
-                    self.timeline.place(source.leg, captured_at, &self.resampled[..written]);
+                    self.timeline.place(source.track, captured_at, &self.resampled[..written]);
                 }
             }
         }
@@ -277,7 +281,7 @@ impl Take {
     fn write_channels_until(&mut self, until: Instant, sealer: &Sealer) {
         let mut samples = std::mem::take(&mut self.scratch);
         samples.clear();
-        self.timeline.drain(until, &self.layout.legs(), &mut samples);
+        self.timeline.drain(until, &self.layout.tracks(), &mut samples);
         let mut rest = samples.as_slice();
         while !rest.is_empty() {
             let Some(part) = &mut self.part else { break };
@@ -308,7 +312,7 @@ impl Take {
         self.close(PartState::Finished, sealer);
         self.layout = layout;
         let (layout, cut) = (&self.layout, &self.cut);
-        self.timeline.retain(|leg| layout.has(leg) || cut.as_ref().is_some_and(|cut| cut.layout.has(leg)));
+        self.timeline.retain(|track| layout.has(track) || cut.as_ref().is_some_and(|cut| cut.layout.has(track)));
         self.open_part();
     }
 

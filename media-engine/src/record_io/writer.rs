@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::disk::{Room, Space, Watch};
 use super::seal::{Sealer, send_report};
 use super::take::Take;
-use super::{Joining, PartReport};
+use super::{Joining, PartReport, Reserved};
 use crate::net::clock;
 use crate::net::supervisor::Post;
 use crate::units::LegId;
@@ -34,8 +34,8 @@ pub(super) struct Begin {
     pub(super) stem: PathBuf,
     pub(super) rate: SampleRate,
     pub(super) start: Instant,
-    /// Least number of channels of its files.
-    pub(super) least: usize,
+    /// Channels that each of its files has at least.
+    pub(super) reserved: Reserved,
     /// Legs that take part from the beginning.
     pub(super) legs: Vec<Joining>,
     pub(super) reporter: mpsc::Sender<PartReport>,

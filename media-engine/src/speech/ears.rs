@@ -1,7 +1,7 @@
 //! Recognition of one side of a call: voice activity detection, and a recogniser whose opening holds up no audio.
 //!
 //! ```text
-//! tap frames ─▶ rate ─▶ Vad ─▶ Session ─ Begin, Audio, End ─▶ backlog ─▶ SttSession
+//! tap frames ─▶ rate ─▶ EchoGate ─▶ Vad ─▶ Session ─ Begin, Audio, End ─▶ backlog ─▶ SttSession
 //! ```
 //!
 //! What the recogniser does not take yet, because it is being opened or is slow, waits in the backlog. When the backlog is full,
@@ -16,6 +16,7 @@ use codecs::vad::Vad;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 
+use super::echo::EchoGate;
 use super::{Providers, SpeechError, SttInput, SttOutput, SttSession};
 use crate::audio::tap::TapItem;
 
@@ -48,6 +49,8 @@ enum Recogniser {
 /// Hearing of one side; see the module head.
 pub(super) struct Ears {
     language: String,
+    /// Words that the recogniser should expect.
+    hints: Vec<String>,
     rate: SampleRate,
     vad: Vad,
     resampler: Option<(SampleRate, Resampler)>,
@@ -63,11 +66,13 @@ pub(super) struct Ears {
 }
 
 impl Ears {
-    /// Creates the ears of a speaker of `language` whose tap has `tap_rate`, and begins to open the recogniser.
-    pub(super) fn open(language: &str, tap_rate: SampleRate, providers: &Providers) -> Ears {
+    /// Creates the ears of a speaker of `language` whose tap has `tap_rate`, and begins to open the recogniser, which should expect
+    /// the `hints`.
+    pub(super) fn open(language: &str, hints: Vec<String>, tap_rate: SampleRate, providers: &Providers) -> Ears {
         let rate = recognised_at(tap_rate);
         let mut ears = Ears {
             language: language.to_owned(),
+            hints,
             rate,
             vad: Vad::new(rate),
             resampler: None,
@@ -95,8 +100,13 @@ impl Ears {
     }
 
     /// Passes the frames of a tap on to `frame`, as 20 ms at the recogniser's rate with the decision of voice activity detection and
-    /// their end. A gap is filled with silence of its length.
-    pub(super) fn on_item(&mut self, item: &TapItem, mut frame: impl FnMut(&[i16], bool, Instant)) {
+    /// their end. A gap is filled with silence of its length; the echo of what the party was played becomes silence.
+    pub(super) fn on_item(
+        &mut self,
+        item: &TapItem,
+        gate: &mut EchoGate,
+        mut frame: impl FnMut(&[i16], bool, Instant),
+    ) {
         if matches!(self.recogniser, Recogniser::Deaf) {
             return;
         }
@@ -121,8 +131,14 @@ impl Ears {
         }
         while self.partial.len() >= silence.len() {
             let whole: Vec<i16> = self.partial.drain(..silence.len()).collect();
-            let speech = self.vad.push(&whole);
-            frame(&whole, speech, item.frame.at);
+            if gate.is_echo(item.frame.at, self.rate, &whole) {
+                metrics::counter!("tandem_speech_echo_frames_total").increment(1);
+                // The detector goes on with the party's own background afterwards.
+                frame(&silence, false, item.frame.at);
+            } else {
+                let speech = self.vad.push(&whole);
+                frame(&whole, speech, item.frame.at);
+            }
         }
     }
 
@@ -230,7 +246,8 @@ impl Ears {
 
     fn reopen(&mut self, providers: &Providers) {
         let (stt, language, rate) = (providers.stt.clone(), self.language.clone(), self.rate);
-        self.recogniser = Recogniser::Opening(tokio::spawn(async move { stt.open(&language, rate).await }));
+        let hints = self.hints.clone();
+        self.recogniser = Recogniser::Opening(tokio::spawn(async move { stt.open(&language, &hints, rate).await }));
     }
 
     /// Drops whole segments from the backlog, and returns them. The end of one that the recogniser has begun is kept, so that it
@@ -278,7 +295,7 @@ mod tests {
         let (translator, ..) = client(ProviderKind::Translator).await;
         let (tts, ..) = client(ProviderKind::Tts).await;
         let providers = Providers { stt: Arc::new(stt), translator: Arc::new(translator), tts: Arc::new(tts) };
-        Ears::open("en", SampleRate::HZ_8000, &providers)
+        Ears::open("en", Vec::new(), SampleRate::HZ_8000, &providers)
     }
 
     #[tokio::test]
@@ -292,7 +309,9 @@ mod tests {
         }
         let mut heard = Vec::new();
         while let Some(item) = reader.pop() {
-            ears.on_item(&item, |samples, _, at| heard.push((samples[0], (at - began).as_millis())));
+            ears.on_item(&item, &mut EchoGate::new(), |samples, _, at| {
+                heard.push((samples[0], (at - began).as_millis()))
+            });
         }
         assert_eq!(heard, [(0, 20), (0, 40), (0, 60), (9, 80), (9, 100)]);
     }
@@ -306,7 +325,7 @@ mod tests {
         }
         let mut lengths = Vec::new();
         while let Some(item) = reader.pop() {
-            ears.on_item(&item, |samples, _, _| lengths.push(samples.len()));
+            ears.on_item(&item, &mut EchoGate::new(), |samples, _, _| lengths.push(samples.len()));
         }
         assert_eq!(lengths, [160; 50]);
         assert!(!ears.suits(SampleRate::HZ_48000) && ears.suits(SampleRate::HZ_8000));

@@ -9,6 +9,7 @@
 //! segment, its clauses and their lag (`translate`).
 
 mod ears;
+mod echo;
 mod live_rate;
 mod pace;
 pub mod pipeline;
@@ -109,11 +110,17 @@ pub struct TtsChunk {
 
 /// Recognition of speech.
 pub trait Stt: Send + Sync {
-    /// Starts a session for one speaker whose samples come at `rate`.
+    /// Starts a session for one speaker whose samples come at `rate`. `hints` are terms and names that are likely; a provider that
+    /// cannot use them ignores them.
     ///
     /// # Errors
     /// `Unsupported` for languages that this provider cannot recognise.
-    fn open<'a>(&'a self, language: &'a str, rate: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>>;
+    fn open<'a>(
+        &'a self,
+        language: &'a str,
+        hints: &'a [String],
+        rate: SampleRate,
+    ) -> BoxFuture<'a, Result<SttSession, SpeechError>>;
 }
 
 /// Translation of text.
@@ -236,11 +243,12 @@ impl Providers {
         samples: &[i16],
         rate: SampleRate,
         language: &str,
+        hints: &[String],
     ) -> Result<Recognised, SpeechError> {
         let (samples, rate) = at_recognisers_rate(samples, rate);
         let several = async {
             for _ in 0..RECOGNISE_LINKS {
-                let session = self.stt.open(language, rate).await?;
+                let session = self.stt.open(language, hints, rate).await?;
                 match recognise_once(session, &samples, rate).await {
                     Some(SttOutput::Final { text, unrecognised, .. }) => return Ok(Recognised { text, unrecognised }),
                     Some(SttOutput::Missed { begun: true, .. }) => {}

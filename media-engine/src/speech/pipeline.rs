@@ -1,7 +1,7 @@
 //! Recognition and translation of a running call: drives `translate::Session` with real providers.
 //!
 //! ```text
-//! TapReader ×2 ─ every 10 ms ─▶ Ears ─▶ Session ◀─ partials, finals ─ SttSession
+//! SideTaps ×2 ── every 10 ms ─▶ Ears ─▶ Session ◀─ partials, finals ─ SttSession
 //!                                        │  ▲
 //!                          clause ───────┘  └─── translation ◀─ a task per side, in order
 //!                          text to speak ─▶ a task per side, in order ─▶ voice ─▶ Pace ─▶ playout of the listener
@@ -25,13 +25,15 @@ use tracing::Instrument as _;
 
 use self::tasks::{Piece, Sentence, Translated, Voiced, synthesiser, translator};
 use super::ears::{Ears, FromRecogniser};
+use super::echo::{EchoGate, EchoPath};
 use super::live_rate::LIVE_RATE;
 use super::pace::Pace;
 use super::{Providers, SttInput, SttOutput};
-use crate::audio::tap::TapReader;
+use crate::audio::tap::{TapItem, TapReader};
 use crate::net::clock;
 use crate::translate::clauses::Lengths;
 use crate::translate::exchange::{ClauseId, Request, Voice};
+use crate::translate::glossary::Glossary;
 use crate::translate::schedule::Level;
 use crate::translate::{Effect, Listener, ListenerPatch, Presence, Session, SessionParams, Speaker, TranslationEvent};
 
@@ -64,6 +66,8 @@ pub struct PipelineParams {
     pub translate: bool,
     /// Highest lateness of a clause that is spoken.
     pub budget: Duration,
+    /// Terms and names of the organization.
+    pub glossary: Arc<Glossary>,
     /// Clock of the frames and of everything that is timed.
     pub clock: Clock,
 }
@@ -126,6 +130,20 @@ pub struct PlayChunk {
     pub last: bool,
 }
 
+/// Taps on the media of one side.
+pub struct SideTaps {
+    /// Tap on what the side says.
+    pub speech: TapReader,
+    /// Tap on what the side hears, whose echo is not recognised; `None` if it hears nothing.
+    pub hearing: Option<TapReader>,
+}
+
+impl From<TapReader> for SideTaps {
+    fn from(speech: TapReader) -> SideTaps {
+        SideTaps { speech, hearing: None }
+    }
+}
+
 /// A running translation. Dropping it ends it at once.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -141,7 +159,7 @@ enum Control {
     Say(String),
     PlayStarted(u64, Instant),
     Played(Speaker, u64),
-    Follow(Speaker, TapReader),
+    Follow(Speaker, SideTaps),
     Presence([Presence; 2]),
     Listening([ListenerPatch; 2], oneshot::Sender<[Listener; 2]>),
     IsIdle(oneshot::Sender<bool>),
@@ -167,10 +185,10 @@ impl Pipeline {
         self.order(Control::Played(listener, clause));
     }
 
-    /// Makes this tap the source of a side's words from now on. Words from the previous one are finished, unless the new one needs a
+    /// Makes these taps the source of a side's words from now on. Words from the previous one are finished, unless the new one needs a
     /// recogniser of another rate: they are then missed. Returns `false` if the order was not accepted; to be repeated.
-    pub fn follow(&self, speaker: Speaker, tap: TapReader) -> bool {
-        self.order(Control::Follow(speaker, tap))
+    pub fn follow(&self, speaker: Speaker, taps: SideTaps) -> bool {
+        self.order(Control::Follow(speaker, taps))
     }
 
     /// Sets who is in the conversation, customer first. No one is before it is called. Returns `false` if the order was not accepted;
@@ -237,6 +255,7 @@ pub fn start(
         translate: params.translate,
         budget: params.budget,
         lengths: providers.translator.knows_phrases().then(Lengths::of_phrases),
+        glossary: Arc::clone(&params.glossary),
         epoch: now.checked_sub(PAST).unwrap_or(now),
     });
     let (translated_in, translated) = mpsc::channel(CLAUSES);
@@ -245,8 +264,10 @@ pub fn start(
         session,
         presence: Default::default(),
         taps: [None, None],
+        gates: [EchoGate::new(), EchoGate::new()],
         ears: [None, None],
-        translate: Speaker::BOTH.map(|_| translator(providers.translator.clone(), translated_in.clone())),
+        translate: Speaker::BOTH
+            .map(|_| translator(providers.translator.clone(), Arc::clone(&params.glossary), translated_in.clone())),
         translated,
         waiting: 0,
         speak: Speaker::BOTH.map(|_| synthesiser(providers.clone(), voiced_in.clone())),
@@ -257,6 +278,7 @@ pub fn start(
         unreported: None,
         playout,
         events,
+        glossary: params.glossary,
         clock: params.clock,
         providers,
     };
@@ -308,11 +330,13 @@ struct Playing {
 
 /// State of the pipeline's own task.
 struct Run {
+    glossary: Arc<Glossary>,
     clock: Clock,
     providers: Providers,
     session: Session,
     presence: [Presence; 2],
-    taps: [Option<TapReader>; 2],
+    taps: [Option<SideTaps>; 2],
+    gates: [EchoGate; 2],
     ears: [Option<Ears>; 2],
     translate: [mpsc::Sender<Request>; 2],
     translated: mpsc::Receiver<Translated>,
@@ -369,11 +393,12 @@ impl Run {
             }
             Control::PlayStarted(clause, at) => self.session.handle_play_started(ClauseId(clause), at, now),
             Control::Played(listener, clause) => self.played(listener, ClauseId(clause), now),
-            Control::Follow(side, tap) => {
+            Control::Follow(side, taps) => {
                 self.drain(side);
                 self.session.end_speech(side, now);
                 self.carry_out();
-                self.taps[side as usize] = Some(tap);
+                self.taps[side as usize] = Some(taps);
+                self.gates[side as usize] = EchoGate::new();
                 if let Some(ears) = &mut self.ears[side as usize] {
                     ears.change_source();
                 }
@@ -432,8 +457,13 @@ impl Run {
     /// Processes the frames in a side's tap; opens the recogniser with the first one, whose rate it needs.
     fn drain(&mut self, side: Speaker) {
         let now = self.now();
-        let Some(tap) = &mut self.taps[side as usize] else { return };
-        while let Some(item) = tap.pop() {
+        let Some(taps) = &mut self.taps[side as usize] else { return };
+        let gate = &mut self.gates[side as usize];
+        while let Some(TapItem { frame, .. }) = taps.hearing.as_mut().and_then(TapReader::pop) {
+            gate.played(frame.at, frame.rate, frame.samples());
+        }
+        let before = gate.path();
+        while let Some(item) = taps.speech.pop() {
             if item.gap > 0 {
                 metrics::counter!("tandem_speech_tap_gap_frames_total").increment(item.gap);
             }
@@ -445,10 +475,18 @@ impl Run {
                 self.session.handle_recogniser_gone(side, now);
                 *slot = None;
             }
-            let open = || Ears::open(self.session.language(side), item.frame.rate, &self.providers);
+            let open = || {
+                let language = self.session.language(side);
+                Ears::open(language, self.glossary.hints(language), item.frame.rate, &self.providers)
+            };
             let ears = slot.get_or_insert_with(open);
             let session = &mut self.session;
-            ears.on_item(&item, |samples, speech, at| session.handle_frame(side, samples, speech, at));
+            ears.on_item(&item, gate, |samples, speech, at| session.handle_frame(side, samples, speech, at));
+        }
+        if let (None, Some(EchoPath { delay, gain_db })) = (before, gate.path()) {
+            let (side, delay_ms) = (side.as_str(), delay.as_millis());
+            tracing::info!(side, delay_ms, gain_db, "the echo of what a side hears is not recognised");
+            metrics::counter!("tandem_speech_echo_paths_total").increment(1);
         }
     }
 
@@ -580,6 +618,14 @@ impl Run {
                 }
                 Effect::Discard(clause) => {
                     self.voices.remove(&clause);
+                }
+                Effect::Echo(side, segment) => {
+                    tracing::info!(
+                        side = side.as_str(),
+                        segment,
+                        "a side sent back a translation: it is not recognised"
+                    );
+                    metrics::counter!("tandem_speech_echo_segments_total").increment(1);
                 }
                 // Opened again with the next frame.
                 Effect::Recognise(side) => self.ears[side as usize] = None,

@@ -100,16 +100,48 @@ impl Drop for Transcriptions {
 }
 
 impl Stt for Transcriptions {
-    fn open<'a>(&'a self, language: &'a str, rate: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
+    fn open<'a>(
+        &'a self,
+        language: &'a str,
+        hints: &'a [String],
+        rate: SampleRate,
+    ) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
         let (input, inputs) = mpsc::channel(INPUTS);
         let (outputs, output) = mpsc::channel(OUTPUTS);
         let (segments_in, segments) = mpsc::channel(QUEUE);
         tokio::spawn(collect(rate, inputs, segments_in, outputs.clone()));
         // The API names languages by ISO 639-1: the first subtag.
         let language = language.split('-').next().unwrap_or_default().to_ascii_lowercase();
-        tokio::spawn(answer(Arc::clone(&self.shared), language, rate, segments, outputs));
+        let asked = Asked { language, prompt: prompt_of(hints), rate };
+        tokio::spawn(answer(Arc::clone(&self.shared), asked, segments, outputs));
         Box::pin(async { Ok(SttSession { input, output }) })
     }
+}
+
+/// What a recognition asks the server for.
+struct Asked {
+    language: String,
+    /// Terms and names that are likely.
+    prompt: Option<String>,
+    rate: SampleRate,
+}
+
+/// Longest prompt, in characters. Models read the last 224 tokens of it.
+const PROMPT_MAX: usize = 600;
+
+/// Returns the hints as a prompt: as many as it takes, the first ones first.
+fn prompt_of(hints: &[String]) -> Option<String> {
+    let mut prompt = String::new();
+    for hint in hints {
+        if prompt.chars().count() + hint.chars().count() + 2 > PROMPT_MAX {
+            break;
+        }
+        if !prompt.is_empty() {
+            prompt.push_str(", ");
+        }
+        prompt.push_str(hint);
+    }
+    (!prompt.is_empty()).then_some(prompt)
 }
 
 /// Speech of a whole segment.
@@ -153,14 +185,13 @@ async fn collect(
 /// Has the segments recognised in order, until the speaker or the pipeline has ended.
 async fn answer(
     shared: Arc<Shared>,
-    language: String,
-    rate: SampleRate,
+    asked: Asked,
     mut segments: mpsc::Receiver<Segment>,
     outputs: mpsc::Sender<SttOutput>,
 ) {
     while let Some(Segment { number: segment, samples }) = segments.recv().await {
         let transcribed = tokio::select! {
-            transcribed = shared.transcribe(&samples, rate, &language) => transcribed,
+            transcribed = shared.transcribe(&samples, &asked) => transcribed,
             // The call has ended.
             () = outputs.closed() => return,
         };
@@ -215,13 +246,13 @@ impl Shared {
     }
 
     /// Returns the text of a segment; the state of the server follows from the outcome.
-    async fn transcribe(&self, samples: &[i16], rate: SampleRate, language: &str) -> Result<String, SpeechError> {
-        let sound = wav(samples, rate).map_err(|error| SpeechError::Refused(error.to_string()))?;
+    async fn transcribe(&self, samples: &[i16], asked: &Asked) -> Result<String, SpeechError> {
+        let sound = wav(samples, asked.rate).map_err(|error| SpeechError::Refused(error.to_string()))?;
         let attempts = async {
-            match self.attempt(sound.clone(), language).await {
+            match self.attempt(sound.clone(), asked).await {
                 Err(Failure::Again(_, pause)) => {
                     tokio::time::sleep(pause).await;
-                    self.attempt(sound, language).await
+                    self.attempt(sound, asked).await
                 }
                 outcome => outcome,
             }
@@ -242,15 +273,19 @@ impl Shared {
         outcome
     }
 
-    async fn attempt(&self, sound: Vec<u8>, language: &str) -> Result<String, Failure> {
+    async fn attempt(&self, sound: Vec<u8>, asked: &Asked) -> Result<String, Failure> {
+        let Asked { language, prompt, .. } = asked;
         let client = self.client.as_ref().map_err(|error| Failure::Final(error.clone()))?;
         let file = Part::bytes(sound).file_name("speech.wav");
         let file = file.mime_str("audio/wav").map_err(|error| Failure::Final(self.unreachable(&error)))?;
-        let form = Form::new()
+        let mut form = Form::new()
             .part("file", file)
             .text("model", self.server.model.clone())
             .text("language", language.to_owned())
             .text("response_format", "json");
+        if let Some(prompt) = prompt {
+            form = form.text("prompt", prompt.clone());
+        }
         let request = self.request(client.post(format!("{}/audio/transcriptions", self.server.url)));
         let sent = request.multipart(form).send().await;
         let answer = sent.map_err(|error| Failure::Again(self.unreachable(&error), RETRY_AFTER))?;

@@ -429,7 +429,7 @@ impl Conversation {
         let Request { from, to, .. } = &clause.request;
         let source = clause.request.text();
         let (source_text, translated) = (Text { text: &source, language: from }, Text { text: &text, language: to });
-        let differences = guard::compare(source_text, translated, &self.policy.glossary);
+        let differences = guard::compare(source_text, translated, &self.policy.glossary.terms(from, to));
         let line = self.context.iter_mut().rev().find(|line| line.source == source && line.translation.is_none());
         if let Some(line) = line {
             line.translation = Some(text.clone());

@@ -6,9 +6,12 @@
 //!
 //! Every answer carries the clause and the revision of the [`Request`] that it answers. Not here: what is decided (`conversation`).
 
+use std::sync::Arc;
+
 use super::clauses::Lengths;
 use super::commit::{Correction, Rule, Word};
-use super::guard::{Difference, Term};
+use super::glossary::Glossary;
+use super::guard::Difference;
 use super::lag::Stamps;
 use super::schedule::{Level, Limits};
 
@@ -32,13 +35,13 @@ pub struct Policy {
     /// Whether a clause is translated anew when a word of it is corrected before any answer has come.
     pub revises: bool,
     /// Terms that translations must keep.
-    pub glossary: Vec<Term>,
+    pub glossary: Arc<Glossary>,
 }
 
 impl Default for Policy {
     fn default() -> Policy {
         let limits = Limits::default();
-        Policy { rule: Rule::Adaptive, lengths: None, limits, revises: true, glossary: Vec::new() }
+        Policy { rule: Rule::Adaptive, lengths: None, limits, revises: true, glossary: Arc::default() }
     }
 }
 

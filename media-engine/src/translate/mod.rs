@@ -21,6 +21,7 @@ pub mod commit;
 pub mod conversation;
 pub mod edits;
 pub mod exchange;
+pub mod glossary;
 pub mod guard;
 pub mod lag;
 pub mod lexicon;
@@ -28,6 +29,7 @@ pub mod numerals;
 pub mod schedule;
 pub mod turns;
 
+mod echo;
 mod endpoint;
 mod event;
 mod listening;

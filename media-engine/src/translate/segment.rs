@@ -52,6 +52,8 @@ pub(super) struct Clause {
     pub(super) heard: ClauseHeard,
     pub(super) speed: f32,
     pub(super) stamps: Stamps,
+    /// Time at which its voice had been played.
+    pub(super) played: Option<Duration>,
     pub(super) differences: Vec<String>,
 }
 
@@ -125,8 +127,20 @@ impl Clause {
             heard: ClauseHeard::Pending,
             speed: 1.0,
             stamps,
+            played: None,
             differences: Vec::new(),
         }
+    }
+
+    /// Returns whether its voice was being played at this time.
+    pub(super) fn sounds_at(&self, time: Duration) -> bool {
+        self.stamps.at(Stage::Playing).is_some_and(|began| began <= time)
+            && self.played.is_none_or(|ended| time < ended)
+    }
+
+    /// Returns the translation, if its voice has been or is played.
+    pub(super) fn spoken(&self) -> Option<&str> {
+        self.stamps.at(Stage::Playing).and(self.translation.as_deref())
     }
 
     fn lag(&self, voice: bool) -> LagMs {

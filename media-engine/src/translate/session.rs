@@ -20,13 +20,16 @@
 //! once. Not here: which words are committed, where clauses are cut and when they are played (`conversation`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clauses::Lengths;
 use super::conversation::Conversation;
+use super::echo::is_repeated;
 use super::endpoint::{Endpointer, Heard};
 use super::event::{ClauseHeard, TranslationEvent};
 use super::exchange::{ClauseId, Effect as Decided, Hypothesis, PartyId, Policy, Request, Translation, Voice};
+use super::glossary::Glossary;
 use super::guard::Difference;
 use super::lag::Stage;
 use super::lexicon::is_same;
@@ -54,6 +57,8 @@ pub struct SessionParams {
     pub budget: Duration,
     /// Lengths of clauses; `None`: by the target language.
     pub lengths: Option<Lengths>,
+    /// Terms that translations must keep.
+    pub glossary: Arc<Glossary>,
     /// Time from which the session counts; no frame is earlier.
     pub epoch: Instant,
 }
@@ -90,6 +95,8 @@ pub enum Effect {
     Discard(ClauseId),
     /// Recognise this side in another language from its next segment on: [`Session::language`].
     Recognise(Speaker),
+    /// A segment is dropped: it is a translation that its speaker was just played.
+    Echo(Speaker, u64),
     /// How the customer and the agent listen has changed, or the session has begun.
     Listeners([Listener; 2]),
     /// Send an event to the listeners.
@@ -126,8 +133,8 @@ struct Ear {
 impl Session {
     /// Creates a session in which no one is heard; see [`Session::set_presence`].
     pub fn new(params: SessionParams) -> Session {
-        let SessionParams { listeners, translate, budget, lengths, epoch } = params;
-        let policy = Policy { lengths, limits: Limits::of_budget(budget), ..Policy::default() };
+        let SessionParams { listeners, translate, budget, lengths, glossary, epoch } = params;
+        let policy = Policy { lengths, limits: Limits::of_budget(budget), glossary, ..Policy::default() };
         let mut conversation = Conversation::new(policy);
         for side in Speaker::BOTH {
             let language = &listeners[side as usize].language;
@@ -314,6 +321,10 @@ impl Session {
             return;
         }
         self.listening.set_recognised(segment.speaker, true);
+        if self.is_echo(number, text) {
+            return self.settle(now);
+        }
+        let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.text != text {
             segment.text = text.to_owned();
             self.reworded.insert(number);
@@ -324,10 +335,12 @@ impl Session {
 
     /// Processes the final text. `unrecognised`: there were words, but none in the recogniser's vocabulary.
     pub fn handle_final(&mut self, number: u64, text: &str, unrecognised: bool, now: Instant) {
+        let is_echo = self.is_echo(number, text);
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.is_final || segment.missed {
             return;
         }
+        let text = if is_echo { "" } else { text };
         let was_shown = !segment.text.is_empty();
         segment.is_final = true;
         segment.unrecognised = unrecognised;
@@ -335,6 +348,9 @@ impl Session {
         segment.stt = segment.ended_at.map(|ended| millis(ended, now));
         let speaker = segment.speaker;
         self.listening.set_recognised(speaker, true);
+        if is_echo {
+            self.effects.push_back(Effect::Echo(speaker, number));
+        }
         if segment.text.is_empty() {
             let is_published = unrecognised || was_shown;
             self.forget_turn(speaker, number, now);
@@ -415,6 +431,10 @@ impl Session {
 
     /// Notes that a listener has heard the voice of a clause to its end.
     pub fn handle_played(&mut self, listener: Speaker, clause: ClauseId, now: Instant) {
+        let time = self.time(now);
+        if let Some((_, found)) = self.clause_mut(clause) {
+            found.played.get_or_insert(time);
+        }
         self.conversation.on_played(listener.party(), clause, self.time(now));
         self.settle(now);
     }
@@ -528,6 +548,18 @@ impl Session {
         let (listening, words) = (segment.listening, segment.words(self.epoch));
         let hypothesis = Hypothesis { listening, turn: turn(number), words, settled: 0, is_final };
         self.conversation.on_hypothesis(segment.speaker.party(), &hypothesis, self.time(now));
+    }
+
+    /// Returns whether a text of a segment is what its speaker was played when the segment began. Clauses that were cut from it stay.
+    fn is_echo(&self, number: u64, text: &str) -> bool {
+        let Some(segment) = self.segments.get(&number).filter(|segment| segment.clauses.is_empty()) else {
+            return false;
+        };
+        let Some(began) = segment.began_at.map(|at| self.time(at)) else { return false };
+        let others = self.segments.values().filter(|other| other.speaker != segment.speaker);
+        let mut played =
+            others.flat_map(|other| &other.clauses).skip_while(|clause| !clause.sounds_at(began)).peekable();
+        played.peek().is_some() && is_repeated(text, played.filter_map(|clause| clause.spoken()))
     }
 
     fn clause_mut(&mut self, id: ClauseId) -> Option<(u64, &mut Clause)> {

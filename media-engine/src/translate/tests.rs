@@ -5,6 +5,8 @@
 //!
 //! Not here: random inputs (`tests_session`), and what the conversation decides (`tests_conversation`).
 
+mod echo;
+
 use std::time::{Duration, Instant};
 
 use super::clauses::Lengths;
@@ -24,7 +26,14 @@ fn session(translate: bool, voice: bool) -> Session {
 fn session_of(translate: bool, voice: bool, lengths: Option<Lengths>) -> Session {
     let hears = if voice { Hears::Ducked } else { Hears::Original };
     let listeners = ["en", "es"].map(|language| Listener::new(language, hears));
-    let params = SessionParams { listeners, translate, budget: BUDGET, lengths, epoch: test_epoch() };
+    let params = SessionParams {
+        listeners,
+        translate,
+        budget: BUDGET,
+        lengths,
+        glossary: Default::default(),
+        epoch: test_epoch(),
+    };
     let mut session = Session::new(params);
     session.set_presence([Presence::JOINED; 2], test_epoch());
     assert!(matches!(effects(&mut session)[..], [Effect::Listeners(_)]));
@@ -729,7 +738,14 @@ fn a_clause_that_is_later_than_a_small_budget_is_text() {
     let budget = Duration::from_secs(1);
     let lengths = Some(Lengths::of_phrases());
     let epoch = test_epoch();
-    let mut session = Session::new(SessionParams { listeners, translate: true, budget, lengths, epoch });
+    let mut session = Session::new(SessionParams {
+        listeners,
+        translate: true,
+        budget,
+        lengths,
+        glossary: Default::default(),
+        epoch,
+    });
     session.set_presence([Presence::JOINED; 2], epoch);
     session.handle_typed(CUSTOMER, "good morning", epoch);
     session.handle_timeout(epoch + Duration::from_millis(900));

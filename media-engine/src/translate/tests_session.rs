@@ -109,7 +109,7 @@ impl Ledger {
             Effect::Recognise(side) => {
                 assert_eq!(self.open[side as usize], None, "seed {seed}: the language changes within a segment");
             }
-            Effect::Discard(_) | Effect::Listeners(_) => {}
+            Effect::Discard(_) | Effect::Echo(..) | Effect::Listeners(_) => {}
         }
     }
 }
@@ -129,7 +129,14 @@ fn run(seed: u64) {
     let hears = Speaker::BOTH.map(|_| if voice { Hears::Ducked } else { Hears::Original });
     let [customer, agent] = hears;
     let listeners = [Listener::new("en", customer), Listener::new("es", agent)];
-    let params = SessionParams { listeners, translate, budget: super::schedule::BUDGET, lengths, epoch: now };
+    let params = SessionParams {
+        listeners,
+        translate,
+        budget: super::schedule::BUDGET,
+        lengths,
+        glossary: Default::default(),
+        epoch: now,
+    };
     let mut session = Session::new(params);
     let mut presence = [Presence::JOINED; 2];
     session.set_presence(presence, now);

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::audio::tap::TapWriter;
+use crate::audio::tap::{TapPoint, TapWriter};
 use crate::config::App;
 use crate::leg::LegError;
 use crate::leg::flow::{Flow, Incoming, Outgoing};
@@ -88,10 +88,12 @@ pub enum WorkerRequest {
         /// Receives the SDP of our answer.
         reply: oneshot::Sender<Result<String, LegError>>,
     },
-    /// Copies the leg's speech into one more tap.
+    /// Copies one side of a leg into one more tap.
     Tap {
-        /// Leg whose speech is copied.
+        /// Leg whose sound is copied.
         leg: LegId,
+        /// Side that is copied.
+        point: TapPoint,
         /// Writing end of the tap.
         tap: TapWriter,
     },

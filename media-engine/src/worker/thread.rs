@@ -404,8 +404,8 @@ impl Thread {
                     let _ = reply.send(answer);
                 }
             }
-            WorkerRequest::Tap { leg, tap } => {
-                self.switch.handle(Input::tap(leg, tap), now);
+            WorkerRequest::Tap { leg, point, tap } => {
+                self.switch.handle(Input::tap(leg, point, tap), now);
             }
             WorkerRequest::Untap { leg } => {
                 let taps = self.switch.deserted_taps(leg);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use codecs::opus::OpusSettings;
 use codecs::{Decoder, Encoder, SampleRate};
-use media_engine::audio::tap::TapWriter;
+use media_engine::audio::tap::{TapPoint, TapWriter};
 use media_engine::leg::rtp::Component;
 use media_engine::leg::{make_decoder, make_encoder};
 use media_engine::rtp::{RtpHeader, RtpPacket, is_rtcp};
@@ -81,7 +81,7 @@ impl Lab {
 
     /// Copies the phone's audio into a tap.
     pub(crate) fn tap(&mut self, id: LegId, writer: TapWriter) {
-        self.switch.handle(Input::tap(id, writer), self.now);
+        self.switch.handle(Input::tap(id, TapPoint::Speech, writer), self.now);
     }
 
     /// Removes the taps of the phone whose readers are gone.

@@ -11,6 +11,7 @@ import * as api from "../api.js";
 import { type Call, isRunning, ownCall, translationNotice } from "../calls.js";
 import { setText } from "../dom.js";
 import { Feed } from "../feed.js";
+import { BUDGET_MS } from "../lag.js";
 import { Latest } from "../latest.js";
 import { ListeningBar } from "../listeningbar.js";
 import { answerText, microphoneText, microphoneWords, stopTracks } from "../microphone.js";
@@ -644,8 +645,8 @@ class AgentPage {
     if (view.sentences.dataset["mine"] !== this.ownRole) this.words.rename();
     view.sentences.dataset["mine"] = this.ownRole;
     const sentences = this.feed.sentences(call?.id ?? "");
-    this.words.draw(sentences);
     const config = call?.config;
+    this.words.draw(sentences, config?.budget_ms ?? BUDGET_MS);
     const notice = config ? translationNotice(config) : undefined;
     setText(view.notice, notice ?? "");
     view.notice.hidden = notice === undefined;

@@ -11,6 +11,7 @@ export interface Lane {
   channel: number;
   leg: number;
   role: string;
+  /** The party; "hears" is added to a lane with what it hears. */
   name: string;
   from: number;
   to: number;
@@ -39,14 +40,14 @@ export function channelLanes(part: Part, gaps: readonly Gap[], now: number): Lan
     lengthMs,
     lanes: [...part.channels]
       .sort((a, b) => a.channel - b.channel || place(a.from, 0) - place(b.from, 0))
-      .map(({ channel, leg, role, peer, from, until }) => {
+      .map(({ channel, leg, heard, role, peer, from, until }) => {
         const [begin, end] = [place(from, 0), place(until, lengthMs)];
         const open = until === null && part.state === "started";
         return {
           channel,
           leg,
           role,
-          name: legName({ role, peer }),
+          name: heard ? `${legName({ role, peer })} hears` : legName({ role, peer }),
           from: begin,
           to: end,
           words: open ? `since ${duration(begin)}` : `${duration(begin)} to ${duration(end)}`,

@@ -180,7 +180,7 @@ export class Player {
     }[part.state];
     setText(this.note, text ?? part.state);
     this.newest.hidden = part.state !== "started";
-    this.sideGroup.hidden = part.channels.length === 1;
+    this.sideGroup.hidden = part.channels.filter(({ heard }) => !heard).length === 1;
     this.original.hidden = part.channels.length < 3;
     this.original.href = part.originalUrl;
   }
@@ -275,7 +275,11 @@ export class Player {
 
 /** Returns the sides of the stereo file in words. */
 function sidesText({ channels }: Part): string {
-  const [only] = channels;
-  if (only && channels.length === 1) return `${legName(only)} only`;
-  return channels.length > 2 ? "customers left, all others right" : "customer left, agent right";
+  const said = channels.filter(({ heard }) => !heard);
+  const [only] = said;
+  if (only && said.length === 1) {
+    return channels.length === 2 ? `what ${legName(only)} says left, what it hears right` : `${legName(only)} only`;
+  }
+  const sides = said.length > 2 ? "customers left, all others right" : "customer left, agent right";
+  return said.length < channels.length ? `${sides}; the original file also has what each hears` : sides;
 }

@@ -268,7 +268,7 @@ export class CallCard {
     this.empty.hidden = sentences.size > 0 || notice !== undefined;
     this.amd.draw(legs);
     this.legs.draw(legs);
-    this.words.draw(sentences);
+    this.words.draw(sentences, call.config.budget_ms);
     this.listening.draw(call.id, isRunning(call) ? listening : undefined);
     this.trend.draw(sentences, call.config.budget_ms);
   }

@@ -1,5 +1,7 @@
 /** The part of the server's REST API that the settings use. All functions reject with an `ApiError` when the server refuses. */
+
 import { parseConfig, type VoiceConfig } from "../calls.js";
+import { type Glossary, parseGlossary } from "../glossary.js";
 import { ApiError, request, upload } from "../http.js";
 import { type Fields, fields, listOf, number, type Page, pageOf, text } from "../shapes.js";
 import { type AmdSettings, parseAmdSettings } from "./amd.js";
@@ -118,6 +120,15 @@ export async function voiceShow(): Promise<VoiceConfig> {
 /** Changes the given settings only, and returns all of them. */
 export async function voicePut(config: Partial<VoiceConfig>): Promise<VoiceConfig> {
   return parseConfig(await request("PUT", "/voice/config", config));
+}
+
+export async function glossaryShow(): Promise<Glossary> {
+  return parseGlossary(await request("GET", "/glossary"));
+}
+
+/** Replaces the glossary, and returns it as it was saved. */
+export async function glossaryPut(glossary: Glossary): Promise<Glossary> {
+  return parseGlossary(await request("PUT", "/glossary", glossary));
 }
 
 /** Returns the settings of the detection of answering machines; `undefined` for a server without it. */

@@ -6,6 +6,7 @@ import { ApiError } from "../http.js";
 import { HEARS, parseHears } from "../listening.js";
 import { LANGUAGES, languageName } from "../words.js";
 import { type Context, loaded, lockNote, panel, type Section } from "./context.js";
+import { glossaryPanel } from "./glossary.js";
 import { handlingPanel } from "./handling.js";
 import { machinesPanel } from "./machines.js";
 import * as requests from "./requests.js";
@@ -24,6 +25,7 @@ function voice(context: Context): HTMLElement {
       [],
       loaded(requests.voiceShow, (config) => [voiceForm(context, config)]),
     ),
+    glossaryPanel(context),
     machinesPanel(context),
     handlingPanel(context),
   );
@@ -32,8 +34,8 @@ function voice(context: Context): HTMLElement {
 function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const locked = lockNote(context, "voice.write", "the voice settings");
   const off = locked !== null;
-  const flag = (name: "live_translate" | "transcribe" | "voice_to_voice" | "record", label: string, about: string) =>
-    toggle(name, `voice-${name}`, label, about, config[name], off);
+  type Flag = "live_translate" | "transcribe" | "voice_to_voice" | "record" | "record_heard";
+  const flag = (name: Flag, label: string, about: string) => toggle(name, `voice-${name}`, label, about, config[name], off);
   const [translate, transcribe] = [
     flag(
       "live_translate",
@@ -67,6 +69,11 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const about = "Seconds, 1 to 10. A clause whose voice would be later is shown as text.";
   const budget = { ...field("budget_ms", "Latest voice", budgetInput, about), input: budgetInput };
   const record = flag("record", "Recording", "Every call is recorded once it is answered, with a separate channel for each party.");
+  const heard = flag(
+    "record_heard",
+    "What each party hears",
+    "Recordings also hold what each party heard, with translations and what was whispered to it, on channels of its own.",
+  );
   const [from, to] = [
     language("translate_from", "Customers speak", config.translate_from, off),
     language("translate_to", "Agents speak", config.translate_to, off),
@@ -79,10 +86,12 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   for (const { input } of [translate, spoken]) input.addEventListener("change", depend);
   depend();
   const languages = h("datalist", { id: "languages" }, ...LANGUAGES.map((tag) => h("option", { value: tag }, languageName(tag))));
-  const fields = [translate, from, to, spoken, customer, agent, budget, transcribe, record];
+  const fields = [translate, from, to, spoken, customer, agent, budget, transcribe, record, heard];
   const pair = h("div", { class: "pair-row" }, from.element, to.element);
   const choice = h("div", { class: "pair-row" }, customer.element, agent.element);
-  const shown = [translate.element, pair, spoken.element, choice, budget.element, transcribe.element, record.element, languages];
+  const shown = [translate, pair, spoken, choice, budget, transcribe, record, heard, languages].map((each) =>
+    each instanceof HTMLElement ? each : each.element,
+  );
   if (locked) return h("div", { class: "form" }, ...shown, locked);
   let saved = config;
   return new Form({
@@ -101,6 +110,7 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
         agent_hears: parseHears(agent.input.value),
         budget_ms: Math.round(Number(budget.input.value) * 1000),
         record: record.input.checked,
+        record_heard: heard.input.checked,
       };
       try {
         saved = await requests.voicePut(changedFields(saved, wanted));

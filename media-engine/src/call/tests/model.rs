@@ -332,7 +332,7 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         59..61 => {
             Input::Holds { leg, holding: [Holding::No, Holding::Sounding, Holding::Silent][random.random_range(0..3)] }
         }
-        61 => Input::Record { leg: on.then_some(leg) },
+        61 => Input::Record { leg: on.then_some(leg), heard: on },
         62..64 => Input::RecordPause { number: random.random_range(0..4), on },
         64 if random.random_ratio(1, 2) => Input::RecordStop { number: random.random_range(0..4) },
         66..69 => Input::Verdict { leg, followed: any_verdict(random) },

@@ -12,7 +12,7 @@ fn talking() -> Lab {
 }
 
 fn recorded(number: u32, legs: &[LegId]) -> Recorded {
-    Recorded { number, of: None, paused: false, legs: legs.to_vec() }
+    Recorded { number, of: None, heard: false, paused: false, legs: legs.to_vec() }
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn a_recording_takes_the_legs_that_are_heard() {
     let mut lab = talking();
     assert_eq!(lab.call.next_recording(), 1);
     let both = Effect::Record(vec![recorded(1, &[FIRST, SECOND])]);
-    assert_eq!(lab.give(Input::Record { leg: None }), std::slice::from_ref(&both));
+    assert_eq!(lab.give(Input::Record { leg: None, heard: false }), std::slice::from_ref(&both));
     let effects = lab.give(Input::Hold { leg: FIRST, on: true });
     assert_eq!(effects.last(), Some(&Effect::Record(vec![recorded(1, &[])])), "legs that wait are not recorded");
     assert_eq!(lab.give(Input::Hold { leg: FIRST, on: false }).last(), Some(&both));
@@ -36,10 +36,10 @@ fn a_recording_takes_the_legs_that_are_heard() {
 #[test]
 fn a_second_start_is_a_second_recording_and_a_stop_ends_one_of_them() {
     let mut lab = talking();
-    lab.give(Input::Record { leg: None });
+    lab.give(Input::Record { leg: None, heard: false });
     assert_eq!(lab.call.next_recording(), 2);
-    let of_first = Recorded { number: 2, of: Some(FIRST), paused: false, legs: vec![FIRST] };
-    let effects = lab.give(Input::Record { leg: Some(FIRST) });
+    let of_first = Recorded { number: 2, of: Some(FIRST), heard: false, paused: false, legs: vec![FIRST] };
+    let effects = lab.give(Input::Record { leg: Some(FIRST), heard: false });
     assert_eq!(effects, [Effect::Record(vec![recorded(1, &[FIRST, SECOND]), of_first.clone()])]);
     let paused = Recorded { paused: true, ..of_first.clone() };
     let effects = lab.give(Input::RecordPause { number: 2, on: true });
@@ -62,7 +62,7 @@ fn a_recording_of_one_leg_ends_with_it() {
     lab.give(add(None));
     lab.give(Input::Allowed(THIRD));
     lab.give(Input::Answered(THIRD));
-    lab.give(Input::Record { leg: Some(THIRD) });
+    lab.give(Input::Record { leg: Some(THIRD), heard: false });
     let effects = lab.give(gone(THIRD, HangupCause::Normal));
     assert_eq!(effects.last(), Some(&Effect::Record(vec![])));
 }
@@ -71,14 +71,14 @@ fn a_recording_of_one_leg_ends_with_it() {
 fn a_recording_that_is_not_possible_is_refused_with_a_reason() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
-    let check = |lab: &Lab, leg| lab.call.check(&Input::Record { leg });
+    let check = |lab: &Lab, leg| lab.call.check(&Input::Record { leg, heard: false });
     assert_eq!(check(&lab, None), Err(Refused::NotTalking));
     assert_eq!(check(&lab, Some(FOURTH)), Err(Refused::NoLeg));
     assert_eq!(check(&lab, Some(SECOND)), Err(Refused::NotConnected));
     lab.give(Input::Answered(SECOND));
     for _ in 0..RECORDINGS_AT_ONCE {
         assert_eq!(check(&lab, Some(FIRST)), Ok(()));
-        lab.give(Input::Record { leg: Some(FIRST) });
+        lab.give(Input::Record { leg: Some(FIRST), heard: false });
     }
     assert_eq!(check(&lab, None), Err(Refused::Recordings));
     let listens = Some(SuperviseMode::Listen);

@@ -145,7 +145,7 @@ impl CallTask {
     fn record_by_settings(&mut self) {
         let wanted = self.settings.record || (self.record_app && self.settings.record_app);
         let is_anybody_heard = || self.legs.iter().any(|leg| self.topology.is_heard(leg.id));
-        let input = Input::Record { leg: None };
+        let input = Input::Record { leg: None, heard: self.settings.record_heard };
         if wanted && !self.is_recorded && is_anybody_heard() && self.call.check(&input).is_ok() {
             self.is_recorded = true;
             self.pending.push_back(input);

@@ -148,7 +148,7 @@ impl CallTask {
             rules,
         };
         self.programs.open(ticket, Doing::Message(Box::new(message)));
-        self.program_starts_recording(ticket, Some(leg)).await;
+        self.program_starts_recording(ticket, Some(leg), false).await;
     }
 
     /// Starts a recording that continues beside the program.
@@ -158,11 +158,11 @@ impl CallTask {
             return self.program_record_failed(ticket);
         }
         self.programs.open(ticket, Doing::Recording(self.call.next_recording()));
-        self.program_starts_recording(ticket, None).await;
+        self.program_starts_recording(ticket, None, self.settings.record_heard).await;
     }
 
-    async fn program_starts_recording(&mut self, ticket: Ticket, leg: Option<LegId>) {
-        if let Err(error) = self.record_start(leg).await {
+    async fn program_starts_recording(&mut self, ticket: Ticket, leg: Option<LegId>, heard: bool) {
+        if let Err(error) = self.record_start(leg, heard).await {
             tracing::warn!(call = %self.id, %error, "the call program's recording could not be started");
             if let Some(Doing::Message(mut message)) = self.programs.close(ticket) {
                 self.stop_listening(&mut message);

@@ -21,7 +21,7 @@ use crate::engine::command::CommandError;
 use crate::engine::consumers;
 use crate::engine::event::{EventKind, LegRole, RecordingChannel, RecordingPart, RecordingState};
 use crate::net::clock;
-use crate::record_io::{ChannelReport, Joining, NewRecording, PartReport, PartState, Recording};
+use crate::record_io::{ChannelReport, Joining, NewRecording, PartReport, PartState, Recording, Reserved, Track};
 use crate::units::LegId;
 
 /// Time for the disk to seal recordings after their call has ended.
@@ -37,6 +37,8 @@ pub(super) struct CallRecording {
     began: SystemTime,
     /// Legs that are recorded now.
     legs: Vec<LegId>,
+    /// Whether what they hear is recorded.
+    heard: bool,
     /// People who are or were recorded.
     people: Vec<Person>,
     paused: bool,
@@ -84,11 +86,12 @@ impl CallRecording {
 
     /// Returns a part as it is reported: with people and times.
     fn part(&self, part: u32, channels: Vec<ChannelReport>) -> RecordingPart {
-        let channel = |ChannelReport { channel, leg, from, until }: ChannelReport| {
+        let channel = |ChannelReport { channel, track: Track { leg, heard }, from, until }: ChannelReport| {
             let person = self.people.iter().find(|person| person.leg == leg)?;
             let Person { role, peer, agent, .. } = person;
             let (from, until) = (self.began + from, until.map(|until| self.began + until));
-            Some(RecordingChannel { channel, leg, role: *role, peer: peer.clone(), agent: agent.clone(), from, until })
+            let (role, peer, agent) = (*role, peer.clone(), agent.clone());
+            Some(RecordingChannel { channel, leg, heard, role, peer, agent, from, until })
         };
         let channels = channels.into_iter().filter_map(channel).collect();
         RecordingPart { number: self.number, of: self.of, part, channels }
@@ -96,12 +99,12 @@ impl CallRecording {
 }
 
 impl CallTask {
-    /// Starts a recording of all legs or of one leg, and returns its number in the call.
+    /// Starts a recording of all legs or of one leg, and returns its number in the call. `heard`: what they hear is recorded too.
     ///
     /// # Errors
     /// [`CommandError::NoLeg`], or [`CommandError::Conflict`] if the call's state allows no recording.
-    pub(super) async fn record_start(&mut self, leg: Option<LegId>) -> Result<u32, CommandError> {
-        let input = Input::Record { leg };
+    pub(super) async fn record_start(&mut self, leg: Option<LegId>, heard: bool) -> Result<u32, CommandError> {
+        let input = Input::Record { leg, heard };
         self.call.check(&input)?;
         let number = self.call.next_recording();
         self.handle(input).await;
@@ -153,14 +156,15 @@ impl CallTask {
         }
     }
 
-    fn begin_recording(&mut self, Recorded { number, of, paused, legs }: &Recorded, start: Instant) {
+    fn begin_recording(&mut self, Recorded { number, of, heard, paused, legs }: &Recorded, start: Instant) {
         let wide = self.legs.iter().any(|leg| leg.codec == Some("opus"));
         let rate = if wide { SampleRate::HZ_16000 } else { SampleRate::HZ_8000 };
         let began = clock::system_now();
-        let least = if of.is_some() { 1 } else { 2 };
+        let said = if of.is_some() { 1 } else { 2 };
+        let reserved = Reserved { said, heard: if *heard { said } else { 0 } };
         let (joining, people): (Vec<Joining>, Vec<Person>) =
-            legs.iter().filter_map(|leg| self.join_recording(*leg)).unzip();
-        let new = NewRecording { name: self.recording_name(*number), rate, start, least, legs: joining };
+            legs.iter().filter_map(|leg| self.join_recording(*leg, *heard)).unzip();
+        let new = NewRecording { name: self.recording_name(*number), rate, start, reserved, legs: joining };
         let (number, of, legs) = (*number, *of, people.iter().map(|person| person.leg).collect());
         match self.shared.recorder.begin(new) {
             Ok(recording) => self.recordings.push(CallRecording {
@@ -169,6 +173,7 @@ impl CallTask {
                 recording,
                 began,
                 legs,
+                heard: *heard,
                 people,
                 paused: *paused,
                 open: None,
@@ -186,11 +191,11 @@ impl CallTask {
         }
     }
 
-    /// Opens a tap on a leg for a recording, and describes the person behind it.
-    fn join_recording(&self, leg: LegId) -> Option<(Joining, Person)> {
+    /// Opens the taps on a leg for a recording, and describes the person behind it.
+    fn join_recording(&self, leg: LegId, heard: bool) -> Option<(Joining, Person)> {
         let of = self.leg(leg)?;
         let person = Person { leg, role: of.role, peer: of.peer.clone(), agent: of.agent().map(str::to_owned) };
-        match consumers::record_leg(&self.worker, (leg, of.media()?), of.role) {
+        match consumers::record_leg(&self.worker, (leg, of.media()?), of.role, heard) {
             Ok(joining) => Some((joining, person)),
             Err(note) => {
                 tracing::error!(call = %self.id, %leg, note, "a leg is not recorded");
@@ -202,8 +207,9 @@ impl CallTask {
     /// Changes the legs of a running recording, and pauses or resumes it.
     fn follow_recorded(&mut self, at: usize, Recorded { number, paused, legs, .. }: &Recorded, now: Instant) {
         let is_new = |leg: &&LegId| !self.recordings[at].legs.contains(leg);
+        let heard = self.recordings[at].heard;
         let new: Vec<(Joining, Person)> =
-            legs.iter().filter(is_new).filter_map(|leg| self.join_recording(*leg)).collect();
+            legs.iter().filter(is_new).filter_map(|leg| self.join_recording(*leg, heard)).collect();
         let running = &mut self.recordings[at];
         let mut outcome = Ok(());
         for leg in running.legs.extract_if(.., |leg| !legs.contains(leg)) {

@@ -84,7 +84,10 @@ impl CallTask {
                 let begun = self.gather(leg, gather, Owner::Verb);
                 return begun.map(|(gather, prompt)| Reply::Gather(gather, prompt));
             }
-            Verb::Record { leg } => return self.record_start(leg).await.map(Reply::Recording),
+            Verb::Record { leg, heard } => {
+                let heard = heard.unwrap_or(self.settings.record_heard);
+                return self.record_start(leg, heard).await.map(Reply::Recording);
+            }
             Verb::RecordPause { number, on } => {
                 return self.record_pause(number, on).await.map(|()| Reply::Done);
             }

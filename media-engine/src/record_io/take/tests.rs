@@ -4,7 +4,7 @@ use super::super::seal;
 use super::*;
 use crate::audio::tap::{FrameKind, tap};
 use crate::net::clock;
-use crate::record::Side;
+use crate::record::{Reserved, Side};
 
 const RATE: SampleRate = SampleRate::HZ_8000;
 const HOURS: Duration = Duration::from_secs(6 * 3_600);
@@ -16,13 +16,14 @@ const BEN: LegId = LegId(3);
 fn take(folder: &Path, part: Duration, start: Instant) -> (Take, mpsc::Receiver<PartReport>) {
     let (reporter, reports) = mpsc::channel(64);
     let stem = folder.join("call");
-    let begin = Begin { id: 1, stem, rate: RATE, start, least: 2, legs: Vec::new(), reporter };
+    let begin =
+        Begin { id: 1, stem, rate: RATE, start, reserved: Reserved { said: 2, heard: 0 }, legs: Vec::new(), reporter };
     (Take::new(begin, part), reports)
 }
 
 /// Feeds `seconds` of a ramp from `start` on as the agent's audio, so that each sample identifies its position.
 fn speak(take: &mut Take, start: Instant, seconds: u32) {
-    take.attach(Joining { leg: ANNA, side: Side::Agent, tap: says(start, seconds * 50, ramp) }, start);
+    take.attach(Joining { leg: ANNA, side: Side::Agent, said: says(start, seconds * 50, ramp), heard: None }, start);
 }
 
 /// Returns a tap with `frames` frames of 20 ms from `start` on.
@@ -74,7 +75,7 @@ fn audio_is_in_the_file_before_it_is_sealed() {
         let (path, offset) = (path.clone(), Duration::ZERO);
         PartReport { part: 1, path, state, offset, duration_ms, channels }
     };
-    let anna = ChannelReport { channel: 1, leg: ANNA, from: Duration::ZERO, until: None };
+    let anna = ChannelReport { channel: 1, track: Track::said(ANNA), from: Duration::ZERO, until: None };
     let (begun, ended) = (report(PartState::Started, 0, vec![]), report(PartState::Finished, 1_000, vec![anna]));
     assert_eq!(all(reports), [begun, ended]);
 }
@@ -179,12 +180,12 @@ fn a_joining_leg_gets_a_channel_in_a_next_file_without_loss_for_the_others() {
     let (mut take, reports) = take(folder.path(), HOURS, start);
     take.open_part();
     speak(&mut take, start, 4);
-    take.attach(Joining { leg: ALICE, side: Side::Customer, tap: says(start, 200, |_| 7) }, start);
+    take.attach(Joining { leg: ALICE, side: Side::Customer, said: says(start, 200, |_| 7), heard: None }, start);
     take.round(at(1_500), &sealer);
     // Two join, whose first words come with them; one of them leaves again.
-    take.attach(Joining { leg: BEN, side: Side::Agent, tap: says(at(1_600), 70, |_| 9) }, at(1_600));
+    take.attach(Joining { leg: BEN, side: Side::Agent, said: says(at(1_600), 70, |_| 9), heard: None }, at(1_600));
     let carla = LegId(4);
-    take.attach(Joining { leg: carla, side: Side::Customer, tap: says(at(1_700), 20, |_| 5) }, at(1_700));
+    take.attach(Joining { leg: carla, side: Side::Customer, said: says(at(1_700), 20, |_| 5), heard: None }, at(1_700));
     take.round(at(2_000), &sealer);
     take.round(at(2_300), &sealer);
     take.detach(BEN, at(3_000));
@@ -200,7 +201,9 @@ fn a_joining_leg_gets_a_channel_in_a_next_file_without_loss_for_the_others() {
         all(reports).into_iter().filter(|report| report.state == PartState::Finished).collect();
     let who = |report: &PartReport| -> Vec<_> {
         let channels = report.channels.iter();
-        channels.map(|one| (one.channel, one.leg, one.from.as_millis(), one.until.map(|at| at.as_millis()))).collect()
+        channels
+            .map(|one| (one.channel, one.track.leg, one.from.as_millis(), one.until.map(|at| at.as_millis())))
+            .collect()
     };
     assert_eq!(who(&ended[0]), [(0, ALICE, 0, None), (1, ANNA, 0, None)]);
     let joined = [(2, BEN, 1_600, Some(3_000)), (3, carla, 1_700, None)];
@@ -214,10 +217,10 @@ fn a_leg_that_replaces_another_takes_over_its_channel_in_the_next_file() {
     let at = |ms| start + Duration::from_millis(ms);
     let (mut take, _reports) = take(folder.path(), HOURS, start);
     take.open_part();
-    take.attach(Joining { leg: ALICE, side: Side::Customer, tap: says(start, 100, |_| 7) }, start);
+    take.attach(Joining { leg: ALICE, side: Side::Customer, said: says(start, 100, |_| 7), heard: None }, start);
     speak(&mut take, start, 1);
     take.detach(ANNA, at(1_000));
-    take.attach(Joining { leg: BEN, side: Side::Agent, tap: says(at(1_100), 45, |_| 9) }, at(1_100));
+    take.attach(Joining { leg: BEN, side: Side::Agent, said: says(at(1_100), 45, |_| 9), heard: None }, at(1_100));
     take.finish(at(2_000), &sealer);
     let [first, second] = ["call.wav", "call.2.wav"].map(|name| folder.path().join(name));
     let anna: Vec<i16> = (0..8_000).map(ramp).chain([0; 800]).collect();

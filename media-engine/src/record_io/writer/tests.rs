@@ -13,7 +13,15 @@ fn begin(writer: &mut Writer, folder: &Path, id: u64) -> mpsc::Receiver<PartRepo
     let (reporter, reports) = mpsc::channel(8);
     let (stem, start) = (folder.join(id.to_string()), clock::now());
     let rate = SampleRate::HZ_8000;
-    writer.handle_order(Order::Begin(Begin { id, stem, rate, start, least: 2, legs: Vec::new(), reporter }));
+    writer.handle_order(Order::Begin(Begin {
+        id,
+        stem,
+        rate,
+        start,
+        reserved: Reserved { said: 2, heard: 0 },
+        legs: Vec::new(),
+        reporter,
+    }));
     reports
 }
 

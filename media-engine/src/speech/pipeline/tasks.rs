@@ -18,6 +18,7 @@ use super::CLAUSES;
 use crate::speech::live_rate::{LIVE_RATE, LiveRateResampler};
 use crate::speech::{Providers, SpeechError, Translator};
 use crate::translate::exchange::{ClauseId, Request};
+use crate::translate::glossary::Glossary;
 
 /// Result of a translation.
 pub(super) struct Translated {
@@ -26,12 +27,17 @@ pub(super) struct Translated {
     pub(super) result: Result<String, SpeechError>,
 }
 
-/// Translates clauses in order.
-pub(super) fn translator(provider: Arc<dyn Translator>, results: mpsc::Sender<Translated>) -> mpsc::Sender<Request> {
+/// Translates clauses in order, with the terms of a glossary.
+pub(super) fn translator(
+    provider: Arc<dyn Translator>,
+    glossary: Arc<Glossary>,
+    results: mpsc::Sender<Translated>,
+) -> mpsc::Sender<Request> {
     let (clauses_in, mut clauses) = mpsc::channel::<Request>(CLAUSES);
     tokio::spawn(async move {
         while let Some(Request { clause, revision, words, from, to, .. }) = clauses.recv().await {
-            let result = provider.translate(&words.join(" "), &from, &to).await;
+            let text = glossary.applied(&words.join(" "), &from, &to);
+            let result = provider.translate(&text, &from, &to).await;
             if results.send(Translated { clause, revision, result }).await.is_err() {
                 return;
             }

@@ -67,10 +67,11 @@ fn playing(providers: Providers, translate: bool, orders: usize) -> Heard {
             .map(|language| Listener::new(language, if translate { Hears::Ducked } else { Hears::Original })),
         translate,
         budget: BUDGET,
+        glossary: Default::default(),
         clock: Clock::real(),
     };
     let pipeline = start(params, providers, playout_in, events_in);
-    assert!(pipeline.set_presence([Presence::JOINED; 2]) && pipeline.follow(Speaker::Customer, reader));
+    assert!(pipeline.set_presence([Presence::JOINED; 2]) && pipeline.follow(Speaker::Customer, reader.into()));
     Heard { pipeline, tap, events, playout, at: clock::now() - Duration::from_secs(20) }
 }
 
@@ -185,7 +186,12 @@ async fn a_recogniser_that_dies_in_mid_segment_misses_it_and_all_later_ones() {
 struct Closed(SpeechError);
 
 impl Stt for Closed {
-    fn open<'a>(&'a self, _: &'a str, _: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
+    fn open<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a [String],
+        _: SampleRate,
+    ) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
         Box::pin(async { Err(self.0.clone()) })
     }
 }
@@ -353,10 +359,15 @@ async fn a_long_sentence_is_heard_in_clauses_before_its_end_and_in_order() {
 struct Slow(Arc<dyn Stt>);
 
 impl Stt for Slow {
-    fn open<'a>(&'a self, language: &'a str, rate: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
+    fn open<'a>(
+        &'a self,
+        language: &'a str,
+        hints: &'a [String],
+        rate: SampleRate,
+    ) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            self.0.open(language, rate).await
+            self.0.open(language, hints, rate).await
         })
     }
 }
@@ -428,7 +439,12 @@ type FarEnd = (mpsc::Receiver<SttInput>, mpsc::Sender<SttOutput>);
 struct Stuck(mpsc::Sender<FarEnd>);
 
 impl Stt for Stuck {
-    fn open<'a>(&'a self, _: &'a str, _: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
+    fn open<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a [String],
+        _: SampleRate,
+    ) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
         let (input, taken) = mpsc::channel(1);
         let (told, output) = mpsc::channel(1);
         self.0.try_send((taken, told)).unwrap();
@@ -555,7 +571,12 @@ async fn a_pipeline_is_idle_only_when_nothing_is_heard_translated_or_spoken() {
 struct Languages(mpsc::Sender<String>);
 
 impl Stt for Languages {
-    fn open<'a>(&'a self, language: &'a str, _: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
+    fn open<'a>(
+        &'a self,
+        language: &'a str,
+        _: &'a [String],
+        _: SampleRate,
+    ) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
         self.0.try_send(language.to_owned()).unwrap();
         Box::pin(async { Err(SpeechError::Unavailable("closed".into())) })
     }

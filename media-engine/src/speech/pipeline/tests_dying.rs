@@ -146,13 +146,14 @@ async fn call(number: i16, providers: Providers, length: Duration, dice: Arc<Dic
         listeners: ["en", "es"].map(|language| Listener::new(language, Hears::Ducked)),
         translate: true,
         budget: BUDGET,
+        glossary: Default::default(),
         clock: Clock::real(),
     };
     let pipeline = start(params, providers, orders_in, events_in);
     assert!(pipeline.set_presence([Presence::JOINED; 2]));
     let mut taps: [TapWriter; 2] = Speaker::BOTH.map(|side| {
         let (writer, reader) = tap(50);
-        assert!(pipeline.follow(side, reader));
+        assert!(pipeline.follow(side, reader.into()));
         writer
     });
     let mut ledger = Ledger { number, ..Ledger::default() };

@@ -229,7 +229,12 @@ async fn describe(link: &mut Link, kind: ProviderKind) -> Result<Vec<String>, Sp
 }
 
 impl Stt for Client {
-    fn open<'a>(&'a self, language: &'a str, rate: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
+    fn open<'a>(
+        &'a self,
+        language: &'a str,
+        _: &'a [String],
+        rate: SampleRate,
+    ) -> BoxFuture<'a, Result<SttSession, SpeechError>> {
         Box::pin(async move {
             let link = self.shared.take().await;
             let known = self.shared.languages.get().map(Vec::as_slice).unwrap_or_default();

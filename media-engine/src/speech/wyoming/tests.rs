@@ -113,7 +113,7 @@ async fn after_a_process_dies_in_mid_segment_the_next_segment_works() {
         }
     });
     assert_eq!(within(status.recv()).await.expect("states are reported").state, ProviderState::Up);
-    let mut session = within(client.open("en", SampleRate::HZ_8000)).await.unwrap();
+    let mut session = within(client.open("en", &[], SampleRate::HZ_8000)).await.unwrap();
     for input in [SttInput::Begin(1), SttInput::Audio(vec![0; 160]), SttInput::End(1)] {
         session.input.send(input).await.unwrap();
     }
@@ -168,7 +168,7 @@ async fn a_refused_segment_is_missed_and_one_in_an_unknown_language_is_not() {
             });
         }
     });
-    let mut session = within(client.open("eu", SampleRate::HZ_8000)).await.unwrap();
+    let mut session = within(client.open("eu", &[], SampleRate::HZ_8000)).await.unwrap();
     for expected in [
         SttOutput::Missed { segment: 1, begun: true },
         SttOutput::Final { segment: 2, text: String::new(), unrecognised: false },

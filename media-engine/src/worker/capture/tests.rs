@@ -257,7 +257,7 @@ impl Trial {
                 let (writer, reader) = tap(2);
                 self.readers.push(reader);
                 let leg = self.leg();
-                self.put(Input::tap(leg, writer));
+                self.put(Input::tap(leg, crate::audio::tap::TapPoint::Speech, writer));
             }
             16 => {
                 let leg = self.leg();

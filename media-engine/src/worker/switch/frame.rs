@@ -3,13 +3,14 @@
 //! ```text
 //! phase due ─▶ every leg of the phase: Playout::pull ─▶ frame ─▶ taps
 //!           ─▶ every conference of the phase: mix
-//!           ─▶ its listener, and every leg that hears no other leg: frame | mix | tone | silence ─▶ duck ─▶ + Play ─▶ encode ─▶ send
+//!           ─▶ its listener, and every leg that hears no other leg: frame | mix | tone | silence ─▶ duck ─▶ + Play ─▶ taps
+//!                                                                                                                 ─▶ encode ─▶ send
 //!           ─▶ every leg of the phase: RTCP, time-outs, reports; its tick moves nearer to its packets
 //! ```
 
 use std::time::Instant;
 
-use super::leg::{Entry, Format, Leg, Path, Source, play_event};
+use super::leg::{Entry, Format, Frame, Hearing, Leg, Path, Source, play_event};
 use super::transport::Transport;
 use super::{MAX_LAG, REST_ROUNDS, Slot, Switch, TICK};
 use crate::audio::Original;
@@ -75,10 +76,25 @@ impl Switch {
             }
             leg.pull(switch.entry_into(leg), now);
             switch.let_overhear(leg);
+            switch.copy_relayed(leg, now);
             if let (Some(format), Some(digit)) = (leg.format, leg.speech.events_in.on_timeout(now)) {
                 switch.on_digit(leg, &format, digit, now);
             }
         });
+    }
+
+    /// Copies the leg's frame to the taps on what its listener hears, if the listener is sent the leg's packets themselves.
+    fn copy_relayed(&mut self, leg: &mut Leg, now: Instant) {
+        if !leg.speech.is_decoded() {
+            return;
+        }
+        let Leg { slot, peer, speech, hearing, .. } = leg;
+        let is_relayed = |hearing: &Hearing| hearing.path == Path::Relay(*slot);
+        let Frame { samples, rate, kind } = &speech.frame;
+        let peer = peer.and_then(|peer| self.legs.get_mut(peer.index())?.as_mut()).map(|peer| &mut peer.hearing);
+        for listener in peer.into_iter().chain([hearing]).filter(|hearing| is_relayed(hearing)) {
+            listener.copy_to_taps(samples, *rate, *kind, now);
+        }
     }
 
     /// Returns the change of a listener from relayed packets of this leg to its frames.
@@ -222,6 +238,7 @@ impl Switch {
             leg.hearing.play.mix(pcm, rate, &mut |notice| outbox.event(slot, id, play_event(notice, now)));
             leg.hearing.played_at = Some(now);
         }
+        leg.hearing.copy_to_taps(pcm, rate, FrameKind::Voice, now);
         self.counters.frames += 1;
         let frame = rate.samples_in_ms(20);
         if let (Some(exit), 0) = (leg.hearing.exit, heard_before)

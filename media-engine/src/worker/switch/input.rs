@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Slot;
 use super::legs::MovingLeg;
-use crate::audio::tap::TapWriter;
+use crate::audio::tap::{TapPoint, TapWriter};
 use crate::leg::LegError;
 use crate::leg::rtp::Component;
 use crate::leg::webrtc::WebRtcPeer;
@@ -105,10 +105,13 @@ pub enum Input<'a> {
         /// SDP of the new offer.
         sdp: String,
     },
-    /// The leg's speech is copied into one more tap.
+    /// One side of the leg is copied into one more tap.
     Tap {
-        /// Leg whose speech is copied.
+        /// Leg whose sound is copied.
         leg: LegId,
+        /// Side that is copied; captures from before there was a choice have none.
+        #[serde(default)]
+        point: TapPoint,
         /// Identity of the tap.
         tap: u64,
         /// Writing end of the tap; `None` in a replay.
@@ -147,9 +150,9 @@ impl<'a> Input<'a> {
         Input::SharedDatagram { port, from, bytes: Bytes::Borrowed(bytes) }
     }
 
-    /// Returns the input that copies the leg's speech into one more tap.
-    pub fn tap(leg: LegId, writer: TapWriter) -> Input<'static> {
-        Input::Tap { leg, tap: writer.id(), writer: Some(writer) }
+    /// Returns the input that copies one side of the leg into one more tap.
+    pub fn tap(leg: LegId, point: TapPoint, writer: TapWriter) -> Input<'static> {
+        Input::Tap { leg, point, tap: writer.id(), writer: Some(writer) }
     }
 
     /// Whether a replay can use the input. Datagrams and SDP of browsers are useless there, because it lacks their DTLS

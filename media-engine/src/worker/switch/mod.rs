@@ -3,7 +3,7 @@
 //! ```text
 //!            source leg                                              listening leg
 //! datagram ─▶ checked, parsed ─┬─ relayed: same codec, or PCMU and PCMA ─▶ header mapped ─────▶ datagram
-//!                              └─▶ Playout ─(tick)─▶ frame ─┬─▶ taps
+//!                              └─▶ Playout ─(tick)─▶ frame ─┬─▶ taps on what it says
 //!                                                          └─▶ resample, or mix with others ─▶ duck ─▶ + Play ─▶ encode
 //!                                                                                                           └─▶ datagram
 //! ```
@@ -53,6 +53,7 @@ use codecs::opus::OpusSettings;
 use super::command::{Census, GAIN_DB, WorkerCommand};
 use super::music::Music;
 use super::outbox::{Outbox, Output};
+use crate::audio::tap::TapPoint;
 use crate::units::LegId;
 
 pub use input::{Bytes, Input, Outcome};
@@ -241,12 +242,17 @@ impl Switch {
             Input::Attach { leg, moving } => return self.attach(leg, moving, now),
             Input::WebRtcAnswer { leg, sdp } => return Outcome::Applied(self.webrtc_answer(leg, &sdp, now)),
             Input::WebRtcReoffer { leg, sdp } => return Outcome::Answer(self.webrtc_reoffer(leg, &sdp, now)),
-            Input::Tap { leg, tap, writer } => {
-                self.with_leg(leg, now, |_, leg| leg.speech.taps.push(Tap { id: tap, writer }));
-            }
-            Input::Untap { leg, taps } => {
-                self.with_leg(leg, now, |_, leg| leg.speech.taps.retain(|tap| !taps.contains(&tap.id)))
-            }
+            Input::Tap { leg, point, tap, writer } => self.with_leg(leg, now, |_, leg| {
+                let taps = match point {
+                    TapPoint::Speech => &mut leg.speech.taps,
+                    TapPoint::Hearing => &mut leg.hearing.taps,
+                };
+                taps.push(Tap { id: tap, writer });
+            }),
+            Input::Untap { leg, taps } => self.with_leg(leg, now, |_, leg| {
+                leg.speech.taps.retain(|tap| !taps.contains(&tap.id));
+                leg.hearing.taps.retain(|tap| !taps.contains(&tap.id));
+            }),
             Input::Effort { complexity } => self.set_effort(complexity),
             Input::Fail { leg, why } => self.end(leg, Some(why), now),
         }
@@ -343,7 +349,7 @@ impl Switch {
             census.browser_legs += usize::from(leg.transport.is_browser());
             census.bridged += usize::from(leg.peer.is_some());
             census.mixed += usize::from(leg.seat.is_some());
-            census.taps += leg.speech.taps.len();
+            census.taps += leg.taps().count();
             census.overhearing += usize::from(leg.hearing.ears.is_some());
             census.overheard += usize::from(!leg.speech.overheard.is_empty());
             if let Some(flow) = leg.reporting.flow.flow() {
@@ -368,9 +374,7 @@ impl Switch {
     /// Returns the leg's taps that no longer have a reader, for `Input::Untap`.
     pub fn deserted_taps(&self, id: LegId) -> Vec<u64> {
         let leg = self.by_id.get(&id).and_then(|slot| self.legs.get(slot.index())?.as_ref());
-        leg.map_or_else(Vec::new, |leg| {
-            leg.speech.taps.iter().filter(|tap| tap.is_deserted()).map(|tap| tap.id).collect()
-        })
+        leg.map_or_else(Vec::new, |leg| leg.taps().filter(|tap| tap.is_deserted()).map(|tap| tap.id).collect())
     }
 }
 

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A tap or an overhearing leg does not change the path: it reads a playout beside the relay, and adds no delay for the
-//! listener.
+//! listener. A tap on what the listener of a relay hears reads the playout of its source, and is as late as that one.
 //!
 //! ptime: `a=ptime` is the packet length that the far end prefers to receive (RFC 3264 section 5.1, RFC 8866 section
 //! 6.4), and it has to accept any length. Cutting samples again costs little, so a G.711, G.722 or L16 listener gets the
@@ -121,11 +121,13 @@ impl Switch {
                     .is_some_and(|other| other.hearing.path == Path::Generate(Source::Leg(slot)))
             });
         let peer = leg.peer.and_then(|peer| self.legs[peer.index()].as_ref());
+        let is_relayed = |other: &Leg| other.hearing.path == Path::Relay(slot) && !other.hearing.taps.is_empty();
+        let is_copied = is_relayed(leg) || peer.is_some_and(|peer| is_relayed(peer));
         let other = peer.and_then(|peer| peer.format);
         let goes_on = peer.is_some_and(|peer| peer.hearing.entry.is_some());
         self.guarded(slot, now, |switch, leg| {
             let Some(format) = leg.format else { return };
-            let taps = !leg.speech.taps.is_empty() || !leg.speech.overheard.is_empty();
+            let taps = is_copied || !leg.speech.taps.is_empty() || !leg.speech.overheard.is_empty();
             let mut made = Ok(());
             if heard || taps {
                 let rate = mixed.unwrap_or_else(|| decoded_rate(&format, other.as_ref(), taps));

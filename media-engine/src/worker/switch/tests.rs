@@ -202,6 +202,44 @@ fn original_ducks_under_played_voice_and_comes_back() {
 }
 
 #[test]
+fn a_tap_on_the_hearing_copies_relayed_sound_and_played_voice() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    let (writer, mut hearing) = crate::audio::tap::tap(100);
+    lab.switch.handle(Input::tap(b.id, TapPoint::Hearing, writer), lab.now);
+    let levels = |hearing: &mut crate::audio::tap::TapReader| {
+        let frames: Vec<_> = std::iter::from_fn(|| hearing.pop()).collect();
+        assert!(frames.windows(2).all(|pair| pair[1].frame.at - pair[0].frame.at == TICK), "one frame per tick");
+        let pcm: Vec<i16> = frames.iter().flat_map(|item| item.frame.samples().to_vec()).collect();
+        let pcm = &pcm[pcm.len() - 3_200..];
+        [440.0, 1_000.0].map(|hz| goertzel_dbfs(pcm, NARROW, hz))
+    };
+    lab.talk(&mut a, 50);
+    let [original, _] = levels(&mut hearing);
+    assert!((original + 12.0).abs() < 1.0, "relayed: {original}");
+    assert_eq!(lab.switch.counters().frames, 0, "a tap leaves the relay as it is");
+
+    let mut voice = vec![0; 8_000];
+    Sine::new(NARROW, 1_000.0, -20.0).fill(&mut voice);
+    lab.tell(WorkerCommand::Play { leg: b.id, segment: 5, rate: NARROW, samples: voice.into(), last: true });
+    lab.talk(&mut a, 50);
+    let [ducked, voice] = levels(&mut hearing);
+    assert!((ducked + 30.0).abs() < 1.5, "ducked: {ducked}");
+    assert!((voice + 20.0).abs() < 1.0, "voice: {voice}");
+
+    drop(hearing);
+    let taps = lab.switch.deserted_taps(b.id);
+    lab.switch.handle(Input::Untap { leg: b.id, taps }, lab.now);
+    assert_eq!(lab.switch.census().taps, 0);
+    lab.talk(&mut a, 100);
+    assert!(
+        !lab.switch.legs[a.slot.index()].as_ref().unwrap().speech.is_decoded(),
+        "no tap needs the samples any more"
+    );
+}
+
+#[test]
 fn a_silenced_original_is_not_heard_and_comes_back_to_the_relay() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
@@ -228,8 +266,10 @@ fn a_leg_that_moves_to_another_switch_keeps_both_streams_without_a_gap() {
     let (mut from, mut to) = (Lab::new(), Lab::new());
     let (mut a, mut b, mut c) =
         (from.phone(Codec::Pcmu, 4000), from.phone(Codec::Pcmu, 4002), to.phone(Codec::Pcmu, 4004));
-    let (listener, _) = crate::audio::tap::tap(2);
-    from.switch.handle(Input::tap(b.id, listener), from.now);
+    for point in [TapPoint::Speech, TapPoint::Hearing] {
+        let (listener, _) = crate::audio::tap::tap(2);
+        from.switch.handle(Input::tap(b.id, point, listener), from.now);
+    }
     from.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     from.talk(&mut a, 10);
     from.talk(&mut b, 5);

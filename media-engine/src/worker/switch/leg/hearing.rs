@@ -8,7 +8,8 @@ use codecs::resample::Resampler;
 use codecs::tones::{Cadence, Sine};
 use codecs::{CodecError, Encoder};
 
-use super::{Entry, Format, Frame};
+use super::{Entry, Format, Frame, Tap};
+use crate::audio::tap::FrameKind;
 use crate::audio::{Ducker, Ears};
 use crate::config::App;
 use crate::leg::make_encoder;
@@ -54,6 +55,8 @@ pub(crate) struct Hearing {
     /// Source and time of the last frame.
     pub(crate) served: Option<(Source, Instant)>,
     pub(crate) packets_sent: u64,
+    /// Taps on what the leg is sent.
+    pub(crate) taps: Vec<Tap>,
 }
 
 /// Path by which sound reaches a leg.
@@ -136,6 +139,14 @@ impl Hearing {
             played_at: None,
             served: None,
             packets_sent: 0,
+            taps: Vec::new(),
+        }
+    }
+
+    /// Copies a frame that the leg is sent to the taps.
+    pub(crate) fn copy_to_taps(&mut self, samples: &[i16], rate: SampleRate, kind: FrameKind, now: Instant) {
+        for tap in self.taps.iter_mut().filter_map(|tap| tap.writer.as_mut()) {
+            tap.push(now, Some(now), kind, rate, samples);
         }
     }
 

@@ -82,6 +82,7 @@ impl Leg {
     /// Removes everything that belongs to the switch that the leg leaves.
     pub(super) fn move_out(&mut self) {
         self.speech.taps.clear();
+        self.hearing.taps.clear();
         self.break_off();
         self.hearing.path = Path::Generate(Source::Silence);
         self.hearing.exit = None;
@@ -153,6 +154,11 @@ impl Leg {
     }
 
     // ---- what it says, what it hears, when ----
+
+    /// Returns the taps on both sides of the leg.
+    pub(super) fn taps(&self) -> impl Iterator<Item = &Tap> {
+        self.speech.taps.iter().chain(&self.hearing.taps)
+    }
 
     /// Takes the tick's frame from the playout buffer and copies it to the taps. `entry`: its listener changes from relayed packets
     /// to frames.

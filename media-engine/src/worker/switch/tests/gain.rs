@@ -104,7 +104,7 @@ fn changes_without_a_click(
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     let (writer, _recorder) = crate::audio::tap::tap(500);
     if is_tapped {
-        lab.switch.handle(Input::tap(a.id, writer), lab.now);
+        lab.switch.handle(Input::tap(a.id, TapPoint::Speech, writer), lab.now);
     }
     lab.advance(MS * offset as u32);
     talk(&mut lab, &mut a, 50, (late, &mut random));

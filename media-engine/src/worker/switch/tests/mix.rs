@@ -392,7 +392,7 @@ fn joining_and_leaving_neither_clicks_nor_breaks_the_numbering() {
     // The tap has the bridge decoded as well, without changing the samples.
     let (writer, _reader) = tap(4);
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
-    lab.switch.handle(Input::tap(a.id, writer), lab.now);
+    lab.switch.handle(Input::tap(a.id, TapPoint::Speech, writer), lab.now);
     lab.sing(&mut [&mut a, &mut b, &mut c], 30);
     lab.heard(&b);
     for step in 0..6 {
