@@ -460,11 +460,18 @@ async fn the_sides_of_a_call_listen_as_they_choose(database: &Database) {
     let put = send_json(&world, Method::PUT, "/api/voice/config", config).await.json();
     assert_eq!((&put["agent_hears"], &put["budget_ms"]), (&json!("ducked"), &json!(2_000)));
     assert_eq!(world.get("/api/voice/config").await.json(), put);
+    let glossary = json!({"terms": [{"from": "en", "source": "meter", "to": "es", "target": "contador"}], "names": []});
+    assert_eq!(send_json(&world, Method::PUT, "/api/glossary", glossary.clone()).await.json(), glossary);
+    assert_eq!(world.get("/api/glossary").await.json(), glossary);
+    let wrong = json!({"terms": [{"from": "en", "source": "meter", "to": "Spanish", "target": "contador"}]});
+    let refused = send_json(&world, Method::PUT, "/api/glossary", wrong).await;
+    assert_eq!(refused.problem(), (422, Some("terms[0].to".into())));
     let asked = json!({"mode": "direct", "to": "+15555550142", "config": {"agent_hears": "original"}});
     let call = send_json(&world, Method::POST, "/api/calls", asked).await.json()["id"].as_str().unwrap().to_owned();
     let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
     assert_eq!(new.settings.hears, [Hears::Translation, Hears::Original]);
     assert_eq!(new.settings.budget, Duration::from_secs(2));
+    assert_eq!(new.settings.glossary.applied("The meter.", "en", "es"), "The contador.");
 
     let path = format!("/api/calls/{call}/listening");
     let changed =

@@ -140,6 +140,7 @@ async fn voice(page: &mut Browser, api: &Api) {
     let config = json!({
         "live_translate": true, "transcribe": false, "translate_from": "en", "translate_to": "es-419",
         "voice_to_voice": true, "customer_hears": "ducked", "agent_hears": "translation", "budget_ms": 2_500, "record": true,
+        "record_heard": false,
         "amd": { "mode": "off", "limit_s": 10, "actions": {} },
     });
     assert_eq!(api.get("/api/voice/config").await, config);
@@ -151,6 +152,19 @@ async fn voice(page: &mut Browser, api: &Api) {
     page.check("#voice-record", false).await;
     page.click("#voice-submit").await;
     page.says("#voice-status", "Saved").await;
+
+    page.fill("#glossary-terms", "en: smart meter").await;
+    page.click("#glossary-submit").await;
+    page.says("[data-field=terms] .problem", "Line 1").await;
+    page.fill("#glossary-terms", "en: smart  meter = es: contador inteligente").await;
+    page.fill("#glossary-names", "Grünwald").await;
+    page.click("#glossary-submit").await;
+    page.says("#glossary-status", "Saved").await;
+    let term = json!({ "from": "en", "source": "smart meter", "to": "es", "target": "contador inteligente" });
+    assert_eq!(api.get("/api/glossary").await, json!({ "terms": [term], "names": ["Grünwald"] }));
+    page.reload().await;
+    page.visible("#glossary-submit", PATIENCE).await;
+    assert_eq!(page.value("#glossary-names").await, "Grünwald");
 
     page.click("a[data-section=capabilities]").await;
     page.check("#capability-record", false).await;

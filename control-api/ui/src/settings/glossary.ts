@@ -19,8 +19,11 @@ export function glossaryPanel(context: Context): HTMLElement {
 
 function glossaryForm(context: Context, glossary: Glossary): HTMLElement {
   const locked = lockNote(context, "voice.write", "the glossary");
-  const area = (id: string, value: string, placeholder: string): HTMLTextAreaElement =>
-    h("textarea", { id: `glossary-${id}`, rows: 6, spellcheck: false, placeholder, disabled: locked !== null, value });
+  const area = (id: string, value: string, placeholder: string): HTMLTextAreaElement => {
+    const input = h("textarea", { id: `glossary-${id}`, rows: 6, spellcheck: "false", placeholder, disabled: locked !== null });
+    input.value = value;
+    return input;
+  };
   const terms = area("terms", termLines(glossary.terms), "en: smart meter = es: contador inteligente");
   const names = area("names", glossary.names.join("\n"), "Grünwald");
   const shown = [
