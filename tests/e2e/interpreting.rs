@@ -327,21 +327,23 @@ async fn the_echo_of_a_loudspeaker_telephone_is_not_interpreted() {
     scene.agent.sound.forget();
     scene.agent.sound.say(&[0; 800]);
     echoes(&mut scene.agent, &[], Duration::from_secs(8)).await;
-    let of_agent = async |scene: &Scene| {
-        let segments = scene.segments().await.into_iter().filter(|segment| segment["leg"] == "agent");
-        segments.collect::<Vec<Value>>()
+    let words = async |scene: &Scene, side: &str| {
+        let segments = scene.segments().await;
+        let texts =
+            segments.iter().filter(|segment| segment["leg"] == side).filter_map(|segment| segment["text"].as_str());
+        texts.map(|text| text.split_whitespace().count()).sum::<usize>()
     };
-    let before = of_agent(&scene).await;
+    let before = [words(&scene, "customer").await, words(&scene, "agent").await];
     echoes(&mut scene.agent, &[], Duration::from_secs(12)).await;
-    let after = of_agent(&scene).await;
-    assert!(after.len() <= before.len() + 1, "the echo is recognised: {after:#?}");
+    let after = [words(&scene, "customer").await, words(&scene, "agent").await];
+    let [said, echoed] = [0, 1].map(|side| after[side] - before[side]);
+    println!("of {said} words of the customer, {echoed} came back as the agent's");
+    assert!(said > 20 && echoed * 5 < said, "the echo is recognised: {echoed} of {said} words");
 
     // The agent talks while the customer's translations go on.
     echoes(&mut scene.agent, &speech[..RATE.samples_in_ms(6_000)], Duration::from_secs(8)).await;
-    let own = of_agent(&scene).await;
-    let words =
-        |segments: &[Value]| segments.iter().map(|segment| segment["text"].as_str().unwrap_or("").len()).sum::<usize>();
-    assert!(words(&own) > words(&after) + 30, "the agent is not recognised over the echo: {own:#?}");
+    let own = words(&scene, "agent").await - after[1];
+    assert!(own > 8, "the agent is not recognised over the echo: {own} words");
     scene.close().await;
 }
 

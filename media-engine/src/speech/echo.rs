@@ -12,6 +12,10 @@
 //! is a delay and an attenuation by band, learnt from the sound itself. Levels of bands, not samples, are compared: they survive codecs,
 //! clocks that differ and loudspeakers that distort.
 //!
+//! On synthetic rooms (40 to 300 ms, −6 to −30 dB, 80 and 250 ms of reverberation) at most 3 % of the frames with nothing but echo pass
+//! once the path is known, and of the frames in which the party is louder than the echo at most 10 % are taken for it, 20 % at −6 dB
+//! (`tests`). Both sides' spectra and the comparison take about 9 µs per frame.
+//!
 //! Invariants: without a path nothing is taken for an echo. A party that talks over an echo is let through from its second frame on, and
 //! for 300 ms after its last one. Everything has a fixed size. Not here: the words of an echo that passes before the path is known
 //! (`translate::session`).
@@ -39,15 +43,17 @@ const FLOOR_DB: f32 = -72.0;
 const SOUND_DB: f32 = -50.0;
 /// Largest deviation from the mean level that counts for the agreement.
 const DEVIATION_DB: f32 = 20.0;
-/// Share of what is remembered of means and agreements from one frame to the next: about 1 and 2 s.
+/// Weight of a frame in the mean level of a band: the mean goes back about 1 s.
 const MEAN_STEP: f32 = 0.02;
+/// Share of the agreement that is left after a frame: it goes back about 2 s.
 const REMEMBERED: f32 = 0.99;
 /// Agreement above which a lag is the echo's, and its distance from all other lags that are not its neighbours.
 const AGREES: f32 = 0.5;
 const DISTINCT: f32 = 0.15;
 const NEIGHBOURS: usize = 5;
-/// Agreement below which the path is forgotten.
+/// Agreement above which sound that exceeds the expected echo is a louder echo, not the party.
 const LOUDER: f32 = 0.75;
+/// Agreement below which the path is forgotten.
 const DISAGREES: f32 = 0.15;
 /// Frames with sound that must have been compared before a lag is believed: 0.6 s.
 const EVIDENCE: u32 = 30;
@@ -61,11 +67,13 @@ const OWN_POWER: f32 = 0.5;
 /// Frames in a row in which the party must talk; frames for which it goes on talking after the last one: 300 ms.
 const ONSET: u32 = 2;
 const HOLD: u32 = 15;
-/// Steps by which the attenuation of a band is learnt, in decibels: at first, and later.
+/// Weight of a frame in the attenuation that a lag would mean.
 const GAIN_STEP: f32 = 0.05;
-const RISE: f32 = 4.0;
+/// Steps by which the attenuation of a band is learnt, in decibels: in the first 2 s of a path, and later.
 const FAST_STEP_DB: f32 = 1.0;
 const SLOW_STEP_DB: f32 = 0.25;
+/// Steps towards a louder echo, in steps towards a quieter one: four frames of five lie below what is learnt.
+const RISE: f32 = 4.0;
 /// Longest time for which the last frame stands for one that has not come.
 const BRIDGED: Duration = Duration::from_millis(30);
 /// Reference frames that may wait for the microphone's.
@@ -193,7 +201,7 @@ impl EchoGate {
         self.deviations.push_front(deviation);
     }
 
-    /// Compares what was captured with what was played at each lag.
+    /// Compares what was captured with what was played at each lag. Returns how far the captured levels are from their mean.
     fn compare(&mut self, captured: &Levels) -> Levels {
         let deviation = self.means[1].deviation(captured);
         for (lag, agreement) in self.agreement.iter_mut().enumerate() {
