@@ -140,9 +140,9 @@ impl Capabilities {
     }
 }
 
-/// Returns the settings of a call: for its audio those of `config` and the terms of `glossary`, to which `capabilities` have been applied, and for its
-/// parties those of `capabilities`. Call programs, and the detection of what answers, which may run some, are added by whoever
-/// can supply them.
+/// Returns the settings of a call: for its audio those of `config`, to which `capabilities` have been applied, with the terms of
+/// `glossary`, and for its parties those of `capabilities`. Call programs, and the detection of what answers, which may run some, are
+/// added by whoever can supply them.
 pub fn call_settings(
     config: &VoiceConfig,
     glossary: &Glossary,
