@@ -603,6 +603,10 @@ impl Session {
             Decided::Speak { clause, revision } => self.speak(clause, revision, now),
             Decided::Play { listener, clause, speed, .. } => self.play(listener, clause, speed, now),
             Decided::Stop(listener, clause) => {
+                let time = self.time(now);
+                if let Some((_, found)) = self.clause_mut(clause) {
+                    found.played.get_or_insert(time);
+                }
                 self.effects.extend(Speaker::of(listener).map(|side| Effect::Stop(side, clause)));
             }
             Decided::Show(_, clause) | Decided::Dropped(_, clause) => self.set_heard(clause, ClauseHeard::Text),

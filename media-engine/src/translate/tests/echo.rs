@@ -51,6 +51,15 @@ fn a_party_that_repeats_or_answers_what_it_heard_is_recognised() {
     session.handle_final(2, PLAYED, false, now);
     assert_eq!(clauses(&effects(&mut session)), [PLAYED]);
 
+    // It repeats it long after a voice that was stopped.
+    let (mut session, now) = playing();
+    let original = ListenerPatch { hears: Some(Hears::Original), ..ListenerPatch::default() };
+    session.set_listening([original, ListenerPatch::default()], now);
+    assert!(effects(&mut session).contains(&Effect::Stop(CUSTOMER, ClauseId(0))));
+    let now = feed(&mut session, now, &[(false, 100), (true, 60), (false, 60)]);
+    session.handle_final(2, PLAYED, false, now);
+    assert_eq!(clauses(&effects(&mut session)), [PLAYED]);
+
     // It answers while the voice goes on.
     let (mut session, now) = playing();
     let now = feed(&mut session, now, &[(false, 10), (true, 60), (false, 60)]);
