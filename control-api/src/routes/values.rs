@@ -119,6 +119,7 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
             "budget_ms",
             Values::Number(*voice_config::BUDGET_MS.start(), *voice_config::BUDGET_MS.end()),
         ),
+        ("Glossary", "names", name(glossary::TEXT_MAX)),
         ("GlossaryTerm", "from", language()),
         ("GlossaryTerm", "to", language()),
         ("GlossaryTerm", "source", name(glossary::TEXT_MAX)),
@@ -209,6 +210,11 @@ impl Values {
                 object.pattern = Some(pattern).filter(|pattern| !pattern.is_empty());
                 object.min_length = Some(least).filter(|least| *least > 0);
                 object.max_length = Some(most).filter(|most| *most < usize::MAX);
+            }
+            // A list of such texts.
+            (of_items @ Values::Text { .. }, Schema::Array(array)) => {
+                let ArrayItems::RefOrSchema(item) = &mut array.items else { return false };
+                return of_items.describe(item);
             }
             (Values::Number(least, most), Schema::Object(object)) => {
                 object.minimum = Some((least as usize).into());
