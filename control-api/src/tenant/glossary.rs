@@ -86,9 +86,9 @@ impl Glossary {
 
 /// Returns a text with single spaces between its words, if it can be used.
 fn checked_text(text: &str) -> Option<String> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = text.trim();
     let is_fine = (1..=TEXT_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
-    is_fine.then_some(text)
+    is_fine.then(|| text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn invalid_text(field: String) -> Invalid {
