@@ -192,9 +192,18 @@ impl Scene {
         (body, tone, original)
     }
 
-    async fn close(mut self) {
+    async fn hang_up(&mut self) {
         self.customer.hang_up(&mut self.line, PATIENCE).await;
         self.anna.is_hung_up(&self.agent, PATIENCE).await;
+    }
+
+    async fn close(mut self) {
+        self.hang_up().await;
+        self.end().await;
+    }
+
+    /// Stops the server after the call, which has given everything back.
+    async fn end(self) {
         self.tandem.gives_back(&self.before, PATIENCE).await;
         self.tandem.stop().await;
     }
@@ -246,8 +255,7 @@ async fn the_agent_hears_clauses_in_order_while_the_customer_goes_on() {
     }
 
     // So does the recording: the agent's tones are in the channel of what the agent heard, and in no other.
-    scene.customer.hang_up(&mut scene.line, PATIENCE).await;
-    scene.anna.is_hung_up(&scene.agent, PATIENCE).await;
+    scene.hang_up().await;
     scene.api.call_becomes("ended", PATIENCE).await;
     let listed = scene.api.get(&format!("/api/calls/{}/recordings", scene.call)).await;
     let listed: Vec<_> = listed["recordings"][0]["parts"][0]["channels"].as_array().into_iter().flatten().collect();
@@ -265,8 +273,7 @@ async fn the_agent_hears_clauses_in_order_while_the_customer_goes_on() {
     for channel in [0, 1, 2] {
         assert_eq!(tones_of(&channels[channel]), [0; 0], "channel {channel}");
     }
-    scene.tandem.gives_back(&scene.before, PATIENCE).await;
-    scene.tandem.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,7 +72,7 @@ pub(super) struct Tenant {
     pub(super) organization: OrganizationId,
     /// Voice configuration with the capabilities applied.
     pub(super) config: VoiceConfig,
-    /// Terms and names; empty if nothing is recognised.
+    /// Terms and names for recognisers and translators.
     pub(super) glossary: Glossary,
     pub(super) capabilities: Capabilities,
 }
@@ -296,8 +296,7 @@ impl Tenants {
         let config = self.store.voice_config_show(organization).await?;
         self.known().learn(organization, &config, capabilities);
         let config = capabilities.applied(config);
-        let glossary =
-            if config.recognises() { self.store.glossary_show(organization).await? } else { Glossary::default() };
+        let glossary = self.store.glossary_of_call(organization, &config).await?;
         Ok(Some((Tenant { organization, config, glossary, capabilities }, by_number.is_some())))
     }
 

@@ -35,7 +35,6 @@ use crate::programs::{Served, Supply};
 use crate::state::AppState;
 use crate::store::{self, Call, Change, Deed, Leg, NewCall, PartId, Recording, Sight, now};
 use crate::tenant::capabilities::SwitchedOff;
-use crate::tenant::glossary::Glossary;
 use crate::tenant::rbac::Action;
 use crate::tenant::text;
 use crate::tenant::voice_config::VoiceConfigPatch;
@@ -224,6 +223,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     }
     let defaults = state.store.voice_config_show(actor.organization).await?;
     let config = capabilities.applied(defaults.patched(patch, "config.")?);
+    let glossary = state.store.glossary_of_call(actor.organization, &config).await?;
     let agent = wanted.agent().map(str::to_owned);
     let first = identity(&state, &actor, &wanted, &wanted.first).await?;
     let second = match &wanted.second {
@@ -247,8 +247,6 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     tracing::info!(call = %id, to = mask(&to), mode, urgent, "call out");
     let deed = Deed::new("call.create", format!("call:{id}"))
         .after(json!({"mode": mode, "from": &from, "to": &to, "agent": &agent, "config": &config}));
-    let glossary =
-        if config.recognises() { state.store.glossary_show(actor.organization).await? } else { Glossary::default() };
     let mut settings = call_settings(&config, &glossary, &capabilities, Some(actor.organization.0));
     let called = from.clone().unwrap_or_default();
     let served = Served { organization: actor.organization, call: id, caller: to.clone(), called };

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::audit_log::{By, Deed};
 use super::{OrganizationId, Store, StoreError, now};
 use crate::tenant::glossary::Glossary;
+use crate::tenant::voice_config::VoiceConfig;
 
 impl Store {
     /// Returns the tenant's glossary; it is empty until it is set.
@@ -17,6 +18,19 @@ impl Store {
             return Ok(Glossary::default());
         };
         Ok(row.json_opt("content")?.unwrap_or_default())
+    }
+
+    /// Returns the glossary of a call with these settings; it is empty if nothing is recognised.
+    ///
+    /// # Errors
+    /// When the database fails; retry if [`StoreError::is_transient`].
+    pub async fn glossary_of_call(
+        &self,
+        organization: OrganizationId,
+        config: &VoiceConfig,
+    ) -> Result<Glossary, StoreError> {
+        let recognises = config.live_translate || config.transcribe;
+        if recognises { self.glossary_show(organization).await } else { Ok(Glossary::default()) }
     }
 
     /// Replaces the tenant's glossary, with its row in the audit log, where `before` is the one so far. Running calls keep the one with

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::invalid::Invalid;
+use super::text;
 use super::voice_config::is_language_tag;
 use crate::engine::translation::glossary as engine;
 
@@ -45,7 +46,7 @@ pub struct GlossaryTerm {
 }
 
 impl Glossary {
-    /// Returns the glossary with texts whose white space is normal.
+    /// Returns the glossary with trimmed texts.
     ///
     /// # Errors
     ///
@@ -65,11 +66,11 @@ impl Glossary {
                 }
             }
             for (name, text) in [("source", &mut term.source), ("target", &mut term.target)] {
-                *text = checked_text(text).ok_or_else(|| invalid_text(format!("terms[{at}].{name}")))?;
+                *text = text::name(format!("terms[{at}].{name}"), text, TEXT_MAX)?;
             }
         }
         for (at, name) in self.names.iter_mut().enumerate() {
-            *name = checked_text(name).ok_or_else(|| invalid_text(format!("names[{at}]")))?;
+            *name = text::name(format!("names[{at}]"), name, TEXT_MAX)?;
         }
         Ok(self)
     }
@@ -84,17 +85,6 @@ impl Glossary {
     }
 }
 
-/// Returns a text with single spaces between its words, if it can be used.
-fn checked_text(text: &str) -> Option<String> {
-    let text = text.trim();
-    let is_fine = (1..=TEXT_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
-    is_fine.then(|| text.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-fn invalid_text(field: String) -> Invalid {
-    Invalid::new(field, format!("expected 1 to {TEXT_MAX} characters"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_tidied_or_refused_by_their_field() {
-        let glossary = Glossary { terms: vec![term(" smart  meter ", "contador")], names: vec!["Grünwald".into()] };
+    fn entries_are_trimmed_or_refused_by_their_field() {
+        let glossary = Glossary { terms: vec![term(" smart meter ", "contador")], names: vec!["Grünwald".into()] };
         let checked = glossary.clone().checked().unwrap();
         assert_eq!(checked.terms[0].source, "smart meter");
         assert_eq!(checked.for_calls().hints("en"), ["Grünwald", "smart meter"]);
@@ -115,7 +105,7 @@ mod tests {
             (Glossary { terms: vec![term("a", "b"), term("a", " ")], ..Glossary::default() }, "terms[1].target"),
             (Glossary { terms: vec![term(&long, "b")], ..Glossary::default() }, "terms[0].source"),
             (Glossary { terms: vec![foreign], ..Glossary::default() }, "terms[0].to"),
-            (Glossary { names: vec!["a\u{7}".into()], ..Glossary::default() }, "names[0]"),
+            (Glossary { names: vec!["a\nb".into()], ..Glossary::default() }, "names[0]"),
             (Glossary { names: vec!["a".into(); ENTRIES_MAX + 1], ..Glossary::default() }, "names"),
         ] {
             assert_eq!(wrong.checked().unwrap_err().field, field);

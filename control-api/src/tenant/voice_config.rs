@@ -122,11 +122,6 @@ pub struct VoiceConfigPatch {
 }
 
 impl VoiceConfig {
-    /// Returns whether anything that is said is recognised.
-    pub fn recognises(&self) -> bool {
-        self.live_translate || self.transcribe
-    }
-
     /// Returns these settings with the changes of `patch`. `prefix` is put before field names in problems, such as `config.`.
     ///
     /// # Errors

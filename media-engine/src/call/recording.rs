@@ -7,7 +7,7 @@
 //! - Recordings are numbered from 1: a second start is a second recording, and both run side by side.
 //! - A recording takes all legs, or only one; of those, it takes the legs that are heard at each moment ([`Topology::is_heard`]).
 //!   A leg that is set aside, muted, lost or listening is therefore not recorded.
-//! - On wish, a recording also takes what these legs hear, with what is whispered to them.
+//! - If requested, a recording also takes what these legs hear, with what is whispered to them.
 //!
 //! Not here: files and their channels (`record_io`), permission to start a recording (the control plane).
 

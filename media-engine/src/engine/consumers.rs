@@ -85,8 +85,8 @@ impl Translation {
         let source = &mut self.sources[speaker as usize];
         if *source != Some(media)
             && let Some(speech) = listen(worker, media, SPEECH_TAP)
-            && let hearing @ Some(_) = open_tap(worker, media, TapPoint::Hearing, SPEECH_TAP)
-            && self.pipeline.follow(speaker, SideTaps { speech, hearing })
+            && let Some(hearing) = open_tap(worker, media, TapPoint::Hearing, SPEECH_TAP)
+            && self.pipeline.follow(speaker, SideTaps { speech, hearing: Some(hearing) })
         {
             *source = Some(media);
         }

@@ -27,6 +27,8 @@ use codecs::SampleRate;
 use codecs::fourier::{Fourier, WINDOW};
 use codecs::resample::Resampler;
 
+/// Length of a frame.
+const FRAME: Duration = Duration::from_millis(20);
 /// Number of bands whose levels are compared.
 const BANDS: usize = 16;
 /// First bins of the bands at 8 kHz, 31.25 Hz apart, and the end of the last one: 220 to 3,600 Hz, wider towards the top.
@@ -98,6 +100,8 @@ pub(super) struct EchoGate {
     /// Played frames that are later than the last captured one.
     waiting: VecDeque<(Instant, Levels)>,
     last_played: Option<(Instant, Levels)>,
+    /// Time of the last frame of the microphone.
+    advanced_to: Option<Instant>,
     /// Played levels by frame of the microphone, the present one first.
     history: VecDeque<Levels>,
     means: [Mean; 2],
@@ -123,6 +127,7 @@ impl EchoGate {
             captured: Spectrum::new(),
             waiting: VecDeque::with_capacity(WAITING),
             last_played: None,
+            advanced_to: None,
             history: VecDeque::from(vec![SILENCE; LAGS + TAIL]),
             means: Default::default(),
             deviations: VecDeque::from(vec![[0.0; BANDS]; LAGS]),
@@ -153,7 +158,7 @@ impl EchoGate {
         if self.history.iter().all(|levels| !is_sound(levels)) {
             // Nothing that could come back: the party is heard as it is.
             (self.talks_for, self.hold) = (0, 0);
-            self.captured.skip(rate, samples);
+            self.captured.push(rate, samples);
             return false;
         }
         let captured = self.captured.levels(rate, samples);
@@ -181,11 +186,21 @@ impl EchoGate {
     /// Returns the path of the echo, if one is known.
     pub(super) fn path(&self) -> Option<EchoPath> {
         let gain_db = self.gains.iter().sum::<f32>() / BANDS as f32;
-        self.lag.map(|lag| EchoPath { delay: Duration::from_millis(20) * lag as u32, gain_db })
+        self.lag.map(|lag| EchoPath { delay: FRAME * lag as u32, gain_db })
     }
 
-    /// Moves the history on by one frame of the microphone.
+    /// Moves the history on to the time of a frame of the microphone.
     fn advance(&mut self, at: Instant) {
+        // Frames that the party did not send, or that were not taken, have passed too.
+        let since = self.advanced_to.map_or(FRAME, |before| at.saturating_duration_since(before));
+        let passed = ((since + FRAME / 2).as_millis() / FRAME.as_millis()).clamp(1, self.history.len() as u128);
+        for before in (0..passed as u32).rev() {
+            self.advance_to(at.checked_sub(FRAME * before).unwrap_or(at));
+        }
+        self.advanced_to = Some(at);
+    }
+
+    fn advance_to(&mut self, at: Instant) {
         let mut levels: Option<Levels> = None;
         while let Some((played_at, next)) = self.waiting.pop_front_if(|(played_at, _)| *played_at <= at) {
             self.last_played = Some((played_at, next));
@@ -337,7 +352,7 @@ impl Spectrum {
     }
 
     /// Takes a frame into the window.
-    fn skip(&mut self, rate: SampleRate, samples: &[i16]) {
+    fn push(&mut self, rate: SampleRate, samples: &[i16]) {
         let narrow = if rate == SampleRate::HZ_8000 {
             samples
         } else {
@@ -358,7 +373,7 @@ impl Spectrum {
 
     /// Takes a frame into the window, and returns its levels by band in dBFS.
     fn levels(&mut self, rate: SampleRate, samples: &[i16]) -> Levels {
-        self.skip(rate, samples);
+        self.push(rate, samples);
         let powers = self.fourier.powers(&self.window);
         // A full-scale sine has the power of (half the sum of the window)² in its bin.
         let full = (WINDOW as f32 / 4.0).powi(2);

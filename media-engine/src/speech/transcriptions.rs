@@ -38,6 +38,8 @@ const QUEUE: usize = 4;
 const INPUTS: usize = 512;
 /// Number of results that may wait for the pipeline.
 const OUTPUTS: usize = 64;
+/// Longest prompt, in characters. Models read the last 224 tokens of it.
+const PROMPT_MAX: usize = 600;
 /// Longest segment; the rest of a longer one is not sent.
 const SEGMENT_MAX: Duration = Duration::from_secs(60);
 /// Largest answer that is read, in bytes.
@@ -125,9 +127,6 @@ struct Asked {
     prompt: Option<String>,
     rate: SampleRate,
 }
-
-/// Longest prompt, in characters. Models read the last 224 tokens of it.
-const PROMPT_MAX: usize = 600;
 
 /// Returns the hints as a prompt: as many as it takes, the first ones first.
 fn prompt_of(hints: &[String]) -> Option<String> {

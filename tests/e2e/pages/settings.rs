@@ -156,7 +156,7 @@ async fn voice(page: &mut Browser, api: &Api) {
     page.fill("#glossary-terms", "en: smart meter").await;
     page.click("#glossary-submit").await;
     page.says("[data-field=terms] .problem", "Line 1").await;
-    page.fill("#glossary-terms", "en: smart  meter = es: contador inteligente").await;
+    page.fill("#glossary-terms", "en: smart meter = es: contador inteligente").await;
     page.fill("#glossary-names", "Grünwald").await;
     page.click("#glossary-submit").await;
     page.says("#glossary-status", "Saved").await;

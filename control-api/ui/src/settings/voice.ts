@@ -89,9 +89,17 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const fields = [translate, from, to, spoken, customer, agent, budget, transcribe, record, heard];
   const pair = h("div", { class: "pair-row" }, from.element, to.element);
   const choice = h("div", { class: "pair-row" }, customer.element, agent.element);
-  const shown = [translate, pair, spoken, choice, budget, transcribe, record, heard, languages].map((each) =>
-    each instanceof HTMLElement ? each : each.element,
-  );
+  const shown = [
+    translate.element,
+    pair,
+    spoken.element,
+    choice,
+    budget.element,
+    transcribe.element,
+    record.element,
+    heard.element,
+    languages,
+  ];
   if (locked) return h("div", { class: "form" }, ...shown, locked);
   let saved = config;
   return new Form({

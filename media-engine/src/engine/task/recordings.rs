@@ -37,8 +37,6 @@ pub(super) struct CallRecording {
     began: SystemTime,
     /// Legs that are recorded now.
     legs: Vec<LegId>,
-    /// Whether what they hear is recorded.
-    heard: bool,
     /// People who are or were recorded.
     people: Vec<Person>,
     paused: bool,
@@ -173,7 +171,6 @@ impl CallTask {
                 recording,
                 began,
                 legs,
-                heard: *heard,
                 people,
                 paused: *paused,
                 open: None,
@@ -205,11 +202,10 @@ impl CallTask {
     }
 
     /// Changes the legs of a running recording, and pauses or resumes it.
-    fn follow_recorded(&mut self, at: usize, Recorded { number, paused, legs, .. }: &Recorded, now: Instant) {
+    fn follow_recorded(&mut self, at: usize, Recorded { number, heard, paused, legs, .. }: &Recorded, now: Instant) {
         let is_new = |leg: &&LegId| !self.recordings[at].legs.contains(leg);
-        let heard = self.recordings[at].heard;
         let new: Vec<(Joining, Person)> =
-            legs.iter().filter(is_new).filter_map(|leg| self.join_recording(*leg, heard)).collect();
+            legs.iter().filter(is_new).filter_map(|leg| self.join_recording(*leg, *heard)).collect();
         let running = &mut self.recordings[at];
         let mut outcome = Ok(());
         for leg in running.legs.extract_if(.., |leg| !legs.contains(leg)) {

@@ -12,7 +12,7 @@ use crate::units::test_epoch;
 
 const NARROW: SampleRate = SampleRate::HZ_8000;
 const HZ: usize = 8_000;
-const FRAME: usize = 160;
+const SAMPLES: usize = 160;
 /// Frames within which the path must have been found: 3 s.
 const FOUND: usize = 150;
 
@@ -54,7 +54,7 @@ fn voice(seed: u64, seconds: usize) -> Sound {
         sound.resize(sound.len() + random.random_range(HZ / 5..HZ), 0.0);
     }
     sound.truncate(seconds * HZ);
-    let loud: Vec<f32> = sound.chunks(FRAME).map(mean_power).filter(|power| *power > 1e-3).collect();
+    let loud: Vec<f32> = sound.chunks(SAMPLES).map(mean_power).filter(|power| *power > 1e-3).collect();
     let rms = (loud.iter().sum::<f32>() / loud.len() as f32).sqrt();
     sound.into_iter().map(|sample| sample * 3_277.0 / rms).collect()
 }
@@ -113,11 +113,11 @@ fn run(gate: &mut EchoGate, played: &[f32], echo: &[f32], own: &[f32], from: usi
     let audible = (32_768.0 * 10f32.powf(-46.0 / 20.0)).powi(2);
     let (mut echoes, mut let_through, mut talks, mut taken) = (0, 0, 0, 0);
     let began = test_epoch();
-    for (n, played) in played.chunks_exact(FRAME).enumerate() {
-        let at = began + Duration::from_millis(20) * n as u32;
+    for (n, played) in played.chunks_exact(SAMPLES).enumerate() {
+        let at = began + FRAME * n as u32;
         let played: Vec<i16> = played.iter().map(|sample| *sample as i16).collect();
         gate.played(at, NARROW, &played);
-        let range = n * FRAME..(n + 1) * FRAME;
+        let range = n * SAMPLES..(n + 1) * SAMPLES;
         let captured: Vec<i16> = range
             .clone()
             .map(|n| ulaw_decode(ulaw_encode((echo[n] + own[n] + random.random_range(-40.0..40.0)) as i16)))
@@ -198,10 +198,33 @@ fn sounds_of_other_rates_are_compared_too() {
     let (mut to_listener, mut to_microphone) = (up(SampleRate::HZ_48000), up(SampleRate::HZ_16000));
     let whole = |samples: &[f32]| samples.iter().map(|sample| *sample as i16).collect::<Vec<_>>();
     let mut gated = 0;
-    for (n, (played, echo)) in played.chunks_exact(FRAME).zip(echo.chunks_exact(FRAME)).enumerate() {
-        let at = test_epoch() + Duration::from_millis(20) * n as u32;
+    for (n, (played, echo)) in played.chunks_exact(SAMPLES).zip(echo.chunks_exact(SAMPLES)).enumerate() {
+        let at = test_epoch() + FRAME * n as u32;
         gate.played(at, SampleRate::HZ_48000, &to_listener.converted(&whole(played)));
         gated += u32::from(gate.is_echo(at, SampleRate::HZ_16000, &to_microphone.converted(&whole(echo))));
     }
     assert!(gated > 300, "{gated} of 600 frames");
+}
+
+#[test]
+fn frames_that_are_missing_do_not_move_the_path() {
+    let played = voice(1, 16);
+    let echo = echo(&played, 120, -12.0, 150);
+    let mut gate = EchoGate::new();
+    let (mut passed, mut judged) = (0, 0);
+    let whole = |samples: &[f32]| samples.iter().map(|sample| *sample as i16).collect::<Vec<_>>();
+    for (n, (played, echo)) in played.chunks_exact(SAMPLES).zip(echo.chunks_exact(SAMPLES)).enumerate() {
+        let at = test_epoch() + FRAME * n as u32;
+        gate.played(at, NARROW, &whole(played));
+        // The tap loses 200 ms in each second.
+        if n % 50 < 10 {
+            continue;
+        }
+        let is_echo = gate.is_echo(at, NARROW, &whole(echo));
+        if n > 200 && mean_power(echo) > 1e5 {
+            judged += 1;
+            passed += u32::from(!is_echo);
+        }
+    }
+    assert!(judged > 150 && passed * 10 < judged, "{passed} of {judged} frames of echo passed");
 }

@@ -1,10 +1,10 @@
 //! Ticks: frames from the playout buffers pass through taps and paths into the listeners' encoders.
 //!
 //! ```text
-//! phase due ─▶ every leg of the phase: Playout::pull ─▶ frame ─▶ taps
+//! phase due ─▶ every leg of the phase: Playout::pull ─▶ frame ─▶ taps on what it says
 //!           ─▶ every conference of the phase: mix
-//!           ─▶ its listener, and every leg that hears no other leg: frame | mix | tone | silence ─▶ duck ─▶ + Play ─▶ taps
-//!                                                                                                                 ─▶ encode ─▶ send
+//!           ─▶ its listener, and every leg that hears no other leg: frame | mix | tone | silence ─▶ duck ─▶ + Play ─▶ frame
+//!              frame ─▶ taps on what the listener hears; ─▶ encode ─▶ send
 //!           ─▶ every leg of the phase: RTCP, time-outs, reports; its tick moves nearer to its packets
 //! ```
 

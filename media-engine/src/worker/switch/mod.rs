@@ -4,8 +4,8 @@
 //!            source leg                                              listening leg
 //! datagram ─▶ checked, parsed ─┬─ relayed: same codec, or PCMU and PCMA ─▶ header mapped ─────▶ datagram
 //!                              └─▶ Playout ─(tick)─▶ frame ─┬─▶ taps on what it says
-//!                                                          └─▶ resample, or mix with others ─▶ duck ─▶ + Play ─▶ encode
-//!                                                                                                           └─▶ datagram
+//!                                                          └─▶ resample, or mix with others ─▶ duck ─▶ + Play ─┬─▶ taps on what it hears
+//!                                                                                                            └─▶ encode ─▶ datagram
 //! ```
 //!
 //! The driver must empty `poll_output` after every [`Switch::handle`], and pass in [`Input::Timeout`] when
